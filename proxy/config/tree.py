@@ -1,0 +1,132 @@
+"""One tree of frozen structs: what a valid configuration is, with every default.
+
+No file is read here and no environment: that is `load`. A field's doc comment (`#:`) is its reference text.
+"""
+
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+Capability = Literal["chat", "vision", "realtime", "embeddings", "audio", "image", "rerank", "moderation", "speech"]
+OnDisconnect = Literal["cancel", "drain"]
+Durability = Literal["process", "power"]
+LogFormat = Literal["auto", "text", "json"]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of all sections: immutable, and unknown keys are faults."""
+
+
+class Server(Section):
+    """`[server]`: the listener, its limits, and where the data lives."""
+
+    #: Address to listen on.
+    host: str = "127.0.0.1"
+    #: Port to listen on; 0 picks a free one, which the ready line names.
+    port: int = 8080
+    #: Worker processes.
+    workers: int = 1
+    #: Folder for the ledger, the journal and the keys.
+    data_dir: str = "data"
+    #: Name upstreams and their models in the X-Prism-Provider and X-Prism-Model-Used headers.
+    expose_upstream: bool = False
+    #: Prefix of new keys.
+    key_prefix: str = "prom_sk_"
+    #: Largest JSON request body, in bytes.
+    max_body_bytes: int = 33_554_432
+    #: Largest request head (request line and headers), in bytes.
+    max_head_bytes: int = 65_536
+    #: Seconds in which a whole request head must arrive, counted from its first byte or from the connection's start.
+    head_timeout: float = 10.0
+    #: Seconds a request body may pause.
+    body_idle_timeout: float = 20.0
+    #: Seconds an idle client connection is kept open for its next request.
+    keep_alive_timeout: float = 75.0
+    #: Seconds a client may leave the answer unread before it is dropped.
+    write_stall_timeout: float = 30.0
+    #: What happens upstream when the client leaves: "cancel" closes it, "drain" reads on to the usage.
+    on_disconnect: OnDisconnect = "cancel"
+    #: Longest drain, in seconds.
+    drain_max_seconds: float = 30.0
+    #: Longest drain, in output tokens (estimated while they pass).
+    drain_max_tokens: int = 4096
+    #: Seconds that running answers get to end after SIGTERM.
+    shutdown_timeout: float = 30.0
+    #: "process": the journal outlives a killed process; "power": it is also synced to disk, in groups.
+    durability: Durability = "process"
+    #: The access line: "text", "json", or "auto" (text on a terminal, JSON elsewhere).
+    log_format: LogFormat = "auto"
+
+
+class Upstream(Section):
+    """`[upstreams.NAME]`: one account at one provider."""
+
+    #: Where the API lives, with its version prefix, such as https://api.openai.com/v1.
+    base_url: str
+    #: The credential, by reference: "${NAME}" reads the environment, "file:PATH" a file.
+    api_key: str = ""
+    #: Further request headers for this upstream.
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    #: Whether stream_options may be added to streaming requests, so that usage is reported.
+    stream_options: bool = True
+    #: Most connections open at once.
+    max_connections: int = 1024
+    #: Connections opened, with one GET each, when the gateway starts.
+    warm_connections: int = 1
+    #: Most requests that may wait for a connection when all are taken.
+    max_waiting: int = 1024
+    #: Seconds to open a connection, name lookup and TLS included.
+    connect_timeout: float = 5.0
+    #: Seconds from the request to the answer's first byte.
+    first_byte_timeout: float = 300.0
+    #: Seconds between two pieces of an answer.
+    idle_timeout: float = 120.0
+    #: Seconds an idle connection is kept for reuse.
+    keep_alive_timeout: float = 60.0
+    #: File of further certificate authorities, in PEM form.
+    ca_file: str | None = None
+
+
+class Price(Section):
+    """`price = { … }`: USD, as exact decimals in quotes. Per million tokens, but for `minute` and `image`."""
+
+    #: Input tokens, per million.
+    input: Decimal | None = None
+    #: Output tokens, per million.
+    output: Decimal | None = None
+    #: Input tokens read from the provider's cache, per million; as `input` when not given.
+    cached_input: Decimal | None = None
+    #: Input tokens written to the provider's cache, per million; as `input` when not given.
+    cache_write: Decimal | None = None
+    #: Audio, per minute of source.
+    minute: Decimal | None = None
+    #: Images, each.
+    image: Decimal | None = None
+
+
+class Model(Section):
+    """`[models.ALIAS]`: a stable name, what it can do, who serves it and what it costs."""
+
+    #: What the alias can do; it decides which endpoints take it.
+    capability: Capability
+    #: "upstream/model", in the order in which they are tried.
+    targets: list[str]
+    #: What it costs; without one the rows say so (unpriced), they do not say 0.
+    price: Price | None = None
+    #: Overrides server.on_disconnect.
+    on_disconnect: OnDisconnect | None = None
+
+
+class Config(Section):
+    """The whole file."""
+
+    server: Server = msgspec.field(default_factory=Server)
+    upstreams: dict[str, Upstream] = msgspec.field(default_factory=dict)
+    models: dict[str, Model] = msgspec.field(default_factory=dict)
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """Split "upstream/model" at its first slash; a model name may hold further ones."""
+    upstream, _, model = target.partition("/")
+    return upstream, model

@@ -1,0 +1,145 @@
+"""The errors of the gateway: one small tree with status, type, code, fault and whether another target may be tried.
+
+This file knows no dialect and no library: how an error looks on the wire is decided in `dialects`, and foreign
+exceptions are mapped to these where the foreign library is called, and only there.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+Fault = Literal["client", "gateway", "upstream"]
+
+
+class GatewayError(Exception):
+    """A request that ends without the answer it asked for.
+
+    `status` is the HTTP status, `type` and `code` are OpenAI's (https://platform.openai.com/docs/guides/error-codes),
+    `fault` says whose it is, `retryable` whether another attempt before the commit point makes sense, and `headers`
+    are added to the answer. The message is shown to the client: it must name no upstream, host, model id or key.
+    """
+
+    status = 500
+    type = "server_error"
+    code: str | None = "internal_error"
+    fault: Fault = "gateway"
+    retryable = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        type: str | None = None,
+        code: str | None = None,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.headers: Mapping[str, str] = headers or {}
+        if status is not None:
+            self.status = status
+        if type is not None:
+            self.type = type
+        if code is not None:
+            self.code = code
+
+
+class InvalidRequest(GatewayError):
+    """The request cannot be served as it is; the message says how to mend it."""
+
+    status = 400
+    type = "invalid_request_error"
+    code: str | None = None
+    fault: Fault = "client"
+
+
+class AuthenticationFailed(InvalidRequest):
+    """No key, or one that is unknown, expired or revoked: the three look the same from outside."""
+
+    status = 401
+    code = "invalid_api_key"
+
+
+class ModelNotFound(InvalidRequest):
+    """The alias does not exist, or the key has no right to it: the two look the same from outside."""
+
+    status = 404
+    code = "model_not_found"
+
+
+class BodyTooLarge(InvalidRequest):
+    """The request body passes its cap."""
+
+    status = 413
+    code = "request_too_large"
+
+
+class Overloaded(GatewayError):
+    """The gateway refuses new work for now: no place in a pool, no room in the store."""
+
+    status = 503
+    type = "service_unavailable_error"
+    code = "server_is_overloaded"
+
+
+class UpstreamFailed(GatewayError):
+    """The upstream could not be reached, broke the protocol or answered with nothing that can be passed on.
+
+    `detail` is for the operator's log only and never reaches a client.
+    """
+
+    status = 502
+    type = "server_error"
+    code = "upstream_error"
+    fault: Fault = "upstream"
+    retryable = True
+
+    def __init__(self, message: str, *, detail: str = "", status: int | None = None, code: str | None = None) -> None:
+        super().__init__(message, status=status, code=code)
+        self.detail = detail
+
+
+class UpstreamConnectFailed(UpstreamFailed):
+    """No connection came up: refused, unknown host, TLS not agreed. Nothing was sent, so a retry is always safe."""
+
+    code = "upstream_connect_failed"
+
+
+class UpstreamDropped(UpstreamFailed):
+    """The upstream closed the connection before its answer ended.
+
+    `reused` says that the connection had served before and that not one byte of this answer came: the race with an
+    upstream that closes an idle connection, which one fresh connection mends.
+    """
+
+    code = "upstream_dropped"
+    reused = False
+
+
+class UpstreamTimeout(UpstreamFailed):
+    """A deadline passed: connecting, the first byte, or the wait between two bytes."""
+
+    status = 504
+    code = "upstream_timeout"
+
+
+class UpstreamProtocolError(UpstreamFailed):
+    """What the upstream sent is no valid HTTP answer, or passes a bound."""
+
+    code = "upstream_protocol_error"
+
+
+class ConfigFault(GatewayError):
+    """A configuration that cannot be used; the message lists every fault found in one run."""
+
+    code = "invalid_config"
+
+
+class StoreFailed(GatewayError):
+    """The journal or the database cannot be written or read."""
+
+    status = 503
+    type = "service_unavailable_error"
+    code = "store_unavailable"

@@ -1,0 +1,83 @@
+"""The two records of the journal, and with them what one bill says.
+
+Values only: no file, no clock. A request writes one `Opened` for each call to an upstream and one `Final` when it is
+settled; the row of the ledger is the `Final`, or, where a killed process left none, the last `Opened` turned into one.
+"""
+
+from typing import Literal
+
+import msgspec
+
+Outcome = Literal[
+    "complete",
+    "client_closed",
+    "client_stalled",
+    "upstream_cut",
+    "upstream_error",
+    "timeout",
+    "refused",
+    "interrupted",
+]
+UsageSource = Literal["reported", "estimated", "none"]
+
+
+class Opened(msgspec.Struct, frozen=True, tag="open", tag_field="event", omit_defaults=True, gc=False):
+    """An upstream call is about to be made."""
+
+    #: Request id, `req_` and 32 hex digits; the primary key of the row.
+    id: str
+    #: UTC, in microseconds since 1970.
+    started: int
+    #: Id of the key, never its secret.
+    key: str
+    alias: str
+    endpoint: str
+    upstream: str
+    upstream_model: str
+    stream: bool
+    #: 1 for the first call of the request.
+    attempt: int = 1
+
+
+class Final(msgspec.Struct, frozen=True, tag="final", tag_field="event", omit_defaults=True, gc=False):
+    """A request is settled. One per request, whatever ended it. Durations are microseconds, of a monotonic clock."""
+
+    id: str
+    started: int
+    key: str
+    alias: str
+    endpoint: str
+    #: Empty when no upstream was called.
+    upstream: str
+    upstream_model: str
+    stream: bool
+    #: The HTTP status the client got, or would have got.
+    status: int
+    outcome: Outcome
+    attempts: int = 0
+    #: All input tokens, those read from or written to a cache included.
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    #: All output tokens, reasoning included.
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    #: Source audio, in milliseconds.
+    audio_milliseconds: int = 0
+    images: int = 0
+    usage_source: UsageSource = "none"
+    #: Nano-dollars (10^-9 USD); None is `unpriced`, which is not 0.
+    cost: int | None = None
+    #: From the request's arrival to the first answer byte handed to the client; None when none was.
+    ttft: int | None = None
+    total: int = 0
+    #: `total` less the time spent waiting on the upstream: what the gateway itself added.
+    overhead: int = 0
+    bytes_out: int = 0
+    #: Text bytes asked and answered, as the estimator counts them; from them and the reported tokens it learns.
+    text_in: int = 0
+    text_out: int = 0
+    error_code: str | None = None
+
+
+Record = Opened | Final
