@@ -1,17 +1,27 @@
 """One tree of frozen structs: what a valid configuration is, with every default.
 
-No file is read here and no environment: that is `load`. A field's doc comment (`#:`) is its reference text.
+No file is read here and no environment: that is `load`. A field's doc comment (`#:`) is its reference text; its range
+stands in its type, where the loader, the JSON schema and the reference all find it.
 """
 
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 Capability = Literal["chat", "vision", "realtime", "embeddings", "audio", "image", "rerank", "moderation", "speech"]
 OnDisconnect = Literal["cancel", "drain"]
 Durability = Literal["process", "power"]
 LogFormat = Literal["auto", "text", "json"]
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+#: How many of something there must be at least one of.
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+#: How many of something there may also be none of.
+CountOrNone = Annotated[int, Meta(ge=0, le=1_000_000)]
+Bytes = Annotated[int, Meta(ge=1, le=2**40)]
+#: At most a day: a longer wait is a mistake in the unit.
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -24,9 +34,9 @@ class Server(Section):
     #: Address to listen on.
     host: str = "127.0.0.1"
     #: Port to listen on; 0 picks a free one, which the ready line names.
-    port: int = 8080
+    port: Port = 8080
     #: Worker processes.
-    workers: int = 1
+    workers: Count = 1
     #: Folder for the ledger, the journal and the keys.
     data_dir: str = "data"
     #: Name upstreams and their models in the X-Prism-Provider and X-Prism-Model-Used headers.
@@ -34,25 +44,25 @@ class Server(Section):
     #: Prefix of new keys.
     key_prefix: str = "prom_sk_"
     #: Largest JSON request body, in bytes.
-    max_body_bytes: int = 33_554_432
+    max_body_bytes: Bytes = 33_554_432
     #: Largest request head (request line and headers), in bytes.
-    max_head_bytes: int = 65_536
+    max_head_bytes: Bytes = 65_536
     #: Seconds in which a whole request head must arrive, counted from its first byte or from the connection's start.
-    head_timeout: float = 10.0
+    head_timeout: Seconds = 10.0
     #: Seconds a request body may pause.
-    body_idle_timeout: float = 20.0
+    body_idle_timeout: Seconds = 20.0
     #: Seconds an idle client connection is kept open for its next request.
-    keep_alive_timeout: float = 75.0
+    keep_alive_timeout: Seconds = 75.0
     #: Seconds a client may leave the answer unread before it is dropped.
-    write_stall_timeout: float = 30.0
+    write_stall_timeout: Seconds = 30.0
     #: What happens upstream when the client leaves: "cancel" closes it, "drain" reads on to the usage.
     on_disconnect: OnDisconnect = "cancel"
     #: Longest drain, in seconds.
-    drain_max_seconds: float = 30.0
+    drain_max_seconds: Seconds = 30.0
     #: Longest drain, in output tokens (estimated while they pass).
-    drain_max_tokens: int = 4096
+    drain_max_tokens: Count = 4096
     #: Seconds that running answers get to end after SIGTERM.
-    shutdown_timeout: float = 30.0
+    shutdown_timeout: Seconds = 30.0
     #: "process": the journal outlives a killed process; "power": it is also synced to disk, in groups.
     durability: Durability = "process"
     #: The access line: "text", "json", or "auto" (text on a terminal, JSON elsewhere).
@@ -71,21 +81,25 @@ class Upstream(Section):
     #: Whether stream_options may be added to streaming requests, so that usage is reported.
     stream_options: bool = True
     #: Most connections open at once.
-    max_connections: int = 1024
+    max_connections: Count = 1024
     #: Connections opened, with one GET each, when the gateway starts.
-    warm_connections: int = 1
+    warm_connections: CountOrNone = 1
     #: Most requests that may wait for a connection when all are taken.
-    max_waiting: int = 1024
+    max_waiting: CountOrNone = 1024
     #: Seconds to open a connection, name lookup and TLS included.
-    connect_timeout: float = 5.0
+    connect_timeout: Seconds = 5.0
     #: Seconds from the request to the answer's first byte.
-    first_byte_timeout: float = 300.0
+    first_byte_timeout: Seconds = 300.0
     #: Seconds between two pieces of an answer.
-    idle_timeout: float = 120.0
+    idle_timeout: Seconds = 120.0
     #: Seconds an idle connection is kept for reuse.
-    keep_alive_timeout: float = 60.0
-    #: File of further certificate authorities, in PEM form.
+    keep_alive_timeout: Seconds = 60.0
+    #: File of further certificate authorities, in PEM form; relative to the configuration file.
     ca_file: str | None = None
+
+    def __repr__(self) -> str:
+        """Name no secret: a repr ends in logs and tracebacks, and the credential and the headers are resolved here."""
+        return f"Upstream(base_url={self.base_url!r}, …)"
 
 
 class Price(Section):
