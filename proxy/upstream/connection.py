@@ -1,0 +1,241 @@
+"""One HTTP/1.1 connection to an upstream, as a protocol that pushes what it reads straight into a sink.
+
+It knows one exchange at a time and nothing of aliases, retries or clients. A connection serves again only after an
+answer that ended cleanly, with nothing left over, and that nobody cancelled.
+"""
+
+import asyncio
+from typing import Protocol
+
+import httptools
+
+from proxy.errors import UpstreamDropped, UpstreamFailed, UpstreamProtocolError
+from proxy.wire.headers import Header
+
+#: Bytes of an answer's head, all header lines together.
+MAX_HEAD_BYTES = 65_536
+
+
+class Sink(Protocol):
+    """Takes an answer as it arrives. After `failed`, or `body` with `complete`, nothing more comes."""
+
+    def head(self, status: int, headers: list[Header]) -> None:
+        """The final head of the answer (informational ones are skipped); names are in lower case."""
+        ...
+
+    def body(self, data: bytes, complete: bool) -> None:
+        """All body bytes of one read, joined; `complete` says that the answer ended as its framing says it should."""
+        ...
+
+    def failed(self, error: UpstreamFailed) -> None:
+        """The answer cannot be had, or not to its end."""
+        ...
+
+
+class Owner(Protocol):
+    """What a connection needs of its pool."""
+
+    def opened(self, connection: "Connection") -> None: ...
+
+    def released(self, connection: "Connection") -> None: ...
+
+    def lost(self, connection: "Connection") -> None: ...
+
+
+class Connection(asyncio.Protocol):
+    """See the module. Made by the pool; `send` starts an exchange."""
+
+    __slots__ = (
+        "_complete",
+        "_eof_framed",
+        "_head_bytes",
+        "_head_done",
+        "_head_given",
+        "_headers",
+        "_informational",
+        "_keep_alive",
+        "_owner",
+        "_parser",
+        "_parts",
+        "_sink",
+        "_status",
+        "_surplus",
+        "_transport",
+        "answered",
+        "exchanges",
+        "idle_since",
+    )
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._transport: asyncio.Transport | None = None
+        self._sink: Sink | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        #: How many exchanges were started on it.
+        self.exchanges = 0
+        #: Loop time since when it has been idle; kept by the pool.
+        self.idle_since = 0.0
+        #: A byte of the running exchange's answer has come.
+        self.answered = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._parts: list[bytes] = []
+        self._headers: list[Header] = []
+        self._head_bytes = 0
+        self._status = 0
+        self._head_done = False
+        self._head_given = False
+        self._informational = False
+        self._eof_framed = False
+        self._keep_alive = False
+        self._complete = False
+        self._surplus = False
+
+    @property
+    def usable(self) -> bool:
+        """Idle and open."""
+        return self._sink is None and self._transport is not None and not self._transport.is_closing()
+
+    def send(self, head: bytes, body: bytes, sink: Sink) -> None:
+        """Write a request; its answer goes to `sink`."""
+        assert self._transport is not None
+        assert self._sink is None
+        self._sink = sink
+        self.exchanges += 1
+        self.answered = False
+        self._reset()
+        if len(body) < 16_384:
+            self._transport.write(head + body)
+        else:
+            self._transport.writelines((head, body))
+
+    def pause(self) -> None:
+        """Stop reading: the sink's own reader is behind."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def abandon(self) -> None:
+        """End the exchange from this side: the sink hears nothing more, and the upstream sees the close at once."""
+        self._sink = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def close(self) -> None:
+        """Close an idle connection."""
+        if self._transport is not None:
+            self._transport.close()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._owner.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        sink = self._sink
+        if sink is None:
+            # Nobody asked: whatever it is, it must not become part of the next answer.
+            self.close()
+            return
+        self.answered = True
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._surplus = True
+            if not self._complete:
+                self._fail(UpstreamProtocolError("The model's answer was not valid HTTP.", detail=str(error)))
+                return
+        if not self._head_done:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._fail(UpstreamProtocolError("The model's answer was not valid HTTP.", detail="head too large"))
+            return
+        if not self._head_given:
+            self._head_given = True
+            sink.head(self._status, self._headers)
+            if self._sink is not sink:
+                return
+        parts = self._parts
+        if self._complete:
+            self._finish(parts[0] if len(parts) == 1 else b"".join(parts))
+        elif parts:
+            self._parts = []
+            sink.body(parts[0] if len(parts) == 1 else b"".join(parts), False)
+
+    def eof_received(self) -> bool:
+        if self._sink is not None and self._head_done and self._eof_framed and not self._complete:
+            self._complete = True
+            self._finish(b"")
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._owner.lost(self)
+        if self._sink is not None:
+            error = UpstreamDropped(
+                "The model's provider closed the connection before the answer ended.",
+                detail=f"{type(exc).__name__}: {exc}" if exc else "connection closed",
+            )
+            error.reused = self.exchanges > 1 and not self.answered
+            self._fail(error)
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            self._surplus = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        if self._complete:
+            return
+        status = self._parser.get_status_code()
+        if status < 200 and status != 101:
+            self._informational = True
+            return
+        framings = [name for name, _ in self._headers if name in (b"content-length", b"transfer-encoding")]
+        self._status = status
+        self._eof_framed = not framings and status not in (204, 304)
+        # Two framings, or an upgrade nobody asked for: what follows cannot be told apart from another answer.
+        self._keep_alive = self._parser.should_keep_alive() and len(framings) < 2 and status != 101
+        self._head_done = True
+
+    def on_body(self, body: bytes) -> None:
+        if not self._complete:
+            self._parts.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._informational:
+            self._informational = False
+            self._headers = []
+        else:
+            self._complete = True
+
+    # endings
+
+    def _finish(self, data: bytes) -> None:
+        sink = self._sink
+        assert sink is not None
+        self._sink = None
+        self._parts = []
+        if self._keep_alive and not self._surplus:
+            self._owner.released(self)
+        else:
+            self.close()
+        sink.body(data, True)
+
+    def _fail(self, error: UpstreamFailed) -> None:
+        sink = self._sink
+        self._sink = None
+        if self._transport is not None:
+            self._transport.abort()
+        if sink is not None:
+            sink.failed(error)

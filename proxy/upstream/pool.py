@@ -1,0 +1,171 @@
+"""The connections to one upstream: opened when needed, kept warm, handed out last in first out, bounded.
+
+All tables change in plain methods, never across an await; the only awaits are in the tasks that open connections,
+which the pool owns. What is written on a connection is its taker's business.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from proxy.config.tree import Upstream
+from proxy.errors import Overloaded, UpstreamConnectFailed, UpstreamFailed, UpstreamTimeout
+from proxy.upstream.connection import Connection
+
+
+class Waiter(Protocol):
+    """Waits for a connection; exactly one of the two comes, unless it was forgotten before."""
+
+    def connected(self, connection: Connection) -> None: ...
+
+    def not_connected(self, error: UpstreamFailed) -> None: ...
+
+
+class Pool:
+    """See the module. Must be made, used and closed on one running event loop."""
+
+    def __init__(self, name: str, upstream: Upstream) -> None:
+        self.name = name
+        self.upstream = upstream
+        url = urlsplit(upstream.base_url)
+        self.host = url.hostname or ""
+        self.port = url.port or (443 if url.scheme == "https" else 80)
+        self._tls = _tls_context(upstream) if url.scheme == "https" else None
+        self._loop = asyncio.get_running_loop()
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+        self._waiters: deque[Waiter] = deque()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def __repr__(self) -> str:
+        busy = len(self._open) - len(self._idle)
+        return (
+            f"<Pool {self.name}: {len(self._idle)} idle, {busy} busy, "
+            f"{len(self._opening)} opening, {len(self._waiters)} waiting>"
+        )
+
+    @property
+    def size(self) -> int:
+        """Open connections, idle and busy."""
+        return len(self._open)
+
+    @property
+    def idle(self) -> int:
+        """Open connections that serve nobody."""
+        return len(self._idle)
+
+    def acquire(self, waiter: Waiter, fresh: bool = False) -> Connection | None:
+        """Take an idle connection, or None: then `waiter` hears when there is one.
+
+        `fresh` asks for one that has served nobody yet. Raises `Overloaded` when too many wait already.
+        """
+        while self._idle and not fresh:
+            connection = self._idle.pop()
+            if connection.usable:
+                return connection
+        if self._closed or len(self._waiters) >= self.upstream.max_waiting:
+            raise Overloaded("Too many requests wait for this model. Try again shortly.", headers={"retry-after": "1"})
+        self._waiters.append(waiter)
+        self._open_more()
+        return None
+
+    def forget(self, waiter: Waiter) -> None:
+        """The waiter no longer wants a connection."""
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
+
+    def sweep(self, now: float) -> None:
+        """Close what has idled too long; `now` is loop time."""
+        oldest = now - self.upstream.keep_alive_timeout
+        while self._idle and self._idle[0].idle_since < oldest:
+            self._idle.pop(0).close()
+
+    async def close(self) -> None:
+        """Close every connection and wait for the tasks that open them."""
+        self._closed = True
+        opening = list(self._opening)
+        for task in opening:
+            task.cancel()
+        await asyncio.gather(*opening, return_exceptions=True)
+        for connection in list(self._open):
+            connection.abandon()
+        self._idle.clear()
+        while self._waiters:
+            self._waiters.popleft().not_connected(UpstreamFailed("The gateway is shutting down."))
+
+    # called by connections
+
+    def opened(self, connection: Connection) -> None:
+        """A connection came up."""
+        self._open.add(connection)
+
+    def released(self, connection: Connection) -> None:
+        """A connection is free for the next exchange."""
+        if self._closed or not connection.usable:
+            connection.close()
+            return
+        connection.resume()
+        if self._waiters:
+            self._waiters.popleft().connected(connection)
+        else:
+            connection.idle_since = self._loop.time()
+            self._idle.append(connection)
+
+    def lost(self, connection: Connection) -> None:
+        """A connection is gone."""
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        if not self._closed:
+            self._open_more()
+
+    # opening
+
+    def _open_more(self) -> None:
+        while (
+            len(self._opening) < len(self._waiters)
+            and len(self._open) + len(self._opening) < self.upstream.max_connections
+        ):
+            task = self._loop.create_task(self._open_one())
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+    async def _open_one(self) -> None:
+        try:
+            async with asyncio.timeout(self.upstream.connect_timeout):
+                _, connection = await self._loop.create_connection(
+                    lambda: Connection(self),
+                    self.host,
+                    self.port,
+                    ssl=self._tls,
+                    server_hostname=self.host if self._tls else None,
+                )
+        except TimeoutError:
+            self._not_opened(UpstreamTimeout("The model's provider could not be reached in time.", detail="connect"))
+        except (OSError, ssl.CertificateError) as error:
+            self._not_opened(_refused(error))
+        else:
+            self._opening.discard(asyncio.current_task())  # type: ignore[arg-type]
+            self.released(connection)
+
+    def _not_opened(self, error: UpstreamFailed) -> None:
+        if self._waiters:
+            self._waiters.popleft().not_connected(error)
+
+
+def _refused(error: OSError) -> UpstreamConnectFailed:
+    return UpstreamConnectFailed(
+        "The model's provider could not be reached.", detail=f"{type(error).__name__}: {error}".strip()
+    )
+
+
+def _tls_context(upstream: Upstream) -> ssl.SSLContext:
+    """Certificates are always checked; `ca_file` adds authorities, it replaces none."""
+    context = ssl.create_default_context()
+    if upstream.ca_file:
+        context.load_verify_locations(upstream.ca_file)
+    context.set_alpn_protocols(["http/1.1"])
+    return context

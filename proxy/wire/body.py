@@ -1,0 +1,121 @@
+"""The request body: looked at once, and put together again with another model name.
+
+Top-level values are kept raw and written back as they came, so nested bytes survive and a repeated key cannot carry a
+second model past the key's rights. Bytes in, bytes out; nothing here knows aliases, keys or upstreams.
+"""
+
+import re
+from typing import Final
+
+import msgspec
+
+from proxy.errors import InvalidRequest
+from proxy.wire.scan import nesting_exceeds
+
+MAX_DEPTH: Final = 64
+#: Objects and lists a body may open: this many, or one for every 16 bytes of a large body.
+MAX_BRACKETS: Final = 20_000
+
+_TRUE: Final = msgspec.Raw(b"true")
+_FALSE: Final = msgspec.Raw(b"false")
+_NULL: Final = msgspec.Raw(b"null")
+_USAGE_ONLY: Final = msgspec.Raw(b'{"include_usage":true}')
+_POSITION = re.compile(r"\(byte (\d+)\)")
+_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_encoder = msgspec.json.Encoder()
+_string = msgspec.json.Decoder(str)
+
+
+class Body(msgspec.Struct, frozen=True, gc=False):
+    """A request body that has been looked at."""
+
+    fields: dict[str, msgspec.Raw]
+    #: The value of `model`.
+    model: str
+    #: The value of `stream`.
+    stream: bool
+    #: The client itself asked for the usage of its stream.
+    wants_usage: bool
+
+
+def peek(data: bytes) -> Body:
+    """Look at a JSON body.
+
+    Raises `InvalidRequest`, with the byte position where it can be told, when it is no JSON object, nests too deep, is
+    not UTF-8, or `model` or `stream` are not what they must be.
+    """
+    fields = decode_object(data)
+    model = _model(fields.get("model"))
+    stream = _boolean(fields.get("stream"), "stream")
+    wants_usage = False
+    options = fields.get("stream_options")
+    if stream and options is not None and options != _NULL:
+        wants_usage = _boolean(_object(options, "stream_options").get("include_usage"), "stream_options.include_usage")
+    return Body(fields, model, stream, wants_usage)
+
+
+def decode_object(data: bytes) -> dict[str, msgspec.Raw]:
+    """Decode a JSON object into raw values, behind the bounds; raises `InvalidRequest`."""
+    if not data:
+        raise InvalidRequest("The request body is empty. Send a JSON object with at least a 'model'.")
+    if nesting_exceeds(data, MAX_DEPTH, max(MAX_BRACKETS, len(data) // 16)):
+        raise InvalidRequest(f"The request body nests deeper than {MAX_DEPTH} levels or holds too many objects.")
+    try:
+        if not data.isascii():
+            data.decode()
+        return _decoder.decode(data)
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"The request body is not valid UTF-8 (byte {error.start}).") from error
+    except msgspec.ValidationError as error:
+        raise InvalidRequest("The request body must be a JSON object.") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidRequest(f"The request body is not valid JSON: {_reason(error, len(data))}.") from error
+
+
+def splice(body: Body, model: str, include_usage: bool) -> bytes:
+    """Put a body together again with another model name, and, if asked, with `stream_options.include_usage` set."""
+    fields = dict(body.fields)
+    fields["model"] = msgspec.Raw(_encoder.encode(model))
+    if include_usage:
+        options = fields.get("stream_options")
+        if options is None or options == _NULL:
+            fields["stream_options"] = _USAGE_ONLY
+        else:
+            merged = _object(options, "stream_options")
+            merged["include_usage"] = _TRUE
+            fields["stream_options"] = msgspec.Raw(_encoder.encode(merged))
+    return _encoder.encode(fields)
+
+
+def _model(raw: msgspec.Raw | None) -> str:
+    if raw is None:
+        raise InvalidRequest("You must provide a model parameter.", param="model")
+    try:
+        model = _string.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest("The model must be a string.", param="model") from error
+    if not model:
+        raise InvalidRequest("You must provide a model parameter; it is empty.", param="model")
+    return model
+
+
+def _boolean(raw: msgspec.Raw | None, name: str) -> bool:
+    if raw is None or raw in (_FALSE, _NULL):
+        return False
+    if raw == _TRUE:
+        return True
+    raise InvalidRequest(f"'{name}' must be true or false.", param=name, code="invalid_type")
+
+
+def _object(raw: msgspec.Raw, name: str) -> dict[str, msgspec.Raw]:
+    try:
+        return _decoder.decode(raw)
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(f"'{name}' must be an object.", param=name, code="invalid_type") from error
+
+
+def _reason(error: Exception, size: int) -> str:
+    text = str(error)
+    position = _POSITION.search(text)
+    what = text.removeprefix("JSON is malformed: ").split(" (byte")[0]
+    return f"{what} at byte {position.group(1)}" if position else f"it ends too early, at byte {size}"

@@ -1,0 +1,73 @@
+"""Which headers pass, in both directions: allow lists and the checks on values.
+
+No header reaches the other side that is not named here, so nothing of a client's credentials or an upstream's identity
+can leak through one that was forgotten.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+Header = tuple[bytes, bytes]
+
+#: From the client to the upstream. Never a credential, a cookie or a framing header.
+REQUEST_HEADERS: Final = frozenset(
+    {b"openai-beta", b"anthropic-version", b"anthropic-beta", b"idempotency-key", b"x-stainless-helper-method"}
+)
+#: From the upstream to the client. Never a name, an id or a host of the upstream.
+RESPONSE_HEADERS: Final = frozenset(
+    {
+        b"cache-control",
+        b"content-disposition",
+        b"content-encoding",
+        b"content-language",
+        b"content-type",
+        b"openai-processing-ms",
+        b"openai-version",
+        b"retry-after",
+        b"retry-after-ms",
+        b"x-accel-buffering",
+        b"x-should-retry",
+        *(
+            f"x-ratelimit-{what}-{unit}".encode()
+            for what in ("limit", "remaining", "reset")
+            for unit in ("requests", "tokens")
+        ),
+    }
+)
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
+_UNSAFE_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def forwarded(headers: Iterable[Header]) -> bytes:
+    """The client's headers that go to the upstream, as header lines."""
+    return lines(headers, REQUEST_HEADERS)
+
+
+def relayed(headers: Iterable[Header]) -> bytes:
+    """The upstream's headers that go to the client, as header lines."""
+    return lines(headers, RESPONSE_HEADERS)
+
+
+def lines(headers: Iterable[Header], allowed: frozenset[bytes]) -> bytes:
+    """Header lines of those headers (names in lower case) that are allowed and whose values are safe."""
+    return b"".join(
+        [
+            b"%b: %b\r\n" % header
+            for header in headers
+            if header[0] in allowed and _UNSAFE_VALUE.search(header[1]) is None
+        ]
+    )
+
+
+def first(headers: Iterable[Header], name: bytes) -> bytes | None:
+    """The value of the first header of that name (lower case), or None."""
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
+
+
+def is_request_id(value: bytes) -> bool:
+    """Whether a client's own request or trace id may be taken over into answers and logs."""
+    return _REQUEST_ID.fullmatch(value) is not None

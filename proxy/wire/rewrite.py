@@ -1,0 +1,214 @@
+"""The alias put back: answers with the model's value replaced at its JSON path, and nothing else changed.
+
+The bytes of a stream are read once, event by event, through a tap that the dialect gives; the tap says what the model's
+value is, whether the event is one to leave out and whether the stream has ended. What is kept is one unfinished event.
+"""
+
+import re
+from typing import Protocol
+
+import msgspec
+
+from proxy.errors import UpstreamProtocolError
+from proxy.wire.scan import TopLevelScanner, spans
+from proxy.wire.sse import Framer
+
+_LINE = re.compile(rb"([^\r\n]*)(\r\n|\r|\n|$)")
+_encoder = msgspec.json.Encoder()
+_BOM = b"\xef\xbb\xbf"
+_DONE = b"[DONE]"
+
+
+class Tap(Protocol):
+    """Reads the events of one answer on the side. A dialect has one for each kind of answer."""
+
+    #: Where the model's name stands in an event.
+    path: tuple[str, ...]
+    #: The event read last is one that the client did not ask for: leave it out.
+    drop: bool
+    #: The event read last is an error of the upstream, whose text must be scrubbed.
+    failed: bool
+    #: The answer has ended by its dialect's own mark.
+    ended: bool
+
+    def read(self, payload: bytes) -> msgspec.Raw:
+        """Read one event's JSON; return the raw value of its model, or an empty one.
+
+        Raises `UpstreamProtocolError` when it is not JSON.
+        """
+        ...
+
+    def scrub(self, block: bytes) -> bytes:
+        """An error's bytes without the names and ids of the upstream."""
+        ...
+
+
+class StreamRewriter:
+    """Rewrites a stream of server-sent events."""
+
+    __slots__ = ("_framer", "_head", "_new_head", "_raw", "_replacement", "_tap", "dropped")
+
+    def __init__(self, tap: Tap, alias: str, limit: int = 1_048_576) -> None:
+        self._tap = tap
+        self._framer = Framer(limit)
+        self._replacement = _encoder.encode(alias)
+        # The last event's bytes up to the end of its model value: an event that begins with the same bytes has its
+        # model in the same place, and needs no scan.
+        self._head = b"\x00"
+        self._new_head = b""
+        self._raw = msgspec.Raw()
+        #: How many events were left out.
+        self.dropped = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Take upstream's next bytes; return those of the whole events in them, as the client is to get them.
+
+        Raises `UpstreamProtocolError` for an event that is not JSON or passes the limit.
+        """
+        blocks = self._framer.feed(data)
+        if len(blocks) == 1:
+            return self._event(blocks[0])
+        return b"".join([self._event(block) for block in blocks])
+
+    def end(self) -> bytes:
+        """The stream ended as its framing says it should: return what came after the last whole event.
+
+        A last event may lack its blank line; a piece of an event, which was cut, is not given.
+        """
+        rest = self._framer.rest()
+        try:
+            return self._event(rest)
+        except UpstreamProtocolError:
+            return b""
+
+    def _event(self, block: bytes) -> bytes:
+        tap = self._tap
+        if block.startswith(b"data: {") and block.find(b"\n") == len(block) - 2:
+            masked = block
+            payload = block[6:-2]
+        else:
+            masked = _mask(block)
+            payload = masked.strip()
+            if not payload:
+                return block
+            if payload == _DONE:
+                tap.ended = True
+                return block
+        model = tap.read(payload)
+        if tap.drop:
+            self.dropped += 1
+            return b""
+        if tap.failed:
+            block = tap.scrub(block)
+            masked = _mask(block)
+        if block.startswith(self._head) and model == self._raw:
+            return self._new_head + block[len(self._head) :]
+        raw = bytes(model)
+        if len(raw) <= 2 or raw[0] != 34:
+            return block
+        return self._replace(block, masked, model, raw)
+
+    def _replace(self, block: bytes, masked: bytes, model: msgspec.Raw, raw: bytes) -> bytes:
+        """Replace the value at the path, and remember where it stood for the next event."""
+        path = self._tap.path
+        found = _only_span(masked, path[0], raw) if len(path) == 1 else []
+        if not found:
+            found = spans(masked, path, 6 if masked is block and block.startswith(b"data: ") else 0)
+        if len(found) == 1:
+            begin, end = found[0]
+            self._head = block[:end]
+            self._new_head = block[:begin] + self._replacement
+            self._raw = model.copy()
+            return self._new_head + block[end:]
+        out: list[bytes] = []
+        position = 0
+        for begin, end in found:
+            out += (block[position:begin], self._replacement)
+            position = end
+        out.append(block[position:])
+        return b"".join(out)
+
+
+class JsonRewriter:
+    """Rewrites one JSON answer, at once when it is whole and small, else piece by piece in bounded memory."""
+
+    __slots__ = ("_replacement", "_scanner", "_tap", "_whole_limit")
+
+    def __init__(self, tap: Tap, alias: str, usage_key: str = "usage", whole_limit: int = 262_144) -> None:
+        self._tap = tap
+        self._replacement = _encoder.encode(alias)
+        self._scanner = TopLevelScanner(tap.path[0].encode(), self._replacement, usage_key.encode())
+        self._whole_limit = whole_limit
+
+    def whole(self, data: bytes) -> bytes | None:
+        """Rewrite a body that came in one piece; None when it is too large for that.
+
+        Raises `UpstreamProtocolError` when it is not a JSON object.
+        """
+        if len(data) > self._whole_limit:
+            return None
+        model = self._tap.read(data)
+        if self._tap.failed:
+            return self._tap.scrub(data)
+        if len(bytes(model)) <= 2:
+            return data
+        out: list[bytes] = []
+        position = 0
+        for begin, end in spans(data, self._tap.path):
+            if end - begin > 2:
+                out += (data[position:begin], self._replacement)
+                position = end
+        out.append(data[position:])
+        return b"".join(out)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next piece; return what can go on. Raises `UpstreamProtocolError` for a model name beyond reason."""
+        out = self._scanner.feed(data)
+        if self._scanner.overflow:
+            raise UpstreamProtocolError("The model's answer could not be read.", detail="a value passes its bound")
+        return b"".join(out)
+
+    @property
+    def closed(self) -> bool:
+        """The object that `feed` was given is whole."""
+        return self._scanner.closed
+
+    @property
+    def usage(self) -> bytes:
+        """The raw usage object that `feed` has seen, or b""."""
+        return self._scanner.capture
+
+
+def _only_span(data: bytes, name: str, raw: bytes) -> list[tuple[int, int]]:
+    """The span of a top-level string known to be there, where the text leaves no doubt, without a scan.
+
+    There is none when no backslash could hide a key and the quoted name stands in the text once, with the value that
+    the decoder found at the top level behind it.
+    """
+    if b"\\" in data:
+        return []
+    key = b'"%b"' % name.encode()
+    at = data.find(key)
+    if at < 0 or data.find(key, at + 1) >= 0:
+        return []
+    begin = data.find(raw, at + len(key))
+    if begin < 0 or data[at + len(key) : begin].strip() != b":":
+        return []
+    return [(begin, begin + len(raw))]
+
+
+def _mask(block: bytes) -> bytes:
+    """An event block with everything blanked but the contents of its data lines: same length, same positions."""
+    out = []
+    for match in _LINE.finditer(block):
+        line, line_end = match.groups()
+        skip = 0
+        if match.start() == 0 and line.startswith(_BOM):
+            skip = 3
+        if line.startswith(b"data:", skip):
+            skip += 5
+            out.append(b" " * skip + line[skip:])
+        else:
+            out.append(b" " * len(line))
+        out.append(line_end)
+    return b"".join(out)

@@ -1,0 +1,288 @@
+"""Where a value stands in a JSON text: spans by path, for whole texts and for texts that arrive in pieces.
+
+The whole-text scanner expects valid JSON (its callers have decoded it); the incremental one expects anything and
+bounds what it keeps. Neither changes a byte: that is `rewrite`.
+"""
+
+import re
+
+import msgspec
+
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],]', re.DOTALL)
+_OUTSIDE = re.compile(rb'["{}\[\],:]|[^\s"{}\[\],:]')
+_NESTED = re.compile(rb'["{}\[\]]')
+_STRING_END = re.compile(rb'["\\]')
+_STRUCTURE = bytes.maketrans(b"{}", b"[]")
+_NOT_STRUCTURE = bytes(byte for byte in range(256) if byte not in b'[]{}"\\')
+
+_QUOTE, _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _COMMA, _COLON, _BACKSLASH = b'"{}[],:\\'
+
+
+def nesting_exceeds(data: bytes, depth: int, brackets: int) -> bool:
+    """Whether a JSON text nests deeper than `depth` or opens more than `brackets` objects and lists.
+
+    Runs at the speed of `bytes` methods whatever the text is, so that it can stand in front of a recursive parser.
+    """
+    if data.count(b"{") + data.count(b"[") <= depth:
+        return False
+    bare = data.translate(_STRUCTURE, _NOT_STRUCTURE).replace(b"\\\\", b"").replace(b'\\"', b"")
+    # Two quotes side by side change nothing about what is inside a string and what is not; what is left of the
+    # strings are the odd parts between the quotes.
+    bare = b"".join(bare.replace(b'""', b"").split(b'"')[::2]).replace(b"\\", b"")
+    if len(bare) > 2 * brackets:
+        return True
+    for _ in range(depth):
+        bare = bare.replace(b"[]", b"")
+        if not bare:
+            return False
+    return b"[]" in bare or b"[[" in bare
+
+
+def spans(data: bytes, path: tuple[str, ...], start: int = 0) -> list[tuple[int, int]]:
+    """The spans, quotes included, of every string that stands at `path` in the JSON object beginning at `start`.
+
+    More than one means a repeated key. Other values (null, numbers) at the path give none.
+    """
+    found: list[tuple[int, int]] = []
+    depth = 0
+    matched = 0
+    last = len(path)
+    expect_key = False
+    hit = False
+    for token in _TOKEN.finditer(data, start):
+        begin = token.start()
+        kind = data[begin]
+        if kind == _QUOTE:
+            if depth != matched + 1 or depth > last:
+                continue
+            if expect_key:
+                expect_key = False
+                text = token.group()
+                name = text[1:-1].decode("utf-8", "replace") if b"\\" not in text else msgspec.json.decode(text)
+                hit = name == path[matched]
+            elif hit:
+                hit = False
+                if depth == last:
+                    found.append(token.span())
+        elif kind == _COMMA:
+            if depth == matched + 1:
+                expect_key = True
+                hit = False
+        elif kind == _OPEN:
+            if hit and depth == matched + 1 and depth < last:
+                matched += 1
+            depth += 1
+            expect_key = depth == matched + 1
+            hit = False
+        elif kind == _OPEN_LIST:
+            depth += 1
+            hit = False
+            expect_key = False
+        else:
+            depth -= 1
+            if matched and depth == matched:
+                matched -= 1
+            expect_key = False
+    return found
+
+
+class TopLevelScanner:
+    """Follows a JSON object that arrives in pieces; finds string values of one key and keeps another key's value.
+
+    `feed` gives the pieces back as a list in which every string at the top-level key `key` is replaced by
+    `replacement` (an empty string stays). A value that may have to be replaced is held back until it is whole, so at
+    most `value_limit` bytes are ever kept; `capture` (the raw value of `captured_key`, at most `capture_limit` bytes)
+    is the other thing kept. Depth is only counted, so nesting costs no memory.
+    """
+
+    __slots__ = (
+        "_capture_from",
+        "_captured_key",
+        "_depth",
+        "_escape",
+        "_expect",
+        "_held",
+        "_in_string",
+        "_keep",
+        "_key",
+        "_limits",
+        "_name",
+        "_replacement",
+        "capture",
+        "closed",
+        "found",
+        "overflow",
+    )
+
+    def __init__(
+        self,
+        key: bytes,
+        replacement: bytes,
+        captured_key: bytes,
+        *,
+        value_limit: int = 4096,
+        capture_limit: int = 65_536,
+    ) -> None:
+        self._key = key
+        self._replacement = replacement
+        self._captured_key = captured_key
+        self._limits = (value_limit, capture_limit)
+        self._depth = 0
+        self._in_string = False
+        self._escape = False
+        #: What the next token at depth 1 is: a key, a value, or nothing of interest.
+        self._expect = b""
+        self._name = bytearray()
+        #: The value being held back, or None.
+        self._held: bytearray | None = None
+        self._keep: bytearray | None = None
+        self._capture_from = -1
+        #: The last value of the captured key, raw, or b"".
+        self.capture = b""
+        #: The last value replaced, raw, with its quotes, or b"".
+        self.found = b""
+        #: The object ended.
+        self.closed = False
+        #: A held or captured value passed its limit.
+        self.overflow = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take the next piece; return what can go on, in order."""
+        out: list[bytes] = []
+        sent = 0
+        position = 0
+        end = len(data)
+        if self._keep is not None:
+            self._capture_from = 0
+        while position < end:
+            if self._in_string:
+                position, sent = self._string(data, position, sent, out)
+                continue
+            match = (_NESTED if self._depth > 1 else _OUTSIDE).search(data, position)
+            if match is None:
+                break
+            position = match.end()
+            sent = self._token(data, match.start(), sent, out)
+        if self._keep is not None:
+            self._keep += data[self._capture_from :]
+            if len(self._keep) > self._limits[1]:
+                self._keep = None
+                self.overflow = True
+        if self._held is not None:
+            self._held += data[sent:]
+            if len(self._held) > self._limits[0]:
+                out.append(bytes(self._held))
+                self._held = None
+                self.overflow = True
+        elif sent < end:
+            out.append(data[sent:] if sent else data)
+        return out
+
+    def _string(self, data: bytes, position: int, sent: int, out: list[bytes]) -> tuple[int, int]:
+        """Go on inside a string until it ends or the piece does."""
+        begin = position
+        end = len(data)
+        while position < end:
+            if self._escape:
+                self._escape = False
+                position += 1
+                continue
+            match = _STRING_END.search(data, position)
+            if match is None:
+                position = end
+                break
+            position = match.end()
+            if data[match.start()] == _BACKSLASH:
+                self._escape = True
+                continue
+            self._in_string = False
+            break
+        if self._depth == 1:
+            if self._expect == b"key":
+                if len(self._name) < 256:
+                    self._name += data[begin:position]
+                if not self._in_string:
+                    self._expect = b"colon"
+            elif not self._in_string:
+                if self._held is not None:
+                    sent = self._replace(data, position, sent, out)
+                self._expect = b""
+        return position, sent
+
+    def _replace(self, data: bytes, position: int, sent: int, out: list[bytes]) -> int:
+        held = self._held
+        assert held is not None
+        held += data[sent:position]
+        value = bytes(held)
+        self._held = None
+        if value == b'""':
+            out.append(value)
+        else:
+            self.found = value
+            out.append(self._replacement)
+        return position
+
+    def _token(self, data: bytes, at: int, sent: int, out: list[bytes]) -> int:
+        """One structural byte, or the first byte of a scalar, outside strings."""
+        kind = data[at]
+        if kind == _QUOTE:
+            self._in_string = True
+            if self._depth == 1:
+                if self._expect == b"key":
+                    self._name.clear()
+                elif self._expect == b"value" and self._matches(self._key):
+                    if at > sent:
+                        out.append(data[sent:at])
+                    self._held = bytearray()
+                    # The opening quote belongs to the held value; `_replace` adds the rest from `sent` on.
+                    return at
+                else:
+                    self._begin_capture(at)
+        elif kind in (_OPEN, _OPEN_LIST):
+            if self._depth == 1:
+                self._begin_capture(at)
+                self._expect = b""
+            self._depth += 1
+            if self._depth == 1 and kind == _OPEN:
+                self._expect = b"key"
+        elif kind in (_CLOSE, _CLOSE_LIST):
+            self._depth -= 1
+            if self._depth == 0:
+                self._end_capture(data, at)
+                self.closed = True
+            elif self._depth < 0:
+                self._depth = 0
+        elif self._depth == 1:
+            if kind == _COMMA:
+                self._end_capture(data, at)
+                self._expect = b"key"
+            elif kind == _COLON:
+                if self._expect == b"colon":
+                    self._expect = b"value"
+            elif self._expect == b"value":
+                self._begin_capture(at)
+                self._expect = b""
+        return sent
+
+    def _matches(self, key: bytes) -> bool:
+        name = self._name[:-1]
+        if b"\\" not in name:
+            return name == key
+        try:
+            decoded: object = msgspec.json.decode(b'"' + name + b'"')
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        return decoded == key.decode()
+
+    def _begin_capture(self, at: int) -> None:
+        if self._expect == b"value" and self._matches(self._captured_key):
+            self._keep = bytearray()
+            self._capture_from = at
+
+    def _end_capture(self, data: bytes, at: int) -> None:
+        if self._keep is not None:
+            self._keep += data[self._capture_from : at]
+            value = bytes(self._keep).strip()
+            self._keep = None
+            if value != b"null":
+                self.capture = value

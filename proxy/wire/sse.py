@@ -1,0 +1,85 @@
+"""Server-sent events as they come: an incremental framer that finds where each event block ends.
+
+It interprets nothing and changes nothing: the blocks it gives, joined, are the bytes it got. Line ends may be LF, CRLF
+or CR, mixed as they like (https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream).
+"""
+
+import re
+
+from proxy.errors import UpstreamProtocolError
+
+# A line end followed by an empty line. The first alternative of each group is atomic, so that the two bytes of one
+# CRLF are never taken for two line ends. A CR at the very end may be half of a CRLF: `feed` waits for the next byte,
+# but not after a lone CR, where nothing is expected to follow.
+_BLANK_LINE = re.compile(rb"\r\r|(?>\r\n|\n)(?>\r\n|\n|\r)")
+
+
+class Framer:
+    """Cuts a stream into event blocks, each with the blank line that ends it. Holds at most `limit` bytes."""
+
+    __slots__ = ("_held", "_limit", "_scanned")
+
+    def __init__(self, limit: int = 1_048_576) -> None:
+        self._held = bytearray()
+        self._scanned = 0
+        self._limit = limit
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take the next bytes; return the blocks that are now whole.
+
+        Raises `UpstreamProtocolError` when one event passes the limit.
+        """
+        held = self._held
+        if b"\r" not in data and len(held) < 16_384 and b"\r" not in held:
+            # Nearly always: plain line feeds, and one event or a few whole ones.
+            if held:
+                data = bytes(held) + data
+                held.clear()
+            parts = data.split(b"\n\n")
+            held += parts.pop()
+            self._scanned = max(0, len(held) - 3)
+            if len(data) > self._limit and max(len(held), *map(len, parts)) + 2 > self._limit:
+                self._too_large()
+            return [part + b"\n\n" for part in parts]
+        self._held += data
+        return self._cut()
+
+    def rest(self) -> bytes:
+        """What came after the last whole block; the framer is empty afterwards."""
+        rest = bytes(self._held)
+        self._held.clear()
+        self._scanned = 0
+        return rest
+
+    def _cut(self) -> list[bytes]:
+        held = self._held
+        blocks: list[bytes] = []
+        begin = 0
+        position = self._scanned
+        size = len(held)
+        while True:
+            match = _BLANK_LINE.search(held, position)
+            if match is None:
+                break
+            end = match.end()
+            if end == size and held[end - 1] == 13 and held[end - 2] == 10:
+                # LF CR at the end: the LF of a CRLF may still come.
+                break
+            if end - begin > self._limit:
+                self._too_large()
+            blocks.append(bytes(held[begin:end]))
+            begin = position = end
+        if begin:
+            del held[:begin]
+        size = len(held)
+        if size > self._limit:
+            self._too_large()
+        # The longest terminator has four bytes: the last three of what was searched may be its beginning.
+        self._scanned = max(0, size - 3)
+        return blocks
+
+    def _too_large(self) -> None:
+        raise UpstreamProtocolError(
+            "The model's stream held an event larger than the gateway takes.",
+            detail=f"one event is larger than {self._limit} bytes; server.max_event_bytes raises the limit",
+        )

@@ -1,0 +1,104 @@
+"""What an answer says it used: one value, read from all the spellings that OpenAI-like servers have.
+
+Only reads; which usage object of a stream counts (the last that is not null) is its caller's decision.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+_decoder = msgspec.json.Decoder(dict[str, Any])
+#: Beyond this a count is no count; it also keeps every sum inside SQLite's integers.
+_LARGEST: Final = 2**48
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """Token counts, and what is billed by other units."""
+
+    #: All input tokens, those read from or written to a cache included.
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    #: All output tokens, reasoning included where the provider counts it so.
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_milliseconds: int = 0
+    images: int = 0
+
+
+def read_usage(raw: bytes) -> Usage | None:
+    """Read a usage object; None when it is none, or says nothing that can be billed.
+
+    Spellings: `prompt_tokens`/`completion_tokens` and `input_tokens`/`output_tokens`, details under `*_tokens_details`
+    or `*_token_details`, flat `cached_tokens`, `prompt_cache_hit_tokens` (DeepSeek), `reasoning_tokens` (flat),
+    `created_cache_tokens` (vLLM), `cache_creation_input_tokens`/`cache_read_input_tokens` (Anthropic, whose
+    `input_tokens` leaves both out), `seconds` and `prompt_audio_seconds`.
+    """
+    try:
+        usage = _decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    count = _Reader(usage)
+    given = count.first("prompt_tokens", "input_tokens")
+    produced = count.first("completion_tokens", "output_tokens")
+    total = count.first("total_tokens")
+    asked = count.details("prompt_tokens_details", "input_tokens_details", "input_token_details")
+    made = count.details("completion_tokens_details", "output_tokens_details", "output_token_details")
+    read = asked.first("cached_tokens")
+    written = asked.first("cache_write_tokens", "created_cache_tokens", "cache_creation_tokens")
+    seconds = _seconds(usage.get("seconds")) or _seconds(usage.get("prompt_audio_seconds"))
+    if "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage:
+        read = count.first("cache_read_input_tokens")
+        written = count.first("cache_creation_input_tokens")
+        if "prompt_tokens" not in usage and given is not None:
+            given += (read or 0) + (written or 0)
+    if read is None:
+        read = count.first("cached_tokens", "prompt_cache_hit_tokens")
+    if given is None and produced is None:
+        if total is None and not seconds:
+            return None
+        given = total
+    return Usage(
+        input_tokens=given or 0,
+        cached_input_tokens=min(read or 0, given or 0),
+        cache_write_tokens=min(written or 0, given or 0),
+        output_tokens=max(0, total - given) if produced is None and total is not None and given else produced or 0,
+        reasoning_tokens=made.first("reasoning_tokens", "thinking_tokens") or count.first("reasoning_tokens") or 0,
+        audio_milliseconds=seconds,
+    )
+
+
+class _Reader:
+    """Reads counts out of a decoded object whose values may be anything."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._values = values
+
+    def first(self, *names: str) -> int | None:
+        for name in names:
+            count = _count(self._values.get(name))
+            if count is not None:
+                return count
+        return None
+
+    def details(self, *names: str) -> "_Reader":
+        for name in names:
+            value = self._values.get(name)
+            if isinstance(value, dict):
+                return _Reader(value)
+        return _Reader({})
+
+
+def _count(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 0 <= value <= _LARGEST else None
+
+
+def _seconds(value: object) -> int:
+    """Milliseconds of a number of seconds, rounded up; 0 for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 10**9:
+        return 0
+    return -int(-value * 1000 // 1)
