@@ -1,0 +1,70 @@
+"""Reads the `demo:` phrases out of a message: what the provider is to do wrong, or slowly, this time.
+
+Pure: text in, orders out. What the orders do is decided where answers are sent.
+"""
+
+import re
+from dataclasses import dataclass
+
+from proxy.errors import InvalidRequest
+
+_PHRASE = re.compile(r"(?<![\w:])demo:(?:(?P<flag>no-usage|no-done)\b|(?P<name>[a-z-]+)=(?P<value>[^\s,;\"'`<>()]*))")
+_USAGE = (
+    "known are demo:error=429, demo:delay=2.5, demo:pace=0.2, demo:tokens=500, demo:cut=5, demo:stall=5, "
+    "demo:error-event=3, demo:no-usage and demo:no-done."
+)
+_LONGEST_DELAY = 600.0
+_MOST_CHUNKS = 100_000
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What one message asks for; None or False is the ordinary behaviour. `delay` and `pace` are seconds."""
+
+    error: int | None = None
+    delay: float | None = None
+    pace: float | None = None
+    tokens: int | None = None
+    cut: int | None = None
+    stall: int | None = None
+    error_event: int | None = None
+    no_usage: bool = False
+    no_done: bool = False
+
+
+def read_orders(text: str) -> Orders:
+    """The orders in `text`; of two of a kind the last counts.
+
+    Raises InvalidRequest for an unknown `demo:name=value` and for a value out of its range.
+    """
+    orders: dict[str, int | float | bool] = {}
+    for match in _PHRASE.finditer(text):
+        name = match["flag"] or match["name"]
+        orders[name.replace("-", "_")] = True if match["flag"] else _value(name, match["value"].rstrip(".!?:"))
+    return Orders(**orders)  # type: ignore[arg-type]  # _value gives each name the type of its field
+
+
+def without_phrases(text: str) -> str:
+    """`text` as a person meant it, with the phrases taken out."""
+    return " ".join(_PHRASE.sub(" ", text).split())
+
+
+def _value(name: str, value: str) -> int | float:
+    match name:
+        case "error":
+            return int(_number(name, value, 400, 599, whole=True))
+        case "delay" | "pace":
+            return _number(name, value, 0, _LONGEST_DELAY)
+        case "tokens":
+            return int(_number(name, value, 1, _MOST_CHUNKS, whole=True))
+        case "cut" | "stall" | "error-event":
+            return int(_number(name, value, 0, _MOST_CHUNKS, whole=True))
+    raise InvalidRequest(f"Unknown demo phrase demo:{name}; {_USAGE}", code="invalid_value")
+
+
+def _number(name: str, value: str, low: float, high: float, *, whole: bool = False) -> float:
+    pattern = r"\d{1,9}" if whole else r"\d{1,9}(\.\d{1,9})?"
+    if re.fullmatch(pattern, value, re.ASCII) and low <= float(value) <= high:
+        return float(value)
+    kind = "a whole number" if whole else "a number"
+    raise InvalidRequest(f"demo:{name} takes {kind} from {low:g} to {high:g}; {_USAGE}", code="invalid_value")

@@ -1,0 +1,180 @@
+"""What the demo provider reads of a chat request, and what it counts as input.
+
+Pure. Fields that it makes no use of are not named and so not checked: a provider takes more than we know.
+"""
+
+from typing import Any
+
+import msgspec
+
+from proxy.demo.answers import count_tokens, tokens_of
+from proxy.demo.settings import TEXT, DemoModel, find_model
+from proxy.errors import InvalidRequest
+
+MOST_CHOICES = 4
+_MESSAGE_TOKENS = 3
+_IMAGE_TOKENS_LOW = 85
+_IMAGE_TOKENS = 765
+
+
+class ImageUrl(msgspec.Struct, frozen=True):
+    """Where an image is; `data:` URLs hold it."""
+
+    url: str
+    detail: str | None = None
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One part of a message's content."""
+
+    type: str
+    text: str | None = None
+    image_url: ImageUrl | None = None
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message of the conversation."""
+
+    role: str
+    content: str | list[Part] | None = None
+    tool_calls: msgspec.Raw = msgspec.Raw()
+
+    @property
+    def text(self) -> str:
+        """All its text."""
+        if isinstance(self.content, list):
+            return "\n".join(part.text for part in self.content if part.text)
+        return self.content or ""
+
+    @property
+    def images(self) -> list[ImageUrl]:
+        """Its images."""
+        if isinstance(self.content, list):
+            return [part.image_url for part in self.content if part.image_url]
+        return []
+
+
+class Function(msgspec.Struct, frozen=True):
+    """A function the model may call."""
+
+    name: str
+    description: str | None = None
+    parameters: Any = None
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """A tool; those that are no functions are never called here."""
+
+    type: str
+    function: Function | None = None
+
+
+class StreamOptions(msgspec.Struct, frozen=True):
+    """`stream_options`."""
+
+    include_usage: bool | None = None
+
+
+class Generation(msgspec.Struct, frozen=True, kw_only=True):
+    """What chat requests and plain completions have in common."""
+
+    model: str
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = None
+    n: int | None = None
+    stop: str | list[str] | None = None
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether the stream is to end with its usage."""
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    @property
+    def choices(self) -> int:
+        """How many answers are wanted."""
+        return 1 if self.n is None else self.n
+
+    @property
+    def stops(self) -> list[str]:
+        """The texts before which the answer ends."""
+        stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return [stop for stop in stops if stop]
+
+    def check(self, path: str) -> DemoModel:
+        """The model that is asked. Raises InvalidRequest or ModelNotFound as OpenAI refuses such a request."""
+        model = find_model(self.model, TEXT, path)
+        if not 1 <= self.choices <= MOST_CHOICES:
+            raise _refusal("n", f"'n' must be from 1 to {MOST_CHOICES}, not {self.n}.")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise _refusal("max_tokens", f"'max_tokens' must be 1 or more, not {self.max_tokens}.")
+        if len(self.stops) > 4:
+            raise _refusal("stop", "'stop' takes at most 4 texts.")
+        if self.stream_options is not None and not self.stream:
+            raise _refusal("stream_options", "The 'stream_options' parameter is only allowed when 'stream' is enabled.")
+        return model
+
+
+class ChatRequest(Generation, frozen=True, kw_only=True):
+    """`POST /v1/chat/completions`."""
+
+    messages: list[Message]
+    max_completion_tokens: int | None = None
+    tools: list[Tool] | None = None
+    tool_choice: Any = None
+    response_format: Any = None
+
+    def check(self, path: str) -> DemoModel:
+        """As above, and for the fields of its own."""
+        model = super().check(path)
+        if not self.messages:
+            raise _refusal("messages", "'messages' is an empty array; send at least one message.", "empty_array")
+        if self.max_completion_tokens is not None and self.max_completion_tokens < 1:
+            raise _refusal("max_completion_tokens", "'max_completion_tokens' must be 1 or more.")
+        if self.max_completion_tokens is not None and self.max_tokens is not None:
+            raise _refusal("max_tokens", "Set 'max_completion_tokens' or 'max_tokens', not both.")
+        return model
+
+    @property
+    def last_user_message(self) -> Message:
+        """The message that is answered; an empty one where no user spoke."""
+        return next((message for message in reversed(self.messages) if message.role == "user"), Message("user"))
+
+    @property
+    def limit(self) -> int | None:
+        """The most output tokens of a choice."""
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def input_tokens(self) -> int:
+        """Tokens of the whole prompt: text, images, earlier calls and the tools on offer."""
+        tokens = _MESSAGE_TOKENS
+        for message in self.messages:
+            tokens += _MESSAGE_TOKENS + count_tokens(message.text) + tokens_of(len(bytes(message.tool_calls)))
+            tokens += sum(_IMAGE_TOKENS_LOW if image.detail == "low" else _IMAGE_TOKENS for image in message.images)
+        return tokens + (tokens_of(len(msgspec.json.encode(self.tools))) if self.tools else 0)
+
+    @property
+    def wanted_function(self) -> Function | None:
+        """The function to call: none after a tool's answer, else the one that is demanded, else the first."""
+        if self.tool_choice == "none" or self.messages[-1].role == "tool":
+            return None
+        functions = [tool.function for tool in self.tools or () if tool.function]
+        if not isinstance(self.tool_choice, dict):
+            return functions[0] if functions else None
+        demanded = self.tool_choice.get("function")
+        name = demanded.get("name") if isinstance(demanded, dict) else None
+        for function in functions:
+            if function.name == name:
+                return function
+        raise _refusal("tool_choice", f"The tool that 'tool_choice' names ({name}) is not among 'tools'.")
+
+
+class CompletionRequest(Generation, frozen=True, kw_only=True):
+    """`POST /v1/completions`."""
+
+    prompt: str | list[str]
+
+
+def _refusal(param: str, message: str, code: str = "invalid_value") -> InvalidRequest:
+    return InvalidRequest(message, param=param, code=code)

@@ -1,0 +1,93 @@
+"""What the demo provider can be told, the models it has, and the gateway configuration that points at it.
+
+Values only: no socket, no clock, no environment.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from proxy.config.tree import Capability, Config, Model, Price, Server, Upstream
+from proxy.errors import InvalidRequest, ModelNotFound
+
+
+def _new_key() -> str:
+    return "sk-demo-" + secrets.token_urlsafe(24)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoSettings:
+    """How one demo provider behaves: both durations in seconds, and the key that its callers must show."""
+
+    first_token_delay: float = 0.15
+    token_interval: float = 0.02
+    api_key: str = field(default_factory=_new_key, repr=False)
+
+
+@dataclass(frozen=True)
+class DemoModel:
+    """One model: its dated name, which every answer carries, and the alias that the demo gateway gives it."""
+
+    name: str
+    alias: str
+    capability: Capability
+    price: Price
+
+    @property
+    def undated(self) -> str:
+        """The name without its date, which is taken too and answered with the dated one."""
+        return self.name[: -len("-2026-01-01")]
+
+
+def _tokens(input_price: str, output_price: str | None = None) -> Price:
+    return Price(input=Decimal(input_price), output=Decimal(output_price) if output_price else None)
+
+
+DEMO_MODELS = (
+    DemoModel("demo-spark-2026-08-07", "prometheus-spark", "chat", _tokens("0.15", "0.60")),
+    DemoModel("demo-lite-2026-07-15", "prometheus-lite", "chat", _tokens("0.10", "0.40")),
+    DemoModel("demo-core-2026-09-02", "prometheus-core", "chat", _tokens("1.10", "4.40")),
+    DemoModel("demo-vision-2026-06-30", "prometheus-vision", "vision", _tokens("0.40", "1.60")),
+    DemoModel("demo-pulse-2026-08-21", "prometheus-pulse", "realtime", _tokens("0.15", "0.60")),
+    DemoModel("demo-surge-2026-08-21", "prometheus-surge", "realtime", _tokens("0.40", "1.60")),
+    DemoModel("demo-atlas-2026-05-20", "prometheus-atlas", "embeddings", _tokens("0.02")),
+    DemoModel("demo-echo-2026-04-11", "prometheus-echo", "audio", Price(minute=Decimal("0.006"))),
+)
+
+#: The capabilities that write text; the chat and completion endpoints take these.
+TEXT: tuple[Capability, ...] = ("chat", "vision", "realtime")
+
+
+def find_model(name: str, capabilities: Sequence[Capability], path: str) -> DemoModel:
+    """The model of this name, dated or not.
+
+    Raises ModelNotFound for an unknown name, and InvalidRequest for a model that cannot do what `path` asks for.
+    """
+    for model in DEMO_MODELS:
+        if name in (model.name, model.undated):
+            if model.capability in capabilities:
+                return model
+            raise InvalidRequest(
+                f"The model `{name}` cannot be used with {path}: it is for {model.capability}; "
+                "GET /v1/models lists the others.",
+                status=404,
+                param="model",
+            )
+    raise ModelNotFound(f"The model `{name}` does not exist or you do not have access to it.")
+
+
+def demo_config(port: int, settings: DemoSettings, server: Server | None = None) -> Config:
+    """A gateway with one upstream, the demo provider on this port of 127.0.0.1, and all eight aliases on it.
+
+    `settings` are those that the provider runs with (its key is shared with the gateway this way), `server` is the
+    gateway's own listener.
+    """
+    return Config(
+        server=server or Server(),
+        upstreams={"demo": Upstream(base_url=f"http://127.0.0.1:{port}/v1", api_key=settings.api_key)},
+        models={
+            model.alias: Model(capability=model.capability, targets=[f"demo/{model.name}"], price=model.price)
+            for model in DEMO_MODELS
+        },
+    )
