@@ -28,7 +28,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Base of all sections: immutable, and unknown keys are faults."""
 
 
-class Server(Section):
+class Server(Section, frozen=True):
     """`[server]`: the listener, its limits, and where the data lives."""
 
     #: Address to listen on.
@@ -69,7 +69,7 @@ class Server(Section):
     log_format: LogFormat = "auto"
 
 
-class Upstream(Section):
+class Upstream(Section, frozen=True):
     """`[upstreams.NAME]`: one account at one provider."""
 
     #: Where the API lives, with its version prefix, such as https://api.openai.com/v1.
@@ -102,7 +102,7 @@ class Upstream(Section):
         return f"Upstream(base_url={self.base_url!r}, …)"
 
 
-class Price(Section):
+class Price(Section, frozen=True):
     """`price = { … }`: USD, as exact decimals in quotes. Per million tokens, but for `minute` and `image`."""
 
     #: Input tokens, per million.
@@ -119,20 +119,20 @@ class Price(Section):
     image: Decimal | None = None
 
 
-class Model(Section):
+class Model(Section, frozen=True):
     """`[models.ALIAS]`: a stable name, what it can do, who serves it and what it costs."""
 
     #: What the alias can do; it decides which endpoints take it.
     capability: Capability
     #: "upstream/model", in the order in which they are tried.
-    targets: list[str]
+    targets: Annotated[list[str], Meta(min_length=1)]
     #: What it costs; without one the rows say so (unpriced), they do not say 0.
     price: Price | None = None
     #: Overrides server.on_disconnect.
     on_disconnect: OnDisconnect | None = None
 
 
-class Config(Section):
+class Config(Section, frozen=True):
     """The whole file."""
 
     server: Server = msgspec.field(default_factory=Server)

@@ -1,0 +1,86 @@
+"""Reads a configuration file into the tree, or says everything that is wrong with it in one run.
+
+The environment is an argument, so that two configurations can be read side by side. Nothing is printed, and no message
+holds a resolved value.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from proxy.config import lines
+from proxy.config.problems import ConfigProblems, Problem
+from proxy.config.references import References
+from proxy.config.sections import Sections
+from proxy.config.tree import Config
+from proxy.config.walk import prune
+
+_LARGEST_FILE = 4 * 1024 * 1024
+
+
+def load(path: Path, environment: Mapping[str, str]) -> Config:
+    """Read the TOML file at `path`; ${NAME} in it stands for a variable of `environment`.
+
+    The credentials in the result are resolved. Raises ConfigProblems, a ConfigFault, with every fault of the file.
+    """
+    return parse(_read(path), path, environment)
+
+
+def parse(text: str, path: Path, environment: Mapping[str, str]) -> Config:
+    """Like `load`, of a text already read; `path` names it in messages and is where relative files are looked for."""
+    document, places = _document(text, path)
+    problems: list[Problem] = []
+
+    def tell(key: lines.Path, message: str, hint: str) -> None:
+        problems.append(Problem(str(path), lines.nearest(places, key), lines.dotted(key), message, hint))
+
+    values = prune(Config, document, tell)
+    Sections(document, References(environment, path.absolute().parent), tell).check(values)
+    if problems:
+        raise ConfigProblems(problems)
+    try:
+        return msgspec.convert(values, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigProblems([Problem(str(path), None, "", str(error))]) from error
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        hint = "name another with --config, or write one with: prometheus-gateway init"
+        raise ConfigProblems([Problem(str(path), None, "", f"cannot be read: {why}", hint)]) from error
+    if len(content) > _LARGEST_FILE:
+        raise ConfigProblems([Problem(str(path), None, "", "is larger than 4 MiB", "is this the right file?")])
+    try:
+        # Some editors put a byte order mark in front, which TOML does not know.
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigProblems([Problem(str(path), line, "", "is no UTF-8 text", "save it as UTF-8")]) from error
+
+
+def _document(text: str, path: Path) -> tuple[dict[str, Any], Mapping[lines.Path, int]]:
+    try:
+        return tomllib.loads(text), lines.locate(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigProblems([_syntax_problem(text, path, str(error))]) from error
+    except RecursionError as error:
+        raise ConfigProblems([Problem(str(path), None, "", "is nested too deeply")]) from error
+
+
+def _syntax_problem(text: str, path: Path, message: str) -> Problem:
+    """Take the place out of the library's message, which ends with it."""
+    what, _, place = message.rpartition(" (at ")
+    found = re.fullmatch(r"line (\d+), column (\d+)\)", place)
+    if found:
+        line, column = int(found[1]), f" at column {found[2]}"
+    else:
+        line, column = text.count("\n") + 1, " at the end of the file"
+    return Problem(str(path), line, "", f"TOML syntax: {what or message}{column}")

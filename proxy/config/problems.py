@@ -1,0 +1,51 @@
+"""What is wrong with a configuration file: one struct a fault, and the error that carries them all.
+
+Values only. A message names keys and what is allowed, never the value of a credential, header or address.
+"""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+import msgspec
+
+from proxy.errors import ConfigFault
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One fault of a configuration file."""
+
+    #: The file as it was named.
+    file: str
+    #: From 1; None where it is not known.
+    line: int | None
+    #: Dotted key; empty when the fault is the file's own.
+    key: str
+    message: str
+    #: How to mend it; may be empty.
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        key = f"{self.key}: " if self.key else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{place}: {key}{self.message}{hint}"
+
+
+class ConfigProblems(ConfigFault):
+    """A configuration that cannot be used; `problems` lists every fault found in one run, in the order of the file."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = sorted(problems, key=lambda problem: (problem.line is None, problem.line or 0))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Suggest the known word that `word` was probably meant to be, or list what is known, or say nothing."""
+    choices = sorted(known)
+    close = get_close_matches(word.lower(), choices, n=1, cutoff=0.6)
+    if close:
+        return f'did you mean "{close[0]}"?'
+    if not choices:
+        return ""
+    shown = ", ".join(choices[:12])
+    return f"known: {shown}" + (", …" if len(choices) > 12 else "")

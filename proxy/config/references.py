@@ -1,0 +1,75 @@
+"""Values that stand somewhere else: "${NAME}" in the environment, "file:PATH" in a file.
+
+What is read here is secret: an error names the variable or the file, never what it holds.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+_REFERENCE = re.compile(r"\$\{([^}]*)\}?")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LARGEST_SECRET = 65_536
+
+
+class BrokenReference(Exception):
+    """A reference that leads nowhere: what is wrong, and how to mend it."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class References:
+    """Resolves references against one environment and the folder of one configuration file."""
+
+    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+        self._environment = environment
+        self._folder = folder
+
+    def expand(self, text: str) -> str:
+        """Put the environment's values in the place of each ${NAME}. Raises BrokenReference."""
+        return _REFERENCE.sub(self._variable, text)
+
+    def secret(self, text: str) -> str:
+        """Resolve a credential: file:PATH, ${NAME}, or the literal itself. Raises BrokenReference."""
+        if text.startswith("file:"):
+            return self._first_line(self.expand(text.removeprefix("file:")))
+        return self.expand(text)
+
+    def path(self, text: str) -> Path:
+        """Find a path as the configuration file means it: from its own folder, "~" being the home."""
+        try:
+            return self._folder / Path(text).expanduser()
+        except RuntimeError as error:
+            raise BrokenReference("the home folder of this path is not known", "write the path in full") from error
+
+    def _variable(self, match: re.Match[str]) -> str:
+        name = match.group(1)
+        if not match.group().endswith("}") or not _NAME.fullmatch(name):
+            raise BrokenReference("a ${NAME} is not written in full", "write ${ and a variable's name and }")
+        value = self._environment.get(name)
+        if value is None:
+            raise BrokenReference(f"the environment variable {name} is not set", f"export {name}=… before the start")
+        if not value:
+            raise BrokenReference(f"the environment variable {name} is empty", f"export {name}=… before the start")
+        return value
+
+    def _first_line(self, name: str) -> str:
+        if not name:
+            raise BrokenReference("file: names no file", "write file:PATH")
+        path = self.path(name)
+        try:
+            with path.open("rb") as file:
+                content = file.read(_LARGEST_SECRET + 1)
+            text = content.decode()
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text, or its name is no file's"
+            raise BrokenReference(
+                f"the file {path} cannot be read: {why}", "name a text file this user may read"
+            ) from error
+        line = text.partition("\n")[0].removesuffix("\r")
+        if not line or len(content) > _LARGEST_SECRET:
+            raise BrokenReference(f"the first line of {path} holds no credential", "put it there, and nothing else")
+        return line

@@ -1,0 +1,171 @@
+"""What the values of a configuration must hold to beyond their types: addresses, headers, names and prices.
+
+Pure. Each rule takes a value and yields what is wrong with it as (message, hint). None quotes a value that may hold a
+credential.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from urllib.parse import SplitResult, urlsplit
+
+from proxy.config.tree import Capability
+
+#: A message and a hint.
+Wrong = tuple[str, str]
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_PREFIX = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_PRICE = re.compile(r"[0-9]{1,9}(\.[0-9]+)?")
+
+#: They describe the connection or the body of one request, so the transport writes them itself.
+_OWNED_HEADERS = frozenset(
+    (
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    )
+)
+
+_CHAT_PRICES = ("input", "output", "cached_input", "cache_write")
+#: Which prices an alias may have. Where there are two sets, it is one or the other.
+PRICE_KINDS: Mapping[Capability, tuple[tuple[str, ...], ...]] = MappingProxyType(
+    {
+        "chat": (_CHAT_PRICES,),
+        "vision": (_CHAT_PRICES,),
+        "realtime": (_CHAT_PRICES,),
+        "embeddings": (("input",),),
+        "audio": (("minute",), ("input", "output")),
+        "image": (("image",), ("input", "output", "cached_input")),
+        "rerank": (("input",),),
+        "moderation": (("input",),),
+        "speech": (("input", "output"),),
+    }
+)
+
+
+def base_url(url: str) -> Iterator[Wrong]:
+    """An absolute http or https address, to which a path can be added."""
+    parts = _split(url)
+    if parts is None:
+        yield "is no valid address", "write it as https://api.example.com/v1"
+        return
+    if parts.scheme not in ("http", "https"):
+        yield "must begin with http:// or https://", "write it as https://api.example.com/v1"
+    elif not parts.hostname:
+        yield "names no host", "write it as https://api.example.com/v1"
+    if "@" in parts.netloc:
+        yield "holds a user name or a password", "put the credential into api_key"
+    if "?" in url:
+        yield "holds a query", "end the address after its path"
+    if "#" in url:
+        yield "holds a fragment", "end the address after its path"
+
+
+def _split(url: str) -> SplitResult | None:
+    """Split an address; None when it has parts that no address can have."""
+    if not url.isascii() or " " in url or _CONTROL.search(url):
+        return None
+    try:
+        parts = urlsplit(url)
+        # Reading the port is what checks it.
+        return None if parts.port == 0 else parts
+    except ValueError:
+        return None
+
+
+def credential(secret: str) -> Iterator[Wrong]:
+    """It is sent as a header's value."""
+    if _CONTROL.search(secret):
+        yield "holds a line break or another control character", "put the credential on one line of its own"
+    elif not secret.isascii():
+        yield "holds a character outside ASCII", "copy the credential again"
+    elif secret != secret.strip():
+        yield "begins or ends with a space", "take the space away"
+
+
+def header_name(name: str, *, with_credential: bool) -> Iterator[Wrong]:
+    """A field name (RFC 9110, 5.1) that the transport does not write itself."""
+    if not _FIELD_NAME.fullmatch(name):
+        yield "is no valid header name", "use letters, digits and dashes"
+    elif name.lower() in _OWNED_HEADERS:
+        yield "is a header that the gateway writes itself", "leave it out"
+    elif name.lower() == "authorization" and with_credential:
+        yield "the credential is given twice, here and in api_key", "leave out one of the two"
+
+
+def header_value(value: str) -> Iterator[Wrong]:
+    """A field value (RFC 9110, 5.5)."""
+    if _CONTROL.search(value):
+        yield "holds a line break or another control character", "write the value on one line"
+    elif not value.isascii():
+        yield "holds a character outside ASCII", "use ASCII only"
+
+
+def listen_host(host: str) -> Iterator[Wrong]:
+    """A name or an address, without a port."""
+    if not host or not host.isascii() or re.search(r"[\s/\x00-\x1f\x7f]", host):
+        yield "is no host name and no address", 'use "127.0.0.1" for this machine alone, "0.0.0.0" for all'
+    elif host.startswith("[") or host.count(":") == 1:
+        yield "must be without a port and without brackets", "give the port as server.port"
+
+
+def key_prefix(prefix: str) -> Iterator[Wrong]:
+    """It stands at the front of a key, in a header."""
+    if not _PREFIX.fullmatch(prefix):
+        yield "must be 1 to 32 letters, digits, _ or -", 'the default is "prom_sk_"'
+
+
+def file_name(name: str) -> Iterator[Wrong]:
+    """A path that an operating system can open."""
+    if not name or _CONTROL.search(name):
+        yield "is no usable path", 'write a path such as "data"'
+
+
+def alias_name(alias: str) -> Iterator[Wrong]:
+    """It stands in URLs, headers, JSON strings and lists with commas."""
+    if not re.fullmatch(r"[!-~]{1,128}", alias) or re.search(r'[",\\]', alias):
+        yield (
+            "an alias is 1 to 128 printable ASCII characters without spaces, commas, quotes and backslashes",
+            "rename it",
+        )
+
+
+def upstream_name(name: str) -> Iterator[Wrong]:
+    """It stands before the first slash of a target."""
+    if not re.fullmatch(r"[!-~]{1,128}", name) or "/" in name:
+        yield "an upstream's name is 1 to 128 printable ASCII characters without spaces and slashes", "rename it"
+
+
+def price(text: str) -> Iterator[Wrong]:
+    """An exact, plain decimal that nano-dollars can count."""
+    if text.startswith("-"):
+        yield "must not be negative", 'write "0" for what is free'
+    elif not _PRICE.fullmatch(text):
+        yield "is no plain decimal number of USD", 'write it as "1.10"'
+    elif len(text.partition(".")[2]) > 9:
+        yield "has more than 9 decimals", "round it to nano-dollars"
+
+
+def price_kinds(capability: Capability, kinds: set[str]) -> Iterator[Wrong]:
+    """The prices of one alias must be of the kinds that its requests are billed by."""
+    allowed = PRICE_KINDS[capability]
+    choices = " or ".join(", ".join(group) for group in allowed)
+    known = {kind for group in allowed for kind in group}
+    if not kinds:
+        yield "prices nothing", "leave it out: the rows then say unpriced"
+    for kind in sorted(kinds - known):
+        yield f'"{kind}" does not fit the capability "{capability}"', f"it is priced by {choices}"
+    if kinds <= known and not any(kinds <= set(group) for group in allowed):
+        yield "mixes two ways of billing", f"use either {choices}"

@@ -1,0 +1,61 @@
+"""The shape of a configuration file for editors (JSON Schema) and for people (the reference).
+
+Both are made from the tree; there is nothing to keep up to date here.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from proxy.config.fields import help_texts, section_help, settings
+from proxy.config.tree import Config, Model, Price, Section, Server, Upstream
+
+_SECTIONS: tuple[type[Section], ...] = (Server, Upstream, Model, Price)
+
+_OPENING = """\
+# Configuration
+
+The gateway reads one TOML file. `prometheus-gateway init` writes one to start from, `prometheus-gateway config check`
+names every fault in it with its line, `prometheus-gateway config show` prints what is in force, and
+`prometheus-gateway config schema` prints a JSON schema with which editors complete and check it.
+
+- Unknown keys are faults: a misspelt setting never falls back to its default in silence.
+- Times are seconds and sizes are bytes, as plain numbers.
+- Credentials stand in the file by reference. `"${NAME}"` reads the environment variable `NAME`; it may be part of an
+  `api_key`, a `base_url` or the value of one of the `headers`. `"file:PATH"`, for `api_key` alone, reads the first line
+  of a file. A variable that is not set and a file that cannot be read are faults.
+- A relative `file:PATH` or `ca_file` is looked for beside the configuration file, `data_dir` in the working directory.
+- The file owns upstreams, models and prices. Keys and usage are in the data directory, never in the file.
+"""
+
+
+def schema() -> dict[str, Any]:
+    """Make the JSON Schema of the file, with the help texts of all settings."""
+    document: dict[str, Any] = msgspec.json.schema(Config)
+    document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    document["title"] = "Prometheus Gateway configuration"
+    for section in _SECTIONS:
+        properties = document["$defs"][section.__name__]["properties"]
+        for name, text in help_texts(section).items():
+            properties[name]["description"] = text
+    return document
+
+
+def reference() -> str:
+    """Make the reference of all settings, in Markdown."""
+    return "\n".join((_OPENING, *(line for section in _SECTIONS for line in _section_reference(section))))
+
+
+def _section_reference(section: type[Section]) -> Iterator[str]:
+    title, _, text = section_help(section).partition(": ")
+    yield f"## {title}"
+    yield ""
+    yield text[:1].upper() + text[1:]
+    yield ""
+    yield "| key | holds | default | meaning |"
+    yield "|---|---|---|---|"
+    for setting in settings(section):
+        default = "required" if setting.required else "" if setting.default is None else f"`{setting.default}`"
+        yield f"| `{setting.name}` | {setting.kind} | {default} | {setting.help} |"
+    yield ""

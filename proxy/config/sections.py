@@ -1,0 +1,138 @@
+"""Checks what each section means, and puts the values of references in their place.
+
+Works on values of the right types, keeps going after a fault, and does not print or store anything.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from proxy.config import rules
+from proxy.config.lines import Path
+from proxy.config.problems import did_you_mean
+from proxy.config.references import BrokenReference, References
+from proxy.config.tree import Price, split_target
+from proxy.config.walk import Tell
+
+
+class Sections:
+    """The checks of one document, which is at hand as it was written: what was faulty in type is still named there."""
+
+    def __init__(self, document: dict[str, Any], references: References, tell: Tell) -> None:
+        self._document = document
+        self._references = references
+        self._tell = tell
+
+    def check(self, values: dict[str, Any]) -> None:
+        """Check a whole document of the right types; references in it are resolved in place."""
+        self._server(values.get("server", {}), ("server",))
+        for name, upstream in values.get("upstreams", {}).items():
+            self._tell_all(("upstreams", name), rules.upstream_name(name))
+            self._upstream(upstream, ("upstreams", name))
+        for alias, model in values.get("models", {}).items():
+            self._tell_all(("models", alias), rules.alias_name(alias))
+            self._model(model, ("models", alias))
+
+    def _tell_all(self, path: Path, wrongs: Iterable[rules.Wrong]) -> None:
+        for message, hint in wrongs:
+            self._tell(path, message, hint)
+
+    def _server(self, server: dict[str, Any], path: Path) -> None:
+        for key, rule in (
+            ("host", rules.listen_host),
+            ("key_prefix", rules.key_prefix),
+            ("data_dir", rules.file_name),
+        ):
+            if key in server:
+                self._tell_all((*path, key), rule(server[key]))
+
+    def _upstream(self, upstream: dict[str, Any], path: Path) -> None:
+        if "base_url" in upstream:
+            self._base_url(upstream, (*path, "base_url"))
+        if "api_key" in upstream:
+            self._credential(upstream, (*path, "api_key"))
+        if "headers" in upstream:
+            self._headers(upstream, (*path, "headers"))
+        if "ca_file" in upstream:
+            self._ca_file(upstream, (*path, "ca_file"))
+
+    def _base_url(self, upstream: dict[str, Any], path: Path) -> None:
+        try:
+            url = self._references.expand(upstream["base_url"])
+        except BrokenReference as broken:
+            self._tell(path, broken.message, broken.hint)
+            return
+        self._tell_all(path, rules.base_url(url))
+        upstream["base_url"] = url.rstrip("/")
+
+    def _credential(self, upstream: dict[str, Any], path: Path) -> None:
+        try:
+            secret = self._references.secret(upstream["api_key"])
+        except BrokenReference as broken:
+            self._tell(path, broken.message, broken.hint)
+            return
+        self._tell_all(path, rules.credential(secret))
+        upstream["api_key"] = secret
+
+    def _headers(self, upstream: dict[str, Any], path: Path) -> None:
+        headers: dict[str, str] = upstream["headers"]
+        seen: set[str] = set()
+        for name in list(headers):
+            where = (*path, name)
+            self._tell_all(where, rules.header_name(name, with_credential=bool(upstream.get("api_key"))))
+            if name.lower() in seen:
+                self._tell(where, "is given twice: header names do not mind their case", "leave out one of the two")
+            seen.add(name.lower())
+            try:
+                headers[name] = self._references.expand(headers[name])
+            except BrokenReference as broken:
+                self._tell(where, broken.message, broken.hint)
+                continue
+            self._tell_all(where, rules.header_value(headers[name]))
+
+    def _ca_file(self, upstream: dict[str, Any], path: Path) -> None:
+        wrongs = list(rules.file_name(upstream["ca_file"]))
+        self._tell_all(path, wrongs)
+        if wrongs:
+            return
+        try:
+            file = self._references.path(upstream["ca_file"])
+            with file.open("rb") as opened:
+                opened.read(1)
+        except BrokenReference as broken:
+            self._tell(path, broken.message, broken.hint)
+        except OSError as error:
+            self._tell(path, f"cannot be read: {error.strerror}", "name a PEM file this user may read")
+        else:
+            upstream["ca_file"] = str(file)
+
+    def _model(self, model: dict[str, Any], path: Path) -> None:
+        if model.get("targets") == []:
+            self._tell((*path, "targets"), "names no target", 'name at least one, as "upstream/model"')
+        for index, target in enumerate(model.get("targets", [])):
+            if isinstance(target, str):
+                self._target(target, (*path, "targets", index))
+        if "price" in model:
+            self._price(model, (*path, "price"))
+
+    def _target(self, target: str, path: Path) -> None:
+        upstream, name = split_target(target)
+        if not upstream or not name or not target.isprintable() or " " in target:
+            self._tell(path, "must be of the form upstream/model", 'such as "openai/gpt-5"')
+        elif upstream not in self._written(("upstreams",)):
+            hint = did_you_mean(upstream, self._written(("upstreams",))) or f"add [upstreams.{upstream}]"
+            self._tell(path, f'no upstream is named "{upstream}"', hint)
+
+    def _price(self, model: dict[str, Any], path: Path) -> None:
+        prices: dict[str, str] = model["price"]
+        for kind, text in prices.items():
+            self._tell_all((*path, kind), rules.price(text))
+        if "capability" in model:
+            kinds = self._written(path) & set(Price.__struct_fields__)
+            self._tell_all(path, rules.price_kinds(model["capability"], kinds))
+
+    def _written(self, path: Path) -> set[str]:
+        """The keys of the table at `path` as the file has them."""
+        table: Any = self._document
+        for part in path:
+            table = table.get(part) if isinstance(table, dict) else None
+        return set(table) if isinstance(table, dict) else set()

@@ -1,0 +1,79 @@
+"""Prints the configuration in force as TOML: every default, no secret.
+
+The result is for eyes and for comparing; masked values cannot be loaded again.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from proxy.config.fields import toml_string, toml_value
+from proxy.config.tree import Config, Upstream
+
+
+def show(config: Config) -> str:
+    """Write the configuration as TOML, with every default and with all secrets masked."""
+    return "\n".join(_lines(masked(config))) + "\n"
+
+
+def masked(config: Config) -> Config:
+    """Give a copy without secrets: credentials, header values (most are credentials too) and user-info of addresses."""
+    upstreams = {name: _masked_upstream(upstream) for name, upstream in config.upstreams.items()}
+    return msgspec.structs.replace(config, upstreams=upstreams)
+
+
+def mask(secret: str) -> str:
+    """Hide a secret but for, when it is long enough, its last four characters, by which people tell keys apart."""
+    if not secret:
+        return ""
+    return "****" + (secret[-4:] if len(secret) > 12 else "")
+
+
+def _masked_upstream(upstream: Upstream) -> Upstream:
+    scheme, _, rest = upstream.base_url.rpartition("://")
+    authority, slash, path = rest.partition("/")
+    return msgspec.structs.replace(
+        upstream,
+        base_url=f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}",
+        api_key=mask(upstream.api_key),
+        headers={name: mask(value) for name, value in upstream.headers.items()},
+    )
+
+
+def _lines(config: Config) -> Iterator[str]:
+    yield "[server]"
+    yield from _settings(config.server)
+    for name, upstream in config.upstreams.items():
+        yield ""
+        yield f"[upstreams.{_key(name)}]"
+        yield from _settings(upstream)
+    for alias, model in config.models.items():
+        yield ""
+        yield f"[models.{_key(alias)}]"
+        yield from _settings(model)
+
+
+def _settings(section: msgspec.Struct) -> Iterator[str]:
+    for name, value in msgspec.structs.asdict(section).items():
+        if value is not None:
+            yield f"{name} = {_value(value)}"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, msgspec.Struct):
+        pairs = {name: str(item) for name, item in msgspec.structs.asdict(value).items() if item is not None}
+        return _inline(pairs)
+    if isinstance(value, dict):
+        return _inline(value)
+    return toml_value(value)
+
+
+def _inline(pairs: dict[str, str]) -> str:
+    if not pairs:
+        return "{}"
+    return "{ " + ", ".join(f"{_key(name)} = {toml_string(value)}" for name, value in pairs.items()) + " }"
+
+
+def _key(name: str) -> str:
+    bare = name.isascii() and name.replace("-", "").replace("_", "").isalnum()
+    return name if bare else toml_string(name)
