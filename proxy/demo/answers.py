@@ -91,11 +91,9 @@ def answer_to(text: str) -> str:
     if not asked:
         return "You sent no text, so there is little to say. I am the built-in demo model; ask me what a gateway is."
     quoted = asked if len(asked) <= _QUOTED_CHARACTERS else asked[:_QUOTED_CHARACTERS].rstrip() + "…"
-    count = len(asked.split())
     return (
-        f"You wrote “{quoted}”, which is {count} {'word' if count == 1 else 'words'} in {len(asked)} characters. "
-        "I am the built-in demo model, so I cannot think about it, but everything around this answer is real: the key "
-        "was checked, the alias was resolved, the stream was relayed and the tokens were billed. Put a provider into "
+        f"You wrote “{quoted}”. I am the built-in demo model, so I cannot think about it, but everything around this "
+        "answer is real: the key was checked, the alias was resolved, the stream was relayed and the tokens were billed. Put a provider into "
         "the configuration and the same request gets a real answer."
     )
 

@@ -4,56 +4,20 @@ The plan is made before the first byte is sent and says the same either way; sen
 """
 
 import secrets
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from proxy.demo.answers import CHARACTERS_A_TOKEN, answer_to, count_tokens, filler, fragments, pieces
+from proxy.demo.answers import answer_to, count_tokens, filler, fragments, pieces
 from proxy.demo.exchange import DONE, Event, Exchange, event
 from proxy.demo.faults import failure
 from proxy.demo.phrases import Orders, read_orders, without_phrases
+from proxy.demo.replies import Choice, Head, cut_text, new_head, usage_of, wait_for_first_byte
 from proxy.demo.requests import ChatRequest, Function, ImageUrl
 from proxy.demo.schema import sample
 
-
-@dataclass(frozen=True)
-class Choice:
-    """One answer: a text, or the arguments of a call of `function`."""
-
-    text: str
-    finish_reason: str
-    function: str | None = None
-    call_id: str = ""
-
-    @property
-    def tokens(self) -> int:
-        """Its output tokens."""
-        return count_tokens(self.text) + (count_tokens(self.function) if self.function else 0)
-
-
-@dataclass(frozen=True)
-class Head:
-    """What every chunk of one answer repeats."""
-
-    id: str
-    created: int
-    model: str
-
-    def chunk(self, choices: list[Any], usage: Any) -> dict[str, Any]:
-        """One chunk; `usage` is a list of nothing, or of the one value of the key."""
-        return {
-            "id": self.id,
-            "object": "chat.completion.chunk",
-            "created": self.created,
-            "model": self.model,
-            "service_tier": "default",
-            "system_fingerprint": fingerprint(self.model),
-            "choices": choices,
-            **usage,
-        }
+_MOST_KINDS = 4
 
 
 async def chat_completions(exchange: Exchange) -> None:
@@ -61,31 +25,21 @@ async def chat_completions(exchange: Exchange) -> None:
     request = await exchange.read(ChatRequest)
     model = request.check("v1/chat/completions")
     orders = read_orders(request.last_user_message.text)
-    choices = [plan(request, orders, index) for index in range(request.choices)]
-    head = Head(f"chatcmpl-{secrets.token_hex(14)}", int(time.time()), model.name)
-    usage = usage_of(request.input_tokens, sum(choice.tokens for choice in choices))
-    if not await wait_for_first_token(exchange, orders, [] if request.stream else [choice.text for choice in choices]):
+    choices = [_plan(request, orders, index) for index in range(request.choices)]
+    head = new_head("chatcmpl-", model.name)
+    usage = usage_of(request.input_tokens, choices)
+    if not await wait_for_first_byte(exchange, orders, choices, stream=bool(request.stream)):
         return
     if orders.error:
         raise failure(orders.error, model.name)
     if request.stream:
-        events = stream(head, choices, usage if request.include_usage else None, orders)
+        events = _stream(head, choices, usage if request.include_usage else None, orders)
         await exchange.send_events(events, orders, model.name)
         return
-    await exchange.send_json(whole(head, choices, None if orders.no_usage else usage), orders=orders)
+    await exchange.send_json(_whole(head, choices, None if orders.no_usage else usage), orders=orders)
 
 
-async def wait_for_first_token(exchange: Exchange, orders: Orders, whole_texts: list[str]) -> bool:
-    """Think, and for an answer that is sent whole also write; False when the client left meanwhile."""
-    if orders.error:
-        return await exchange.pause(orders.delay or 0)
-    delay = exchange.settings.first_token_delay if orders.delay is None else orders.delay
-    pace = exchange.settings.token_interval if orders.pace is None else orders.pace
-    longest = max((sum(1 for _ in pieces(text)) for text in whole_texts), default=0) if pace else 0
-    return await exchange.pause(delay + pace * longest)
-
-
-def plan(request: ChatRequest, orders: Orders, index: int) -> Choice:
+def _plan(request: ChatRequest, orders: Orders, index: int) -> Choice:
     """Decide on one choice: a tool call, JSON in the wanted form, or text."""
     message = request.last_user_message
     words = without_phrases(message.text)
@@ -127,8 +81,8 @@ def _formatted(response_format: Any, words: str) -> str | None:
 
 
 def _seen(images: list[ImageUrl], words: str) -> str:
-    kinds = [image.url.partition(";")[0].removeprefix("data:") for image in images if image.url.startswith("data:")]
-    what = f" ({', '.join(kinds[:MOST_KINDS])})" if kinds else ""
+    held = [image.url[5:40] for image in images[:_MOST_KINDS] if image.url.startswith("data:image/")]
+    what = f" ({', '.join(url.partition(';')[0] for url in held)})" if held else ""
     count = "one image" if len(images) == 1 else f"{len(images)} images"
     asked = f" to go with “{words[:200]}”" if words else ""
     return (
@@ -137,19 +91,7 @@ def _seen(images: list[ImageUrl], words: str) -> str:
     )
 
 
-MOST_KINDS = 4
-
-
-def cut_text(text: str, stops: list[str], limit: int | None) -> tuple[str, str]:
-    """The text up to the first stop and within `limit` tokens, and the finish reason that goes with it."""
-    ends = [found for stop in stops if (found := text.find(stop)) >= 0]
-    text = text[: min(ends)] if ends else text
-    if limit is not None and count_tokens(text) > limit:
-        return text[: limit * CHARACTERS_A_TOKEN], "length"
-    return text, "stop"
-
-
-def whole(head: Head, choices: list[Choice], usage: Any) -> dict[str, Any]:
+def _whole(head: Head, choices: list[Choice], usage: Any) -> dict[str, Any]:
     """The answer as one object; without `usage` the key is left out."""
     return {
         "id": head.id,
@@ -162,7 +104,7 @@ def whole(head: Head, choices: list[Choice], usage: Any) -> dict[str, Any]:
         ],
         **({"usage": usage} if usage else {}),
         "service_tier": "default",
-        "system_fingerprint": fingerprint(head.model),
+        "system_fingerprint": head.fingerprint,
     }
 
 
@@ -174,19 +116,32 @@ def _message(choice: Choice) -> dict[str, Any]:
     return {"role": "assistant", "content": None, "tool_calls": calls, "refusal": None, "annotations": []}
 
 
-def stream(head: Head, choices: list[Choice], usage: Any, orders: Orders) -> Iterator[Event]:
+def _stream(head: Head, choices: list[Choice], usage: Any, orders: Orders) -> Iterator[Event]:
     """The answer as events. With `usage` each chunk has the key: null, but for the extra one before the end."""
     empty = {} if usage is None else {"usage": None}
     for index, choice in enumerate(choices):
-        yield event(head.chunk([_delta(index, _first_delta(choice))], empty))
+        yield event(_chunk(head, [_delta(index, _first_delta(choice))], empty))
     for index, choice in enumerate(choices):
         for delta in _deltas(choice):
-            yield event(head.chunk([_delta(index, delta)], empty), content=True)
-        yield event(head.chunk([_delta(index, {}, choice.finish_reason)], empty))
+            yield event(_chunk(head, [_delta(index, delta)], empty), content=True)
+        yield event(_chunk(head, [_delta(index, {}, choice.finish_reason)], empty))
     if usage is not None and not orders.no_usage:
-        yield event(head.chunk([], {"usage": usage}))
+        yield event(_chunk(head, [], {"usage": usage}))
     if not orders.no_done:
         yield Event(DONE)
+
+
+def _chunk(head: Head, choices: list[Any], usage: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": head.id,
+        "object": "chat.completion.chunk",
+        "created": head.created,
+        "model": head.model,
+        "service_tier": "default",
+        "system_fingerprint": head.fingerprint,
+        "choices": choices,
+        **usage,
+    }
 
 
 def _delta(index: int, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
@@ -205,24 +160,3 @@ def _deltas(choice: Choice) -> Iterator[dict[str, Any]]:
     if choice.function is None:
         return ({"content": piece} for piece in pieces(choice.text))
     return ({"tool_calls": [{"index": 0, "function": {"arguments": part}}]} for part in fragments(choice.text))
-
-
-def usage_of(input_tokens: int, output_tokens: int) -> dict[str, Any]:
-    """OpenAI's usage object."""
-    return {
-        "prompt_tokens": input_tokens,
-        "completion_tokens": output_tokens,
-        "total_tokens": input_tokens + output_tokens,
-        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-        "completion_tokens_details": {
-            "reasoning_tokens": 0,
-            "audio_tokens": 0,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
-        },
-    }
-
-
-def fingerprint(model: str) -> str:
-    """What stands for the configuration a model runs with: the same for one model, another for each."""
-    return f"fp_{sum(model.encode()) * 2654435761 % 2**40:010x}"

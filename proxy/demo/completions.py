@@ -3,16 +3,14 @@
 Its chunks have `model` behind `choices`, and its usage chunk before, as OpenAI's do.
 """
 
-import secrets
-import time
 from collections.abc import Iterator
 from typing import Any
 
 from proxy.demo.answers import answer_to, count_tokens, filler, pieces
-from proxy.demo.chat import Choice, Head, cut_text, usage_of, wait_for_first_token
 from proxy.demo.exchange import DONE, Event, Exchange, event
 from proxy.demo.faults import failure
 from proxy.demo.phrases import Orders, read_orders
+from proxy.demo.replies import Choice, Head, cut_text, new_head, usage_of, wait_for_first_byte
 from proxy.demo.requests import CompletionRequest
 from proxy.errors import InvalidRequest
 
@@ -29,9 +27,9 @@ async def completions(exchange: Exchange) -> None:
         raise InvalidRequest(f"'prompt' takes 1 to {_MOST_PROMPTS} texts.", param="prompt", code="invalid_value")
     orders = read_orders(prompts[-1])
     choices = [_choice(request, prompt, orders) for prompt in prompts for _ in range(request.choices)]
-    head = Head(f"cmpl-{secrets.token_hex(14)}", int(time.time()), model.name)
-    usage = usage_of(sum(map(count_tokens, prompts)), sum(choice.tokens for choice in choices))
-    if not await wait_for_first_token(exchange, orders, [] if request.stream else [choice.text for choice in choices]):
+    head = new_head("cmpl-", model.name)
+    usage = usage_of(sum(map(count_tokens, prompts)), choices)
+    if not await wait_for_first_byte(exchange, orders, choices, stream=bool(request.stream)):
         return
     if orders.error:
         raise failure(orders.error, model.name)

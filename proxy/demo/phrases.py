@@ -14,6 +14,7 @@ _USAGE = (
     "demo:error-event=3, demo:no-usage and demo:no-done."
 )
 _LONGEST_DELAY = 600.0
+_EITHER_END = 10_000
 _MOST_CHUNKS = 100_000
 
 
@@ -33,20 +34,25 @@ class Orders:
 
 
 def read_orders(text: str) -> Orders:
-    """The orders in `text`; of two of a kind the last counts.
+    """The orders in `text`; of two of a kind the last counts. A very long text is searched at its two ends only.
 
     Raises InvalidRequest for an unknown `demo:name=value` and for a value out of its range.
     """
     orders: dict[str, int | float | bool] = {}
-    for match in _PHRASE.finditer(text):
+    for match in _PHRASE.finditer(_ends(text)):
         name = match["flag"] or match["name"]
         orders[name.replace("-", "_")] = True if match["flag"] else _value(name, match["value"].rstrip(".!?:"))
     return Orders(**orders)  # type: ignore[arg-type]  # _value gives each name the type of its field
 
 
 def without_phrases(text: str) -> str:
-    """`text` as a person meant it, with the phrases taken out."""
-    return " ".join(_PHRASE.sub(" ", text).split())
+    """`text` as a person meant it, with the phrases taken out; of a very long text its two ends."""
+    return " ".join(_PHRASE.sub(" ", _ends(text)).split())
+
+
+def _ends(text: str) -> str:
+    # Megabytes of prompt must not hold up a loop that others share.
+    return text if len(text) <= 2 * _EITHER_END else f"{text[:_EITHER_END]} {text[-_EITHER_END:]}"
 
 
 def _value(name: str, value: str) -> int | float:

@@ -13,6 +13,7 @@ _DEEPEST = 12
 _MOST_VALUES = 500
 _MOST_ITEMS = 8
 _LONGEST_STRING = 4096
+_LARGEST_NUMBER = 1e12
 
 _BY_FORMAT = (
     ("date-time", "2026-11-20T09:30:00Z"),
@@ -187,7 +188,7 @@ def _names(schema: Schema) -> list[str]:
 def _number(schema: Schema, *, whole: bool) -> int | float:
     """A number inside the schema's range: its lower end, else its upper end, else 1."""
     step = schema.get("multipleOf")
-    if not isinstance(step, int | float) or step <= 0:
+    if not isinstance(step, int | float) or not 1e-6 <= step <= _LARGEST_NUMBER:
         step = 1 if whole else 0.5
     candidates = (
         (schema.get("minimum"), 0.0),
@@ -196,7 +197,7 @@ def _number(schema: Schema, *, whole: bool) -> int | float:
         (schema.get("exclusiveMaximum"), -step),
     )
     for bound, shift in candidates:
-        if isinstance(bound, int | float) and not isinstance(bound, bool):
+        if isinstance(bound, int | float) and not isinstance(bound, bool) and abs(bound) <= _LARGEST_NUMBER:
             upwards = shift >= 0 and bound is not schema.get("maximum")
             steps = -(-(bound + shift) // step) if upwards else (bound + shift) // step
             return int(steps * step) if whole else steps * step

@@ -1,0 +1,59 @@
+"""The demo provider's routes, key and error shape, over a real socket."""
+
+import openai
+import pytest
+
+from proxy.demo.settings import DEMO_MODELS
+from tests.demo.conftest import Provider
+
+
+def test_models_are_listed_by_their_dated_names(provider: Provider) -> None:
+    answer = provider.http.get("/models").json()
+    assert answer["object"] == "list"
+    assert [model["id"] for model in answer["data"]] == [model.name for model in DEMO_MODELS]
+
+
+def test_one_model_is_described(provider: Provider) -> None:
+    answer = provider.http.get("/models/demo-core-2026-09-02").json()
+    assert (answer["id"], answer["object"]) == ("demo-core-2026-09-02", "model")
+
+
+def test_an_unknown_model_is_a_404(provider: Provider) -> None:
+    answer = provider.http.get("/models/some%2Fother")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "model_not_found"
+
+
+@pytest.mark.parametrize("value", ["", "Bearer wrong", "Basic abc", "Bearer"])
+def test_without_the_key_the_answer_is_401_in_openais_shape(provider: Provider, value: str) -> None:
+    answer = provider.http.get("/models", headers={"authorization": value})
+    assert answer.status_code == 401
+    assert answer.json()["error"].keys() == {"message", "type", "param", "code"}
+    assert answer.json()["error"]["code"] == "invalid_api_key"
+
+
+def test_the_answer_to_a_wrong_key_does_not_repeat_it(provider: Provider) -> None:
+    assert "sesame" not in provider.http.get("/models", headers={"authorization": "Bearer sesame"}).text
+
+
+def test_an_unknown_path_is_a_404_in_openais_shape(provider: Provider) -> None:
+    answer = provider.http.get("/nothing")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["message"] == "Invalid URL (GET /v1/nothing)"
+
+
+def test_a_wrong_method_is_a_405_that_names_the_right_one(provider: Provider) -> None:
+    answer = provider.http.get("/chat/completions")
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "POST"
+
+
+def test_every_answer_has_a_request_id_of_its_own(provider: Provider) -> None:
+    first, second = (provider.http.get("/models").headers["x-request-id"] for _ in range(2))
+    assert first.startswith("req_")
+    assert first != second
+
+
+def test_the_sdk_lists_models(provider: Provider) -> None:
+    with openai.OpenAI(base_url=provider.base_url, api_key=provider.settings.api_key) as client:
+        assert "demo-atlas-2026-05-20" in [model.id for model in client.models.list()]

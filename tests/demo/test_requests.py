@@ -1,0 +1,78 @@
+"""What the demo provider reads of a request and what it refuses."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from proxy.demo.requests import ChatRequest
+from proxy.errors import InvalidRequest, ModelNotFound
+
+TOOL = {"type": "function", "function": {"name": "look"}}
+
+
+def request(**fields: Any) -> ChatRequest:
+    body = {"model": "demo-core", "messages": [{"role": "user", "content": "hi"}], **fields}
+    return msgspec.json.decode(msgspec.json.encode(body), type=ChatRequest)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"n": 0}, "n"),
+        ({"n": 5}, "n"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_completion_tokens": 0}, "max_completion_tokens"),
+        ({"max_tokens": 1, "max_completion_tokens": 1}, "max_tokens"),
+        ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
+        ({"stream": False, "stream_options": {}}, "stream_options"),
+        ({"messages": []}, "messages"),
+        ({"model": "demo-atlas"}, "model"),
+    ],
+)
+def test_a_wrong_field_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        request(**fields).check("x")
+    assert caught.value.param == param
+
+
+def test_nulls_are_as_good_as_nothing() -> None:
+    names = ("n", "stop", "stream", "stream_options", "max_tokens", "tools", "tool_choice", "response_format")
+    assert request(**dict.fromkeys(names)).check("x").undated == "demo-core"
+
+
+def test_unknown_fields_are_let_pass() -> None:
+    assert request(some_new_field={"a": 1}).check("x").undated == "demo-core"
+
+
+def test_an_unknown_model_is_not_found() -> None:
+    with pytest.raises(ModelNotFound):
+        request(model="gpt").check("x")
+
+
+def test_the_last_user_message_is_the_one_answered() -> None:
+    roles = [("user", "first"), ("user", "second"), ("assistant", "third")]
+    asked = request(messages=[{"role": role, "content": content} for role, content in roles])
+    assert asked.last_user_message.text == "second"
+
+
+def test_the_text_of_a_message_in_parts_is_joined() -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "input_audio"}, {"type": "text", "text": "b"}]
+    assert request(messages=[{"role": "user", "content": parts}]).last_user_message.text == "a\nb"
+
+
+def test_tools_and_earlier_calls_count_as_input() -> None:
+    bare = request().input_tokens
+    assert request(tools=[TOOL]).input_tokens > bare
+    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "call_1", "function": {"name": "look"}}]}
+    assert request(messages=[{"role": "user", "content": "hi"}, call]).input_tokens > bare + 3
+
+
+def test_a_tool_that_is_no_function_is_not_called() -> None:
+    assert request(tools=[{"type": "custom", "custom": {"name": "x"}}]).wanted_function is None
+
+
+def test_an_unknown_tool_choice_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="other"):
+        _ = request(tools=[TOOL], tool_choice={"type": "function", "function": {"name": "other"}}).wanted_function

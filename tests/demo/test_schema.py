@@ -1,0 +1,84 @@
+"""Values made for JSON schemas."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from proxy.demo.schema import sample
+
+NODE: dict[str, Any] = {
+    "$ref": "#/$defs/node",
+    "$defs": {"node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}, "required": ["next"]}},
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"type": "string"}, "example"),
+        ({"type": "string", "format": "date"}, "2026-11-20"),
+        ({"type": "string", "minLength": 9}, "exampleaa"),
+        ({"type": "string", "maxLength": 2}, "ex"),
+        ({"type": "integer"}, 1),
+        ({"type": "integer", "minimum": 18}, 18),
+        ({"type": "integer", "exclusiveMinimum": 18}, 19),
+        ({"type": "integer", "maximum": -3}, -3),
+        ({"type": "integer", "exclusiveMaximum": -3}, -4),
+        ({"type": "integer", "minimum": 7, "multipleOf": 5}, 10),
+        ({"type": "number", "minimum": 0.5}, 0.5),
+        ({"type": "number"}, 0.5),
+        ({"type": "boolean"}, True),
+        ({"type": "null"}, None),
+        ({"type": ["null", "integer"]}, 1),
+        ({"const": 7}, 7),
+        ({"enum": ["a", "b"]}, "a"),
+        ({"type": "string", "default": "x"}, "x"),
+        ({"type": "string", "examples": ["y"]}, "y"),
+        ({"type": "array", "items": {"type": "integer"}}, [1]),
+        ({"type": "array", "items": {"type": "integer"}, "minItems": 3}, [1, 1, 1]),
+        ({"type": "array", "maxItems": 0}, []),
+        ({"anyOf": [{"type": "null"}, {"type": "integer"}]}, 1),
+        ({"oneOf": [{"type": "boolean"}]}, True),
+        ({"$ref": "#/$defs/a~1b", "$defs": {"a/b": {"type": "integer"}}}, 1),
+        ({"$ref": "#/nowhere"}, "example"),
+        ({"properties": {"a": {"type": "integer"}}}, {"a": 1}),
+        (
+            {"allOf": [{"properties": {"a": {"type": "null"}}}, {"properties": {"b": {"const": 2}}}]},
+            {"a": None, "b": 2},
+        ),
+        ({}, "example"),
+        (True, "example"),
+        ("nonsense", "example"),
+        ({"type": "integer", "minimum": "low", "multipleOf": 0}, 1),
+        ({"type": "integer", "minimum": 1e300, "multipleOf": 1e-300}, 1),
+        ({"type": "integer", "maximum": 10**400}, 1),
+    ],
+)
+def test_a_value_fits_its_schema(schema: Any, value: Any) -> None:
+    assert sample(schema, "hi") == value
+
+
+def test_names_choose_plausible_words() -> None:
+    schema = {"type": "object", "properties": {"city": {"type": "string"}, "search_query": {"type": "string"}}}
+    assert sample(schema, "cheap flats") == {"city": "Paris", "search_query": "cheap flats"}
+
+
+def test_a_schema_that_refers_to_itself_ends() -> None:
+    assert len(msgspec.json.encode(sample(NODE, "hi"))) < 1000
+
+
+@pytest.mark.parametrize("keyword", ["$ref", "allOf"])
+def test_a_schema_that_is_itself_ends(keyword: str) -> None:
+    schema: dict[str, Any] = {"$ref": "#"} if keyword == "$ref" else {"allOf": [{"$ref": "#"}]}
+    assert sample(schema, "hi") == "example"
+
+
+def test_a_schema_that_explodes_stays_small() -> None:
+    part = {"$ref": "#/$defs/wide"}
+    wide = {"type": "object", "properties": {f"p{number}": part for number in range(9)}, "required": ["p0", "p1", "p2"]}
+    assert len(msgspec.json.encode(sample({"$ref": "#/$defs/wide", "$defs": {"wide": wide}}, "hi"))) < 100_000
+
+
+def test_a_schema_of_many_items_stays_small() -> None:
+    assert len(sample({"type": "array", "minItems": 10**9}, "hi")) < 100
