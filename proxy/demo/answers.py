@@ -93,8 +93,8 @@ def answer_to(text: str) -> str:
     quoted = asked if len(asked) <= _QUOTED_CHARACTERS else asked[:_QUOTED_CHARACTERS].rstrip() + "…"
     return (
         f"You wrote “{quoted}”. I am the built-in demo model, so I cannot think about it, but everything around this "
-        "answer is real: the key was checked, the alias was resolved, the stream was relayed and the tokens were billed. Put a provider into "
-        "the configuration and the same request gets a real answer."
+        "answer is real: the key was checked, the alias was resolved, the stream was relayed and the tokens were "
+        "billed. Put a provider into the configuration and the same request gets a real answer."
     )
 
 
