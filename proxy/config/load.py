@@ -22,15 +22,18 @@ from proxy.config.walk import prune
 _LARGEST_FILE = 4 * 1024 * 1024
 
 
-def load(path: Path, environment: Mapping[str, str]) -> Config:
+def load(path: Path, environment: Mapping[str, str] | None) -> Config:
     """Read the TOML file at `path`; ${NAME} in it stands for a variable of `environment`.
 
-    The credentials in the result are resolved. Raises ConfigProblems, a ConfigFault, with every fault of the file.
+    The credentials in the result are resolved. Without an environment references stay as they are written, and what
+    they lead to is not checked: enough for all but the upstreams.
+
+    Raises ConfigProblems, a ConfigFault, with every fault of the file.
     """
     return parse(_read(path), path, environment)
 
 
-def parse(text: str, path: Path, environment: Mapping[str, str]) -> Config:
+def parse(text: str, path: Path, environment: Mapping[str, str] | None) -> Config:
     """Like `load`, of a text already read; `path` names it in messages and is where relative files are looked for."""
     document, places = _document(text, path)
     problems: list[Problem] = []
@@ -39,7 +42,8 @@ def parse(text: str, path: Path, environment: Mapping[str, str]) -> Config:
         problems.append(Problem(str(path), lines.nearest(places, key), lines.dotted(key), message, hint))
 
     values = prune(Config, document, tell)
-    Sections(document, References(environment, path.absolute().parent), tell).check(values)
+    references = None if environment is None else References(environment, path.absolute().parent)
+    Sections(document, references, tell).check(values)
     if problems:
         raise ConfigProblems(problems)
     try:

@@ -15,9 +15,12 @@ from proxy.config.walk import Tell
 
 
 class Sections:
-    """The checks of one document, which is at hand as it was written: what was faulty in type is still named there."""
+    """The checks of one document, which is at hand as it was written: what was faulty in type is still named there.
 
-    def __init__(self, document: dict[str, Any], references: References, tell: Tell) -> None:
+    Without `references`, the settings of upstreams are left as they are.
+    """
+
+    def __init__(self, document: dict[str, Any], references: References | None, tell: Tell) -> None:
         self._document = document
         self._references = references
         self._tell = tell
@@ -27,7 +30,8 @@ class Sections:
         self._server(values.get("server", {}), ("server",))
         for name, upstream in values.get("upstreams", {}).items():
             self._tell_all(("upstreams", name), rules.upstream_name(name))
-            self._upstream(upstream, ("upstreams", name))
+            if self._references is not None:
+                self._upstream(upstream, self._references, ("upstreams", name))
         for alias, model in values.get("models", {}).items():
             self._tell_all(("models", alias), rules.alias_name(alias))
             self._model(model, ("models", alias))
@@ -45,35 +49,35 @@ class Sections:
             if key in server:
                 self._tell_all((*path, key), rule(server[key]))
 
-    def _upstream(self, upstream: dict[str, Any], path: Path) -> None:
+    def _upstream(self, upstream: dict[str, Any], references: References, path: Path) -> None:
         if "base_url" in upstream:
-            self._base_url(upstream, (*path, "base_url"))
+            self._base_url(upstream, references, (*path, "base_url"))
         if "api_key" in upstream:
-            self._credential(upstream, (*path, "api_key"))
+            self._credential(upstream, references, (*path, "api_key"))
         if "headers" in upstream:
-            self._headers(upstream, (*path, "headers"))
+            self._headers(upstream, references, (*path, "headers"))
         if "ca_file" in upstream:
-            self._ca_file(upstream, (*path, "ca_file"))
+            self._ca_file(upstream, references, (*path, "ca_file"))
 
-    def _base_url(self, upstream: dict[str, Any], path: Path) -> None:
+    def _base_url(self, upstream: dict[str, Any], references: References, path: Path) -> None:
         try:
-            url = self._references.expand(upstream["base_url"])
+            url = references.expand(upstream["base_url"])
         except BrokenReference as broken:
             self._tell(path, broken.message, broken.hint)
             return
         self._tell_all(path, rules.base_url(url))
         upstream["base_url"] = url.rstrip("/")
 
-    def _credential(self, upstream: dict[str, Any], path: Path) -> None:
+    def _credential(self, upstream: dict[str, Any], references: References, path: Path) -> None:
         try:
-            secret = self._references.secret(upstream["api_key"])
+            secret = references.secret(upstream["api_key"])
         except BrokenReference as broken:
             self._tell(path, broken.message, broken.hint)
             return
         self._tell_all(path, rules.credential(secret))
         upstream["api_key"] = secret
 
-    def _headers(self, upstream: dict[str, Any], path: Path) -> None:
+    def _headers(self, upstream: dict[str, Any], references: References, path: Path) -> None:
         headers: dict[str, str] = upstream["headers"]
         seen: set[str] = set()
         for name in list(headers):
@@ -83,19 +87,19 @@ class Sections:
                 self._tell(where, "is given twice: header names do not mind their case", "leave out one of the two")
             seen.add(name.lower())
             try:
-                headers[name] = self._references.expand(headers[name])
+                headers[name] = references.expand(headers[name])
             except BrokenReference as broken:
                 self._tell(where, broken.message, broken.hint)
                 continue
             self._tell_all(where, rules.header_value(headers[name]))
 
-    def _ca_file(self, upstream: dict[str, Any], path: Path) -> None:
+    def _ca_file(self, upstream: dict[str, Any], references: References, path: Path) -> None:
         wrongs = list(rules.file_name(upstream["ca_file"]))
         self._tell_all(path, wrongs)
         if wrongs:
             return
         try:
-            file = self._references.path(upstream["ca_file"])
+            file = references.path(upstream["ca_file"])
             with file.open("rb") as opened:
                 opened.read(1)
         except BrokenReference as broken:

@@ -1,0 +1,63 @@
+"""`config check|show|schema`: what is wrong with a configuration, what is in force, and what one may hold."""
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from proxy.cli.options import as_json, chosen_file, config_file, resolved
+from proxy.cli.output import data, print_json
+from proxy.config.problems import ConfigProblems
+from proxy.config.schema import schema
+from proxy.config.show import masked, show
+
+
+@click.group()
+def command() -> None:
+    """Check, show and describe the configuration."""
+
+
+@command.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@config_file
+@as_json
+@click.pass_context
+def check(ctx: click.Context, file: Path | None, config_path: Path | None, as_json: bool) -> None:
+    """Name every fault of the configuration (of FILE, or of --config)."""
+    if file is not None and config_path is not None:
+        raise click.UsageError("Name the file once: as FILE or with --config.")
+    path = chosen_file(file or config_path)
+    if path is None:
+        raise click.UsageError(
+            "There is no prometheus.toml here: name a file, or write one with prometheus-gateway init."
+        )
+    try:
+        config = resolved(path)
+    except ConfigProblems as faults:
+        if not as_json:
+            raise
+        print_json({"ok": False, "problems": msgspec.to_builtins(faults.problems)})
+        ctx.exit(1)
+    if as_json:
+        print_json({"ok": True, "problems": []})
+    else:
+        data(f"{path}: no faults; upstreams: {len(config.upstreams)}, aliases: {len(config.models)}")
+
+
+@command.command("show")
+@config_file
+@as_json
+def show_command(config_path: Path | None, as_json: bool) -> None:
+    """Print the configuration in force, with every default and without secrets."""
+    config = resolved(config_path)
+    if as_json:
+        print_json(msgspec.to_builtins(masked(config)))
+    else:
+        data(show(config).rstrip("\n"))
+
+
+@command.command("schema")
+@as_json
+def schema_command(as_json: bool) -> None:
+    """Print the JSON Schema of the configuration, for editors. It is JSON with and without --json."""
+    print_json(schema())

@@ -1,0 +1,64 @@
+"""The configuration that `init` writes: all aliases, their prices, and every idea one needs to go on. Text only."""
+
+EXAMPLE = """\
+# Prometheus Gateway. All settings: docs/configuration.md, or: prometheus-gateway config schema
+# Check this file: prometheus-gateway config check
+
+[server]
+host = "127.0.0.1"                 # "0.0.0.0" listens on all addresses
+port = 8080                        # 0 picks a free one
+workers = 1
+data_dir = "data"                  # the ledger, the journal and the keys
+
+# An upstream is one account at one provider that speaks the OpenAI API.
+[upstreams.openai]
+base_url = "https://api.openai.com/v1"
+api_key = "${OPENAI_API_KEY}"      # or "file:PATH", relative to this file
+
+# A second one, such as a server of your own, is three more lines:
+# [upstreams.local]
+# base_url = "http://127.0.0.1:8000/v1"
+# first_byte_timeout = 60
+
+# An alias is what clients ask for. Its targets are "upstream/model", tried in this order.
+# Prices are USD per million tokens, in quotes, so that they stay exact. An alias without a price is billed as unpriced.
+[models.prometheus-spark]
+capability = "chat"
+targets = ["openai/gpt-4o-mini"]
+price = { input = "0.15", output = "0.60" }
+
+[models.prometheus-lite]
+capability = "chat"
+targets = ["openai/gpt-4.1-nano"]
+price = { input = "0.10", output = "0.40" }
+
+[models.prometheus-core]
+capability = "chat"
+targets = ["openai/gpt-5"]
+price = { input = "1.10", output = "4.40" }
+
+[models.prometheus-vision]
+capability = "vision"
+targets = ["openai/gpt-4.1-mini"]
+price = { input = "0.40", output = "1.60" }
+
+[models.prometheus-pulse]
+capability = "realtime"
+targets = ["openai/gpt-4o-mini"]
+price = { input = "0.15", output = "0.60" }
+
+[models.prometheus-surge]
+capability = "realtime"
+targets = ["openai/gpt-4.1-mini"]
+price = { input = "0.40", output = "1.60" }
+
+[models.prometheus-atlas]
+capability = "embeddings"
+targets = ["openai/text-embedding-3-small"]
+price = { input = "0.02" }
+
+[models.prometheus-echo]
+capability = "audio"
+targets = ["openai/whisper-1"]
+price = { minute = "0.006" }       # USD per minute of audio
+"""

@@ -1,0 +1,99 @@
+"""The command `prometheus-gateway` and the table of its sub-commands.
+
+Each sub-command's module is imported when it is called and not before, so that `--help` and `version` answer at once:
+nothing but click and our errors may be imported here.
+"""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from types import MappingProxyType
+from typing import NamedTuple
+
+import click
+
+from proxy import __version__
+from proxy.errors import GatewayError
+
+PROGRAM = "prometheus-gateway"
+_DEFAULT = "serve"
+_OWN_OPTIONS = frozenset({"--help", "-h", "--version"})
+
+
+class Entry(NamedTuple):
+    """Where a sub-command lives (its module has it as `command`), and its line in the help."""
+
+    module: str
+    help: str
+
+
+COMMANDS: Mapping[str, Entry] = MappingProxyType(
+    {
+        "serve": Entry("proxy.cli.serve", "Run the gateway; without a configuration, the demo. The default command."),
+        "init": Entry("proxy.cli.init", "Write a configuration file to start from."),
+        "config": Entry("proxy.cli.config", "Check, show and describe the configuration."),
+        "models": Entry("proxy.cli.models", "List the configured aliases, their targets and prices."),
+        "keys": Entry("proxy.cli.keys", "Create, list, revoke and rotate keys."),
+        "usage": Entry("proxy.cli.usage", "Sum up requests, tokens and cost."),
+        "ledger": Entry("proxy.cli.ledger", "Export the ledger, one row a request."),
+        "doctor": Entry("proxy.cli.doctor", "Look for what is wrong with this installation."),
+        "version": Entry("proxy.cli.version", "Print the version."),
+    }
+)
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called; what names none is meant for `serve`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command: click.Command = import_module(entry.module).command
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in _OWN_OPTIONS):
+            args = [_DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS:
+            close = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(COMMANDS)}."
+            ctx.fail(f"No such command '{args[0]}'. {hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except GatewayError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.command(
+    PROGRAM,
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Every command takes --json and --help. Exit codes: 0 done, 1 failed, 2 wrong use.",
+)
+@click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
+def group() -> None:
+    """Prometheus Gateway: an OpenAI-compatible gateway with one correct bill per request.
+
+    Without a command it serves; without a configuration it serves a demo.
+    """
+
+
+def main() -> None:
+    """Run the command line and exit the process: 0 done, 1 failed, 2 wrong use."""
+    group.main(prog_name=PROGRAM)
