@@ -3,50 +3,78 @@
 It listens on loopback only; it is a toy to test against, not a server to expose.
 """
 
-import asyncio
+import argparse
+import contextlib
 import socket
+import sys
+from collections.abc import Sequence
 
-import click
 import uvicorn
 
 from proxy.demo import DemoSettings, demo_app
 
 _HOST = "127.0.0.1"
+_PLAIN = DemoSettings(api_key="")
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; 0 picks a free one.")
-@click.option("--api-key", help="Key that callers must show; a random one when not given.")
-@click.option("--first-token-delay", type=click.FloatRange(0, 600), default=0.15, help="Seconds to the first token.")
-@click.option("--token-interval", type=click.FloatRange(0, 600), default=0.02, help="Seconds between two tokens.")
-def main(port: int, api_key: str | None, first_token_delay: float, token_interval: float) -> None:
-    """Run a make-believe model provider that speaks OpenAI's API.
-
-    A phrase in the last user message makes it misbehave, such as demo:error=429 or demo:cut=5; see docs/demo.md.
-    """
-    settings = DemoSettings(first_token_delay=first_token_delay, token_interval=token_interval)
-    if api_key:
-        settings = DemoSettings(first_token_delay=first_token_delay, token_interval=token_interval, api_key=api_key)
-    listener = _listen(port)
-    config = uvicorn.Config(demo_app(settings), log_level="warning", access_log=False, timeout_graceful_shutdown=2)
-    click.echo(f"key: {settings.api_key}")
-    click.echo(f"listening on http://{_HOST}:{listener.getsockname()[1]}/v1")
-    asyncio.run(uvicorn.Server(config).serve(sockets=[listener]))
-
-
-def _listen(port: int) -> socket.socket:
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the provider until it is interrupted; the exit code is 1 when the port cannot be had."""
+    options = _parser().parse_args(arguments)
+    chosen = {"api_key": options.api_key} if options.api_key else {}
+    settings = DemoSettings(
+        first_token_delay=options.first_token_delay, token_interval=options.token_interval, **chosen
+    )
     try:
-        listener.bind((_HOST, port))
+        listener = socket.create_server((_HOST, options.port), backlog=1024)
     except OSError as error:
-        listener.close()
-        raise click.ClickException(
-            f"cannot listen on {_HOST}:{port}: {error.strerror}. Choose another --port."
-        ) from None
-    listener.listen(1024)
-    return listener
+        print(f"Cannot listen on {_HOST}:{options.port}: {error.strerror}. Choose another --port.", file=sys.stderr)
+        return 1
+    config = uvicorn.Config(demo_app(settings), log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+    print(f"key: {settings.api_key}")
+    print(f"listening on http://{_HOST}:{listener.getsockname()[1]}/v1", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listener])
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m proxy.demo",
+        description="Run a make-believe model provider that speaks OpenAI's API, on loopback.",
+        epilog="A phrase in the last user message makes it misbehave, such as demo:error=429 or demo:cut=5; "
+        "docs/demo.md lists them all.",
+    )
+    add = parser.add_argument
+    add("--port", type=_port, default=0, metavar="N", help="port to listen on; 0, the default, picks a free one")
+    add("--api-key", metavar="KEY", help="key that callers must show; a random one when not given")
+    add(
+        "--first-token-delay",
+        type=_seconds,
+        default=_PLAIN.first_token_delay,
+        metavar="S",
+        help="seconds to the first token (%(default)s)",
+    )
+    add(
+        "--token-interval",
+        type=_seconds,
+        default=_PLAIN.token_interval,
+        metavar="S",
+        help="seconds between tokens (%(default)s)",
+    )
+    return parser
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdecimal() and int(text) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number from 0 to 65535")
+
+
+def _seconds(text: str) -> float:
+    if text.isascii() and text.replace(".", "", 1).isdecimal() and float(text) <= 600:
+        return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no time; give seconds from 0 to 600")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -32,6 +32,11 @@ def test_without_the_key_the_answer_is_401_in_openais_shape(provider: Provider, 
     assert answer.json()["error"]["code"] == "invalid_api_key"
 
 
+def test_the_key_counts_as_a_bearer_only(provider: Provider) -> None:
+    value = f"Basic {provider.settings.api_key}"
+    assert provider.http.get("/models", headers={"authorization": value}).status_code == 401
+
+
 def test_the_answer_to_a_wrong_key_does_not_repeat_it(provider: Provider) -> None:
     assert "sesame" not in provider.http.get("/models", headers={"authorization": "Bearer sesame"}).text
 

@@ -43,6 +43,10 @@ def test_the_answer_has_the_model_behind_the_data(provider: Provider) -> None:
     assert len(answer["data"][0]["embedding"]) == FULL_DIMENSIONS
 
 
+def test_there_are_as_many_numbers_as_were_asked_for(provider: Provider) -> None:
+    assert len(embed(provider, "some words", dimensions=16)["data"][0]["embedding"]) == 16
+
+
 def test_base64_holds_the_same_numbers(provider: Provider) -> None:
     packed = base64.b64decode(embed(provider, "some words", encoding_format="base64")["data"][0]["embedding"])
     values = embed(provider, "some words", encoding_format="float")["data"][0]["embedding"]
