@@ -12,6 +12,7 @@ import msgspec
 from proxy.cli import moments
 from proxy.cli.options import as_json, config_file, data_directory, store_directory
 from proxy.cli.output import print_json, print_table, talk, usd
+from proxy.ledger.keys import KeyStore
 from proxy.ledger.reports import PAGE, By, Usage, UsageLine
 from proxy.ledger.store import open_reports
 
@@ -44,11 +45,13 @@ def command(
     """Sum up requests, tokens and cost."""
     if since is not None and until is not None and since >= until:
         raise click.UsageError("--since must lie before --until.")
-    usage = asyncio.run(_usage(store_directory(config_path, data_dir), by, since, until, limit, cursor))
+    directory = store_directory(config_path, data_dir)
+    usage = asyncio.run(_usage(directory, by, since, until, limit, cursor))
+    names = asyncio.run(_names(directory, [line.group for line in usage.lines])) if by == "key" else {}
     if as_json:
-        print_json(_as_data(usage))
+        print_json(_as_data(usage, names))
         return
-    rows = [(line.group, *_numbers(line)) for line in usage.lines]
+    rows = [(_label(line.group, names), *_numbers(line)) for line in usage.lines]
     print_table((by, *_HEADINGS), [*rows, ("total", *_numbers(usage.totals))])
     if usage.cursor is not None:
         talk(f"There is more: --cursor '{usage.cursor}'. The totals are those of all lines.")
@@ -59,6 +62,22 @@ async def _usage(
 ) -> Usage:
     async with open_reports(directory) as reports:
         return await reports.usage(by=by, since=since, until=until, limit=limit, cursor=cursor)
+
+
+async def _names(directory: Path, ids: list[str]) -> Mapping[str, str]:
+    """The names of keys by id, of those that the store knows: the demo's key, for one, is not in it."""
+    if not ids or not await asyncio.to_thread((directory / "keys.db").exists):
+        return {}
+    store = KeyStore(directory)
+    await store.open()
+    try:
+        return {id_: key.name for id_ in ids if (key := await store.find(id_)) is not None}
+    finally:
+        await store.close()
+
+
+def _label(group: str, names: Mapping[str, str]) -> str:
+    return f"{names[group]} ({group})" if group in names else group
 
 
 def _numbers(line: UsageLine) -> tuple[object, ...]:
@@ -80,11 +99,13 @@ def _cost(line: UsageLine) -> str:
     return usd(None if line.unpriced and line.unpriced == line.requests else line.cost)
 
 
-def _as_data(usage: Usage) -> Mapping[str, Any]:
-    """The report in plain types, with the cost also as the exact decimal string that people are shown."""
+def _as_data(usage: Usage, names: Mapping[str, str]) -> Mapping[str, Any]:
+    """The report in plain types, with keys' names, and the cost also as the exact decimal string that people see."""
     document: dict[str, Any] = msgspec.to_builtins(usage)
     lines = zip((*document["lines"], document["totals"]), (*usage.lines, usage.totals), strict=True)
     for plain, line in lines:
         plain["cost_nano_usd"] = plain.pop("cost")
         plain["cost_usd"] = _cost(line)
+        if line.group in names:
+            plain["name"] = names[line.group]
     return document

@@ -1,0 +1,185 @@
+"""The checks of `doctor`. Each says ok, warn or fail, and how to mend it; none changes anything.
+
+They write no file and send no request: the reach of an upstream is a name lookup and a TCP connection, closed at once.
+"""
+
+import asyncio
+import os
+import platform
+import re
+import resource
+import socket
+import sqlite3
+import stat
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from proxy.config.tree import Upstream
+from proxy.errors import StoreFailed
+from proxy.ledger import sqlite
+
+_DISTRIBUTION = "prometheus-gateway"
+_CONNECT_SECONDS = 2.0
+_AT_ONCE = 16
+# Two descriptors a stream, and some for the store.
+_GOOD_DESCRIPTORS = 8_192
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One thing that was looked at."""
+
+    name: str
+    state: Literal["ok", "warn", "fail"]
+    message: str
+    #: How to mend it; empty when there is nothing to mend.
+    hint: str = ""
+
+
+def python() -> Check:
+    """Is this Python new enough?"""
+    version = platform.python_version()
+    if not _at_least(version, "3.11"):
+        return Check("python", "fail", f"{version} is too old", "install Python 3.11 or newer")
+    return Check("python", "ok", version)
+
+
+def packages() -> Iterator[Check]:
+    """Is each package there that the gateway declares, and new enough?"""
+    try:
+        required = metadata.requires(_DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        yield Check("packages", "warn", "the gateway is not installed, only imported", "pip install it")
+        return
+    for requirement in required:
+        # Those behind a marker (";") belong to extras.
+        match = re.fullmatch(r"([A-Za-z0-9_.-]+)\s*>=\s*([0-9.]+)", requirement)
+        if match:
+            yield package(match[1], match[2])
+
+
+def package(name: str, minimum: str) -> Check:
+    """Is one package there, and at least `minimum`?"""
+    hint = f"pip install --upgrade '{name}>={minimum}'"
+    try:
+        version = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return Check(name, "fail", "is not installed", hint)
+    if not _at_least(version, minimum):
+        return Check(name, "fail", f"{version} is older than {minimum}", hint)
+    return Check(name, "ok", version)
+
+
+def sqlite_version() -> Check:
+    """Can the SQLite that Python brings hold the ledger?"""
+    version = sqlite3.sqlite_version
+    oldest = ".".join(map(str, sqlite.OLDEST_SQLITE))
+    if sqlite3.sqlite_version_info < sqlite.OLDEST_SQLITE:
+        return Check("sqlite", "fail", f"{version} is older than {oldest}", "use a Python that brings a newer SQLite")
+    if sqlite3.sqlite_version_info < (3, 51, 3):
+        note = "its fault with several writers (mended in 3.51.3) cannot bite, the ledger has one; let no other write"
+        return Check("sqlite", "ok", f"{version}; {note}")
+    return Check("sqlite", "ok", version)
+
+
+def descriptors() -> Check:
+    """May this process open enough files for many streams?"""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < _GOOD_DESCRIPTORS:
+        what = f"{soft} open files allow about {soft // 2} streams a worker"
+        return Check("file descriptors", "warn", what, "ulimit -n 65536, or LimitNOFILE= in the service")
+    return Check("file descriptors", "ok", "no limit" if soft == resource.RLIM_INFINITY else str(soft))
+
+
+def data_directory(directory: Path) -> Iterator[Check]:
+    """Can the gateway write its data, and nobody else read it?"""
+    name = "data directory"
+    if not directory.exists():
+        parent = next((above for above in directory.absolute().parents if above.exists()), Path("/"))
+        if not os.access(parent, os.W_OK | os.X_OK):
+            yield Check(
+                name, "fail", f"{directory} cannot be made", f"let this user write in {parent}, or use --data-dir"
+            )
+        else:
+            yield Check(name, "ok", f"{directory} is not there yet; the first start makes it")
+        return
+    if not directory.is_dir():
+        yield Check(name, "fail", f"{directory} is no directory", "name another with --data-dir")
+        return
+    if not os.access(directory, os.W_OK | os.X_OK | os.R_OK):
+        yield Check(name, "fail", f"{directory} cannot be read and written", "give it to this user, or use --data-dir")
+        return
+    open_to_others = [
+        path for path in (directory, *sorted(directory.glob("*.db"))) if stat.S_IMODE(path.stat().st_mode) & 0o077
+    ]
+    for path in open_to_others:
+        mode = f"{stat.S_IMODE(path.stat().st_mode):04o}"
+        yield Check(name, "warn", f"{path} is open to other users (mode {mode})", f"chmod go= {path}")
+    if not open_to_others:
+        yield Check(name, "ok", str(directory))
+
+
+def store(directory: Path) -> Iterator[Check]:
+    """Can the databases be read, and by this version?"""
+    for name, prefix in (("ledger.db", ""), ("keys.db", "keys_")):
+        path = directory / name
+        yield asyncio.run(_database(path, prefix)) if path.exists() else Check(name, "ok", "is not there yet")
+
+
+async def _database(path: Path, prefix: str) -> Check:
+    known = len(sqlite.migrations(prefix))
+    try:
+        connection = await sqlite.open_reader(path)
+        try:
+            version = await sqlite.version_of(connection, path)
+        finally:
+            await connection.close()
+    except StoreFailed as error:
+        return Check(path.name, "fail", error.message, "start from a copy, or name another --data-dir")
+    if version > known:
+        return Check(path.name, "fail", f"{path} was written by a newer gateway", "install that version")
+    return Check(path.name, "ok", f"{path} can be read")
+
+
+async def upstreams(configured: Mapping[str, Upstream]) -> list[Check]:
+    """Does each upstream's name resolve, and does it take a connection within two seconds?"""
+    places = asyncio.Semaphore(_AT_ONCE)
+
+    async def bounded(name: str, upstream: Upstream) -> Check:
+        async with places:
+            return await _upstream(f"upstream {name}", upstream)
+
+    return await asyncio.gather(*(bounded(name, upstream) for name, upstream in configured.items()))
+
+
+async def _upstream(name: str, upstream: Upstream) -> Check:
+    parts = urlsplit(upstream.base_url)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            _, writer = await asyncio.open_connection(host, port)
+    except socket.gaierror as error:
+        return Check(name, "fail", f"{host} is not known: {error.strerror}", "check base_url and the name server")
+    except TimeoutError:
+        what = f"{host}:{port} took no connection in {_CONNECT_SECONDS:g} s"
+        return Check(name, "fail", what, "check base_url, the firewall and the route")
+    except OSError as error:
+        what = f"{host}:{port} refused: {error.strerror or error}"
+        return Check(name, "fail", what, "check base_url, and that the upstream runs")
+    writer.close()
+    return Check(name, "ok", f"{host}:{port} takes connections")
+
+
+def _at_least(version: str, minimum: str) -> bool:
+    return _numbers(version) >= _numbers(minimum)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The release part of a version: 1.10.0rc1 is (1, 10, 0)."""
+    match = re.match(r"[0-9]+(\.[0-9]+)*", version)
+    return tuple(int(part) for part in match.group().split(".")) if match else ()

@@ -1,0 +1,70 @@
+"""`doctor`: runs all checks and prints what it found. What is looked at is in `checks`."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from proxy.cli import checks
+from proxy.cli.checks import Check
+from proxy.cli.options import as_json, chosen_file, config_file, data_directory, resolved, store_directory
+from proxy.cli.output import data, print_json
+from proxy.config.problems import ConfigProblems
+from proxy.config.tree import Config
+from proxy.errors import ConfigFault
+
+
+@click.command()
+@click.option("--offline", is_flag=True, help="Do not look upstreams up nor connect to them.")
+@config_file
+@data_directory
+@as_json
+@click.pass_context
+def command(ctx: click.Context, offline: bool, config_path: Path | None, data_dir: Path | None, as_json: bool) -> None:
+    """Look for what is wrong with this installation, and say how to mend it."""
+    found = list(_run(chosen_file(config_path), data_dir, offline))
+    failed = any(check.state == "fail" for check in found)
+    if as_json:
+        print_json({"ok": not failed, "checks": msgspec.to_builtins(found)})
+    else:
+        for check in found:
+            data(f"{check.state:<4}  {check.name}: {check.message}" + (f" ({check.hint})" if check.hint else ""))
+    ctx.exit(1 if failed else 0)
+
+
+def _run(path: Path | None, data_dir: Path | None, offline: bool) -> Iterator[Check]:
+    yield checks.python()
+    yield from checks.packages()
+    yield checks.sqlite_version()
+    yield checks.descriptors()
+    config: Config | None = None
+    try:
+        config = resolved(path)
+    except ConfigProblems as faults:
+        for problem in faults.problems:
+            yield Check("configuration", "fail", str(problem))
+    else:
+        yield _configuration(path, config)
+    yield from _data(path, data_dir)
+    if config is not None and not offline:
+        yield from asyncio.run(checks.upstreams(config.upstreams))
+
+
+def _data(path: Path | None, data_dir: Path | None) -> Iterator[Check]:
+    try:
+        directory = store_directory(path, data_dir)
+    except ConfigFault:
+        # Its faults are told already; a credential that is not set here would not have been one.
+        return
+    yield from checks.data_directory(directory)
+    yield from checks.store(directory)
+
+
+def _configuration(path: Path | None, config: Config) -> Check:
+    if path is None:
+        return Check("configuration", "ok", "there is none: serve runs the demo")
+    if not config.models:
+        return Check("configuration", "warn", f"{path} has no aliases", "add a [models.ALIAS] section")
+    return Check("configuration", "ok", f"{path}: upstreams: {len(config.upstreams)}, aliases: {len(config.models)}")
