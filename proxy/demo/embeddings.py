@@ -4,13 +4,11 @@ A text always gets the same unit vector, and texts that share words get vectors 
 search over them finds something. Nothing is learned and no model is loaded.
 """
 
-import array
 import base64
 import hashlib
 import math
 import re
 import struct
-import sys
 from typing import Any
 
 import msgspec
@@ -92,11 +90,8 @@ def _count(inputs: list[str | list[int]]) -> int:
 
 def vector(text: str, dimensions: int) -> list[float]:
     """The unit vector of a text: each word moves eight places, and a little noise of the whole text moves the rest."""
-    noise = array.array("h")
-    noise.frombytes(hashlib.shake_256(text.encode("utf-8", "replace")).digest(FULL_DIMENSIONS * noise.itemsize))
-    if sys.byteorder == "big":
-        noise.byteswap()
-    values = [number * _NOISE for number in noise]
+    noise = hashlib.shake_256(text.encode("utf-8", "replace")).digest(FULL_DIMENSIONS * 2)
+    values = [number * _NOISE for number in struct.unpack(f"<{FULL_DIMENSIONS}h", noise)]
     for word in re.findall(r"\w+", text.lower()):
         for place in struct.unpack("<8H", hashlib.blake2b(word.encode("utf-8", "replace"), digest_size=16).digest()):
             values[(place >> 1) % FULL_DIMENSIONS] += 1.0 if place & 1 else -1.0

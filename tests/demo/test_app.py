@@ -1,10 +1,36 @@
 """The demo provider's routes, key and error shape, over a real socket."""
 
+import asyncio
+
 import openai
 import pytest
+from starlette.types import Message
 
-from proxy.demo.settings import DEMO_MODELS
+from proxy.demo.app import demo_app
+from proxy.demo.settings import DEMO_MODELS, DemoSettings
 from tests.demo.conftest import Provider
+
+
+def answer_to(scope: Message, received: Message, api_key: str = "k") -> list[Message]:
+    """What the app sends when its client sends this one message."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return received
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def run() -> None:
+        await demo_app(DemoSettings(api_key=api_key))(scope, receive, send)
+
+    asyncio.run(run())
+    return sent
+
+
+def http(method: str, path: str) -> Message:
+    """An HTTP scope with the key `k`."""
+    return {"type": "http", "method": method, "path": path, "headers": [(b"authorization", b"Bearer k")]}
 
 
 def test_models_are_listed_by_their_dated_names(provider: Provider) -> None:
@@ -62,3 +88,17 @@ def test_every_answer_has_a_request_id_of_its_own(provider: Provider) -> None:
 def test_the_sdk_lists_models(provider: Provider) -> None:
     with openai.OpenAI(base_url=provider.base_url, api_key=provider.settings.api_key) as client:
         assert "demo-atlas-2026-05-20" in [model.id for model in client.models.list()]
+
+
+def test_a_websocket_is_refused() -> None:
+    scope: Message = {"type": "websocket", "path": "/v1/realtime", "headers": []}
+    assert answer_to(scope, {"type": "websocket.connect"}) == [{"type": "websocket.close"}]
+
+
+def test_a_client_that_leaves_before_its_request_arrived_gets_no_answer() -> None:
+    assert answer_to(http("POST", "/v1/chat/completions"), {"type": "http.disconnect"}) == []
+
+
+@pytest.mark.parametrize(("api_key", "status"), [("k", 200), ("other", 401)])
+def test_two_providers_in_one_process_have_a_key_each(api_key: str, status: int) -> None:
+    assert answer_to(http("GET", "/v1/models"), {"type": "http.request"}, api_key)[0]["status"] == status

@@ -164,6 +164,11 @@ def test_json_schema_gives_json_of_that_schema(provider: Provider) -> None:
     assert json.loads(message(provider, "Who?", response_format=wanted)["content"]) == {"age": 18}
 
 
+@pytest.mark.parametrize("wanted", [{"type": "text"}, {"type": "json_schema"}])
+def test_any_other_format_is_text(provider: Provider, wanted: dict[str, str]) -> None:
+    assert message(provider, "hi", response_format=wanted) == message(provider, "hi")
+
+
 @pytest.mark.parametrize(("detail", "tokens"), [("low", 85), ("high", 765)])
 def test_an_image_counts_as_input(provider: Provider, detail: str, tokens: int) -> None:
     text = {"type": "text", "text": "What is it?"}

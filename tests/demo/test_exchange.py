@@ -3,11 +3,13 @@
 import asyncio
 import json
 
+import httpx
 import pytest
 from starlette.types import Message
 
 from proxy.demo.exchange import MOST_BODY_BYTES, ClientLeft, Exchange
 from proxy.demo.settings import DemoSettings
+from proxy.errors import InvalidRequest
 from tests.demo.conftest import Provider, is_silent, read_until
 
 CONTENT = b'"delta":{"content"'
@@ -54,6 +56,13 @@ def test_nothing_runs_on_when_the_client_leaves(provider: Provider, text: str, c
     with provider.open_chat(text, stream=True) as connection:
         assert read_until(connection, CONTENT, chunks).count(CONTENT) == chunks
         assert is_silent(connection)
+    assert provider.app.falls_idle()
+
+
+def test_a_client_that_leaves_an_embedding_ends_it(provider: Provider) -> None:
+    body = {"model": "demo-atlas", "input": "demo:delay=600"}
+    with pytest.raises(httpx.ReadTimeout):
+        provider.http.post("/embeddings", json=body, timeout=httpx.Timeout(10, read=0.1))
     assert provider.app.falls_idle()
 
 
@@ -112,6 +121,13 @@ def test_a_body_in_parts_is_joined() -> None:
         {"type": "http.request", "body": json.dumps([2])[1:].encode()},
     )
     assert asyncio.run(exchange_of(*parts).read(list[int])) == [1, 2]
+
+
+def test_a_body_that_does_not_come_is_a_408(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.demo.exchange._BODY_SECONDS", 0.001)
+    with pytest.raises(InvalidRequest) as caught:
+        asyncio.run(exchange_of().read(list[int]))
+    assert caught.value.status == 408
 
 
 def test_a_client_that_leaves_with_half_its_body_is_given_up() -> None:
