@@ -1,0 +1,371 @@
+"""The load generator, in a process of its own: closed loop for ceilings and one-by-one times, open loop for a schedule.
+
+    python -m benchmarks.load --port 8080 --model bench-first --stream --events 3 --connections 8 --seconds 2
+
+The result is one JSON object on stdout, all times in microseconds. In the open loop (`--rate`) each time counts from
+the moment at which the request should have started, so that a system that stalls cannot hide the requests it delays.
+It must not share a process with anything it measures.
+"""
+
+import argparse
+import asyncio
+import gc
+import json
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass
+from time import monotonic_ns
+
+import msgspec
+import uvloop
+
+from benchmarks.client import Connection, Samples
+from benchmarks.figures import microseconds
+from benchmarks.sockets import ExactTimer
+
+MOST_REQUESTS = 1_000_000
+MOST_GAPS = 5_000_000
+MOST_CONNECTIONS = 10_000
+MOST_RECONNECTS = 1_000
+#: Connections opened at once: within the listen queue of any system.
+CONNECT_BATCH = 64
+_NANOSECONDS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What is sent, and when. `seconds` and `requests` both bound the measured phase; open loop where `rate` is set."""
+
+    port: int
+    model: str
+    path: str = "/v1/chat/completions"
+    key: str = "none"
+    stream: bool = False
+    #: Content events that each answer must bring; fewer count as lost.
+    events: int = 1
+    #: Milliseconds between two events of a paced stream; 0: not paced.
+    interval_ms: float = 0.0
+    #: Size of the request body, at least.
+    body_bytes: int = 1024
+    connections: int = 1
+    seconds: float = 2.0
+    requests: int = MOST_REQUESTS
+    #: Requests per second; 0: closed loop.
+    rate: float = 0.0
+    #: Requests of the warm-up: at least one for each connection, all at the same time.
+    warmup: int = 100
+    #: The model of the warm-up; as `model` when not given.
+    warmup_model: str = ""
+    #: Seconds after the last start in which answers may still end.
+    grace: float = 20.0
+
+    def check(self) -> None:
+        """Raise ValueError where a bound is passed."""
+        if not 1 <= self.connections <= MOST_CONNECTIONS:
+            raise ValueError(f"connections must be from 1 to {MOST_CONNECTIONS}")
+        if not 1 <= self.requests <= MOST_REQUESTS:
+            raise ValueError(f"requests must be from 1 to {MOST_REQUESTS}")
+        if self.rate and self.rate * self.seconds > MOST_REQUESTS:
+            raise ValueError(f"rate x seconds must not pass {MOST_REQUESTS}")
+        if self.interval_ms and not self.rate:
+            raise ValueError("paced streams belong to the open loop: give a rate")
+        if self.interval_ms and self.starts * self.events > MOST_GAPS:
+            raise ValueError(f"requests x events of paced streams must not pass {MOST_GAPS}: lower seconds or rate")
+
+    @property
+    def starts(self) -> int:
+        """How many requests the open loop starts."""
+        return max(1, min(self.requests, round(self.rate * self.seconds)))
+
+    def request(self, model: str) -> bytes:
+        """The whole request: head and body."""
+        question = "Say something about gateways. "
+        fields: dict[str, object] = {"model": model}
+        if self.path.endswith("/embeddings"):
+            fields["input"] = ""
+        else:
+            fields |= {"stream": self.stream, "messages": [{"role": "user", "content": ""}]}
+        missing = max(self.body_bytes - len(msgspec.json.encode(fields)), len(question))
+        text = (question * (missing // len(question) + 1))[:missing]
+        if "input" in fields:
+            fields["input"] = text
+        else:
+            fields["messages"] = [{"role": "user", "content": text}]
+        body = msgspec.json.encode(fields)
+        head = (
+            f"POST {self.path} HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\nuser-agent: benchmark\r\n"
+            f"accept: {'text/event-stream' if self.stream else 'application/json'}\r\n"
+            f"authorization: Bearer {self.key}\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\n\r\n"
+        )
+        return head.encode() + body
+
+
+class Phase:
+    """Base of both loops: one stretch of requests over the connections of a run."""
+
+    def __init__(self, request: bytes, samples: Samples) -> None:
+        self.request = request
+        self.samples = samples
+        self.done = asyncio.Event()
+
+    def begin(self, connections: list[Connection]) -> None:
+        raise NotImplementedError
+
+    def idle(self, connection: Connection) -> None:
+        """A connection is free: its request has ended, or it is new."""
+        raise NotImplementedError
+
+    def lost(self, connection: Connection) -> None:
+        """A connection is gone; another one, which comes as idle, will replace it."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give up what the phase holds; it starts nothing more."""
+
+
+class ClosedLoop(Phase):
+    """Each connection sends its next request when the last has ended."""
+
+    def __init__(self, request: bytes, samples: Samples, requests: int, seconds: float) -> None:
+        super().__init__(request, samples)
+        self._left = requests
+        self._active: set[Connection] = set()
+        self._seconds = seconds
+
+    def begin(self, connections: list[Connection]) -> None:
+        self._deadline = monotonic_ns() + int(self._seconds * _NANOSECONDS)
+        self._active = set(connections)
+        for connection in connections:
+            self.idle(connection)
+
+    def idle(self, connection: Connection) -> None:
+        now = monotonic_ns()
+        if self._left > 0 and now < self._deadline:
+            self._left -= 1
+            self._active.add(connection)
+            connection.send(self.request, now, self.samples)
+            return
+        self._active.discard(connection)
+        if not self._active:
+            self.done.set()
+
+    def lost(self, connection: Connection) -> None:
+        self._active.discard(connection)
+
+
+class OpenLoop(Phase):
+    """Requests start on a schedule, whatever the system does; one that finds no free connection waits for it."""
+
+    def __init__(self, request: bytes, samples: Samples, starts: int, rate: float) -> None:
+        super().__init__(request, samples)
+        self._starts = starts
+        self._gap = _NANOSECONDS / rate
+        self._started = 0
+        self._waiting: deque[int] = deque()
+        self._free: list[Connection] = []
+        self._connections: list[Connection] = []
+        self._timer = ExactTimer(asyncio.get_running_loop(), self._due)
+
+    def begin(self, connections: list[Connection]) -> None:
+        self._connections = connections
+        self._free = list(connections)
+        # A little ahead, so that the first ones are not late.
+        self._first = monotonic_ns() + 2_000_000
+        self._timer.wake_at(self._first)
+
+    def close(self) -> None:
+        self._timer.close()
+
+    def idle(self, connection: Connection) -> None:
+        if self._waiting:
+            connection.send(self.request, self._waiting.popleft(), self.samples)
+            return
+        self._free.append(connection)
+        if self._started == self._starts and len(self._free) >= len(self._connections):
+            self.done.set()
+
+    def lost(self, connection: Connection) -> None:
+        if connection in self._free:
+            self._free.remove(connection)
+
+    def _due(self) -> None:
+        while self._started < self._starts:
+            intended = self._first + int(self._started * self._gap)
+            if intended > monotonic_ns():
+                self._timer.wake_at(intended)
+                return
+            self._started += 1
+            if self._free:
+                self._free.pop().send(self.request, intended, self.samples)
+            else:
+                self._waiting.append(intended)
+
+
+class Generator:
+    """Opens the connections, warms up, measures. Raises OSError when the system does not accept connections."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._connections: list[Connection] = []
+        self._phase: Phase | None = None
+        self._reconnecting: set[asyncio.Task[None]] = set()
+        self._reconnects = 0
+
+    async def warm_up(self) -> None:
+        """Open all connections and send the warm-up; raises RuntimeError when an answer of it fails."""
+        load = self._load
+        for first in range(0, load.connections, CONNECT_BATCH):
+            batch = range(first, min(first + CONNECT_BATCH, load.connections))
+            self._connections += await asyncio.gather(*(self._connect() for _ in batch))
+        # A warm-up of its own model is a shorter pass: its events are not counted.
+        samples = Samples(0 if load.warmup_model else load.events, 0)
+        request = load.request(load.warmup_model or load.model)
+        await self._run(ClosedLoop(request, samples, max(load.warmup, load.connections), load.grace))
+        if samples.errors or samples.lost or not samples.total:
+            raise RuntimeError(f"the warm-up failed: {dict(samples.errors) or 'events were lost'}")
+
+    async def measure(self) -> dict[str, object]:
+        """Run the measured phase and describe it."""
+        load = self._load
+        samples = Samples(load.events, int(load.interval_ms * 1_000_000))
+        phase: Phase
+        if load.rate:
+            phase = OpenLoop(load.request(load.model), samples, load.starts, load.rate)
+        else:
+            phase = ClosedLoop(load.request(load.model), samples, load.requests, load.seconds)
+        began, cpu = monotonic_ns(), time.process_time_ns()
+        await self._run(phase)
+        seconds = (monotonic_ns() - began) / _NANOSECONDS
+        return describe(samples, seconds, (time.process_time_ns() - cpu) / 1000, self._reconnects)
+
+    async def close(self) -> None:
+        self._phase = None
+        for task in self._reconnecting:
+            task.cancel()
+        for connection in self._connections:
+            connection.close()
+
+    async def _run(self, phase: Phase) -> None:
+        self._phase = phase
+        try:
+            phase.begin(self._connections)
+            await asyncio.wait_for(phase.done.wait(), self._load.seconds + self._load.grace)
+        except TimeoutError:
+            for connection in self._connections:
+                connection.fail("not ended in time")
+        finally:
+            self._phase = None
+            phase.close()
+
+    async def _connect(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(
+            lambda: Connection(self._idle, self._lost), "127.0.0.1", self._load.port
+        )
+        return connection
+
+    def _idle(self, connection: Connection) -> None:
+        if self._phase is not None:
+            self._phase.idle(connection)
+
+    def _lost(self, connection: Connection) -> None:
+        if self._phase is None or connection not in self._connections:
+            return
+        self._connections.remove(connection)
+        self._phase.lost(connection)
+        self._reconnects += 1
+        if self._reconnects > MOST_RECONNECTS:
+            self._phase.samples.errors["too many lost connections"] += 1
+            self._phase.done.set()
+            return
+        task = asyncio.get_running_loop().create_task(self._replace())
+        self._reconnecting.add(task)
+        task.add_done_callback(self._reconnecting.discard)
+
+    async def _replace(self) -> None:
+        try:
+            connection = await self._connect()
+        except OSError as error:
+            if self._phase is not None:
+                self._phase.samples.errors[f"cannot connect: {error.strerror}"] += 1
+                self._phase.done.set()
+            return
+        self._connections.append(connection)
+        self._idle(connection)
+
+
+def describe(samples: Samples, seconds: float, cpu_microseconds: float, reconnects: int) -> dict[str, object]:
+    """The result: counts, rates, and times in microseconds."""
+    completed = len(samples.total)
+    return {
+        "seconds": round(seconds, 4),
+        "completed": completed,
+        "per_second": round(completed / seconds, 1),
+        "events": samples.events,
+        "lost_events": samples.lost,
+        "late_events": samples.late,
+        "errors": dict(samples.errors),
+        "reconnects": reconnects,
+        "body_bytes": samples.body_bytes,
+        "load_cpu_us": round(cpu_microseconds, 1),
+        "start_delay_us": microseconds(samples.start_delay),
+        "first_byte_us": microseconds(samples.first_byte),
+        "ttft_us": microseconds(samples.first_content),
+        "gap_us": microseconds(samples.gap),
+        "total_us": microseconds(samples.total),
+    }
+
+
+async def run(load: Load, *, wait: bool) -> dict[str, object]:
+    """Warm up, wait for a line on stdin where asked to, measure."""
+    generator = Generator(load)
+    try:
+        await generator.warm_up()
+        gc.collect()
+        gc.disable()
+        if wait:
+            print("ready", flush=True)
+            # Nothing else is under way here, so the loop may stand.
+            sys.stdin.readline()
+        return await generator.measure()
+    finally:
+        await generator.close()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description="The load generator.")
+    parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1")
+    parser.add_argument("--model", required=True, help="model name to ask for")
+    parser.add_argument("--path", default="/v1/chat/completions")
+    parser.add_argument("--key", default="none", help="sent as Authorization: Bearer")
+    parser.add_argument("--stream", action="store_true", help="ask for a stream")
+    parser.add_argument("--events", type=int, default=1, help="content events that each answer must bring")
+    parser.add_argument("--interval-ms", type=float, default=0.0, help="pace of the events, for counting late ones")
+    parser.add_argument("--body-bytes", type=int, default=1024, help="size of the request body")
+    parser.add_argument("--connections", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of the measured phase")
+    parser.add_argument("--requests", type=int, default=MOST_REQUESTS, help="at most so many")
+    parser.add_argument("--rate", type=float, default=0.0, help="requests per second in the open loop; 0: closed loop")
+    parser.add_argument("--warmup", type=int, default=100, help="requests before the measured phase")
+    parser.add_argument("--warmup-model", default="", help="model of the warm-up, when it is not --model")
+    parser.add_argument("--grace", type=float, default=20.0, help="seconds in which the last answers may end")
+    parser.add_argument("--wait", action="store_true", help="print `ready` after the warm-up, start on a line on stdin")
+    return parser
+
+
+def main() -> None:
+    arguments = vars(_parser().parse_args())
+    wait = arguments.pop("wait")
+    load = Load(**arguments)
+    try:
+        load.check()
+        result = uvloop.run(run(load, wait=wait))
+    except (ValueError, RuntimeError, OSError) as error:
+        sys.exit(f"load: {error}")
+    print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    main()

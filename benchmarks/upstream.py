@@ -1,0 +1,199 @@
+"""A fake provider, in a process of its own and as fast as Python allows: the script is the model name in the request.
+
+    python -m benchmarks.upstream [--port N]
+
+It prints its address on stdout and serves until it gets SIGTERM or SIGINT. It must not be clever: no state between
+requests, no chance, no checks of what a client may do, so that it costs the same in front of every system.
+
+`POST /v1/chat/completions`: `bench-first` (head, role and each event in its own write), `bench-burst-N` (N events
+in one write after the head), `bench-paced-N-MS` (one event each MS milliseconds), `bench-json`; without `stream` each
+of them answers with one JSON object. `POST /v1/embeddings`: `bench-embedding-BYTES`. `GET /v1/models`.
+"""
+
+import argparse
+import asyncio
+import gc
+import signal
+from typing import cast
+
+import httptools
+import msgspec
+import uvloop
+
+from benchmarks.answers import (
+    Answer,
+    UnknownScript,
+    chat_answer,
+    embedding_answer,
+    failure_answer,
+    models_answer,
+)
+from benchmarks.sockets import push
+
+LARGEST_BODY = 64 * 1024 * 1024
+LARGEST_BACKLOG = 4 * 1024 * 1024
+MOST_ANSWERS_KEPT = 256
+
+_CHAT = b"/v1/chat/completions"
+_EMBEDDINGS = b"/v1/embeddings"
+_MODELS = b"/v1/models"
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool = False
+
+
+class _Request(msgspec.Struct):
+    model: str
+    stream: bool | None = False
+    stream_options: _StreamOptions | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Request)
+
+
+class Answers:
+    """Finds the answer to a request, and keeps a bounded number of them built."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[bytes, str, bool, bool], Answer] = {}
+        self._models = models_answer()
+
+    def find(self, method: bytes, path: bytes, body: bytes) -> Answer:
+        if path == _MODELS and method == b"GET":
+            return self._models
+        if path not in (_CHAT, _EMBEDDINGS) or method != b"POST":
+            return failure_answer(
+                "404 Not Found", f"No {method.decode()} {path.decode(errors='replace')}.", "not_found"
+            )
+        try:
+            request = _DECODER.decode(body)
+        except msgspec.DecodeError as error:
+            return failure_answer("400 Bad Request", f"The body cannot be read: {error}.", "invalid_body")
+        usage = request.stream_options is not None and request.stream_options.include_usage
+        wanted = (path, request.model, bool(request.stream), usage)
+        answer = self._kept.get(wanted)
+        if answer is None:
+            answer = self._build(*wanted)
+        return answer
+
+    def _build(self, path: bytes, model: str, stream: bool, include_usage: bool) -> Answer:
+        try:
+            if path == _EMBEDDINGS:
+                answer = embedding_answer(model)
+            else:
+                answer = chat_answer(model, stream=stream, include_usage=include_usage)
+        except UnknownScript:
+            return failure_answer("404 Not Found", f"The model {model!r} is no script.", "model_not_found")
+        if len(self._kept) < MOST_ANSWERS_KEPT:
+            self._kept[path, model, stream, include_usage] = answer
+        return answer
+
+
+class Connection(asyncio.Protocol):
+    """One client: reads a request, writes its answer, reads the next. A client that pipelines is dropped."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, answers: Answers) -> None:
+        self._loop = loop
+        self._answers = answers
+        self._parser = httptools.HttpRequestParser(self)
+        self._path = b""
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._keep_alive = True
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are no subclass of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
+        self._descriptor = transport.get_extra_info("socket").fileno()
+        self._transport.set_write_buffer_limits(high=LARGEST_BACKLOG)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def pause_writing(self) -> None:
+        self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._timer is not None:
+            self._transport.abort()
+            return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._transport.abort()
+
+    def on_message_begin(self) -> None:
+        self._path = b""
+        self._parts.clear()
+        self._size = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._path += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # A large upload of some clients waits for this answer before it sends the body.
+        if name.lower() == b"expect":
+            push(self._transport, self._descriptor, b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        self._size += len(body)
+        if self._size > LARGEST_BODY:
+            self._transport.abort()
+            return
+        self._parts.append(body)
+
+    def on_message_complete(self) -> None:
+        body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        # The parser forgets it when it goes on to the next message, and a paced answer ends later than that.
+        self._keep_alive = self._parser.should_keep_alive()
+        path = self._path.partition(b"?")[0]
+        self._write(self._answers.find(self._parser.get_method(), path, body))
+
+    def _write(self, answer: Answer) -> None:
+        for piece in answer.opening:
+            push(self._transport, self._descriptor, piece)
+        if answer.paced:
+            self._pace(answer, self._loop.time(), 0)
+        elif not self._keep_alive:
+            self._transport.close()
+
+    def _pace(self, answer: Answer, start: float, index: int) -> None:
+        """Write event `index` and plan the next on the stream's own schedule, so that delays do not add up."""
+        push(self._transport, self._descriptor, answer.paced[index])
+        index += 1
+        if index < len(answer.paced):
+            when = start + index * answer.interval
+            self._timer = self._loop.call_at(when, self._pace, answer, start, index)
+            return
+        self._timer = None
+        push(self._transport, self._descriptor, answer.closing)
+        if not self._keep_alive:
+            self._transport.close()
+
+
+async def serve(port: int) -> None:
+    """Serve on loopback until SIGTERM or SIGINT; prints the address first."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    answers = Answers()
+    server = await loop.create_server(lambda: Connection(loop, answers), "127.0.0.1", port, backlog=4096)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    # Nothing here makes cycles, and a collection would show as a stall of whatever system is being measured.
+    gc.disable()
+    await stopped.wait()
+    server.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.upstream", description="The fake provider.")
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 picks a free one (default)")
+    uvloop.run(serve(parser.parse_args().port))
+
+
+if __name__ == "__main__":
+    main()
