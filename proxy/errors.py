@@ -76,6 +76,15 @@ class BodyTooLarge(InvalidRequest):
     code = "request_too_large"
 
 
+class ClientGone(GatewayError):
+    """The client left; nobody reads an answer. 499 is what nginx logs for it."""
+
+    status = 499
+    type = "invalid_request_error"
+    code = "client_closed"
+    fault: Fault = "client"
+
+
 class Overloaded(GatewayError):
     """The gateway refuses new work for now: no place in a pool, no room in the store."""
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from proxy.dialects.base import Dialect
 from proxy.errors import GatewayError, UpstreamProtocolError
 from proxy.wire.usage import Usage, read_usage
 
@@ -202,3 +203,6 @@ def _length(text: _Text) -> int:
 
 def _broken(error: Exception) -> UpstreamProtocolError:
     return UpstreamProtocolError("The model's answer could not be read.", detail=f"not JSON: {type(error).__name__}")
+
+
+CHAT: Final = Dialect(tap=ChatTap, error_body=error_body, error_event=error_event, upstream_error=upstream_error)

@@ -110,6 +110,10 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.writelines((head, body))
 
+    def hand_over(self, sink: Sink) -> None:
+        """Give the rest of the answer to another sink."""
+        self._sink = sink
+
     def pause(self) -> None:
         """Stop reading: the sink's own reader is behind."""
         if self._transport is not None and not self._transport.is_closing():
@@ -133,8 +137,7 @@ class Connection(asyncio.Protocol):
 
     # asyncio.Protocol
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
         self._owner.opened(self)
 

@@ -148,12 +148,20 @@ class Pool:
         except (OSError, ssl.CertificateError) as error:
             self._not_opened(_refused(error))
         else:
-            self._opening.discard(asyncio.current_task())  # type: ignore[arg-type]
+            self._opened_one()
             self.released(connection)
 
+    def _opened_one(self) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._opening.discard(task)
+
     def _not_opened(self, error: UpstreamFailed) -> None:
+        self._opened_one()
         if self._waiters:
             self._waiters.popleft().not_connected(error)
+        if not self._closed:
+            self._open_more()
 
 
 def _refused(error: OSError) -> UpstreamConnectFailed:

@@ -1,0 +1,143 @@
+"""The access line: one for every request, text on a terminal and JSON lines elsewhere.
+
+Lines are made and written off the request's path, in batches, by a thread of its own: a terminal or pipe that does not
+take them never holds up an answer. It prints no key, no prompt and no answer.
+"""
+
+import sys
+import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TextIO
+
+import msgspec
+
+from proxy.config.tree import LogFormat
+from proxy.ledger.record import Final
+
+#: Lines that may wait; beyond it they are dropped, and counted.
+MAX_WAITING = 10_000
+_encoder = msgspec.json.Encoder()
+
+
+class Access(msgspec.Struct, gc=False):
+    """One request as the line tells it. Durations are in microseconds."""
+
+    time: int
+    method: str
+    path: str
+    status: int
+    request_id: str
+    total: int
+    key: str = ""
+    final: Final | None = None
+
+
+class AccessLog:
+    """Collects lines and writes them to a stream."""
+
+    def __init__(self, stream: TextIO, form: LogFormat) -> None:
+        self._stream = stream
+        self._text = stream.isatty() if form == "auto" else form == "text"
+        self._waiting: deque[Access] = deque(maxlen=MAX_WAITING)
+        self._seen = 0
+        self._written = 0
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="access-log")
+        self._busy: Future[None] | None = None
+
+    def add(self, access: Access) -> None:
+        """Take a line."""
+        self._waiting.append(access)
+        self._seen += 1
+
+    def flush(self) -> None:
+        """Hand what waits to the thread, unless it is still busy."""
+        if not self._waiting or (self._busy is not None and not self._busy.done()):
+            return
+        batch = list(self._waiting)
+        self._waiting.clear()
+        lost = self._seen - self._written - len(batch)
+        self._written = self._seen
+        self._busy = self._thread.submit(self._write, batch, lost)
+
+    def close(self) -> None:
+        """Write what waits, and end the thread."""
+        if self._busy is not None:
+            self._busy.result()
+        self.flush()
+        self._thread.shutdown(wait=True)
+
+    def _write(self, batch: list[Access], lost: int) -> None:
+        line = text_line if self._text else json_line
+        try:
+            if lost:
+                self._stream.write(f"{lost} access lines were lost: the output does not take them fast enough\n")
+            self._stream.writelines(line(access) + "\n" for access in batch)
+            self._stream.flush()
+        except (OSError, ValueError) as error:
+            # Nobody reads any more; serving goes on. Said once a batch, where operators look.
+            print(f"the access log cannot be written: {error}", file=sys.stderr)
+
+
+def text_line(access: Access) -> str:
+    """The line for people."""
+    clock = time.strftime("%H:%M:%S", time.localtime(access.time / 1_000_000))
+    parts = [clock, access.method, access.path, str(access.status)]
+    final = access.final
+    if final is not None:
+        if final.alias:
+            parts.append(final.alias)
+        parts.append(f"in {final.input_tokens} out {final.output_tokens}")
+        if final.usage_source == "estimated":
+            parts.append("(estimated)")
+        parts.append("unpriced" if final.cost is None else f"${dollars(final.cost)}")
+        if final.ttft is not None:
+            parts.append(f"ttft {final.ttft / 1000:.1f} ms")
+        parts.append(f"total {final.total / 1000:.1f} ms")
+        parts.append(f"overhead {final.overhead / 1000:.2f} ms")
+    else:
+        parts.append(f"total {access.total / 1000:.1f} ms")
+    if access.key:
+        parts.append(f"key {access.key}")
+    if final is not None and final.outcome != "complete":
+        parts.append(final.outcome)
+    return "  ".join(parts)
+
+
+def json_line(access: Access) -> str:
+    """The line for machines: one JSON object."""
+    line: dict[str, object] = {
+        "time": datetime.fromtimestamp(access.time / 1_000_000, UTC).isoformat(timespec="milliseconds"),
+        "method": access.method,
+        "path": access.path,
+        "status": access.status,
+        "request_id": access.request_id,
+        "key": access.key or None,
+    }
+    final = access.final
+    if final is not None:
+        line |= {
+            "alias": final.alias,
+            "stream": final.stream,
+            "outcome": final.outcome,
+            "attempts": final.attempts,
+            "input_tokens": final.input_tokens,
+            "output_tokens": final.output_tokens,
+            "usage_source": final.usage_source,
+            "cost_usd": None if final.cost is None else dollars(final.cost),
+            "ttft_ms": None if final.ttft is None else final.ttft / 1000,
+            "total_ms": final.total / 1000,
+            "overhead_ms": final.overhead / 1000,
+            "error_code": final.error_code,
+        }
+    else:
+        line["total_ms"] = access.total / 1000
+    return _encoder.encode(line).decode()
+
+
+def dollars(nano: int) -> str:
+    """Nano-dollars as USD, exactly, without needless zeros but with two decimals at least."""
+    whole, part = divmod(nano, 1_000_000_000)
+    decimals = f"{part:09d}".rstrip("0")
+    return f"{whole}.{decimals:0<2}"

@@ -1,0 +1,215 @@
+"""The composition root: a configuration becomes a running gateway and its Starlette app.
+
+The only file that knows all the others; everything that lives as long as a gateway is made here and kept on an object.
+"""
+
+import asyncio
+import logging
+import time
+from pathlib import Path
+from typing import TextIO
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from proxy.access import Access, AccessLog
+from proxy.answer import timestamp
+from proxy.config.tree import Config
+from proxy.deadlines import Deadlines
+from proxy.dialects.openai import error_body
+from proxy.endpoints.gateway import Shared
+from proxy.endpoints.health import LIVE_PATHS, READY_PATHS, Health
+from proxy.endpoints.inference import Inference, new_request_id
+from proxy.endpoints.models import Models
+from proxy.endpoints.table import ROWS, endpoint_of
+from proxy.errors import GatewayError, InvalidRequest, UpstreamFailed
+from proxy.ledger.keys import KeyIndex, KeyStore
+from proxy.ledger.record import Final
+from proxy.ledger.store import Ledger
+from proxy.policies import ordered
+from proxy.policies.base import Call
+from proxy.relay import Services
+from proxy.server.client import EXTENSION
+from proxy.upstream.pool import Pool
+from proxy.upstream.target import compile_alias
+from proxy.upstream.warm import warm
+
+_log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """One gateway: `start` it on a running event loop, serve `app`, `stop` it."""
+
+    def __init__(self, config: Config, output: TextIO) -> None:
+        self.config = config
+        data_dir = Path(config.server.data_dir)
+        self.ledger = Ledger(data_dir, durability=config.server.durability)
+        self.keys = KeyIndex(data_dir)
+        self.store = KeyStore(data_dir, prefix=config.server.key_prefix)
+        self.deadlines = Deadlines()
+        self.access = AccessLog(output, config.server.log_format)
+        self.pools: dict[str, Pool] = {}
+        self.app: ASGIApp | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Open the store, compile the configuration and warm the pools. Raises `StoreFailed` and `ConfigFault`."""
+        await self.ledger.start()
+        await self.store.open()
+        await self.keys.open()
+        self._watching = asyncio.create_task(self.keys.watch(), name="keys-watch")
+        server = self.config.server
+        self.pools = {name: Pool(name, upstream) for name, upstream in self.config.upstreams.items()}
+        aliases = {
+            name: compile_alias(name, model, self.pools, server.on_disconnect)
+            for name, model in self.config.models.items()
+        }
+        services = Services(
+            journal=self.ledger.journal,
+            estimator=self.ledger.estimator,
+            deadlines=self.deadlines,
+            settled=self._settled,
+            attempt_failed=_attempt_failed,
+            expose_upstream=server.expose_upstream,
+            max_event_bytes=server.max_event_bytes,
+            drain_max_seconds=server.drain_max_seconds,
+            drain_max_tokens=server.drain_max_tokens,
+        )
+        shared = Shared(
+            services=services,
+            keys=self.keys,
+            aliases=aliases,
+            policies=ordered(aliases, endpoint_of()),
+            access=self.access,
+            failure=lambda: self.ledger.failure,
+            max_body_bytes=server.max_body_bytes,
+            created=int(time.time()),
+        )
+        self.app = Router(shared)
+        self.deadlines.every_sweep(self.access.flush)
+        self.deadlines.every_sweep(self._sweep_pools)
+        self.deadlines.start()
+        for pool in self.pools.values():
+            warm(pool)
+
+    async def stop(self) -> None:
+        """Settle what still runs, close the pools, and store the journal to its end."""
+        self.deadlines.stop()
+        self.deadlines.interrupt_all()
+        for pool in self.pools.values():
+            await pool.close()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        await self.keys.close()
+        await self.store.close()
+        await self.ledger.stop()
+        self.access.close()
+
+    def _sweep_pools(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for pool in self.pools.values():
+            pool.sweep(now)
+
+    def _settled(self, call: Call, final: Final) -> None:
+        self.access.add(
+            Access(
+                time=call.started,
+                method="POST",
+                path=call.endpoint,
+                status=final.status,
+                request_id=call.id,
+                total=final.total,
+                key=call.key.name,
+                final=final,
+            )
+        )
+
+
+class Router(Starlette):
+    """Exact rows by one look into a table; everything else by Starlette's routes."""
+
+    def __init__(self, shared: Shared) -> None:
+        models, health = Models(shared), Health(shared.failure)
+        self._access = shared.access
+        self._exact: dict[tuple[str, str], ASGIApp] = {(row.method, row.path): Inference(row, shared) for row in ROWS}
+        super().__init__(
+            routes=[
+                *(Route(row.path, _never, methods=[row.method]) for row in ROWS),
+                Route("/v1/models", models.all, methods=["GET"]),
+                Route("/v1/models/{model:path}", models.retrieve, methods=["GET"]),
+                *(Route(path, health.live, methods=["GET"]) for path in LIVE_PATHS),
+                *(Route(path, health.ready, methods=["GET"]) for path in READY_PATHS),
+            ],
+            exception_handlers={GatewayError: _answer_gateway_error, HTTPException: _answer_http_error},
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            handler = self._exact.get((scope["method"], scope["path"]))
+            if handler is not None:
+                await handler(scope, receive, send)
+                return
+            await self._other(scope, receive, send)
+            return
+        await super().__call__(scope, receive, send)
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve by Starlette's routes, and write the access line."""
+        client = scope["extensions"][EXTENSION]
+        scope["state"]["request_id"] = request_id = new_request_id()
+        started = time.time_ns() // 1000
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._access.add(
+                Access(
+                    time=started,
+                    method=scope["method"],
+                    path=scope["raw_path"].decode("latin-1")[:256],
+                    status=client.status,
+                    request_id=request_id,
+                    total=int((time.monotonic() - client.arrived) * 1_000_000),
+                )
+            )
+
+
+async def _never(request: Request) -> Response:
+    """Rows are served before Starlette's routes; theirs are there for the 405."""
+    raise HTTPException(404)
+
+
+async def _answer_gateway_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, GatewayError)
+    request_id = request.scope["state"]["request_id"]
+    return Response(
+        error_body(error, request_id, timestamp()),
+        error.status,
+        headers={"x-request-id": request_id, **error.headers},
+        media_type="application/json",
+    )
+
+
+async def _answer_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    asked = f"{request.method} {request.scope['path'][:256]}"
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        refusal = InvalidRequest(
+            f"{asked} is not allowed. Use {allowed or 'another method'}.",
+            status=405,
+            code="method_not_allowed",
+            headers={"allow": allowed},
+        )
+    else:
+        refusal = InvalidRequest(f"Unknown request URL: {asked}.", status=error.status_code, code="unknown_url")
+    return await _answer_gateway_error(request, refusal)
+
+
+def _attempt_failed(call: Call, upstream: str, error: GatewayError) -> None:
+    detail = error.detail if isinstance(error, UpstreamFailed) else ""
+    _log.warning("%s: upstream %s: %s %s", call.id, upstream, error.message, f"({detail})" if detail else "")

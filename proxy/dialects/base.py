@@ -1,0 +1,40 @@
+"""The face of a dialect: what the relay needs of any of them, as one value."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from proxy.errors import GatewayError
+from proxy.wire.rewrite import Tap
+from proxy.wire.usage import Usage
+
+
+class AnswerTap(Tap, Protocol):
+    """A tap that also keeps what the bill needs."""
+
+    #: The answer said of itself that it is whole, by a finish reason or the like.
+    finished: bool
+    #: Bytes of text seen.
+    text_out: int
+
+    def usage(self) -> Usage | None:
+        """What the answer said it used, or None."""
+        ...
+
+    def take_usage(self, raw: bytes) -> None:
+        """Set the raw usage object of an answer that was not read through `read`; b"" is none."""
+        ...
+
+
+class Dialect(msgspec.Struct, frozen=True):
+    """One wire format."""
+
+    #: (alias, upstream model, leave out the usage event that the client did not ask for) -> a tap for one answer.
+    tap: Callable[[str, str, bool], AnswerTap]
+    #: (error, request id, timestamp) -> the body of an error answer.
+    error_body: Callable[[GatewayError, str, str], bytes]
+    #: The same -> an event for a stream that has begun.
+    error_event: Callable[[GatewayError, str, str], bytes]
+    #: (body, upstream model, alias) -> an upstream's error body as it may be passed on, or None.
+    upstream_error: Callable[[bytes, str, str], bytes | None]

@@ -1,0 +1,1 @@
+"""The endpoints: the table of rows, and the handlers that serve them."""

@@ -1,0 +1,26 @@
+"""What the handlers of one gateway share. Built by the composition root; holds no request."""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from proxy.access import AccessLog
+from proxy.ledger.keys import KeyIndex
+from proxy.policies.base import Policy
+from proxy.relay import Services
+from proxy.upstream.target import Alias
+
+
+class Shared(msgspec.Struct, frozen=True):
+    """See the module."""
+
+    services: Services
+    keys: KeyIndex
+    aliases: Mapping[str, Alias]
+    policies: tuple[Policy, ...]
+    access: AccessLog
+    #: Why new work must be refused, or None.
+    failure: Callable[[], str | None]
+    max_body_bytes: int
+    #: When the gateway came up, in seconds since 1970.
+    created: int

@@ -1,0 +1,45 @@
+"""`GET /v1/models` and `GET /v1/models/{model}`: the aliases that the key may use, in OpenAI's list shape."""
+
+import time
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from proxy.endpoints.credentials import authenticate
+from proxy.endpoints.gateway import Shared
+from proxy.policies.rights import may_use, not_found
+
+OWNER = "prometheus"
+
+
+class Models:
+    """Answers from the compiled configuration."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    async def all(self, request: Request) -> Response:
+        """All of them."""
+        visible = self._visible(request)
+        return json_response({"object": "list", "data": [self._model(name) for name in visible]})
+
+    async def retrieve(self, request: Request) -> Response:
+        """One; one that the key may not use is not found."""
+        visible = self._visible(request)
+        name = request.path_params["model"]
+        if name not in visible:
+            raise not_found(name, visible)
+        return json_response(self._model(name))
+
+    def _visible(self, request: Request) -> list[str]:
+        key = authenticate(request.scope["headers"], self._shared.keys, time.time())
+        return [name for name in self._shared.aliases if may_use(key, name)]
+
+    def _model(self, name: str) -> dict[str, object]:
+        return {"id": name, "object": "model", "created": self._shared.created, "owned_by": OWNER}
+
+
+def json_response(value: object, status: int = 200) -> Response:
+    """A small JSON answer."""
+    return Response(orjson.dumps(value), status, media_type="application/json")

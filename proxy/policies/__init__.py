@@ -1,0 +1,12 @@
+"""Policies: what is asked of a call before an upstream is. One file each, and one line in the tuple below."""
+
+from collections.abc import Mapping
+
+from proxy.policies.base import Policy
+from proxy.policies.rights import Rights
+from proxy.upstream.target import Alias
+
+
+def ordered(aliases: Mapping[str, Alias], endpoint_of: Mapping[str, str]) -> tuple[Policy, ...]:
+    """Every policy, in the order in which they are asked."""
+    return (Rights(aliases, endpoint_of),)

@@ -1,0 +1,47 @@
+"""What a policy is: it looks at a call before any upstream is asked, and may refuse it.
+
+A policy never writes to the client and never waits; it raises one of our errors, or fills in what the call still lacks.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from proxy.dialects.base import Dialect
+from proxy.ledger.keys import Key
+from proxy.upstream.target import Alias
+from proxy.wire.body import Body
+
+
+class Call(msgspec.Struct):
+    """One request that has been read: who asks what of which endpoint."""
+
+    id: str
+    trace_id: str
+    key: Key
+    #: The endpoint's path, which labels rows and metrics.
+    endpoint: str
+    dialect: Dialect
+    #: The path below an upstream's base URL.
+    path: bytes
+    #: What an alias must be able to do for this endpoint; any of them.
+    capabilities: frozenset[str]
+    body: Body
+    #: Header lines of the client that go to the upstream.
+    forwarded: bytes
+    #: UTC, in microseconds since 1970.
+    started: int
+    #: Monotonic seconds.
+    arrived: float
+    #: Bytes of text in the request; what an estimate is made from.
+    text_in: int
+    #: Set by the rights policy.
+    alias: Alias | None = None
+
+
+class Policy(Protocol):
+    """See the module."""
+
+    def admit(self, call: Call) -> None:
+        """Let the call pass, or raise a `GatewayError`."""
+        ...

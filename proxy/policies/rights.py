@@ -1,0 +1,48 @@
+"""Rights: the alias exists, the key may use it, and it can do what the endpoint is for."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+from proxy.errors import InvalidRequest, ModelNotFound
+from proxy.ledger.keys import Key
+from proxy.policies.base import Call
+from proxy.upstream.target import Alias
+
+
+class Rights:
+    """Finds the call's alias. One that the key may not use looks exactly like one that does not exist."""
+
+    def __init__(self, aliases: Mapping[str, Alias], endpoint_of: Mapping[str, str]) -> None:
+        self._aliases = aliases
+        self._endpoint_of = endpoint_of
+
+    def admit(self, call: Call) -> None:
+        alias = self._aliases.get(call.body.model)
+        if alias is None or not may_use(call.key, alias.name):
+            raise not_found(call.body.model, self.visible(call.key))
+        if alias.capability not in call.capabilities:
+            belongs = self._endpoint_of.get(alias.capability)
+            where = f" Use it with {belongs}." if belongs else ""
+            raise InvalidRequest(
+                f"The model `{alias.name}` is for {alias.capability} and cannot be used with {call.endpoint}.{where}",
+                param="model",
+                code="model_not_supported",
+            )
+        call.alias = alias
+
+    def visible(self, key: Key) -> list[str]:
+        """The aliases that a key may use, in the order of the configuration."""
+        return [name for name in self._aliases if may_use(key, name)]
+
+
+def may_use(key: Key, alias: str) -> bool:
+    """Whether a key has the right to an alias."""
+    return key.models is None or alias in key.models
+
+
+def not_found(name: str, visible: Iterable[str]) -> ModelNotFound:
+    """The 404 for a name, with the nearest alias the key may use, if one is near."""
+    shown = name if len(name) <= 100 else name[:100] + "…"
+    near = difflib.get_close_matches(name, list(visible), n=1, cutoff=0.5)
+    hint = f" Did you mean `{near[0]}`?" if near else ""
+    return ModelNotFound(f"The model `{shown}` does not exist or you do not have access to it.{hint}", param="model")

@@ -1,0 +1,514 @@
+"""One exchange, from the admitted call to its settlement: the file to read first.
+
+Everything here runs inside callbacks of the event loop: upstream's bytes come in through `body`, pass the rewriter and
+the tap, and are written to the client's transport in the same turn. There is no await, no task and no queue. Retrying
+ends at the commit point, the first byte to the client. The bill is written exactly once, before the last byte leaves.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from proxy.answer import PROVIDER, cost_line, fact_lines, header_lines, outcome_of, timestamp
+from proxy.deadlines import Deadlines
+from proxy.dialects.base import AnswerTap
+from proxy.errors import (
+    GatewayError,
+    StoreFailed,
+    UpstreamConnectFailed,
+    UpstreamDropped,
+    UpstreamFailed,
+    UpstreamProtocolError,
+    UpstreamTimeout,
+)
+from proxy.ledger.estimate import Estimator
+from proxy.ledger.journal import Journal
+from proxy.ledger.record import Final, Opened, Outcome
+from proxy.policies.base import Call
+from proxy.settlement import final_record
+from proxy.upstream.connection import Connection
+from proxy.upstream.leftover import Leftover
+from proxy.upstream.target import Alias, Target
+from proxy.wire.body import splice
+from proxy.wire.headers import Header, first, relayed
+from proxy.wire.rewrite import JsonRewriter, StreamRewriter
+
+MAX_ATTEMPTS = 3
+#: Bytes of an upstream's error body that are read.
+MAX_ERROR_BODY = 65_536
+#: Statuses after which another target may do better.
+RETRYABLE = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
+
+
+class Client(Protocol):
+    """The client's side: `server.client.ClientCycle`."""
+
+    disconnected: bool
+    stalled: bool
+    status: int
+    bytes_out: int
+    reader: Any
+
+    def begin(self, status: int, lines: bytes, length: int | None) -> None: ...
+
+    def write(self, data: bytes, last: bool) -> None: ...
+
+    def cut(self) -> None: ...
+
+
+class Services(msgspec.Struct, frozen=True):
+    """What every exchange of one gateway shares."""
+
+    journal: Journal
+    estimator: Estimator
+    deadlines: Deadlines
+    #: Told of every settled request: the access line and the metrics.
+    settled: Callable[[Call, Final], None]
+    #: (call, upstream, error) of every failed attempt, for the operator's log.
+    attempt_failed: Callable[[Call, str, GatewayError], None]
+    expose_upstream: bool
+    max_event_bytes: int
+    drain_max_seconds: float
+    drain_max_tokens: int
+
+
+class Exchange:
+    """See the module. It is the sink of its connection, the waiter of its pool and a member of the deadlines."""
+
+    def __init__(self, services: Services, call: Call, alias: Alias, client: Client) -> None:
+        self._services = services
+        self._call = call
+        self._alias = alias
+        self._client: Client | None = client
+        self._target: Target = alias.targets[0]
+        self._tried = 0
+        self._attempts = 0
+        self._connection: Connection | None = None
+        self._waiting = False
+        self._status = 0
+        self._headers: list[Header] = []
+        self._take: Callable[[bytes, bool], None] = self._take_error
+        self._rewriter: StreamRewriter | None = None
+        self._json: JsonRewriter | None = None
+        self._tap: AnswerTap | None = None
+        self._error_body = b""
+        self._cost_line = b""
+        self._committed = False
+        self._paused = False
+        self._moved = False
+        self._deadline = math.inf
+        self._sent = 0.0
+        self._first_byte = 0.0
+        self._first_write = 0.0
+        #: Settled: nothing more will happen.
+        self.done = False
+
+    # the way up
+
+    def start(self) -> None:
+        """Make the first attempt."""
+        assert self._client is not None
+        self._client.reader = self
+        self._services.deadlines.add(self)
+        self._attempt()
+
+    def _attempt(self, fresh: bool = False) -> None:
+        call, target = self._call, self._target
+        self._attempts += 1
+        opened = Opened(
+            id=call.id,
+            started=call.started,
+            key=call.key.id,
+            alias=self._alias.name,
+            endpoint=call.endpoint,
+            upstream=target.pool.name,
+            upstream_model=target.model,
+            stream=call.body.stream,
+            attempt=self._attempts,
+        )
+        self._deadline = time.monotonic() + target.upstream.connect_timeout
+        self._waiting = True
+        try:
+            self._services.journal.append(opened)
+            connection = target.pool.acquire(self, fresh)
+        except GatewayError as error:
+            self._waiting = False
+            self._judge(error)
+            return
+        if connection is not None:
+            self.connected(connection)
+
+    def connected(self, connection: Connection) -> None:
+        """The pool gave a connection: send the request."""
+        call, target = self._call, self._target
+        self._waiting = False
+        self._connection = connection
+        body = splice(call.body, target.model, self._inject)
+        self._sent = time.monotonic()
+        self._deadline = self._sent + target.upstream.first_byte_timeout
+        connection.send(target.head(call.path, call.forwarded, len(body)), body, self)
+
+    def not_connected(self, error: UpstreamFailed) -> None:
+        """The pool could not give one."""
+        self._waiting = False
+        self._judge(error)
+
+    @property
+    def _inject(self) -> bool:
+        """Whether usage is asked for on the client's behalf."""
+        body = self._call.body
+        return body.stream and not body.wants_usage and self._target.upstream.stream_options
+
+    # the way down
+
+    def head(self, status: int, headers: list[Header]) -> None:
+        """The upstream's head: choose how the body is read."""
+        self._status = status
+        self._headers = headers
+        self._moved = True
+        if not 200 <= status < 300:
+            self._error_body = b""
+            self._take = self._take_error
+            return
+        kind = (first(headers, b"content-type") or b"").lower()
+        if first(headers, b"content-encoding") not in (None, b"identity") or b"html" in kind:
+            self._fail(UpstreamProtocolError("The model's answer could not be read.", detail=f"content type {kind!r}"))
+            return
+        alias = self._alias.name
+        tap = self._tap = self._call.dialect.tap(alias, self._target.model, self._inject)
+        if kind.startswith(b"text/event-stream"):
+            self._rewriter = StreamRewriter(tap, alias, self._services.max_event_bytes)
+            self._take = self._take_stream
+        else:
+            self._json = JsonRewriter(tap, alias)
+            self._take = self._take_json
+
+    def body(self, data: bytes, complete: bool) -> None:
+        """Upstream's next bytes."""
+        self._moved = True
+        if not self._first_byte:
+            self._first_byte = time.monotonic()
+        if complete:
+            self._connection = None
+        try:
+            self._take(data, complete)
+        except UpstreamProtocolError as error:
+            self._fail(error)
+
+    def failed(self, error: UpstreamFailed) -> None:
+        """The connection is gone before the answer's end."""
+        self._connection = None
+        self._judge(error)
+
+    def _take_stream(self, data: bytes, complete: bool) -> None:
+        rewriter, tap = self._rewriter, self._tap
+        assert rewriter is not None
+        assert tap is not None
+        out = rewriter.feed(data) if data else b""
+        if complete and not tap.ended:
+            out += rewriter.end()
+        if tap.failed and not self._committed:
+            raise UpstreamProtocolError("The model's provider reported an error.", detail="error event at the start")
+        if tap.ended or (complete and (tap.finished or tap.failed)):
+            self._finish("upstream_error" if tap.failed else "complete", out, None)
+        elif complete:
+            self._write(out)
+            self._judge(UpstreamDropped("The model's provider ended the answer early.", detail="no finish reason"))
+        elif out:
+            self._write(out)
+            if self._client is None:
+                self._check_drain(tap)
+
+    def _take_json(self, data: bytes, complete: bool) -> None:
+        rewriter, tap = self._json, self._tap
+        assert rewriter is not None
+        assert tap is not None
+        if complete and not self._committed:
+            whole = rewriter.whole(data)
+            if whole is not None:
+                if tap.failed:
+                    raise UpstreamProtocolError("The model's provider reported an error.", detail="error with 200")
+                self._finish("complete", whole, len(whole))
+                return
+        out = rewriter.feed(data)
+        tap.text_out += len(data)
+        if not complete:
+            self._write(out)
+        elif rewriter.closed:
+            tap.take_usage(rewriter.usage)
+            self._finish("complete", out, None)
+        else:
+            self._judge(UpstreamDropped("The model's provider ended the answer early.", detail="JSON not closed"))
+
+    def _take_error(self, data: bytes, complete: bool) -> None:
+        self._error_body += data
+        if complete or len(self._error_body) > MAX_ERROR_BODY:
+            self._drop_connection()
+            self._judge_status()
+
+    def _write(self, data: bytes) -> None:
+        """Hand bytes to the client; the first ones commit."""
+        client = self._client
+        if client is None:
+            return
+        if not self._committed:
+            self._commit(client, None, b"")
+        client.write(data, False)
+
+    def _commit(self, client: Client, length: int | None, lines: bytes) -> None:
+        self._committed = True
+        self._first_write = time.monotonic()
+        client.begin(self._status, relayed(self._headers) + self._fact_lines() + lines, length)
+
+    def _fact_lines(self) -> bytes:
+        target = self._target
+        expose = self._services.expose_upstream
+        return fact_lines(
+            self._call,
+            model=target.model if expose else self._alias.name,
+            provider=target.pool.name if expose else PROVIDER,
+            timeout=target.upstream.first_byte_timeout,
+            fell_back=self._tried > 0,
+        )
+
+    # endings
+
+    def _finish(self, outcome: Outcome, out: bytes, length: int | None) -> None:
+        """The answer is whole: bill it, then let its last bytes go."""
+        connection = self._connection
+        if connection is not None:
+            # Ended by the dialect's mark; the end of the HTTP body is still to come, and nobody waits for it.
+            self._connection = None
+            leftover = Leftover(connection)
+            connection.hand_over(leftover)
+            connection.resume()
+            self._services.deadlines.add(leftover)
+        client = self._client
+        if client is None:
+            self._settle("client_closed", None, None)
+            return
+        if not self._committed:
+            self._first_write = time.monotonic()
+
+        def last() -> None:
+            if not self._committed:
+                self._commit(client, length, self._cost_line)
+            client.write(out, True)
+
+        self._settle(outcome, None, last, pending=len(out))
+
+    def _fail(self, error: GatewayError) -> None:
+        """The answer is no good: give its connection up and judge the error."""
+        self._drop_connection()
+        self._judge(error)
+
+    def _judge_status(self) -> None:
+        """The upstream answered with an error of its own."""
+        status = self._status
+        if status in (401, 403):
+            self._judge(UpstreamFailed("The gateway was refused by the model's provider.", detail=f"status {status}"))
+            return
+        if status in RETRYABLE and self._retry(same_target=status == 500):
+            return
+        call = self._call
+        body = call.dialect.upstream_error(self._error_body, self._target.model, self._alias.name)
+        if body is None or status < 400:
+            self._answer_error(UpstreamFailed(f"The model's provider failed (status {status})."))
+            return
+        self._services.attempt_failed(call, self._target.pool.name, UpstreamFailed("", detail=f"status {status}"))
+        self._respond(status, relayed(self._headers), body, "upstream_error", f"upstream_{status}")
+
+    def _judge(self, error: GatewayError) -> None:
+        """An attempt failed: try again, or end the request with the error."""
+        if self.done:
+            return
+        self._services.attempt_failed(self._call, self._target.pool.name, error)
+        if self._client is None:
+            self._settle("client_closed", None, None)
+        elif self._committed:
+            self._break(error)
+        elif isinstance(error, StoreFailed) or not self._retry(same_target=_was_race(error), fresh=_was_race(error)):
+            self._answer_error(error)
+
+    def _retry(self, same_target: bool, fresh: bool = False) -> bool:
+        """Start another attempt if one is left: on the same target, once, or on the next."""
+        if self._committed or self._client is None or self._attempts >= MAX_ATTEMPTS:
+            return False
+        targets = self._alias.targets
+        if not (same_target and self._attempts == self._tried + 1):
+            if self._tried + 1 >= len(targets):
+                return False
+            self._tried += 1
+            self._target = targets[self._tried]
+        self._rewriter = self._json = self._tap = None
+        self._first_byte = 0.0
+        self._moved = False
+        self._attempt(fresh)
+        return True
+
+    def _answer_error(self, error: GatewayError) -> None:
+        call = self._call
+        body = call.dialect.error_body(error, call.id, timestamp())
+        lines = b"content-type: application/json\r\n" + header_lines(error)
+        self._respond(error.status, lines, body, outcome_of(error), error.code)
+
+    def _respond(self, status: int, lines: bytes, body: bytes, outcome: Outcome, code: str | None) -> None:
+        client = self._client
+        assert client is not None
+        self._status = status
+        client.status = status
+
+        def last() -> None:
+            client.begin(status, lines + self._fact_lines(), len(body))
+            client.write(body, True)
+
+        self._settle(outcome, code, last)
+
+    def _break(self, error: GatewayError) -> None:
+        """After the commit point: say it in the stream, in the caller's dialect, and cut. Never a clean end."""
+        client, call = self._client, self._call
+        assert client is not None
+        timed_out = isinstance(error, UpstreamTimeout)
+
+        def last() -> None:
+            if self._rewriter is not None:
+                client.write(call.dialect.error_event(error, call.id, timestamp()), False)
+            client.cut()
+
+        self._settle("timeout" if timed_out else "upstream_cut", error.code, last)
+
+    def client_gone(self) -> None:
+        """The client left before its answer ended: cancel upstream, or read on to the usage if that is configured."""
+        if self.done:
+            return
+        client = self._client
+        assert client is not None
+        self._client = None
+        if self._alias.on_disconnect == "drain" and self._connection is not None and not client.stalled:
+            self._paused = False
+            self._connection.resume()
+            self._deadline = time.monotonic() + self._services.drain_max_seconds
+            return
+        self._drop_connection()
+        self._settle("client_stalled" if client.stalled else "client_closed", "client_closed", None, client)
+
+    def interrupt(self) -> None:
+        """The gateway is going down and cannot wait any longer."""
+        if self.done:
+            return
+        self._drop_connection()
+        error = UpstreamFailed("The gateway is restarting. Try again.", status=503, code="gateway_shutdown")
+        if self._client is None:
+            self._settle("client_closed", None, None)
+        elif self._committed:
+            self._break(error)
+        else:
+            self._answer_error(error)
+
+    def _check_drain(self, tap: AnswerTap) -> None:
+        _, tokens = self._services.estimator.estimate(self._alias.name, 0, tap.text_out)
+        if tokens > self._services.drain_max_tokens:
+            self._drop_connection()
+            self._settle("client_closed", None, None)
+
+    def _drop_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.abandon()
+            self._connection = None
+        elif self._waiting:
+            self._waiting = False
+            self._target.pool.forget(self)
+
+    # backpressure and deadlines
+
+    def client_paused(self) -> None:
+        """The client's own reading is behind: stop reading upstream."""
+        self._paused = True
+        if self._connection is not None:
+            self._connection.pause()
+
+    def client_resumed(self) -> None:
+        """It has caught up."""
+        self._paused = False
+        self._moved = True
+        if self._connection is not None:
+            self._connection.resume()
+
+    def overdue(self, now: float) -> bool:
+        """Whether a deadline has passed; bytes since the last sweep push the idle deadline on."""
+        if self._client is None:
+            return now > self._deadline
+        if self._paused:
+            return False
+        if self._moved:
+            self._moved = False
+            self._deadline = now + self._target.upstream.idle_timeout
+            return False
+        return now > self._deadline
+
+    def expire(self) -> None:
+        """A deadline passed: connecting, first byte, idle or drain."""
+        waiting = self._waiting
+        self._drop_connection()
+        if self._client is None:
+            self._settle("client_closed", None, None)
+        elif waiting:
+            self._judge(UpstreamTimeout("The model's provider could not be reached in time.", detail="connect"))
+        elif self._first_byte:
+            self._judge(UpstreamTimeout("The model's provider stopped answering.", detail="idle"))
+        else:
+            self._judge(UpstreamTimeout("The model's provider did not answer in time.", detail="first byte"))
+
+    # settlement
+
+    def _settle(
+        self,
+        outcome: Outcome,
+        code: str | None,
+        then: Callable[[], None] | None,
+        client: Client | None = None,
+        pending: int = 0,
+    ) -> None:
+        """Write the bill, once; `then` runs when it is as durable as configured. `pending` bytes are still to leave."""
+        self.done = True
+        services = self._services
+        services.deadlines.discard(self)
+        final = self._final(outcome, code, client or self._client, pending)
+        self._cost_line = cost_line(final)
+        try:
+            services.journal.append(final, then)
+        except StoreFailed as error:
+            # The journal keeps what it could not write and refuses new work; this answer was already earned.
+            services.attempt_failed(self._call, self._target.pool.name, error)
+            if then is not None:
+                then()
+        services.settled(self._call, final)
+
+    def _final(self, outcome: Outcome, code: str | None, client: Client | None, pending: int) -> Final:
+        return final_record(
+            self._call,
+            self._target,
+            self._tap,
+            self._services.estimator,
+            outcome=outcome,
+            error_code=code,
+            status=self._final_status(client),
+            attempts=self._attempts,
+            sent=self._sent,
+            first_byte=self._first_byte,
+            first_write=self._first_write,
+            bytes_out=pending + (client.bytes_out if client is not None else 0),
+        )
+
+    def _final_status(self, client: Client | None) -> int:
+        if self._committed or (client is not None and self._client is not None):
+            return self._status
+        return 499
+
+
+def _was_race(error: GatewayError) -> bool:
+    """The upstream closed an idle connection just as it was used: a fresh one mends it."""
+    return isinstance(error, UpstreamDropped) and error.reused and not isinstance(error, UpstreamConnectFailed)

@@ -1,0 +1,169 @@
+"""One request and its answer on a client connection: uvicorn's ASGI cycle with a second, direct face.
+
+The relay reads a body and pushes an answer through that face without a coroutine or a message per piece; everything
+else (Starlette, the docs pages) uses ASGI's `receive` and `send` as ever. It decides nothing about the answer.
+"""
+
+import time
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from proxy.errors import BodyTooLarge, ClientGone
+
+#: The key of the ASGI scope's extensions under which an endpoint finds its `ClientCycle`.
+EXTENSION = "prometheus.client"
+
+
+class ClientCycle(RequestResponseCycle):
+    """See the module. `begin` once, then `write` until `last`; or `cut`."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        #: Monotonic time at which the request's head was complete.
+        self.arrived = time.monotonic()
+        #: Whoever feeds the answer; told, by `client_paused` and `client_resumed`, how the client's own reading goes.
+        self.reader: Any = None
+        #: The client was dropped because it did not read.
+        self.stalled = False
+        #: Bytes of the answer's body handed to the transport, framing not counted.
+        self.bytes_out = 0
+        #: HTTP status of the answer, 0 until it began.
+        self.status = 0
+        self._head = b""
+        self._parts: list[bytes] = []
+        self._received = 0
+        self._limit = 0
+        self._collecting = False
+
+    async def send(self, message: Any) -> None:
+        """ASGI's `send`; keeps the status for the access line."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await super().send(message)
+
+    async def read_body(self, limit: int) -> bytes:
+        """The whole request body.
+
+        Raises `BodyTooLarge` once more than `limit` bytes are announced or there, and `ClientGone`.
+        """
+        if self._announced() > limit:
+            raise _too_large(limit)
+        if self.waiting_for_100_continue and self.more_body and not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.waiting_for_100_continue = False
+        self._limit = limit
+        self._collecting = True
+        self._received = len(self.body)
+        if self.body:
+            self._parts.append(bytes(self.body))
+            self.body = bytearray()
+        while self.more_body and not self.disconnected and self._received <= limit:
+            self.flow.resume_reading()
+            self.message_event.clear()
+            await self.message_event.wait()
+        parts, self._parts = self._parts, []
+        self.message_event.clear()
+        if self._received > limit:
+            raise _too_large(limit)
+        if self.disconnected:
+            raise ClientGone("The client left while it sent its request.")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def take(self, body: bytes) -> bool:
+        """A piece of the body came in; whether `read_body` wanted it."""
+        if not self._collecting:
+            return False
+        self._parts.append(body)
+        self._received += len(body)
+        if self._received > self._limit:
+            self.message_event.set()
+        return True
+
+    def begin(self, status: int, lines: bytes, length: int | None) -> None:
+        """Set the head: `lines` are whole header lines, `length` that of the body or None. It leaves with the body."""
+        self.response_started = True
+        self.status = status
+        if length is None:
+            if self.scope["http_version"] == "1.1":
+                self.chunked_encoding = True
+                framing = b"transfer-encoding: chunked\r\n"
+            else:
+                self.keep_alive = False
+                framing = b""
+        else:
+            framing = b"content-length: %d\r\n" % length
+        parts = [STATUS_LINE[status]]
+        for name, value in self.default_headers:
+            parts += (name, b": ", value, b"\r\n")
+        if not self.keep_alive or self.more_body:
+            # A body that was not read to its end must not be taken for the next request.
+            self.keep_alive = False
+            framing += b"connection: close\r\n"
+        elif self.scope["http_version"] == "1.0":
+            framing += b"connection: keep-alive\r\n"
+        parts += (lines, framing, b"\r\n")
+        self._head = b"".join(parts)
+
+    def write(self, data: bytes, last: bool) -> None:
+        """Hand the next bytes of the body to the transport, with the head if it has not left yet."""
+        if self.disconnected or self.response_complete:
+            return
+        self.bytes_out += len(data)
+        head = self._head
+        if self.scope["method"] == "HEAD":
+            data = b""
+        elif self.chunked_encoding:
+            if not data:
+                data = b"0\r\n\r\n" if last else b""
+            elif last:
+                data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data)
+            else:
+                data = b"%x\r\n%b\r\n" % (len(data), data)
+        if head:
+            self._head = b""
+            data = head + data
+        if data:
+            self.transport.write(data)
+        if last:
+            self.response_complete = True
+            self.message_event.set()
+            if not self.keep_alive:
+                self.transport.close()
+            self.on_response()
+
+    def cut(self) -> None:
+        """End the answer before its end: what was written leaves, the body's closing mark does not."""
+        if not self.disconnected and not self.response_complete:
+            self.keep_alive = False
+            self.transport.close()
+
+    async def run_asgi(self, app: Any) -> None:
+        """Run the application; an error of its own becomes a 500, or a cut where the answer had begun."""
+        try:
+            await app(self.scope, self.receive, self.send)
+        except Exception as error:
+            self.logger.error("A request failed inside the gateway.", exc_info=error)
+        finally:
+            if not self.disconnected and not self.response_complete:
+                if self.response_started:
+                    self.cut()
+                else:
+                    self.begin(500, b"content-type: application/json\r\nconnection: close\r\n", len(_INTERNAL_ERROR))
+                    self.write(_INTERNAL_ERROR, True)
+
+    def _announced(self) -> int:
+        for name, value in self.scope["headers"]:
+            if name == b"content-length":
+                return int(value)
+        return 0
+
+
+_INTERNAL_ERROR = (
+    b'{"error":{"message":"The gateway failed. Try again; if it goes on, tell its operator.",'
+    b'"type":"server_error","param":null,"code":"internal_error"}}'
+)
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The request body is larger than {limit} bytes, the most this endpoint takes.")

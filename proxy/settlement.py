@@ -1,0 +1,129 @@
+"""What a settled request is billed: reported where the upstream said it, estimated where it did not, with the source.
+
+Arithmetic only; when it happens, and that it happens once, is the relay's promise.
+"""
+
+import time
+
+from proxy.dialects.base import AnswerTap
+from proxy.ledger.estimate import Estimator
+from proxy.ledger.pricing import cost
+from proxy.ledger.record import Final, Outcome, UsageSource
+from proxy.policies.base import Call
+from proxy.upstream.target import Target
+from proxy.wire.usage import Usage
+
+_NOTHING_USED = Usage()
+
+
+def final_record(
+    call: Call,
+    target: Target,
+    tap: AnswerTap | None,
+    estimator: Estimator,
+    *,
+    outcome: Outcome,
+    error_code: str | None,
+    status: int,
+    attempts: int,
+    sent: float,
+    first_byte: float,
+    first_write: float,
+    bytes_out: int,
+) -> Final:
+    """The bill of one request. `sent`, `first_byte` and `first_write` are monotonic seconds, 0 where it never came."""
+    alias = call.alias
+    assert alias is not None
+    text_out = tap.text_out if tap is not None else 0
+    usage, source = _usage(call, tap, estimator, outcome, bool(sent))
+    now = time.monotonic()
+    overhead = 0.0
+    if sent:
+        overhead = sent - call.arrived
+        if first_write and first_byte:
+            overhead += first_write - first_byte
+    return Final(
+        id=call.id,
+        started=call.started,
+        key=call.key.id,
+        alias=alias.name,
+        endpoint=call.endpoint,
+        upstream=target.pool.name,
+        upstream_model=target.model,
+        stream=call.body.stream,
+        status=status,
+        outcome=outcome,
+        attempts=attempts,
+        input_tokens=usage.input_tokens,
+        cached_input_tokens=usage.cached_input_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        output_tokens=usage.output_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        audio_milliseconds=usage.audio_milliseconds,
+        images=usage.images,
+        usage_source=source,
+        cost=cost(alias.price, usage),
+        ttft=_microseconds(first_write - call.arrived) if first_write else None,
+        total=_microseconds(now - call.arrived),
+        overhead=_microseconds(overhead),
+        bytes_out=bytes_out,
+        text_in=call.text_in,
+        text_out=text_out,
+        error_code=error_code,
+    )
+
+
+def refused_record(
+    *,
+    request_id: str,
+    started: int,
+    key: str,
+    alias: str,
+    endpoint: str,
+    stream: bool,
+    outcome: Outcome,
+    status: int,
+    error_code: str | None,
+    total: int,
+) -> Final:
+    """The row of a request that a known key made and that reached no upstream; `total` in microseconds."""
+    return Final(
+        id=request_id,
+        started=started,
+        key=key,
+        alias=alias,
+        endpoint=endpoint,
+        upstream="",
+        upstream_model="",
+        stream=stream,
+        status=status,
+        outcome=outcome,
+        cost=0,
+        total=total,
+        overhead=total,
+        error_code=error_code,
+    )
+
+
+def _usage(
+    call: Call, tap: AnswerTap | None, estimator: Estimator, outcome: Outcome, sent: bool
+) -> tuple[Usage, UsageSource]:
+    """The usage that counts, and where it comes from."""
+    assert call.alias is not None
+    usage = tap.usage() if tap is not None else None
+    text_out = tap.text_out if tap is not None else 0
+    if usage is not None:
+        if outcome == "complete":
+            # Hidden reasoning has tokens but no text; it must not spoil the ratio.
+            spoken = max(usage.output_tokens - usage.reasoning_tokens, 0)
+            estimator.observe(call.alias.name, call.text_in, usage.input_tokens, text_out, spoken)
+        return usage, "reported"
+    # An answer that had begun, or that the client no longer waited for, has cost something upstream.
+    if sent and (tap is not None or outcome in ("client_closed", "client_stalled")):
+        given, produced = estimator.estimate(call.alias.name, call.text_in, text_out)
+        return Usage(input_tokens=given, output_tokens=produced), "estimated"
+    return _NOTHING_USED, "none"
+
+
+def _microseconds(seconds: float) -> int:
+    return int(seconds * 1_000_000)

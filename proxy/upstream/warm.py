@@ -1,0 +1,55 @@
+"""Connections opened before anybody needs them, each with one GET, which also shows whether the credential is taken.
+
+A failure is no fault of a request: it is logged, and the gateway serves on.
+"""
+
+import logging
+from urllib.parse import urlsplit
+
+from proxy.errors import UpstreamFailed
+from proxy.upstream.connection import Connection
+from proxy.upstream.pool import Pool
+from proxy.upstream.target import head_lines
+from proxy.wire.headers import Header
+
+MAX_ANSWER = 4_194_304
+_log = logging.getLogger(__name__)
+
+
+class _Warming:
+    """The waiter and the sink of one warm-up."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._connection: Connection | None = None
+        self._bytes = 0
+
+    def connected(self, connection: Connection) -> None:
+        self._connection = connection
+        upstream = self._pool.upstream
+        path = urlsplit(upstream.base_url).path.rstrip("/").encode() + b"/models"
+        connection.send(b"GET " + path + head_lines(upstream) + b"\r\n", b"", self)
+
+    def not_connected(self, error: UpstreamFailed) -> None:
+        _log.warning("upstream %s cannot be reached now: %s", self._pool.name, error.detail)
+
+    def head(self, status: int, headers: list[Header]) -> None:
+        if status in (401, 403):
+            _log.warning("upstream %s refuses the credential (status %d)", self._pool.name, status)
+
+    def body(self, data: bytes, complete: bool) -> None:
+        self._bytes += len(data)
+        if not complete and self._bytes > MAX_ANSWER and self._connection is not None:
+            self._connection.abandon()
+
+    def failed(self, error: UpstreamFailed) -> None:
+        _log.warning("upstream %s dropped the warm-up: %s", self._pool.name, error.detail)
+
+
+def warm(pool: Pool) -> None:
+    """Open as many connections as the upstream is configured to have at start."""
+    for _ in range(min(pool.upstream.warm_connections, pool.upstream.max_connections)):
+        warming = _Warming(pool)
+        connection = pool.acquire(warming, fresh=True)
+        if connection is not None:
+            warming.connected(connection)
