@@ -1,0 +1,53 @@
+"""References: where they lead, and what is said when they lead nowhere."""
+
+from pathlib import Path
+
+import pytest
+
+from proxy.config.references import BrokenReference, References
+
+
+def references(folder: Path = Path()) -> References:
+    return References({"A": "one", "B_2": "two", "EMPTY": "", "FILE": "file:x"}, folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("plain", "plain"), ("${A}", "one"), ("x-${A}-${B_2}", "x-one-two"), ("$A", "$A"), ("${FILE}", "file:x")],
+)
+def test_variables_are_put_in(text: str, value: str) -> None:
+    assert references().secret(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("${C}", "the environment variable C is not set"),
+        ("${EMPTY}", "the environment variable EMPTY is empty"),
+        ("${}", "a ${NAME} is not written in full"),
+        ("${A", "a ${NAME} is not written in full"),
+        ("${A B}", "a ${NAME} is not written in full"),
+        ("file:", "file: names no file"),
+    ],
+)
+def test_a_broken_reference_says_why(text: str, message: str) -> None:
+    with pytest.raises(BrokenReference) as caught:
+        references().secret(text)
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize("content", [b"", b"\nsecret", b"\xff\xfe", b"x" * 65_537])
+def test_a_file_without_a_credential_is_a_fault(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "key").write_bytes(content)
+    with pytest.raises(BrokenReference):
+        references(tmp_path).secret("file:key")
+
+
+def test_a_path_may_hold_a_variable(tmp_path: Path) -> None:
+    (tmp_path / "one").write_text("secret")
+    assert references(tmp_path).secret("file:${A}") == "secret"
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BrokenReference, match=rf"{tmp_path}/none cannot be read: No such file"):
+        references(tmp_path).secret("file:none")

@@ -1,0 +1,133 @@
+"""The meaning of sections: each fault is told at its key, and no message holds a resolved value."""
+
+from pathlib import Path
+
+import pytest
+
+from proxy.config.load import parse
+from proxy.config.problems import ConfigProblems
+from proxy.config.tree import Config
+
+UPSTREAM = '[upstreams.up]\nbase_url = "https://h/v1"\n'
+MODEL = UPSTREAM + '[models.m]\ntargets = ["up/x"]\n'
+ENVIRONMENT = {
+    "CRLF": "se\r\ncret",
+    "EMPTY": "",
+    "ODD": "ftp://secret",
+    "SPACE": "secret ",
+    "USER": "https://u:secret@h",
+}
+
+
+def parsed(text: str, folder: Path = Path("/nowhere")) -> Config:
+    return parse(text, folder / "p.toml", ENVIRONMENT)
+
+
+def told(text: str, folder: Path = Path("/nowhere")) -> list[str]:
+    with pytest.raises(ConfigProblems) as caught:
+        parsed(text, folder)
+    assert "secret" not in str(caught.value)
+    return [f"{problem.key}: {problem.message}" for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        ('[server]\nhost = "a b"', ["server.host: is no host name and no address"]),
+        ('[server]\nhost = "h:80"', ["server.host: must be without a port and without brackets"]),
+        ('[server]\nkey_prefix = "a b"', ["server.key_prefix: must be 1 to 32 letters, digits, _ or -"]),
+        ('[server]\ndata_dir = ""', ["server.data_dir: is no usable path"]),
+        ('[upstreams.a]\nbase_url = "${ODD}"', ["upstreams.a.base_url: must begin with http:// or https://"]),
+        ('[upstreams.a]\nbase_url = "${USER}"', ["upstreams.a.base_url: holds a user name or a password"]),
+        ('[upstreams.a]\nbase_url = "${NONE}"', ["upstreams.a.base_url: the environment variable NONE is not set"]),
+        (UPSTREAM + 'api_key = "${NONE}"', ["upstreams.up.api_key: the environment variable NONE is not set"]),
+        (UPSTREAM + 'api_key = "${EMPTY}"', ["upstreams.up.api_key: the environment variable EMPTY is empty"]),
+        (
+            UPSTREAM + 'api_key = "${CRLF}"',
+            ["upstreams.up.api_key: holds a line break or another control character"],
+        ),
+        (UPSTREAM + 'api_key = "${SPACE}"', ["upstreams.up.api_key: begins or ends with a space"]),
+        (
+            UPSTREAM + 'api_key = "\\u0000secret"',
+            ["upstreams.up.api_key: holds a line break or another control character"],
+        ),
+        (
+            UPSTREAM + 'headers = { a = "${CRLF}" }',
+            ["upstreams.up.headers.a: holds a line break or another control character"],
+        ),
+        (UPSTREAM + 'headers = { "a:b" = "x" }', ['upstreams.up.headers."a:b": is no valid header name']),
+        (
+            UPSTREAM + 'headers = { Transfer-Encoding = "x" }',
+            ["upstreams.up.headers.Transfer-Encoding: is a header that the gateway writes itself"],
+        ),
+        (
+            UPSTREAM + 'api_key = "k"\nheaders = { authorization = "x" }',
+            ["upstreams.up.headers.authorization: the credential is given twice, here and in api_key"],
+        ),
+        (
+            UPSTREAM + 'headers = { X-A = "1", x-a = "2" }',
+            ["upstreams.up.headers.x-a: is given twice: header names do not mind their case"],
+        ),
+        (
+            '[upstreams."a/b"]\nbase_url = "http://h"',
+            ['upstreams."a/b": an upstream\'s name is 1 to 128 printable ASCII characters without spaces and slashes'],
+        ),
+        (MODEL + 'capability = "chat"\nprice = {}', ["models.m.price: prices nothing"]),
+        (
+            MODEL + 'capability = "chat"\nprice = { minute = "1" }',
+            ['models.m.price: "minute" does not fit the capability "chat"'],
+        ),
+        (
+            MODEL + 'capability = "audio"\nprice = { minute = "1", input = "1" }',
+            ["models.m.price: mixes two ways of billing"],
+        ),
+        (
+            MODEL + 'capability = "chat"\nprice = { input = 1.5 }',
+            ['models.m.price.input: must be a decimal number in quotes, such as "1.10"'],
+        ),
+    ],
+)
+def test_a_fault_is_told_at_its_key(text: str, faults: list[str]) -> None:
+    assert told(text) == faults
+
+
+@pytest.mark.parametrize("target", ["up", "up/", "/x", "", "up/x y", "up/\\u0007"])
+def test_a_target_is_upstream_and_model(target: str) -> None:
+    text = UPSTREAM + f'[models.m]\ncapability = "chat"\ntargets = ["{target}"]\n'
+    assert told(text) == ["models.m.targets[0]: must be of the form upstream/model"]
+
+
+def test_a_model_needs_a_target() -> None:
+    assert told('[models.m]\ncapability = "chat"\ntargets = []') == ["models.m.targets: names no target"]
+
+
+def test_a_target_may_name_an_upstream_that_has_a_fault_of_its_own() -> None:
+    text = '[upstreams.up]\n[models.m]\ncapability = "chat"\ntargets = ["up/x"]\n'
+    assert told(text) == ['upstreams.up: the key "base_url" is missing']
+
+
+def test_targets_after_a_wrong_one_keep_their_places() -> None:
+    text = UPSTREAM + '[models.m]\ncapability = "chat"\ntargets = [1, "up/x", "no/x"]\n'
+    assert sorted(told(text))[1] == 'models.m.targets[2]: no upstream is named "no"'
+
+
+@pytest.mark.parametrize("name", ["a b", "a,b", "", "a\\u0009", "naïve", "a\\u0022"])
+def test_an_alias_is_printable_and_without_spaces(name: str) -> None:
+    text = UPSTREAM + f'[models."{name}"]\ncapability = "chat"\ntargets = ["up/x"]\n'
+    assert "an alias is" in told(text)[0]
+
+
+def test_a_credential_comes_from_a_file_beside_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("from-a-file\r\nmore\n")
+    assert parsed(UPSTREAM + 'api_key = "file:key"', tmp_path).upstreams["up"].api_key == "from-a-file"
+
+
+def test_an_unreadable_ca_file_is_a_fault(tmp_path: Path) -> None:
+    assert told(UPSTREAM + 'ca_file = "none.pem"', tmp_path) == [
+        "upstreams.up.ca_file: cannot be read: No such file or directory"
+    ]
+
+
+def test_a_ca_file_is_found_beside_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("x")
+    assert parsed(UPSTREAM + 'ca_file = "ca.pem"', tmp_path).upstreams["up"].ca_file == str(tmp_path / "ca.pem")
