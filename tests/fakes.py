@@ -467,7 +467,8 @@ class RawClient:
         """Connect. `seconds` is the longest wait for the next bytes."""
         plain = socket.create_connection((host, port), seconds)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket = tls.wrap_socket(plain, server_hostname=host) if tls else plain
+        # Without its closing alert a TLS stream was cut.
+        self.socket = tls.wrap_socket(plain, server_hostname=host, suppress_ragged_eofs=False) if tls else plain
         #: What was received and not yet read.
         self.buffer = bytearray()
         self.ended = False
@@ -587,7 +588,7 @@ class RawClient:
             data = self.socket.recv(_WRITE_SIZE)
         except TimeoutError:
             self._refuse(f"nothing came for {self.socket.gettimeout()} s")
-        except ConnectionResetError:
+        except (ConnectionResetError, ssl.SSLEOFError):
             self.was_reset = True
         if len(self.buffer) + len(data) > _LARGEST_BODY:
             self._refuse(f"more than {_LARGEST_BODY} bytes wait to be read")

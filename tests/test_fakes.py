@@ -297,6 +297,15 @@ def test_tls_is_spoken_with_the_upstreams_own_authority() -> None:
         assert upstream.base_url.startswith("https://")
 
 
+def test_a_tls_connection_that_is_reset_is_seen() -> None:
+    with ScriptedUpstream(tls=True) as upstream:
+        upstream.script([Reset()])
+        context = ssl.create_default_context(cadata=upstream.authority.decode())
+        with RawClient("127.0.0.1", upstream.port, tls=context) as client:
+            client.request("GET", "/")
+            assert (client.read_all(), client.was_reset) == (b"", True)
+
+
 def leave_after(sent: bytes, *steps: Step) -> None:
     """Send something to an upstream with this script, and leave the upstream when it has ended the connection."""
     with ScriptedUpstream() as upstream, RawClient("127.0.0.1", upstream.port) as client:
