@@ -1,0 +1,126 @@
+"""Prices and what a request costs: exact decimals become integers once, at load time.
+
+Pure: no clock, no file, no float. Money is nano-dollars (10^-9 USD).
+"""
+
+from decimal import Context, Decimal, Inexact
+from typing import Protocol
+
+import msgspec
+
+from proxy.config.tree import Price
+from proxy.errors import ConfigFault
+
+#: Digits after the point that a price may have: one unit of the ninth is one nano-dollar.
+PRICE_DIGITS = 9
+#: A price at or above this (USD) is taken for a slip of the pen.
+PRICE_LIMIT = 1_000_000
+
+# Tokens are priced per 10^6 and audio per 60,000 ms. 3,000,000 is the least common multiple of the two, so all parts
+# of a bill are added as integers over it and rounded once.
+_SCALE = 3_000_000
+_PER_TOKEN = _SCALE // 1_000_000
+_PER_MILLISECOND = _SCALE // 60_000
+_NANO = Decimal(1).scaleb(-PRICE_DIGITS)
+
+
+class Usage(Protocol):
+    """What a request used; a `Final` is one."""
+
+    @property
+    def input_tokens(self) -> int: ...
+    @property
+    def cached_input_tokens(self) -> int: ...
+    @property
+    def cache_write_tokens(self) -> int: ...
+    @property
+    def output_tokens(self) -> int: ...
+    @property
+    def audio_milliseconds(self) -> int: ...
+    @property
+    def images(self) -> int: ...
+
+
+class CompiledPrice(msgspec.Struct, frozen=True, gc=False):
+    """A price in nano-dollars times `_SCALE` per token, millisecond or image; None is "no price"."""
+
+    input: int | None
+    cached_input: int | None
+    cache_write: int | None
+    output: int | None
+    millisecond: int | None
+    image: int | None
+
+
+def compile_price(price: Price) -> CompiledPrice:
+    """Turn the decimals of the configuration into integers.
+
+    Raises ConfigFault when a price is negative, not a number, has more than nine decimals or is a million USD or more.
+    """
+    plain = _scaled("input", price.input, _PER_TOKEN)
+    cached = _scaled("cached_input", price.cached_input, _PER_TOKEN)
+    written = _scaled("cache_write", price.cache_write, _PER_TOKEN)
+    return CompiledPrice(
+        input=plain,
+        cached_input=plain if cached is None else cached,
+        cache_write=plain if written is None else written,
+        output=_scaled("output", price.output, _PER_TOKEN),
+        millisecond=_scaled("minute", price.minute, _PER_MILLISECOND),
+        image=_scaled("image", price.image, _SCALE),
+    )
+
+
+def cost(price: CompiledPrice | None, usage: Usage) -> int | None:
+    """The cost in nano-dollars, rounded half to even once; None when it is not known (`unpriced`), which is not 0.
+
+    `input_tokens` includes those read from and written to a cache. Kinds that were not used need no price. A model
+    whose audio or images are counted in its tokens needs no price by the minute or by the image on top.
+    """
+    if price is None:
+        return None
+    cached, written, output = usage.cached_input_tokens, usage.cache_write_tokens, usage.output_tokens
+    audio, images = usage.audio_milliseconds, usage.images
+    # Never below 0: an upstream that counts its cached tokens beside the input, not in it, must not earn a discount.
+    plain = max(usage.input_tokens - cached - written, 0)
+    sum_ = 0
+    for count, each in (
+        (plain, price.input),
+        (cached, price.cached_input),
+        (written, price.cache_write),
+        (output, price.output),
+    ):
+        if count:
+            if each is None:
+                return None
+            sum_ += count * each
+    in_tokens = bool(plain or cached or written or output)
+    for count, each in ((audio, price.millisecond), (images, price.image)):
+        if count:
+            if each is not None:
+                sum_ += count * each
+            elif not in_tokens:
+                return None
+    return _rounded(sum_)
+
+
+def _rounded(sum_: int) -> int:
+    whole, rest = divmod(sum_, _SCALE)
+    twice = 2 * rest
+    return whole + (twice > _SCALE or (twice == _SCALE and whole & 1))
+
+
+def _scaled(name: str, price: Decimal | None, factor: int) -> int | None:
+    if price is None:
+        return None
+    if not price.is_finite() or price < 0:
+        raise ConfigFault(f'price.{name} = {price}: a price is a decimal number, 0 or more, in quotes, such as "1.10"')
+    if price >= PRICE_LIMIT:
+        raise ConfigFault(
+            f"price.{name} = {price}: that is {PRICE_LIMIT:,} USD or more; prices are USD per million tokens, "
+            "per minute of audio, or per image"
+        )
+    try:
+        nano = price.quantize(_NANO, context=Context(prec=30, traps=[Inexact]))
+    except Inexact as error:
+        raise ConfigFault(f"price.{name} = {price}: at most {PRICE_DIGITS} digits may follow the point") from error
+    return int(nano.scaleb(PRICE_DIGITS)) * factor

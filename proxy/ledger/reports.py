@@ -1,0 +1,280 @@
+"""What the ledger can tell: usage from the rollups, and the rows themselves, page by page.
+
+Reads only, from a connection that cannot write. Usage never touches the rows, so it stays fast over any number.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import aiosqlite
+import msgspec
+
+from proxy.errors import InvalidRequest
+from proxy.ledger import rollups, sqlite
+from proxy.ledger.record import Final
+from proxy.ledger.rollups import DAY, HOUR
+
+By = Literal["key", "model", "day", "hour"]
+
+#: Most lines or rows in one page.
+PAGE = 1_000
+_FOREVER = 253_402_300_800  # the year 10,000, in seconds: after all rows
+# Every sum and histogram is added up in chunks of so many rollups, so that the event loop is not held.
+_CHUNK = 500
+_GROUPS = {"key": "key", "model": "alias", "day": f"start - start % {DAY}", "hour": "start"}
+_SUMS = ", ".join(f"sum({name})" for name in rollups.SUMS)
+_USED = ", ".join(("start", "key", "alias", *rollups.SUMS, *rollups.HISTOGRAMS))
+_ROW = ", ".join(Final.__struct_fields__)
+_STREAM = Final.__struct_fields__.index("stream")
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """A duration over many requests, in microseconds; None when there was none."""
+
+    mean: int | None
+    p50: int | None
+    p99: int | None
+
+
+class UsageLine(msgspec.Struct, frozen=True):
+    """One line of a usage report, or its totals."""
+
+    #: Key id, alias, or the day or hour in ISO 8601 (UTC); empty in the totals.
+    group: str
+    requests: int
+    errors: int
+    input_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    audio_milliseconds: int
+    images: int
+    #: Nano-dollars, of the priced requests.
+    cost: int
+    #: Requests whose cost is not known.
+    unpriced: int
+    #: Requests whose tokens are estimated.
+    estimated: int
+    ttft: Latency
+    total: Latency
+    overhead: Latency
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """A page of a usage report; the totals are those of the whole time asked for."""
+
+    lines: list[UsageLine]
+    totals: UsageLine
+    #: Hands back the next page, or None.
+    cursor: str | None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A page of rows, the newest first."""
+
+    rows: list[Final]
+    cursor: str | None
+
+
+class Reports:
+    """Queries over one `ledger.db`. All raise StoreFailed when it cannot be read."""
+
+    def __init__(self, connection: aiosqlite.Connection, path: Path) -> None:
+        """`connection` is a reader's; it is closed by `close`."""
+        self._connection = connection
+        self._path = path
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._connection.close()
+
+    async def is_current(self) -> bool:
+        """Whether the writer has brought the database to this version's tables; closes itself when it raises."""
+        try:
+            return await sqlite.is_current(self._connection, self._path, sqlite.migrations())
+        except BaseException:
+            await self.close()
+            raise
+
+    async def usage(
+        self,
+        *,
+        by: By,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Usage:
+        """Usage by key, model, day or hour, in that order; whole hours: `since` is rounded down and `until` up.
+
+        Raises InvalidRequest when `limit` is not from 1 to 1,000, or the cursor is not one of this report.
+        """
+        _check_limit(limit)
+        source, bounds = _source(by, _seconds(since, 0), -(-_seconds(until, _FOREVER) // HOUR) * HOUR)
+        group = _GROUPS[by]
+        where = "" if cursor is None else f"WHERE {group} > ?"
+        after = () if cursor is None else (_group_value(by, cursor),)
+        sums = await self._fetch(
+            f"SELECT {group} AS line, {_SUMS} FROM {source} {where} GROUP BY line ORDER BY line LIMIT ?",
+            (*bounds, *after, limit + 1),
+        )
+        totals = await self._fetch(f"SELECT NULL, {_SUMS} FROM {source}", bounds)
+        more = len(sums) > limit
+        sums = sums[:limit]
+        by_line, overall = await self._histograms(group, source, bounds, {row[0] for row in sums})
+        lines = [_line(by, row, by_line[row[0]]) for row in sums]
+        return Usage(lines, _line(None, totals[0], overall), lines[-1].group if more else None)
+
+    async def requests(self, *, limit: int = 100, cursor: str | None = None) -> Page:
+        """Rows, the newest first. Raises InvalidRequest for a limit not from 1 to 1,000 or a strange cursor."""
+        _check_limit(limit)
+        started, id_ = _FOREVER * 1_000_000, ""
+        if cursor is not None:
+            started, id_ = _row_cursor(cursor)
+        rows = await self._fetch(
+            f"SELECT {_ROW} FROM requests WHERE (started, id) < (?, ?) ORDER BY started DESC, id DESC LIMIT ?",
+            (started, id_, limit + 1),
+        )
+        finals = [_final(row) for row in rows[:limit]]
+        more = len(rows) > limit
+        return Page(finals, f"{finals[-1].started}.{finals[-1].id}" if more else None)
+
+    async def export(self, *, since: datetime | None = None, until: datetime | None = None) -> AsyncIterator[Final]:
+        """All rows started from `since` to before `until`, the oldest first, in bounded memory."""
+        started, id_ = _microseconds(since, 0), ""
+        end = _microseconds(until, _FOREVER * 1_000_000)
+        while True:
+            rows = await self._fetch(
+                f"SELECT {_ROW} FROM requests WHERE (started, id) > (?, ?) AND started < ? "
+                "ORDER BY started, id LIMIT ?",
+                (started, id_, end, PAGE),
+            )
+            for row in rows:
+                yield _final(row)
+            if len(rows) < PAGE:
+                return
+            started, id_ = rows[-1][1], rows[-1][0]
+
+    async def reported(self, limit: int) -> list[tuple[str, int, int, int, int]]:
+        """Alias, text bytes and tokens of input, the same of output: of reported rows among the last `limit`."""
+        found = await self._fetch(
+            "SELECT alias, text_in, input_tokens, text_out, output_tokens FROM (SELECT alias, text_in, input_tokens, "
+            "text_out, output_tokens, usage_source FROM requests ORDER BY started DESC, id DESC LIMIT ?) "
+            "WHERE usage_source = 'reported'",
+            (limit,),
+        )
+        # The oldest first: that is the order to learn them in.
+        return [(str(row[0]), int(row[1]), int(row[2]), int(row[3]), int(row[4])) for row in reversed(found)]
+
+    async def offsets(self, names: Iterable[str]) -> dict[str, int]:
+        """How far journal segments are stored."""
+        found = await self._fetch(
+            "SELECT name, offset FROM segments WHERE name IN (SELECT value FROM json_each(?))",
+            (msgspec.json.encode(list(names)).decode(),),
+        )
+        return {str(name): int(offset) for name, offset in found}
+
+    async def _histograms(
+        self, group: str, source: str, bounds: tuple[int, ...], wanted: set[str | int]
+    ) -> tuple[dict[str | int, tuple[int, int, int]], tuple[int, int, int]]:
+        """Histograms of ttft, total and overhead: for each line wanted, and of all."""
+        by_line: dict[str | int, tuple[int, int, int]] = dict.fromkeys(wanted, (0, 0, 0))
+        overall = (0, 0, 0)
+        with sqlite.mapped(self._path):
+            query = f"SELECT {group}, {', '.join(rollups.HISTOGRAMS)} FROM {source}"
+            async with self._connection.execute(query, bounds) as cursor:
+                while rows := list(await cursor.fetchmany(_CHUNK)):
+                    for line, *packed in rows:
+                        one, two, three = map(rollups.unpack, packed)
+                        overall = (overall[0] + one, overall[1] + two, overall[2] + three)
+                        if (known := by_line.get(line)) is not None:
+                            by_line[line] = (known[0] + one, known[1] + two, known[2] + three)
+        return by_line, overall
+
+    async def _fetch(self, query: str, values: tuple[str | int, ...]) -> list[Any]:
+        with sqlite.mapped(self._path):
+            return list(await self._connection.execute_fetchall(query, values))
+
+
+def _source(by: By, since: int, until: int) -> tuple[str, tuple[int, ...]]:
+    """The rollups of a time: whole days where there are some, and hours at the edges. `since` is cut to its hour."""
+    since -= since % HOUR
+    first, last = -(-since // DAY) * DAY, until - until % DAY
+    if by == "hour" or first >= last:
+        spans: tuple[tuple[int, int, int], ...] = ((HOUR, since, until),)
+    else:
+        spans = ((HOUR, since, first), (DAY, first, last), (HOUR, last, until))
+        spans = tuple(span for span in spans if span[1] < span[2])
+    part = f"SELECT {_USED} FROM rollups WHERE grain = ? AND start >= ? AND start < ?"
+    return f"({' UNION ALL '.join([part] * len(spans))})", tuple(number for span in spans for number in span)
+
+
+def _line(by: By | None, row: tuple[Any, ...], histograms: tuple[int, int, int]) -> UsageLine:
+    sums: dict[str, int] = {name: value or 0 for name, value in zip(rollups.SUMS, row[1:], strict=True)}
+    answered, ttft, total, overhead = (sums.pop(name) for name in ("answered", "ttft", "total", "overhead"))
+    return UsageLine(
+        group="" if by is None else _group_name(by, row[0]),
+        **sums,
+        ttft=_latency(ttft, answered, histograms[0]),
+        total=_latency(total, sums["requests"], histograms[1]),
+        overhead=_latency(overhead, sums["requests"], histograms[2]),
+    )
+
+
+def _latency(sum_: int, count: int, histogram: int) -> Latency:
+    return Latency(
+        mean=sum_ // count if count else None,
+        p50=rollups.percentile(histogram, 0.50),
+        p99=rollups.percentile(histogram, 0.99),
+    )
+
+
+def _group_name(by: By, value: str | int) -> str:
+    if isinstance(value, str):
+        return value
+    moment = datetime.fromtimestamp(value, UTC)
+    return moment.strftime("%Y-%m-%d" if by == "day" else "%Y-%m-%dT%H:00Z")
+
+
+def _group_value(by: By, cursor: str) -> str | int:
+    if by in ("key", "model"):
+        return cursor
+    try:
+        moment = datetime.strptime(cursor, "%Y-%m-%d" if by == "day" else "%Y-%m-%dT%H:00Z")
+    except ValueError as error:
+        raise InvalidRequest(f"cursor {cursor!r} is not one of this report", param="cursor") from error
+    return int(moment.replace(tzinfo=UTC).timestamp())
+
+
+def _row_cursor(cursor: str) -> tuple[int, str]:
+    started, dot, id_ = cursor.partition(".")
+    if not dot or not started.isascii() or not started.isdecimal() or len(started) > 18:
+        raise InvalidRequest(f"cursor {cursor!r} is not one of this list", param="cursor")
+    return int(started), id_
+
+
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= PAGE:
+        raise InvalidRequest(f"limit {limit} is not from 1 to {PAGE}", param="limit")
+
+
+def _microseconds(moment: datetime | None, default: int) -> int:
+    if moment is None:
+        return default
+    if moment.tzinfo is None:
+        raise InvalidRequest(f"{moment} has no time zone; add one, such as Z for UTC")
+    since_epoch = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return max((since_epoch.days * DAY + since_epoch.seconds) * 1_000_000 + since_epoch.microseconds, 0)
+
+
+def _seconds(moment: datetime | None, default: int) -> int:
+    return -(-_microseconds(moment, default * 1_000_000) // 1_000_000)
+
+
+def _final(row: tuple[Any, ...]) -> Final:
+    values = list(row)
+    values[_STREAM] = bool(values[_STREAM])
+    return Final(*values)

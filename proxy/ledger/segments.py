@@ -1,0 +1,77 @@
+"""The files of the journal: their names, who owns them, and whether their owner still lives.
+
+A segment is `OWNER-NUMBER.journal`, append-only, one JSON record a line. Its owner, one `Journal` in one process,
+holds an flock on it until it goes on to the next segment, closes, or dies. Nothing is read or written here.
+"""
+
+import fcntl
+import os
+import secrets
+import time
+from pathlib import Path
+
+SUFFIX = ".journal"
+# Tries to make a new segment before giving up: a try fails only when a writer looked at the file in the microseconds
+# between its creation and its lock.
+_TRIES = 8
+
+
+def new_owner() -> str:
+    """A name for a new journal: sortable by time, and unlike any other."""
+    return f"{time.time_ns():016x}.{os.getpid()}.{secrets.token_hex(4)}"
+
+
+def owner_of(name: str) -> str:
+    """The owner in a segment's name."""
+    return name[: -len(SUFFIX)].rpartition("-")[0]
+
+
+def names(directory: Path) -> list[str]:
+    """The segments in a directory, oldest first. Raises OSError."""
+    with os.scandir(directory) as entries:
+        return sorted(entry.name for entry in entries if entry.name.endswith(SUFFIX))
+
+
+def create(directory: Path, owner: str, number: int) -> tuple[str, int, int]:
+    """Make and lock the owner's next segment; returns its name, number and descriptor. Raises OSError.
+
+    A writer removes a segment only while it holds its lock, and a file it removed has no links left: so a descriptor
+    that is locked and still has a name is safe to append to.
+    """
+    for number_ in range(number, number + _TRIES):
+        name = f"{owner}-{number_:08d}{SUFFIX}"
+        descriptor = os.open(directory / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        if try_lock(descriptor) and os.fstat(descriptor).st_nlink:
+            return name, number_, descriptor
+        os.close(descriptor)
+    raise BlockingIOError(f"{directory}: no new segment could be locked")
+
+
+def is_closed(path: Path) -> bool:
+    """Whether nobody appends to a segment any more. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path, size: int) -> bool:
+    """Delete a closed segment, unless it is locked after all or has grown past `size`. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if not try_lock(descriptor) or os.fstat(descriptor).st_size > size:
+            return False
+        path.unlink()
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def try_lock(descriptor: int) -> bool:
+    """Take the flock of an open file, without waiting. Closing the descriptor gives it back."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

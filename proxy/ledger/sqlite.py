@@ -1,0 +1,180 @@
+"""SQLite files: opening, migrating, and turning its errors into ours.
+
+SQLite before 3.51.3 can corrupt a WAL database when two connections write or checkpoint at once. So: one writer, which
+alone checkpoints, and readers that can do neither. Who may be the writer is decided in `writer`, by a lock file.
+No table is known here; a damaged file is reported, never repaired or deleted.
+"""
+
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+import aiosqlite
+
+from proxy.config.tree import Durability
+from proxy.errors import StoreFailed
+
+#: STRICT tables need this one.
+OLDEST_SQLITE = (3, 37, 0)
+#: Seconds to wait for a lock that another program holds.
+BUSY_SECONDS = 1.0
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the file system raise into StoreFailed, with a way to mend it."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise StoreFailed(f"{path}: {_advice(path, error)}") from error
+
+
+async def open_writer(path: Path, durability: Durability) -> aiosqlite.Connection:
+    """Open a WAL database to write; made with mode 0600 when absent. The caller holds the writer's lock.
+
+    "power" syncs each commit; "process" leaves that to the checkpoints, because what a power cut takes from the
+    WAL then was not promised to survive it in the journal either. Raises StoreFailed.
+    """
+    connection = await _open(path)
+    try:
+        with mapped(path):
+            await connection.execute("PRAGMA journal_mode = WAL")
+            await connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
+            # The WAL keeps its size after a checkpoint; this bounds it.
+            await connection.execute(f"PRAGMA journal_size_limit = {16 * 1024 * 1024}")
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+async def open_reader(path: Path) -> aiosqlite.Connection:
+    """Open a WAL database to read: this connection cannot write, and never checkpoints. Raises StoreFailed."""
+    with mapped(path):
+        connection = await aiosqlite.connect(_read_only(path), uri=True, isolation_level=None, timeout=BUSY_SECONDS)
+    try:
+        with mapped(path):
+            await connection.execute("PRAGMA query_only = ON")
+            await connection.execute("PRAGMA wal_autocheckpoint = 0")
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+async def open_rollback(path: Path) -> aiosqlite.Connection:
+    """Open a database that several processes may write: a rollback journal, synced. Raises StoreFailed."""
+    connection = await _open(path)
+    try:
+        with mapped(path):
+            await connection.execute("PRAGMA journal_mode = DELETE")
+            await connection.execute("PRAGMA synchronous = FULL")
+            await connection.execute("PRAGMA foreign_keys = ON")
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+def migrations(prefix: str = "") -> list[str]:
+    """The scripts `PREFIXnnnn_name.sql`, in order: the first brings an empty database to version 1."""
+    pattern = re.compile(re.escape(prefix) + r"(\d{4})_\w+\.sql")
+    found = {
+        int(match[1]): entry.read_text(encoding="utf-8")
+        for entry in files(__package__).joinpath("migrations").iterdir()
+        if (match := pattern.fullmatch(entry.name))
+    }
+    return [found[number] for number in range(1, len(found) + 1)]
+
+
+async def version_of(connection: aiosqlite.Connection, path: Path) -> int:
+    """The schema's version: the number of migrations applied. Raises StoreFailed."""
+    with mapped(path):
+        async with connection.execute("PRAGMA user_version") as cursor:
+            row = await cursor.fetchone()
+    return int(row[0]) if row is not None else 0
+
+
+async def is_current(connection: aiosqlite.Connection, path: Path, scripts: list[str]) -> bool:
+    """Whether all migrations are applied. Raises StoreFailed when there are more than this version knows."""
+    version = await version_of(connection, path)
+    if version > len(scripts):
+        raise StoreFailed(
+            f"{path} has schema version {version}, this gateway knows {len(scripts)}: it was written by a newer "
+            "version; start that one, or name another data_dir"
+        )
+    return version == len(scripts)
+
+
+async def migrate(connection: aiosqlite.Connection, path: Path, scripts: list[str]) -> None:
+    """Bring the schema up to the newest version, each step in one transaction.
+
+    Raises StoreFailed when it fails, or when the database was written by a newer version of the gateway.
+    """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        needed = ".".join(map(str, OLDEST_SQLITE))
+        raise StoreFailed(f"SQLite {sqlite3.sqlite_version} is too old: {needed} or newer is needed; update Python")
+    if await is_current(connection, path, scripts):
+        return
+    for number in range(await version_of(connection, path) + 1, len(scripts) + 1):
+        try:
+            with mapped(path):
+                await connection.execute("BEGIN IMMEDIATE")
+                # Another process may have been faster; with the lock held the answer stays true.
+                if await version_of(connection, path) < number:
+                    for statement in _statements(scripts[number - 1]):
+                        await connection.execute(statement)
+                    await connection.execute(f"PRAGMA user_version = {number}")
+                await connection.execute("COMMIT")
+        except BaseException:
+            await roll_back(connection)
+            raise
+
+
+async def roll_back(connection: aiosqlite.Connection) -> None:
+    """End a failed transaction; SQLite may have done so itself."""
+    if connection.in_transaction:
+        await connection.rollback()
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script: `executescript` would commit between them."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+async def _open(path: Path) -> aiosqlite.Connection:
+    with mapped(path):
+        # SQLite gives its WAL and journal the mode of the database.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        return await aiosqlite.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
+
+
+def _read_only(path: Path) -> str:
+    if not path.exists():
+        raise StoreFailed(f"{path}: there is no ledger yet; the gateway makes it when it first starts")
+    return f"{path.absolute().as_uri()}?mode=ro"
+
+
+def _advice(path: Path, error: sqlite3.Error | OSError) -> str:
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}"
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return (
+            f"the file is damaged ({error}). It was left as it is. To repair it, stop the gateway, make a copy, and "
+            f"run: sqlite3 {path.name} .recover | sqlite3 repaired.db; then put repaired.db in its place"
+        )
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return "another program holds a lock on the file; it is tried again"
+    if name.startswith("SQLITE_FULL"):
+        return "the disk is full; free space on it"
+    return f"{error} ({name or type(error).__name__})"
