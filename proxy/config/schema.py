@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from proxy.config.fields import help_texts, section_help, settings
+from proxy.config.rules import PRICE_KINDS
 from proxy.config.tree import Config, Model, Price, Section, Server, Upstream
 
 _SECTIONS: tuple[type[Section], ...] = (Server, Upstream, Model, Price)
@@ -30,6 +31,29 @@ names every fault in it with its line, `prometheus-gateway config show` prints w
 """
 
 
+_EXAMPLE = """\
+## An example
+
+```toml
+[server]
+host = "0.0.0.0"
+
+[upstreams.openai]
+base_url = "https://api.openai.com/v1"
+api_key = "${OPENAI_API_KEY}"
+
+[upstreams.local]
+base_url = "http://127.0.0.1:8000/v1"
+first_byte_timeout = 60
+
+[models.prometheus-core]
+capability = "chat"
+targets = ["openai/gpt-5", "local/qwen3-32b"]
+price = { input = "1.10", output = "4.40" }
+```
+"""
+
+
 def schema() -> dict[str, Any]:
     """Make the JSON Schema of the file, with the help texts of all settings."""
     document: dict[str, Any] = msgspec.json.schema(Config)
@@ -44,7 +68,8 @@ def schema() -> dict[str, Any]:
 
 def reference() -> str:
     """Make the reference of all settings, in Markdown."""
-    return "\n".join((_OPENING, *(line for section in _SECTIONS for line in _section_reference(section))))
+    sections = (line for section in _SECTIONS for line in _section_reference(section))
+    return "\n".join((_OPENING, *sections, *_price_reference(), _EXAMPLE))
 
 
 def _section_reference(section: type[Section]) -> Iterator[str]:
@@ -58,4 +83,12 @@ def _section_reference(section: type[Section]) -> Iterator[str]:
     for setting in settings(section):
         default = "required" if setting.required else "" if setting.default is None else f"`{setting.default}`"
         yield f"| `{setting.name}` | {setting.kind} | {default} | {setting.help} |"
+    yield ""
+
+
+def _price_reference() -> Iterator[str]:
+    yield "| capability | priced by |"
+    yield "|---|---|"
+    for capability, groups in PRICE_KINDS.items():
+        yield f"| {capability} | {', or '.join(', '.join(f'`{kind}`' for kind in group) for group in groups)} |"
     yield ""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from proxy.config.load import parse
 from proxy.config.schema import reference, schema
 from proxy.config.tree import Model, Price, Section, Server, Upstream
 
@@ -28,6 +29,11 @@ def test_ranges_are_in_the_schema() -> None:
 
 def test_unknown_keys_are_refused_by_the_schema_too() -> None:
     assert schema()["$defs"]["Server"]["additionalProperties"] is False
+
+
+def test_the_example_of_the_reference_is_valid() -> None:
+    text = reference().partition("```toml\n")[2].partition("```")[0]
+    assert parse(text, Path("p.toml"), {"OPENAI_API_KEY": "sk"}).models["prometheus-core"].targets[0] == "openai/gpt-5"
 
 
 def test_the_reference_in_the_documents_is_the_current_one() -> None:

@@ -1,0 +1,68 @@
+"""`config check|show|schema`."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+SECRET = "sk-a-long-secret-7890"
+FILE = '[upstreams.u]\nbase_url = "http://h/v1"\napi_key = "${OPENAI_API_KEY}"\n'
+
+
+@pytest.fixture
+def file(folder: Path) -> Path:
+    path = folder / "prometheus.toml"
+    path.write_text(FILE)
+    return path
+
+
+def test_a_good_file_has_no_faults(run: Run, file: Path) -> None:
+    result = run("config", "check", OPENAI_API_KEY=SECRET)
+    assert (result.exit_code, result.stdout) == (0, "prometheus.toml: no faults; upstreams: 1, aliases: 0\n")
+
+
+def test_faults_are_named_with_file_line_and_key(run: Run, file: Path) -> None:
+    result = run("config", "check")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "prometheus.toml:3: upstreams.u.api_key: the environment variable OPENAI_API_KEY is not set" in result.stderr
+
+
+def test_faults_as_json_go_to_stdout(run: Run, file: Path) -> None:
+    result = run("config", "check", "--json")
+    document = json.loads(result.stdout)
+    assert (result.exit_code, document["ok"]) == (1, False)
+    assert (document["problems"][0]["line"], document["problems"][0]["key"]) == (3, "upstreams.u.api_key")
+
+
+def test_no_faults_as_json(run: Run, file: Path) -> None:
+    result = run("config", "check", "--json", OPENAI_API_KEY=SECRET)
+    assert json.loads(result.stdout) == {"ok": True, "problems": []}
+
+
+def test_the_file_may_be_an_argument(run: Run, folder: Path) -> None:
+    (folder / "other.toml").write_text("a = 1")
+    assert "other.toml:1: a: no such key" in run("config", "check", "other.toml").stderr
+
+
+@pytest.mark.parametrize("args", [[], ["a.toml", "--config", "b.toml"]])
+def test_checking_nothing_or_two_files_is_a_wrong_use(args: list[str], run: Run) -> None:
+    assert run("config", "check", *args).exit_code == 2
+
+
+@pytest.mark.parametrize("args", [[], ["--json"]])
+def test_what_is_shown_holds_no_secret(args: list[str], run: Run, file: Path) -> None:
+    result = run("config", "show", *args, OPENAI_API_KEY=SECRET)
+    document = json.loads(result.stdout) if args else tomllib.loads(result.stdout)
+    assert document["upstreams"]["u"]["api_key"] == "****7890"
+    assert SECRET not in result.output
+
+
+def test_without_a_file_the_defaults_are_shown(run: Run) -> None:
+    assert "port = 8080" in run("config", "show").stdout
+
+
+def test_the_schema_is_json(run: Run) -> None:
+    assert json.loads(run("config", "schema").stdout)["title"] == "Prometheus Gateway configuration"

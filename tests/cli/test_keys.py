@@ -1,0 +1,120 @@
+"""`keys`: what is printed where, and what the store holds afterwards."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+
+def test_the_secret_is_alone_on_stdout(run: Run) -> None:
+    result = run("keys", "create", "me")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("prom_sk_")
+    assert len(result.stdout.strip()) >= 40
+    assert result.stdout.strip() not in result.stderr
+
+
+def test_a_key_as_json(run: Run) -> None:
+    made = json.loads(run("keys", "create", "me", "--models", "b, a", "--expires", "2999-01-01", "--json").stdout)
+    assert made["secret"].endswith(made["hint"])
+    assert (made["name"], made["models"], made["expires"]) == ("me", ["a", "b"], "2999-01-01T00:00:00Z")
+
+
+def test_the_list_holds_no_secret(run: Run) -> None:
+    secret = run("keys", "create", "me").stdout.strip()
+    result = run("keys", "list")
+    assert "me" in result.stdout.splitlines()[1]
+    assert secret not in result.output
+    assert secret not in run("keys", "list", "--json").output
+
+
+def test_the_prefix_is_that_of_the_configuration(run: Run, folder: Path) -> None:
+    (folder / "prometheus.toml").write_text('[server]\nkey_prefix = "own-"\n')
+    assert run("keys", "create", "me").stdout.startswith("own-")
+    assert run("keys", "rotate", "me").stdout.startswith("own-")
+
+
+def test_a_name_is_given_once(run: Run) -> None:
+    run("keys", "create", "me")
+    result = run("keys", "create", "me")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "revoke or rotate it" in result.stderr
+
+
+def test_a_revoked_key_is_only_in_the_list_of_all(run: Run) -> None:
+    run("keys", "create", "me")
+    assert run("keys", "revoke", "me").exit_code == 0
+    assert json.loads(run("keys", "list", "--json").stdout) == []
+    (key,) = json.loads(run("keys", "list", "--all", "--json").stdout)
+    assert key["revoked"] is not None
+    assert "REVOKED" in run("keys", "list", "--all").stdout
+
+
+def test_revoking_as_json(run: Run) -> None:
+    run("keys", "create", "me")
+    assert json.loads(run("keys", "revoke", "me", "--json").stdout)["revoked"] is not None
+
+
+@pytest.mark.parametrize("command", ["revoke", "rotate"])
+def test_an_unknown_key_is_an_error(command: str, run: Run) -> None:
+    result = run("keys", command, "nobody")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "no live key 'nobody'" in result.stderr
+
+
+def test_rotation_gives_a_new_secret_to_the_same_key(run: Run) -> None:
+    first = json.loads(run("keys", "create", "me", "--json").stdout)
+    second = json.loads(run("keys", "rotate", "me", "--grace", "24h", "--json").stdout)
+    assert first["id"] == second["id"]
+    assert first["secret"] != second["secret"]
+    assert second["secret"].endswith(second["hint"])
+
+
+@pytest.mark.parametrize(
+    ("grace", "words"), [("0", "the old one works no longer"), ("24h", "the old one works for another 1 day")]
+)
+def test_rotation_says_how_long_the_old_secret_lasts(grace: str, words: str, run: Run) -> None:
+    run("keys", "create", "me")
+    result = run("keys", "rotate", "me", "--grace", grace)
+    assert result.stdout.count("\n") == 1
+    assert words in result.stderr
+
+
+def test_an_alias_that_is_not_configured_is_noted(run: Run) -> None:
+    run("init")
+    result = run("keys", "create", "me", "--models", "prometheus-cor,prometheus-lite")
+    assert result.exit_code == 0
+    assert 'no alias is named "prometheus-cor"' in result.stderr
+    assert "prometheus-lite" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "args", [["--models", " , "], ["--expires", "2020-01-01"], ["--expires", "soon"], ["--no-such-option"]]
+)
+def test_wrong_use_makes_no_key(args: list[str], run: Run) -> None:
+    assert run("keys", "create", "me", *args).exit_code == 2
+    assert json.loads(run("keys", "list", "--json").stdout) == []
+
+
+def test_looking_makes_no_data_directory(run: Run, folder: Path) -> None:
+    assert "keys create NAME" in run("keys", "list").stderr
+    assert not (folder / "data").exists()
+
+
+def test_pages_follow_each_other(run: Run) -> None:
+    for name in ("a", "b", "c"):
+        run("keys", "create", name)
+    first = run("keys", "list", "--limit", "2", "--json")
+    keys = json.loads(first.stdout)
+    assert first.stderr == f"There are more: --after {keys[-1]['id']}\n"
+    rest = run("keys", "list", "--limit", "2", "--after", keys[-1]["id"], "--json")
+    assert [key["name"] for key in keys + json.loads(rest.stdout)] == ["a", "b", "c"]
+    assert rest.stderr == ""
+
+
+def test_the_data_directory_may_be_named(run: Run, folder: Path) -> None:
+    run("keys", "create", "me", "--data-dir", "elsewhere")
+    assert (folder / "elsewhere" / "keys.db").exists()
+    assert not (folder / "data").exists()
