@@ -16,9 +16,10 @@ MOST_EVENTS = 10_000
 LONGEST_INTERVAL_MS = 60_000
 LARGEST_EMBEDDING_BYTES = 16 * 1024 * 1024
 
-_BURST = re.compile(r"bench-burst-(\d{1,5})")
+_AT_ONCE = re.compile(r"bench-(?:burst|each)-(\d{1,5})")
 _PACED = re.compile(r"bench-paced-(\d{1,5})-(\d{1,5})")
 _EMBEDDING = re.compile(r"bench-embedding-(\d{1,8})")
+_EACH = "bench-each-"
 _FIRST = "bench-first"
 _FIRST_EVENTS = 3
 _CREATED = 1_763_700_000
@@ -67,7 +68,7 @@ def chat_answer(model: str, *, stream: bool, include_usage: bool) -> Answer:
     tail.append(_http_chunk(_TERMINATOR))
     if interval is not None:
         return Answer((head, role), contents, interval, b"".join(tail) + _END)
-    if model == _FIRST:
+    if model == _FIRST or model.startswith(_EACH):
         return Answer((head, role, *contents, *tail[:-1], tail[-1] + _END))
     return Answer((head, role + b"".join(contents) + b"".join(tail) + _END))
 
@@ -111,7 +112,7 @@ def _script(model: str) -> tuple[int, float | None]:
     """How many content events a model name asks for, and how many seconds apart (None: at once)."""
     if model in (_FIRST, "bench-json"):
         return _FIRST_EVENTS, None
-    if match := _BURST.fullmatch(model):
+    if match := _AT_ONCE.fullmatch(model):
         count, interval = int(match[1]), None
     elif match := _PACED.fullmatch(model):
         count, milliseconds = int(match[1]), int(match[2])

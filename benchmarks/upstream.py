@@ -5,9 +5,10 @@
 It prints its address on stdout and serves until it gets SIGTERM or SIGINT. It must not be clever: no state between
 requests, no chance, no checks of what a client may do, so that it costs the same in front of every system.
 
-`POST /v1/chat/completions`: `bench-first` (head, role and each event in its own write), `bench-burst-N` (N events
-in one write after the head), `bench-paced-N-MS` (one event each MS milliseconds), `bench-json`; without `stream` each
-of them answers with one JSON object. `POST /v1/embeddings`: `bench-embedding-BYTES`. `GET /v1/models`.
+`POST /v1/chat/completions`: `bench-each-N` (the head, the role and each of N events in a write of its own, without a
+pause), `bench-first` (the same with three events), `bench-burst-N` (N events in one write after the head),
+`bench-paced-N-MS` (one event each MS milliseconds), `bench-json`; without `stream` each of them answers with one JSON
+object. `POST /v1/embeddings`: `bench-embedding-BYTES`. `GET /v1/models`.
 """
 
 import argparse

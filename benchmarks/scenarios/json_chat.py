@@ -1,0 +1,13 @@
+"""Chat without a stream: the CPU time of one JSON request, and how many of them one core answers."""
+
+from benchmarks.scenarios.base import Scenario
+
+JSON_CHAT = Scenario(
+    name="json-chat",
+    about="8 connections, JSON answers, closed loop: CPU per request",
+    script="bench-json",
+    unit="request",
+    stream=False,
+    connections=8,
+    seconds=1.0,
+)

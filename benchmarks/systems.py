@@ -1,0 +1,165 @@
+"""The systems under test, each started as a user would start it, all in front of the same upstream.
+
+One class each; adding a rival is one more and a line in SYSTEMS. Nothing is tuned but what its own manual asks for
+when event streams pass through.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.processes import ROOT, BenchmarkFailed, Child, free_port
+
+#: Seconds in which a system must be ready.
+START_LIMIT = 20.0
+_POLL = 0.02
+_LOOPBACK = re.compile(r"http://127\.0\.0\.1:(\d+)")
+#: What the gateway's aliases add to the upstream's names: the name must differ, so that it is really changed.
+_ALIAS_PREFIX = "alias-of-"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a system is started in."""
+
+    folder: Path
+    upstream: Child
+    upstream_port: int
+    core: int
+    #: Scripts of the upstream that will be asked for.
+    scripts: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A system that runs."""
+
+    name: str
+    port: int
+    process: Child
+    key: str = "none"
+    model_prefix: str = ""
+    #: One line for the results: what it is.
+    version: str = ""
+
+
+def start_direct(around: Surroundings, stack: ExitStack) -> System:
+    """No proxy: the client talks to the upstream, and the CPU figures are the upstream's own."""
+    return System("direct", around.upstream_port, around.upstream, version="the fake upstream itself")
+
+
+def start_nginx(around: Surroundings, stack: ExitStack) -> System:
+    """Debian's nginx as a plain streaming proxy, one worker: no keys, no metering. The limit to aim at."""
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    if program is None:
+        raise BenchmarkFailed(
+            "nginx is not installed: `apt-get install --no-install-recommends nginx-light` (and stop the service it"
+            " starts), or leave it out with `--systems direct,gateway`"
+        )
+    folder = around.folder / "nginx"
+    folder.mkdir()
+    port = free_port()
+    (folder / "nginx.conf").write_text(_NGINX % {"port": port, "upstream": around.upstream_port, "folder": folder})
+    command = [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
+    child = stack.enter_context(Child(command, core=around.core, log=folder / "log"))
+    child.wait_until_listening(port, START_LIMIT)
+    version = subprocess.run([program, "-v"], capture_output=True, text=True, check=False).stderr.strip()
+    return System("nginx", port, child, version=version.removeprefix("nginx version: "))
+
+
+def start_gateway(around: Surroundings, stack: ExitStack) -> System:
+    """This project's gateway with its defaults: key check, rights, metering, prices and ledger are all on."""
+    folder = around.folder / "gateway"
+    folder.mkdir()
+    config = folder / "gateway.toml"
+    config.write_text(_gateway_config(around))
+    store = ["--config", str(config), "--data-dir", str(folder / "data")]
+    gateway = [sys.executable, "-m", "proxy"]
+    key = _output([*gateway, "keys", "create", "bench", *store])
+    command = [*gateway, "serve", *store, "--port", "0"]
+    child = stack.enter_context(Child(command, core=around.core, log=folder / "log"))
+    port = _announced_port(child, around.upstream_port)
+    child.wait_until_listening(port, START_LIMIT)
+    version = _output([*gateway, "version"])
+    return System("gateway", port, child, key=key, model_prefix=_ALIAS_PREFIX, version=version)
+
+
+SYSTEMS = {"direct": start_direct, "nginx": start_nginx, "gateway": start_gateway}
+
+_NGINX = """\
+daemon off;
+worker_processes 1;
+worker_rlimit_nofile 16384;
+pid %(folder)s/pid;
+events { worker_connections 8192; }
+http {
+    access_log off;
+    client_body_temp_path %(folder)s/client_body;
+    proxy_temp_path %(folder)s/proxy;
+    fastcgi_temp_path %(folder)s/fastcgi;
+    uwsgi_temp_path %(folder)s/uwsgi;
+    scgi_temp_path %(folder)s/scgi;
+    client_max_body_size 64m;
+    # The default closes a connection after 1000 requests, which would measure connecting.
+    keepalive_requests 100000000;
+    upstream provider {
+        server 127.0.0.1:%(upstream)d;
+        keepalive 1024;
+        keepalive_requests 100000000;
+    }
+    server {
+        listen 127.0.0.1:%(port)d backlog=4096;
+        location / {
+            proxy_pass http://provider;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_buffering off;
+            proxy_request_buffering off;
+            proxy_read_timeout 300s;
+        }
+    }
+}
+"""
+
+
+def _gateway_config(around: Surroundings) -> str:
+    lines = ["[upstreams.fake]", f'base_url = "http://127.0.0.1:{around.upstream_port}/v1"', 'api_key = "upstream-key"']
+    for script in around.scripts:
+        capability = "embeddings" if script.startswith("bench-embedding") else "chat"
+        lines += [
+            f"[models.{_ALIAS_PREFIX}{script}]",
+            f'capability = "{capability}"',
+            f'targets = ["fake/{script}"]',
+            'price = { input = "1.10", output = "4.40" }',
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _output(command: Sequence[str]) -> str:
+    """What a command prints on stdout; raises BenchmarkFailed when it fails."""
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=START_LIMIT)
+    if done.returncode:
+        raise BenchmarkFailed(
+            f"{' '.join(command)} failed with status {done.returncode}; leave the gateway out with"
+            f" `--systems direct,nginx`, or mend it:\n{done.stderr[-2_000:]}"
+        )
+    return done.stdout.strip()
+
+
+def _announced_port(child: Child, upstream_port: int) -> int:
+    """The port in the ready line. The ready block may name the upstream too: that is not it."""
+    deadline = time.monotonic() + START_LIMIT
+    while time.monotonic() < deadline:
+        if child.process.poll() is not None:
+            raise child.failure(f"it ended with status {child.process.returncode} before it was ready")
+        ports = {int(port) for port in _LOOPBACK.findall(child.said())} - {upstream_port, 0}
+        if len(ports) == 1:
+            return ports.pop()
+        time.sleep(_POLL)
+    raise child.failure(f"it names no address after {START_LIMIT} s")
