@@ -347,6 +347,7 @@ class _Connection(asyncio.Protocol):
         self._unfinished = [one for one in self._unfinished if not one.answered.is_set()] + [request]
         self._script = self._upstream.arrived(request)
         if self._script and isinstance(self._script[0], ReadNothing):
+            # At once: in the turn in which the script starts the body may already have come.
             self._transport.pause_reading()
             self._start()
 
@@ -376,8 +377,6 @@ class _Connection(asyncio.Protocol):
                 raise LookupError(f"no script is left for {request.method} {request.target}")
             for step in script:
                 await self._play(step, request)
-                if isinstance(step, Close | Reset):
-                    break
             request.answered.set()
             if not request.keep_alive:
                 self.end(Close())
