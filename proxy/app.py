@@ -32,8 +32,8 @@ from proxy.ledger.record import Final
 from proxy.ledger.store import Ledger
 from proxy.policies import ordered
 from proxy.policies.base import Call
-from proxy.relay import Services
 from proxy.server.client import EXTENSION
+from proxy.services import Services
 from proxy.upstream.pool import Pool
 from proxy.upstream.target import compile_alias
 from proxy.upstream.warm import warm

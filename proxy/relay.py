@@ -8,71 +8,32 @@ ends at the commit point, the first byte to the client. The bill is written exac
 import math
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
-
-import msgspec
 
 from proxy.answer import PROVIDER, cost_line, fact_lines, header_lines, outcome_of, timestamp
-from proxy.deadlines import Deadlines
-from proxy.dialects.base import AnswerTap
 from proxy.errors import (
     GatewayError,
     StoreFailed,
-    UpstreamConnectFailed,
     UpstreamDropped,
     UpstreamFailed,
     UpstreamProtocolError,
     UpstreamTimeout,
 )
-from proxy.ledger.estimate import Estimator
-from proxy.ledger.journal import Journal
-from proxy.ledger.record import Final, Opened, Outcome
+from proxy.ledger.record import Opened, Outcome
 from proxy.policies.base import Call
+from proxy.reply import Reply, reply_for
+from proxy.services import Client, Services
 from proxy.settlement import final_record
 from proxy.upstream.connection import Connection
 from proxy.upstream.leftover import Leftover
 from proxy.upstream.target import Alias, Target
 from proxy.wire.body import splice
-from proxy.wire.headers import Header, first, relayed
-from proxy.wire.rewrite import JsonRewriter, StreamRewriter
+from proxy.wire.headers import Header, relayed
 
 MAX_ATTEMPTS = 3
 #: Bytes of an upstream's error body that are read.
 MAX_ERROR_BODY = 65_536
 #: Statuses after which another target may do better.
 RETRYABLE = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
-
-
-class Client(Protocol):
-    """The client's side: `server.client.ClientCycle`."""
-
-    disconnected: bool
-    stalled: bool
-    status: int
-    bytes_out: int
-    reader: Any
-
-    def begin(self, status: int, lines: bytes, length: int | None) -> None: ...
-
-    def write(self, data: bytes, last: bool) -> None: ...
-
-    def cut(self) -> None: ...
-
-
-class Services(msgspec.Struct, frozen=True):
-    """What every exchange of one gateway shares."""
-
-    journal: Journal
-    estimator: Estimator
-    deadlines: Deadlines
-    #: Told of every settled request: the access line and the metrics.
-    settled: Callable[[Call, Final], None]
-    #: (call, upstream, error) of every failed attempt, for the operator's log.
-    attempt_failed: Callable[[Call, str, GatewayError], None]
-    expose_upstream: bool
-    max_event_bytes: int
-    drain_max_seconds: float
-    drain_max_tokens: int
 
 
 class Exchange:
@@ -90,10 +51,7 @@ class Exchange:
         self._waiting = False
         self._status = 0
         self._headers: list[Header] = []
-        self._take: Callable[[bytes, bool], None] = self._take_error
-        self._rewriter: StreamRewriter | None = None
-        self._json: JsonRewriter | None = None
-        self._tap: AnswerTap | None = None
+        self._reply: Reply | None = None
         self._error_body = b""
         self._cost_line = b""
         self._committed = False
@@ -169,85 +127,51 @@ class Exchange:
         self._status = status
         self._headers = headers
         self._moved = True
+        self._error_body = b""
         if not 200 <= status < 300:
-            self._error_body = b""
-            self._take = self._take_error
-            return
-        kind = (first(headers, b"content-type") or b"").lower()
-        if first(headers, b"content-encoding") not in (None, b"identity") or b"html" in kind:
-            self._fail(UpstreamProtocolError("The model's answer could not be read.", detail=f"content type {kind!r}"))
             return
         alias = self._alias.name
-        tap = self._tap = self._call.dialect.tap(alias, self._target.model, self._inject)
-        if kind.startswith(b"text/event-stream"):
-            self._rewriter = StreamRewriter(tap, alias, self._services.max_event_bytes)
-            self._take = self._take_stream
-        else:
-            self._json = JsonRewriter(tap, alias)
-            self._take = self._take_json
+        tap = self._call.dialect.tap(alias, self._target.model, self._inject)
+        try:
+            self._reply = reply_for(headers, tap, alias, self._services.max_event_bytes)
+        except UpstreamProtocolError as error:
+            self._fail(error)
 
     def body(self, data: bytes, complete: bool) -> None:
-        """Upstream's next bytes."""
+        """Upstream's next bytes: to the client, in this very turn."""
         self._moved = True
         if not self._first_byte:
             self._first_byte = time.monotonic()
         if complete:
             self._connection = None
+        reply = self._reply
+        if reply is None:
+            self._error_body += data
+            if complete or len(self._error_body) > MAX_ERROR_BODY:
+                self._drop_connection()
+                self._judge_status()
+            return
         try:
-            self._take(data, complete)
+            out = reply.feed(data, complete)
         except UpstreamProtocolError as error:
             self._fail(error)
+            return
+        if reply.tap.failed and not self._committed:
+            self._fail(UpstreamProtocolError("The model's provider reported an error.", detail="error in the answer"))
+        elif reply.over or (complete and reply.whole):
+            self._finish(reply, out, complete)
+        elif complete:
+            self._write(out)
+            self._judge(UpstreamDropped("The model's provider ended the answer early.", detail="not whole"))
+        elif out:
+            self._write(out)
+            if self._client is None:
+                self._check_drain(reply.tap.text_out)
 
     def failed(self, error: UpstreamFailed) -> None:
         """The connection is gone before the answer's end."""
         self._connection = None
         self._judge(error)
-
-    def _take_stream(self, data: bytes, complete: bool) -> None:
-        rewriter, tap = self._rewriter, self._tap
-        assert rewriter is not None
-        assert tap is not None
-        out = rewriter.feed(data) if data else b""
-        if complete and not tap.ended:
-            out += rewriter.end()
-        if tap.failed and not self._committed:
-            raise UpstreamProtocolError("The model's provider reported an error.", detail="error event at the start")
-        if tap.ended or (complete and (tap.finished or tap.failed)):
-            self._finish("upstream_error" if tap.failed else "complete", out, None)
-        elif complete:
-            self._write(out)
-            self._judge(UpstreamDropped("The model's provider ended the answer early.", detail="no finish reason"))
-        elif out:
-            self._write(out)
-            if self._client is None:
-                self._check_drain(tap)
-
-    def _take_json(self, data: bytes, complete: bool) -> None:
-        rewriter, tap = self._json, self._tap
-        assert rewriter is not None
-        assert tap is not None
-        if complete and not self._committed:
-            whole = rewriter.whole(data)
-            if whole is not None:
-                if tap.failed:
-                    raise UpstreamProtocolError("The model's provider reported an error.", detail="error with 200")
-                self._finish("complete", whole, len(whole))
-                return
-        out = rewriter.feed(data)
-        tap.text_out += len(data)
-        if not complete:
-            self._write(out)
-        elif rewriter.closed:
-            tap.take_usage(rewriter.usage)
-            self._finish("complete", out, None)
-        else:
-            self._judge(UpstreamDropped("The model's provider ended the answer early.", detail="JSON not closed"))
-
-    def _take_error(self, data: bytes, complete: bool) -> None:
-        self._error_body += data
-        if complete or len(self._error_body) > MAX_ERROR_BODY:
-            self._drop_connection()
-            self._judge_status()
 
     def _write(self, data: bytes) -> None:
         """Hand bytes to the client; the first ones commit."""
@@ -255,12 +179,12 @@ class Exchange:
         if client is None:
             return
         if not self._committed:
-            self._commit(client, None, b"")
+            self._committed = True
+            self._first_write = time.monotonic()
+            self._begin(client, None, b"")
         client.write(data, False)
 
-    def _commit(self, client: Client, length: int | None, lines: bytes) -> None:
-        self._committed = True
-        self._first_write = time.monotonic()
+    def _begin(self, client: Client, length: int | None, lines: bytes) -> None:
         client.begin(self._status, relayed(self._headers) + self._fact_lines() + lines, length)
 
     def _fact_lines(self) -> bytes:
@@ -276,7 +200,7 @@ class Exchange:
 
     # endings
 
-    def _finish(self, outcome: Outcome, out: bytes, length: int | None) -> None:
+    def _finish(self, reply: Reply, out: bytes, complete: bool) -> None:
         """The answer is whole: bill it, then let its last bytes go."""
         connection = self._connection
         if connection is not None:
@@ -290,15 +214,17 @@ class Exchange:
         if client is None:
             self._settle("client_closed", None, None)
             return
-        if not self._committed:
+        begun = self._committed
+        if not begun:
             self._first_write = time.monotonic()
+            self._committed = True
 
         def last() -> None:
-            if not self._committed:
-                self._commit(client, length, self._cost_line)
+            if not begun:
+                self._begin(client, None if reply.events else len(out), self._cost_line)
             client.write(out, True)
 
-        self._settle(outcome, None, last, pending=len(out))
+        self._settle("upstream_error" if reply.tap.failed else "complete", None, last, pending=len(out))
 
     def _fail(self, error: GatewayError) -> None:
         """The answer is no good: give its connection up and judge the error."""
@@ -343,7 +269,7 @@ class Exchange:
                 return False
             self._tried += 1
             self._target = targets[self._tried]
-        self._rewriter = self._json = self._tap = None
+        self._reply = None
         self._first_byte = 0.0
         self._moved = False
         self._attempt(fresh)
@@ -374,7 +300,7 @@ class Exchange:
         timed_out = isinstance(error, UpstreamTimeout)
 
         def last() -> None:
-            if self._rewriter is not None:
+            if self._reply is not None and self._reply.events:
                 client.write(call.dialect.error_event(error, call.id, timestamp()), False)
             client.cut()
 
@@ -408,8 +334,8 @@ class Exchange:
         else:
             self._answer_error(error)
 
-    def _check_drain(self, tap: AnswerTap) -> None:
-        _, tokens = self._services.estimator.estimate(self._alias.name, 0, tap.text_out)
+    def _check_drain(self, text_out: int) -> None:
+        _, tokens = self._services.estimator.estimate(self._alias.name, 0, text_out)
         if tokens > self._services.drain_max_tokens:
             self._drop_connection()
             self._settle("client_closed", None, None)
@@ -476,7 +402,21 @@ class Exchange:
         self.done = True
         services = self._services
         services.deadlines.discard(self)
-        final = self._final(outcome, code, client or self._client, pending)
+        client = client or self._client
+        final = final_record(
+            self._call,
+            self._target,
+            self._reply.tap if self._reply is not None else None,
+            services.estimator,
+            outcome=outcome,
+            error_code=code,
+            status=self._status if self._committed or self._client is not None else 499,
+            attempts=self._attempts,
+            sent=self._sent,
+            first_byte=self._first_byte,
+            first_write=self._first_write,
+            bytes_out=pending + (client.bytes_out if client is not None else 0),
+        )
         self._cost_line = cost_line(final)
         try:
             services.journal.append(final, then)
@@ -487,28 +427,7 @@ class Exchange:
                 then()
         services.settled(self._call, final)
 
-    def _final(self, outcome: Outcome, code: str | None, client: Client | None, pending: int) -> Final:
-        return final_record(
-            self._call,
-            self._target,
-            self._tap,
-            self._services.estimator,
-            outcome=outcome,
-            error_code=code,
-            status=self._final_status(client),
-            attempts=self._attempts,
-            sent=self._sent,
-            first_byte=self._first_byte,
-            first_write=self._first_write,
-            bytes_out=pending + (client.bytes_out if client is not None else 0),
-        )
-
-    def _final_status(self, client: Client | None) -> int:
-        if self._committed or (client is not None and self._client is not None):
-            return self._status
-        return 499
-
 
 def _was_race(error: GatewayError) -> bool:
     """The upstream closed an idle connection just as it was used: a fresh one mends it."""
-    return isinstance(error, UpstreamDropped) and error.reused and not isinstance(error, UpstreamConnectFailed)
+    return isinstance(error, UpstreamDropped) and error.reused

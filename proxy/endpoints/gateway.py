@@ -7,7 +7,7 @@ import msgspec
 from proxy.access import AccessLog
 from proxy.ledger.keys import KeyIndex
 from proxy.policies.base import Policy
-from proxy.relay import Services
+from proxy.services import Services
 from proxy.upstream.target import Alias
 
 

@@ -1,0 +1,103 @@
+"""How an upstream's answer is read, by what it is: events, JSON, or bytes that mean nothing to the gateway.
+
+A reply takes bytes and gives those that the client gets; it knows no sockets and no client. Each kind says when the
+answer is over by its own mark, and whether it was whole.
+"""
+
+from typing import Protocol
+
+from proxy.dialects.base import AnswerTap
+from proxy.errors import UpstreamProtocolError
+from proxy.wire.headers import Header, first
+from proxy.wire.rewrite import JsonRewriter, StreamRewriter
+
+
+class Reply(Protocol):
+    """One answer being read."""
+
+    tap: AnswerTap
+    #: Made of server-sent events: an error can be told inside it.
+    events: bool
+
+    def feed(self, data: bytes, complete: bool) -> bytes:
+        """Take upstream's next bytes, the last ones if `complete`; return the client's.
+
+        Raises `UpstreamProtocolError`.
+        """
+        ...
+
+    @property
+    def over(self) -> bool:
+        """Ended by its own mark, whatever the framing of the HTTP body says."""
+        ...
+
+    @property
+    def whole(self) -> bool:
+        """Now that the HTTP body has ended: was that the end of the answer too?"""
+        ...
+
+
+class EventReply:
+    """A stream of server-sent events."""
+
+    events = True
+
+    def __init__(self, tap: AnswerTap, alias: str, max_event_bytes: int) -> None:
+        self.tap = tap
+        self._rewriter = StreamRewriter(tap, alias, max_event_bytes)
+
+    def feed(self, data: bytes, complete: bool) -> bytes:
+        out = self._rewriter.feed(data) if data else b""
+        if complete and not self.tap.ended:
+            out += self._rewriter.end()
+        return out
+
+    @property
+    def over(self) -> bool:
+        return self.tap.ended
+
+    @property
+    def whole(self) -> bool:
+        return self.tap.finished or self.tap.failed
+
+
+class JsonReply:
+    """One JSON object: rewritten at once when it comes in one piece, else as it arrives, in bounded memory."""
+
+    events = False
+    over = False
+
+    def __init__(self, tap: AnswerTap, alias: str) -> None:
+        self.tap = tap
+        self.whole = False
+        self._rewriter = JsonRewriter(tap, alias)
+        self._begun = False
+
+    def feed(self, data: bytes, complete: bool) -> bytes:
+        if complete and not self._begun:
+            whole = self._rewriter.whole(data)
+            if whole is not None:
+                self.whole = True
+                return whole
+        self._begun = True
+        out = self._rewriter.feed(data)
+        self.tap.text_out += len(data)
+        if complete:
+            self.whole = self._rewriter.closed
+            self.tap.take_usage(self._rewriter.usage)
+        return out
+
+
+def reply_for(headers: list[Header], tap: AnswerTap, alias: str, max_event_bytes: int) -> Reply:
+    """The reader for an answer with these headers.
+
+    Raises `UpstreamProtocolError` for a web page, and for a compressed body, which was not asked for.
+    """
+    kind = (first(headers, b"content-type") or b"").lower()
+    if kind.startswith(b"text/html"):
+        raise UpstreamProtocolError("The model's answer could not be read.", detail="a web page")
+    if first(headers, b"content-encoding") not in (None, b"identity"):
+        raise UpstreamProtocolError("The model's answer could not be read.", detail="compressed, though not asked for")
+    if kind.startswith(b"text/event-stream"):
+        return EventReply(tap, alias, max_event_bytes)
+    return JsonReply(tap, alias)
