@@ -131,8 +131,11 @@ class Sections:
         for kind, text in prices.items():
             self._tell_all((*path, kind), rules.price(text))
         if "capability" in model:
-            kinds = self._written(path) & set(Price.__struct_fields__)
-            self._tell_all(path, rules.price_kinds(model["capability"], kinds))
+            written = self._written(path)
+            kinds = written & set(Price.__struct_fields__)
+            # Where all of them are unknown keys, that is told already.
+            if kinds or not written:
+                self._tell_all(path, rules.price_kinds(model["capability"], kinds))
 
     def _written(self, path: Path) -> set[str]:
         """The keys of the table at `path` as the file has them."""

@@ -3,7 +3,6 @@
 All faults are told, not only the first, and what is left can be checked further. No file is read, nothing is resolved.
 """
 
-import math
 import re
 from collections.abc import Callable
 from typing import Any, Final, TypeGuard
@@ -97,9 +96,9 @@ def _is_number(raw: object, kind: inspect.Type) -> TypeGuard[int | float]:
 
 
 def _in_range(kind: inspect.IntType | inspect.FloatType, raw: int | float) -> bool:
-    # Written so that NaN, which compares false with all, is outside.
+    # Written so that NaN, which compares false with all, is outside; infinity is beyond any upper bound.
     low = (kind.ge is None or raw >= kind.ge) and (kind.gt is None or raw > kind.gt)
-    return low and (kind.le is None or raw <= kind.le) and math.isfinite(raw)
+    return low and (kind.le is None or raw <= kind.le)
 
 
 def _quoted(kind: inspect.Type, raw: object) -> bool:

@@ -96,8 +96,8 @@ def test_a_directory_of_ones_own_is_ok(tmp_path: Path) -> None:
 
 def test_what_others_may_read_is_a_warning_each(tmp_path: Path) -> None:
     (tmp_path / "keys.db").write_text("")
-    (tmp_path / "keys.db").chmod(0o644)
-    tmp_path.chmod(0o755)
+    (tmp_path / "keys.db").chmod(0o640)
+    tmp_path.chmod(0o750)
     assert [(check.state, check.hint) for check in checks.data_directory(tmp_path)] == [
         ("warn", f"chmod go= {tmp_path}"),
         ("warn", f"chmod go= {tmp_path / 'keys.db'}"),

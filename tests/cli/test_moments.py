@@ -1,5 +1,6 @@
 """Times as people type them."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import click
@@ -22,6 +23,15 @@ PARAMETER = click.Option(["--time"])
 )
 def test_dates_and_timestamps_are_utc_where_no_zone_is_said(text: str, moment: datetime) -> None:
     assert past(CONTEXT, PARAMETER, text) == moment
+
+
+def test_the_zone_of_the_machine_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        moment = past(CONTEXT, PARAMETER, "2026-11-01")
+    time.tzset()
+    assert moment == datetime(2026, 11, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(("text", "hours"), [("24h", 24), ("7d", 168), ("2w", 336), ("60m", 1), ("3600s", 1)])

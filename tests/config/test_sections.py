@@ -65,13 +65,14 @@ def told(text: str, folder: Path = Path("/nowhere")) -> list[str]:
             ["upstreams.up.headers.authorization: the credential is given twice, here and in api_key"],
         ),
         (
-            UPSTREAM + 'headers = { X-A = "1", x-a = "2" }',
-            ["upstreams.up.headers.x-a: is given twice: header names do not mind their case"],
+            UPSTREAM + 'headers = { x-a = "1", X-A = "2" }',
+            ["upstreams.up.headers.X-A: is given twice: header names do not mind their case"],
         ),
         (
             '[upstreams."a/b"]\nbase_url = "http://h"',
             ['upstreams."a/b": an upstream\'s name is 1 to 128 printable ASCII characters without spaces and slashes'],
         ),
+        (MODEL + 'capability = "chat"\nprice = { inputt = "1" }', ["models.m.price.inputt: no such key"]),
         (MODEL + 'capability = "chat"\nprice = {}', ["models.m.price: prices nothing"]),
         (
             MODEL + 'capability = "chat"\nprice = { minute = "1" }',

@@ -22,6 +22,12 @@ def told(document: dict[str, Any]) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize(
     ("document", "key", "message", "hint"),
     [
+        (
+            {"server": {"head_timeout": float("inf")}},
+            "server.head_timeout",
+            "must be a number over 0, at most 86400",
+            "",
+        ),
         ({"serve": {}}, "serve", "no such key", 'did you mean "server"?'),
         ({"zzz": {}}, "zzz", "no such key", "known: models, server, upstreams"),
         ({"server": 1}, "server", "must be a table, not an integer", ""),
@@ -104,6 +110,11 @@ def test_the_good_rest_is_kept() -> None:
 
 def test_a_wrong_credential_is_not_quoted() -> None:
     assert "12345" not in str(told({"upstreams": {"a": {"base_url": "x", "api_key": 12345}}}))
+
+
+@pytest.mark.parametrize("server", [{"port": 0}, {"port": 65_535}, {"head_timeout": 86_400.0}, {"head_timeout": 0.001}])
+def test_the_ends_of_a_range_belong_to_it(server: dict[str, Any]) -> None:
+    assert told({"server": server}) == []
 
 
 def test_whole_numbers_serve_as_seconds() -> None:
