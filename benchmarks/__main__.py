@@ -4,7 +4,6 @@ Tables go to stdout, talk to stderr. It holds no method of its own: see `runner`
 """
 
 import argparse
-import os
 import signal
 import sys
 import tempfile
@@ -15,7 +14,7 @@ from types import FrameType
 from typing import NoReturn
 
 from benchmarks.processes import BenchmarkFailed
-from benchmarks.report import RIG_BOUND, ceilings, table, write
+from benchmarks.report import ceilings, table, warnings, write
 from benchmarks.runner import Run, cores, run_scenario, shortened, start
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.scenarios.base import Scenario
@@ -80,7 +79,7 @@ def main() -> None:
 def _measure(
     systems: Sequence[str], scenarios: Sequence[Scenario], rounds: int, target: Path | None, *, quick: bool
 ) -> None:
-    _warn_of_the_machine()
+    _warn_of_one_core()
     results: list[tuple[Scenario, list[Run], list[Line]]] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
@@ -93,22 +92,16 @@ def _measure(
             print(table(scenario, lines) + "\n", flush=True)
         versions = {system.name: system.version for system in rig.systems}
     print(ceilings([(scenario, lines) for scenario, _, lines in results]))
-    if any(line.rig_busy > RIG_BOUND for _, _, lines in results for line in lines):
-        print("!: upstream and load generator were the limit here; per s is a lower bound, CPU figures hold")
+    for text in warnings([line for _, _, lines in results for line in lines]):
+        print(text)
     path = write(target, {"rounds": rounds, "quick": quick}, versions, results)
     print(f"written to {path}", file=sys.stderr)
 
 
-def _warn_of_the_machine() -> None:
+def _warn_of_one_core() -> None:
     system_core, rig_core = cores()
     if system_core == rig_core:
         print("only one core: systems and load share it, and all times are too long", file=sys.stderr)
-    # One minute's load average: others' work on these cores ends in the figures.
-    if (load := os.getloadavg()[0]) > 0.5:
-        print(
-            f"this machine is busy (load {load:.1f}): trust ratios, and only those with narrow intervals",
-            file=sys.stderr,
-        )
 
 
 def _progress(text: str) -> None:

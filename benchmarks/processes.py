@@ -112,6 +112,10 @@ class Child:
         """
         return sum(_process_clock(identifier) for identifier in self._family())
 
+    def waited_nanoseconds(self) -> int:
+        """Time so far in which it could have run but its core was taken, by others or by another thread of its own."""
+        return sum(_waited(task) for one in self._family() for task in _listing(Path(f"/proc/{one}/task")))
+
     def resident_bytes(self) -> int:
         """Resident memory of it and its living descendants; pages that they share count once for each sharer."""
         return sum(_resident(identifier) for identifier in self._family())
@@ -146,6 +150,11 @@ def _process_clock(identifier: int) -> int:
     except OSError:
         # It ended in between.
         return 0
+
+
+def _waited(task: Path) -> int:
+    fields = _text(task / "schedstat").split()
+    return int(fields[1]) if len(fields) == 3 else 0
 
 
 def _resident(identifier: int) -> int:

@@ -20,10 +20,12 @@ from benchmarks.summary import Line, Ratio
 
 #: Above this share of their core, upstream and load generator limit the figure themselves.
 RIG_BOUND = 0.85
+#: Above this share of the run spent waiting for its core, a system was disturbed by other work on the machine.
+DISTURBED = 0.05
 
 _COLUMNS = (
     *("system", "TTFT p50", "p99", "added p50", "x nginx", "added p99", "x nginx"),
-    *("per s", "CPU/{unit}", "x nginx", "busy", "rig", "RSS", "failed", "lost", "late"),
+    *("per s", "CPU/{unit}", "x nginx", "busy", "wait", "rig", "RSS", "failed", "lost", "late"),
 )
 
 
@@ -51,6 +53,18 @@ def ceilings(scenarios: Sequence[tuple[Scenario, Sequence[Line]]]) -> str:
                     f" upstream {line.upstream_cpu:.1f} and load {line.load_cpu:.1f} for each {scenario.unit}"
                 )
     return "\n".join(text)
+
+
+def warnings(lines: Sequence[Line]) -> list[str]:
+    """What a reader must know before believing the tables."""
+    found = []
+    if any(line.waited is not None and line.waited > DISTURBED for line in lines):
+        found.append("wait !: other work took the systems' core; times are too long, trust no ratio of these rows")
+    if any(line.rig_busy > RIG_BOUND for line in lines):
+        found.append("rig !: upstream and load generator were the limit; `per s` is a lower bound, CPU figures hold")
+    if any(line.errors or line.lost_events for line in lines):
+        found.append("failed or lost: a system that does not answer everything has no valid times in that row")
+    return found
 
 
 def write(
@@ -111,12 +125,17 @@ def _row(line: Line) -> list[str]:
         f"{line.cpu:.1f}",
         _ratio(line.cpu_ratio),
         f"{line.busy:.0%}",
-        f"{line.rig_busy:.0%}" + ("!" if line.rig_busy > RIG_BOUND else ""),
+        "-" if line.waited is None else _share(line.waited, DISTURBED),
+        _share(line.rig_busy, RIG_BOUND),
         f"{line.resident_bytes / 1024 / 1024:.0f}M",
         str(line.errors),
         str(line.lost_events),
         str(line.late_events),
     ]
+
+
+def _share(value: float, limit: float) -> str:
+    return f"{value:.0%}" + ("!" if value > limit else "")
 
 
 def _difference(value: Ratio) -> str:

@@ -36,6 +36,8 @@ class Run:
     load_cpu_us: float
     #: Share of its core that the system used.
     busy: float
+    #: Time in which the system could have run but its core was taken, as a share of the run; 0 on a quiet machine.
+    waited: float
     #: Share of their common core that upstream and load generator used; near 1, the rig is what limits the figure.
     rig_busy: float
     resident_bytes: int
@@ -109,7 +111,7 @@ def _run(rig: Rig, system: System, scenario: Scenario, number: int) -> Run:
         if load.process.stdout.readline() != "ready\n":
             load.process.wait()
             raise load.failure(f"no load on {system.name}:\n{system.process.said()[-2_000:]}")
-        before = system.process.cpu_nanoseconds(), rig.upstream.cpu_nanoseconds()
+        before = _clocks(rig, system)
         load.process.stdin.write("go\n")
         load.process.stdin.flush()
         line = load.process.stdout.readline()
@@ -117,14 +119,17 @@ def _run(rig: Rig, system: System, scenario: Scenario, number: int) -> Run:
             load.process.wait()
             raise load.failure(f"the load on {system.name} ended early")
     time.sleep(SETTLE)
-    after = system.process.cpu_nanoseconds(), rig.upstream.cpu_nanoseconds()
-    result = json.loads(line)
-    return _measured(system, scenario, number, result, after[0] - before[0], after[1] - before[1])
+    used = [after - earlier for after, earlier in zip(_clocks(rig, system), before, strict=True)]
+    return _measured(system, scenario, number, json.loads(line), used)
 
 
-def _measured(
-    system: System, scenario: Scenario, number: int, result: dict[str, Any], cpu: int, upstream_cpu: int
-) -> Run:
+def _clocks(rig: Rig, system: System) -> tuple[int, int, int]:
+    """CPU of the system and of the upstream, and how long the system has waited for its core, in nanoseconds."""
+    return system.process.cpu_nanoseconds(), rig.upstream.cpu_nanoseconds(), system.process.waited_nanoseconds()
+
+
+def _measured(system: System, scenario: Scenario, number: int, result: dict[str, Any], used: Sequence[int]) -> Run:
+    cpu, upstream_cpu, waited = used
     units = result["events"] if scenario.unit == "chunk" else result["completed"]
     if not units:
         raise BenchmarkFailed(f"{scenario.name}: {system.name} completed nothing: {result['errors']}")
@@ -137,6 +142,7 @@ def _measured(
         upstream_cpu_us=round(upstream_cpu / 1000 / units, 2),
         load_cpu_us=round(result["load_cpu_us"] / units, 2),
         busy=round(cpu / 1e9 / seconds, 3),
+        waited=round(waited / 1e9 / seconds, 3),
         rig_busy=round((upstream_cpu / 1e9 + result["load_cpu_us"] / 1e6) / seconds, 3),
         resident_bytes=system.process.resident_bytes(),
     )

@@ -31,6 +31,8 @@ class Line:
     upstream_cpu: float
     load_cpu: float
     busy: float
+    #: None for `direct`, which shares its core with the load generator by design.
+    waited: float | None
     rig_busy: float
     resident_bytes: int
     errors: int
@@ -75,6 +77,7 @@ def _line(scenario: Scenario, name: str, by_system: dict[str, list[Run]]) -> Lin
         upstream_cpu=_median(runs, lambda run: run.upstream_cpu_us),
         load_cpu=_median(runs, lambda run: run.load_cpu_us),
         busy=_median(runs, lambda run: run.busy),
+        waited=None if name == BASE else _median(runs, lambda run: run.waited),
         rig_busy=_median(runs, lambda run: run.rig_busy),
         resident_bytes=max(run.resident_bytes for run in runs),
         errors=sum(sum(run.load["errors"].values()) for run in runs),
