@@ -22,8 +22,11 @@ _GATEWAY_ORDER = (
     ("wire",),
     ("dialects",),
     ("config",),
-    ("ledger", "upstream"),
+    ("ledger", "server", "deadlines"),
+    ("upstream",),
     ("policies",),
+    ("access", "answer", "reply", "settlement"),
+    ("services",),
     ("relay",),
     ("endpoints", "admin", "pages"),
 )
@@ -54,9 +57,9 @@ LIBRARIES: dict[str, frozenset[str] | None] = {
     "httpx": frozenset({"upstream.transport"}),
     "msgspec": None,
     "orjson": None,
-    "sqlite3": frozenset({"ledger"}),
+    "sqlite3": frozenset({"ledger", "cli.checks"}),
     "starlette": frozenset({"app", "endpoints", "admin", "pages", "demo"}),
-    "uvicorn": frozenset({"server", "cli"}),
+    "uvicorn": frozenset({"server", "cli", "demo.__main__"}),
     "uvloop": frozenset({"server", "cli"}),
 }
 
