@@ -130,10 +130,15 @@ class Exchange:
         self._error_body = b""
         if not 200 <= status < 300:
             return
-        alias = self._alias.name
-        tap = self._call.dialect.tap(alias, self._target.model, self._inject)
         try:
-            self._reply = reply_for(headers, tap, alias, self._services.max_event_bytes)
+            self._reply = reply_for(
+                headers,
+                self._call.dialect,
+                self._alias.name,
+                self._target.model,
+                self._inject,
+                self._services.max_event_bytes,
+            )
         except UpstreamProtocolError as error:
             self._fail(error)
 

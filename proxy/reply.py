@@ -6,7 +6,7 @@ answer is over by its own mark, and whether it was whole.
 
 from typing import Protocol
 
-from proxy.dialects.base import AnswerTap
+from proxy.dialects.base import AnswerTap, Dialect
 from proxy.errors import UpstreamProtocolError
 from proxy.wire.headers import Header, first
 from proxy.wire.rewrite import JsonRewriter, StreamRewriter
@@ -67,10 +67,10 @@ class JsonReply:
     events = False
     over = False
 
-    def __init__(self, tap: AnswerTap, alias: str) -> None:
+    def __init__(self, tap: AnswerTap, alias: str, usage_key: str) -> None:
         self.tap = tap
         self.whole = False
-        self._rewriter = JsonRewriter(tap, alias)
+        self._rewriter = JsonRewriter(tap, alias, usage_key)
         self._begun = False
 
     def feed(self, data: bytes, complete: bool) -> bytes:
@@ -88,7 +88,9 @@ class JsonReply:
         return out
 
 
-def reply_for(headers: list[Header], tap: AnswerTap, alias: str, max_event_bytes: int) -> Reply:
+def reply_for(
+    headers: list[Header], dialect: Dialect, alias: str, upstream_model: str, drop_usage: bool, max_event_bytes: int
+) -> Reply:
     """The reader for an answer with these headers.
 
     Raises `UpstreamProtocolError` for a web page, and for a compressed body, which was not asked for.
@@ -99,5 +101,5 @@ def reply_for(headers: list[Header], tap: AnswerTap, alias: str, max_event_bytes
     if first(headers, b"content-encoding") not in (None, b"identity"):
         raise UpstreamProtocolError("The model's answer could not be read.", detail="compressed, though not asked for")
     if kind.startswith(b"text/event-stream"):
-        return EventReply(tap, alias, max_event_bytes)
-    return JsonReply(tap, alias)
+        return EventReply(dialect.event_tap(alias, upstream_model, drop_usage), alias, max_event_bytes)
+    return JsonReply(dialect.json_tap(alias, upstream_model, drop_usage), alias, dialect.usage_key)

@@ -1,13 +1,15 @@
 """The face of a dialect: what the relay needs of any of them, as one value."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from proxy.errors import GatewayError
 from proxy.wire.rewrite import Tap
 from proxy.wire.usage import Usage
+
+DialectName = Literal["openai", "anthropic", "gemini"]
 
 
 class AnswerTap(Tap, Protocol):
@@ -27,11 +29,21 @@ class AnswerTap(Tap, Protocol):
         ...
 
 
-class Dialect(msgspec.Struct, frozen=True):
-    """One wire format."""
+#: (alias, upstream model, leave out the usage event that the client did not ask for) -> a tap for one answer.
+TapMaker = Callable[[str, str, bool], AnswerTap]
 
-    #: (alias, upstream model, leave out the usage event that the client did not ask for) -> a tap for one answer.
-    tap: Callable[[str, str, bool], AnswerTap]
+
+class Dialect(msgspec.Struct, frozen=True, kw_only=True):
+    """One wire format, for one kind of answer."""
+
+    #: Which of the families of formats it is of; an upstream speaks some of them.
+    name: DialectName
+    #: The tap for an answer made of events.
+    event_tap: TapMaker
+    #: The tap for an answer that is one JSON value.
+    json_tap: TapMaker
+    #: The key under which a JSON answer has its usage.
+    usage_key: str = "usage"
     #: (error, request id, timestamp) -> the body of an error answer.
     error_body: Callable[[GatewayError, str, str], bytes]
     #: The same -> an event for a stream that has begun.

@@ -205,4 +205,11 @@ def _broken(error: Exception) -> UpstreamProtocolError:
     return UpstreamProtocolError("The model's answer could not be read.", detail=f"not JSON: {type(error).__name__}")
 
 
-CHAT: Final = Dialect(tap=ChatTap, error_body=error_body, error_event=error_event, upstream_error=upstream_error)
+CHAT: Final = Dialect(
+    name="openai",
+    event_tap=ChatTap,
+    json_tap=ChatTap,
+    error_body=error_body,
+    error_event=error_event,
+    upstream_error=upstream_error,
+)
