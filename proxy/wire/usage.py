@@ -58,12 +58,18 @@ def read_usage(raw: bytes) -> Usage | None:
         if total is None and not seconds:
             return None
         given = total
+    reasoning = made.first("reasoning_tokens", "thinking_tokens") or count.first("reasoning_tokens") or 0
+    if produced is None and total is not None and given:
+        produced = max(0, total - given)
+    elif reasoning and total == (given or 0) + (produced or 0) + reasoning:
+        # xAI leaves reasoning out of completion_tokens and counts it in the total, which is what it bills.
+        produced = (produced or 0) + reasoning
     return Usage(
         input_tokens=given or 0,
         cached_input_tokens=min(read or 0, given or 0),
         cache_write_tokens=min(written or 0, given or 0),
-        output_tokens=max(0, total - given) if produced is None and total is not None and given else produced or 0,
-        reasoning_tokens=made.first("reasoning_tokens", "thinking_tokens") or count.first("reasoning_tokens") or 0,
+        output_tokens=produced or 0,
+        reasoning_tokens=reasoning,
         audio_milliseconds=seconds,
     )
 
