@@ -110,22 +110,26 @@ class Child:
 
         This is the clock behind /proc/PID/schedstat, for the whole process: threads that have ended count too.
         """
-        return sum(_process_clock(identifier) for identifier in self._family())
-
-    def waited_nanoseconds(self) -> int:
-        """Time so far in which it could have run but its core was taken, by others or by another thread of its own."""
-        return sum(_waited(task) for one in self._family() for task in _listing(Path(f"/proc/{one}/task")))
+        return sum(_process_clock(identifier) for identifier in self.family())
 
     def resident_bytes(self) -> int:
         """Resident memory of it and its living descendants; pages that they share count once for each sharer."""
-        return sum(_resident(identifier) for identifier in self._family())
+        return sum(_resident(identifier) for identifier in self.family())
 
-    def _family(self) -> list[int]:
+    def family(self) -> list[int]:
+        """The process ids of it and its living descendants."""
         found = [self.process.pid]
         for parent in found:
             for task in _listing(Path(f"/proc/{parent}/task")):
                 found += [int(child) for child in _text(task / "children").split()]
         return found
+
+
+def all_clocks() -> dict[int, int]:
+    """CPU nanoseconds so far of each process of the machine, kernel threads included."""
+    return {
+        int(entry.name): _process_clock(int(entry.name)) for entry in _listing(Path("/proc")) if entry.name.isdigit()
+    }
 
 
 def free_port() -> int:
@@ -150,11 +154,6 @@ def _process_clock(identifier: int) -> int:
     except OSError:
         # It ended in between.
         return 0
-
-
-def _waited(task: Path) -> int:
-    fields = _text(task / "schedstat").split()
-    return int(fields[1]) if len(fields) == 3 else 0
 
 
 def _resident(identifier: int) -> int:

@@ -18,14 +18,12 @@ from benchmarks.runner import Run, as_json
 from benchmarks.scenarios.base import Scenario
 from benchmarks.summary import Line, Ratio
 
-#: Above this share of their core, upstream and load generator limit the figure themselves.
-RIG_BOUND = 0.85
-#: Above this share of the run spent waiting for its core, a system was disturbed by other work on the machine.
+#: Above this share of one core, other work on the machine disturbed the run.
 DISTURBED = 0.05
 
 _COLUMNS = (
     *("system", "TTFT p50", "p99", "added p50", "x nginx", "added p99", "x nginx"),
-    *("per s", "CPU/{unit}", "x nginx", "busy", "wait", "rig", "RSS", "failed", "lost", "late"),
+    *("per s", "CPU/{unit}", "x nginx", "busy", "others", "rig", "RSS", "failed", "lost", "late"),
 )
 
 
@@ -58,9 +56,11 @@ def ceilings(scenarios: Sequence[tuple[Scenario, Sequence[Line]]]) -> str:
 def warnings(lines: Sequence[Line]) -> list[str]:
     """What a reader must know before believing the tables."""
     found = []
-    if any(line.waited is not None and line.waited > DISTURBED for line in lines):
-        found.append("wait !: other work took the systems' core; times are too long, trust no ratio of these rows")
-    if any(line.rig_busy > RIG_BOUND for line in lines):
+    if any(line.others > DISTURBED for line in lines):
+        found.append(
+            "others !: other work ran on this machine; times are too long, and ratios of these rows not to be trusted"
+        )
+    if any(line.rig_bound for line in lines):
         found.append("rig !: upstream and load generator were the limit; `per s` is a lower bound, CPU figures hold")
     if any(line.errors or line.lost_events for line in lines):
         found.append("failed or lost: a system that does not answer everything has no valid times in that row")
@@ -125,8 +125,8 @@ def _row(line: Line) -> list[str]:
         f"{line.cpu:.1f}",
         _ratio(line.cpu_ratio),
         f"{line.busy:.0%}",
-        "-" if line.waited is None else _share(line.waited, DISTURBED),
-        _share(line.rig_busy, RIG_BOUND),
+        _share(line.others, line.others > DISTURBED),
+        _share(line.rig_busy, line.rig_bound),
         f"{line.resident_bytes / 1024 / 1024:.0f}M",
         str(line.errors),
         str(line.lost_events),
@@ -134,8 +134,8 @@ def _row(line: Line) -> list[str]:
     ]
 
 
-def _share(value: float, limit: float) -> str:
-    return f"{value:.0%}" + ("!" if value > limit else "")
+def _share(value: float, alarming: bool) -> str:
+    return f"{value:.0%}" + ("!" if alarming else "")
 
 
 def _difference(value: Ratio) -> str:

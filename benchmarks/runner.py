@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.processes import BenchmarkFailed, Child
+from benchmarks.processes import BenchmarkFailed, Child, all_clocks
 from benchmarks.scenarios.base import Scenario
 from benchmarks.systems import SYSTEMS, Surroundings, System
 
@@ -36,8 +36,8 @@ class Run:
     load_cpu_us: float
     #: Share of its core that the system used.
     busy: float
-    #: Time in which the system could have run but its core was taken, as a share of the run; 0 on a quiet machine.
-    waited: float
+    #: CPU used by processes that have no part in this run, as a share of one core: near 0 on a quiet machine.
+    others: float
     #: Share of their common core that upstream and load generator used; near 1, the rig is what limits the figure.
     rig_busy: float
     resident_bytes: int
@@ -112,6 +112,7 @@ def _run(rig: Rig, system: System, scenario: Scenario, number: int) -> Run:
             load.process.wait()
             raise load.failure(f"no load on {system.name}:\n{system.process.said()[-2_000:]}")
         before = _clocks(rig, system)
+        others_before = all_clocks()
         load.process.stdin.write("go\n")
         load.process.stdin.flush()
         line = load.process.stdout.readline()
@@ -119,17 +120,26 @@ def _run(rig: Rig, system: System, scenario: Scenario, number: int) -> Run:
             load.process.wait()
             raise load.failure(f"the load on {system.name} ended early")
     time.sleep(SETTLE)
-    used = [after - earlier for after, earlier in zip(_clocks(rig, system), before, strict=True)]
-    return _measured(system, scenario, number, json.loads(line), used)
+    used = tuple(after - earlier for after, earlier in zip(_clocks(rig, system), before, strict=True))
+    others = _others(rig, system, others_before)
+    return _measured(system, scenario, number, json.loads(line), used, others)
 
 
 def _clocks(rig: Rig, system: System) -> tuple[int, int, int]:
-    """CPU of the system and of the upstream, and how long the system has waited for its core, in nanoseconds."""
-    return system.process.cpu_nanoseconds(), rig.upstream.cpu_nanoseconds(), system.process.waited_nanoseconds()
+    """Nanoseconds used by the system and by the upstream, and the time."""
+    return system.process.cpu_nanoseconds(), rig.upstream.cpu_nanoseconds(), time.monotonic_ns()
 
 
-def _measured(system: System, scenario: Scenario, number: int, result: dict[str, Any], used: Sequence[int]) -> Run:
-    cpu, upstream_cpu, waited = used
+def _others(rig: Rig, system: System, before: dict[int, int]) -> int:
+    """Nanoseconds used since `before` by everything but this system, the upstream and this process."""
+    ours = {os.getpid(), *system.process.family(), *rig.upstream.family()}
+    return sum(used - before.get(one, 0) for one, used in all_clocks().items() if one not in ours)
+
+
+def _measured(
+    system: System, scenario: Scenario, number: int, result: dict[str, Any], used: Sequence[int], others: int
+) -> Run:
+    cpu, upstream_cpu, elapsed = used
     units = result["events"] if scenario.unit == "chunk" else result["completed"]
     if not units:
         raise BenchmarkFailed(f"{scenario.name}: {system.name} completed nothing: {result['errors']}")
@@ -142,7 +152,7 @@ def _measured(system: System, scenario: Scenario, number: int, result: dict[str,
         upstream_cpu_us=round(upstream_cpu / 1000 / units, 2),
         load_cpu_us=round(result["load_cpu_us"] / units, 2),
         busy=round(cpu / 1e9 / seconds, 3),
-        waited=round(waited / 1e9 / seconds, 3),
+        others=round(others / elapsed, 3),
         rig_busy=round((upstream_cpu / 1e9 + result["load_cpu_us"] / 1e6) / seconds, 3),
         resident_bytes=system.process.resident_bytes(),
     )

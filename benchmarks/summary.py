@@ -11,6 +11,8 @@ from benchmarks.figures import Interval, paired_difference, paired_ratio
 from benchmarks.runner import Run
 from benchmarks.scenarios.base import Scenario
 
+#: Above this share of their core, upstream and load generator limit the figure themselves.
+RIG_BOUND = 0.85
 BASE = "direct"
 REFERENCE = "nginx"
 
@@ -31,8 +33,7 @@ class Line:
     upstream_cpu: float
     load_cpu: float
     busy: float
-    #: None for `direct`, which shares its core with the load generator by design.
-    waited: float | None
+    others: float
     rig_busy: float
     resident_bytes: int
     errors: int
@@ -43,6 +44,11 @@ class Line:
     added_p99: tuple[float, Interval] | None = None
     added_p99_ratio: Ratio = None
     cpu_ratio: Ratio = None
+
+    @property
+    def rig_bound(self) -> bool:
+        """Whether the rig, not the system, was the limit. Directly it always is: that is the ceiling."""
+        return self.system != BASE and self.rig_busy > RIG_BOUND
 
 
 def summarise(scenario: Scenario, runs: Sequence[Run]) -> list[Line]:
@@ -77,7 +83,7 @@ def _line(scenario: Scenario, name: str, by_system: dict[str, list[Run]]) -> Lin
         upstream_cpu=_median(runs, lambda run: run.upstream_cpu_us),
         load_cpu=_median(runs, lambda run: run.load_cpu_us),
         busy=_median(runs, lambda run: run.busy),
-        waited=None if name == BASE else _median(runs, lambda run: run.waited),
+        others=_median(runs, lambda run: run.others),
         rig_busy=_median(runs, lambda run: run.rig_busy),
         resident_bytes=max(run.resident_bytes for run in runs),
         errors=sum(sum(run.load["errors"].values()) for run in runs),

@@ -3,6 +3,8 @@
 No figure is asserted here but counts: speed belongs to `make bench`.
 """
 
+import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -78,6 +80,25 @@ def test_events_that_do_not_come_are_an_error(upstream_port: int) -> None:
     done = run_load(upstream_port, "--model=bench-first", "--stream", "--events=4")
     assert done.returncode == 1
     assert "events were lost" in done.stderr
+
+
+def test_events_that_a_proxy_has_joined_count_each() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+                await reader.readexactly(length)
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n~1 ~2 ~3 ")
+        writer.close()
+
+    async def scene() -> dict[str, Any]:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            return await asyncio.to_thread(result_of, port, "--model=any", "--stream", "--events=3")
+
+    result = asyncio.run(scene())
+    assert result["events"] == 3 * result["completed"]
+    assert result["lost_events"] == 0
 
 
 def test_an_answer_of_another_status_is_an_error(upstream_port: int) -> None:
