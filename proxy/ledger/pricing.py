@@ -21,7 +21,7 @@ PRICE_LIMIT = 1_000_000
 _SCALE = 3_000_000
 _PER_TOKEN = _SCALE // 1_000_000
 _PER_MILLISECOND = _SCALE // 60_000
-_NANO = Decimal(1).scaleb(-PRICE_DIGITS)
+_NANO = Decimal("0.000000001")
 
 
 class Usage(Protocol):

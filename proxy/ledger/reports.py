@@ -27,7 +27,6 @@ _GROUPS = {"key": "key", "model": "alias", "day": f"start - start % {DAY}", "hou
 _SUMS = ", ".join(f"sum({name})" for name in rollups.SUMS)
 _USED = ", ".join(("start", "key", "alias", *rollups.SUMS, *rollups.HISTOGRAMS))
 _ROW = ", ".join(Final.__struct_fields__)
-_STREAM = Final.__struct_fields__.index("stream")
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -159,14 +158,16 @@ class Reports:
             started, id_ = rows[-1][1], rows[-1][0]
 
     async def reported(self, limit: int) -> list[tuple[str, int, int, int, int]]:
-        """Alias, text bytes and tokens of input, the same of output: of reported rows among the last `limit`."""
+        """Alias, text bytes and tokens of input, the same of output: of complete, reported rows among the last `limit`.
+
+        Hidden reasoning has tokens but no text, so it is left out. The oldest come first: that is how to learn them.
+        """
         found = await self._fetch(
-            "SELECT alias, text_in, input_tokens, text_out, output_tokens FROM (SELECT alias, text_in, input_tokens, "
-            "text_out, output_tokens, usage_source FROM requests ORDER BY started DESC, id DESC LIMIT ?) "
-            "WHERE usage_source = 'reported'",
+            "SELECT alias, text_in, input_tokens, text_out, max(output_tokens - reasoning_tokens, 0) FROM "
+            "(SELECT * FROM requests ORDER BY started DESC, id DESC LIMIT ?) "
+            "WHERE usage_source = 'reported' AND outcome = 'complete'",
             (limit,),
         )
-        # The oldest first: that is the order to learn them in.
         return [(str(row[0]), int(row[1]), int(row[2]), int(row[3]), int(row[4])) for row in reversed(found)]
 
     async def offsets(self, names: Iterable[str]) -> dict[str, int]:
@@ -276,5 +277,6 @@ def _seconds(moment: datetime | None, default: int) -> int:
 
 def _final(row: tuple[Any, ...]) -> Final:
     values = list(row)
-    values[_STREAM] = bool(values[_STREAM])
+    stream = Final.__struct_fields__.index("stream")
+    values[stream] = bool(values[stream])
     return Final(*values)

@@ -112,9 +112,11 @@ class Ledger:
     async def stop(self) -> None:
         """Close the journal, take in the rest of it, and let go of the database; what a failing one leaves is taken in
         by the next start."""
+        loop, self._loop = self._loop, None
+        if loop is None:
+            return  # never started, or stopped already
         self._stopping.set()
-        if self._loop is not None:
-            await self._loop
+        await loop
         self.journal.close()
         try:
             while self._writer.holds and await self._writer.tick():
