@@ -103,7 +103,7 @@ class ChatTap:
         except msgspec.ValidationError:
             return self._read_loose(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _broken(error) from error
+            raise broken(error) from error
         usage = chunk.usage
         if chunk.choices:
             self.drop = False
@@ -154,7 +154,7 @@ class ChatTap:
         try:
             chunk = _loose.decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _broken(error) from error
+            raise broken(error) from error
         self.drop = False
         self.text_out += len(payload)
         if chunk.usage is not _EMPTY and chunk.usage != _NULL:
@@ -201,7 +201,8 @@ def _length(text: _Text) -> int:
     return size
 
 
-def _broken(error: Exception) -> UpstreamProtocolError:
+def broken(error: Exception) -> UpstreamProtocolError:
+    """The error for an answer that is not JSON."""
     return UpstreamProtocolError("The model's answer could not be read.", detail=f"not JSON: {type(error).__name__}")
 
 

@@ -83,12 +83,13 @@ class StreamRewriter:
 
     def _event(self, block: bytes) -> bytes:
         tap = self._tap
-        if block.startswith(b"data: {") and block.find(b"\n") == len(block) - 2:
-            masked = block
-            payload = block[6:-2]
+        start = _only_data(block)
+        if start:
+            text = block
+            payload = block[start:-2]
         else:
-            masked = _mask(block)
-            payload = masked.strip()
+            text = _mask(block)
+            payload = text.strip()
             if not payload:
                 return block
             if payload == _DONE:
@@ -100,20 +101,19 @@ class StreamRewriter:
             return b""
         if tap.failed:
             block = tap.scrub(block)
-            masked = _mask(block)
+            text = _mask(block)
+            start = 0
         if block.startswith(self._head) and model == self._raw:
             return self._new_head + block[len(self._head) :]
         raw = bytes(model)
         if len(raw) <= 2 or raw[0] != 34:
             return block
-        return self._replace(block, masked, model, raw)
-
-    def _replace(self, block: bytes, masked: bytes, model: msgspec.Raw, raw: bytes) -> bytes:
-        """Replace the value at the path, and remember where it stood for the next event."""
         path = self._tap.path
-        found = _only_span(masked, path[0], raw) if len(path) == 1 else []
-        if not found:
-            found = spans(masked, path, 6 if masked is block and block.startswith(b"data: ") else 0)
+        found = _only_span(text, path[0], raw) if len(path) == 1 else []
+        return self._replace(block, found or spans(text, path, start), model)
+
+    def _replace(self, block: bytes, found: list[tuple[int, int]], model: msgspec.Raw) -> bytes:
+        """Replace the values at these spans, and remember where one stood for the next event."""
         if len(found) == 1:
             begin, end = found[0]
             self._head = block[:end]
@@ -177,6 +177,19 @@ class JsonRewriter:
     def usage(self) -> bytes:
         """The raw usage object that `feed` has seen, or b""."""
         return self._scanner.capture
+
+
+def _only_data(block: bytes) -> int:
+    """Where the JSON object begins in a block with one data line and at most an event line before it; else 0."""
+    start = 6
+    if not block.startswith(b"data: {"):
+        if not block.startswith(b"event: "):
+            return 0
+        line_end = block.find(b"\n")
+        if not block.startswith(b"data: {", line_end + 1):
+            return 0
+        start = line_end + 7
+    return start if block.find(b"\n", start) >= len(block) - 3 else 0
 
 
 def _only_span(data: bytes, name: str, raw: bytes) -> list[tuple[int, int]]:

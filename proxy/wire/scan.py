@@ -39,9 +39,10 @@ def nesting_exceeds(data: bytes, depth: int, brackets: int) -> bool:
 
 
 def spans(data: bytes, path: tuple[str, ...], start: int = 0) -> list[tuple[int, int]]:
-    """The spans, quotes included, of every string that stands at `path` in the JSON object beginning at `start`.
+    """The spans, quotes included, of every string that stands at `path` in the JSON object beginning at `start`, or in
+    any object of the array beginning there.
 
-    More than one means a repeated key. Other values (null, numbers) at the path give none.
+    More than one means an array or a repeated key. Other values (null, numbers) at the path give none.
     """
     found: list[tuple[int, int]] = []
     depth = 0
@@ -52,6 +53,9 @@ def spans(data: bytes, path: tuple[str, ...], start: int = 0) -> list[tuple[int,
     for token in _TOKEN.finditer(data, start):
         begin = token.start()
         kind = data[begin]
+        if kind == _OPEN_LIST and not depth:
+            # An array of objects: each of them counts as the top.
+            continue
         if kind == _QUOTE:
             if depth != matched + 1 or depth > last:
                 continue
@@ -78,7 +82,7 @@ def spans(data: bytes, path: tuple[str, ...], start: int = 0) -> list[tuple[int,
             depth += 1
             hit = False
             expect_key = False
-        else:
+        elif depth:
             depth -= 1
             if matched and depth == matched:
                 matched -= 1
@@ -87,7 +91,8 @@ def spans(data: bytes, path: tuple[str, ...], start: int = 0) -> list[tuple[int,
 
 
 class TopLevelScanner:
-    """Follows a JSON object that arrives in pieces; finds string values of one key and keeps another key's value.
+    """Follows a JSON object, or an array of objects, that arrives in pieces; finds string values of one key of theirs
+    and keeps another key's value.
 
     `feed` gives the pieces back as a list in which every string at the top-level key `key` is replaced by
     `replacement` (an empty string stays). A value that may have to be replaced is held back until it is whole, so at
@@ -96,6 +101,7 @@ class TopLevelScanner:
     """
 
     __slots__ = (
+        "_array",
         "_capture_from",
         "_captured_key",
         "_depth",
@@ -128,6 +134,7 @@ class TopLevelScanner:
         self._captured_key = captured_key
         self._limits = (value_limit, capture_limit)
         self._depth = 0
+        self._array = False
         self._in_string = False
         self._escape = False
         #: What the next token at depth 1 is: a key, a value, or nothing of interest.
@@ -141,7 +148,7 @@ class TopLevelScanner:
         self.capture = b""
         #: The last value replaced, raw, with its quotes, or b"".
         self.found = b""
-        #: The object ended.
+        #: The object, or the array, ended.
         self.closed = False
         #: A held or captured value passed its limit.
         self.overflow = False
@@ -238,6 +245,8 @@ class TopLevelScanner:
                     return at
                 else:
                     self._begin_capture(at)
+        elif kind == _OPEN_LIST and self._depth == 0:
+            self._array = True
         elif kind in (_OPEN, _OPEN_LIST):
             if self._depth == 1:
                 self._begin_capture(at)
@@ -246,12 +255,10 @@ class TopLevelScanner:
             if self._depth == 1 and kind == _OPEN:
                 self._expect = b"key"
         elif kind in (_CLOSE, _CLOSE_LIST):
-            self._depth -= 1
-            if self._depth == 0:
+            if self._depth == 1:
                 self._end_capture(data, at)
-                self.closed = True
-            elif self._depth < 0:
-                self._depth = 0
+            self.closed = self._depth == (0 if self._array else 1)
+            self._depth = max(0, self._depth - 1)
         elif self._depth == 1:
             if kind == _COMMA:
                 self._end_capture(data, at)

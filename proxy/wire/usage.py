@@ -38,27 +38,27 @@ def read_usage(raw: bytes) -> Usage | None:
         usage = _decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    count = _Reader(usage)
-    given = count.first("prompt_tokens", "input_tokens")
-    produced = count.first("completion_tokens", "output_tokens")
-    total = count.first("total_tokens")
-    asked = count.details("prompt_tokens_details", "input_tokens_details", "input_token_details")
-    made = count.details("completion_tokens_details", "output_tokens_details", "output_token_details")
+    top = _Reader(usage)
+    given = top.first("prompt_tokens", "input_tokens")
+    produced = top.first("completion_tokens", "output_tokens")
+    total = top.first("total_tokens")
+    asked = top.details("prompt_tokens_details", "input_tokens_details", "input_token_details")
+    made = top.details("completion_tokens_details", "output_tokens_details", "output_token_details")
     read = asked.first("cached_tokens")
     written = asked.first("cache_write_tokens", "created_cache_tokens", "cache_creation_tokens")
     seconds = _seconds(usage.get("seconds")) or _seconds(usage.get("prompt_audio_seconds"))
     if "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage:
-        read = count.first("cache_read_input_tokens")
-        written = count.first("cache_creation_input_tokens")
+        read = top.first("cache_read_input_tokens")
+        written = top.first("cache_creation_input_tokens")
         if "prompt_tokens" not in usage and given is not None:
             given += (read or 0) + (written or 0)
     if read is None:
-        read = count.first("cached_tokens", "prompt_cache_hit_tokens")
+        read = top.first("cached_tokens", "prompt_cache_hit_tokens")
     if given is None and produced is None:
         if total is None and not seconds:
             return None
         given = total
-    reasoning = made.first("reasoning_tokens", "thinking_tokens") or count.first("reasoning_tokens") or 0
+    reasoning = made.first("reasoning_tokens", "thinking_tokens") or top.first("reasoning_tokens") or 0
     if produced is None and total is not None and given:
         produced = max(0, total - given)
     elif reasoning and total == (given or 0) + (produced or 0) + reasoning:
@@ -84,9 +84,9 @@ class _Reader:
 
     def first(self, *names: str) -> int | None:
         for name in names:
-            count = _count(self._values.get(name))
-            if count is not None:
-                return count
+            found = count(self._values.get(name))
+            if found is not None:
+                return found
         return None
 
     def details(self, *names: str) -> "_Reader":
@@ -97,7 +97,8 @@ class _Reader:
         return _Reader({})
 
 
-def _count(value: object) -> int | None:
+def count(value: object) -> int | None:
+    """A value as a token count, or None when it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if 0 <= value <= _LARGEST else None

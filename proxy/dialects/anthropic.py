@@ -1,0 +1,184 @@
+"""Anthropic's dialect: how Messages answers are read and what errors look like.
+
+Facts of the wire: https://docs.anthropic.com/en/api/messages-streaming and https://docs.anthropic.com/en/api/errors.
+The event names stand in `event:` lines, which the SDKs dispatch on and which pass through untouched.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from proxy.dialects.base import Dialect
+from proxy.dialects.openai import broken, scrub
+from proxy.errors import GatewayError
+from proxy.wire.usage import Usage, read_usage
+
+_EMPTY: Final = msgspec.Raw()
+_NULL: Final = msgspec.Raw(b"null")
+_encoder = msgspec.json.Encoder()
+_object = msgspec.json.Decoder(dict[str, Any])
+#: Anthropic's error types by HTTP status; others are `api_error` from 500 on, else `invalid_request_error`.
+_TYPES: Final = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+
+
+class _Delta(msgspec.Struct, gc=False):
+    text: msgspec.Raw = _EMPTY
+    thinking: msgspec.Raw = _EMPTY
+    partial_json: msgspec.Raw = _EMPTY
+    stop_reason: msgspec.Raw = _EMPTY
+
+
+class _Message(msgspec.Struct, gc=False):
+    model: msgspec.Raw = _EMPTY
+    usage: msgspec.Raw = _EMPTY
+
+
+class _Event(msgspec.Struct, gc=False):
+    type: str = ""
+    message: _Message | None = None
+    delta: _Delta | None = None
+    usage: msgspec.Raw = _EMPTY
+    error: msgspec.Raw = _EMPTY
+
+
+class _Answer(msgspec.Struct, gc=False):
+    type: str = ""
+    model: msgspec.Raw = _EMPTY
+    content: msgspec.Raw = _EMPTY
+    usage: msgspec.Raw = _EMPTY
+    input_tokens: msgspec.Raw = _EMPTY
+
+
+_event = msgspec.json.Decoder(_Event)
+_answer = msgspec.json.Decoder(_Answer)
+
+
+class _Tap:
+    """What both kinds of answers share."""
+
+    __slots__ = ("_alias", "_upstream_model", "_usages", "drop", "ended", "failed", "finished", "text_out")
+    path: tuple[str, ...]
+
+    def __init__(self, alias: str, upstream_model: str, drop_usage: bool) -> None:
+        self._alias = alias.encode()
+        self._upstream_model = upstream_model.encode()
+        #: The usage of the message's start and of its last delta: the later one's fields win.
+        self._usages = [_EMPTY, _EMPTY]
+        self.drop = False
+        self.failed = False
+        self.ended = False
+        self.finished = False
+        self.text_out = 0
+
+    def scrub(self, block: bytes) -> bytes:
+        """An error's bytes with the alias for the upstream's model name, and without account ids."""
+        return scrub(block, self._upstream_model, self._alias)
+
+    def usage(self) -> Usage | None:
+        """The start's usage with the last delta's laid over it; deltas are cumulative."""
+        merged: dict[str, Any] = {}
+        for raw in self._usages:
+            if raw is not _EMPTY and raw != _NULL:
+                try:
+                    fields = _object.decode(raw)
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                    continue
+                merged |= {name: value for name, value in fields.items() if value is not None}
+        return read_usage(_encoder.encode(merged)) if merged else None
+
+    def take_usage(self, raw: bytes) -> None:
+        """Set the usage object of an answer that was not read through `read`."""
+        if raw:
+            self._usages[1] = msgspec.Raw(raw)
+
+
+class MessagesTap(_Tap):
+    """Reads one Messages stream."""
+
+    __slots__ = ()
+    path: tuple[str, ...] = ("message", "model")
+
+    def read(self, payload: bytes) -> msgspec.Raw:
+        """Read one event; return the raw value of its message's model. Raises `UpstreamProtocolError`."""
+        try:
+            event = _event.decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise broken(error) from error
+        delta = event.delta
+        if delta is not None:
+            for text in (delta.text, delta.thinking, delta.partial_json):
+                if text is not _EMPTY:
+                    self.text_out += len(bytes(text)) - 2
+            if delta.stop_reason is not _EMPTY and delta.stop_reason != _NULL:
+                self.finished = True
+        if event.usage is not _EMPTY:
+            self._usages[1] = event.usage
+        if event.type == "message_stop":
+            self.finished = self.ended = True
+        elif event.type == "error":
+            self.failed = True
+        if event.message is None:
+            return _EMPTY
+        self._usages[0] = event.message.usage
+        return event.message.model
+
+
+class MessageTap(_Tap):
+    """Reads one message that is no stream, or a token count."""
+
+    __slots__ = ()
+    path: tuple[str, ...] = ("model",)
+
+    def read(self, payload: bytes) -> msgspec.Raw:
+        """Read the answer; return the raw value of its model. Raises `UpstreamProtocolError`."""
+        try:
+            answer = _answer.decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise broken(error) from error
+        self.failed = answer.type == "error"
+        self.text_out += len(bytes(answer.content))
+        if answer.usage is not _EMPTY:
+            self._usages[1] = answer.usage
+        return answer.model
+
+
+def error_body(error: GatewayError, request_id: str, timestamp: str) -> bytes:
+    """Anthropic's error envelope."""
+    kind = _TYPES.get(error.status) or ("api_error" if error.status >= 500 else "invalid_request_error")
+    detail = {"type": kind, "message": error.message}
+    return _encoder.encode({"type": "error", "error": detail, "request_id": request_id})
+
+
+def error_event(error: GatewayError, request_id: str, timestamp: str) -> bytes:
+    """The same as an event in a stream that has begun."""
+    return b"event: error\ndata: " + error_body(error, request_id, timestamp) + b"\n\n"
+
+
+def upstream_error(body: bytes, upstream_model: str, alias: str) -> bytes | None:
+    """An upstream's error body as it may be passed on, or None when it is not Anthropic's shape."""
+    try:
+        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if not bytes(fields.get("error", _EMPTY)).startswith(b"{"):
+        return None
+    return scrub(body, upstream_model.encode(), alias.encode())
+
+
+MESSAGES: Final = Dialect(
+    name="anthropic",
+    event_tap=MessagesTap,
+    json_tap=MessageTap,
+    error_body=error_body,
+    error_event=error_event,
+    upstream_error=upstream_error,
+)

@@ -1,0 +1,151 @@
+"""Gemini's dialect: how generateContent answers are read and what errors look like.
+
+Facts of the wire: https://ai.google.dev/api/generate-content and https://google.aip.dev/193 (errors). A stream is
+either server-sent events (`alt=sse`) or one JSON array whose elements arrive one by one; both have the same chunks.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from proxy.dialects.base import Dialect
+from proxy.dialects.openai import broken, scrub
+from proxy.errors import GatewayError
+from proxy.wire.usage import Usage, count
+
+_EMPTY: Final = msgspec.Raw()
+_NULL: Final = msgspec.Raw(b"null")
+_encoder = msgspec.json.Encoder()
+_object = msgspec.json.Decoder(dict[str, Any])
+#: Google's status names by HTTP status; others are INTERNAL from 500 on, else INVALID_ARGUMENT.
+_STATUSES: Final = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    405: "UNIMPLEMENTED",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+class _Candidate(msgspec.Struct, rename="camel", gc=False):
+    content: msgspec.Raw = _EMPTY
+    finish_reason: msgspec.Raw = _EMPTY
+
+
+class _Chunk(msgspec.Struct, rename="camel", gc=False):
+    model_version: msgspec.Raw = _EMPTY
+    candidates: list[_Candidate] | None = None
+    prompt_feedback: msgspec.Raw = _EMPTY
+    usage_metadata: msgspec.Raw = _EMPTY
+    error: msgspec.Raw = _EMPTY
+
+
+_chunk = msgspec.json.Decoder(_Chunk)
+_chunks = msgspec.json.Decoder(list[_Chunk])
+
+
+class GenerateTap:
+    """Reads one answer: an event of a stream, a whole answer, or a whole array of chunks."""
+
+    __slots__ = ("_alias", "_upstream_model", "_usage", "drop", "ended", "failed", "finished", "text_out")
+    path: tuple[str, ...] = ("modelVersion",)
+
+    def __init__(self, alias: str, upstream_model: str, drop_usage: bool) -> None:
+        self._alias = alias.encode()
+        self._upstream_model = upstream_model.encode()
+        self._usage = _EMPTY
+        self.drop = False
+        self.failed = False
+        self.ended = False
+        self.finished = False
+        self.text_out = 0
+
+    def read(self, payload: bytes) -> msgspec.Raw:
+        """Read one chunk, or an array of them; return the last one's raw model. Raises `UpstreamProtocolError`."""
+        try:
+            chunks = _chunks.decode(payload) if payload.lstrip()[:1] == b"[" else [_chunk.decode(payload)]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise broken(error) from error
+        model = _EMPTY
+        for chunk in chunks:
+            self._note(chunk)
+            if chunk.model_version is not _EMPTY:
+                model = chunk.model_version
+        return model
+
+    def _note(self, chunk: _Chunk) -> None:
+        for candidate in chunk.candidates or ():
+            self.text_out += len(bytes(candidate.content))
+            if candidate.finish_reason is not _EMPTY and candidate.finish_reason != _NULL:
+                self.finished = True
+        if chunk.prompt_feedback is not _EMPTY:
+            # A blocked prompt has no candidates, and no finish reason.
+            self.finished = True
+        self.take_usage(bytes(chunk.usage_metadata))
+        if chunk.error is not _EMPTY and chunk.error != _NULL:
+            self.failed = True
+
+    def scrub(self, block: bytes) -> bytes:
+        """An error's bytes with the alias for the upstream's model name, and without account ids."""
+        return scrub(block, self._upstream_model, self._alias)
+
+    def usage(self) -> Usage | None:
+        """From the last usage that had counts: cumulative, thoughts and tool prompts counted apart."""
+        if self._usage is _EMPTY:
+            return None
+        fields = _object.decode(self._usage)
+        prompt = (count(fields.get("promptTokenCount")) or 0) + (count(fields.get("toolUsePromptTokenCount")) or 0)
+        thoughts = count(fields.get("thoughtsTokenCount")) or 0
+        return Usage(
+            input_tokens=prompt,
+            cached_input_tokens=min(count(fields.get("cachedContentTokenCount")) or 0, prompt),
+            output_tokens=(count(fields.get("candidatesTokenCount")) or 0) + thoughts,
+            reasoning_tokens=thoughts,
+        )
+
+    def take_usage(self, raw: bytes) -> None:
+        """Set the usage object, if it has counts: Vertex sends one without until the last chunk."""
+        if b"TokenCount" in raw:
+            try:
+                _object.decode(raw)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return
+            self._usage = msgspec.Raw(raw)
+
+
+def error_body(error: GatewayError, request_id: str, timestamp: str) -> bytes:
+    """Google's error envelope."""
+    status = _STATUSES.get(error.status) or ("INTERNAL" if error.status >= 500 else "INVALID_ARGUMENT")
+    info = {"@type": "type.googleapis.com/google.rpc.RequestInfo", "requestId": request_id}
+    detail = {"code": error.status, "message": error.message, "status": status, "details": [info]}
+    return _encoder.encode({"error": detail})
+
+
+def error_event(error: GatewayError, request_id: str, timestamp: str) -> bytes:
+    """An error inside a stream: a bare JSON object, as Google sends it and its SDKs expect it."""
+    return error_body(error, request_id, timestamp) + b"\r\n\r\n"
+
+
+def upstream_error(body: bytes, upstream_model: str, alias: str) -> bytes | None:
+    """An upstream's error body as it may be passed on, or None when it is not Google's shape.
+
+    The streaming endpoint answers with an array of one error.
+    """
+    if not body.lstrip()[:2].replace(b"[", b"").lstrip().startswith(b"{") or b'"error"' not in body:
+        return None
+    return scrub(body, upstream_model.encode(), alias.encode())
+
+
+GENERATE: Final = Dialect(
+    name="gemini",
+    event_tap=GenerateTap,
+    json_tap=GenerateTap,
+    usage_key="usageMetadata",
+    error_body=error_body,
+    error_event=error_event,
+    upstream_error=upstream_error,
+)
