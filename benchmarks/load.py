@@ -13,194 +13,19 @@ import gc
 import json
 import sys
 import time
-from collections import deque
-from dataclasses import dataclass
 from time import monotonic_ns
 
-import msgspec
 import uvloop
 
 from benchmarks.client import Connection, Samples
 from benchmarks.figures import microseconds
-from benchmarks.sockets import ExactTimer
+from benchmarks.loops import ClosedLoop, OpenLoop, Phase
+from benchmarks.plan import MOST_REQUESTS, Load
 
-MOST_REQUESTS = 1_000_000
-MOST_GAPS = 5_000_000
-MOST_CONNECTIONS = 10_000
 MOST_RECONNECTS = 1_000
 #: Connections opened at once: within the listen queue of any system.
 CONNECT_BATCH = 64
 _NANOSECONDS = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """What is sent, and when. `seconds` and `requests` both bound the measured phase; open loop where `rate` is set."""
-
-    port: int
-    model: str
-    path: str = "/v1/chat/completions"
-    key: str = "none"
-    stream: bool = False
-    #: Content events that each answer must bring; fewer count as lost.
-    events: int = 1
-    #: Milliseconds between two events of a paced stream; 0: not paced.
-    interval_ms: float = 0.0
-    #: Size of the request body, at least.
-    body_bytes: int = 1024
-    connections: int = 1
-    seconds: float = 2.0
-    requests: int = MOST_REQUESTS
-    #: Requests per second; 0: closed loop.
-    rate: float = 0.0
-    #: Requests of the warm-up: at least one for each connection, all at the same time.
-    warmup: int = 100
-    #: The model of the warm-up; as `model` when not given.
-    warmup_model: str = ""
-    #: Seconds after the last start in which answers may still end.
-    grace: float = 20.0
-
-    def check(self) -> None:
-        """Raise ValueError where a bound is passed."""
-        if not 1 <= self.connections <= MOST_CONNECTIONS:
-            raise ValueError(f"connections must be from 1 to {MOST_CONNECTIONS}")
-        if not 1 <= self.requests <= MOST_REQUESTS:
-            raise ValueError(f"requests must be from 1 to {MOST_REQUESTS}")
-        if self.rate and self.rate * self.seconds > MOST_REQUESTS:
-            raise ValueError(f"rate x seconds must not pass {MOST_REQUESTS}")
-        if self.interval_ms and not self.rate:
-            raise ValueError("paced streams belong to the open loop: give a rate")
-        if self.interval_ms and self.starts * self.events > MOST_GAPS:
-            raise ValueError(f"requests x events of paced streams must not pass {MOST_GAPS}: lower seconds or rate")
-
-    @property
-    def starts(self) -> int:
-        """How many requests the open loop starts."""
-        return max(1, min(self.requests, round(self.rate * self.seconds)))
-
-    def request(self, model: str) -> bytes:
-        """The whole request: head and body."""
-        question = "Say something about gateways. "
-        fields: dict[str, object] = {"model": model}
-        if self.path.endswith("/embeddings"):
-            fields["input"] = ""
-        else:
-            fields |= {"stream": self.stream, "messages": [{"role": "user", "content": ""}]}
-        missing = max(self.body_bytes - len(msgspec.json.encode(fields)), len(question))
-        text = (question * (missing // len(question) + 1))[:missing]
-        if "input" in fields:
-            fields["input"] = text
-        else:
-            fields["messages"] = [{"role": "user", "content": text}]
-        body = msgspec.json.encode(fields)
-        head = (
-            f"POST {self.path} HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\nuser-agent: benchmark\r\n"
-            f"accept: {'text/event-stream' if self.stream else 'application/json'}\r\n"
-            f"authorization: Bearer {self.key}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\n\r\n"
-        )
-        return head.encode() + body
-
-
-class Phase:
-    """Base of both loops: one stretch of requests over the connections of a run."""
-
-    def __init__(self, request: bytes, samples: Samples) -> None:
-        self.request = request
-        self.samples = samples
-        self.done = asyncio.Event()
-
-    def begin(self, connections: list[Connection]) -> None:
-        raise NotImplementedError
-
-    def idle(self, connection: Connection) -> None:
-        """A connection is free: its request has ended, or it is new."""
-        raise NotImplementedError
-
-    def lost(self, connection: Connection) -> None:
-        """A connection is gone; another one, which comes as idle, will replace it."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Give up what the phase holds; it starts nothing more."""
-
-
-class ClosedLoop(Phase):
-    """Each connection sends its next request when the last has ended."""
-
-    def __init__(self, request: bytes, samples: Samples, requests: int, seconds: float) -> None:
-        super().__init__(request, samples)
-        self._left = requests
-        self._active: set[Connection] = set()
-        self._seconds = seconds
-
-    def begin(self, connections: list[Connection]) -> None:
-        self._deadline = monotonic_ns() + int(self._seconds * _NANOSECONDS)
-        self._active = set(connections)
-        for connection in connections:
-            self.idle(connection)
-
-    def idle(self, connection: Connection) -> None:
-        now = monotonic_ns()
-        if self._left > 0 and now < self._deadline:
-            self._left -= 1
-            self._active.add(connection)
-            connection.send(self.request, now, self.samples)
-            return
-        self._active.discard(connection)
-        if not self._active:
-            self.done.set()
-
-    def lost(self, connection: Connection) -> None:
-        self._active.discard(connection)
-
-
-class OpenLoop(Phase):
-    """Requests start on a schedule, whatever the system does; one that finds no free connection waits for it."""
-
-    def __init__(self, request: bytes, samples: Samples, starts: int, rate: float) -> None:
-        super().__init__(request, samples)
-        self._starts = starts
-        self._gap = _NANOSECONDS / rate
-        self._started = 0
-        self._waiting: deque[int] = deque()
-        self._free: list[Connection] = []
-        self._connections: list[Connection] = []
-        self._timer = ExactTimer(asyncio.get_running_loop(), self._due)
-
-    def begin(self, connections: list[Connection]) -> None:
-        self._connections = connections
-        self._free = list(connections)
-        # A little ahead, so that the first ones are not late.
-        self._first = monotonic_ns() + 2_000_000
-        self._timer.wake_at(self._first)
-
-    def close(self) -> None:
-        self._timer.close()
-
-    def idle(self, connection: Connection) -> None:
-        if self._waiting:
-            connection.send(self.request, self._waiting.popleft(), self.samples)
-            return
-        self._free.append(connection)
-        if self._started == self._starts and len(self._free) >= len(self._connections):
-            self.done.set()
-
-    def lost(self, connection: Connection) -> None:
-        if connection in self._free:
-            self._free.remove(connection)
-
-    def _due(self) -> None:
-        while self._started < self._starts:
-            intended = self._first + int(self._started * self._gap)
-            if intended > monotonic_ns():
-                self._timer.wake_at(intended)
-                return
-            self._started += 1
-            if self._free:
-                self._free.pop().send(self.request, intended, self.samples)
-            else:
-                self._waiting.append(intended)
 
 
 class Generator:
