@@ -136,10 +136,11 @@ class Router(Starlette):
     def __init__(self, shared: Shared) -> None:
         models, health = Models(shared), Health(shared.failure)
         self._access = shared.access
-        self._exact: dict[tuple[str, str], ASGIApp] = {(row.method, row.path): Inference(row, shared) for row in ROWS}
+        handlers = [(row, Inference(row, shared)) for row in ROWS]
+        self._exact: dict[tuple[str, str], ASGIApp] = {(row.method, row.path): handler for row, handler in handlers}
         super().__init__(
             routes=[
-                *(Route(row.path, _never, methods=[row.method]) for row in ROWS),
+                *(Route(row.path, handler, methods=[row.method]) for row, handler in handlers),
                 Route("/v1/models", models.all, methods=["GET"]),
                 Route("/v1/models/{model:path}", models.retrieve, methods=["GET"]),
                 *(Route(path, health.live, methods=["GET"]) for path in LIVE_PATHS),
@@ -155,8 +156,6 @@ class Router(Starlette):
                 await handler(scope, receive, send)
                 return
             await self._other(scope, receive, send)
-            return
-        await super().__call__(scope, receive, send)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve by Starlette's routes, and write the access line."""
@@ -166,21 +165,18 @@ class Router(Starlette):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._access.add(
-                Access(
-                    time=started,
-                    method=scope["method"],
-                    path=scope["raw_path"].decode("latin-1")[:256],
-                    status=client.status,
-                    request_id=request_id,
-                    total=int((time.monotonic() - client.arrived) * 1_000_000),
+            if not isinstance(scope.get("endpoint"), Inference):
+                # Those that are forwarded have written their own, with the bill in it.
+                self._access.add(
+                    Access(
+                        time=started,
+                        method=scope["method"],
+                        path=scope["raw_path"].decode("latin-1")[:256],
+                        status=client.status,
+                        request_id=request_id,
+                        total=int((time.monotonic() - client.arrived) * 1_000_000),
+                    )
                 )
-            )
-
-
-async def _never(request: Request) -> Response:
-    """Rows are served before Starlette's routes; theirs are there for the 405."""
-    raise HTTPException(404)
 
 
 async def _answer_gateway_error(request: Request, error: Exception) -> Response:

@@ -44,7 +44,7 @@ class Exchange:
         self._call = call
         self._alias = alias
         self._client: Client | None = client
-        self._target: Target = alias.targets[0]
+        self._target: Target = call.targets[0]
         self._tried = 0
         self._attempts = 0
         self._connection: Connection | None = None
@@ -118,7 +118,9 @@ class Exchange:
     def _inject(self) -> bool:
         """Whether usage is asked for on the client's behalf."""
         body = self._call.body
-        return body.stream and not body.wants_usage and self._target.upstream.stream_options
+        return (
+            self._call.may_ask_usage and body.stream and not body.wants_usage and self._target.upstream.stream_options
+        )
 
     # the way down
 
@@ -268,7 +270,7 @@ class Exchange:
         """Start another attempt if one is left: on the same target, once, or on the next."""
         if self._committed or self._client is None or self._attempts >= MAX_ATTEMPTS:
             return False
-        targets = self._alias.targets
+        targets = self._call.targets
         if not (same_target and self._attempts == self._tried + 1):
             if self._tried + 1 >= len(targets):
                 return False

@@ -14,6 +14,7 @@ Capability = Literal["chat", "vision", "realtime", "embeddings", "audio", "image
 OnDisconnect = Literal["cancel", "drain"]
 Durability = Literal["process", "power"]
 LogFormat = Literal["auto", "text", "json"]
+Kind = Literal["openai", "anthropic", "gemini"]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 #: How many of something there must be at least one of.
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -76,6 +77,8 @@ class Upstream(Section, frozen=True):
 
     #: Where the API lives, with its version prefix, such as https://api.openai.com/v1.
     base_url: str
+    #: What it is: decides how the credential is sent, which formats it speaks and what it can take.
+    kind: Kind = "openai"
     #: The credential, by reference: "${NAME}" reads the environment, "file:PATH" a file.
     api_key: str = ""
     #: Further request headers for this upstream.

@@ -21,7 +21,7 @@ from proxy.policies.base import Call
 from proxy.relay import Exchange
 from proxy.server.client import EXTENSION, ClientCycle
 from proxy.settlement import refused_record
-from proxy.wire.body import Body, peek
+from proxy.wire.body import Body, peek, peek_without_model
 from proxy.wire.headers import first, forwarded, is_request_id
 
 # Base64 in a data URL is no text.
@@ -50,7 +50,7 @@ class Inference:
             if failure is not None:
                 raise StoreFailed("The gateway cannot write its ledger and takes no new work.")
             data = await client.read_body(shared.max_body_bytes)
-            body = peek(data)
+            body = self._peek(scope, data)
             call = self._call(scope, client, request_id, key, body, data, started)
             for policy in shared.policies:
                 policy.admit(call)
@@ -70,6 +70,12 @@ class Inference:
             raise
         exchange.client_gone()
 
+    def _peek(self, scope: Scope, data: bytes) -> Body:
+        row = self._row
+        if row.model == "body":
+            return peek(data)
+        return peek_without_model(data, scope["path_params"]["model"], row.streams)
+
     def _call(
         self, scope: Scope, client: ClientCycle, request_id: str, key: Key, body: Body, data: bytes, started: int
     ) -> Call:
@@ -81,7 +87,8 @@ class Inference:
             key=key,
             endpoint=row.path,
             dialect=row.dialect,
-            path=self._upstream_path,
+            path=self._upstream_path + allowed_query(scope["query_string"], row.query),
+            may_ask_usage=row.usage_option,
             capabilities=row.capabilities,
             body=body,
             forwarded=forwarded(scope["headers"]),
@@ -164,6 +171,14 @@ def check_head(scope: Scope) -> None:
                 status=415,
                 code="unsupported_content_encoding",
             )
+
+
+def allowed_query(query: bytes, allowed: frozenset[str]) -> bytes:
+    """The part of a query string that goes to the upstream, with its question mark; never a credential."""
+    if not query or not allowed:
+        return b""
+    kept = [part for part in query.split(b"&") if part.partition(b"=")[0].decode("latin-1") in allowed]
+    return b"?" + b"&".join(kept) if kept else b""
 
 
 def text_bytes(data: bytes) -> int:

@@ -9,7 +9,7 @@ import msgspec
 
 from proxy.dialects.base import Dialect
 from proxy.ledger.keys import Key
-from proxy.upstream.target import Alias
+from proxy.upstream.target import Alias, Target
 from proxy.wire.body import Body
 
 
@@ -22,8 +22,10 @@ class Call(msgspec.Struct):
     #: The endpoint's path, which labels rows and metrics.
     endpoint: str
     dialect: Dialect
-    #: The path below an upstream's base URL.
+    #: The path below an upstream's base URL, with its query; `{model}` stands for the upstream's model.
     path: bytes
+    #: Usage may be asked for on the client's behalf, by `stream_options`.
+    may_ask_usage: bool
     #: What an alias must be able to do for this endpoint; any of them.
     capabilities: frozenset[str]
     body: Body
@@ -35,8 +37,9 @@ class Call(msgspec.Struct):
     arrived: float
     #: Bytes of text in the request; what an estimate is made from.
     text_in: int
-    #: Set by the rights policy.
+    #: Set by the rights policy: the alias, and those of its targets that speak the endpoint's dialect.
     alias: Alias | None = None
+    targets: tuple[Target, ...] = ()
 
 
 class Policy(Protocol):

@@ -29,6 +29,14 @@ class Rights:
                 code="model_not_supported",
             )
         call.alias = alias
+        call.targets = alias.speaking(call.dialect.name)
+        if not call.targets:
+            raise InvalidRequest(
+                f"The model `{alias.name}` cannot be used with {call.endpoint}: its provider does not speak that "
+                "endpoint's format.",
+                param="model",
+                code="model_not_supported",
+            )
 
     def visible(self, key: Key) -> list[str]:
         """The aliases that a key may use, in the order of the configuration."""

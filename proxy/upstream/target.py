@@ -3,10 +3,11 @@
 Values and string building only; connections are the pool's, choosing and retrying is the relay's.
 """
 
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from proxy.config.presets import PRESETS
 from proxy.config.tree import Model, OnDisconnect, Upstream, split_target
 from proxy.ledger.pricing import CompiledPrice, compile_price
 from proxy.upstream.pool import Pool
@@ -22,6 +23,8 @@ class Target(msgspec.Struct, frozen=True):
     #: The head of a request up to the target's path, and from behind it on.
     before_path: bytes
     after_path: bytes
+    #: The families of formats that its upstream speaks.
+    dialects: frozenset[str]
 
     @property
     def upstream(self) -> Upstream:
@@ -29,6 +32,8 @@ class Target(msgspec.Struct, frozen=True):
 
     def head(self, path: bytes, forwarded: bytes, length: int) -> bytes:
         """The request head for a POST of `length` bytes; `path` is below the base URL, `forwarded` are header lines."""
+        if b"{model}" in path:
+            path = path.replace(b"{model}", quote(self.model, safe="").encode())
         return b"POST %b%b%b%bcontent-length: %d\r\n\r\n" % (
             self.before_path,
             path,
@@ -47,12 +52,18 @@ class Alias(msgspec.Struct, frozen=True):
     price: CompiledPrice | None
     on_disconnect: OnDisconnect
 
+    def speaking(self, dialect: str) -> tuple[Target, ...]:
+        """The targets whose upstream speaks a family of formats, in the order of fallback."""
+        return tuple(target for target in self.targets if dialect in target.dialects)
+
 
 def compile_target(target: str, pools: dict[str, Pool]) -> Target:
     """Bind "upstream/model" to its pool."""
     upstream_name, model = split_target(target)
     pool = pools[upstream_name]
-    return Target(pool, model, urlsplit(pool.upstream.base_url).path.rstrip("/").encode(), head_lines(pool.upstream))
+    preset = PRESETS[pool.upstream.kind]
+    path = urlsplit(pool.upstream.base_url).path.rstrip("/").encode()
+    return Target(pool, model, path, head_lines(pool.upstream), preset.dialects)
 
 
 def compile_alias(name: str, model: Model, pools: dict[str, Pool], on_disconnect: OnDisconnect) -> Alias:
@@ -70,7 +81,9 @@ def head_lines(upstream: Upstream) -> bytes:
     """The rest of the request line and the headers that every request to an upstream has."""
     lines = [" HTTP/1.1", f"host: {urlsplit(upstream.base_url).netloc}", f"user-agent: {USER_AGENT}"]
     lines += ["accept-encoding: identity", "content-type: application/json"]
+    preset = PRESETS[upstream.kind]
     if upstream.api_key:
-        lines.append(f"authorization: Bearer {upstream.api_key}")
-    lines += [f"{name.lower()}: {value}" for name, value in upstream.headers.items()]
+        lines.append(f"{preset.auth_header}: {preset.auth_prefix}{upstream.api_key}")
+    headers = {**preset.headers, **{name.lower(): value for name, value in upstream.headers.items()}}
+    lines += [f"{name}: {value}" for name, value in headers.items()]
     return "".join(line + "\r\n" for line in lines).encode("latin-1")

@@ -36,10 +36,12 @@ class Body(msgspec.Struct, frozen=True, gc=False):
     stream: bool
     #: The client itself asked for the usage of its stream.
     wants_usage: bool
+    #: The model stands in the body, and not in the path.
+    holds_model: bool = True
 
 
 def peek(data: bytes) -> Body:
-    """Look at a JSON body.
+    """Look at a JSON body that holds its model.
 
     Raises `InvalidRequest`, with the byte position where it can be told, when it is no JSON object, nests too deep, is
     not UTF-8, or `model` or `stream` are not what they must be.
@@ -52,6 +54,11 @@ def peek(data: bytes) -> Body:
     if stream and options is not None and options != _NULL:
         wants_usage = _boolean(_object(options, "stream_options").get("include_usage"), "stream_options.include_usage")
     return Body(fields, model, stream, wants_usage)
+
+
+def peek_without_model(data: bytes, model: str, stream: bool) -> Body:
+    """Look at a JSON body whose model, and whether it streams, are told by the path. Raises `InvalidRequest`."""
+    return Body(decode_object(data), model, stream, wants_usage=True, holds_model=False)
 
 
 def decode_object(data: bytes) -> dict[str, msgspec.Raw]:
@@ -75,7 +82,8 @@ def decode_object(data: bytes) -> dict[str, msgspec.Raw]:
 def splice(body: Body, model: str, include_usage: bool) -> bytes:
     """Put a body together again with another model name, and, if asked, with `stream_options.include_usage` set."""
     fields = dict(body.fields)
-    fields["model"] = msgspec.Raw(_encoder.encode(model))
+    if body.holds_model:
+        fields["model"] = msgspec.Raw(_encoder.encode(model))
     if include_usage:
         options = fields.get("stream_options")
         if options is None or options == _NULL:
