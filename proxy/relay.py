@@ -168,7 +168,8 @@ class Exchange:
         elif reply.over or (complete and reply.whole):
             self._finish(reply, out, complete)
         elif complete:
-            self._write(out)
+            if self._committed:
+                self._write(out)
             self._judge(UpstreamDropped("The model's provider ended the answer early.", detail="not whole"))
         elif out:
             self._write(out)
@@ -293,6 +294,8 @@ class Exchange:
         assert client is not None
         self._status = status
         client.status = status
+        # Nothing of an answer that may have begun was relayed, so nothing of it is billed.
+        self._reply = None
 
         def last() -> None:
             client.begin(status, lines + self._fact_lines(), len(body))
