@@ -25,7 +25,6 @@ _FOREVER = 253_402_300_800  # the year 10,000, in seconds: after all rows
 _CHUNK = 500
 _GROUPS = {"key": "key", "model": "alias", "day": f"start - start % {DAY}", "hour": "start"}
 _SUMS = ", ".join(f"sum({name})" for name in rollups.SUMS)
-_USED = ", ".join(("start", "key", "alias", *rollups.SUMS, *rollups.HISTOGRAMS))
 _ROW = ", ".join(Final.__struct_fields__)
 
 
@@ -112,20 +111,24 @@ class Reports:
         Raises InvalidRequest when `limit` is not from 1 to 1,000, or the cursor is not one of this report.
         """
         _check_limit(limit)
-        source, bounds = _source(by, _seconds(since, 0), -(-_seconds(until, _FOREVER) // HOUR) * HOUR)
+        span = _seconds(since, 0), _seconds(until, _FOREVER)
+        source, bounds = _source(by, *span, rollups.SUMS)
         group = _GROUPS[by]
         where = "" if cursor is None else f"WHERE {group} > ?"
         after = () if cursor is None else (_group_value(by, cursor),)
-        sums = await self._fetch(
+        found = await self._fetch(
             f"SELECT {group} AS line, {_SUMS} FROM {source} {where} GROUP BY line ORDER BY line LIMIT ?",
             (*bounds, *after, limit + 1),
         )
-        totals = await self._fetch(f"SELECT NULL, {_SUMS} FROM {source}", bounds)
-        more = len(sums) > limit
-        sums = sums[:limit]
-        by_line, overall = await self._histograms(group, source, bounds, {row[0] for row in sums})
+        sums, more = found[:limit], len(found) > limit
+        if sums and cursor is None and not more:
+            # The lines are all there is: one look at the rollups less.
+            totals = (None, *(sum(column) for column in zip(*(row[1:] for row in sums), strict=True)))
+        else:
+            totals = (await self._fetch(f"SELECT NULL, {_SUMS} FROM {source}", bounds))[0]
+        by_line, overall = await self._histograms(by, span, {row[0] for row in sums})
         lines = [_line(by, row, by_line[row[0]]) for row in sums]
-        return Usage(lines, _line(None, totals[0], overall), lines[-1].group if more else None)
+        return Usage(lines, _line(None, totals, overall), lines[-1].group if more else None)
 
     async def requests(self, *, limit: int = 100, cursor: str | None = None) -> Page:
         """Rows, the newest first. Raises InvalidRequest for a limit not from 1 to 1,000 or a strange cursor."""
@@ -179,13 +182,14 @@ class Reports:
         return {str(name): int(offset) for name, offset in found}
 
     async def _histograms(
-        self, group: str, source: str, bounds: tuple[int, ...], wanted: set[str | int]
+        self, by: By, span: tuple[int, int], wanted: set[str | int]
     ) -> tuple[dict[str | int, tuple[int, int, int]], tuple[int, int, int]]:
         """Histograms of ttft, total and overhead: for each line wanted, and of all."""
         by_line: dict[str | int, tuple[int, int, int]] = dict.fromkeys(wanted, (0, 0, 0))
         overall = (0, 0, 0)
+        source, bounds = _source(by, *span, rollups.HISTOGRAMS)
+        query = f"SELECT {_GROUPS[by]}, {', '.join(rollups.HISTOGRAMS)} FROM {source}"
         with sqlite.mapped(self._path):
-            query = f"SELECT {group}, {', '.join(rollups.HISTOGRAMS)} FROM {source}"
             async with self._connection.execute(query, bounds) as cursor:
                 while rows := list(await cursor.fetchmany(_CHUNK)):
                     for line, *packed in rows:
@@ -200,8 +204,11 @@ class Reports:
             return list(await self._connection.execute_fetchall(query, values))
 
 
-def _source(by: By, since: int, until: int) -> tuple[str, tuple[int, ...]]:
-    """The rollups of a time: whole days where there are some, and hours at the edges. `since` is cut to its hour."""
+def _source(by: By, since: int, until: int, columns: tuple[str, ...]) -> tuple[str, tuple[int, ...]]:
+    """The rollups of a time: whole days where there are some, hours at the edges, the hour of `since` included.
+
+    Only `columns` are named: what goes through a UNION is copied, and histograms are long.
+    """
     since -= since % HOUR
     first, last = -(-since // DAY) * DAY, until - until % DAY
     if by == "hour" or first >= last:
@@ -209,7 +216,7 @@ def _source(by: By, since: int, until: int) -> tuple[str, tuple[int, ...]]:
     else:
         spans = ((HOUR, since, first), (DAY, first, last), (HOUR, last, until))
         spans = tuple(span for span in spans if span[1] < span[2])
-    part = f"SELECT {_USED} FROM rollups WHERE grain = ? AND start >= ? AND start < ?"
+    part = f"SELECT start, key, alias, {', '.join(columns)} FROM rollups WHERE grain = ? AND start >= ? AND start < ?"
     return f"({' UNION ALL '.join([part] * len(spans))})", tuple(number for span in spans for number in span)
 
 

@@ -152,7 +152,9 @@ def test_usage_searches_the_rollups_by_their_key_and_never_reads_rows(tmp_path: 
                 ],
             )
             await writer.execute("COMMIT")
-            source, bounds = reports_module._source("key", 20_010 * 86_400 + 3_600, 20_020 * 86_400 + 3_600)
+            source, bounds = reports_module._source(
+                "key", 20_010 * 86_400 + 3_600, 20_020 * 86_400 + 3_600, ("requests",)
+            )
             plan = await writer.execute_fetchall(
                 f"EXPLAIN QUERY PLAN SELECT key, sum(requests) FROM {source} GROUP BY key", bounds
             )

@@ -1,6 +1,7 @@
 """Opening and migrating databases, and messages that say how to mend what fails."""
 
 import asyncio
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -80,6 +81,23 @@ def test_a_reader_cannot_write_or_checkpoint(tmp_path: Path) -> None:
         finally:
             await reader.close()
             await writer.close()
+
+    asyncio.run(run())
+
+
+def test_a_reader_that_closes_last_checkpoints_nothing(tmp_path: Path) -> None:
+    async def run() -> None:
+        writer = await sqlite.open_writer(tmp_path / "db", "process")
+        await sqlite.migrate(writer, tmp_path / "db", [ONE])
+        # What a killed writer leaves: a WAL with nobody attached.
+        (tmp_path / "left").mkdir()
+        for name in ("db", "db-wal"):
+            shutil.copy(tmp_path / name, tmp_path / "left" / name)
+        await writer.close()
+        reader = await sqlite.open_reader(tmp_path / "left" / "db")
+        assert list(await reader.execute_fetchall("SELECT count(*) FROM one")) == [(0,)]
+        await reader.close()
+        assert (tmp_path / "left" / "db-wal").stat().st_size > 0
 
     asyncio.run(run())
 

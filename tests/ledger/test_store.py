@@ -158,6 +158,20 @@ def test_the_lock_moves_to_the_living_and_they_store_what_the_dead_left(tmp_path
         asyncio.run(run(child))
 
 
+def test_segments_that_another_process_stored_and_removed_are_stored(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as writing, running(tmp_path, segment_bytes=1_000) as ledger:
+            for number in range(20):
+                ledger.journal.append(final(number))
+            await until(lambda: len(list((tmp_path / "journal").glob(f"{ledger.journal.owner}*"))) == 1)
+            await ledger.flush()
+            assert (writing.writes, ledger.writes) == (True, False)
+            assert ledger.journal.unstored == 0
+            assert len(ledger.journal.positions()) == 1
+
+    asyncio.run(run())
+
+
 def test_a_full_backlog_is_a_failure_until_the_database_takes_it(tmp_path: Path) -> None:
     async def run() -> None:
         async with running(tmp_path, bounded=20_000) as ledger:
