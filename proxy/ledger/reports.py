@@ -183,21 +183,25 @@ class Reports:
 
     async def _histograms(
         self, by: By, span: tuple[int, int], wanted: set[str | int]
-    ) -> tuple[dict[str | int, tuple[int, int, int]], tuple[int, int, int]]:
+    ) -> tuple[dict[str | int | None, tuple[int, int, int]], tuple[int, int, int]]:
         """Histograms of ttft, total and overhead: for each line wanted, and of all."""
-        by_line: dict[str | int, tuple[int, int, int]] = dict.fromkeys(wanted, (0, 0, 0))
-        overall = (0, 0, 0)
+        # A row is added once, to its line or to the rest; None is the rest, and stays in the dictionary.
+        by_line: dict[str | int | None, tuple[int, int, int]] = dict.fromkeys((None, *wanted), (0, 0, 0))
         source, bounds = _source(by, *span, rollups.HISTOGRAMS)
         query = f"SELECT {_GROUPS[by]}, {', '.join(rollups.HISTOGRAMS)} FROM {source}"
         with sqlite.mapped(self._path):
             async with self._connection.execute(query, bounds) as cursor:
                 while rows := list(await cursor.fetchmany(_CHUNK)):
-                    for line, *packed in rows:
-                        one, two, three = map(rollups.unpack, packed)
-                        overall = (overall[0] + one, overall[1] + two, overall[2] + three)
-                        if (known := by_line.get(line)) is not None:
-                            by_line[line] = (known[0] + one, known[1] + two, known[2] + three)
-        return by_line, overall
+                    for line, ttft, total, overhead in rows:
+                        into = line if line in by_line else None
+                        one, two, three = by_line[into]
+                        by_line[into] = (
+                            one + rollups.unpack(ttft),
+                            two + rollups.unpack(total),
+                            three + rollups.unpack(overhead),
+                        )
+        one, two, three = (sum(histograms) for histograms in zip(*by_line.values(), strict=True))
+        return by_line, (one, two, three)
 
     async def _fetch(self, query: str, values: tuple[str | int, ...]) -> list[Any]:
         with sqlite.mapped(self._path):
