@@ -130,6 +130,15 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def fail(self, error: UpstreamFailed) -> None:
+        """End the exchange with an error, which its sink hears."""
+        sink = self._sink
+        self._sink = None
+        if self._transport is not None:
+            self._transport.abort()
+        if sink is not None:
+            sink.failed(error)
+
     def close(self) -> None:
         """Close an idle connection."""
         if self._transport is not None:
@@ -153,12 +162,12 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._surplus = True
             if not self._complete:
-                self._fail(UpstreamProtocolError("The model's answer was not valid HTTP.", detail=str(error)))
+                self.fail(UpstreamProtocolError("The model's answer was not valid HTTP.", detail=str(error)))
                 return
         if not self._head_done:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
-                self._fail(UpstreamProtocolError("The model's answer was not valid HTTP.", detail="head too large"))
+                self.fail(UpstreamProtocolError("The model's answer was not valid HTTP.", detail="head too large"))
             return
         if not self._head_given:
             self._head_given = True
@@ -186,7 +195,7 @@ class Connection(asyncio.Protocol):
                 detail=f"{type(exc).__name__}: {exc}" if exc else "connection closed",
             )
             error.reused = self.exchanges > 1 and not self.answered
-            self._fail(error)
+            self.fail(error)
 
     # httptools
 
@@ -234,11 +243,3 @@ class Connection(asyncio.Protocol):
         else:
             self.close()
         sink.body(data, True)
-
-    def _fail(self, error: UpstreamFailed) -> None:
-        sink = self._sink
-        self._sink = None
-        if self._transport is not None:
-            self._transport.abort()
-        if sink is not None:
-            sink.failed(error)

@@ -57,16 +57,26 @@ class Pool:
         """Open connections that serve nobody."""
         return len(self._idle)
 
+    @property
+    def crowded(self) -> bool:
+        """Whether some wait for a connection that others must give back first."""
+        return len(self._waiters) > len(self._opening)
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
     def acquire(self, waiter: Waiter, fresh: bool = False) -> Connection | None:
         """Take an idle connection, or None: then `waiter` hears when there is one.
 
-        `fresh` asks for one that has served nobody yet. Raises `Overloaded` when too many wait already.
+        `fresh` asks for one that has served nobody yet. Raises `Overloaded` when all are taken and too many wait.
         """
         while self._idle and not fresh:
             connection = self._idle.pop()
             if connection.usable:
                 return connection
-        if self._closed or len(self._waiters) >= self.upstream.max_waiting:
+        room = self.upstream.max_connections - len(self._open)
+        if self._closed or len(self._waiters) >= room + self.upstream.max_waiting:
             raise Overloaded("Too many requests wait for this model. Try again shortly.", headers={"retry-after": "1"})
         self._waiters.append(waiter)
         self._open_more()
@@ -91,7 +101,7 @@ class Pool:
             task.cancel()
         await asyncio.gather(*opening, return_exceptions=True)
         for connection in list(self._open):
-            connection.abandon()
+            connection.fail(UpstreamFailed("The gateway is shutting down."))
         self._idle.clear()
         while self._waiters:
             self._waiters.popleft().not_connected(UpstreamFailed("The gateway is shutting down."))
@@ -145,9 +155,13 @@ class Pool:
                 )
         except TimeoutError:
             self._not_opened(UpstreamTimeout("The model's provider could not be reached in time.", detail="connect"))
-        except (OSError, ssl.CertificateError) as error:
+        except (OSError, ValueError) as error:
+            # ValueError: a name that cannot be a host's.
             self._not_opened(_refused(error))
         else:
+            if not connection.usable:
+                self._not_opened(_refused(ConnectionResetError("closed as soon as it was open")))
+                return
             self._opened_one()
             self.released(connection)
 
@@ -164,7 +178,7 @@ class Pool:
             self._open_more()
 
 
-def _refused(error: OSError) -> UpstreamConnectFailed:
+def _refused(error: Exception) -> UpstreamConnectFailed:
     return UpstreamConnectFailed(
         "The model's provider could not be reached.", detail=f"{type(error).__name__}: {error}".strip()
     )
