@@ -9,11 +9,11 @@ import re
 import msgspec
 
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],]', re.DOTALL)
-_OUTSIDE = re.compile(rb'["{}\[\],:]|[^\s"{}\[\],:]')
+_OUTSIDE = re.compile(rb'["{}\[\],:]|[^\s"{}\[\],:]+')
 _NESTED = re.compile(rb'["{}\[\]]')
 _STRING_END = re.compile(rb'["\\]')
 _STRUCTURE = bytes.maketrans(b"{}", b"[]")
-_NOT_STRUCTURE = bytes(byte for byte in range(256) if byte not in b'[]{}"\\')
+_NOT_STRUCTURE = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 
 _QUOTE, _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _COMMA, _COLON, _BACKSLASH = b'"{}[],:\\'
 
@@ -21,21 +21,28 @@ _QUOTE, _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _COMMA, _COLON, _BACKSLASH = b'"
 def nesting_exceeds(data: bytes, depth: int, brackets: int) -> bool:
     """Whether a JSON text nests deeper than `depth` or opens more than `brackets` objects and lists.
 
-    Runs at the speed of `bytes` methods whatever the text is, so that it can stand in front of a recursive parser.
+    Runs at the speed of `bytes` methods whatever the text is, so that it can stand in front of a recursive parser. For
+    the same reason strings that hold brackets count too. Of a text that is not JSON it may say either.
     """
     if data.count(b"{") + data.count(b"[") <= depth:
         return False
-    bare = data.translate(_STRUCTURE, _NOT_STRUCTURE).replace(b"\\\\", b"").replace(b'\\"', b"")
+    if b"\\" in data:
+        # Before anything else goes: what stands behind a backslash tells whether a quote there ends the string.
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     # Two quotes side by side change nothing about what is inside a string and what is not; what is left of the
     # strings are the odd parts between the quotes.
-    bare = b"".join(bare.replace(b'""', b"").split(b'"')[::2]).replace(b"\\", b"")
-    if len(bare) > 2 * brackets:
+    bare = data.translate(_STRUCTURE, _NOT_STRUCTURE).replace(b'""', b"")
+    if bare.count(b'"') > 2 * brackets:
+        return True
+    bare = b"".join(bare.split(b'"')[::2])
+    if len(bare) > 2 * brackets or b"[" * (depth + 1) in bare:
         return True
     for _ in range(depth):
+        if b"[]" not in bare:
+            break
         bare = bare.replace(b"[]", b"")
-        if not bare:
-            return False
-    return b"[]" in bare or b"[[" in bare
+    # A few that are not closed are left to the parser, which can say where the text ends too early.
+    return b"[]" in bare or bare.count(b"[") > depth
 
 
 def spans(data: bytes, path: tuple[str, ...], start: int = 0) -> list[tuple[int, int]]:
@@ -222,7 +229,10 @@ class TopLevelScanner:
         held += data[sent:position]
         value = bytes(held)
         self._held = None
-        if value == b'""':
+        if len(value) > self._limits[0]:
+            out.append(value)
+            self.overflow = True
+        elif value == b'""':
             out.append(value)
         else:
             self.found = value
@@ -291,5 +301,7 @@ class TopLevelScanner:
             self._keep += data[self._capture_from : at]
             value = bytes(self._keep).strip()
             self._keep = None
-            if value != b"null":
+            if len(value) > self._limits[1]:
+                self.overflow = True
+            elif value != b"null":
                 self.capture = value
