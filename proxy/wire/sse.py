@@ -38,7 +38,7 @@ class Framer:
             parts = data.split(b"\n\n")
             held += parts.pop()
             self._scanned = max(0, len(held) - 3)
-            if len(data) > self._limit and max(len(held), *map(len, parts)) + 2 > self._limit:
+            if len(data) > self._limit and max(len(held), *(len(part) + 2 for part in parts), 0) > self._limit:
                 self._too_large()
             return [part + b"\n\n" for part in parts]
         self._held += data
