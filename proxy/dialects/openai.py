@@ -14,7 +14,7 @@ from proxy.wire.usage import Usage, read_usage
 
 _EMPTY: Final = msgspec.Raw()
 _NULL: Final = msgspec.Raw(b"null")
-_NO_CHOICES: Final = msgspec.Raw(b"[]")
+_NOTHING: Final = (_EMPTY, _NULL)
 _encoder = msgspec.json.Encoder()
 # Ids of accounts and keys as they stand in error texts.
 _ACCOUNT = re.compile(rb"\b(?:org|proj|sk|user|acct)[-_][A-Za-z0-9*_-]{4,}")
@@ -111,7 +111,7 @@ class ChatTap:
                 text = choice.delta or choice.message
                 if text is not None:
                     self.text_out += _length(text)
-                elif choice.text is not _EMPTY:
+                elif choice.text is not _EMPTY and choice.text != _NULL:
                     self.text_out += len(bytes(choice.text)) - 2
                 if choice.finish_reason is not _EMPTY and choice.finish_reason != _NULL:
                     self.finished = True
@@ -121,11 +121,10 @@ class ChatTap:
             self.drop = (
                 self._drop_usage
                 and chunk.choices is not None
-                and usage is not _EMPTY
-                and usage != _NULL
-                and chunk.moderation is _EMPTY
-                and chunk.prompt_filter_results is _EMPTY
-                and chunk.error is _EMPTY
+                and bytes(usage).startswith(b"{")
+                and chunk.moderation in _NOTHING
+                and chunk.prompt_filter_results in _NOTHING
+                and chunk.error in _NOTHING
             )
             if self.drop:
                 self._drop_usage = False
@@ -195,7 +194,14 @@ def scrub(text: bytes, upstream_model: bytes, alias: bytes) -> bytes:
 
 def _length(text: _Text) -> int:
     size = 0
-    for value in (text.content, text.reasoning_content, text.reasoning, text.refusal, text.tool_calls):
+    for value in (
+        text.content,
+        text.reasoning_content,
+        text.reasoning,
+        text.refusal,
+        text.tool_calls,
+        text.function_call,
+    ):
         if value is not _EMPTY and value != _NULL:
             size += len(bytes(value)) - 2
     return size
