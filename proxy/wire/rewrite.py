@@ -17,6 +17,7 @@ _LINE = re.compile(rb"([^\r\n]*)(\r\n|\r|\n|$)")
 _encoder = msgspec.json.Encoder()
 _BOM = b"\xef\xbb\xbf"
 _DONE = b"[DONE]"
+_QUOTE = 34
 
 
 class Tap(Protocol):
@@ -68,7 +69,13 @@ class StreamRewriter:
         blocks = self._framer.feed(data)
         if len(blocks) == 1:
             return self._event(blocks[0])
-        return b"".join([self._event(block) for block in blocks])
+        out: list[bytes] = []
+        for block in blocks:
+            out.append(self._event(block))
+            if self._tap.ended:
+                # What came in the same read is no more part of the answer than what comes in the next one.
+                break
+        return b"".join(out)
 
     def end(self) -> bytes:
         """The stream ended as its framing says it should: return what came after the last whole event.
@@ -95,7 +102,15 @@ class StreamRewriter:
             if payload == _DONE:
                 tap.ended = True
                 return block
-        model = tap.read(payload)
+        try:
+            model = tap.read(payload)
+        except UpstreamProtocolError:
+            if not start or b"\r" not in payload:
+                raise
+            # A lone CR ends a line too: there may be more data lines than one.
+            text = _mask(block)
+            start = 0
+            model = tap.read(text.strip())
         if tap.drop:
             self.dropped += 1
             return b""
@@ -106,27 +121,21 @@ class StreamRewriter:
         if block.startswith(self._head) and model == self._raw:
             return self._new_head + block[len(self._head) :]
         raw = bytes(model)
-        if len(raw) <= 2 or raw[0] != 34:
+        if not raw:
             return block
         path = self._tap.path
-        found = _only_span(text, path[0], raw) if len(path) == 1 else []
+        found = _only_span(text, path[0], raw) if len(path) == 1 and raw[0] == _QUOTE else []
         return self._replace(block, found or spans(text, path, start), model)
 
     def _replace(self, block: bytes, found: list[tuple[int, int]], model: msgspec.Raw) -> bytes:
         """Replace the values at these spans, and remember where one stood for the next event."""
-        if len(found) == 1:
+        if len(found) == 1 and len(bytes(model)) > 2:
             begin, end = found[0]
             self._head = block[:end]
             self._new_head = block[:begin] + self._replacement
             self._raw = model.copy()
             return self._new_head + block[end:]
-        out: list[bytes] = []
-        position = 0
-        for begin, end in found:
-            out += (block[position:begin], self._replacement)
-            position = end
-        out.append(block[position:])
-        return b"".join(out)
+        return _replaced(block, found, self._replacement)
 
 
 class JsonRewriter:
@@ -149,17 +158,8 @@ class JsonRewriter:
             return None
         model = self._tap.read(data)
         if self._tap.failed:
-            return self._tap.scrub(data)
-        if len(bytes(model)) <= 2:
-            return data
-        out: list[bytes] = []
-        position = 0
-        for begin, end in spans(data, self._tap.path):
-            if end - begin > 2:
-                out += (data[position:begin], self._replacement)
-                position = end
-        out.append(data[position:])
-        return b"".join(out)
+            data = self._tap.scrub(data)
+        return _replaced(data, spans(data, self._tap.path), self._replacement) if bytes(model) else data
 
     def feed(self, data: bytes) -> bytes:
         """Take the next piece; return what can go on. Raises `UpstreamProtocolError` for a model name beyond reason."""
@@ -179,6 +179,18 @@ class JsonRewriter:
         return self._scanner.capture
 
 
+def _replaced(data: bytes, found: list[tuple[int, int]], replacement: bytes) -> bytes:
+    """The bytes with the strings at these spans replaced; empty strings stay."""
+    out: list[bytes] = []
+    position = 0
+    for begin, end in found:
+        if end - begin > 2:
+            out += (data[position:begin], replacement)
+            position = end
+    out.append(data[position:])
+    return b"".join(out)
+
+
 def _only_data(block: bytes) -> int:
     """Where the JSON object begins in a block with one data line and at most an event line before it; else 0."""
     start = 6
@@ -189,7 +201,8 @@ def _only_data(block: bytes) -> int:
         if not block.startswith(b"data: {", line_end + 1):
             return 0
         start = line_end + 7
-    return start if block.find(b"\n", start) >= len(block) - 3 else 0
+    # The line end of the data line, LF or CRLF, and one empty line: without them the last two bytes may be the object's.
+    return start if len(block) - 3 <= block.find(b"\n", start) <= len(block) - 2 else 0
 
 
 def _only_span(data: bytes, name: str, raw: bytes) -> list[tuple[int, int]]:
