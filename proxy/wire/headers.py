@@ -51,13 +51,10 @@ def relayed(headers: Iterable[Header]) -> bytes:
 
 def lines(headers: Iterable[Header], allowed: frozenset[bytes]) -> bytes:
     """Header lines of those headers (names in lower case) that are allowed and whose values are safe."""
-    return b"".join(
-        [
-            b"%b: %b\r\n" % header
-            for header in headers
-            if header[0] in allowed and _UNSAFE_VALUE.search(header[1]) is None
-        ]
-    )
+    kept = [header for header in headers if header[0] in allowed]
+    if _UNSAFE_VALUE.search(b"".join([value for _, value in kept])) is not None:
+        kept = [header for header in kept if _UNSAFE_VALUE.search(header[1]) is None]
+    return b"".join([b"%b: %b\r\n" % header for header in kept])
 
 
 def first(headers: Iterable[Header], name: bytes) -> bytes | None:

@@ -15,8 +15,11 @@ from proxy.wire.sse import Framer
 
 _LINE = re.compile(rb"([^\r\n]*)(\r\n|\r|\n|$)")
 _encoder = msgspec.json.Encoder()
+# Any letter can be written as an escape, also in a key.
+_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 _BOM = b"\xef\xbb\xbf"
 _DONE = b"[DONE]"
+_LAST = b"data: [DONE]\n\n"
 _QUOTE = 34
 
 
@@ -90,6 +93,9 @@ class StreamRewriter:
 
     def _event(self, block: bytes) -> bytes:
         tap = self._tap
+        if block == _LAST:
+            tap.ended = True
+            return block
         start = _only_data(block)
         if start:
             text = block
@@ -141,12 +147,13 @@ class StreamRewriter:
 class JsonRewriter:
     """Rewrites one JSON answer, at once when it is whole and small, else piece by piece in bounded memory."""
 
-    __slots__ = ("_replacement", "_scanner", "_tap", "_whole_limit")
+    __slots__ = ("_replacement", "_scanner", "_tap", "_usage_key", "_whole_limit")
 
     def __init__(self, tap: Tap, alias: str, usage_key: str = "usage", whole_limit: int = 262_144) -> None:
         self._tap = tap
         self._replacement = _encoder.encode(alias)
-        self._scanner = TopLevelScanner(tap.path[0].encode(), self._replacement, usage_key.encode())
+        self._usage_key = usage_key
+        self._scanner: TopLevelScanner | None = None
         self._whole_limit = whole_limit
 
     def whole(self, data: bytes) -> bytes | None:
@@ -159,24 +166,32 @@ class JsonRewriter:
         model = self._tap.read(data)
         if self._tap.failed:
             data = self._tap.scrub(data)
-        return _replaced(data, spans(data, self._tap.path), self._replacement) if bytes(model) else data
+        raw = bytes(model)
+        if not raw:
+            return data
+        path = self._tap.path
+        return _replaced(data, _only_span(data, path[0], raw) or spans(data, path), self._replacement)
 
     def feed(self, data: bytes) -> bytes:
         """Take the next piece; return what can go on. Raises `UpstreamProtocolError` for a model name beyond reason."""
-        out = self._scanner.feed(data)
-        if self._scanner.overflow:
+        scanner = self._scanner
+        if scanner is None:
+            scanner = TopLevelScanner(self._tap.path[0].encode(), self._replacement, self._usage_key.encode())
+            self._scanner = scanner
+        out = scanner.feed(data)
+        if scanner.overflow:
             raise UpstreamProtocolError("The model's answer could not be read.", detail="a value passes its bound")
         return b"".join(out)
 
     @property
     def closed(self) -> bool:
         """The object that `feed` was given is whole."""
-        return self._scanner.closed
+        return self._scanner is not None and self._scanner.closed
 
     @property
     def usage(self) -> bytes:
         """The raw usage object that `feed` has seen, or b""."""
-        return self._scanner.capture
+        return self._scanner.capture if self._scanner is not None else b""
 
 
 def _replaced(data: bytes, found: list[tuple[int, int]], replacement: bytes) -> bytes:
@@ -201,17 +216,17 @@ def _only_data(block: bytes) -> int:
         if not block.startswith(b"data: {", line_end + 1):
             return 0
         start = line_end + 7
-    # The line end of the data line, LF or CRLF, and one empty line: without them the last two bytes may be the object's.
+    # The data line's end, LF or CRLF, and an empty line: without them the last two bytes may be the object's.
     return start if len(block) - 3 <= block.find(b"\n", start) <= len(block) - 2 else 0
 
 
 def _only_span(data: bytes, name: str, raw: bytes) -> list[tuple[int, int]]:
     """The span of a top-level string known to be there, where the text leaves no doubt, without a scan.
 
-    There is none when no backslash could hide a key and the quoted name stands in the text once, with the value that
-    the decoder found at the top level behind it.
+    There is none when no key is written with an escaped letter and the quoted name stands in the text once, with the
+    value that the decoder found at the top level behind it.
     """
-    if b"\\" in data:
+    if b"\\u00" in data and _ESCAPED_LETTER.search(data) is not None:
         return []
     key = b'"%b"' % name.encode()
     at = data.find(key)

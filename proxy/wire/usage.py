@@ -35,6 +35,15 @@ def read_usage(raw: bytes) -> Usage | None:
     `input_tokens` leaves both out), `seconds` and `prompt_audio_seconds`.
     """
     try:
+        plain = _plain.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _read_any(raw)
+    return plain.usage() or _read_any(raw)
+
+
+def _read_any(raw: bytes) -> Usage | None:
+    """Read a usage object in any spelling, with values of any type."""
+    try:
         usage = _decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
@@ -72,6 +81,67 @@ def read_usage(raw: bytes) -> Usage | None:
         reasoning_tokens=reasoning,
         audio_milliseconds=seconds,
     )
+
+
+class _InputDetails(msgspec.Struct, gc=False):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    created_cache_tokens: int | None = None
+    cache_creation_tokens: int | None = None
+
+
+class _OutputDetails(msgspec.Struct, gc=False):
+    reasoning_tokens: int | None = None
+
+
+class _Plain(msgspec.Struct, gc=False):
+    """OpenAI's own spelling for chat, which nearly every answer has; any key that changes its meaning is named here."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: _InputDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+    cached_tokens: msgspec.UnsetType | object = msgspec.UNSET
+    prompt_cache_hit_tokens: msgspec.UnsetType | object = msgspec.UNSET
+    reasoning_tokens: msgspec.UnsetType | object = msgspec.UNSET
+    cache_read_input_tokens: msgspec.UnsetType | object = msgspec.UNSET
+    cache_creation_input_tokens: msgspec.UnsetType | object = msgspec.UNSET
+    prompt_audio_seconds: msgspec.UnsetType | object = msgspec.UNSET
+    seconds: msgspec.UnsetType | object = msgspec.UNSET
+
+    def usage(self) -> Usage | None:
+        """The usage, or None where it must be read with more care."""
+        given, produced, total = self.prompt_tokens, self.completion_tokens, self.total_tokens
+        if (
+            total != given + produced
+            or not (0 <= given <= _LARGEST and 0 <= produced <= _LARGEST)
+            or not (
+                self.cached_tokens
+                is self.prompt_cache_hit_tokens
+                is self.reasoning_tokens
+                is self.cache_read_input_tokens
+                is self.cache_creation_input_tokens
+                is self.prompt_audio_seconds
+                is self.seconds
+                is msgspec.UNSET
+            )
+        ):
+            return None
+        cached = written = reasoning = 0
+        asked = self.prompt_tokens_details
+        if asked is not None:
+            cached = asked.cached_tokens or 0
+            written = asked.cache_write_tokens or asked.created_cache_tokens or asked.cache_creation_tokens or 0
+        made = self.completion_tokens_details
+        if made is not None:
+            reasoning = made.reasoning_tokens or 0
+        if cached < 0 or written < 0 or reasoning < 0:
+            return None
+        return Usage(given, min(cached, given), min(written, given), produced, reasoning)
+
+
+_plain = msgspec.json.Decoder(_Plain)
 
 
 class _Reader:
