@@ -44,6 +44,8 @@ class Exchange:
         self._call = call
         self._alias = alias
         self._client: Client | None = client
+        #: The same, once it has left.
+        self._left: Client | None = None
         self._target: Target = call.targets[0]
         self._tried = 0
         self._attempts = 0
@@ -220,7 +222,7 @@ class Exchange:
             self._services.deadlines.add(leftover)
         client = self._client
         if client is None:
-            self._settle("client_closed", None, None)
+            self._settle_left()
             return
         begun = self._committed
         if not begun:
@@ -242,6 +244,11 @@ class Exchange:
     def _judge_status(self) -> None:
         """The upstream answered with an error of its own."""
         status = self._status
+        if self._client is None:
+            # A drain found an error: what the upstream refused costs nothing.
+            self._sent = 0.0
+            self._settle_left()
+            return
         if status in (401, 403):
             self._judge(UpstreamFailed("The gateway was refused by the model's provider.", detail=f"status {status}"))
             return
@@ -261,7 +268,7 @@ class Exchange:
             return
         self._services.attempt_failed(self._call, self._target.pool.name, error)
         if self._client is None:
-            self._settle("client_closed", None, None)
+            self._settle_left()
         elif self._committed:
             self._break(error)
         elif isinstance(error, StoreFailed) or not self._retry(same_target=_was_race(error), fresh=_was_race(error)):
@@ -320,7 +327,7 @@ class Exchange:
         """The client left before its answer ended: cancel upstream, or read on to the usage if that is configured."""
         if self.done:
             return
-        client = self._client
+        client = self._left = self._client
         assert client is not None
         self._client = None
         if self._alias.on_disconnect == "drain" and self._connection is not None and not client.stalled:
@@ -329,7 +336,7 @@ class Exchange:
             self._deadline = time.monotonic() + self._services.drain_max_seconds
             return
         self._drop_connection()
-        self._settle("client_stalled" if client.stalled else "client_closed", "client_closed", None, client)
+        self._settle_left()
 
     def interrupt(self) -> None:
         """The gateway is going down and cannot wait any longer."""
@@ -338,7 +345,7 @@ class Exchange:
         self._drop_connection()
         error = UpstreamFailed("The gateway is restarting. Try again.", status=503, code="gateway_shutdown")
         if self._client is None:
-            self._settle("client_closed", None, None)
+            self._settle_left()
         elif self._committed:
             self._break(error)
         else:
@@ -348,7 +355,7 @@ class Exchange:
         _, tokens = self._services.estimator.estimate(self._alias.name, 0, text_out)
         if tokens > self._services.drain_max_tokens:
             self._drop_connection()
-            self._settle("client_closed", None, None)
+            self._settle_left()
 
     def _drop_connection(self) -> None:
         if self._connection is not None:
@@ -390,7 +397,7 @@ class Exchange:
         waiting = self._waiting
         self._drop_connection()
         if self._client is None:
-            self._settle("client_closed", None, None)
+            self._settle_left()
         elif waiting:
             self._judge(UpstreamTimeout("The model's provider could not be reached in time.", detail="connect"))
         elif self._first_byte:
@@ -400,19 +407,17 @@ class Exchange:
 
     # settlement
 
-    def _settle(
-        self,
-        outcome: Outcome,
-        code: str | None,
-        then: Callable[[], None] | None,
-        client: Client | None = None,
-        pending: int = 0,
-    ) -> None:
+    def _settle_left(self) -> None:
+        """Bill a client that left, with what it got until then."""
+        assert self._left is not None
+        self._settle("client_stalled" if self._left.stalled else "client_closed", "client_closed", None)
+
+    def _settle(self, outcome: Outcome, code: str | None, then: Callable[[], None] | None, *, pending: int = 0) -> None:
         """Write the bill, once; `then` runs when it is as durable as configured. `pending` bytes are still to leave."""
         self.done = True
         services = self._services
         services.deadlines.discard(self)
-        client = client or self._client
+        client = self._client or self._left
         final = final_record(
             self._call,
             self._target,
