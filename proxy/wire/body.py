@@ -21,6 +21,7 @@ _FALSE: Final = msgspec.Raw(b"false")
 _NULL: Final = msgspec.Raw(b"null")
 _USAGE_ONLY: Final = msgspec.Raw(b'{"include_usage":true}')
 _POSITION = re.compile(r"\(byte (\d+)\)")
+_HALF_PAIR = re.compile(rb"(?<!\\)(?:\\\\)*+(\\u[dD][89abAB][0-9a-fA-F]{2})(?!\\u[dD][c-fC-F])")
 _decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encoder = msgspec.json.Encoder()
 _string = msgspec.json.Decoder(str)
@@ -76,7 +77,7 @@ def decode_object(data: bytes) -> dict[str, msgspec.Raw]:
     except msgspec.ValidationError as error:
         raise InvalidRequest("The request body must be a JSON object.") from error
     except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidRequest(f"The request body is not valid JSON: {_reason(error, len(data))}.") from error
+        raise InvalidRequest(f"The request body is not valid JSON: {_reason(error, data)}.") from error
 
 
 def splice(body: Body, model: str, include_usage: bool) -> bytes:
@@ -122,8 +123,14 @@ def _object(raw: msgspec.Raw, name: str) -> dict[str, msgspec.Raw]:
         raise InvalidRequest(f"'{name}' must be an object.", param=name, code="invalid_type") from error
 
 
-def _reason(error: Exception, size: int) -> str:
+def _reason(error: Exception, data: bytes) -> str:
     text = str(error)
     position = _POSITION.search(text)
-    what = text.removeprefix("JSON is malformed: ").split(" (byte")[0]
-    return f"{what} at byte {position.group(1)}" if position else f"it ends too early, at byte {size}"
+    if position:
+        what = text.removeprefix("JSON is malformed: ").split(" (byte")[0]
+        return f"{what} at byte {position.group(1)}"
+    half = _HALF_PAIR.search(data)
+    if half:
+        # The parser takes the end of the string, where the other half should stand, for the end of the text.
+        return f"half a surrogate pair at byte {half.start(1)}"
+    return f"it ends too early, at byte {len(data)}"
