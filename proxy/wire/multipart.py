@@ -1,0 +1,298 @@
+"""A multipart/form-data body on its way through: the `model` part's value is taken out, every other byte passes.
+
+What two servers could read differently is refused, so that no second model is smuggled past the key's rights. It keeps
+one part head or one short value at a time, and knows nothing of aliases, upstreams or what the files hold.
+"""
+
+import re
+from enum import Enum, auto
+from typing import Final
+
+from proxy.errors import InvalidRequest
+from proxy.wire.headers import Header
+
+MAX_PARTS: Final = 256
+#: Bytes of one part's head.
+MAX_PART_HEAD: Final = 16_384
+#: Bytes of the value of `model`.
+MAX_MODEL: Final = 1024
+#: RFC 2046 allows 70 characters; some clients make longer ones.
+MAX_BOUNDARY: Final = 200
+
+#: Values that are worth noting, and their longest useful length.
+_NOTED: Final = frozenset({b"stream", b"response_format"})
+_MAX_NOTED: Final = 64
+#: Bytes that may follow the closing boundary, line ends all of them.
+_MAX_EPILOGUE: Final = 64
+_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_BOUNDARY: Final = re.compile(rb"[\x21\x23-\x5b\x5d-\x7e](?:[\x20\x21\x23-\x5b\x5d-\x7e]*[\x21\x23-\x5b\x5d-\x7e])?")
+_TYPE: Final = re.compile(rb'[ \t]*;[ \t]*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=("[^"\\]*"|[^\s;",]+)')
+# A quoted value as those read it who know of backslashes, and as those do who do not.
+_ESCAPED: Final = re.compile(rb'[ \t]*;[ \t]*([^\s=;"]+)=("(?:[^"\\]|\\.)*"|[^\s;"]+)')
+_PLAIN: Final = re.compile(rb'[ \t]*;[ \t]*([^\s=;"]+)=("[^"]*"|[^\s;"]+)')
+_NAME: Final = re.compile(rb"(?<![\w*-])name\s*\*?\s*=", re.IGNORECASE)
+
+
+class _State(Enum):
+    START = auto()
+    DELIMITED = auto()
+    HEAD = auto()
+    CONTENT = auto()
+    ENDED = auto()
+
+
+class MultipartScanner:
+    """Feed it a body in pieces of any size; it gives back what goes on, and says where the model's value belongs."""
+
+    def __init__(self, boundary: bytes) -> None:
+        self._delimiter = b"--" + boundary
+        self._state = _State.START
+        self._buffer = bytearray()
+        self._searched = 0
+        self._parts = 0
+        self._field = b""
+        #: The value being read, or None where nobody wants it.
+        self._value: bytearray | None = None
+        self._given = 0
+        #: The value of the `model` part, once it is whole.
+        self.model: str | None = None
+        #: Where in the bytes given back that value stood, and how long it was.
+        self.model_at = 0
+        self.model_size = 0
+        #: Values of the parts of these names, as far as they have come.
+        self.stream = False
+        self.response_format = ""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next bytes; return those that can go on, without the model's value.
+
+        Raises `InvalidRequest`.
+        """
+        self._buffer += data
+        out = bytearray()
+        while self._step(out):
+            pass
+        return bytes(out)
+
+    def finish(self) -> None:
+        """The body has ended. Raises `InvalidRequest` unless it was whole."""
+        if self._state is _State.ENDED:
+            return
+        if self._state is _State.START and not self._buffer:
+            raise InvalidRequest("The request body is empty. Send multipart/form-data with at least a 'model'.")
+        raise _broken("it ends before its closing boundary")
+
+    def _step(self, out: bytearray) -> bool:
+        """Go on by one thing; whether there may be another."""
+        if self._state is _State.CONTENT:
+            return self._content(out)
+        if self._state is _State.HEAD:
+            return self._head(out)
+        if self._state is _State.DELIMITED:
+            return self._delimited(out)
+        if self._state is _State.START:
+            return self._start(out)
+        if len(self._buffer) > _MAX_EPILOGUE or self._buffer.strip(b"\r\n"):
+            raise _broken("bytes follow its closing boundary")
+        self._give(out, len(self._buffer))
+        return False
+
+    def _start(self, out: bytearray) -> bool:
+        buffer, delimiter = self._buffer, self._delimiter
+        skip = 2 if buffer.startswith(b"\r\n") else 0
+        seen = bytes(buffer[skip : skip + len(delimiter)])
+        if not delimiter.startswith(seen) and buffer != b"\r":
+            raise _broken("it does not begin with the boundary that its content type names")
+        if len(seen) < len(delimiter):
+            return False
+        self._give(out, skip + len(delimiter))
+        self._state = _State.DELIMITED
+        return True
+
+    def _delimited(self, out: bytearray) -> bool:
+        """Behind a boundary: a line end and the next part, or two hyphens and the end."""
+        if len(self._buffer) < 2:
+            return False
+        mark = bytes(self._buffer[:2])
+        if mark == b"--":
+            self._state = _State.ENDED
+            if self.model is None:
+                raise _no_model()
+        elif mark == b"\r\n":
+            self._state = _State.HEAD
+            self._searched = 0
+            self._parts += 1
+            if self._parts > MAX_PARTS:
+                raise _broken(f"it has more than {MAX_PARTS} parts")
+        else:
+            raise _broken("a boundary is not followed by a line end")
+        self._give(out, 2)
+        return True
+
+    def _head(self, out: bytearray) -> bool:
+        end = self._buffer.find(b"\r\n\r\n", max(0, self._searched - 3))
+        if (end if end >= 0 else len(self._buffer)) > MAX_PART_HEAD:
+            raise _broken(f"the head of a part is larger than {MAX_PART_HEAD} bytes")
+        if end < 0:
+            self._searched = len(self._buffer)
+            return False
+        name, is_file = read_part_head(bytes(self._buffer[:end]))
+        self._field = name
+        self._value = None
+        if name == b"model":
+            if self.model is not None:
+                raise InvalidRequest("The request body has two 'model' parts.", param="model")
+            if is_file:
+                raise InvalidRequest("The model must be a plain field, not a file.", param="model")
+            self._value = bytearray()
+        elif name in _NOTED and not is_file:
+            self._value = bytearray()
+        self._give(out, end + 4)
+        self._searched = 0
+        self._state = _State.CONTENT
+        return True
+
+    def _content(self, out: bytearray) -> bool:
+        buffer, delimiter = self._buffer, self._delimiter
+        at = buffer.find(delimiter, self._searched)
+        if at < 0:
+            # A boundary, with the line end before it, may have begun in the last bytes.
+            self._pass(out, max(0, len(buffer) - len(delimiter) - 1))
+            self._searched = max(0, len(buffer) - len(delimiter) + 1)
+            return False
+        if at >= 2 and buffer[at - 2 : at] == b"\r\n":
+            self._pass(out, at - 2)
+            self._end_value()
+            self._give(out, 2 + len(delimiter))
+            self._state = _State.DELIMITED
+        elif at == 0 or buffer[at - 1] in b"\r\n":
+            raise _broken("a boundary stands behind a broken line end")
+        else:
+            # In the middle of a line it is nobody's boundary.
+            self._searched = at + 1
+        return True
+
+    def _pass(self, out: bytearray, size: int) -> None:
+        """Let content of the running part go on; the model's value does not."""
+        value = self._value
+        if value is not None:
+            value += self._buffer[:size]
+            if self._field == b"model":
+                if len(value) > MAX_MODEL:
+                    raise InvalidRequest("The model's name is too long.", param="model")
+                del self._buffer[:size]
+                return
+            if len(value) > _MAX_NOTED:
+                self._value = None
+        self._give(out, size)
+
+    def _end_value(self) -> None:
+        if self._value is None:
+            return
+        value = bytes(self._value)
+        if self._field == b"model":
+            try:
+                self.model = value.decode()
+            except UnicodeDecodeError as error:
+                raise InvalidRequest("The model's name is not valid UTF-8.", param="model") from error
+            if not value:
+                raise InvalidRequest("You must provide a model parameter; it is empty.", param="model")
+            self.model_at = self._given
+            self.model_size = len(value)
+        elif self._field == b"stream":
+            self.stream = value.strip().lower() in (b"true", b"1")
+        else:
+            self.response_format = value.strip().decode("latin-1")
+
+    def _give(self, out: bytearray, size: int) -> None:
+        out += self._buffer[:size]
+        del self._buffer[:size]
+        self._given += size
+
+
+def is_multipart(content_type: bytes) -> bool:
+    """Whether a content type is that of a form with files."""
+    return content_type.partition(b";")[0].strip().lower() == b"multipart/form-data"
+
+
+def boundary_of(content_type: bytes) -> bytes:
+    """The boundary that a multipart content type names. Raises `InvalidRequest` for none, or for two."""
+    rest = content_type[len(content_type.partition(b";")[0]) :].rstrip(b" \t;")
+    found: list[bytes] = []
+    position = 0
+    while position < len(rest):
+        match = _TYPE.match(rest, position)
+        if match is None:
+            raise InvalidRequest("The request's content type cannot be read.")
+        if match[1].lower() == b"boundary":
+            found.append(match[2].strip(b'"'))
+        position = match.end()
+    if len(found) != 1 or not found[0]:
+        raise InvalidRequest("The request's content type must name one boundary: multipart/form-data; boundary=....")
+    if len(found[0]) > MAX_BOUNDARY or _BOUNDARY.fullmatch(found[0]) is None:
+        raise InvalidRequest("The boundary in the request's content type is not a valid one.")
+    return found[0]
+
+
+def content_type_line(boundary: bytes) -> bytes:
+    """The content type header for a body with that boundary, written so that everybody reads it alike."""
+    shown = boundary if _TOKEN.fullmatch(boundary) else b'"%b"' % boundary
+    return b"content-type: multipart/form-data; boundary=%b\r\n" % shown
+
+
+def read_part_head(head: bytes) -> tuple[bytes, bool]:
+    """The name of a part, and whether it is a file. Raises `InvalidRequest` where two readers might not agree."""
+    disposition: bytes | None = None
+    for name, value in _header_lines(head):
+        if name == b"content-disposition":
+            if disposition is not None:
+                raise _broken("a part has two Content-Disposition headers")
+            disposition = value
+    if disposition is None:
+        raise _broken("a part has no Content-Disposition header")
+    found = _parameters(disposition, _ESCAPED)
+    plain = _parameters(disposition, _PLAIN)
+    if found is None or (plain is not None and plain.get(b"name") != found.get(b"name")):
+        raise _broken("the Content-Disposition of a part cannot be read")
+    if b'\\"' in disposition and len(_NAME.findall(disposition)) != 1:
+        raise _broken("the Content-Disposition of a part can be read in two ways")
+    name_of = found.get(b"name")
+    if name_of is None or b"name*" in found:
+        raise _broken("a part has no plain name")
+    return name_of, b"filename" in found or b"filename*" in found
+
+
+def _header_lines(head: bytes) -> list[Header]:
+    found: list[Header] = []
+    for line in head.split(b"\r\n"):
+        name, colon, value = line.partition(b":")
+        if not colon or _TOKEN.fullmatch(name) is None or b"\r" in line or b"\n" in line or b"\x00" in line:
+            raise _broken("the head of a part cannot be read")
+        found.append((name.lower(), value.strip(b" \t")))
+    return found
+
+
+def _parameters(disposition: bytes, pattern: re.Pattern[bytes]) -> dict[bytes, bytes] | None:
+    """The parameters of a disposition in one way of reading it, or None where it cannot be read so."""
+    kind = disposition.partition(b";")[0]
+    if kind.strip().lower() != b"form-data":
+        return None
+    found: dict[bytes, bytes] = {}
+    position = len(kind)
+    end = len(disposition.rstrip(b" \t;"))
+    while position < end:
+        match = pattern.match(disposition, position)
+        if match is None or match[1].lower() in found:
+            return None
+        value = match[2]
+        found[match[1].lower()] = value[1:-1] if value.startswith(b'"') else value
+        position = match.end()
+    return found
+
+
+def _broken(what: str) -> InvalidRequest:
+    return InvalidRequest(f"The multipart body cannot be read: {what}.")
+
+
+def _no_model() -> InvalidRequest:
+    return InvalidRequest("You must provide a model parameter.", param="model")

@@ -1,0 +1,242 @@
+"""Multipart bodies on their way through: what is found, what passes untouched, and what is refused."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.errors import InvalidRequest
+from proxy.wire.multipart import (
+    MAX_MODEL,
+    MAX_PART_HEAD,
+    MAX_PARTS,
+    MultipartScanner,
+    boundary_of,
+    content_type_line,
+    is_multipart,
+    read_part_head,
+)
+
+B = b"----b0undary=x"
+AUDIO = bytes(range(256)) * 3 + b"\r\n--\r\n----b0undar\r\n\r\n--"
+
+
+def part(head: str, value: bytes) -> bytes:
+    return b"--" + B + b"\r\n" + head.encode() + b"\r\n\r\n" + value + b"\r\n"
+
+
+def field(name: str, value: bytes) -> bytes:
+    return part(f'Content-Disposition: form-data; name="{name}"', value)
+
+
+FILE = part('Content-Disposition: form-data; name="file"; filename="a.wav"\r\nContent-Type: audio/wav', AUDIO)
+MODEL = field("model", b"prometheus-echo")
+END = b"--" + B + b"--\r\n"
+
+GOOD = {
+    "file first": FILE + MODEL + END,
+    "model first": MODEL + FILE + END,
+    "model in the middle": field("language", b"en") + MODEL + FILE + END,
+    "unquoted name": FILE + part("Content-Disposition: form-data; name=model", b"prometheus-echo") + END,
+    "other header before": part("Content-Type: text/plain\r\nContent-Disposition: form-data; name=model", b"a") + END,
+    "header names in any case": part('CONTENT-disposition: Form-Data; NAME="model"', b"a") + END,
+    "no line end after the last boundary": MODEL + b"--" + B + b"--",
+    "a line end before the first boundary": b"\r\n" + MODEL + END,
+    "an empty field": field("prompt", b"") + MODEL + END,
+    "backslashes in a file's name": part('Content-Disposition: form-data; name="file"; filename="a\\b.mp3"', b"x")
+    + MODEL
+    + END,
+    "quotes in a file's name": part('Content-Disposition: form-data; name="file"; filename="a\\"b.mp3"', b"x")
+    + MODEL
+    + END,
+    "a boundary in the middle of a line": field("prompt", b"say --" + B + b" aloud") + MODEL + END,
+    "a name in no ASCII": part('Content-Disposition: form-data; name="file"; filename="ä.mp3"', b"x") + MODEL + END,
+}
+
+
+def scan(body: bytes, cuts: list[int] | None = None, boundary: bytes = B) -> tuple[bytes, MultipartScanner]:
+    scanner = MultipartScanner(boundary)
+    points = [0, *sorted(cut for cut in cuts or [] if 0 <= cut <= len(body)), len(body)]
+    out = b"".join(scanner.feed(body[begin:end]) for begin, end in itertools.pairwise(points))
+    scanner.finish()
+    return out, scanner
+
+
+def put_back(out: bytes, scanner: MultipartScanner, model: bytes) -> bytes:
+    return out[: scanner.model_at] + model + out[scanner.model_at :]
+
+
+@pytest.mark.parametrize("body", GOOD.values(), ids=GOOD.keys())
+def test_every_other_byte_passes_whole_or_byte_by_byte(body: bytes) -> None:
+    for cuts in ([], list(range(len(body)))):
+        out, scanner = scan(body, cuts)
+        assert scanner.model is not None
+        assert scanner.model_size == len(scanner.model.encode())
+        assert put_back(out, scanner, scanner.model.encode()) == body
+
+
+@given(st.lists(st.integers(0, 2500), max_size=12), st.binary(max_size=300))
+def test_the_cuts_of_the_network_change_nothing(cuts: list[int], content: bytes) -> None:
+    body = part("Content-Disposition: form-data; name=file; filename=a", content) + MODEL + FILE + END
+    out, scanner = scan(body, cuts)
+    assert put_back(out, scanner, b"prometheus-echo") == body
+
+
+@given(st.binary(max_size=400), st.integers(1, 50))
+def test_garbage_is_refused_or_passed_and_breaks_nothing(data: bytes, size: int) -> None:
+    scanner = MultipartScanner(B)
+    body = b"--" + B + b"\r\n" + data
+    try:
+        for begin in range(0, len(body), size):
+            scanner.feed(body[begin : begin + size])
+        scanner.finish()
+    except InvalidRequest:
+        return
+    assert scanner.model is not None
+
+
+def test_the_model_is_known_before_the_file_has_come() -> None:
+    scanner = MultipartScanner(B)
+    out = scanner.feed(MODEL + FILE[:200])
+    assert scanner.model == "prometheus-echo"
+    assert put_back(out, scanner, b"prometheus-echo") == (MODEL + FILE)[: len(out) + len(b"prometheus-echo")]
+
+
+def test_content_is_not_held_back_beyond_a_boundarys_length() -> None:
+    scanner = MultipartScanner(B)
+    given_back = scanner.feed(FILE[:-2])
+    assert len(FILE) - len(given_back) <= len(B) + 8
+
+
+def test_only_a_little_is_kept_of_a_large_file() -> None:
+    scanner = MultipartScanner(B)
+    scanner.feed(FILE[:100])
+    for _ in range(100):
+        assert len(scanner.feed(b"\r\n" * 5000)) > 9000
+
+
+def test_stream_and_response_format_are_noted() -> None:
+    _, scanner = scan(field("response_format", b"srt") + MODEL + field("stream", b"true") + END)
+    assert (scanner.stream, scanner.response_format) == (True, "srt")
+
+
+@pytest.mark.parametrize(("value", "expected"), [(b"True", True), (b"1", True), (b"false", False), (b"x" * 500, False)])
+def test_the_spellings_of_stream(value: bytes, expected: bool) -> None:
+    body = MODEL + field("stream", value) + END
+    out, scanner = scan(body)
+    assert scanner.stream is expected
+    assert put_back(out, scanner, b"prometheus-echo") == body
+
+
+BAD = {
+    "nothing": (b"", "empty"),
+    "no model": (FILE + END, "must provide a model"),
+    "an empty model": (field("model", b"") + END, "it is empty"),
+    "two models": (MODEL + FILE + MODEL + END, "two 'model' parts"),
+    "two models, one unquoted": (
+        MODEL + part("Content-Disposition: form-data; name=model", b"x") + END,
+        "two 'model' parts",
+    ),
+    "a model that is a file": (
+        part('Content-Disposition: form-data; name="model"; filename="m"', b"a") + END,
+        "plain field",
+    ),
+    "a model beyond reason": (field("model", b"m" * (MAX_MODEL + 1)) + END, "too long"),
+    "a model that is no text": (field("model", b"\xff") + END, "UTF-8"),
+    "cut in a file": (MODEL + FILE[:-20], "ends before"),
+    "cut before the last hyphens": (MODEL + b"--" + B, "ends before"),
+    "cut in a part's head": (MODEL + b"--" + B + b"\r\nContent-Dispo", "ends before"),
+    "another boundary": (MODEL.replace(b"0", b"1") + END, "does not begin"),
+    "JSON": (b'{"model":"a"}', "does not begin"),
+    "words before the first boundary": (b"hello\r\n" + MODEL + END, "does not begin"),
+    "words after the last boundary": (MODEL + END + MODEL, "bytes follow"),
+    "a longer boundary": (MODEL + b"--" + B + b"x\r\n" + MODEL + END, "not followed by a line end"),
+    "a boundary behind a bare line feed": (
+        MODEL + field("prompt", b"a\n--" + B + b"\nContent-Disposition: form-data; name=model\n\nb") + END,
+        "broken line end",
+    ),
+    "a boundary behind a bare carriage return": (MODEL + field("prompt", b"a\r--" + B + b"\r") + END, "broken line"),
+    "a part without a line end of its own": (
+        MODEL + b"--" + B + b"\r\nContent-Disposition: form-data; name=a\r\n\r\n--" + B + b"--\r\n",
+        "broken line end",
+    ),
+    "too many parts": (field("a", b"") * (MAX_PARTS + 1) + MODEL + END, "more than"),
+    "a head that does not end": (
+        b"--" + B + b"\r\nContent-Disposition: " + b"a" * (MAX_PART_HEAD + 1),
+        "head of a part",
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "message"), BAD.values(), ids=BAD.keys())
+def test_what_two_readers_could_read_differently_is_refused(body: bytes, message: str) -> None:
+    for cuts in ([], list(range(len(body))) if len(body) < 5000 else [7]):
+        with pytest.raises(InvalidRequest, match=message):
+            scan(body, cuts)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Type: text/plain",
+        b"Content-Disposition: form-data",
+        b"Content-Disposition: attachment; name=model",
+        b"Content-Disposition: form-data; name=a; name=model",
+        b"Content-Disposition: form-data; name=a; NAME=model",
+        b"Content-Disposition: form-data; name=a; name*=utf-8''model",
+        b"Content-Disposition: form-data; name*=utf-8''model",
+        b"Content-Disposition: form-data; name=a\r\nContent-Disposition: form-data; name=model",
+        b"Content-Disposition: form-data; name=a\r\n ; name=model",
+        b"Content-Disposition: form-data; name=a\nX: b",
+        b"Content-Disposition: form-data; name=\x00model",
+        b"Content-Disposition : form-data; name=a",
+        b'Content-Disposition: form-data; filename="a\\"; name="model"',
+        b'Content-Disposition: form-data; filename="a\\"; name="model"; x="; name=file; y="',
+        b'Content-Disposition: form-data; name="file"; filename="a\\"; name=\\"model\\""',
+        b'Content-Disposition: form-data; name="model',
+    ],
+)
+def test_a_part_head_that_hides_its_name_is_refused(head: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        read_part_head(head)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "boundary"),
+    [
+        (b"multipart/form-data; boundary=abc", b"abc"),
+        (b'multipart/form-data; boundary="a b=c"', b"a b=c"),
+        (b"Multipart/Form-Data;BOUNDARY=----x", b"----x"),
+        (b"multipart/form-data; charset=utf-8; boundary=abc;", b"abc"),
+        (b'multipart/form-data; boundary="ANKMn9YH=jxFvHiq"', b"ANKMn9YH=jxFvHiq"),
+    ],
+)
+def test_the_boundary_is_read_from_the_content_type(content_type: bytes, boundary: bytes) -> None:
+    assert is_multipart(content_type)
+    assert boundary_of(content_type) == boundary
+    assert boundary_of(content_type_line(boundary).partition(b": ")[2].strip()) == boundary
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        b"multipart/form-data",
+        b"multipart/form-data; boundary=",
+        b'multipart/form-data; boundary=""',
+        b"multipart/form-data; boundary=a; boundary=b",
+        b'multipart/form-data; x="; boundary=a"; boundary=b; boundary=c',
+        b"multipart/form-data; boundary=" + b"a" * 201,
+        b'multipart/form-data; boundary="a\\"b"',
+        b"multipart/form-data; boundary=a b",
+        b"multipart/form-data; boundary=a\x80",
+    ],
+)
+def test_a_content_type_without_one_clear_boundary_is_refused(content_type: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        boundary_of(content_type)
+
+
+def test_an_unquoted_boundary_stays_unquoted() -> None:
+    assert content_type_line(b"abc") == b"content-type: multipart/form-data; boundary=abc\r\n"
+    assert content_type_line(b"a=c") == b'content-type: multipart/form-data; boundary="a=c"\r\n'
