@@ -120,9 +120,7 @@ class Exchange:
     def _inject(self) -> bool:
         """Whether usage is asked for on the client's behalf."""
         body = self._call.body
-        return (
-            self._call.may_ask_usage and body.stream and not body.wants_usage and self._target.upstream.stream_options
-        )
+        return self._call.may_ask_usage and body.stream and not body.wants_usage and self._target.takes_stream_options
 
     # the way down
 

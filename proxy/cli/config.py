@@ -1,12 +1,14 @@
 """`config check|show|schema`: what is wrong with a configuration, what is in force, and what one may hold."""
 
+import os
 from pathlib import Path
 
 import click
 import msgspec
 
 from proxy.cli.options import as_json, chosen_file, config_file, resolved
-from proxy.cli.output import data, print_json
+from proxy.cli.output import data, print_json, talk
+from proxy.config.load import examine
 from proxy.config.problems import ConfigProblems
 from proxy.config.schema import schema
 from proxy.config.show import masked, show
@@ -23,7 +25,7 @@ def command() -> None:
 @as_json
 @click.pass_context
 def check(ctx: click.Context, file: Path | None, config_path: Path | None, as_json: bool) -> None:
-    """Name every fault of the configuration (of FILE, or of --config)."""
+    """Name every fault of the configuration (of FILE, or of --config), and warn of what is odd."""
     if file is not None and config_path is not None:
         raise click.UsageError("Name the file once: as FILE or with --config.")
     path = chosen_file(file or config_path)
@@ -32,15 +34,18 @@ def check(ctx: click.Context, file: Path | None, config_path: Path | None, as_js
             "There is no prometheus.toml here: name a file, or write one with prometheus-gateway init."
         )
     try:
-        config = resolved(path)
+        loaded = examine(path, os.environ)
     except ConfigProblems as faults:
         if not as_json:
             raise
-        print_json({"ok": False, "problems": msgspec.to_builtins(faults.problems)})
+        print_json({"ok": False, "problems": msgspec.to_builtins(faults.problems), "warnings": []})
         ctx.exit(1)
+    config = loaded.config
     if as_json:
-        print_json({"ok": True, "problems": []})
+        print_json({"ok": True, "problems": [], "warnings": msgspec.to_builtins(loaded.warnings)})
     else:
+        for warning in loaded.warnings:
+            talk(f"warning: {warning}")
         data(f"{path}: no faults; upstreams: {len(config.upstreams)}, aliases: {len(config.models)}")
 
 

@@ -1,6 +1,7 @@
 """`doctor`: runs all checks and prints what it found. What is looked at is in `checks`."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import msgspec
 
 from proxy.cli import checks
 from proxy.cli.checks import Check
-from proxy.cli.options import as_json, chosen_file, config_file, data_directory, resolved, store_directory
+from proxy.cli.options import as_json, chosen_file, config_file, data_directory, store_directory
 from proxy.cli.output import data, print_json
+from proxy.config.load import Loaded, examine
 from proxy.config.problems import ConfigProblems
 from proxy.config.tree import Config
 from proxy.errors import ConfigFault
@@ -41,12 +43,15 @@ def _run(path: Path | None, data_dir: Path | None, offline: bool) -> Iterator[Ch
     yield checks.descriptors()
     config: Config | None = None
     try:
-        config = resolved(path)
+        loaded = Loaded(Config(), ()) if path is None else examine(path, os.environ)
     except ConfigProblems as faults:
         for problem in faults.problems:
             yield Check("configuration", "fail", str(problem))
     else:
+        config = loaded.config
         yield _configuration(path, config)
+        for warning in loaded.warnings:
+            yield Check("configuration", "warn", str(warning))
     yield from _data(path, data_dir)
     if config is not None and not offline:
         yield from asyncio.run(checks.upstreams(config.upstreams))

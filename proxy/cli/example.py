@@ -10,13 +10,16 @@ port = 8080                        # 0 picks a free one
 workers = 1
 data_dir = "data"                  # the ledger, the journal and the keys
 
-# An upstream is one account at one provider that speaks the OpenAI API.
+# An upstream is one account at one provider. Its kind says where it lives and what it takes: openai, azure, anthropic,
+# gemini, openrouter, groq, mistral, together, fireworks, deepseek, xai, perplexity, cohere, voyage, jina, vllm, sglang,
+# ollama, llamacpp, or compatible for everything else that speaks the OpenAI API (docs/upstreams.md).
 [upstreams.openai]
-base_url = "https://api.openai.com/v1"
+kind = "openai"
 api_key = "${OPENAI_API_KEY}"      # or "file:PATH", relative to this file
 
-# A second one, such as a server of your own, is three more lines:
+# A second one, such as a server of your own, is a few more lines:
 # [upstreams.local]
+# kind = "vllm"
 # base_url = "http://127.0.0.1:8000/v1"
 # first_byte_timeout = 60
 

@@ -13,13 +13,21 @@ from typing import Any
 import msgspec
 
 from proxy.config import lines
-from proxy.config.problems import ConfigProblems, Problem
+from proxy.config.problems import ConfigProblems, Problem, in_file_order
 from proxy.config.references import References
 from proxy.config.sections import Sections
 from proxy.config.tree import Config
 from proxy.config.walk import prune
+from proxy.config.warnings import warnings
 
 _LARGEST_FILE = 4 * 1024 * 1024
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A configuration that can be used, and what is odd about it."""
+
+    config: Config
+    warnings: tuple[Problem, ...]
 
 
 def load(path: Path, environment: Mapping[str, str] | None) -> Config:
@@ -35,6 +43,25 @@ def load(path: Path, environment: Mapping[str, str] | None) -> Config:
 
 def parse(text: str, path: Path, environment: Mapping[str, str] | None) -> Config:
     """Like `load`, of a text already read; `path` names it in messages and is where relative files are looked for."""
+    return _parse(text, path, environment)[0]
+
+
+def examine(path: Path, environment: Mapping[str, str]) -> Loaded:
+    """Like `load`, and with the warnings, in the order of the file."""
+    return examine_text(_read(path), path, environment)
+
+
+def examine_text(text: str, path: Path, environment: Mapping[str, str]) -> Loaded:
+    """Like `examine`, of a text already read."""
+    config, places = _parse(text, path, environment)
+    found = [
+        Problem(str(path), lines.nearest(places, key), lines.dotted(key), message, hint)
+        for key, message, hint in warnings(config)
+    ]
+    return Loaded(config, tuple(in_file_order(found)))
+
+
+def _parse(text: str, path: Path, environment: Mapping[str, str] | None) -> tuple[Config, Mapping[lines.Path, int]]:
     document, places = _document(text, path)
     problems: list[Problem] = []
 
@@ -47,7 +74,7 @@ def parse(text: str, path: Path, environment: Mapping[str, str] | None) -> Confi
     if problems:
         raise ConfigProblems(problems)
     try:
-        return msgspec.convert(values, Config)
+        return msgspec.convert(values, Config), places
     except msgspec.ValidationError as error:
         raise ConfigProblems([Problem(str(path), None, "", str(error))]) from error
 

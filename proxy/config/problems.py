@@ -35,8 +35,13 @@ class ConfigProblems(ConfigFault):
     """A configuration that cannot be used; `problems` lists every fault found in one run, in the order of the file."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = sorted(problems, key=lambda problem: (problem.line is None, problem.line or 0))
+        self.problems = in_file_order(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def in_file_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Sort by line; those without one come last."""
+    return sorted(problems, key=lambda problem: (problem.line is None, problem.line or 0))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

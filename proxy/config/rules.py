@@ -68,7 +68,9 @@ def base_url(url: str) -> Iterator[Wrong]:
     if "@" in parts.netloc:
         yield "holds a user name or a password", "put the credential into api_key"
     if "?" in url:
-        yield "holds a query", "end the address after its path"
+        yield "holds a query", "end the address after its path, and put the query into query = { … }"
+    if re.search(r"[{}]", url.replace("{model}", "")) or "{" in parts.netloc:
+        yield "holds braces", "only {model} may stand in the path, for the target's model"
     if "#" in url:
         yield "holds a fragment", "end the address after its path"
 
@@ -111,6 +113,12 @@ def header_value(value: str) -> Iterator[Wrong]:
         yield "holds a line break or another control character", "write the value on one line"
     elif not value.isascii():
         yield "holds a character outside ASCII", "use ASCII only"
+
+
+def query_parameter(name: str, value: str) -> Iterator[Wrong]:
+    """It is escaped when it is sent; control characters are a mistake all the same."""
+    if not name or _CONTROL.search(name + value):
+        yield "is no usable query parameter", 'write it as query = { api-version = "…" }'
 
 
 def listen_host(host: str) -> Iterator[Wrong]:

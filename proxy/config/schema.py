@@ -18,13 +18,13 @@ _OPENING = """\
 # Configuration
 
 The gateway reads one TOML file. `prometheus-gateway init` writes one to start from, `prometheus-gateway config check`
-names every fault in it with its line, `prometheus-gateway config show` prints what is in force, and
-`prometheus-gateway config schema` prints a JSON schema with which editors complete and check it.
+names every fault in it with its line and warns of what is odd, `prometheus-gateway config show` prints what is in
+force, and `prometheus-gateway config schema` prints a JSON schema with which editors complete and check it.
 
 - Unknown keys are faults: a misspelt setting never falls back to its default in silence.
 - Times are seconds and sizes are bytes, as plain numbers.
 - Credentials stand in the file by reference. `"${NAME}"` reads the environment variable `NAME`; it may be part of an
-  `api_key`, a `base_url` or the value of one of the `headers`. `"file:PATH"`, for `api_key` alone, reads the first line
+  `api_key`, a `base_url` or a value in `headers` or `query`. `"file:PATH"`, for `api_key` alone, reads the first line
   of a file. A variable that is not set and a file that cannot be read are faults.
 - A relative `file:PATH` or `ca_file` is looked for beside the configuration file, `data_dir` in the working directory.
 - The file owns upstreams, models and prices. Keys and usage are in the data directory, never in the file.
@@ -39,7 +39,7 @@ _EXAMPLE = """\
 host = "0.0.0.0"
 
 [upstreams.openai]
-base_url = "https://api.openai.com/v1"
+kind = "openai"
 api_key = "${OPENAI_API_KEY}"
 
 [upstreams.local]

@@ -8,6 +8,7 @@ from typing import Any
 
 from proxy.config import rules
 from proxy.config.lines import Path
+from proxy.config.presets import PRESETS
 from proxy.config.problems import did_you_mean
 from proxy.config.references import BrokenReference, References
 from proxy.config.tree import Price, split_target
@@ -30,6 +31,7 @@ class Sections:
         self._server(values.get("server", {}), ("server",))
         for name, upstream in values.get("upstreams", {}).items():
             self._tell_all(("upstreams", name), rules.upstream_name(name))
+            self._default_base_url(upstream, ("upstreams", name))
             if self._references is not None:
                 self._upstream(upstream, self._references, ("upstreams", name))
         for alias, model in values.get("models", {}).items():
@@ -49,6 +51,19 @@ class Sections:
             if key in server:
                 self._tell_all((*path, key), rule(server[key]))
 
+    def _default_base_url(self, upstream: dict[str, Any], path: Path) -> None:
+        """Put the kind's own address where none is written."""
+        written = self._written(path)
+        if "base_url" in written or ("kind" in written and "kind" not in upstream):
+            # It is there, or it is not known which one would be meant; what is wrong with them is told already.
+            return
+        preset = PRESETS[upstream.get("kind", "compatible")]
+        if preset.base_url:
+            upstream["base_url"] = preset.base_url
+            return
+        known = "" if "kind" in written else ', or name the provider: kind = "openai", …'
+        self._tell(path, 'the key "base_url" is missing', f'such as base_url = "{preset.example_url}"{known}')
+
     def _upstream(self, upstream: dict[str, Any], references: References, path: Path) -> None:
         if "base_url" in upstream:
             self._base_url(upstream, references, (*path, "base_url"))
@@ -56,6 +71,8 @@ class Sections:
             self._credential(upstream, references, (*path, "api_key"))
         if "headers" in upstream:
             self._headers(upstream, references, (*path, "headers"))
+        if "query" in upstream:
+            self._query(upstream, references, (*path, "query"))
         if "ca_file" in upstream:
             self._ca_file(upstream, references, (*path, "ca_file"))
 
@@ -92,6 +109,17 @@ class Sections:
                 self._tell(where, broken.message, broken.hint)
                 continue
             self._tell_all(where, rules.header_value(headers[name]))
+
+    def _query(self, upstream: dict[str, Any], references: References, path: Path) -> None:
+        query: dict[str, str] = upstream["query"]
+        for name, value in query.items():
+            where = (*path, name)
+            try:
+                query[name] = references.expand(value)
+            except BrokenReference as broken:
+                self._tell(where, broken.message, broken.hint)
+            else:
+                self._tell_all(where, rules.query_parameter(name, query[name]))
 
     def _ca_file(self, upstream: dict[str, Any], references: References, path: Path) -> None:
         wrongs = list(rules.file_name(upstream["ca_file"]))

@@ -17,7 +17,10 @@ def show(config: Config) -> str:
 
 
 def masked(config: Config) -> Config:
-    """Give a copy without secrets: credentials, header values (most are credentials too) and user-info of addresses."""
+    """Give a copy without secrets: credentials, values of headers and queries, and user-info of addresses.
+
+    Most headers are credentials, and a query may be one.
+    """
     upstreams = {name: _masked_upstream(upstream) for name, upstream in config.upstreams.items()}
     return msgspec.structs.replace(config, upstreams=upstreams)
 
@@ -37,6 +40,7 @@ def _masked_upstream(upstream: Upstream) -> Upstream:
         base_url=f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}",
         api_key=mask(upstream.api_key),
         headers={name: mask(value) for name, value in upstream.headers.items()},
+        query={name: mask(value) for name, value in upstream.query.items()},
     )
 
 

@@ -14,7 +14,28 @@ Capability = Literal["chat", "vision", "realtime", "embeddings", "audio", "image
 OnDisconnect = Literal["cancel", "drain"]
 Durability = Literal["process", "power"]
 LogFormat = Literal["auto", "text", "json"]
-Kind = Literal["openai", "anthropic", "gemini"]
+Kind = Literal[
+    "openai",
+    "azure",
+    "anthropic",
+    "gemini",
+    "openrouter",
+    "groq",
+    "mistral",
+    "together",
+    "fireworks",
+    "deepseek",
+    "xai",
+    "perplexity",
+    "cohere",
+    "voyage",
+    "jina",
+    "vllm",
+    "sglang",
+    "ollama",
+    "llamacpp",
+    "compatible",
+]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 #: How many of something there must be at least one of.
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -75,16 +96,20 @@ class Server(Section, frozen=True):
 class Upstream(Section, frozen=True):
     """`[upstreams.NAME]`: one account at one provider."""
 
-    #: Where the API lives, with its version prefix, such as https://api.openai.com/v1.
-    base_url: str
-    #: What it is: decides how the credential is sent, which formats it speaks and what it can take.
-    kind: Kind = "openai"
+    #: What it is: decides how the credential is sent, which formats it speaks and what it takes (docs/upstreams.md).
+    kind: Kind = "compatible"
+    #: Where the API lives, with its version prefix, such as https://api.openai.com/v1; the kind's own when left out.
+    #: `{model}` in its path stands for the target's model.
+    base_url: str = ""
     #: The credential, by reference: "${NAME}" reads the environment, "file:PATH" a file.
     api_key: str = ""
     #: Further request headers for this upstream.
     headers: dict[str, str] = msgspec.field(default_factory=dict)
-    #: Whether stream_options may be added to streaming requests, so that usage is reported.
-    stream_options: bool = True
+    #: Further query parameters for this upstream, such as an api-version.
+    query: dict[str, str] = msgspec.field(default_factory=dict)
+    #: Whether stream_options may be added to streaming requests, so that usage is reported; as the kind says when left
+    #: out.
+    stream_options: bool | None = None
     #: Most connections open at once.
     max_connections: Count = 1024
     #: Connections opened, with one GET each, when the gateway starts.

@@ -3,7 +3,8 @@
 Values and string building only; connections are the pool's, choosing and retrying is the relay's.
 """
 
-from urllib.parse import quote, urlsplit
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
@@ -25,6 +26,12 @@ class Target(msgspec.Struct, frozen=True):
     after_path: bytes
     #: The families of formats that its upstream speaks.
     dialects: frozenset[str]
+    #: Whether `stream_options` may be added to streaming requests.
+    takes_stream_options: bool = True
+    #: Paths that are not below the base URL: as they are elsewhere -> from the host's root.
+    moved_paths: Mapping[bytes, bytes] = msgspec.field(default_factory=dict)
+    #: Query parameters that every request has, encoded.
+    query: bytes = b""
 
     @property
     def upstream(self) -> Upstream:
@@ -34,8 +41,15 @@ class Target(msgspec.Struct, frozen=True):
         """The request head for a POST of `length` bytes; `path` is below the base URL, `forwarded` are header lines."""
         if b"{model}" in path:
             path = path.replace(b"{model}", quote(self.model, safe="").encode())
+        before = self.before_path
+        if self.moved_paths:
+            bare, mark, query = path.partition(b"?")
+            if bare in self.moved_paths:
+                before, path = b"", self.moved_paths[bare] + mark + query
+        if self.query:
+            path += (b"&" if b"?" in path else b"?") + self.query
         return b"POST %b%b%b%bcontent-length: %d\r\n\r\n" % (
-            self.before_path,
+            before,
             path,
             self.after_path,
             forwarded,
@@ -61,9 +75,19 @@ def compile_target(target: str, pools: dict[str, Pool]) -> Target:
     """Bind "upstream/model" to its pool."""
     upstream_name, model = split_target(target)
     pool = pools[upstream_name]
-    preset = PRESETS[pool.upstream.kind]
-    path = urlsplit(pool.upstream.base_url).path.rstrip("/").encode()
-    return Target(pool, model, path, head_lines(pool.upstream), preset.dialects)
+    upstream = pool.upstream
+    preset = PRESETS[upstream.kind]
+    path = urlsplit(upstream.base_url).path.rstrip("/").replace("{model}", quote(model, safe=""))
+    return Target(
+        pool,
+        model,
+        path.encode(),
+        head_lines(upstream),
+        preset.dialects,
+        preset.stream_options if upstream.stream_options is None else upstream.stream_options,
+        {path.encode(): moved.encode() for path, moved in preset.paths.items()},
+        urlencode(upstream.query).encode(),
+    )
 
 
 def compile_alias(name: str, model: Model, pools: dict[str, Pool], on_disconnect: OnDisconnect) -> Alias:

@@ -27,7 +27,8 @@ class _Warming:
     def connected(self, connection: Connection) -> None:
         self._connection = connection
         upstream = self._pool.upstream
-        path = urlsplit(upstream.base_url).path.rstrip("/").encode() + b"/models"
+        # A path with the model in it is cut there: any answer will do.
+        path = urlsplit(upstream.base_url).path.partition("{model}")[0].rstrip("/").encode() + b"/models"
         connection.send(b"GET " + path + head_lines(upstream) + b"\r\n", b"", self)
 
     def not_connected(self, error: UpstreamFailed) -> None:

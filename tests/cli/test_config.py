@@ -39,7 +39,29 @@ def test_faults_as_json_go_to_stdout(run: Run, file: Path) -> None:
 
 def test_no_faults_as_json(run: Run, file: Path) -> None:
     result = run("config", "check", "--json", OPENAI_API_KEY=SECRET)
-    assert json.loads(result.stdout) == {"ok": True, "problems": []}
+    assert json.loads(result.stdout) == {"ok": True, "problems": [], "warnings": []}
+
+
+ODD = '[upstreams.u]\nbase_url = "http://example.com/v1"\napi_key = "k"\n'
+
+
+@pytest.mark.parametrize("args", [[], ["--json"]])
+def test_a_warning_is_no_fault(args: list[str], run: Run, folder: Path) -> None:
+    (folder / "prometheus.toml").write_text(ODD)
+    assert run("config", "check", *args).exit_code == 0
+
+
+def test_warnings_are_talk(run: Run, folder: Path) -> None:
+    (folder / "prometheus.toml").write_text(ODD)
+    result = run("config", "check")
+    assert "warning: prometheus.toml:2: upstreams.u.base_url: the credential goes to example.com" in result.stderr
+    assert "warning" not in result.stdout
+
+
+def test_warnings_as_json_stand_beside_the_faults(run: Run, folder: Path) -> None:
+    (folder / "prometheus.toml").write_text(ODD)
+    (warning,) = json.loads(run("config", "check", "--json").stdout)["warnings"]
+    assert (warning["line"], warning["key"]) == (2, "upstreams.u.base_url")
 
 
 def test_the_file_may_be_an_argument(run: Run, folder: Path) -> None:

@@ -47,3 +47,10 @@ def test_offline_reaches_for_nobody(run: Run, folder: Path) -> None:
 def test_the_store_is_read_after_it_was_made(run: Run) -> None:
     run("keys", "create", "me")
     assert "ok    keys.db: data/keys.db can be read" in run("doctor", "--offline").stdout
+
+
+def test_a_warning_of_the_configuration_is_a_line_and_no_failure(run: Run, folder: Path) -> None:
+    (folder / "prometheus.toml").write_text('[upstreams.u]\nbase_url = "http://example.com"\napi_key = "k"\n')
+    result = run("doctor", "--offline")
+    assert result.exit_code == 0
+    assert "warn  configuration: prometheus.toml:2: upstreams.u.base_url: the credential goes to" in result.stdout

@@ -33,6 +33,6 @@ def test_the_example_has_all_aliases_at_their_prices() -> None:
 
 def test_the_part_that_is_commented_out_is_valid_too() -> None:
     text = EXAMPLE.replace("# [upstreams.local]", "[upstreams.local]")
-    text = text.replace("# base_url", "base_url").replace("# first_byte", "first_byte")
+    text = text.replace("# kind", "kind").replace("# base_url", "base_url").replace("# first_byte", "first_byte")
     config = parse(text, Path("p.toml"), {"OPENAI_API_KEY": "sk"})
     assert config.upstreams["local"].first_byte_timeout == 60

@@ -90,3 +90,19 @@ def test_authorization_may_stand_where_no_api_key_is_given() -> None:
 @pytest.mark.parametrize("value", ["a\r\nb", "a\nb", "a\x00b", "a\x7fb", "ü"])
 def test_header_values_are_plain(value: str) -> None:
     assert len(list(rules.header_value(value))) == 1
+
+
+def test_the_model_may_stand_in_the_path_of_an_address() -> None:
+    assert list(rules.base_url("https://r.openai.azure.com/openai/deployments/{model}")) == []
+
+
+@pytest.mark.parametrize(
+    "url", ["https://{model}.example.com/v1", "https://h/{deployment}", "https://h/{model", "http://h/}"]
+)
+def test_other_braces_are_told(url: str) -> None:
+    assert [wrong for wrong, _ in rules.base_url(url)] == ["holds braces"]
+
+
+@pytest.mark.parametrize(("name", "value", "count"), [("api-version", "2024-10-21", 0), ("", "x", 1), ("a", "b\nc", 1)])
+def test_query_parameters_are_plain(name: str, value: str, count: int) -> None:
+    assert len(list(rules.query_parameter(name, value))) == count

@@ -68,6 +68,8 @@ def told(text: str, folder: Path = Path("/nowhere")) -> list[str]:
             UPSTREAM + 'headers = { x-a = "1", X-A = "2" }',
             ["upstreams.up.headers.X-A: is given twice: header names do not mind their case"],
         ),
+        (UPSTREAM + 'query = { v = "${NONE}" }', ["upstreams.up.query.v: the environment variable NONE is not set"]),
+        (UPSTREAM + 'query = { v = "${CRLF}" }', ["upstreams.up.query.v: is no usable query parameter"]),
         (
             '[upstreams."a/b"]\nbase_url = "http://h"',
             ['upstreams."a/b": an upstream\'s name is 1 to 128 printable ASCII characters without spaces and slashes'],

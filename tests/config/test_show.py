@@ -12,7 +12,10 @@ SECRET = "sk-a-rather-long-secret-9876"
 CONFIG = Config(
     upstreams={
         'odd"name': Upstream(
-            base_url=f"https://user:{SECRET}@h/v1", api_key=SECRET, headers={"X-Key": SECRET, "short": "secret"}
+            base_url=f"https://user:{SECRET}@h/v1",
+            api_key=SECRET,
+            headers={"X-Key": SECRET, "short": "secret"},
+            query={"key": SECRET},
         )
     },
     models={"m": Model(capability="chat", targets=["u/m"])},

@@ -3,14 +3,52 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from proxy.config.presets import anthropic, gemini, openai
+from proxy.config.presets import (
+    anthropic,
+    azure,
+    cohere,
+    compatible,
+    deepseek,
+    fireworks,
+    gemini,
+    groq,
+    jina,
+    llamacpp,
+    mistral,
+    ollama,
+    openai,
+    openrouter,
+    perplexity,
+    sglang,
+    together,
+    vllm,
+    voyage,
+    xai,
+)
 from proxy.config.presets.preset import Preset
 from proxy.config.tree import Kind
 
 PRESETS: Mapping[Kind, Preset] = MappingProxyType(
     {
         "openai": openai.PRESET,
+        "azure": azure.PRESET,
         "anthropic": anthropic.PRESET,
         "gemini": gemini.PRESET,
+        "openrouter": openrouter.PRESET,
+        "groq": groq.PRESET,
+        "mistral": mistral.PRESET,
+        "together": together.PRESET,
+        "fireworks": fireworks.PRESET,
+        "deepseek": deepseek.PRESET,
+        "xai": xai.PRESET,
+        "perplexity": perplexity.PRESET,
+        "cohere": cohere.PRESET,
+        "voyage": voyage.PRESET,
+        "jina": jina.PRESET,
+        "vllm": vllm.PRESET,
+        "sglang": sglang.PRESET,
+        "ollama": ollama.PRESET,
+        "llamacpp": llamacpp.PRESET,
+        "compatible": compatible.PRESET,
     }
 )

@@ -1,5 +1,5 @@
-"""OpenAI, and everything that is compatible with it."""
+"""OpenAI's own API."""
 
 from proxy.config.presets.preset import Preset
 
-PRESET = Preset(base_url="https://api.openai.com/v1", dialects=frozenset({"openai"}))
+PRESET = Preset(title="OpenAI", base_url="https://api.openai.com/v1")

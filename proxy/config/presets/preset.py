@@ -1,4 +1,4 @@
-"""What a preset says of a kind of upstream."""
+"""What a preset says of a kind of upstream. The shape only; the data is beside it, one file each."""
 
 import msgspec
 
@@ -6,14 +6,24 @@ import msgspec
 class Preset(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of upstream."""
 
+    #: Its name, for people.
+    title: str
     #: Where it lives when the configuration does not say; empty where it must.
-    base_url: str
+    base_url: str = ""
+    #: An address as it may look, where the configuration must say it.
+    example_url: str = ""
+    #: Where its OpenAI-compatible paths live, if that is another address or another way to show the credential.
+    compatible_url: str = ""
     #: The families of formats that it speaks.
-    dialects: frozenset[str]
+    dialects: frozenset[str] = frozenset({"openai"})
     #: How the credential is sent.
     auth_header: str = "authorization"
     auth_prefix: str = "Bearer "
     #: Headers that every request has, unless the configuration sets them.
     headers: dict[str, str] = msgspec.field(default_factory=dict)
+    #: Paths that are not below its base URL: as they are elsewhere -> from the host's root.
+    paths: dict[str, str] = msgspec.field(default_factory=dict)
     #: Whether `stream_options` may be added to streaming requests.
     stream_options: bool = True
+    #: What one should know, in a sentence or two; Markdown.
+    note: str = ""

@@ -1,0 +1,9 @@
+"""Groq."""
+
+from proxy.config.presets.preset import Preset
+
+PRESET = Preset(
+    title="Groq",
+    base_url="https://api.groq.com/openai/v1",
+    note="Sends the usage of a stream up to three times; the last one counts, they are not added up.",
+)

@@ -1,0 +1,10 @@
+"""Jina AI: embeddings and reranking."""
+
+from proxy.config.presets.preset import Preset
+
+PRESET = Preset(
+    title="Jina AI",
+    base_url="https://api.jina.ai/v1",
+    stream_options=False,
+    note="Embeddings and reranking only.",
+)

@@ -1,0 +1,83 @@
+"""The reference of the presets, in Markdown: made from their data, so that there is nothing to keep up to date."""
+
+from collections.abc import Iterator
+
+from proxy.config.presets import PRESETS
+from proxy.config.presets.preset import Preset
+
+_OPENING = """\
+# Upstreams
+
+An upstream is one account at one provider: `[upstreams.NAME]` in the configuration. Its `kind` says what the provider
+is: where it lives, how it wants the credential, which formats it speaks, and whether it can be asked for the usage of
+a stream. What the configuration says itself always wins: `base_url`, `headers`, `query`, `stream_options`.
+
+```toml
+[upstreams.openai]
+kind = "openai"                    # base_url is known
+api_key = "${OPENAI_API_KEY}"
+
+[upstreams.house]                  # no kind: anything that speaks OpenAI's formats
+base_url = "http://127.0.0.1:8000/v1"
+```
+
+- Nothing is translated. An endpoint goes to the targets of the alias that speak its format: `/v1/messages` to those
+  that speak `anthropic`, `/v1beta/models/…` to those that speak `gemini`, everything else to those that speak
+  `openai`. An alias may mix them, and then works on all; one without a target for an endpoint answers it with a 400.
+- Where OpenAI's formats live at an address of their own, that is a second upstream, of kind `compatible`. The sections
+  below name the address. `prometheus-gateway config check` warns when an alias has only targets that the OpenAI
+  endpoints cannot use.
+- `config check` also warns when a credential would go over plain http to a host that is neither this machine nor of
+  the local network, and when a well-known address stands under a kind that does not fit it.
+- The model behind the first slash of a target is sent as it is, further slashes and all.
+
+| kind | provider | formats | credential | `base_url` | `stream_options` |
+|---|---|---|---|---|---|
+"""
+
+
+def reference() -> str:
+    """Make the document of all kinds."""
+    rows = (_row(kind, preset) for kind, preset in PRESETS.items())
+    sections = (line for kind, preset in PRESETS.items() for line in _section(kind, preset))
+    return _OPENING + "\n".join((*rows, "", *sections))
+
+
+def _row(kind: str, preset: Preset) -> str:
+    address = f"`{preset.base_url}`" if preset.base_url else "required"
+    asked = "added" if preset.stream_options else "not added"
+    return f"| `{kind}` | {preset.title} | {_formats(preset)} | {_credential(preset)} | {address} | {asked} |"
+
+
+def _formats(preset: Preset) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(preset.dialects, key=lambda name: (name != "openai", name)))
+
+
+def _credential(preset: Preset) -> str:
+    return f"`{preset.auth_header}: {preset.auth_prefix}…`"
+
+
+def _section(kind: str, preset: Preset) -> Iterator[str]:
+    yield f"## `{kind}`: {preset.title}"
+    yield ""
+    if preset.note:
+        yield preset.note
+        yield ""
+    for name, value in preset.headers.items():
+        yield f"Sends `{name}: {value}` unless `headers` has another."
+        yield ""
+    yield "```toml"
+    yield f"[upstreams.{kind}]"
+    yield f'kind = "{kind}"'
+    if not preset.base_url:
+        yield f'base_url = "{preset.example_url}"'
+    if preset.base_url or kind in ("azure", "compatible"):
+        yield f'api_key = "${{{kind.upper()}_API_KEY}}"'
+    if preset.compatible_url:
+        yield ""
+        yield f"[upstreams.{kind}-compatible]"
+        yield 'kind = "compatible"'
+        yield f'base_url = "{preset.compatible_url}"'
+        yield f'api_key = "${{{kind.upper()}_API_KEY}}"'
+    yield "```"
+    yield ""

@@ -1,0 +1,10 @@
+"""An SGLang server of one's own."""
+
+from proxy.config.presets.preset import Preset
+
+PRESET = Preset(
+    title="SGLang",
+    example_url="http://127.0.0.1:30000/v1",
+    dialects=frozenset({"openai", "anthropic"}),
+    note="`/v1/messages` needs a version of 2026.",
+)

@@ -1,0 +1,102 @@
+"""What a valid configuration probably does not mean: told apart from faults, and never in the way of a start.
+
+Pure: a configuration in, warnings out. None quotes a credential.
+"""
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from proxy.config.lines import Path
+from proxy.config.presets import PRESETS
+from proxy.config.presets.preset import Preset
+from proxy.config.tree import Capability, Config, Kind, Model, Upstream, split_target
+
+#: Where, what is odd, how to mend it.
+Warned = tuple[Path, str, str]
+
+_OPENAI_PATHS: Final[Mapping[Capability, str]] = {
+    "chat": "/v1/chat/completions",
+    "vision": "/v1/chat/completions",
+    "realtime": "/v1/chat/completions",
+    "embeddings": "/v1/embeddings",
+}
+#: Names that no public server has.
+_INNER_ENDINGS: Final = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".svc")
+
+
+def warnings(config: Config) -> Iterator[Warned]:
+    """Everything that is odd about a configuration."""
+    for name, upstream in config.upstreams.items():
+        yield from _plain_http(upstream, ("upstreams", name, "base_url"))
+        yield from _address(upstream, ("upstreams", name, "base_url"))
+    for alias, model in config.models.items():
+        yield from _dialects(model, config.upstreams, ("models", alias, "targets"))
+
+
+def is_near(host: str) -> bool:
+    """Whether a host is this machine or, as far as its name says, in a network of one's own."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        # A name without a dot is one of the local network: a container, a machine of the house.
+        return "." not in host or host.endswith(_INNER_ENDINGS) or ".svc." in host
+    return address.is_loopback or address.is_private or address.is_link_local
+
+
+def _plain_http(upstream: Upstream, path: Path) -> Iterator[Warned]:
+    parts = urlsplit(upstream.base_url)
+    credential = upstream.api_key or any(name.lower() == "authorization" for name in upstream.headers)
+    if parts.scheme == "http" and credential and not is_near(parts.hostname or ""):
+        yield path, f"the credential goes to {parts.hostname} in the clear", "use https://"
+
+
+def _address(upstream: Upstream, path: Path) -> Iterator[Warned]:
+    """A well-known address under a kind that does not fit it, or not written in full."""
+    host = urlsplit(upstream.base_url).hostname or ""
+    owner = next((kind for kind, preset in PRESETS.items() if host and _host_of(preset) == host), None)
+    if owner is None:
+        return
+    preset = PRESETS[owner]
+    known = preset.base_url
+    if urlsplit(upstream.base_url).path.strip("/") == "" and urlsplit(known).path.strip("/"):
+        yield path, f"the API of {preset.title} is below a path that is missing here", f'base_url = "{known}"'
+    elif upstream.kind == owner:
+        if preset.compatible_url not in ("", known) and upstream.base_url.startswith(preset.compatible_url):
+            yield path, f"is where {preset.title} is OpenAI-compatible", f'kind = "compatible", or base_url = "{known}"'
+    elif upstream.kind not in ("compatible", "openai"):
+        title = PRESETS[upstream.kind].title
+        yield path, f"is an address of {preset.title}, not of {title}", f'kind = "{owner}"'
+    elif preset.compatible_url:
+        if not upstream.base_url.startswith(preset.compatible_url):
+            mend = f'kind = "{owner}", or base_url = "{preset.compatible_url}"'
+            yield path, f"is where {preset.title} speaks its own format", mend
+    elif not _same_habits(preset, PRESETS[upstream.kind]):
+        yield path, f'is an address of {preset.title}, whose habits kind = "{owner}" knows', f'kind = "{owner}"'
+
+
+def _host_of(preset: Preset) -> str:
+    return urlsplit(preset.base_url).hostname or ""
+
+
+def _same_habits(one: Preset, other: Preset) -> bool:
+    return all(
+        getattr(one, name) == getattr(other, name)
+        for name in ("dialects", "auth_header", "auth_prefix", "headers", "paths", "stream_options")
+    )
+
+
+def _dialects(model: Model, upstreams: Mapping[str, Upstream], path: Path) -> Iterator[Warned]:
+    """An alias that OpenAI's endpoints cannot use, since none of its targets speaks their format."""
+    endpoint = _OPENAI_PATHS.get(model.capability)
+    kinds: list[Kind] = [upstreams[split_target(target)[0]].kind for target in model.targets]
+    if endpoint is None or any("openai" in PRESETS[kind].dialects for kind in kinds):
+        return
+    spoken = sorted({dialect for kind in kinds for dialect in PRESETS[kind].dialects})
+    address = next(preset.compatible_url for preset in (PRESETS[kind] for kind in kinds))
+    yield (
+        path,
+        f"all speak only the format of {' or '.join(spoken)}: {endpoint} refuses this alias",
+        f'add a target on an upstream with kind = "compatible" and base_url = "{address}"',
+    )
