@@ -128,7 +128,8 @@ class ClientCycle(RequestResponseCycle):
         if last:
             self.response_complete = True
             self.message_event.set()
-            if not self.keep_alive:
+            if not self.keep_alive and not self.more_body:
+                # Else the guard closes it, so that a client that still sends can read this first.
                 self.transport.close()
             self.on_response()
 

@@ -13,12 +13,16 @@ from typing import Any
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from proxy.config.tree import Server
 from proxy.server.client import EXTENSION, ClientCycle
 
 MAX_HEADERS = 128
+#: Requests that may wait behind the one that is being answered.
+MAX_PIPELINED = 100
+#: Bytes that a body may send without sending any of its content: chunk extensions and trailers.
+MAX_FRAMING = 65_536
 #: Seconds that a refused client gets to read the refusal before its connection is closed.
 LINGER = 2.0
 _TARGET = re.compile(rb"/[\x21\x22\x24-\x7e]*")
@@ -36,40 +40,51 @@ class Refused(Exception):
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """See the module. `limits` is set by `guarded_protocol`."""
+    """See the module. `limits` is set by `guarded_protocol`.
+
+    `cycle` is the request that is being read; requests behind it in the pipeline wait until their turn to be answered.
+    """
 
     limits: Server
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
-        #: Loop time at which `expire` is called; infinity while the client owes nothing.
-        self.deadline = math.inf
+        #: Loop times at which `expire` is called; infinity while the client owes nothing, or reads what we write.
+        self.read_deadline = math.inf
+        self.write_deadline = math.inf
+        #: The request that is being answered; older than `cycle` where the client pipelines.
+        self._answering: RequestResponseCycle | None = None
+        self._in_head = False
         self._head_bytes = 0
-        self._in_head = True
+        #: Whether the current read holds parts of more than one head or body, and how much of it is body.
+        self._mixed = False
+        self._body_read = 0
+        #: Bytes since the last body byte.
+        self._framing = 0
+        #: Waits for the answers before it.
         self._refusal: Refused | None = None
         self._lingering = False
-        self._upgrade_ignored = False
 
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.deadline = self.loop.time() + self.limits.head_timeout
+        self.read_deadline = self.loop.time() + self.limits.head_timeout
 
     def connection_lost(self, exc: Exception | None) -> None:
-        cycle = self.cycle
         super().connection_lost(exc)
-        if cycle is not None:
-            for waiting, _ in self.pipeline:
-                waiting.disconnected = True
+        answering = self._answering
+        if answering is not None and not answering.response_complete:
+            answering.disconnected = True
+            answering.message_event.set()
 
     def data_received(self, data: bytes) -> None:
-        if self._lingering:
+        if self._lingering or self._refusal is not None:
             return
-        if self._in_head and self._head_bytes == 0:
-            self.deadline = self.loop.time() + self.limits.head_timeout
+        self._mixed = False
+        self._body_read = 0
         try:
-            self.parser.feed_data(data)
+            self._feed(data)
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__
             self._refuse(cause if isinstance(cause, Refused) else Refused(400, "The request could not be read."))
@@ -77,40 +92,65 @@ class GuardedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             self._refuse(Refused(400, f"The request is not valid HTTP/1.1: {error}."))
             return
-        except httptools.HttpParserUpgrade as upgrade:
-            self._go_on_without_upgrade(data[upgrade.args[0] :])
-            return
         if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > self.limits.max_head_bytes:
-                self._refuse(Refused(431, f"The request's head is larger than {self.limits.max_head_bytes} bytes."))
+            if not self._mixed:
+                self._head_bytes += len(data)
+                if self._head_bytes > self.limits.max_head_bytes:
+                    self._refuse(self._head_too_large())
         elif self.cycle is not None and self.cycle.more_body:
-            self.deadline = self.loop.time() + self.limits.body_idle_timeout
+            self.read_deadline = self.loop.time() + self.limits.body_idle_timeout
+            self._framing = 0 if self._mixed or self._body_read else self._framing + len(data)
+            if self._framing > MAX_FRAMING:
+                self._refuse(Refused(400, "The request's body has more framing than content."))
+
+    def _feed(self, data: bytes) -> None:
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                # A server may ignore the wish for another protocol (RFC 9110, 7.8). The parser has taken the request
+                # as any other and stops behind it.
+                self.parser = httptools.HttpRequestParser(self)
+                data = data[upgrade.args[0] :]
+                if data:
+                    continue
+            return
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self.deadline = self.loop.time() + self.limits.write_stall_timeout
-        if isinstance(self.cycle, ClientCycle) and self.cycle.reader is not None:
-            self.cycle.reader.client_paused()
+        self.write_deadline = self.loop.time() + self.limits.write_stall_timeout
+        if isinstance(self._answering, ClientCycle) and self._answering.reader is not None:
+            self._answering.reader.client_paused()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self.deadline = math.inf
-        if isinstance(self.cycle, ClientCycle) and self.cycle.reader is not None:
-            self.cycle.reader.client_resumed()
+        self.write_deadline = math.inf
+        if isinstance(self._answering, ClientCycle) and self._answering.reader is not None:
+            self._answering.reader.client_resumed()
 
-    def expire(self) -> None:
-        """The deadline passed."""
-        self.deadline = math.inf
-        cycle = self.cycle
-        if self._lingering or self.transport.is_closing() or self.flow.write_paused:
-            if isinstance(cycle, ClientCycle) and not cycle.response_complete:
-                cycle.stalled = True
+    def sweep(self, now: float) -> None:
+        """Act on a deadline that has passed; `now` is loop time."""
+        if self.write_deadline < now or (self._lingering and self.read_deadline < now):
+            if isinstance(self._answering, ClientCycle) and not self._answering.response_complete:
+                self._answering.stalled = True
             self.transport.abort()
-        elif cycle is not None and cycle.more_body and not cycle.response_started:
-            self._refuse_now(Refused(408, "The request's body stopped coming."), cycle)
-        elif self._in_head and self._head_bytes:
+        elif self.transport.is_closing():
+            if self.write_deadline == math.inf:
+                # What is written may wait for the client no longer than at any other time.
+                self.write_deadline = now + self.limits.write_stall_timeout
+        elif self.read_deadline < now:
+            self._expire(now)
+
+    def _expire(self, now: float) -> None:
+        """The client owes something, and it is late."""
+        self.read_deadline = math.inf
+        if self.flow.read_paused:
+            # It is we who do not read.
+            self.read_deadline = now + self.limits.body_idle_timeout
+        elif self._in_head:
             self._refuse(Refused(408, "The request's head stopped coming."))
+        elif self.cycle is not None and self.cycle.more_body:
+            self._refuse(Refused(408, "The request's body stopped coming."))
         else:
             self.transport.close()
 
@@ -120,6 +160,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head = True
         self._head_bytes = 0
+        self.read_deadline = self.loop.time() + self.limits.head_timeout
 
     def on_url(self, url: bytes) -> None:
         self.url += url
@@ -127,6 +168,9 @@ class GuardedProtocol(HttpToolsProtocol):
             raise Refused(414, "The request's target is too long.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            # A trailer: it came too late for every check, and nobody needs one.
+            return
         name = name.lower()
         if b"_" in name:
             raise Refused(400, f"The header name {name.decode('latin-1')!r} has an underscore; use a hyphen.")
@@ -141,13 +185,16 @@ class GuardedProtocol(HttpToolsProtocol):
             raise Refused(431, f"The request has more than {MAX_HEADERS} headers.")
 
     def on_headers_complete(self) -> None:
-        if self.parser.should_upgrade():
-            # Upgrades are not offered; the parser stops here, and `_go_on_without_upgrade` feeds the request again.
-            return
         version = self.parser.get_http_version()
         self._check_head(version)
+        before = self.cycle
+        behind = before is not None and not before.response_complete
+        if behind and len(self.pipeline) >= MAX_PIPELINED:
+            raise Refused(400, f"More than {MAX_PIPELINED} requests wait for their answers on this connection.")
         self._in_head = False
-        self.deadline = math.inf
+        self._mixed = True
+        self._framing = 0
+        self.read_deadline = math.inf
         path, _, query = self.url.partition(b"?")
         scope = self.scope
         scope["method"] = self.parser.get_method().decode("ascii")
@@ -156,7 +203,6 @@ class GuardedProtocol(HttpToolsProtocol):
         scope["path"] = urllib.parse.unquote(text) if "%" in text else text
         scope["raw_path"] = path
         scope["query_string"] = query
-        before = self.cycle
         cycle = ClientCycle(
             scope=scope,
             transport=self.transport,
@@ -172,13 +218,15 @@ class GuardedProtocol(HttpToolsProtocol):
         )
         scope["extensions"] = {EXTENSION: cycle}  # type: ignore[dict-item]
         self.cycle = cycle
-        if before is None or before.response_complete:
-            self._start_asgi_task(cycle, self.app)
-        else:
+        if behind:
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
+        else:
+            self._answering = cycle
+            self._start_asgi_task(cycle, self.app)
 
     def on_body(self, body: bytes) -> None:
+        self._body_read += len(body)
         cycle = self.cycle
         if cycle.response_complete or (isinstance(cycle, ClientCycle) and cycle.take(body)):
             return
@@ -188,30 +236,31 @@ class GuardedProtocol(HttpToolsProtocol):
         cycle.message_event.set()
 
     def on_message_complete(self) -> None:
-        if self.parser.should_upgrade():
-            return
-        self.deadline = math.inf
+        self._mixed = True
+        self.read_deadline = math.inf
         self.cycle.more_body = False
         if not self.cycle.response_complete:
             self.cycle.message_event.set()
-        self._in_head = True
-        self._head_bytes = 0
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        if self.cycle.more_body and self.cycle.response_complete:
+        if self.cycle is self._answering and self.cycle.more_body:
             self._linger()
             return
         self.flow.resume_reading()
+        now = self.loop.time()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
+            self._answering = cycle
+            if cycle.more_body:
+                self.read_deadline = now + self.limits.body_idle_timeout
             self._start_asgi_task(cycle, app)
         elif self._refusal is not None:
-            self._refuse(self._refusal)
-        elif not self.flow.write_paused:
-            self.deadline = self.loop.time() + self.limits.keep_alive_timeout
+            self._refuse_now(self._refusal, None)
+        elif not self._in_head:
+            self.read_deadline = now + self.limits.keep_alive_timeout
 
     # refusing
 
@@ -221,26 +270,33 @@ class GuardedProtocol(HttpToolsProtocol):
         if _TARGET.fullmatch(self.url) is None:
             raise Refused(400, "The request's target must be a path, in printable ASCII.")
         if sum(len(name) + len(value) + 4 for name, value in self.headers) > self.limits.max_head_bytes:
-            raise Refused(431, f"The request's head is larger than {self.limits.max_head_bytes} bytes.")
-        hosts = 0
+            raise self._head_too_large()
+        hosts = codings = 0
         for name, value in self.headers:
             if name == b"host":
                 hosts += 1
                 if _HOST.fullmatch(value) is None:
                     raise Refused(400, "The Host header is not a host.")
-            elif name == b"transfer-encoding" and (value.lower() != b"chunked" or version == "1.0"):
-                raise Refused(501, "Only 'Transfer-Encoding: chunked' is understood, and only in HTTP/1.1.")
+            elif name == b"transfer-encoding":
+                codings += 1
+                if codings > 1 or value.lower() != b"chunked" or version == "1.0":
+                    raise Refused(501, "Only 'Transfer-Encoding: chunked' is understood, and only in HTTP/1.1.")
         if hosts > 1 or (hosts == 0 and version == "1.1"):
             raise Refused(400, "The request must have exactly one Host header.")
 
     def _refuse(self, refusal: Refused) -> None:
-        """Answer with an error and close; behind an answer that is still running, only once that has ended."""
-        cycle = self.cycle
-        if cycle is not None and self._in_head and not cycle.response_complete:
+        """Answer with an error and close; behind answers that are still due, only once they have ended."""
+        answering = self._answering
+        if answering is None or answering.response_complete:
+            self._refuse_now(refusal, None)
+        elif answering is self.cycle and answering.more_body:
+            self._refuse_now(refusal, answering)
+        else:
             self._refusal = refusal
-            self.flow.pause_reading()
-            return
-        self._refuse_now(refusal, None if cycle is None or cycle.response_complete else cycle)
+            self.read_deadline = math.inf
+            if self.pipeline and self.cycle.more_body:
+                # It is the newest in the queue that is refused.
+                self.pipeline.popleft()
 
     def _refuse_now(self, refusal: Refused, cycle: Any) -> None:
         if cycle is not None and cycle.response_started:
@@ -256,27 +312,17 @@ class GuardedProtocol(HttpToolsProtocol):
         self._linger()
 
     def _linger(self) -> None:
-        """Close without losing the refusal: our side is closed, the client's bytes are thrown away for a while."""
+        """Close without losing what is written: our side is closed, the client's bytes are thrown away for a while."""
         self._lingering = True
         self.flow.resume_reading()
-        self.deadline = self.loop.time() + LINGER
+        self.read_deadline = self.loop.time() + LINGER
         if self.transport.can_write_eof():
             self.transport.write_eof()
         else:
             self.transport.close()
 
-    def _go_on_without_upgrade(self, rest: bytes) -> None:
-        """Read a request that asked for an upgrade as if it had not: a server may ignore the wish (RFC 9110, 7.8)."""
-        if self._upgrade_ignored:
-            self._refuse(Refused(400, "The request could not be read."))
-            return
-        method = self.parser.get_method()
-        lines = [b"%b %b HTTP/%b\r\n" % (method, self.url, self.parser.get_http_version().encode())]
-        lines += [b"%b: %b\r\n" % header for header in self.headers if header[0] not in (b"upgrade", b"connection")]
-        self.parser = httptools.HttpRequestParser(self)
-        self._upgrade_ignored = True
-        self.data_received(b"".join(lines) + b"\r\n" + rest)
-        self._upgrade_ignored = False
+    def _head_too_large(self) -> Refused:
+        return Refused(431, f"The request's head is larger than {self.limits.max_head_bytes} bytes.")
 
 
 def guarded_protocol(limits: Server) -> type[GuardedProtocol]:
@@ -285,10 +331,9 @@ def guarded_protocol(limits: Server) -> type[GuardedProtocol]:
 
 
 def sweep(connections: Iterable[Any], now: float) -> None:
-    """Expire every connection whose deadline has passed; `now` is loop time."""
+    """Let every connection act on its deadlines; `now` is loop time."""
     for connection in list(connections):
-        if connection.deadline < now:
-            connection.expire()
+        connection.sweep(now)
 
 
 def _error_body(refusal: Refused) -> bytes:
