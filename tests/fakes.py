@@ -197,7 +197,8 @@ class ScriptedUpstream:
         self.connections: set[_Connection] = set()
         self.numbers = itertools.count(1)
         self._tls = self._make_tls() if tls else None
-        self._socket = socket.socket()
+        # Only of a socket that names its protocol does asyncio know that TCP_NODELAY is wanted.
+        self._socket = socket.socket(proto=socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if socket_buffer is not None:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, socket_buffer)
