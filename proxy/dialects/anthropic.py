@@ -67,6 +67,7 @@ class _Tap:
 
     __slots__ = ("_alias", "_upstream_model", "_usages", "drop", "ended", "failed", "finished", "text_out")
     path: tuple[str, ...]
+    plain = b""
 
     def __init__(self, alias: str, upstream_model: str, drop_usage: bool) -> None:
         self._alias = alias.encode()

@@ -53,6 +53,7 @@ class GenerateTap:
 
     __slots__ = ("_alias", "_upstream_model", "_usage", "drop", "ended", "failed", "finished", "text_out")
     path: tuple[str, ...] = ("modelVersion",)
+    plain = b""
 
     def __init__(self, alias: str, upstream_model: str, drop_usage: bool) -> None:
         self._alias = alias.encode()

@@ -79,6 +79,7 @@ class ChatTap:
         "ended",
         "failed",
         "finished",
+        "plain",
         "text_out",
     )
     path: tuple[str, ...] = ("model",)
@@ -95,6 +96,7 @@ class ChatTap:
         self.finished = False
         #: Bytes of text seen, JSON escapes included; what an estimate is made from.
         self.text_out = 0
+        self.plain = b""
 
     def read(self, payload: bytes) -> msgspec.Raw:
         """Read one chunk; return the raw value of its model. Raises `UpstreamProtocolError` when it is not JSON."""
@@ -105,9 +107,12 @@ class ChatTap:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise broken(error) from error
         usage = chunk.usage
-        if chunk.choices:
+        choices = chunk.choices
+        self.plain = b""
+        if choices:
             self.drop = False
-            for choice in chunk.choices:
+            seen, finished = self.text_out, self.finished
+            for choice in choices:
                 text = choice.delta or choice.message
                 if text is not None:
                     self.text_out += _length(text)
@@ -117,6 +122,8 @@ class ChatTap:
                     self.finished = True
                 if choice.usage is not _EMPTY and choice.usage != _NULL:
                     self._usage = choice.usage
+            if len(choices) == 1 and usage in _NOTHING and chunk.x_groq is None and chunk.error in _NOTHING:
+                self._note_plain(choices[0], self.text_out - seen, finished)
         else:
             self.drop = (
                 self._drop_usage
@@ -149,12 +156,21 @@ class ChatTap:
         if raw:
             self._usage = msgspec.Raw(raw)
 
+    def _note_plain(self, choice: _Choice, length: int, finished: bool) -> None:
+        """Keep the text of a chunk that brought nothing else."""
+        delta = choice.delta
+        if delta is not None and finished == self.finished and choice.usage in _NOTHING:
+            content = bytes(delta.content)
+            if length == len(content) - 2 and delta.function_call in _NOTHING:
+                self.plain = content
+
     def _read_loose(self, payload: bytes) -> msgspec.Raw:
         try:
             chunk = _loose.decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise broken(error) from error
         self.drop = False
+        self.plain = b""
         self.text_out += len(payload)
         if chunk.usage is not _EMPTY and chunk.usage != _NULL:
             self._usage = chunk.usage

@@ -44,6 +44,7 @@ class TypedTap:
 
     __slots__ = ("_alias", "_upstream_model", "_usage", "drop", "ended", "failed", "finished", "text_out")
     path: tuple[str, ...] = ("response", "model")
+    plain = b""
 
     def __init__(self, alias: str, upstream_model: str, drop_usage: bool) -> None:
         self._alias = alias.encode()
