@@ -218,7 +218,8 @@ class JsonRewriter:
         if not raw:
             return data
         path = self._tap.path
-        return _replaced(data, _only_span(data, path[0], raw) or spans(data, path), self._replacement)
+        found = _only_span(data, path[0], raw) if raw[0] == _QUOTE else []
+        return _replaced(data, found or spans(data, path), self._replacement)
 
     def feed(self, data: bytes) -> bytes:
         """Take the next piece; return what can go on. Raises `UpstreamProtocolError` for a model name beyond reason."""
