@@ -28,10 +28,13 @@ def bind(host: str, port: int) -> socket.socket:
     """A bound, listening socket; port 0 picks a free one. Raises `CannotListen`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         hint = "choose another --port (0 picks a free one), or stop what uses it"
         raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror or error}; {hint}") from error
+    # Its connections inherit it. A loop sets it too, but asyncio's own only on sockets that name their protocol.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def address(sock: socket.socket) -> str:
