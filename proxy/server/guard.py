@@ -219,7 +219,8 @@ class GuardedProtocol(HttpToolsProtocol):
         scope["extensions"] = {EXTENSION: cycle}  # type: ignore[dict-item]
         self.cycle = cycle
         if behind:
-            self.flow.pause_reading()
+            # Reading goes on, or the client's leaving would not be seen; what may wait is bounded by its number here
+            # and by its size in `on_body`.
             self.pipeline.appendleft((cycle, self.app))
         else:
             self._answering = cycle

@@ -305,3 +305,16 @@ def test_a_drain_ends_after_its_tokens(tmp_path: Path) -> None:
         assert upstream.requests[0].closed.wait(5)
         (row,) = wait_for_settled(gateway)
         assert (row.outcome, row.usage_source) == ("client_closed", "estimated")
+
+
+def test_a_client_that_leaves_frees_the_upstream_though_it_has_asked_again_already(tmp_path: Path) -> None:
+    with serving(tmp_path) as (gateway, upstream):
+        upstream.script([*begun(ROLE), Hang()])
+        client = gateway.client()
+        gateway.chat(client, question())
+        client.read_until(b"assistant")
+        gateway.chat(client, question())
+        leave(upstream.requests[0], client)
+        rows = wait_for_settled(gateway)
+        assert [row.outcome for row in rows] == ["client_closed"]
+        assert len(upstream.requests) == 1
