@@ -12,6 +12,9 @@ from typing import Protocol
 class Waiting(Protocol):
     """Has a deadline, in monotonic seconds; infinity means none."""
 
+    #: It waits for nothing any more and is forgotten at the next sweep.
+    done: bool
+
     def overdue(self, now: float) -> bool:
         """Whether the deadline has passed; called once per sweep."""
         ...
@@ -38,7 +41,7 @@ class Deadlines:
         return len(self._members)
 
     def add(self, member: Waiting) -> None:
-        """Watch a member until it is discarded."""
+        """Watch a member until it is discarded or done."""
         self._members.add(member)
 
     def discard(self, member: Waiting) -> None:
@@ -69,5 +72,7 @@ class Deadlines:
         now = time.monotonic()
         for member in [member for member in self._members if member.overdue(now)]:
             member.expire()
+            if member.done:
+                self._members.discard(member)
         for call in self._others:
             call()
