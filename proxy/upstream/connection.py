@@ -12,7 +12,7 @@ import httptools
 from proxy.errors import UpstreamDropped, UpstreamFailed, UpstreamProtocolError
 from proxy.wire.headers import Header
 
-#: Bytes of an answer's head, all header lines together.
+#: Bytes of an answer's head, all header lines together; and of chunk extensions and trailers without any content.
 MAX_HEAD_BYTES = 65_536
 
 
@@ -48,6 +48,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_complete",
         "_eof_framed",
+        "_framing",
         "_head_bytes",
         "_head_done",
         "_head_given",
@@ -83,6 +84,7 @@ class Connection(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._headers: list[Header] = []
         self._head_bytes = 0
+        self._framing = 0
         self._status = 0
         self._head_done = False
         self._head_given = False
@@ -164,12 +166,13 @@ class Connection(asyncio.Protocol):
             if not self._complete:
                 self.fail(UpstreamProtocolError("The model's answer was not valid HTTP.", detail=str(error)))
                 return
-        if not self._head_done:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self.fail(UpstreamProtocolError("The model's answer was not valid HTTP.", detail="head too large"))
-            return
         if not self._head_given:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES and self._head_too_large():
+                self.fail(UpstreamProtocolError("The model's answer was not valid HTTP.", detail="head too large"))
+                return
+            if not self._head_done:
+                return
             self._head_given = True
             sink.head(self._status, self._headers)
             if self._sink is not sink:
@@ -179,7 +182,12 @@ class Connection(asyncio.Protocol):
             self._finish(parts[0] if len(parts) == 1 else b"".join(parts))
         elif parts:
             self._parts = []
+            self._framing = 0
             sink.body(parts[0] if len(parts) == 1 else b"".join(parts), False)
+        else:
+            self._framing += len(data)
+            if self._framing > MAX_HEAD_BYTES:
+                self.fail(UpstreamProtocolError("The model's answer was not valid HTTP.", detail="endless framing"))
 
     def eof_received(self) -> bool:
         if self._sink is not None and self._head_done and self._eof_framed and not self._complete:
@@ -204,7 +212,8 @@ class Connection(asyncio.Protocol):
             self._surplus = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
+        if not self._head_done:
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         if self._complete:
@@ -230,6 +239,10 @@ class Connection(asyncio.Protocol):
             self._headers = []
         else:
             self._complete = True
+
+    def _head_too_large(self) -> bool:
+        """Whether it is the head that takes so many bytes, and not a body that came with it."""
+        return not self._head_done or sum(len(name) + len(value) + 4 for name, value in self._headers) > MAX_HEAD_BYTES
 
     # endings
 
