@@ -148,6 +148,8 @@ class Router(Starlette):
             ],
             exception_handlers={GatewayError: _answer_gateway_error, HTTPException: _answer_http_error},
         )
+        # A redirect would be built from the Host header, and no SDK follows one with its body.
+        self.router.redirect_slashes = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
