@@ -92,6 +92,7 @@ class _InputDetails(msgspec.Struct, gc=False):
 
 class _OutputDetails(msgspec.Struct, gc=False):
     reasoning_tokens: int | None = None
+    thinking_tokens: int | None = None
 
 
 class _Plain(msgspec.Struct, gc=False):
@@ -102,6 +103,10 @@ class _Plain(msgspec.Struct, gc=False):
     total_tokens: int
     prompt_tokens_details: _InputDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
+    input_tokens_details: msgspec.UnsetType | object = msgspec.UNSET
+    input_token_details: msgspec.UnsetType | object = msgspec.UNSET
+    output_tokens_details: msgspec.UnsetType | object = msgspec.UNSET
+    output_token_details: msgspec.UnsetType | object = msgspec.UNSET
     cached_tokens: msgspec.UnsetType | object = msgspec.UNSET
     prompt_cache_hit_tokens: msgspec.UnsetType | object = msgspec.UNSET
     reasoning_tokens: msgspec.UnsetType | object = msgspec.UNSET
@@ -117,7 +122,11 @@ class _Plain(msgspec.Struct, gc=False):
             total != given + produced
             or not (0 <= given <= _LARGEST and 0 <= produced <= _LARGEST)
             or not (
-                self.cached_tokens
+                self.input_tokens_details
+                is self.input_token_details
+                is self.output_tokens_details
+                is self.output_token_details
+                is self.cached_tokens
                 is self.prompt_cache_hit_tokens
                 is self.reasoning_tokens
                 is self.cache_read_input_tokens
@@ -132,11 +141,16 @@ class _Plain(msgspec.Struct, gc=False):
         asked = self.prompt_tokens_details
         if asked is not None:
             cached = asked.cached_tokens or 0
-            written = asked.cache_write_tokens or asked.created_cache_tokens or asked.cache_creation_tokens or 0
+            wrote = asked.cache_write_tokens
+            if wrote is None:
+                wrote = asked.created_cache_tokens
+            if wrote is None:
+                wrote = asked.cache_creation_tokens
+            written = wrote or 0
         made = self.completion_tokens_details
         if made is not None:
-            reasoning = made.reasoning_tokens or 0
-        if cached < 0 or written < 0 or reasoning < 0:
+            reasoning = (made.thinking_tokens or 0) if made.reasoning_tokens is None else made.reasoning_tokens
+        if not (0 <= cached <= _LARGEST and 0 <= written <= _LARGEST and 0 <= reasoning <= _LARGEST):
             return None
         return Usage(given, min(cached, given), min(written, given), produced, reasoning)
 
