@@ -4,12 +4,16 @@ The relay reads a body and pushes an answer through that face without a coroutin
 else (Starlette, the docs pages) uses ASGI's `receive` and `send` as ever. It decides nothing about the answer.
 """
 
+import asyncio
 import time
+import types
+from collections.abc import Generator
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from proxy.errors import BodyTooLarge, ClientGone
+from proxy.server.signal import SUSPENDED, Signal
 
 #: The key of the ASGI scope's extensions under which an endpoint finds its `ClientCycle`.
 EXTENSION = "prometheus.client"
@@ -17,6 +21,8 @@ EXTENSION = "prometheus.client"
 
 class ClientCycle(RequestResponseCycle):
     """See the module. `begin` once, then `write` until `last`; or `cut`."""
+
+    message_event: Signal
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -35,6 +41,9 @@ class ClientCycle(RequestResponseCycle):
         self._received = 0
         self._limit = 0
         self._collecting = False
+        self._coroutine: Any = None
+        self._loop: Any = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def send(self, message: Any) -> None:
         """ASGI's `send`; keeps the status for the access line."""
@@ -139,19 +148,55 @@ class ClientCycle(RequestResponseCycle):
             self.keep_alive = False
             self.transport.close()
 
-    async def run_asgi(self, app: Any) -> None:
-        """Run the application; an error of its own becomes a 500, or a cut where the answer had begun."""
+    def attach(self, loop: asyncio.AbstractEventLoop, tasks: set[asyncio.Task[None]]) -> None:
+        """Give it what `run` needs: the server waits for the tasks when it stops."""
+        self._loop = loop
+        self._tasks = tasks
+
+    def run(self, app: Any) -> None:
+        """Run the application: at once and without a task, as far as it waits for nothing but its client.
+
+        One that waits for anything else goes on in a task. Its own error becomes a 500, or a cut where the answer had
+        begun.
+        """
+        if not self.disconnected:
+            self._coroutine = app(self.scope, self.receive, self.send)
+            self.message_event.resume = self._step
+            self._step()
+
+    def _step(self) -> None:
+        coroutine = self._coroutine
         try:
-            await app(self.scope, self.receive, self.send)
-        except Exception as error:
+            waits_for = coroutine.send(None)
+        except StopIteration:
+            self._ended(None)
+        except Exception as error:  # noqa: BLE001 (the border of the application)
+            self._ended(error)
+        else:
+            if waits_for is not SUSPENDED:
+                self.message_event.in_task(self._loop)
+                task = self._loop.create_task(self._go_on(coroutine, waits_for))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _go_on(self, coroutine: Any, waits_for: Any) -> None:
+        try:
+            await _taken_over(coroutine, waits_for)
+        except Exception as error:  # noqa: BLE001 (the border of the application)
+            self._ended(error)
+        else:
+            self._ended(None)
+
+    def _ended(self, error: Exception | None) -> None:
+        self._coroutine = None
+        if error is not None:
             self.logger.error("A request failed inside the gateway.", exc_info=error)
-        finally:
-            if not self.disconnected and not self.response_complete:
-                if self.response_started:
-                    self.cut()
-                else:
-                    self.begin(500, b"content-type: application/json\r\nconnection: close\r\n", len(_INTERNAL_ERROR))
-                    self.write(_INTERNAL_ERROR, True)
+        if not self.disconnected and not self.response_complete:
+            if self.response_started:
+                self.cut()
+            else:
+                self.begin(500, b"content-type: application/json\r\n", len(_INTERNAL_ERROR))
+                self.write(_INTERNAL_ERROR, True)
 
     def _announced(self) -> int:
         for name, value in self.scope["headers"]:
@@ -164,6 +209,13 @@ _INTERNAL_ERROR = (
     b'{"error":{"message":"The gateway failed. Try again; if it goes on, tell its operator.",'
     b'"type":"server_error","param":null,"code":"internal_error"}}'
 )
+
+
+@types.coroutine
+def _taken_over(coroutine: Any, waits_for: Any) -> Generator[Any, Any, None]:
+    """A coroutine that was begun by hand, and waits for something only a task can give it."""
+    yield waits_for
+    yield from coroutine
 
 
 def _too_large(limit: int) -> BodyTooLarge:

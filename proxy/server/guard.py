@@ -8,15 +8,17 @@ import asyncio
 import math
 import re
 import urllib.parse
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from proxy.config.tree import Server
 from proxy.server.client import EXTENSION, ClientCycle
+from proxy.server.signal import Signal
 
 MAX_HEADERS = 128
 #: Requests that may wait behind the one that is being answered.
@@ -46,6 +48,8 @@ class GuardedProtocol(HttpToolsProtocol):
     """
 
     limits: Server
+    cycle: ClientCycle
+    pipeline: deque[tuple[ClientCycle, Any]]  # type: ignore[assignment]
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -53,7 +57,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.read_deadline = math.inf
         self.write_deadline = math.inf
         #: The request that is being answered; older than `cycle` where the client pipelines.
-        self._answering: RequestResponseCycle | None = None
+        self._answering: ClientCycle | None = None
         self._in_head = False
         self._head_bytes = 0
         #: Whether the current read holds parts of more than one head or body, and how much of it is body.
@@ -64,6 +68,9 @@ class GuardedProtocol(HttpToolsProtocol):
         #: Waits for the answers before it.
         self._refusal: Refused | None = None
         self._lingering = False
+        self._feeding = False
+        #: `_answering` is new and has not been run.
+        self._to_start = False
 
     # asyncio.Protocol
 
@@ -81,6 +88,19 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._lingering or self._refusal is not None:
             return
+        self._feeding = True
+        self._take(data)
+        self._feeding = False
+        answering = self._answering
+        if self._to_start and answering is not None:
+            # Outside the parser's callbacks, but in the same turn of the loop.
+            self._to_start = False
+            answering.run(self.app)
+        elif answering is not None:
+            answering.message_event.poke()
+
+    def _take(self, data: bytes) -> None:
+        """Feed the parser, and judge what came."""
         self._mixed = False
         self._body_read = 0
         try:
@@ -119,19 +139,19 @@ class GuardedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self.write_deadline = self.loop.time() + self.limits.write_stall_timeout
-        if isinstance(self._answering, ClientCycle) and self._answering.reader is not None:
+        if self._answering is not None and self._answering.reader is not None:
             self._answering.reader.client_paused()
 
     def resume_writing(self) -> None:
         super().resume_writing()
         self.write_deadline = math.inf
-        if isinstance(self._answering, ClientCycle) and self._answering.reader is not None:
+        if self._answering is not None and self._answering.reader is not None:
             self._answering.reader.client_resumed()
 
     def sweep(self, now: float) -> None:
         """Act on a deadline that has passed; `now` is loop time."""
         if self.write_deadline < now or (self._lingering and self.read_deadline < now):
-            if isinstance(self._answering, ClientCycle) and not self._answering.response_complete:
+            if self._answering is not None and not self._answering.response_complete:
                 self._answering.stalled = True
             self.transport.abort()
         elif self.transport.is_closing():
@@ -211,12 +231,13 @@ class GuardedProtocol(HttpToolsProtocol):
             access_logger=self.access_logger,
             access_log=False,
             default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
+            message_event=Signal(),
             expect_100_continue=self.expect_100_continue,
             keep_alive=self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
         scope["extensions"] = {EXTENSION: cycle}  # type: ignore[dict-item]
+        cycle.attach(self.loop, self.tasks)
         self.cycle = cycle
         if behind:
             # Reading goes on, or the client's leaving would not be seen; what may wait is bounded by its number here
@@ -224,24 +245,28 @@ class GuardedProtocol(HttpToolsProtocol):
             self.pipeline.appendleft((cycle, self.app))
         else:
             self._answering = cycle
-            self._start_asgi_task(cycle, self.app)
+            self._to_start = True
 
     def on_body(self, body: bytes) -> None:
         self._body_read += len(body)
         cycle = self.cycle
-        if cycle.response_complete or (isinstance(cycle, ClientCycle) and cycle.take(body)):
+        if cycle.response_complete or (cycle.take(body)):
             return
         cycle.body += body
         if len(cycle.body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
-        cycle.message_event.set()
+        self._tell(cycle)
 
     def on_message_complete(self) -> None:
         self._mixed = True
         self.read_deadline = math.inf
         self.cycle.more_body = False
         if not self.cycle.response_complete:
-            self.cycle.message_event.set()
+            self._tell(self.cycle)
+
+    def _tell(self, cycle: ClientCycle) -> None:
+        """Something came for a request: it goes on once the parser's callbacks are over."""
+        cycle.message_event.set(not self._feeding)
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
@@ -257,7 +282,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self._answering = cycle
             if cycle.more_body:
                 self.read_deadline = now + self.limits.body_idle_timeout
-            self._start_asgi_task(cycle, app)
+            # Not at once: a hundred requests in one packet must not be a hundred calls deep.
+            self.loop.call_soon(cycle.run, app)
         elif self._refusal is not None:
             self._refuse_now(self._refusal, None)
         elif not self._in_head:
