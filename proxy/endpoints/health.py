@@ -19,11 +19,11 @@ class Health:
 
     async def live(self, request: Request) -> Response:
         """The process answers."""
-        return json_response({"status": "ok"})
+        return json_response(request, {"status": "ok"})
 
     async def ready(self, request: Request) -> Response:
         """Work is taken, or why not."""
         failure = self._failure()
         if failure is not None:
-            return json_response({"status": "unavailable", "reason": failure}, 503)
-        return json_response({"status": "ok"})
+            return json_response(request, {"status": "unavailable", "reason": failure}, 503)
+        return json_response(request, {"status": "ok"})

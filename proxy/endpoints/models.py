@@ -22,7 +22,7 @@ class Models:
     async def all(self, request: Request) -> Response:
         """All of them."""
         visible = self._visible(request)
-        return json_response({"object": "list", "data": [self._model(name) for name in visible]})
+        return json_response(request, {"object": "list", "data": [self._model(name) for name in visible]})
 
     async def retrieve(self, request: Request) -> Response:
         """One; one that the key may not use is not found."""
@@ -30,7 +30,7 @@ class Models:
         name = request.path_params["model"]
         if name not in visible:
             raise not_found(name, visible)
-        return json_response(self._model(name))
+        return json_response(request, self._model(name))
 
     def _visible(self, request: Request) -> list[str]:
         key = authenticate(request.scope["headers"], self._shared.keys, time.time())
@@ -40,6 +40,7 @@ class Models:
         return {"id": name, "object": "model", "created": self._shared.created, "owned_by": OWNER}
 
 
-def json_response(value: object, status: int = 200) -> Response:
-    """A small JSON answer."""
-    return Response(orjson.dumps(value), status, media_type="application/json")
+def json_response(request: Request, value: object, status: int = 200) -> Response:
+    """A small JSON answer, with the request's id."""
+    headers = {"x-request-id": request.scope["state"]["request_id"]}
+    return Response(orjson.dumps(value), status, headers, media_type="application/json")
