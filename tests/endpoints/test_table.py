@@ -1,0 +1,31 @@
+"""The table of endpoints: what holds for every row."""
+
+import re
+
+from proxy.endpoints.table import ROWS, endpoint_of
+
+
+def test_each_row_is_there_once() -> None:
+    assert len({(row.method, row.path) for row in ROWS}) == len(ROWS)
+
+
+def test_a_row_says_in_one_line_what_it_is_for() -> None:
+    for row in ROWS:
+        assert re.fullmatch(r"[A-Z][^\n]{10,100}\.", row.help), row.path
+
+
+def test_the_model_stands_in_the_path_exactly_where_the_row_says_so() -> None:
+    for row in ROWS:
+        in_path = row.model == "path"
+        assert ("{model}" in row.path) == ("{model}" in row.upstream_path) == in_path, row.path
+
+
+def test_each_row_can_be_used_by_some_alias() -> None:
+    assert all(row.capabilities for row in ROWS)
+
+
+def test_each_capability_is_sent_to_the_first_row_that_takes_it() -> None:
+    found = endpoint_of()
+    assert found["chat"] == "/v1/chat/completions"
+    assert found["embeddings"] == "/v1/embeddings"
+    assert set(found) == {capability for row in ROWS for capability in row.capabilities}
