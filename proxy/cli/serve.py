@@ -1,6 +1,7 @@
 """`serve`: run the gateway; without a configuration, the demo on the built-in provider."""
 
 import asyncio
+import gc
 import logging
 import os
 import secrets
@@ -72,12 +73,27 @@ async def _serve(config: Config, *, demo: bool, as_json: bool) -> None:
             gateway.keys.remember("demo", secret)
         url = address(listening)
         ready = _ready_json if as_json else _ready_text
-        await Listener(gateway.app, config.server, lambda: ready(config, url, secret)).serve(sockets=[listening])
+
+        def is_ready() -> None:
+            _settle_memory()
+            ready(config, url, secret)
+
+        await Listener(gateway.app, config.server, is_ready).serve(sockets=[listening])
     finally:
         await gateway.stop()
         if provider is not None and provider_task is not None:
             provider.should_exit = True
             await provider_task
+
+
+def _settle_memory() -> None:
+    """Keep the collector away from what lives as long as the process, and let it look at the rest less often.
+
+    Requests leave next to no cycles behind; a full collection in the middle of one costs milliseconds.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def _ready_text(config: Config, url: str, secret: str) -> None:
