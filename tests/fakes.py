@@ -416,7 +416,9 @@ class _Connection(asyncio.Protocol):
     def end(self, how: Close | Reset) -> None:
         self._ended_by_script = True
         if isinstance(how, Reset):
-            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOTHING)
+            # Under TLS it may be gone already, though the connection has not heard of it yet.
+            if (plain := self._transport.get_extra_info("socket")) is not None:
+                plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOTHING)
             self._transport.abort()
         else:
             self._transport.close()
