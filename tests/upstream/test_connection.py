@@ -1,5 +1,6 @@
 """One connection to an upstream: how answers are framed, what ends them, and what may follow on the same connection."""
 
+import asyncio
 import threading
 from collections.abc import Iterable
 
@@ -313,7 +314,8 @@ def test_failing_a_connection_tells_its_sink_once() -> None:
         with ScriptedUpstream() as upstream:
             upstream.script([Hang()])
             async with open_pool(upstream.base_url) as pool:
-                answer = await Recorder().start(pool).begun()
+                answer = Recorder().start(pool)
+                await asyncio.to_thread(upstream.wait_for_requests, 1)
                 assert answer.connection is not None
                 error = UpstreamFailed("gone")
                 answer.connection.fail(error)
