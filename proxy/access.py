@@ -105,34 +105,56 @@ def text_line(access: Access) -> str:
     return "  ".join(parts)
 
 
+class _Line(msgspec.Struct, gc=False):
+    """A line for machines, of a request that has no bill."""
+
+    time: str
+    method: str
+    path: str
+    status: int
+    request_id: str
+    key: str | None
+    total_ms: float
+
+
+class _BilledLine(_Line, gc=False):
+    """The same with the bill."""
+
+    alias: str
+    stream: bool
+    outcome: str
+    attempts: int
+    input_tokens: int
+    output_tokens: int
+    usage_source: str
+    cost_usd: str | None
+    ttft_ms: float | None
+    overhead_ms: float
+    error_code: str | None
+
+
 def json_line(access: Access) -> str:
     """The line for machines: one JSON object."""
-    line: dict[str, object] = {
-        "time": datetime.fromtimestamp(access.time / 1_000_000, UTC).isoformat(timespec="milliseconds"),
-        "method": access.method,
-        "path": access.path,
-        "status": access.status,
-        "request_id": access.request_id,
-        "key": access.key or None,
-    }
+    moment = datetime.fromtimestamp(access.time / 1_000_000, UTC).isoformat(timespec="milliseconds")
+    plain = (moment, access.method, access.path, access.status, access.request_id, access.key or None)
     final = access.final
-    if final is not None:
-        line |= {
-            "alias": final.alias,
-            "stream": final.stream,
-            "outcome": final.outcome,
-            "attempts": final.attempts,
-            "input_tokens": final.input_tokens,
-            "output_tokens": final.output_tokens,
-            "usage_source": final.usage_source,
-            "cost_usd": None if final.cost is None else dollars(final.cost),
-            "ttft_ms": None if final.ttft is None else final.ttft / 1000,
-            "total_ms": final.total / 1000,
-            "overhead_ms": final.overhead / 1000,
-            "error_code": final.error_code,
-        }
-    else:
-        line["total_ms"] = access.total / 1000
+    if final is None:
+        return _encoder.encode(_Line(*plain, access.total / 1000)).decode()
+    line = _BilledLine(
+        *plain,
+        final.total / 1000,
+        final.alias,
+        final.stream,
+        final.outcome,
+        final.attempts,
+        final.input_tokens,
+        final.output_tokens,
+        final.usage_source,
+        None if final.cost is None else dollars(final.cost),
+        None if final.ttft is None else final.ttft / 1000,
+        final.overhead / 1000,
+        final.error_code,
+    )
     return _encoder.encode(line).decode()
 
 
