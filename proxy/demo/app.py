@@ -4,20 +4,23 @@ Endpoints live in files of their own; a new one is a line in ROUTES.
 """
 
 import hmac
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from proxy.demo import gemini, messages, responses
 from proxy.demo.chat import chat_completions
 from proxy.demo.completions import completions
 from proxy.demo.embeddings import embeddings
 from proxy.demo.exchange import ClientLeft, Exchange
 from proxy.demo.settings import DEMO_MODELS, DemoModel, DemoSettings
+from proxy.demo.store import Store
 from proxy.errors import AuthenticationFailed, GatewayError, InvalidRequest, ModelNotFound
 
 Handler = Callable[[Exchange], Awaitable[None]]
+Routes = tuple[tuple[str, str, Handler], ...]
 
 _MODELS_SINCE = 1_767_225_600
 
@@ -40,19 +43,30 @@ def _described(model: DemoModel) -> dict[str, Any]:
     return {"id": model.name, "object": "model", "created": _MODELS_SINCE, "owned_by": "demo"}
 
 
-ROUTES: tuple[tuple[str, str, Handler], ...] = (
+MODEL_ROUTES: Final[Routes] = (
     ("GET", "/v1/models", list_models),
     ("GET", "/v1/models/{model:path}", retrieve_model),
     ("POST", "/v1/chat/completions", chat_completions),
     ("POST", "/v1/completions", completions),
     ("POST", "/v1/embeddings", embeddings),
 )
+ROUTES: Final[Routes] = (
+    *MODEL_ROUTES,
+    *responses.ROUTES,
+    *messages.ROUTES,
+    *gemini.ROUTES,
+)
 
 
 def demo_app(settings: DemoSettings) -> ASGIApp:
-    """The provider as an ASGI app. It keeps no state; any number of them may run side by side."""
-    routes = [Route(path, _Endpoint(method, handler, settings)) for method, path, handler in ROUTES]
-    router = Router(routes, redirect_slashes=False, default=_Endpoint(None, _unknown, settings))
+    """The provider as an ASGI app. What it keeps is its own; any number of them may run side by side."""
+    store = Store()
+    handlers: dict[str, dict[str, Handler]] = {}
+    # What has no parameter comes first: an id must not swallow it.
+    for method, path, handler in sorted(ROUTES, key=lambda route: "{" in route[1]):
+        handlers.setdefault(path, {})[method] = handler
+    routes = [Route(path, _Endpoint(methods, settings, store)) for path, methods in handlers.items()]
+    router = Router(routes, redirect_slashes=False, default=_Endpoint({}, settings, store))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -71,32 +85,48 @@ async def _unknown(exchange: Exchange) -> None:
 class _Endpoint:
     """One endpoint as an ASGI app: checks key and method, runs the handler, answers its errors."""
 
-    def __init__(self, method: str | None, handler: Handler, settings: DemoSettings) -> None:
-        self._method = method
-        self._handler = handler
+    def __init__(self, handlers: Mapping[str, Handler], settings: DemoSettings, store: Store) -> None:
+        self._handlers = handlers
         self._settings = settings
+        self._store = store
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(scope, receive, send, self._settings)
+        exchange = Exchange(scope, receive, send, self._settings, self._store)
         try:
             self._authorise(scope)
-            self._check_method(scope)
-            await self._handler(exchange)
+            await self._handler(scope)(exchange)
         except GatewayError as error:
             await exchange.send_error(error)
         except ClientLeft:
             return
 
-    def _check_method(self, scope: Scope) -> None:
-        if self._method not in (None, scope["method"]):
-            message = f"Not allowed to {scope['method']} on {scope['path']}; use {self._method}."
-            raise InvalidRequest(message, status=405, headers={"allow": self._method or ""})
+    def _handler(self, scope: Scope) -> Handler:
+        method = scope["method"]
+        if method in self._handlers:
+            return self._handlers[method]
+        if not self._handlers:
+            return _unknown
+        allowed = ", ".join(sorted(self._handlers))
+        message = f"Not allowed to {method} on {scope['path']}; use {allowed}."
+        raise InvalidRequest(message, status=405, headers={"allow": allowed})
 
     def _authorise(self, scope: Scope) -> None:
-        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        scheme, _, key = given.partition(b" ")
-        if scheme.lower() == b"bearer" and hmac.compare_digest(key.strip(), self._settings.api_key.encode()):
-            return
+        """Check the key, under any of the names that the dialects have for it."""
+        given = b""
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                scheme, _, given = value.partition(b" ")
+                if scheme.lower() != b"bearer":
+                    raise _wrong_key()
+            elif name in (b"x-api-key", b"x-goog-api-key", b"api-key"):
+                given = value
+            else:
+                continue
+            if not hmac.compare_digest(given.strip(), self._settings.api_key.encode()):
+                raise _wrong_key()
         if not given:
             raise AuthenticationFailed("You didn't provide an API key. Send it as Authorization: Bearer <key>.")
-        raise AuthenticationFailed("Incorrect API key provided. The demo provider prints its key when it starts.")
+
+
+def _wrong_key() -> AuthenticationFailed:
+    return AuthenticationFailed("Incorrect API key provided. The demo provider prints its key when it starts.")

@@ -1,6 +1,6 @@
-"""What chat and plain completions have in common: a planned choice, the head of an answer, limits, usage, waiting.
+"""What the endpoints that write have in common: a planned choice, the head of an answer, limits, usage, waiting.
 
-The shapes on the wire differ between the two and are not here.
+The shapes on the wire differ and are not here.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ from typing import Any
 
 from proxy.demo.answers import CHARACTERS_A_TOKEN, count_tokens, pieces
 from proxy.demo.exchange import Exchange
+from proxy.demo.faults import failure
 from proxy.demo.phrases import Orders
 
 
@@ -80,3 +81,12 @@ async def wait_for_first_byte(exchange: Exchange, orders: Orders, choices: list[
     if pace and not stream:
         seconds += pace * max(sum(1 for _ in pieces(choice.text)) for choice in choices)
     return await exchange.pause(seconds)
+
+
+async def begin(exchange: Exchange, orders: Orders, model: str, text: str = "", *, stream: bool = False) -> bool:
+    """Wait as above for an answer that is `text`; False when the client left. Raises the error that was ordered."""
+    if not await wait_for_first_byte(exchange, orders, [Choice(text, "stop")], stream=stream):
+        return False
+    if orders.error:
+        raise failure(orders.error, model)
+    return True

@@ -4,7 +4,6 @@ Values only: no socket, no clock, no environment.
 """
 
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -39,6 +38,13 @@ class DemoModel:
         """The name without its date, which is taken too and answered with the dated one."""
         return self.name[: -len("-2026-01-01")]
 
+    @property
+    def upstreams(self) -> tuple[str, ...]:
+        """The demo gateway's upstreams that serve it, one for each family of formats that it can be asked in."""
+        if self.capability in TEXT:
+            return ("demo", "demo-anthropic", "demo-gemini")
+        return ("demo", "demo-gemini") if self.capability == "embeddings" else ("demo",)
+
 
 def _tokens(input_price: str, output_price: str | None = None) -> Price:
     return Price(input=Decimal(input_price), output=Decimal(output_price) if output_price else None)
@@ -53,13 +59,18 @@ DEMO_MODELS = (
     DemoModel("demo-surge-2026-08-21", "prometheus-surge", "realtime", _tokens("0.40", "1.60")),
     DemoModel("demo-atlas-2026-05-20", "prometheus-atlas", "embeddings", _tokens("0.02")),
     DemoModel("demo-echo-2026-04-11", "prometheus-echo", "audio", Price(minute=Decimal("0.006"))),
+    # Behind the eight, so that every endpoint can be tried.
+    DemoModel("demo-canvas-2026-03-18", "prometheus-canvas", "image", Price(image=Decimal("0.02"))),
+    DemoModel("demo-rank-2026-02-25", "prometheus-rank", "rerank", _tokens("0.02")),
+    DemoModel("demo-guard-2026-02-11", "prometheus-guard", "moderation", _tokens("0")),
+    DemoModel("demo-voice-2026-01-29", "prometheus-voice", "speech", _tokens("0.60", "12.00")),
 )
 
 #: The capabilities that write text; the chat and completion endpoints take these.
 TEXT: tuple[Capability, ...] = ("chat", "vision", "realtime")
 
 
-def find_model(name: str, capabilities: Sequence[Capability], path: str) -> DemoModel:
+def find_model(name: str, capabilities: tuple[Capability, ...], path: str) -> DemoModel:
     """The model of this name, dated or not.
 
     Raises ModelNotFound for an unknown name, and InvalidRequest for a model that cannot do what `path` asks for.
@@ -78,16 +89,26 @@ def find_model(name: str, capabilities: Sequence[Capability], path: str) -> Demo
 
 
 def demo_config(port: int, settings: DemoSettings, server: Server | None = None) -> Config:
-    """A gateway with one upstream, the demo provider on this port of 127.0.0.1, and all eight aliases on it.
+    """A gateway whose upstreams all are the demo provider on this port of 127.0.0.1, and all eight aliases on it.
 
-    `settings` are those that the provider runs with (its key is shared with the gateway this way), `server` is the
-    gateway's own listener.
+    The provider is there once for each family of formats, so that the aliases work on the native endpoints too, and
+    a few aliases come behind the eight, so that there is one for every endpoint. `settings` are those that the
+    provider runs with (its key is shared with the gateway this way), `server` is the gateway's own listener.
     """
+    address = f"http://127.0.0.1:{port}"
     return Config(
         server=server or Server(),
-        upstreams={"demo": Upstream(base_url=f"http://127.0.0.1:{port}/v1", api_key=settings.api_key)},
+        upstreams={
+            "demo": Upstream(base_url=f"{address}/v1", api_key=settings.api_key),
+            "demo-anthropic": Upstream(kind="anthropic", base_url=f"{address}/v1", api_key=settings.api_key),
+            "demo-gemini": Upstream(kind="gemini", base_url=f"{address}/v1beta", api_key=settings.api_key),
+        },
         models={
-            model.alias: Model(capability=model.capability, targets=[f"demo/{model.name}"], price=model.price)
+            model.alias: Model(
+                capability=model.capability,
+                targets=[f"{upstream}/{model.name}" for upstream in model.upstreams],
+                price=model.price,
+            )
             for model in DEMO_MODELS
         },
     )

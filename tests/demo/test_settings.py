@@ -1,10 +1,13 @@
 """Settings and models of the demo provider, and the configuration made from them."""
 
 from decimal import Decimal
+from typing import get_args
 
 import pytest
 
-from proxy.config.tree import Server
+from proxy.config.presets import PRESETS
+from proxy.config.tree import Capability, Server, split_target
+from proxy.config.warnings import warnings
 from proxy.demo.settings import DEMO_MODELS, TEXT, DemoSettings, demo_config, find_model
 from proxy.errors import InvalidRequest, ModelNotFound
 
@@ -48,8 +51,47 @@ def test_the_config_has_each_alias_with_its_price(
 
 
 def test_every_target_is_a_model_of_the_provider() -> None:
-    targets = [model.targets for model in demo_config(1, SETTINGS).models.values()]
-    assert targets == [[f"demo/{model.name}"] for model in DEMO_MODELS]
+    config = demo_config(1, SETTINGS)
+    for model in DEMO_MODELS:
+        targets = [split_target(target) for target in config.models[model.alias].targets]
+        assert {name for _, name in targets} == {model.name}
+        assert {upstream for upstream, _ in targets} <= config.upstreams.keys()
+
+
+def test_the_eight_aliases_come_first() -> None:
+    assert list(demo_config(1, SETTINGS).models)[:8] == [
+        "prometheus-spark",
+        "prometheus-lite",
+        "prometheus-core",
+        "prometheus-vision",
+        "prometheus-pulse",
+        "prometheus-surge",
+        "prometheus-atlas",
+        "prometheus-echo",
+    ]
+
+
+def test_there_is_an_alias_for_every_capability() -> None:
+    assert {model.capability for model in demo_config(1, SETTINGS).models.values()} == set(get_args(Capability))
+
+
+@pytest.mark.parametrize(
+    ("alias", "spoken"),
+    [
+        ("prometheus-core", {"openai", "anthropic", "gemini"}),
+        ("prometheus-vision", {"openai", "anthropic", "gemini"}),
+        ("prometheus-atlas", {"openai", "gemini"}),
+        ("prometheus-echo", {"openai"}),
+    ],
+)
+def test_an_alias_speaks_the_formats_of_its_endpoints(alias: str, spoken: set[str]) -> None:
+    config = demo_config(1, SETTINGS)
+    upstreams = [config.upstreams[split_target(target)[0]] for target in config.models[alias].targets]
+    assert {dialect for upstream in upstreams for dialect in PRESETS[upstream.kind].dialects} == spoken
+
+
+def test_the_config_is_not_odd() -> None:
+    assert list(warnings(demo_config(1, SETTINGS))) == []
 
 
 def test_the_gateways_own_listener_can_be_given() -> None:

@@ -1,0 +1,224 @@
+"""The native Gemini endpoints of the demo provider: `/v1beta/models/{model}:…`.
+
+A stream is events with CRLF (`alt=sse`), or one JSON array that grows; the model is in the path alone.
+"""
+
+import secrets
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from proxy.demo.answers import count_tokens, pieces
+from proxy.demo.conversation import called, chat_request, demanded, message, text_of
+from proxy.demo.embeddings import FULL_DIMENSIONS, vector
+from proxy.demo.exchange import EVENT_STREAM, Event, Exchange
+from proxy.demo.phrases import Orders, read_orders
+from proxy.demo.plans import plan
+from proxy.demo.replies import Choice, begin
+from proxy.demo.requests import ChatRequest
+from proxy.demo.settings import DEMO_MODELS, DemoModel, find_model
+from proxy.errors import InvalidRequest, ModelNotFound
+
+Parts = list[dict[str, Any]]
+_FINISH_REASONS: Final = {"stop": "STOP", "length": "MAX_TOKENS", "tool_calls": "STOP"}
+
+
+class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The request; contents are lists of parts."""
+
+    contents: list[dict[str, Any]] = []
+    system_instruction: dict[str, Any] = {}
+    tools: list[dict[str, Any]] = []
+    tool_config: dict[str, Any] = {}
+    generation_config: dict[str, Any] = {}
+
+    def as_chat(self, model: str) -> ChatRequest:
+        """The same as a chat request."""
+        config = self.generation_config
+        system = [message("system", [text_of(_parts(self.system_instruction))])] if self.system_instruction else []
+        declared: list[Any] = [one for tool in self.tools for one in tool.get("functionDeclarations", [])]
+        functions = [
+            {**function, "parameters": function.get("parametersJsonSchema") or function.get("parameters")}
+            for function in declared
+            if isinstance(function, dict)
+        ]
+        calling = self.tool_config.get("functionCallingConfig", {})
+        allowed = calling.get("allowedFunctionNames") or [""]
+        choice = "none" if calling.get("mode") == "NONE" else demanded(str(allowed[0])) if allowed[0] else None
+        return chat_request(
+            model,
+            [*system, *(_as_message(content) for content in self.contents)],
+            limit=config.get("maxOutputTokens"),
+            stops=config.get("stopSequences"),
+            functions=functions,
+            choice=choice,
+            schema=config.get("responseJsonSchema") or config.get("responseSchema"),
+            as_json=config.get("responseMimeType") == "application/json",
+        )
+
+
+class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The request for one vector."""
+
+    content: dict[str, Any]
+    output_dimensionality: int | None = None
+
+
+def _parts(content: dict[str, Any]) -> Parts:
+    parts = content.get("parts")
+    return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+
+
+def _as_message(content: dict[str, Any]) -> dict[str, Any]:
+    parts = _parts(content)
+    for part in parts:
+        if "functionResponse" in part:
+            return message("tool", [msgspec.json.encode(part["functionResponse"].get("response")).decode()])
+        if "functionCall" in part:
+            return called(str(part["functionCall"].get("name")), part["functionCall"].get("args"))
+    held = [part["inlineData"] for part in parts if isinstance(part.get("inlineData"), dict)]
+    images = [f"data:{data.get('mimeType')};base64,{data.get('data')}" for data in held]
+    return message("assistant" if content.get("role") == "model" else "user", [text_of(parts)], images)
+
+
+async def generate(exchange: Exchange) -> None:
+    """`:generateContent`."""
+    planned = await _planned(exchange, stream=False)
+    if planned is None:
+        return
+    model, chat, orders, choice = planned
+    answer = _chunk(model, _new_id(), _answer_parts(choice), choice.finish_reason)
+    usage = {} if orders.no_usage else {"usageMetadata": _usage(chat.input_tokens, choice.tokens)}
+    await exchange.send_json({**answer, **usage}, orders=orders)
+
+
+async def stream(exchange: Exchange) -> None:
+    """`:streamGenerateContent`."""
+    planned = await _planned(exchange, stream=True)
+    if planned is None:
+        return
+    model, chat, orders, choice = planned
+    chunks = _chunks(model, chat.input_tokens, choice, orders)
+    if exchange.query("alt") == "sse":
+        await exchange.send_events(_as_events(chunks), orders, model.name, content_type=EVENT_STREAM)
+    else:
+        await exchange.send_events(_as_array(chunks), orders, model.name, content_type=b"application/json")
+
+
+async def _planned(exchange: Exchange, *, stream: bool) -> tuple[DemoModel, ChatRequest, Orders, Choice] | None:
+    """What is to be answered, when its time has come; None when the client left meanwhile."""
+    chat = (await exchange.read(GenerateRequest)).as_chat(exchange.path("model"))
+    model = chat.check("generateContent")
+    orders = read_orders(chat.last_user_message.text)
+    choice = plan(chat, orders, 0)
+    if not await begin(exchange, orders, model.name, choice.text, stream=stream):
+        return None
+    return model, chat, orders, choice
+
+
+def _chunks(model: DemoModel, input_tokens: int, choice: Choice, orders: Orders) -> Iterator[dict[str, Any]]:
+    """One chunk for each word, the usage so far on each, and the finish reason on the last."""
+    answer_id = _new_id()
+    texts = [""] if choice.function is not None else list(pieces(choice.text)) or [""]
+    characters = 0
+    for number, text in enumerate(texts, 1):
+        last = number == len(texts)
+        characters += len(text)
+        parts = _answer_parts(choice) if choice.function is not None else [{"text": text}]
+        chunk = _chunk(model, answer_id, parts, choice.finish_reason if last and not orders.no_done else None)
+        tokens = choice.tokens if last else count_tokens("x" * characters)
+        yield chunk if orders.no_usage else {**chunk, "usageMetadata": _usage(input_tokens, tokens)}
+
+
+def _as_events(chunks: Iterator[dict[str, Any]]) -> Iterator[Event]:
+    return (Event(b"data: " + msgspec.json.encode(chunk) + b"\r\n\r\n", True) for chunk in chunks)
+
+
+def _as_array(chunks: Iterator[dict[str, Any]]) -> Iterator[Event]:
+    before = b"["
+    for chunk in chunks:
+        yield Event(before + msgspec.json.format(msgspec.json.encode(chunk), indent=2), True)
+        before = b"\r\n,\r\n"
+    yield Event(b"]")
+
+
+def _answer_parts(choice: Choice) -> Parts:
+    if choice.function is None:
+        return [{"text": choice.text}]
+    try:
+        arguments = msgspec.json.decode(choice.text)
+    except msgspec.DecodeError:
+        # Cut off by maxOutputTokens: there is no whole value to give.
+        arguments = {}
+    return [{"functionCall": {"name": choice.function, "args": arguments}}]
+
+
+def _chunk(model: DemoModel, answer_id: str, parts: Parts, finish_reason: str | None) -> dict[str, Any]:
+    reason = {} if finish_reason is None else {"finishReason": _FINISH_REASONS[finish_reason]}
+    candidate = {"content": {"parts": parts, "role": "model"}, **reason, "index": 0}
+    return {"candidates": [candidate], "modelVersion": model.name, "responseId": answer_id}
+
+
+def _usage(input_tokens: int, output_tokens: int) -> dict[str, Any]:
+    return {
+        "promptTokenCount": input_tokens,
+        "candidatesTokenCount": output_tokens,
+        "totalTokenCount": input_tokens + output_tokens,
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": input_tokens}],
+    }
+
+
+def _new_id() -> str:
+    return secrets.token_urlsafe(16)
+
+
+async def count(exchange: Exchange) -> None:
+    """`:countTokens`."""
+    chat = (await exchange.read(GenerateRequest)).as_chat(exchange.path("model"))
+    model = chat.check("countTokens")
+    if await begin(exchange, read_orders(chat.last_user_message.text), model.name):
+        details = [{"modality": "TEXT", "tokenCount": chat.input_tokens}]
+        await exchange.send_json({"totalTokens": chat.input_tokens, "promptTokensDetails": details})
+
+
+async def embed(exchange: Exchange) -> None:
+    """`:embedContent`."""
+    model = find_model(exchange.path("model"), ("embeddings",), "embedContent")
+    request = await exchange.read(EmbedRequest)
+    text = text_of(_parts(request.content))
+    dimensions = request.output_dimensionality or FULL_DIMENSIONS
+    if not text or not 1 <= dimensions <= FULL_DIMENSIONS:
+        raise InvalidRequest(f"Send content with text, and at most {FULL_DIMENSIONS} for outputDimensionality.")
+    orders = read_orders(text)
+    if await begin(exchange, orders, model.name):
+        usage = {} if orders.no_usage else {"usageMetadata": {"promptTokenCount": count_tokens(text)}}
+        await exchange.send_json({"embedding": {"values": vector(text, dimensions)}, **usage}, orders=orders)
+
+
+async def list_models(exchange: Exchange) -> None:
+    """`GET /v1beta/models`."""
+    await exchange.send_json({"models": [_described(model) for model in DEMO_MODELS]})
+
+
+async def retrieve_model(exchange: Exchange) -> None:
+    """`GET /v1beta/models/{model}`."""
+    name = exchange.path("model")
+    for model in DEMO_MODELS:
+        if name in (model.name, model.undated):
+            return await exchange.send_json(_described(model))
+    raise ModelNotFound(f"models/{name} is not found for API version v1beta.")
+
+
+def _described(model: DemoModel) -> dict[str, Any]:
+    return {"name": f"models/{model.name}", "displayName": model.undated, "version": model.name[-10:]}
+
+
+ROUTES: Final = (
+    ("GET", "/v1beta/models", list_models),
+    ("POST", "/v1beta/models/{model}:generateContent", generate),
+    ("POST", "/v1beta/models/{model}:streamGenerateContent", stream),
+    ("POST", "/v1beta/models/{model}:countTokens", count),
+    ("POST", "/v1beta/models/{model}:embedContent", embed),
+    ("GET", "/v1beta/models/{model}", retrieve_model),
+)
