@@ -120,7 +120,7 @@ class StreamRewriter:
     def _event(self, block: bytes) -> bytes:
         tap = self._tap
         before, behind = self._before, self._behind
-        if block.startswith(before) and block.endswith(behind) and not tap.failed:
+        if block.startswith(before) and block.endswith(behind, len(before)) and not tap.failed:
             between = block[len(before) : -len(behind)]
             if _PLAIN_TEXT.fullmatch(between) is not None:
                 tap.text_out += len(between)
