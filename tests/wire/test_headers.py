@@ -1,0 +1,109 @@
+"""Headers: only what is named passes, only with safe values, in both directions."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.wire.headers import REQUEST_HEADERS, RESPONSE_HEADERS, first, forwarded, is_request_id, relayed
+from tests.corpus import exchanges
+
+#: Credentials, framing, hop-by-hop headers and ways to say who one is: none goes up.
+NEVER_UP = (
+    b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie", b"proxy-authorization",
+    b"openai-organization", b"openai-project", b"host", b"connection", b"keep-alive", b"te", b"trailer", b"upgrade",
+    b"transfer-encoding", b"content-length", b"content-type", b"expect", b"accept-encoding", b"forwarded",
+    b"x-forwarded-for", b"x-real-ip", b"via", b"user-agent", b"x-request-id", b"x-stainless-lang", b"referer",
+)  # fmt: skip
+#: What would name the upstream, its model or its account, set a cookie, or frame another body: none comes down.
+NEVER_DOWN = (
+    b"openai-model", b"openai-organization", b"openai-project", b"x-request-id", b"request-id", b"apim-request-id",
+    b"cf-ray", b"server", b"via", b"set-cookie", b"x-ms-deployment-name", b"x-ms-served-model", b"x-ratelimit-key",
+    b"x-ms-region", b"azureml-model-session", b"x-litellm-model-group", b"x-litellm-model-id",
+    b"x-litellm-model-api-base", b"x-generation-id", b"x-groq-region", b"location", b"content-location", b"link",
+    b"alt-svc", b"www-authenticate", b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"trailer",
+    b"upgrade", b"date", b"strict-transport-security", b"access-control-allow-origin", b"report-to", b"nel",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NEVER_UP)
+def test_what_is_not_named_does_not_go_up(name: bytes) -> None:
+    assert forwarded([(name, b"value")]) == b""
+
+
+@pytest.mark.parametrize("name", NEVER_DOWN)
+def test_what_is_not_named_does_not_come_down(name: bytes) -> None:
+    assert relayed([(name, b"value")]) == b""
+
+
+@pytest.mark.parametrize("name", sorted(REQUEST_HEADERS))
+def test_what_is_named_goes_up(name: bytes) -> None:
+    assert forwarded([(name, b"value")]) == name + b": value\r\n"
+
+
+@pytest.mark.parametrize("name", sorted(RESPONSE_HEADERS))
+def test_what_is_named_comes_down(name: bytes) -> None:
+    assert relayed([(name, b"value")]) == name + b": value\r\n"
+
+
+def test_headers_keep_their_order_and_their_repetitions() -> None:
+    headers = [(b"retry-after", b"1"), (b"server", b"x"), (b"cache-control", b"no-cache"), (b"retry-after", b"2")]
+    assert relayed(headers) == b"retry-after: 1\r\ncache-control: no-cache\r\nretry-after: 2\r\n"
+
+
+@pytest.mark.parametrize(
+    "value", [b"text/event-stream;charset=UTF-8", b"", b"a\tb", b"\xc3\xa9\xff", b'attachment; filename="x"', b"a: b"]
+)
+def test_a_safe_value_passes_as_it_is(value: bytes) -> None:
+    assert relayed([(b"content-type", value)]) == b"content-type: " + value + b"\r\n"
+
+
+@pytest.mark.parametrize("value", [b"a\r\nset-cookie: x", b"a\nb", b"a\rb", b"\x00", b"a\x1b[31m", b"\x7f", b"\r\n"])
+def test_a_header_with_an_unsafe_value_is_left_out_alone(value: bytes) -> None:
+    headers = [(b"retry-after", b"1"), (b"content-type", value), (b"cache-control", b"no-cache")]
+    assert relayed(headers) == b"retry-after: 1\r\ncache-control: no-cache\r\n"
+
+
+def test_no_headers_make_no_lines() -> None:
+    assert (forwarded([]), relayed(iter([]))) == (b"", b"")
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(RESPONSE_HEADERS | {b"server"})), st.binary(max_size=8)), max_size=6))
+def test_every_line_is_one_allowed_header(headers: list[tuple[bytes, bytes]]) -> None:
+    out = relayed(headers)
+    *found, rest = out.split(b"\r\n")
+    assert rest == b""
+    for line in found:
+        name, _, value = line.partition(b": ")
+        assert name in RESPONSE_HEADERS
+        assert (name, value) in headers
+        assert not set(value) & {0, 10, 13, 127}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(b"content-type", b"a"), (b"retry-after", b""), (b"x-other", None), (b"Content-Type", None)]
+)
+def test_the_first_header_of_a_name_is_found(name: bytes, value: bytes | None) -> None:
+    headers = [(b"retry-after", b""), (b"content-type", b"a"), (b"content-type", b"b")]
+    assert first(headers, name) == value
+
+
+@pytest.mark.parametrize("value", [b"a", b"0", b"req_abc-1.2", b"x" * 64, b"..", b"-"])
+def test_a_plain_id_is_taken_over(value: bytes) -> None:
+    assert is_request_id(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"x" * 65, b"a b", b"a\n", b"\na", b"a\r\nx: y", b"a/b", b"a;b", b"\xc3\xa9", b"a\x00", b"<svg>", b"a%0a"],
+)
+def test_any_other_id_is_not(value: bytes) -> None:
+    assert not is_request_id(value)
+
+
+def test_recorded_headers_name_no_upstream() -> None:
+    for exchange in exchanges(status=200):
+        headers = [(name.encode(), str(value).encode("latin-1", "replace")) for name, value in exchange.headers.items()]
+        out = relayed(headers).lower()
+        for word in (b"openai.com", b"azure", b"anthropic", b"google", b"cloudflare", b"gpt-", b"org-", b"req_"):
+            assert word not in out, exchange.id
+        assert b"content-type: " in out or b"content-type" not in dict(headers), exchange.id
