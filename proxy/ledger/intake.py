@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from proxy.ledger import segments
-from proxy.ledger.record import Final, Opened, Record
+from proxy.ledger.record import Final, Opened, Owned, Record
 
 #: Most records in one batch.
 BATCH = 2_000
@@ -40,6 +40,8 @@ class Batch(msgspec.Struct):
     finals: dict[str, Final] = {}
     #: Upstream calls by request id, with the journal's owner, of requests not settled in this batch.
     opens: dict[str, tuple[str, Opened]] = {}
+    #: Owners of objects by the object's id; the deletion where one was deleted.
+    owned: dict[str, Owned] = {}
     #: How far each segment is read, of those that moved.
     offsets: dict[str, int] = {}
     #: Segments that are closed and read to the end, with their size.
@@ -112,6 +114,10 @@ class Intake:
             known = batch.opens.get(record.id)
             if record.id not in batch.finals and (known is None or known[1].attempt <= record.attempt):
                 batch.opens[record.id] = (segments.owner_of(name), record)
+        elif isinstance(record, Owned):
+            first = batch.owned.get(record.id)
+            if record.gone or first is None or first.gone:
+                batch.owned[record.id] = record
         elif not _possible(record):
             batch.damaged.setdefault(name, []).append(line)
         else:

@@ -13,10 +13,10 @@ import msgspec
 from proxy.config.tree import Durability
 from proxy.errors import StoreFailed
 from proxy.ledger import segments
-from proxy.ledger.record import Final, Opened
+from proxy.ledger.record import Opened, Record
 from proxy.ledger.syncer import Syncer
 
-# Settled requests that a failing disk would not take wait here for it, at most so many.
+# Settled requests, and owners of objects, that a failing disk would not take wait here for it, at most so many.
 _OWED_LIMIT = 10_000
 # Requests under way may still be settled when the backlog has reached its bound: this share of it is theirs.
 _RESERVE = 16
@@ -83,14 +83,14 @@ class Journal:
 
     @property
     def owed(self) -> int:
-        """Settled requests that could not be written and wait in memory for the disk."""
+        """Settled requests, and owners of objects, that could not be written and wait in memory for the disk."""
         return len(self._owed)
 
-    def append(self, record: Opened | Final, then: Callable[[], None] | None = None) -> None:
+    def append(self, record: Record, then: Callable[[], None] | None = None) -> None:
         """Write one record; `then` is called once it is durable: before this returns, or in power mode after a sync.
 
         In power mode `then` is called after a failed sync too; `failed` says so by then. Raises StoreFailed when the
-        record was not written. A `Final` among those is kept (up to a bound) and written as soon as the disk takes it.
+        record was not written. What is no `Opened` is then kept, up to a bound, until the disk takes it.
         """
         line = self._line(record)
         if self._broken is not None or self._closed or self._unstored + len(line) > self._bounded:
@@ -158,13 +158,13 @@ class Journal:
             self._syncer.retire(self._descriptor)
             self._syncer.close()
 
-    def _line(self, record: Opened | Final) -> bytes:
+    def _line(self, record: Record) -> bytes:
         try:
             return self._encode(record) + b"\n"
         except (ValueError, TypeError, OverflowError) as error:
             raise StoreFailed(f"request {record.id} has a value that no record can hold: {error}") from error
 
-    def _admit(self, record: Opened | Final, line: bytes) -> None:
+    def _admit(self, record: Record, line: bytes) -> None:
         """The slow way in: mend, or refuse."""
         if self._closed:
             raise StoreFailed("the journal is closed: the gateway is shutting down")
@@ -175,7 +175,7 @@ class Journal:
                 self._break(error)
                 self._owe(record, line)
                 raise self._refusal() from error
-        reserve = self._bounded // _RESERVE if isinstance(record, Final) else 0
+        reserve = 0 if isinstance(record, Opened) else self._bounded // _RESERVE
         if self._unstored + len(line) > self._bounded + reserve:
             raise self._refusal()
 
@@ -227,8 +227,8 @@ class Journal:
         if descriptor == self._descriptor:
             self._break(error)
 
-    def _owe(self, record: Opened | Final, line: bytes) -> None:
-        if isinstance(record, Final) and len(self._owed) < _OWED_LIMIT:
+    def _owe(self, record: Record, line: bytes) -> None:
+        if not isinstance(record, Opened) and len(self._owed) < _OWED_LIMIT:
             self._owed.append(line)
 
     def _refusal(self) -> StoreFailed:

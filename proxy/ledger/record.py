@@ -1,7 +1,8 @@
-"""The two records of the journal, and with them what one bill says.
+"""The records of the journal, and with them what one bill says.
 
 Values only: no file, no clock. A request writes one `Opened` for each call to an upstream and one `Final` when it is
 settled; the row of the ledger is the `Final`, or, where a killed process left none, the last `Opened` turned into one.
+An `Owned` says whose an object at an upstream is.
 """
 
 from typing import Literal
@@ -80,4 +81,24 @@ class Final(msgspec.Struct, frozen=True, tag="final", tag_field="event", omit_de
     error_code: str | None = None
 
 
-Record = Opened | Final
+class Owned(msgspec.Struct, frozen=True, tag="owned", tag_field="event", omit_defaults=True, gc=False):
+    """An object at an upstream that a key made there: a file, a stored response, a thread. The first one counts."""
+
+    #: The upstream's own id of the object.
+    id: str
+    #: What it is, in OpenAI's words: file, response, thread.run.
+    kind: str
+    #: Id of the key that made it.
+    key: str
+    #: Where it lives.
+    upstream: str
+    #: UTC, in microseconds since 1970.
+    created: int
+    #: The alias it was made with, and the model that stood for it; empty for what has no model.
+    alias: str = ""
+    model: str = ""
+    #: It was deleted: the record goes.
+    gone: bool = False
+
+
+Record = Opened | Final | Owned

@@ -15,11 +15,14 @@ from proxy.errors import StoreFailed
 from proxy.ledger import sqlite
 from proxy.ledger.estimate import Estimator
 from proxy.ledger.journal import Journal
+from proxy.ledger.owners import Owners
 from proxy.ledger.reports import Reports
 from proxy.ledger.writer import Writer
 
 # Rows that the estimator learns from at start.
 _SEED_ROWS = 5_000
+#: Looks at the journals, by whoever writes, within which another process's new object is there to be found.
+OTHERS_PATIENCE = 1.5
 
 _log = logging.getLogger(__name__)
 
@@ -27,10 +30,11 @@ _log = logging.getLogger(__name__)
 class Ledger:
     """One process's part in the ledger of a data directory; several processes may share one.
 
-    `journal`, `estimator` and `reports` exist from `start` to `stop`.
+    `journal`, `owners`, `estimator` and `reports` exist from `start` to `stop`.
     """
 
     journal: Journal
+    owners: Owners
     reports: Reports
 
     def __init__(
@@ -41,14 +45,20 @@ class Ledger:
         interval: float = 0.25,
         segment_bytes: int = 4 * 1024 * 1024,
         bounded: int = 256 * 1024 * 1024,
+        shared: bool = False,
     ) -> None:
-        """`interval` is the seconds between two looks at the journal; the rest is as for `Journal`."""
+        """`interval` is the seconds between two looks at the journal; the rest is as for `Journal`.
+
+        `shared` says that other processes of the same gateway write here: an object that they made a moment ago is
+        waited for.
+        """
         self.data_dir = data_dir
         self.estimator = Estimator()
         self._durability = durability
         self._interval = interval
         self._segment_bytes = segment_bytes
         self._bounded = bounded
+        self._shared = shared
         self._writer = Writer(data_dir, durability=durability)
         self._stopping = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
@@ -84,6 +94,9 @@ class Ledger:
                 segment_bytes=self._segment_bytes,
                 bounded=self._bounded,
             )
+            patience = OTHERS_PATIENCE * self._interval if self._shared else 0.0
+            self.owners = Owners(self.journal, self.data_dir / "ledger.db", patience=patience)
+            await self.owners.open()
         except BaseException:
             await self.reports.close()
             await self._writer.release()
@@ -125,6 +138,7 @@ class Ledger:
             _log.error("the journal was not stored to its end; the next start does so: %s", error.message)
         # The writer goes last: the last connection to close is the one that checkpoints.
         await self.reports.close()
+        await self.owners.close()
         await self._writer.release()
 
     async def _run(self) -> None:

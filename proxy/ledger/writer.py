@@ -18,7 +18,7 @@ from proxy.config.tree import Durability
 from proxy.errors import StoreFailed
 from proxy.ledger import rollups, segments, sqlite
 from proxy.ledger.intake import BATCH, Batch, Intake, breathing, interrupted
-from proxy.ledger.record import Final, Opened
+from proxy.ledger.record import Final, Opened, Owned
 
 _COLUMNS = ", ".join(Final.__struct_fields__)
 _INSERT = (
@@ -30,6 +30,11 @@ _OPEN = (
     "owner = excluded.owner, attempt = excluded.attempt, record = excluded.record WHERE excluded.attempt >= attempt"
 )
 _OFFSET = "INSERT INTO segments (name, offset) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET offset = excluded.offset"
+_OWN = (
+    "INSERT INTO objects (id, kind, key, upstream, created, alias, model) VALUES (?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (id) DO NOTHING"
+)
+_DISOWN = "DELETE FROM objects WHERE id = ? AND key = ?"
 _AMONG = "(SELECT value FROM json_each(?))"
 
 _log = logging.getLogger(__name__)
@@ -156,6 +161,7 @@ class Writer:
                     await connection.executemany(_OPEN, opens)
                 if self._open_owners and batch.finals:
                     await connection.execute(f"DELETE FROM opens WHERE id IN {_AMONG}", (self._json(batch.finals),))
+                await _own(connection, list(batch.owned.values()))
                 await connection.executemany(_OFFSET, batch.offsets.items())
                 await connection.execute(f"DELETE FROM segments WHERE name IN {_AMONG}", (self._json(gone),))
                 await connection.execute("COMMIT")
@@ -217,6 +223,17 @@ class Writer:
 
     def _json(self, names: Iterable[str]) -> str:
         return self._encode(list(names)).decode()
+
+
+async def _own(connection: aiosqlite.Connection, records: list[Owned]) -> None:
+    kept = [
+        (one.id, one.kind, one.key, one.upstream, one.created, one.alias, one.model) for one in records if not one.gone
+    ]
+    gone = [(one.id, one.key) for one in records if one.gone]
+    if kept:
+        await connection.executemany(_OWN, kept)
+    if gone:
+        await connection.executemany(_DISOWN, gone)
 
 
 def _rows(finals: list[Final]) -> tuple[list[tuple[object, ...]], list[tuple[int | str | bytes, ...]]]:

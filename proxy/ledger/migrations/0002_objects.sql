@@ -1,0 +1,11 @@
+-- Whose an object at an upstream is, and where it lives: the fields of `Owned`. Ids are the upstream's own.
+CREATE TABLE objects (
+    id TEXT PRIMARY KEY NOT NULL,
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    upstream TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    alias TEXT NOT NULL,
+    model TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX objects_by_key ON objects (key, kind);
