@@ -124,17 +124,22 @@ class GuardedProtocol(HttpToolsProtocol):
                 self._refuse(Refused(400, "The request's body has more framing than content."))
 
     def _feed(self, data: bytes) -> None:
-        while True:
+        while data:
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
-                # A server may ignore the wish for another protocol (RFC 9110, 7.8). The parser has taken the request
-                # as any other and stops behind it.
+                # A server may ignore the wish for another protocol (RFC 9110, 7.8). The parser stops behind the head
+                # and would take the body for another request, so the request is read again without the wish.
+                data = self._head_without_upgrade() + data[upgrade.args[0] :]
                 self.parser = httptools.HttpRequestParser(self)
-                data = data[upgrade.args[0] :]
-                if data:
-                    continue
-            return
+            else:
+                return
+
+    def _head_without_upgrade(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"".join(lines) + b"\r\n"
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -206,6 +211,10 @@ class GuardedProtocol(HttpToolsProtocol):
             raise Refused(431, f"The request has more than {MAX_HEADERS} headers.")
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise Refused(400, "The request's target must be a path: this is no tunnel.")
+            return
         version = self.parser.get_http_version()
         self._check_head(version)
         before = self.cycle
@@ -259,6 +268,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._tell(cycle)
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         self._mixed = True
         self.read_deadline = math.inf
         self.cycle.more_body = False
