@@ -14,6 +14,7 @@ CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
 HOST = b"host: gateway.test"
 KEY_LINE = b"authorization: Bearer " + KEY.encode()
 POST = b"POST /v1/chat/completions HTTP/1.1"
+UPGRADE = (b"connection: upgrade", b"upgrade: h2c")
 EMPTY = b""
 
 
@@ -96,6 +97,12 @@ SMALL: tuple[Hostile, ...] = (
     Hostile("bare-cr-lines", request(LENGTH, end=b"\r")),
     Hostile("head-ended-by-bare-lf", GOOD.replace(b"\r\n\r\n", b"\r\n\n", 1)),
     Hostile("unknown-expectation", request(b"expect: a-miracle", LENGTH), (417,)),
+    # A wish for another protocol hides no flaw.
+    Hostile("upgrade-with-two-hosts", request(*UPGRADE, HOST, LENGTH)),
+    Hostile("upgrade-with-two-framings", request(*UPGRADE, CHUNKED, LENGTH, body=CHUNKS)),
+    Hostile("upgrade-with-a-coding", request(*UPGRADE, b"transfer-encoding: gzip, chunked", body=CHUNKS), (400, 501)),
+    Hostile("upgrade-with-a-name", request(*UPGRADE, b"x_a: b", LENGTH)),
+    Hostile("upgrade-to-http-0.9", request(*UPGRADE, start=b"POST /v1/chat/completions HTTP/0.9")),
     # Chunks.
     Hostile("chunk-size-overflow", chunked(b"10000000000000001\r\n" + BODY)),
     Hostile("chunk-size-0x", chunked(b"0x" + CHUNKS)),

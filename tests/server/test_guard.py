@@ -308,6 +308,18 @@ def test_a_wish_for_another_protocol_without_a_body_is_ignored(site: Site) -> No
         assert [client.read_answer()[0].status for _ in range(3)] == [200, 200, 200]
 
 
+def test_the_body_of_such_a_wish_is_never_another_request(site: Site) -> None:
+    before = len(site.upstream.requests)
+    lines = (b"connection: upgrade", b"upgrade: h2c", b"content-length: %d" % len(GOOD))
+    with site.client() as client:
+        client.send(request(*lines, body=GOOD))
+        assert client.read_answer()[0].status == 400
+        client.send(request(start=GET, body=b""))
+        head, body = client.read_answer()
+        assert (head.status, json.loads(body.payload)["object"]) == (200, "list")
+    assert len(site.upstream.requests) == before
+
+
 def test_trailers_are_no_headers(site: Site) -> None:
     trailing = request(CHUNKED, body=b"%x\r\n%b\r\n0\r\n%b\r\nhost: b\r\n\r\n" % (len(BODY), BODY, KEY_LINE))
     with site.client() as client:

@@ -1,0 +1,96 @@
+"""Every hostile request cut in two at every byte: the same verdict. Without sockets, for there are thousands."""
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from proxy.config.tree import Server
+from proxy.server.guard import guarded_protocol
+from tests.server.payloads import GOOD, GOOD_CHUNKED, SMALL, Hostile
+from tests.upstream.recording import run
+
+
+class Wire(asyncio.Transport):
+    """A transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.ended = False
+
+    def write(self, data: Any) -> None:
+        self.written += data
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.ended = True
+
+    def close(self) -> None:
+        self.ended = True
+
+    def is_closing(self) -> bool:
+        return self.ended
+
+    def pause_reading(self) -> None:
+        """Nothing is read here."""
+
+    def resume_reading(self) -> None:
+        """Nothing is read here."""
+
+
+async def served(requests: list[list[bytes]]) -> list[tuple[bytes, bool, int]]:
+    """For each request in its pieces: what was answered, whether the connection ended, and the whole bodies served."""
+    bodies: list[bytes] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message["body"]
+            if not message["more_body"]:
+                break
+        bodies.append(body)
+
+    config = uvicorn.Config(app, log_config=None, access_log=False, ws="none", lifespan="off")
+    protocol_class = guarded_protocol(Server())
+    state = ServerState()
+    results = []
+    for pieces in requests:
+        wire = Wire()
+        protocol = protocol_class(config, state, {})
+        protocol.connection_made(wire)
+        bodies.clear()
+        for piece in pieces:
+            protocol.data_received(piece)
+        while state.tasks:
+            await asyncio.gather(*state.tasks, return_exceptions=True)
+        results.append((wire.written, wire.ended, len(bodies)))
+        protocol.connection_lost(None)
+        while state.tasks:
+            await asyncio.gather(*state.tasks, return_exceptions=True)
+    return results
+
+
+def cuts(data: bytes) -> list[list[bytes]]:
+    return [[data[:position], data[position:]] for position in range(1, len(data))]
+
+
+@pytest.mark.parametrize("hostile", SMALL, ids=lambda hostile: hostile.name)
+def test_it_is_refused_wherever_it_is_cut(hostile: Hostile) -> None:
+    for written, ended, bodies in run(served(cuts(hostile.data))):
+        assert int(written.split(b" ", 2)[1]) in hostile.status
+        assert len(re.findall(rb"HTTP/1\.1 [0-9]", written)) == 1
+        assert (ended, bodies) == (True, 0)
+
+
+@pytest.mark.parametrize("good", [GOOD, GOOD_CHUNKED], ids=["length", "chunked"])
+def test_a_good_request_is_served_wherever_it_is_cut(good: bytes) -> None:
+    assert {bodies for _, _, bodies in run(served(cuts(good)))} == {1}
