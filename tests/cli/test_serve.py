@@ -1,0 +1,226 @@
+"""`serve` as users run it: a process, its ready block, its faults and its end."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from proxy.ledger.record import Final
+from proxy.ledger.store import open_reports
+from tests.fakes import RawClient
+
+ALIASES = [
+    "prometheus-spark",
+    "prometheus-lite",
+    "prometheus-core",
+    "prometheus-vision",
+    "prometheus-pulse",
+    "prometheus-surge",
+    "prometheus-atlas",
+    "prometheus-echo",
+]
+
+
+class Running:
+    """A running `serve`, with the lines of its ready block."""
+
+    def __init__(self, process: "subprocess.Popen[str]", lines: list[str]) -> None:
+        self.process = process
+        self.lines = lines
+
+    @property
+    def url(self) -> str:
+        return self.lines[-1].removeprefix("Ready: ")
+
+    @property
+    def port(self) -> int:
+        port = urlsplit(self.url).port
+        assert port
+        return port
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
+        """End it as a service manager does; gives the exit code and what it still said."""
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=20)
+        return self.process.returncode, out, err
+
+
+def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+    environment = {name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "proxy", "serve", *arguments],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextmanager
+def running(folder: Path, *arguments: str) -> Iterator[Running]:
+    """A `serve` that is ready; it is gone on leaving."""
+    with start(folder, *arguments) as process:
+        try:
+            assert process.stdout is not None
+            lines = []
+            for line in process.stdout:
+                lines.append(line.rstrip("\n"))
+                if line.startswith(("Ready: ", "{")):
+                    break
+            yield Running(process, lines)
+        finally:
+            process.kill()
+
+
+def failing(folder: Path, *arguments: str) -> tuple[int, str]:
+    """The exit code and the complaint of a `serve` that does not come up."""
+    with start(folder, *arguments) as process:
+        out, err = process.communicate(timeout=20)
+    assert not out
+    return process.returncode, err
+
+
+def rows(data_dir: Path) -> list[Final]:
+    async def read() -> list[Final]:
+        async with open_reports(data_dir) as reports:
+            return [row async for row in reports.export()]
+
+    return asyncio.run(read())
+
+
+def test_the_demo_s_ready_block_ends_with_the_address(tmp_path: Path) -> None:
+    with running(tmp_path, "--port", "0") as serve:
+        assert serve.lines[-1] == f"Ready: http://127.0.0.1:{serve.port}"
+        assert serve.lines[1].startswith(f"Aliases: {', '.join(ALIASES)}")
+        assert serve.lines[2].split()[1].startswith("prom_sk_")
+        with RawClient("127.0.0.1", serve.port) as client:
+            client.request("GET", "/readyz")
+            assert client.read_answer()[0].status == 200
+        assert serve.stop()[0] == 0
+
+
+@pytest.mark.skipif(not shutil.which("curl") or not shutil.which("bash"), reason="needs curl and bash")
+def test_the_printed_curl_works_as_pasted(tmp_path: Path) -> None:
+    with running(tmp_path, "--port", "0") as serve:
+        first = next(number for number, line in enumerate(serve.lines) if line.startswith("curl"))
+        last = serve.lines.index("", first)
+        pasted = "\n".join(serve.lines[first:last])
+        done = subprocess.run(["bash", "-c", pasted], capture_output=True, text=True, timeout=20, check=False)
+        assert done.returncode == 0
+        events = done.stdout.split("\n\n")
+        assert events[-2] == "data: [DONE]"
+        assert json.loads(events[0].removeprefix("data: "))["model"] == "prometheus-core"
+        assert serve.stop()[0] == 0
+    (row,) = rows(tmp_path / "data")
+    assert (row.alias, row.outcome, row.usage_source) == ("prometheus-core", "complete", "reported")
+    assert row.cost
+
+
+def test_as_json_the_ready_line_is_one_object(tmp_path: Path) -> None:
+    with running(tmp_path, "--port", "0", "--json") as serve:
+        (line,) = serve.lines
+        ready = json.loads(line)
+        assert ready["event"] == "ready"
+        assert ready["aliases"][: len(ALIASES)] == ALIASES
+        assert ready["key"].startswith("prom_sk_")
+        with RawClient("127.0.0.1", urlsplit(ready["url"]).port or 0) as client:
+            client.request("GET", "/v1/models", headers={"authorization": f"Bearer {ready['key']}"})
+            listed = json.loads(client.read_answer()[1].payload)["data"]
+            assert [model["id"] for model in listed] == ready["aliases"]
+        assert serve.stop()[0] == 0
+
+
+def test_the_demo_makes_a_new_key_at_every_start(tmp_path: Path) -> None:
+    keys = set()
+    for _ in range(2):
+        with running(tmp_path, "--port", "0") as serve:
+            keys.add(serve.lines[2])
+            serve.stop()
+    assert len(keys) == 2
+
+
+def test_a_port_in_use_is_told_with_a_way_out(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        code, said = failing(tmp_path, "--port", port)
+    assert code == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in said
+    assert "--port" in said
+    assert "Traceback" not in said
+
+
+def test_all_faults_of_a_configuration_are_told_at_once(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text(
+        '[server]\nprot = 1\n[upstreams.u]\nbase_url = "ftp://h"\napi_key = "${NOT_SET_ANYWHERE}"\n'
+        '[models.m]\ncapability = "chat"\ntargets = ["nobody/x"]\n'
+    )
+    code, said = failing(tmp_path, "--config", str(config))
+    assert code == 1
+    for fault in ("prot", "base_url", "NOT_SET_ANYWHERE", "nobody"):
+        assert fault in said
+    assert "Traceback" not in said
+
+
+def test_a_configuration_that_is_not_there_is_told(tmp_path: Path) -> None:
+    code, said = failing(tmp_path, "--config", "missing.toml")
+    assert code in (1, 2)
+    assert "missing.toml" in said
+    assert "Traceback" not in said
+
+
+def test_a_wrong_option_is_wrong_use(tmp_path: Path) -> None:
+    assert failing(tmp_path, "--prot", "1")[0] == 2
+
+
+def test_a_configuration_in_the_working_directory_is_used(tmp_path: Path) -> None:
+    (tmp_path / "prometheus.toml").write_text("[server]\nport = 0\n")
+    with running(tmp_path) as serve:
+        assert serve.lines[0].startswith("No models are configured yet")
+        assert "Key:" not in "\n".join(serve.lines)
+        assert serve.stop()[0] == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_ends_it_with_all_stored(tmp_path: Path, number: signal.Signals) -> None:
+    with running(tmp_path, "--port", "0", "--json") as serve:
+        ready = json.loads(serve.lines[0])
+        with RawClient("127.0.0.1", urlsplit(ready["url"]).port or 0) as client:
+            headers = {"authorization": f"Bearer {ready['key']}"}
+            body = b'{"model":"prometheus-lite","messages":[{"role":"user","content":"demo:tokens=3"}]}'
+            client.request("POST", "/v1/chat/completions", body, headers)
+            assert client.read_answer()[0].status == 200
+        code, _, said = serve.stop(number)
+    assert (code, said) == (0, "")
+    assert not list((tmp_path / "data" / "journal").iterdir())
+    assert [row.outcome for row in rows(tmp_path / "data")] == ["complete"]
+
+
+def test_an_answer_under_way_is_finished_before_the_end(tmp_path: Path) -> None:
+    with running(tmp_path, "--port", "0", "--json") as serve:
+        ready = json.loads(serve.lines[0])
+        with RawClient("127.0.0.1", urlsplit(ready["url"]).port or 0) as client:
+            headers = {"authorization": f"Bearer {ready['key']}"}
+            body = (
+                b'{"model":"prometheus-lite","stream":true,'
+                b'"messages":[{"role":"user","content":"demo:tokens=10 demo:pace=0.05"}]}'
+            )
+            client.request("POST", "/v1/chat/completions", body, headers)
+            client.read_head()
+            serve.process.send_signal(signal.SIGTERM)
+            got = client.read_chunked()
+        assert serve.process.wait(20) == 0
+    assert got.complete
+    assert got.payload.endswith(b"data: [DONE]\n\n")
+    assert [row.outcome for row in rows(tmp_path / "data")] == ["complete"]
