@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.access import Access, AccessLog
 from proxy.answer import timestamp
+from proxy.audio import AudioMeter
 from proxy.config.tree import Config
 from proxy.deadlines import Deadlines
 from proxy.dialects.openai import error_body
@@ -52,6 +53,7 @@ class Gateway:
         self.store = KeyStore(data_dir, prefix=config.server.key_prefix)
         self.deadlines = Deadlines()
         self.access = AccessLog(output, config.server.log_format)
+        self.audio = AudioMeter()
         self.pools: dict[str, Pool] = {}
         self.app: ASGIApp | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -85,6 +87,7 @@ class Gateway:
             aliases=aliases,
             policies=ordered(aliases, endpoint_of()),
             access=self.access,
+            audio=self.audio,
             failure=lambda: self.ledger.failure,
             max_body_bytes=server.max_body_bytes,
             created=int(time.time()),
@@ -108,6 +111,7 @@ class Gateway:
         await self.keys.close()
         await self.store.close()
         await self.ledger.stop()
+        self.audio.close()
         self.access.close()
 
     def _sweep_pools(self) -> None:

@@ -106,6 +106,12 @@ class Exchange:
         call, target = self._call, self._target
         self._waiting = False
         self._connection = connection
+        if call.upload is not None:
+            self._sent = time.monotonic()
+            self._deadline = self._sent + target.upstream.first_byte_timeout
+            lines = call.upload.lines(target.model)
+            call.upload.open(connection, target.form_head(call.path, call.forwarded, lines), target.model, self)
+            return
         body = splice(call.body, target.model, self._inject)
         self._sent = time.monotonic()
         self._deadline = self._sent + target.upstream.first_byte_timeout
@@ -139,7 +145,8 @@ class Exchange:
                 self._alias.name,
                 self._target.model,
                 self._inject,
-                self._services.max_event_bytes,
+                max(self._services.max_event_bytes, self._call.max_event_bytes),
+                self._call.opaque,
             )
         except UpstreamProtocolError as error:
             self._fail(error)
@@ -222,6 +229,18 @@ class Exchange:
         if client is None:
             self._settle_left()
             return
+        upload = self._call.upload
+        if upload is not None and not upload.settled(reply.tap.usage(), lambda: self._end(reply, out)):
+            # The answer was there before the length of the audio that it is billed by.
+            self._moved = False
+            self._deadline = math.inf
+            return
+        self._end(reply, out)
+
+    def _end(self, reply: Reply, out: bytes) -> None:
+        client = self._client
+        if self.done or client is None:
+            return
         begun = self._committed
         if not begun:
             self._first_write = time.monotonic()
@@ -274,7 +293,10 @@ class Exchange:
 
     def _retry(self, same_target: bool, fresh: bool = False) -> bool:
         """Start another attempt if one is left: on the same target, once, or on the next."""
+        upload = self._call.upload
         if self._committed or self._client is None or self._attempts >= MAX_ATTEMPTS:
+            return False
+        if upload is not None and not upload.repeatable:
             return False
         targets = self._call.targets
         if not (same_target and self._attempts == self._tried + 1):
@@ -328,13 +350,24 @@ class Exchange:
         client = self._left = self._client
         assert client is not None
         self._client = None
-        if self._alias.on_disconnect == "drain" and self._connection is not None and not client.stalled:
+        asked = self._call.upload is None or self._call.upload.whole
+        if self._alias.on_disconnect == "drain" and self._connection is not None and asked and not client.stalled:
             self._paused = False
             self._connection.resume()
             self._deadline = time.monotonic() + self._services.drain_max_seconds
             return
         self._drop_connection()
         self._settle_left()
+
+    def upload_failed(self, error: GatewayError) -> None:
+        """The client's own body turned out to be no good, and the upstream may have a part of it."""
+        if self.done:
+            return
+        self._drop_connection()
+        if self._committed:
+            self._break(error)
+        else:
+            self._answer_error(error)
 
     def interrupt(self) -> None:
         """The gateway is going down and cannot wait any longer."""
@@ -383,6 +416,11 @@ class Exchange:
         if self._client is None:
             return now > self._deadline
         if self._paused:
+            return False
+        upload = self._call.upload
+        if upload is not None and upload.moved and not self._waiting and not self._first_byte:
+            upload.moved = False
+            self._deadline = now + self._target.upstream.first_byte_timeout
             return False
         if self._moved:
             self._moved = False

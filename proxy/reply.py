@@ -7,6 +7,7 @@ answer is over by its own mark, and whether it was whole.
 from typing import Protocol
 
 from proxy.dialects.base import AnswerTap, Dialect
+from proxy.dialects.typed import MediaTap
 from proxy.errors import UpstreamProtocolError
 from proxy.wire.headers import Header, first
 from proxy.wire.rewrite import JsonRewriter, StreamRewriter
@@ -88,10 +89,46 @@ class JsonReply:
         return out
 
 
+class MediaReply(JsonReply):
+    """One JSON object that may be megabytes of base64: what is billed is counted while it passes."""
+
+    def __init__(self, tap: MediaTap, alias: str, usage_key: str) -> None:
+        super().__init__(tap, alias, usage_key)
+        self._glance = tap.glance
+
+    def feed(self, data: bytes, complete: bool) -> bytes:
+        out = super().feed(data, complete)
+        if self._begun:
+            self._glance.feed(data)
+        return out
+
+
+class OpaqueReply:
+    """Bytes that mean nothing to the gateway: audio, or a transcript as plain text. They pass as they come."""
+
+    events = False
+    over = False
+
+    def __init__(self, tap: AnswerTap) -> None:
+        self.tap = tap
+        #: As whole as the HTTP body is: an end that its framing did not announce never gets here.
+        self.whole = False
+
+    def feed(self, data: bytes, complete: bool) -> bytes:
+        self.whole = complete
+        return data
+
+
 def reply_for(
-    headers: list[Header], dialect: Dialect, alias: str, upstream_model: str, drop_usage: bool, max_event_bytes: int
+    headers: list[Header],
+    dialect: Dialect,
+    alias: str,
+    upstream_model: str,
+    drop_usage: bool,
+    max_event_bytes: int,
+    opaque: tuple[bytes, ...] = (),
 ) -> Reply:
-    """The reader for an answer with these headers.
+    """The reader for an answer with these headers; `opaque` are the beginnings of content types that pass unread.
 
     Raises `UpstreamProtocolError` for a web page, and for a compressed body, which was not asked for.
     """
@@ -102,4 +139,9 @@ def reply_for(
         raise UpstreamProtocolError("The model's answer could not be read.", detail="compressed, though not asked for")
     if kind.startswith(b"text/event-stream"):
         return EventReply(dialect.event_tap(alias, upstream_model, drop_usage), alias, max_event_bytes)
-    return JsonReply(dialect.json_tap(alias, upstream_model, drop_usage), alias, dialect.usage_key)
+    tap = dialect.json_tap(alias, upstream_model, drop_usage)
+    if kind.startswith(opaque):
+        return OpaqueReply(tap)
+    if isinstance(tap, MediaTap):
+        return MediaReply(tap, alias, dialect.usage_key)
+    return JsonReply(tap, alias, dialect.usage_key)

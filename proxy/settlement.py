@@ -5,15 +5,18 @@ Arithmetic only; when it happens, and that it happens once, is the relay's promi
 
 import time
 
+import msgspec
+
 from proxy.dialects.base import AnswerTap
 from proxy.ledger.estimate import Estimator
-from proxy.ledger.pricing import cost
+from proxy.ledger.pricing import CompiledPrice, cost
 from proxy.ledger.record import Final, Outcome, UsageSource
 from proxy.policies.base import Call
 from proxy.upstream.target import Target
 from proxy.wire.usage import Usage
 
 _NOTHING_USED = Usage()
+_CLIENT_LEFT = frozenset({"client_closed", "client_stalled"})
 
 
 def final_record(
@@ -35,7 +38,9 @@ def final_record(
     alias = call.alias
     assert alias is not None
     text_out = tap.text_out if tap is not None else 0
-    usage, source = _usage(call, tap, estimator, outcome, bool(sent))
+    # An answer that had begun, or that the client no longer waited for, has cost something upstream.
+    spent = bool(sent) and (tap is not None or outcome in _CLIENT_LEFT)
+    usage, source = _usage(call, tap, estimator, outcome, spent)
     now = time.monotonic()
     overhead = 0.0
     if sent:
@@ -62,7 +67,7 @@ def final_record(
         audio_milliseconds=usage.audio_milliseconds,
         images=usage.images,
         usage_source=source,
-        cost=cost(alias.price, usage),
+        cost=_cost(call, alias.price, usage, spent),
         ttft=_microseconds(first_write - call.arrived) if first_write else None,
         total=_microseconds(now - call.arrived),
         overhead=_microseconds(overhead),
@@ -106,11 +111,16 @@ def refused_record(
 
 
 def _usage(
-    call: Call, tap: AnswerTap | None, estimator: Estimator, outcome: Outcome, sent: bool
+    call: Call, tap: AnswerTap | None, estimator: Estimator, outcome: Outcome, spent: bool
 ) -> tuple[Usage, UsageSource]:
     """The usage that counts, and where it comes from."""
     assert call.alias is not None
     usage = tap.usage() if tap is not None else None
+    length = call.upload.milliseconds if call.upload is not None and spent else None
+    if length and (usage is None or (not usage.audio_milliseconds and _by_piece(call.alias.price))):
+        # Measured in the request, since the answer does not tell what it is billed by.
+        measured = msgspec.structs.replace(usage or _NOTHING_USED, audio_milliseconds=length)
+        return measured, "reported" if usage is not None else "estimated"
     text_out = tap.text_out if tap is not None else 0
     if usage is not None:
         if outcome == "complete":
@@ -118,11 +128,26 @@ def _usage(
             spoken = max(usage.output_tokens - usage.reasoning_tokens, 0)
             estimator.observe(call.alias.name, call.text_in, usage.input_tokens, text_out, spoken)
         return usage, "reported"
-    # An answer that had begun, or that the client no longer waited for, has cost something upstream.
-    if sent and (tap is not None or outcome in ("client_closed", "client_stalled")):
+    if spent and call.unit == "tokens":
         given, produced = estimator.estimate(call.alias.name, call.text_in, text_out)
         return Usage(input_tokens=given, output_tokens=produced), "estimated"
     return _NOTHING_USED, "none"
+
+
+def _cost(call: Call, price: CompiledPrice | None, usage: Usage, spent: bool) -> int | None:
+    """The cost; of what is billed by the minute or the image, None where that is not known, and never 0."""
+    if call.unit in ("audio", "images"):
+        if _by_piece(price):
+            # Such a price holds whatever tokens the answer counts beside.
+            usage = Usage(audio_milliseconds=usage.audio_milliseconds, images=usage.images)
+        if spent and usage == _NOTHING_USED:
+            return None
+    return cost(price, usage)
+
+
+def _by_piece(price: CompiledPrice | None) -> bool:
+    """A price by the minute or the image, and not by the token."""
+    return price is not None and price.input is None and price.output is None
 
 
 def _microseconds(seconds: float) -> int:

@@ -51,6 +51,8 @@ PRICE_KINDS: Mapping[Capability, tuple[tuple[str, ...], ...]] = MappingProxyType
         "rerank": (("input",),),
         "moderation": (("input",),),
         "speech": (("input", "output"),),
+        "search": (("input", "output"),),
+        "ocr": (("input", "output"),),
     }
 )
 

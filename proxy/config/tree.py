@@ -10,7 +10,19 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-Capability = Literal["chat", "vision", "realtime", "embeddings", "audio", "image", "rerank", "moderation", "speech"]
+Capability = Literal[
+    "chat",
+    "vision",
+    "realtime",
+    "embeddings",
+    "audio",
+    "image",
+    "rerank",
+    "moderation",
+    "speech",
+    "search",
+    "ocr",
+]
 OnDisconnect = Literal["cancel", "drain"]
 Durability = Literal["process", "power"]
 LogFormat = Literal["auto", "text", "json"]

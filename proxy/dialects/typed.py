@@ -4,16 +4,20 @@ Their events name themselves in `type`. Facts of the wire: https://platform.open
 and the streaming pages of audio and images.
 """
 
+import math
 from typing import Final
 
 import msgspec
 
 from proxy.dialects.base import Dialect
 from proxy.dialects.openai import ChatTap, broken, error_body, error_event, scrub, upstream_error
+from proxy.wire.glance import Glance
 from proxy.wire.usage import Usage, read_usage
 
 _EMPTY: Final = msgspec.Raw()
 _NULL: Final = msgspec.Raw(b"null")
+#: Seconds of audio beyond which a length is no length.
+_LONGEST_AUDIO: Final = 10**9
 _TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
@@ -35,7 +39,29 @@ class _LooseEvent(msgspec.Struct, gc=False):
     error: msgspec.Raw = _EMPTY
 
 
+class _MediaEvent(msgspec.Struct, gc=False):
+    type: str = ""
+    model: msgspec.Raw = _EMPTY
+    usage: msgspec.Raw = _EMPTY
+    error: msgspec.Raw = _EMPTY
+    delta: msgspec.Raw = _EMPTY
+
+
+class _Media(msgspec.Struct, gc=False):
+    """A whole answer of audio, images or transcripts: only what the gateway reads."""
+
+    model: msgspec.Raw = _EMPTY
+    usage: msgspec.Raw = _EMPTY
+    error: msgspec.Raw = _EMPTY
+    duration: msgspec.Raw = _EMPTY
+    data: msgspec.Raw = _EMPTY
+
+
 _event = msgspec.json.Decoder(_Event)
+_media_event = msgspec.json.Decoder(_MediaEvent)
+_media = msgspec.json.Decoder(_Media)
+_items = msgspec.json.Decoder(list[msgspec.Raw])
+_number = msgspec.json.Decoder(float)
 _loose = msgspec.json.Decoder(_LooseEvent)
 
 
@@ -108,10 +134,131 @@ class TypedTap:
         return _EMPTY
 
 
+class MediaTap:
+    """Reads one answer of audio, images or transcripts, events or JSON: usage, seconds of audio, and how many images.
+
+    The events are `transcript.text.*`, `speech.audio.*`, `image_generation.*` and `image_edit.*`; Mistral's are
+    `transcription.*`, with a model in them.
+    """
+
+    __slots__ = (
+        "_alias",
+        "_duration",
+        "_images",
+        "_upstream_model",
+        "_usage",
+        "drop",
+        "ended",
+        "failed",
+        "finished",
+        "glance",
+        "text_out",
+    )
+    path: tuple[str, ...] = ("model",)
+    #: These events differ in more than their text.
+    plain = b""
+
+    def __init__(self, alias: str, upstream_model: str, drop_usage: bool) -> None:
+        self._alias = alias.encode()
+        self._upstream_model = upstream_model.encode()
+        self._usage = _EMPTY
+        self._duration = 0.0
+        self._images = 0
+        #: Looks at a JSON answer that comes in pieces.
+        self.glance = Glance(b"duration", b"data")
+        self.drop = False
+        self.failed = False
+        self.ended = False
+        self.finished = False
+        self.text_out = 0
+
+    def read(self, payload: bytes) -> msgspec.Raw:
+        """Read a whole answer; return the raw value of its model. Raises `UpstreamProtocolError`."""
+        try:
+            answer = _media.decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise broken(error) from error
+        self._note(answer.usage, answer.error)
+        if answer.duration is not _EMPTY:
+            self._take_duration(answer.duration)
+        if bytes(answer.data).startswith(b"["):
+            self._images = len(_items.decode(answer.data))
+        return answer.model
+
+    def scrub(self, block: bytes) -> bytes:
+        """An error's bytes with the alias for the upstream's model name, and without account ids."""
+        return scrub(block, self._upstream_model, self._alias)
+
+    def usage(self) -> Usage | None:
+        """What the answer said it used: tokens, or the seconds of its source, and how many images it has."""
+        found = read_usage(bytes(self._usage)) if self._usage is not _EMPTY else None
+        seconds = self._duration or self.glance.number or 0.0
+        images = self._images or self.glance.items
+        milliseconds = math.ceil(seconds * 1000) if 0 < seconds < _LONGEST_AUDIO else 0
+        if found is None and not milliseconds and not images:
+            return None
+        found = found or Usage()
+        return msgspec.structs.replace(
+            found, audio_milliseconds=found.audio_milliseconds or milliseconds, images=found.images or images
+        )
+
+    def take_usage(self, raw: bytes) -> None:
+        """Set the usage object of an answer that was not read through `read`."""
+        if raw:
+            self._usage = msgspec.Raw(raw)
+
+    def _note(self, usage: msgspec.Raw, error: msgspec.Raw) -> None:
+        if usage is not _EMPTY and usage != _NULL:
+            self._usage = usage
+        if error is not _EMPTY and error != _NULL:
+            self.failed = True
+
+    def _take_duration(self, raw: msgspec.Raw) -> None:
+        """A number, or a number in quotes, as some servers write it; anything else says nothing."""
+        try:
+            self._duration = _number.decode(bytes(raw).strip(b'"'))
+        except msgspec.DecodeError:
+            self._duration = 0.0
+
+
+class MediaEventTap(MediaTap):
+    """The same for a stream."""
+
+    __slots__ = ()
+
+    def read(self, payload: bytes) -> msgspec.Raw:
+        """Read one event; return the raw value of its model, which only some servers send."""
+        try:
+            event = _media_event.decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise broken(error) from error
+        kind = event.type
+        self._note(event.usage, event.error)
+        if kind == "error":
+            self.failed = True
+        elif event.delta is not _EMPTY:
+            self.text_out += len(bytes(event.delta)) - 2
+        elif kind.endswith(".completed"):
+            self.finished = True
+            self._images += kind.startswith("image")
+        elif kind.endswith(".done"):
+            self.finished = True
+        return event.model
+
+
 TYPED: Final = Dialect(
     name="openai",
     event_tap=TypedTap,
     json_tap=ChatTap,
+    error_body=error_body,
+    error_event=error_event,
+    upstream_error=upstream_error,
+)
+
+MEDIA: Final = Dialect(
+    name="openai",
+    event_tap=MediaEventTap,
+    json_tap=MediaTap,
     error_body=error_body,
     error_event=error_event,
     upstream_error=upstream_error,

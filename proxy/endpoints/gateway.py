@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from proxy.access import AccessLog
+from proxy.audio import AudioMeter
 from proxy.ledger.keys import KeyIndex
 from proxy.policies.base import Policy
 from proxy.services import Services
@@ -19,6 +20,7 @@ class Shared(msgspec.Struct, frozen=True):
     aliases: Mapping[str, Alias]
     policies: tuple[Policy, ...]
     access: AccessLog
+    audio: AudioMeter
     #: Why new work must be refused, or None.
     failure: Callable[[], str | None]
     max_body_bytes: int

@@ -6,6 +6,8 @@ It waits for two things only: the request's body, and the client's leaving.
 import os
 import re
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from starlette.types import Receive, Scope, Send
 
@@ -13,7 +15,7 @@ from proxy.access import Access
 from proxy.answer import PROVIDER, header_lines, outcome_of, timestamp
 from proxy.endpoints.credentials import authenticate
 from proxy.endpoints.gateway import Shared
-from proxy.endpoints.table import Row
+from proxy.endpoints.table import BodyKind, Row
 from proxy.errors import ClientGone, GatewayError, InvalidRequest, StoreFailed
 from proxy.ledger.keys import Key
 from proxy.ledger.record import Final
@@ -21,9 +23,19 @@ from proxy.policies.base import Call
 from proxy.relay import Exchange
 from proxy.server.client import EXTENSION, ClientCycle
 from proxy.settlement import refused_record
+from proxy.upload import Upload
+from proxy.upstream.target import Alias
 from proxy.wire.body import Body, peek, peek_without_model
 from proxy.wire.headers import first, forwarded, is_request_id
+from proxy.wire.multipart import boundary_of, is_multipart
 
+_CONTENT_TYPES: Mapping[BodyKind, str] = MappingProxyType(
+    {
+        "json": "application/json",
+        "form": "multipart/form-data",
+        "form or json": "multipart/form-data or application/json",
+    }
+)
 # Base64 in a data URL is no text.
 _DATA_URL = re.compile(rb";base64,[A-Za-z0-9+/=]+")
 
@@ -35,40 +47,64 @@ class Inference:
         self._row = row
         self._shared = shared
         self._upstream_path = row.upstream_path.encode()
+        self._max_body_bytes = min(row.max_body_bytes or shared.max_body_bytes, shared.max_body_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client: ClientCycle = scope["extensions"][EXTENSION]
-        shared = self._shared
+        row, shared = self._row, self._shared
         request_id = new_request_id()
         key: Key | None = None
         body: Body | None = None
         started = time.time_ns() // 1000
         try:
             key = authenticate(scope["headers"], shared.keys, started / 1_000_000)
-            check_head(scope)
+            form = check_head(scope, row.body)
             failure = shared.failure()
             if failure is not None:
                 raise StoreFailed("The gateway cannot write its ledger and takes no new work.")
-            data = await client.read_body(shared.max_body_bytes)
-            body = self._peek(scope, data)
+            data, upload = b"", None
+            if form is None:
+                data = await client.read_body(self._max_body_bytes)
+                body = self._peek(scope, data)
+            else:
+                upload, body = await self._read_form(client, form)
             call = self._call(scope, client, request_id, key, body, data, started)
+            call.upload = upload
             for policy in shared.policies:
                 policy.admit(call)
         except GatewayError as error:
             self._refuse(client, scope, request_id, started, key, body, error)
             return
         assert call.alias is not None
+        if upload is not None and row.unit == "audio" and may_need_length(call.alias):
+            upload.measure_with(shared.audio)
         exchange = Exchange(shared.services, call, call.alias, client)
         del data, body
         try:
             exchange.start()
-            while (await receive())["type"] != "http.disconnect":
-                pass
+            if upload is not None:
+                await follow(client, upload, exchange, call)
+            else:
+                while (await receive())["type"] != "http.disconnect":
+                    pass
         except BaseException:
             # The server's own deadline, or a fault of ours: never an unsettled request.
             exchange.interrupt()
             raise
         exchange.client_gone()
+
+    async def _read_form(self, client: ClientCycle, boundary: bytes) -> tuple[Upload, Body]:
+        """A form as far as its model: the rest follows while it goes on. Raises `InvalidRequest` and `ClientGone`."""
+        upload = Upload(client, boundary, self._max_body_bytes, client.announced())
+        await client.feed_body(upload.piece, self._max_body_bytes)
+        if client.disconnected:
+            raise ClientGone("The client left while it sent its request.")
+        if not client.more_body:
+            upload.end()
+        if upload.error is not None:
+            raise upload.error
+        assert upload.model is not None
+        return upload, Body({}, upload.model, upload.stream, wants_usage=True)
 
     def _peek(self, scope: Scope, data: bytes) -> Body:
         row = self._row
@@ -95,6 +131,9 @@ class Inference:
             started=started,
             arrived=client.arrived,
             text_in=text_bytes(data),
+            unit=row.unit,
+            opaque=row.opaque,
+            max_event_bytes=row.max_event_bytes,
         )
 
     def _refuse(
@@ -157,20 +196,50 @@ def answer_error(client: ClientCycle, row: Row, request_id: str, error: GatewayE
     client.write(body, True)
 
 
-def check_head(scope: Scope) -> None:
-    """Refuse what the body's head already shows to be unreadable; raises `InvalidRequest`."""
+async def follow(client: ClientCycle, upload: Upload, exchange: Exchange, call: Call) -> None:
+    """Follow a form that goes on while it arrives, until the client has left or has its answer."""
+    told = False
+    while True:
+        if not client.more_body and not upload.whole:
+            upload.end()
+            call.body = Body({}, call.body.model, upload.stream, wants_usage=True)
+        if upload.error is not None and not told:
+            told = True
+            exchange.upload_failed(upload.error)
+        if not await client.changed():
+            return
+
+
+def may_need_length(alias: Alias) -> bool:
+    """Whether the length of audio may be what a request is billed by, or all that is known of it."""
+    return alias.price is None or alias.price.millisecond is not None
+
+
+def check_head(scope: Scope, kind: BodyKind) -> bytes | None:
+    """Refuse what the body's head already shows to be unreadable; the boundary, if the body is a form.
+
+    Raises `InvalidRequest`.
+    """
+    content_type: bytes | None = None
     for name, value in scope["headers"]:
         if name == b"content-type":
-            if value.partition(b";")[0].strip().lower() != b"application/json":
-                raise InvalidRequest(
-                    "The request's content type must be application/json.", code="unsupported_content_type"
-                )
+            if content_type is not None:
+                raise InvalidRequest("The request has two content types.", code="unsupported_content_type")
+            content_type = value
         elif name == b"content-encoding" and value.lower() != b"identity":
             raise InvalidRequest(
                 "Compressed request bodies are not taken; send the body as it is.",
                 status=415,
                 code="unsupported_content_encoding",
             )
+    if kind != "json" and content_type is not None and is_multipart(content_type):
+        return boundary_of(content_type)
+    if kind == "form" or (
+        content_type is not None and content_type.partition(b";")[0].strip().lower() != b"application/json"
+    ):
+        wanted = _CONTENT_TYPES[kind]
+        raise InvalidRequest(f"The request's content type must be {wanted}.", code="unsupported_content_type")
+    return None
 
 
 def allowed_query(query: bytes, allowed: frozenset[str]) -> bytes:

@@ -9,14 +9,20 @@ from proxy.dialects.anthropic import MESSAGES
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini import GENERATE
 from proxy.dialects.openai import CHAT
-from proxy.dialects.typed import TYPED
+from proxy.dialects.typed import MEDIA, TYPED
+from proxy.policies.base import Unit
 
-BodyKind = Literal["json"]
+BodyKind = Literal["json", "form", "form or json"]
 #: Where the model's name stands in the request.
 ModelPlace = Literal["body", "path"]
-ReplyKind = Literal["json", "events", "json or events"]
-Unit = Literal["tokens", "audio", "images", "nothing"]
+ReplyKind = Literal["json", "events", "json or events", "json, text or events", "audio, json or events"]
 
+#: OpenAI's limit for audio, 25 MiB.
+MAX_AUDIO: Final = 26_214_400
+#: Images come whole in one event, in base64.
+MAX_IMAGE_EVENT: Final = 33_554_432
+#: Audio, also where a server does not say which.
+SOUND: Final = (b"audio/", b"application/octet-stream", b"binary/octet-stream", b"application/ogg")
 TEXT: Final[frozenset[Capability]] = frozenset({"chat", "vision", "realtime"})
 
 
@@ -42,6 +48,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     usage_option: bool = False
     #: Query parameters that go to the upstream.
     query: frozenset[str] = frozenset()
+    #: Largest body, in bytes, where it is less than the server's setting; 0 is the server's.
+    max_body_bytes: int = 0
+    #: Largest event of an answer, in bytes, where it is more than the server's setting.
+    max_event_bytes: int = 0
+    #: Beginnings of the content types of answers that pass unread.
+    opaque: tuple[bytes, ...] = ()
     #: One line for people.
     help: str
 
@@ -97,6 +109,105 @@ ROWS: Final = (
         reply="json",
         capabilities=frozenset({"rerank"}),
         help="Order documents by how well they answer a question.",
+    ),
+    Row(
+        path="/v1/audio/transcriptions",
+        upstream_path="/audio/transcriptions",
+        dialect=MEDIA,
+        body="form",
+        reply="json, text or events",
+        unit="audio",
+        capabilities=frozenset({"audio"}),
+        max_body_bytes=MAX_AUDIO,
+        opaque=(b"text/", b"application/x-subrip"),
+        help="Write down what is said in an audio file.",
+    ),
+    Row(
+        path="/v1/audio/translations",
+        upstream_path="/audio/translations",
+        dialect=MEDIA,
+        body="form",
+        reply="json, text or events",
+        unit="audio",
+        capabilities=frozenset({"audio"}),
+        max_body_bytes=MAX_AUDIO,
+        opaque=(b"text/", b"application/x-subrip"),
+        help="Write down in English what is said in an audio file.",
+    ),
+    Row(
+        path="/v1/audio/speech",
+        upstream_path="/audio/speech",
+        dialect=MEDIA,
+        reply="audio, json or events",
+        capabilities=frozenset({"speech"}),
+        opaque=SOUND,
+        help="Speak a text: audio as it is made, or events with pieces of it.",
+    ),
+    Row(
+        path="/v1/audio/speech/stream",
+        upstream_path="/audio/speech/stream",
+        dialect=MEDIA,
+        reply="audio, json or events",
+        capabilities=frozenset({"speech"}),
+        streams=True,
+        opaque=SOUND,
+        help="Speak a text as a stream.",
+    ),
+    Row(
+        path="/v1/images/generations",
+        upstream_path="/images/generations",
+        dialect=MEDIA,
+        reply="json or events",
+        unit="images",
+        capabilities=frozenset({"image"}),
+        max_event_bytes=MAX_IMAGE_EVENT,
+        help="Make images from a text.",
+    ),
+    Row(
+        path="/v1/images/edits",
+        upstream_path="/images/edits",
+        dialect=MEDIA,
+        body="form or json",
+        reply="json or events",
+        unit="images",
+        capabilities=frozenset({"image"}),
+        max_event_bytes=MAX_IMAGE_EVENT,
+        help="Change images by a text.",
+    ),
+    Row(
+        path="/v1/images/variations",
+        upstream_path="/images/variations",
+        dialect=MEDIA,
+        body="form",
+        reply="json",
+        unit="images",
+        capabilities=frozenset({"image"}),
+        help="Make variations of an image.",
+    ),
+    Row(
+        path="/v1/search",
+        upstream_path="/search",
+        dialect=CHAT,
+        reply="json",
+        capabilities=frozenset({"search"}),
+        help="Search the web.",
+    ),
+    Row(
+        path="/v1/ocr",
+        upstream_path="/ocr",
+        dialect=CHAT,
+        reply="json",
+        capabilities=frozenset({"ocr"}),
+        help="Read the text in a document or an image.",
+    ),
+    Row(
+        path="/v1/count_tokens",
+        upstream_path="/count_tokens",
+        dialect=CHAT,
+        reply="json",
+        unit="nothing",
+        capabilities=TEXT,
+        help="Count the input tokens of a conversation.",
     ),
     Row(
         path="/v1/messages",

@@ -3,14 +3,18 @@
 A policy never writes to the client and never waits; it raises one of our errors, or fills in what the call still lacks.
 """
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from proxy.dialects.base import Dialect
 from proxy.ledger.keys import Key
+from proxy.upload import Upload
 from proxy.upstream.target import Alias, Target
 from proxy.wire.body import Body
+
+#: What an endpoint is billed by.
+Unit = Literal["tokens", "audio", "images", "nothing"]
 
 
 class Call(msgspec.Struct):
@@ -40,6 +44,14 @@ class Call(msgspec.Struct):
     #: Set by the rights policy: the alias, and those of its targets that speak the endpoint's dialect.
     alias: Alias | None = None
     targets: tuple[Target, ...] = ()
+    #: What is billed.
+    unit: Unit = "tokens"
+    #: Beginnings of the content types of answers that pass unread.
+    opaque: tuple[bytes, ...] = ()
+    #: Largest event of an answer, in bytes, where the endpoint needs larger ones than the server's setting.
+    max_event_bytes: int = 0
+    #: The body, where it is a form on its way; `body` then holds only what is known of it.
+    upload: Upload | None = None
 
 
 class Policy(Protocol):

@@ -7,7 +7,7 @@ else (Starlette, the docs pages) uses ASGI's `receive` and `send` as ever. It de
 import asyncio
 import time
 import types
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -41,6 +41,8 @@ class ClientCycle(RequestResponseCycle):
         self._received = 0
         self._limit = 0
         self._collecting = False
+        #: Takes the body's pieces instead; it says when those who wait should look.
+        self._sink: Callable[[bytes], bool] | None = None
         self._coroutine: Any = None
         self._loop: Any = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -56,11 +58,7 @@ class ClientCycle(RequestResponseCycle):
 
         Raises `BodyTooLarge` once more than `limit` bytes are announced or there, and `ClientGone`.
         """
-        if self._announced() > limit:
-            raise _too_large(limit)
-        if self.waiting_for_100_continue and self.more_body and not self.transport.is_closing():
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self.waiting_for_100_continue = False
+        self._ask_for_body(limit)
         self._limit = limit
         self._collecting = True
         self._received = len(self.body)
@@ -79,8 +77,43 @@ class ClientCycle(RequestResponseCycle):
             raise ClientGone("The client left while it sent its request.")
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    async def feed_body(self, sink: Callable[[bytes], bool], limit: int) -> None:
+        """Give the body's pieces to `sink`, those to come too; return once it says that there is something to look at,
+        or when the body has ended or the client has left.
+
+        Raises `BodyTooLarge` when more than `limit` bytes are announced.
+        """
+        self._ask_for_body(limit)
+        self._sink = sink
+        here = bytes(self.body)
+        self.body = bytearray()
+        self.message_event.clear()
+        seen = sink(here) if here else False
+        self.flow.resume_reading()
+        if not seen and self.more_body and not self.disconnected:
+            await self.message_event.wait()
+
+    async def changed(self) -> bool:
+        """Wait until something has happened to the body, the answer or the client; whether the exchange still runs."""
+        if not self.disconnected and not self.response_complete:
+            await self.message_event.wait()
+            self.message_event.clear()
+        return not self.disconnected and not self.response_complete
+
+    def pause_body(self) -> None:
+        """Read no more of the body for now."""
+        self.flow.pause_reading()
+
+    def resume_body(self) -> None:
+        """Read on."""
+        self.flow.resume_reading()
+
     def take(self, body: bytes) -> bool:
-        """A piece of the body came in; whether `read_body` wanted it."""
+        """A piece of the body came in; whether `read_body` or `feed_body` wanted it."""
+        if self._sink is not None:
+            if self._sink(body):
+                self.message_event.set(resume=False)
+            return True
         if not self._collecting:
             return False
         self._parts.append(body)
@@ -198,11 +231,20 @@ class ClientCycle(RequestResponseCycle):
                 self.begin(500, b"content-type: application/json\r\n", len(_INTERNAL_ERROR))
                 self.write(_INTERNAL_ERROR, True)
 
-    def _announced(self) -> int:
+    def announced(self) -> int | None:
+        """The length of the body, if the client told it."""
         for name, value in self.scope["headers"]:
             if name == b"content-length":
                 return int(value)
-        return 0
+        return None
+
+    def _ask_for_body(self, limit: int) -> None:
+        """The body is wanted: refuse one that is announced too large, and tell a client that waits to be told."""
+        if (self.announced() or 0) > limit:
+            raise _too_large(limit)
+        if self.waiting_for_100_continue and self.more_body and not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.waiting_for_100_continue = False
 
 
 _INTERNAL_ERROR = (

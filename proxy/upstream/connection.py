@@ -32,6 +32,16 @@ class Sink(Protocol):
         ...
 
 
+class Source(Protocol):
+    """Feeds a request's body while it arrives; told how the upstream takes it, and when nobody wants it any more."""
+
+    def blocked(self) -> None: ...
+
+    def unblocked(self) -> None: ...
+
+    def detached(self) -> None: ...
+
+
 class Owner(Protocol):
     """What a connection needs of its pool."""
 
@@ -59,6 +69,7 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_parts",
         "_sink",
+        "_source",
         "_status",
         "_surplus",
         "_transport",
@@ -71,6 +82,8 @@ class Connection(asyncio.Protocol):
         self._owner = owner
         self._transport: asyncio.Transport | None = None
         self._sink: Sink | None = None
+        #: Who still owes a part of the running request's body.
+        self._source: Source | None = None
         self._parser = httptools.HttpResponseParser(self)
         #: How many exchanges were started on it.
         self.exchanges = 0
@@ -99,11 +112,12 @@ class Connection(asyncio.Protocol):
         """Idle and open."""
         return self._sink is None and self._transport is not None and not self._transport.is_closing()
 
-    def send(self, head: bytes, body: bytes, sink: Sink) -> None:
-        """Write a request; its answer goes to `sink`."""
+    def send(self, head: bytes, body: bytes, sink: Sink, source: Source | None = None) -> None:
+        """Write a request; its answer goes to `sink`. A `source` means that more of the body follows by `write`."""
         assert self._transport is not None
         assert self._sink is None
         self._sink = sink
+        self._source = source
         self.exchanges += 1
         self.answered = False
         self._reset()
@@ -111,6 +125,13 @@ class Connection(asyncio.Protocol):
             self._transport.write(head + body)
         else:
             self._transport.writelines((head, body))
+
+    def write(self, data: bytes, last: bool) -> None:
+        """Write the next bytes of a request's body, in its framing."""
+        if last:
+            self._source = None
+        if data and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
 
     def hand_over(self, sink: Sink) -> None:
         """Give the rest of the answer to another sink."""
@@ -129,6 +150,7 @@ class Connection(asyncio.Protocol):
     def abandon(self) -> None:
         """End the exchange from this side: the sink hears nothing more, and the upstream sees the close at once."""
         self._sink = None
+        self._detach()
         if self._transport is not None:
             self._transport.abort()
 
@@ -136,6 +158,7 @@ class Connection(asyncio.Protocol):
         """End the exchange with an error, which its sink hears."""
         sink = self._sink
         self._sink = None
+        self._detach()
         if self._transport is not None:
             self._transport.abort()
         if sink is not None:
@@ -205,6 +228,14 @@ class Connection(asyncio.Protocol):
             error.reused = self.exchanges > 1 and not self.answered
             self.fail(error)
 
+    def pause_writing(self) -> None:
+        if self._source is not None:
+            self._source.blocked()
+
+    def resume_writing(self) -> None:
+        if self._source is not None:
+            self._source.unblocked()
+
     # httptools
 
     def on_message_begin(self) -> None:
@@ -246,12 +277,23 @@ class Connection(asyncio.Protocol):
 
     # endings
 
+    def _detach(self) -> bool:
+        """Part from a source that still owes a part of the request; whether there was one."""
+        source, self._source = self._source, None
+        if source is not None:
+            source.detached()
+        return source is not None
+
     def _finish(self, data: bytes) -> None:
         sink = self._sink
         assert sink is not None
         self._sink = None
         self._parts = []
-        if self._keep_alive and not self._surplus:
+        if self._detach():
+            # Answered before it had the whole request: what it would read next is the rest of that.
+            assert self._transport is not None
+            self._transport.abort()
+        elif self._keep_alive and not self._surplus:
             self._owner.released(self)
         else:
             self.close()

@@ -14,6 +14,8 @@ from proxy.ledger.pricing import CompiledPrice, compile_price
 from proxy.upstream.pool import Pool
 
 USER_AGENT = "prometheus-gateway"
+_JSON = b"content-type: application/json\r\n"
+_NO_LENGTH = b"content-length: 0\r\n\r\n"
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -32,6 +34,11 @@ class Target(msgspec.Struct, frozen=True):
     moved_paths: Mapping[bytes, bytes] = msgspec.field(default_factory=dict)
     #: Query parameters that every request has, encoded.
     query: bytes = b""
+
+    def form_head(self, path: bytes, forwarded: bytes, lines: bytes) -> bytes:
+        """The same for a body that is no JSON: `lines` are the header lines of its content type and framing."""
+        head = self.head(path, forwarded, 0).replace(_JSON, b"", 1)
+        return head.removesuffix(_NO_LENGTH) + lines + b"\r\n"
 
     @property
     def upstream(self) -> Upstream:

@@ -54,6 +54,9 @@ class MultipartScanner:
         #: The value being read, or None where nobody wants it.
         self._value: bytearray | None = None
         self._given = 0
+        self._in_file = False
+        #: Where in the bytes given back the content of the part named `file` begins, and where it ends.
+        self.file = (0, 0)
         #: The value of the `model` part, once it is whole.
         self.model: str | None = None
         #: Where in the bytes given back that value stood, and how long it was.
@@ -148,6 +151,9 @@ class MultipartScanner:
         elif name in _NOTED and not is_file:
             self._value = bytearray()
         self._give(out, end + 4)
+        self._in_file = is_file and name == b"file" and self.file == (0, 0)
+        if self._in_file:
+            self.file = (self._given, self._given)
         self._searched = 0
         self._state = _State.CONTENT
         return True
@@ -187,6 +193,9 @@ class MultipartScanner:
         self._give(out, size)
 
     def _end_value(self) -> None:
+        """The running part's content has passed to its end."""
+        if self._in_file:
+            self.file = (self.file[0], self._given)
         if self._value is None:
             return
         value = bytes(self._value)

@@ -66,8 +66,8 @@ def test_all_faults_are_told_in_the_order_of_the_file() -> None:
         "p.toml:3: server.port: must be an integer from 0 to 65535, not a string (leave out the quotes)",
         'p.toml:4: upstreams.a: the key "base_url" is missing (such as '
         'base_url = "https://api.example.com/v1", or name the provider: kind = "openai", …)',
-        'p.toml:6: models.m.capability: must be one of "audio", "chat", "embeddings", "image", "moderation", '
-        '"realtime", "rerank", "speech", "vision" (did you mean "chat"?)',
+        'p.toml:6: models.m.capability: must be one of "audio", "chat", "embeddings", "image", "moderation", "ocr", '
+        '"realtime", "rerank", "search", "speech", "vision" (did you mean "chat"?)',
         'p.toml:7: models.m.targets[0]: no upstream is named "b" (known: a)',
     ]
 

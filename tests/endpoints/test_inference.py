@@ -70,7 +70,7 @@ def test_a_missing_key_is_refused_and_makes_no_row(gateway: RunningGateway, row:
     assert answer.header("x-request-id") not in {one.id for one in gateway.rows()}
 
 
-@every_row
+@every_json_row
 def test_a_body_that_is_too_large_is_refused_by_its_announcement(gateway: RunningGateway, row: Row) -> None:
     with gateway.client() as client:
         headers = {"authorization": f"Bearer {KEY}", "content-length": str(LIMIT + 1)}
