@@ -4,23 +4,35 @@ Endpoints live in files of their own; a new one is a line in ROUTES.
 """
 
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proxy.demo import gemini, messages, responses
+from proxy.demo import (
+    assistants,
+    audio,
+    batches,
+    files,
+    gemini,
+    images,
+    jobs,
+    messages,
+    responses,
+    runs,
+    speech,
+    texts,
+    vector_stores,
+)
 from proxy.demo.chat import chat_completions
 from proxy.demo.completions import completions
 from proxy.demo.embeddings import embeddings
 from proxy.demo.exchange import ClientLeft, Exchange
+from proxy.demo.resources import Handler, Routes
 from proxy.demo.settings import DEMO_MODELS, DemoModel, DemoSettings
 from proxy.demo.store import Store
 from proxy.errors import AuthenticationFailed, GatewayError, InvalidRequest, ModelNotFound
-
-Handler = Callable[[Exchange], Awaitable[None]]
-Routes = tuple[tuple[str, str, Handler], ...]
 
 _MODELS_SINCE = 1_767_225_600
 
@@ -55,6 +67,16 @@ ROUTES: Final[Routes] = (
     *responses.ROUTES,
     *messages.ROUTES,
     *gemini.ROUTES,
+    *texts.ROUTES,
+    *audio.ROUTES,
+    *speech.ROUTES,
+    *images.ROUTES,
+    *files.ROUTES,
+    *batches.ROUTES,
+    *vector_stores.ROUTES,
+    *assistants.ROUTES,
+    *runs.ROUTES,
+    *jobs.ROUTES,
 )
 
 

@@ -6,6 +6,8 @@ Its chunks have `model` behind `choices`, and its usage chunk before, as OpenAI'
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from proxy.demo.answers import answer_to, count_tokens, filler, pieces
 from proxy.demo.exchange import DONE, Event, Exchange, event
 from proxy.demo.faults import failure
@@ -39,6 +41,15 @@ async def completions(exchange: Exchange) -> None:
         await exchange.send_events(events, orders, model.name, headers)
         return
     await exchange.send_json(_whole(head, choices, None if orders.no_usage else usage), headers=headers, orders=orders)
+
+
+def completion_answer(body: Any) -> dict[str, Any]:
+    """The whole answer to a request body, at once and without the wait."""
+    request = msgspec.convert(body, CompletionRequest)
+    model = request.check("v1/completions")
+    prompts = [request.prompt] if isinstance(request.prompt, str) else request.prompt
+    choices = [_choice(request, prompt, read_orders(prompt)) for prompt in prompts[:_MOST_PROMPTS]]
+    return _whole(new_head("cmpl-", model.name), choices, usage_of(sum(map(count_tokens, prompts)), choices))
 
 
 def _choice(request: CompletionRequest, prompt: str, orders: Orders) -> Choice:

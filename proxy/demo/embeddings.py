@@ -64,6 +64,21 @@ async def embeddings(exchange: Exchange) -> None:
     await exchange.send_json(body, headers=((b"openai-model", model.name.encode()),), orders=orders)
 
 
+def embedding_answer(body: Any) -> dict[str, Any]:
+    """The whole answer to a request body, at once, in numbers of the full length."""
+    request = msgspec.convert(body, EmbeddingRequest)
+    model = find_model(request.model, ("embeddings",), "v1/embeddings")
+    inputs = _inputs(request.input)
+    tokens = _count(inputs)
+    texts = [one if isinstance(one, str) else " ".join(map(str, one)) for one in inputs]
+    data = [
+        {"object": "embedding", "index": index, "embedding": vector(text, FULL_DIMENSIONS)}
+        for index, text in enumerate(texts)
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"object": "list", "data": data, "model": model.name, "usage": usage}
+
+
 def _inputs(given: str | list[str | int | list[int]]) -> list[str | list[int]]:
     if isinstance(given, str):
         given = [given]

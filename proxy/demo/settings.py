@@ -64,6 +64,8 @@ DEMO_MODELS = (
     DemoModel("demo-rank-2026-02-25", "prometheus-rank", "rerank", _tokens("0.02")),
     DemoModel("demo-guard-2026-02-11", "prometheus-guard", "moderation", _tokens("0")),
     DemoModel("demo-voice-2026-01-29", "prometheus-voice", "speech", _tokens("0.60", "12.00")),
+    DemoModel("demo-quest-2026-01-22", "prometheus-quest", "search", _tokens("1.00", "1.00")),
+    DemoModel("demo-lens-2026-01-15", "prometheus-lens", "ocr", _tokens("0.40", "1.60")),
 )
 
 #: The capabilities that write text; the chat and completion endpoints take these.

@@ -48,12 +48,13 @@ class Store:
         size = len(content) + len(msgspec.json.encode(value))
         if size > self._most_bytes:
             raise InvalidRequest("This is more than the demo provider can keep; send something smaller.", status=413)
-        self._drop((kind, thing.id))
-        while self._things and (len(self._things) >= self._most_things or self._bytes + size > self._most_bytes):
-            self._drop(next(iter(self._things)))
-        self._things[kind, thing.id] = thing
-        self._sizes[kind, thing.id] = size
-        self._bytes += size
+        place = (kind, thing.id)
+        # A thing that is there already keeps its place among the others.
+        self._bytes += size - self._sizes.get(place, 0)
+        self._things[place] = thing
+        self._sizes[place] = size
+        while len(self._things) > self._most_things or self._bytes > self._most_bytes:
+            self._drop(next(one for one in self._things if one != place))
         return thing
 
     def get(self, kind: str, name: str, parent: str = "") -> Thing:
