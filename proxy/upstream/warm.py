@@ -3,6 +3,7 @@
 A failure is no fault of a request: it is logged, and the gateway serves on.
 """
 
+import asyncio
 import logging
 from urllib.parse import urlsplit
 
@@ -13,6 +14,8 @@ from proxy.upstream.target import head_lines
 from proxy.wire.headers import Header
 
 MAX_ANSWER = 4_194_304
+#: Seconds that the answer may take.
+WARM_SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
 
@@ -23,16 +26,18 @@ class _Warming:
         self._pool = pool
         self._connection: Connection | None = None
         self._bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
 
     def connected(self, connection: Connection) -> None:
         self._connection = connection
+        self._timer = asyncio.get_running_loop().call_later(WARM_SECONDS, self._give_up)
         upstream = self._pool.upstream
         # A path with the model in it is cut there: any answer will do.
         path = urlsplit(upstream.base_url).path.partition("{model}")[0].rstrip("/").encode() + b"/models"
         connection.send(b"GET " + path + head_lines(upstream) + b"\r\n", b"", self)
 
     def not_connected(self, error: UpstreamFailed) -> None:
-        _log.warning("upstream %s cannot be reached now: %s", self._pool.name, error.detail)
+        self._tell(f"cannot be reached now: {error.detail}")
 
     def head(self, status: int, headers: list[Header]) -> None:
         if status in (401, 403):
@@ -40,11 +45,32 @@ class _Warming:
 
     def body(self, data: bytes, complete: bool) -> None:
         self._bytes += len(data)
-        if not complete and self._bytes > MAX_ANSWER and self._connection is not None:
-            self._connection.abandon()
+        if complete:
+            self._end()
+        elif self._bytes > MAX_ANSWER:
+            self._give_up()
 
     def failed(self, error: UpstreamFailed) -> None:
-        _log.warning("upstream %s dropped the warm-up: %s", self._pool.name, error.detail)
+        self._end()
+        self._tell(f"dropped the warm-up: {error.detail}")
+
+    def _give_up(self) -> None:
+        """The answer takes too long, or is too long."""
+        connection = self._connection
+        self._end()
+        if connection is not None:
+            connection.abandon()
+            self._tell("does not end its answer to the warm-up")
+
+    def _end(self) -> None:
+        self._connection = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tell(self, what: str) -> None:
+        if not self._pool.closed:
+            _log.warning("upstream %s %s", self._pool.name, what)
 
 
 def warm(pool: Pool) -> None:
