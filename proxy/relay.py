@@ -61,6 +61,9 @@ class Exchange:
         self._moved = False
         self._deadline = math.inf
         self._sent = 0.0
+        #: When the attempt began, and the seconds that those before it took.
+        self._began = 0.0
+        self._lost = 0.0
         self._first_byte = 0.0
         self._first_write = 0.0
         #: Settled: nothing more will happen.
@@ -89,7 +92,8 @@ class Exchange:
             stream=call.body.stream,
             attempt=self._attempts,
         )
-        self._deadline = time.monotonic() + target.upstream.connect_timeout
+        self._began = time.monotonic()
+        self._deadline = self._began + target.upstream.connect_timeout
         self._waiting = True
         try:
             self._services.journal.append(opened)
@@ -150,6 +154,10 @@ class Exchange:
             )
         except UpstreamProtocolError as error:
             self._fail(error)
+            return
+        if self._call.watch is not None:
+            target = self._target
+            self._call.watch.begin(target.pool.name, self._alias.name, target.model, events=self._reply.events)
 
     def body(self, data: bytes, complete: bool) -> None:
         """Upstream's next bytes: to the client, in this very turn."""
@@ -165,6 +173,8 @@ class Exchange:
                 self._drop_connection()
                 self._judge_status()
             return
+        if self._call.watch is not None:
+            self._call.watch.see(data)
         try:
             out = reply.feed(data, complete)
         except UpstreamProtocolError as error:
@@ -304,6 +314,7 @@ class Exchange:
                 return False
             self._tried += 1
             self._target = targets[self._tried]
+        self._lost += time.monotonic() - self._began
         self._reply = None
         self._first_byte = 0.0
         self._moved = False
@@ -463,7 +474,8 @@ class Exchange:
             error_code=code,
             status=self._status if self._committed or self._client is not None else 499,
             attempts=self._attempts,
-            sent=self._sent,
+            # What failed attempts took is no doing of the gateway.
+            sent=max(self._sent - self._lost, self._call.arrived) if self._sent else 0.0,
             first_byte=self._first_byte,
             first_write=self._first_write,
             bytes_out=pending + (client.bytes_out if client is not None else 0),
