@@ -48,7 +48,7 @@ class Gateway:
     def __init__(self, config: Config, output: TextIO) -> None:
         self.config = config
         data_dir = Path(config.server.data_dir)
-        self.ledger = Ledger(data_dir, durability=config.server.durability)
+        self.ledger = Ledger(data_dir, durability=config.server.durability, shared=config.server.workers > 1)
         self.keys = KeyIndex(data_dir)
         self.store = KeyStore(data_dir, prefix=config.server.key_prefix)
         self.deadlines = Deadlines()
@@ -86,6 +86,7 @@ class Gateway:
             keys=self.keys,
             aliases=aliases,
             policies=ordered(aliases, endpoint_of()),
+            owners=self.ledger.owners,
             access=self.access,
             audio=self.audio,
             failure=lambda: self.ledger.failure,

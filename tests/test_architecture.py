@@ -28,7 +28,7 @@ _GATEWAY_ORDER = (
     ("policies",),
     ("access", "answer", "reply", "settlement"),
     ("services",),
-    ("relay",),
+    ("relay", "objects"),
     ("endpoints", "admin", "pages"),
 )
 

@@ -7,6 +7,7 @@ import msgspec
 from proxy.access import AccessLog
 from proxy.audio import AudioMeter
 from proxy.ledger.keys import KeyIndex
+from proxy.ledger.owners import Owners
 from proxy.policies.base import Policy
 from proxy.services import Services
 from proxy.upstream.target import Alias
@@ -19,6 +20,7 @@ class Shared(msgspec.Struct, frozen=True):
     keys: KeyIndex
     aliases: Mapping[str, Alias]
     policies: tuple[Policy, ...]
+    owners: Owners
     access: AccessLog
     audio: AudioMeter
     #: Why new work must be refused, or None.

@@ -19,6 +19,8 @@ from proxy.endpoints.table import BodyKind, Row
 from proxy.errors import ClientGone, GatewayError, InvalidRequest, StoreFailed
 from proxy.ledger.keys import Key
 from proxy.ledger.record import Final
+from proxy.objects import claims
+from proxy.objects.watch import ResponseWatch
 from proxy.policies.base import Call
 from proxy.relay import Exchange
 from proxy.server.client import EXTENSION, ClientCycle
@@ -72,6 +74,10 @@ class Inference:
             call.upload = upload
             for policy in shared.policies:
                 policy.admit(call)
+            if call.references:
+                await claims.admit(shared.owners, call)
+            if row.creates:
+                call.watch = ResponseWatch(shared.owners, key.id, row.creates, shared.services.max_event_bytes)
         except GatewayError as error:
             self._refuse(client, scope, request_id, started, key, body, error)
             return

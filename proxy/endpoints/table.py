@@ -54,6 +54,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     max_event_bytes: int = 0
     #: Beginnings of the content types of answers that pass unread.
     opaque: tuple[bytes, ...] = ()
+    #: What the answer creates at the upstream, by its `id`; it is the key's then.
+    creates: str = ""
     #: One line for people.
     help: str
 
@@ -83,7 +85,26 @@ ROWS: Final = (
         dialect=TYPED,
         reply="json or events",
         capabilities=TEXT,
+        creates="response",
         help="Answer by the Responses API, as typed events or at once.",
+    ),
+    Row(
+        path="/v1/responses/input_tokens",
+        upstream_path="/responses/input_tokens",
+        dialect=TYPED,
+        reply="json",
+        unit="nothing",
+        capabilities=TEXT,
+        help="Count the input tokens of a request of the Responses API.",
+    ),
+    Row(
+        path="/v1/responses/compact",
+        upstream_path="/responses/compact",
+        dialect=TYPED,
+        reply="json",
+        capabilities=TEXT,
+        creates="response",
+        help="Shorten a conversation of the Responses API for its next turn.",
     ),
     Row(
         path="/v1/embeddings",

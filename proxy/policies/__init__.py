@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 from proxy.policies.base import Policy
+from proxy.policies.references import References
 from proxy.policies.rights import Rights
 from proxy.upstream.target import Alias
 
 
 def ordered(aliases: Mapping[str, Alias], endpoint_of: Mapping[str, str]) -> tuple[Policy, ...]:
     """Every policy, in the order in which they are asked."""
-    return (Rights(aliases, endpoint_of),)
+    return (Rights(aliases, endpoint_of), References())

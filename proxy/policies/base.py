@@ -17,6 +17,18 @@ from proxy.wire.body import Body
 Unit = Literal["tokens", "audio", "images", "nothing"]
 
 
+class Watch(Protocol):
+    """Looks at the answer's bytes before the client gets them; may keep nothing of them for long."""
+
+    def begin(self, upstream: str, alias: str, model: str, *, events: bool) -> None:
+        """An answer begins."""
+        ...
+
+    def see(self, data: bytes) -> None:
+        """Its next bytes."""
+        ...
+
+
 class Call(msgspec.Struct):
     """One request that has been read: who asks what of which endpoint."""
 
@@ -52,6 +64,10 @@ class Call(msgspec.Struct):
     max_event_bytes: int = 0
     #: The body, where it is a form on its way; `body` then holds only what is known of it.
     upload: Upload | None = None
+    #: (field, id) of each object at an upstream that the body names; set by the references policy.
+    references: tuple[tuple[str, str], ...] = ()
+    #: Who is to see the answer first, if anybody.
+    watch: Watch | None = None
 
 
 class Policy(Protocol):
