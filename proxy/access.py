@@ -72,7 +72,7 @@ class AccessLog:
         line = text_line if self._text else json_line
         try:
             if lost:
-                self._stream.write(f"{lost} access lines were lost: the output does not take them fast enough\n")
+                self._stream.write(lost_line(lost, self._text) + "\n")
             self._stream.writelines(line(access) + "\n" for access in batch)
             self._stream.flush()
         except (OSError, ValueError) as error:
@@ -156,6 +156,12 @@ def json_line(access: Access) -> str:
         final.error_code,
     )
     return _encoder.encode(line).decode()
+
+
+def lost_line(count: int, text: bool) -> str:
+    """The line that stands for those that could not be written."""
+    message = f"{count} access lines were lost: the output does not take them fast enough"
+    return message if text else _encoder.encode({"lost": count, "message": message}).decode()
 
 
 def dollars(nano: int) -> str:
