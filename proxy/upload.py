@@ -107,10 +107,7 @@ class Upload:
             self.error = error
             return
         self.whole = True
-        if self._meter is not None:
-            begin, end = self._scanner.file
-            self._measuring = True
-            self._meter.measure(bytes(self._spool[begin - self._base : end - self._base]), self._measured)
+        self._measure()
         self._pump()
 
     # the upstream's side
@@ -219,9 +216,16 @@ class Upload:
     # the length of its audio
 
     def measure_with(self, meter: AudioMeter) -> None:
-        """Hold the file, and have it measured when it is whole."""
-        if self._base == 0:
-            self._meter = meter
+        """Hold the file, and have it measured when it is whole. To be called before the first `open`."""
+        self._meter = meter
+        if self.whole:
+            self._measure()
+
+    def _measure(self) -> None:
+        begin, end = self._scanner.file
+        if self._meter is not None and end > begin:
+            self._measuring = True
+            self._meter.measure(bytes(self._spool[begin - self._base : end - self._base]), self._measured)
 
     def settled(self, usage: Usage | None, then: Callable[[], None]) -> bool:
         """Whether nothing is to come that a bill with this usage needs; if not, `then` is called when it is there."""
