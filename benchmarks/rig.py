@@ -1,0 +1,121 @@
+"""The real protocol, endpoint and relay of a gateway on fake transports: one request without the kernel.
+
+Everything an exchange does happens inside `exchange`, in one turn of the loop: that is what `micro` times and the tests
+count. It is no test double of the gateway: nothing in it is replaced but the sockets.
+"""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from benchmarks.answers import chat_answer
+from proxy.app import Gateway
+from proxy.config.tree import Config, Model, Price, Server, Upstream
+from proxy.server.guard import guarded_protocol
+from proxy.upstream.connection import Connection
+
+KEY = "prom_sk_micro_key_that_is_long_enough_for_everybody"
+#: What an alias adds to the upstream's name of a model: they must differ, so that it is really changed.
+ALIAS_PREFIX = "alias-of-"
+
+
+class FakeTransport:
+    """Takes what is written and says it is open."""
+
+    def __init__(self) -> None:
+        #: Bytes so far, and the writes they came in.
+        self.written = 0
+        self.writes = 0
+        self.last = b""
+
+    def write(self, data: bytes) -> None:
+        self.writes += 1
+        self.written += len(data)
+        self.last = data
+
+    def writelines(self, parts: Any) -> None:
+        self.writes += 1
+        self.written += sum(map(len, parts))
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return default
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+class Rig:
+    """One client connection and one upstream connection of a real gateway, both on fake transports."""
+
+    def __init__(self, gateway: Gateway, server: Server) -> None:
+        loop = asyncio.get_running_loop()
+        app: Any = gateway.app
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none")
+        config.load()
+        self.client_transport = FakeTransport()
+        self.upstream_transport = FakeTransport()
+        self._client = guarded_protocol(server)(config=config, server_state=ServerState(), app_state={}, _loop=loop)
+        self._client.connection_made(self.client_transport)  # type: ignore[arg-type]
+        self._pool = gateway.pools["bench"]
+        self._upstream = Connection(self._pool)
+        self._upstream.connection_made(self.upstream_transport)  # type: ignore[arg-type]
+        self._pool.released(self._upstream)
+
+    def ask(self, request: bytes) -> None:
+        """The client's request arrives, and goes up."""
+        self._client.data_received(request)
+
+    def answer(self, reads: Iterable[bytes]) -> None:
+        """The upstream's answer arrives in these reads, and goes down."""
+        for data in reads:
+            self._upstream.data_received(data)
+
+
+@asynccontextmanager
+async def running_rig(folder: Path, models: Iterable[str]) -> AsyncIterator[Rig]:
+    """A rig for these models of the upstream, its gateway started and stopped."""
+    server = Server(data_dir=str(folder), log_format="json")
+    price = Price(input=Decimal(1), output=Decimal(2))
+    aliases = {ALIAS_PREFIX + name: Model(capability="chat", targets=[f"bench/{name}"], price=price) for name in models}
+    upstream = Upstream(base_url="http://127.0.0.1:9", api_key="none", warm_connections=0)
+    gateway = Gateway(Config(server=server, upstreams={"bench": upstream}, models=aliases), io.StringIO())
+    await gateway.start()
+    try:
+        gateway.keys.remember("micro", KEY)
+        yield Rig(gateway, server)
+    finally:
+        await gateway.stop()
+
+
+def request(model: str, stream: bool) -> bytes:
+    """A chat request of about a kilobyte, as the SDKs send it."""
+    words = "tell me something about gateways " * 24
+    body = f'{{"model":"{ALIAS_PREFIX}{model}","messages":[{{"role":"user","content":"{words}"}}]'
+    body += f',"stream":{"true" if stream else "false"}}}'
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:8080\r\n"
+        f"authorization: Bearer {KEY}\r\ncontent-type: application/json\r\naccept: application/json\r\n"
+        f"user-agent: OpenAI/Python 2.0\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    return (head + body).encode()
+
+
+def reads_of(model: str, stream: bool, whole: bool) -> tuple[bytes, ...]:
+    """The upstream's answer, in the pieces in which it would arrive."""
+    pieces = chat_answer(model, stream=stream, include_usage=stream).opening
+    return (b"".join(pieces),) if whole else pieces
