@@ -44,8 +44,12 @@ def said(content: str, finish: str | None = None, **fields: Any) -> dict[str, An
     )
 
 
+def compact(fields: Any) -> bytes:
+    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+
+
 def event(fields: Any) -> bytes:
-    return b"data: %b\n\n" % json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+    return b"data: %b\n\n" % compact(fields)
 
 
 def counters(one: ChatTap) -> tuple[Any, ...]:
@@ -413,6 +417,53 @@ def test_events_that_differ_in_their_text_alone_are_counted_and_rewritten_like_a
     assert one.finished
 
 
+def delta(**fields: Any) -> dict[str, Any]:
+    return chunk(choices=[{"index": 0, "delta": fields, "finish_reason": None}])
+
+
+#: An event between others that is like none of them, and whose usage the next one's must take the place of.
+BETWEEN = chunk(choices=[], usage={"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2})
+#: Streams of events that are nearly alike, but not in their text alone.
+NEARLY_ALIKE = {
+    "the model comes last": [{"choices": said(text)["choices"], "model": "a"} for text in "aabab"],
+    "usage in each": [*[said(text, usage=USAGE) for text in "abc"], BETWEEN, said("d", usage=USAGE)],
+    "usage of Groq in each": [
+        *[said(text, x_groq={"usage": USAGE}) for text in "abc"],
+        BETWEEN,
+        said("d", x_groq={"usage": USAGE}),
+    ],
+    "usage in each choice": [
+        *[chunk(choices=[{"delta": {"content": text}, "usage": USAGE}]) for text in "abc"],
+        BETWEEN,
+        chunk(choices=[{"delta": {"content": "d"}, "usage": USAGE}]),
+    ],
+    "a reasoning that stays the same": [delta(reasoning="hm", content=text) for text in ("a", "b", "cd", "efg")],
+    "tool calls that stay the same": [delta(content=text, tool_calls=[{}]) for text in ("a", "b", "cd", "efg")],
+    "a function call that stays the same": [delta(content=text, function_call={}) for text in ("a", "b", "cd", "efg")],
+    "the same text in another place": [
+        chunk(x={"content": text}, choices=said("w")["choices"]) for text in ("w", "w", "long", "w", "longer")
+    ],
+    "two choices": [
+        chunk(choices=[{"delta": {"content": "w"}}, {"delta": {"content": text}}]) for text in ("w", "a", "b", "long")
+    ],
+    "a content that is no text": [delta(content=content) for content in ([1], [2], [1, 2], 12, 13, 14, 1444, True)],
+    "finished early": [said(text, "stop") for text in "abcd"],
+    "an error among them": [said("a"), said("b"), said("c"), {"error": {"message": "x"}}, said("of gpt-5"), said("d")],
+}
+
+
+@pytest.mark.parametrize("chunks", NEARLY_ALIKE.values(), ids=NEARLY_ALIKE.keys())
+def test_events_that_are_nearly_alike_are_read_each(chunks: list[dict[str, Any]]) -> None:
+    one, plainly = tap(), read()
+    out = relay([event(fields) for fields in chunks], one)
+    wanted = []
+    for fields in chunks:
+        plainly.read(compact(fields))
+        wanted.append(b"data: %b\n\n" % with_model(compact(fields), ALIAS))
+    assert out == b"".join(wanted).replace(b"of gpt-5", b"of prometheus-core")
+    assert counters(one) == counters(plainly)
+
+
 @pytest.mark.parametrize("tail", [b'},"finish_reason":null}]}', b'"},"logprobs":null,"finish_reason":null}]},{}', b""])
 def test_a_broken_event_after_many_alike_is_our_error(tail: bytes) -> None:
     whole = event(said("word"))
@@ -422,6 +473,9 @@ def test_a_broken_event_after_many_alike_is_our_error(tail: bytes) -> None:
     rewriter.feed(whole * 9)
     with pytest.raises(UpstreamProtocolError):
         rewriter.feed(begin + tail + b"\n\n")
+    with pytest.raises(UpstreamProtocolError):
+        # The text takes the quote that stands behind it.
+        rewriter.feed(begin + b"word\\" + whole[whole.index(b"word") + 4 :])
     with pytest.raises(UpstreamProtocolError):
         # One quote where two should be: the end of what stands before the text is the beginning of what stands behind.
         rewriter.feed(begin + whole[whole.index(b"word") + 5 :])

@@ -173,6 +173,7 @@ def test_events_whose_key_order_changes_are_each_rewritten() -> None:
         [
             b'data: {"id":"1","model":"a","choices":[]}\n\n',
             b'data: {"id":"1","model":"a","choices":[{"model":"b"}]}\n\n',
+            b'data: {"id":"1","model":"a","model":"a2"}\n\n',
             b'data: {"choices":[],"id":"1","model":"a"}\n\n',
             b'data: {"id":"1","model":"another","choices":[]}\n\n',
             b'data: {"id":"1","model":"a","x":"\\"model\\":\\"a\\""}\n\n',
@@ -187,6 +188,11 @@ def test_events_whose_key_order_changes_are_each_rewritten() -> None:
         assert rewrite(pieces) == _swap(stream).replace(b'"another"', b'"prometheus-core"').replace(
             b'"ab"', b'"prometheus-core"'
         )
+
+
+def test_a_key_written_with_an_escape_is_not_mistaken_for_an_inner_one() -> None:
+    stream = b'data: {"x":{"model":"b"},"mod\\u0065l":"b"}\n\n'
+    assert rewrite([stream]) == b'data: {"x":{"model":"b"},"mod\\u0065l":"prometheus-core"}\n\n'
 
 
 def test_a_model_in_an_inner_object_is_rewritten_there_alone() -> None:
