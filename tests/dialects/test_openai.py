@@ -1,4 +1,4 @@
-"""OpenAI's dialect: what a chat answer is read for, which event is left out, how errors look, and recorded streams."""
+"""OpenAI's dialect: what a chat answer is read for, which event is left out, streams of chunks, and errors."""
 
 import json
 from typing import Any
@@ -8,63 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dialects.openai import CHAT, ChatTap, error_body, error_event, scrub, upstream_error
+from proxy.dialects.openai import ChatTap, error_body, error_event, scrub, upstream_error
 from proxy.errors import AuthenticationFailed, GatewayError, InvalidRequest, UpstreamProtocolError
-from proxy.wire.rewrite import JsonRewriter, StreamRewriter
+from proxy.wire.rewrite import StreamRewriter
 from proxy.wire.sse import Framer
 from proxy.wire.usage import Usage
-from tests.corpus import Exchange, exchanges, with_model
-from tests.wire.pieces import cut, cut_places, random_ways, single_bytes, ways
+from tests.corpus import with_model
+from tests.dialects.chats import ALIAS, UPSTREAM, USAGE, chunk, compact, counters, delta, event, read, relay, said, tap
+from tests.wire.pieces import cut, cut_places, single_bytes, ways
 
-ALIAS = "prometheus-core"
-UPSTREAM = "gpt-5"
-USAGE: dict[str, Any] = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
 COUNTED = Usage(9, 0, 0, 3)
-
-
-def tap(drop_usage: bool = False) -> ChatTap:
-    return ChatTap(ALIAS, UPSTREAM, drop_usage)
-
-
-def read(*events: Any, drop_usage: bool = False) -> ChatTap:
-    """A tap that has read these events."""
-    one = tap(drop_usage)
-    for event in events:
-        one.read(json.dumps(event, ensure_ascii=False).encode())
-    return one
-
-
-def chunk(**fields: Any) -> dict[str, Any]:
-    return {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "gpt-5-2025-08-07", **fields}
-
-
-def said(content: str, finish: str | None = None, **fields: Any) -> dict[str, Any]:
-    return chunk(
-        choices=[{"index": 0, "delta": {"content": content}, "logprobs": None, "finish_reason": finish}], **fields
-    )
-
-
-def compact(fields: Any) -> bytes:
-    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def event(fields: Any) -> bytes:
-    return b"data: %b\n\n" % compact(fields)
-
-
-def counters(one: ChatTap) -> tuple[Any, ...]:
-    return one.text_out, one.finished, one.failed, one.ended, one.usage()
-
-
-def relay(pieces: list[bytes], one: ChatTap) -> bytes:
-    """What a client gets: reading ends where the answer does."""
-    rewriter = StreamRewriter(one, ALIAS)
-    out = b""
-    for piece in pieces:
-        out += rewriter.feed(piece)
-        if one.ended:
-            return out
-    return out + rewriter.end()
 
 
 # what is read
@@ -417,10 +370,6 @@ def test_events_that_differ_in_their_text_alone_are_counted_and_rewritten_like_a
     assert one.finished
 
 
-def delta(**fields: Any) -> dict[str, Any]:
-    return chunk(choices=[{"index": 0, "delta": fields, "finish_reason": None}])
-
-
 #: An event between others that is like none of them, and whose usage the next one's must take the place of.
 BETWEEN = chunk(choices=[], usage={"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2})
 #: Streams of events that are nearly alike, but not in their text alone.
@@ -581,107 +530,3 @@ def test_an_error_in_a_stream_is_scrubbed() -> None:
         assert b"gpt-5" not in out
         assert b'"prometheus-core of *** failed"' in out
         assert one.failed
-
-
-# recordings
-
-
-def test_recorded_streams_give_a_client_that_asked_the_same_but_for_the_model() -> None:
-    for exchange in chat_recordings(stream=True):
-        data = exchange.response
-        wanted = exchange.expected_client_bytes(ALIAS)
-        tries = [[data], *random_ways(data, 50 if len(data) < 20_000 else 10)]
-        if len(data) < 20_000:
-            tries.append(single_bytes(data))
-        seen = set()
-        for pieces in tries:
-            one = tap()
-            assert relay(pieces, one) == wanted, exchange.id
-            seen.add(counters(one))
-        assert len(seen) == 1, exchange.id
-
-
-def test_recorded_streams_give_the_expected_usage() -> None:
-    for exchange in chat_recordings(stream=True):
-        one = tap()
-        relay([exchange.response], one)
-        assert_usage(one.usage(), exchange)
-
-
-def test_recorded_streams_lose_at_most_the_usage_event_for_a_client_that_did_not_ask() -> None:
-    left_out = 0
-    for exchange in chat_recordings(stream=True):
-        wanted = exchange.expected_client_bytes(ALIAS)
-        for pieces in ([exchange.response], *random_ways(exchange.response, 2)):
-            one = tap(True)
-            out = relay(pieces, one)
-            assert_usage(one.usage(), exchange)
-            missing = [block for block in wanted.split(b"\n\n") if block not in out.split(b"\n\n")]
-            assert len(missing) <= 1, exchange.id
-            assert all(b'"choices":[]' in block and b'"usage":{' in block for block in missing), exchange.id
-            left_out += len(missing)
-    assert left_out
-
-
-def test_recorded_streams_are_whole() -> None:
-    for exchange in chat_recordings(stream=True):
-        one = tap()
-        relay([exchange.response], one)
-        assert one.finished or one.ended, exchange.id
-
-
-def test_recorded_json_answers_have_the_alias_and_the_expected_usage() -> None:
-    for exchange in chat_recordings(stream=False):
-        wanted = exchange.expected_client_bytes(ALIAS)
-        one = tap()
-        assert JsonRewriter(one, ALIAS).whole(exchange.response) == wanted, exchange.id
-        assert_usage(one.usage(), exchange)
-        assert one.finished, exchange.id
-        for pieces in ways(exchange.response, 50):
-            one = tap()
-            rewriter = JsonRewriter(one, ALIAS)
-            assert b"".join(rewriter.feed(piece) for piece in pieces) == wanted, exchange.id
-            assert rewriter.closed
-            one.take_usage(rewriter.usage)
-            assert_usage(one.usage(), exchange)
-
-
-def test_recorded_embeddings_pass_with_the_alias() -> None:
-    for exchange in exchanges(dialect="openai-embeddings", status=200):
-        wanted = with_model(exchange.response, ALIAS)
-        one = CHAT.json_tap(ALIAS, UPSTREAM, False)
-        assert JsonRewriter(one, ALIAS).whole(exchange.response) == wanted
-        for pieces in random_ways(exchange.response, 50):
-            rewriter = JsonRewriter(tap(), ALIAS)
-            assert b"".join(rewriter.feed(piece) for piece in pieces) == wanted
-            assert b"prompt_tokens" in rewriter.usage
-
-
-def chat_recordings(stream: bool) -> list[Exchange]:
-    """Those that hold no error, whose text may change."""
-    return [
-        exchange
-        for exchange in exchanges(dialect="openai-chat", stream=stream, status=200)
-        if not any(isinstance(value, dict) and value.get("error") for value in exchange.events())
-    ]
-
-
-def assert_usage(usage: Usage | None, exchange: Exchange) -> None:
-    expected = exchange.expected_usage()
-    if expected is None:
-        assert usage is None, exchange.id
-        return
-    assert usage is not None, exchange.id
-    assert (
-        usage.input_tokens,
-        usage.cached_input_tokens,
-        usage.cache_write_tokens,
-        usage.output_tokens,
-        usage.reasoning_tokens,
-    ) == (
-        expected.input_tokens,
-        expected.cached_input_tokens,
-        expected.cache_write_tokens,
-        expected.output_tokens,
-        expected.reasoning_tokens,
-    ), exchange.id
