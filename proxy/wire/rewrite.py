@@ -31,7 +31,7 @@ class Tap(Protocol):
     path: tuple[str, ...]
     #: The event read last is one that the client did not ask for: leave it out.
     drop: bool
-    #: The event read last is an error of the upstream, whose text must be scrubbed.
+    #: An error of the upstream was read: from that event on, the text must be scrubbed.
     failed: bool
     #: The answer has ended by its dialect's own mark.
     ended: bool
