@@ -12,15 +12,14 @@ from proxy.demo.embeddings import embedding_answer
 from proxy.demo.exchange import Exchange
 from proxy.demo.faults import error_body
 from proxy.demo.files import add_file
-from proxy.demo.requests import ChatRequest
 from proxy.demo.resources import Resource, Routes, now
 from proxy.demo.responses import response_answer
 from proxy.errors import GatewayError, InvalidRequest
 
 BATCHES: Final = Resource("batch", "batch_")
 _MOST_LINES: Final = 1_000
-_ANSWERS: Final[dict[str, Callable[[Any], dict[str, Any]]]] = {
-    "/v1/chat/completions": lambda body: chat_answer(msgspec.convert(body, ChatRequest)),
+_ANSWERS: Final[dict[str, Callable[[msgspec.Raw], dict[str, Any]]]] = {
+    "/v1/chat/completions": chat_answer,
     "/v1/completions": completion_answer,
     "/v1/embeddings": embedding_answer,
     "/v1/responses": response_answer,
@@ -41,7 +40,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
     custom_id: str
     url: str = ""
-    body: Any = None
+    body: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 async def create(exchange: Exchange) -> None:

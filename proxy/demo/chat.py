@@ -6,6 +6,8 @@ The plan is made before the first byte is sent and says the same either way; sen
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from proxy.demo.answers import fragments, pieces
 from proxy.demo.exchange import DONE, Event, Exchange, event
 from proxy.demo.faults import failure
@@ -34,8 +36,9 @@ async def chat_completions(exchange: Exchange) -> None:
     await exchange.send_json(_whole(head, choices, None if orders.no_usage else usage), orders=orders)
 
 
-def chat_answer(request: ChatRequest) -> dict[str, Any]:
-    """The whole answer to a request, at once and without the wait."""
+def chat_answer(body: msgspec.Raw) -> dict[str, Any]:
+    """The whole answer to a request body, at once and without the wait."""
+    request = msgspec.json.decode(body, type=ChatRequest)
     model = request.check("v1/chat/completions")
     orders = read_orders(request.last_user_message.text)
     if orders.error:

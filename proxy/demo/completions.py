@@ -43,9 +43,9 @@ async def completions(exchange: Exchange) -> None:
     await exchange.send_json(_whole(head, choices, None if orders.no_usage else usage), headers=headers, orders=orders)
 
 
-def completion_answer(body: Any) -> dict[str, Any]:
+def completion_answer(body: msgspec.Raw) -> dict[str, Any]:
     """The whole answer to a request body, at once and without the wait."""
-    request = msgspec.convert(body, CompletionRequest)
+    request = msgspec.json.decode(body, type=CompletionRequest)
     model = request.check("v1/completions")
     prompts = [request.prompt] if isinstance(request.prompt, str) else request.prompt
     choices = [_choice(request, prompt, read_orders(prompt)) for prompt in prompts[:_MOST_PROMPTS]]

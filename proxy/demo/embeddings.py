@@ -64,9 +64,9 @@ async def embeddings(exchange: Exchange) -> None:
     await exchange.send_json(body, headers=((b"openai-model", model.name.encode()),), orders=orders)
 
 
-def embedding_answer(body: Any) -> dict[str, Any]:
+def embedding_answer(body: msgspec.Raw) -> dict[str, Any]:
     """The whole answer to a request body, at once, in numbers of the full length."""
-    request = msgspec.convert(body, EmbeddingRequest)
+    request = msgspec.json.decode(body, type=EmbeddingRequest)
     model = find_model(request.model, ("embeddings",), "v1/embeddings")
     inputs = _inputs(request.input)
     tokens = _count(inputs)

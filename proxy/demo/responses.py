@@ -193,9 +193,9 @@ async def compact(exchange: Exchange) -> None:
     )
 
 
-def response_answer(body: Any) -> dict[str, Any]:
+def response_answer(body: msgspec.Raw) -> dict[str, Any]:
     """The whole answer to a request body, at once and not kept."""
-    request = msgspec.convert(body, ResponsesRequest)
+    request = msgspec.json.decode(body, type=ResponsesRequest)
     chat = request.as_chat([])
     model = chat.check("v1/responses")
     choice = plan(chat, read_orders(chat.last_user_message.text), 0)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import openai
 import pytest
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -74,10 +75,14 @@ class Provider:
 
     def open_chat(self, text: str, **body: Any) -> socket.socket:
         """A connection on which a chat request was sent and nothing read."""
-        content = json.dumps({"model": "demo-spark", "messages": [{"role": "user", "content": text}], **body}).encode()
+        return self.open_post("/chat/completions", messages=[{"role": "user", "content": text}], **body)
+
+    def open_post(self, path: str, **body: Any) -> socket.socket:
+        """A connection on which a request was sent and nothing read."""
+        content = json.dumps({"model": "demo-spark", **body}).encode()
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=10)
         head = (
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: demo\r\ncontent-type: application/json\r\n"
+            f"POST /v1{path} HTTP/1.1\r\nhost: demo\r\ncontent-type: application/json\r\n"
             f"authorization: Bearer {self.settings.api_key}\r\ncontent-length: {len(content)}\r\n\r\n"
         )
         connection.sendall(head.encode() + content)
@@ -108,6 +113,26 @@ def is_silent(connection: socket.socket) -> bool:
     except TimeoutError:
         return True
     return False
+
+
+def named_events(stream: str, end: str = "\n") -> list[tuple[str, Any]]:
+    """The names and payloads of a stream whose events have both."""
+    blank = end + end
+    assert stream.endswith(blank)
+    found = []
+    for block in stream.removesuffix(blank).split(blank):
+        name, data = block.split(end)
+        assert name.startswith("event: ")
+        assert data.startswith("data: ")
+        found.append((name[7:], data[6:] if data == "data: [DONE]" else json.loads(data[6:])))
+    return found
+
+
+@pytest.fixture(scope="session")
+def sdk(provider: "Provider") -> Iterator[openai.OpenAI]:
+    """OpenAI's own client on the provider."""
+    with openai.OpenAI(base_url=provider.base_url, api_key=provider.settings.api_key, max_retries=0) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

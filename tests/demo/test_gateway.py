@@ -1,0 +1,92 @@
+"""The demo as `serve` runs it: a whole gateway in front of the demo provider, on every endpoint that it forwards."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from proxy.config.tree import Server
+from proxy.demo.settings import DEMO_MODELS, demo_config
+from tests.demo.conftest import Provider
+from tests.serving import KEY, RunningGateway
+
+ASKED = [{"role": "user", "content": "demo:tokens=3"}]
+CONTENTS = [{"role": "user", "parts": [{"text": "demo:tokens=3"}]}]
+
+
+@pytest.fixture(scope="module")
+def gateway(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    server = Server(data_dir=str(tmp_path_factory.mktemp("demo")), port=0, log_format="json")
+    with RunningGateway(demo_config(provider.port, provider.settings, server)) as running:
+        yield running
+
+
+def post(gateway: RunningGateway, path: str, body: Any) -> httpx.Response:
+    answer = httpx.post(f"{gateway.url}{path}", json=body, headers={"authorization": f"Bearer {KEY}"}, trust_env=False)
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+@pytest.mark.parametrize(
+    "alias", [model.alias for model in DEMO_MODELS if model.capability in ("chat", "vision", "realtime")]
+)
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": ASKED}),
+        ("/v1/responses", {"input": "demo:tokens=3"}),
+        ("/v1/messages", {"messages": ASKED, "max_tokens": 9}),
+        ("/v1beta/models/{alias}:generateContent", {"contents": CONTENTS}),
+    ],
+)
+def test_every_alias_that_writes_answers_in_every_format(
+    gateway: RunningGateway, alias: str, path: str, body: dict[str, Any]
+) -> None:
+    answer = post(gateway, path.replace("{alias}", alias), {"model": alias, **body})
+    assert "the sun was" in answer.text
+    assert alias in answer.text
+    assert "demo-" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": ASKED, "stream": True}),
+        ("/v1/responses", {"input": "demo:tokens=3", "stream": True}),
+        ("/v1/messages", {"messages": ASKED, "max_tokens": 9, "stream": True}),
+        ("/v1beta/models/prometheus-core:streamGenerateContent?alt=sse", {"contents": CONTENTS}),
+        ("/v1beta/models/prometheus-core:streamGenerateContent", {"contents": CONTENTS}),
+    ],
+)
+def test_every_stream_is_billed_by_what_the_provider_reports(
+    gateway: RunningGateway, path: str, body: dict[str, Any]
+) -> None:
+    answer = post(gateway, path, {"model": "prometheus-core", **body})
+    assert "demo-" not in answer.text
+    row = gateway.rows()[-1]
+    assert (row.output_tokens, row.usage_source, row.outcome) == (3, "reported", "complete")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/embeddings", {"model": "prometheus-atlas", "input": "hi", "dimensions": 4}),
+        ("/v1beta/models/prometheus-atlas:embedContent", {"content": {"parts": [{"text": "hi"}]}}),
+        ("/v1/moderations", {"model": "prometheus-guard", "input": "hi"}),
+        ("/v1/rerank", {"model": "prometheus-rank", "query": "hi", "documents": ["hi"]}),
+        ("/v1/messages/count_tokens", {"model": "prometheus-core", "messages": ASKED}),
+        ("/v1beta/models/prometheus-core:countTokens", {"contents": CONTENTS}),
+    ],
+)
+def test_the_other_endpoints_answer(gateway: RunningGateway, path: str, body: dict[str, Any]) -> None:
+    assert "demo-" not in post(gateway, path, body).text
+
+
+def test_the_list_of_models_begins_with_the_eight(gateway: RunningGateway) -> None:
+    headers = {"authorization": f"Bearer {KEY}"}
+    found = httpx.get(f"{gateway.base_url}/models", headers=headers, trust_env=False).content
+    names = [model["id"] for model in msgspec.json.decode(found)["data"]]
+    assert names == [model.alias for model in DEMO_MODELS]
+    assert names[7] == "prometheus-echo"

@@ -1,0 +1,43 @@
+"""Vector stores of the demo provider, over a real socket."""
+
+import openai
+import pytest
+
+
+def file(sdk: openai.OpenAI, name: str, text: str) -> str:
+    return sdk.files.create(file=(name, text.encode()), purpose="assistants").id
+
+
+def test_a_search_finds_the_file_that_shares_words(sdk: openai.OpenAI) -> None:
+    fox, dog = file(sdk, "fox.txt", "The red fox sleeps."), file(sdk, "dog.txt", "The old dog ran far.")
+    store = sdk.vector_stores.create(name="animals", file_ids=[fox, dog])
+    first = sdk.vector_stores.search(store.id, query="Where is the fox?").data[0]
+    assert (first.file_id, first.filename, first.content[0].text) == (fox, "fox.txt", "The red fox sleeps.")
+
+
+def test_files_are_added_counted_and_taken_out(sdk: openai.OpenAI) -> None:
+    store = sdk.vector_stores.create()
+    one, two = file(sdk, "1.txt", "a"), file(sdk, "2.txt", "bc")
+    sdk.vector_stores.files.create(file_id=one, vector_store_id=store.id)
+    batch = sdk.vector_stores.file_batches.create(store.id, file_ids=[two])
+    assert batch.file_counts.completed == 1
+    found = sdk.vector_stores.retrieve(store.id)
+    assert (found.file_counts.total, found.usage_bytes) == (2, 3)
+    assert {held.id for held in sdk.vector_stores.files.list(store.id)} == {one, two}
+    sdk.vector_stores.files.delete(one, vector_store_id=store.id)
+    assert sdk.vector_stores.retrieve(store.id).file_counts.total == 1
+    assert sdk.files.retrieve(one).id == one
+
+
+def test_a_store_is_renamed_listed_and_deleted(sdk: openai.OpenAI) -> None:
+    store = sdk.vector_stores.create(name="a")
+    assert sdk.vector_stores.update(store.id, name="b", metadata={"k": "v"}).name == "b"
+    assert store.id in [one.id for one in sdk.vector_stores.list()]
+    assert sdk.vector_stores.delete(store.id).deleted
+    with pytest.raises(openai.NotFoundError):
+        sdk.vector_stores.retrieve(store.id)
+
+
+def test_a_file_that_is_not_there_is_a_404(sdk: openai.OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError):
+        sdk.vector_stores.create(file_ids=["file-none"])
