@@ -10,11 +10,8 @@ from collections.abc import Callable, Generator
 from typing import Any, Final, Literal
 
 
-class _Suspended:
-    """What a coroutine yields when it waits for a `Signal` outside a task."""
-
-
-SUSPENDED: Final = _Suspended()
+#: What a coroutine yields when it waits for a `Signal` outside a task.
+SUSPENDED: Final = object()
 
 
 class Signal(asyncio.Event):
