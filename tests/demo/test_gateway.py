@@ -5,10 +5,14 @@ from typing import Any
 
 import httpx
 import msgspec
+import openai
 import pytest
 
 from proxy.config.tree import Server
+from proxy.demo.app import ROUTES
 from proxy.demo.settings import DEMO_MODELS, demo_config
+from proxy.demo.speech import RATE, wav_head
+from proxy.endpoints.table import ROWS, Row
 from tests.demo.conftest import Provider
 from tests.serving import KEY, RunningGateway
 
@@ -74,14 +78,41 @@ def test_every_stream_is_billed_by_what_the_provider_reports(
     [
         ("/v1/embeddings", {"model": "prometheus-atlas", "input": "hi", "dimensions": 4}),
         ("/v1beta/models/prometheus-atlas:embedContent", {"content": {"parts": [{"text": "hi"}]}}),
+        ("/v1/completions", {"model": "prometheus-core", "prompt": "hi"}),
         ("/v1/moderations", {"model": "prometheus-guard", "input": "hi"}),
         ("/v1/rerank", {"model": "prometheus-rank", "query": "hi", "documents": ["hi"]}),
+        ("/v1/search", {"model": "prometheus-quest", "query": "hi"}),
+        ("/v1/ocr", {"model": "prometheus-lens", "document": {"document_url": "https://example.com"}}),
+        ("/v1/images/generations", {"model": "prometheus-canvas", "prompt": "a fox"}),
+        ("/v1/images/generations", {"model": "prometheus-canvas", "prompt": "a fox", "stream": True}),
+        ("/v1/audio/speech", {"model": "prometheus-voice", "input": "hi", "voice": "alloy", "stream_format": "sse"}),
+        ("/v1/responses/input_tokens", {"model": "prometheus-core", "input": "hi"}),
+        ("/v1/count_tokens", {"model": "prometheus-core", "messages": ASKED}),
         ("/v1/messages/count_tokens", {"model": "prometheus-core", "messages": ASKED}),
         ("/v1beta/models/prometheus-core:countTokens", {"contents": CONTENTS}),
     ],
 )
 def test_the_other_endpoints_answer(gateway: RunningGateway, path: str, body: dict[str, Any]) -> None:
     assert "demo-" not in post(gateway, path, body).text
+
+
+def test_sound_comes_through(gateway: RunningGateway) -> None:
+    body = {"model": "prometheus-voice", "input": "hi", "voice": "alloy", "response_format": "wav"}
+    assert post(gateway, "/v1/audio/speech", body).content.startswith(b"RIFF")
+
+
+def test_a_transcription_is_billed_by_the_minute(gateway: RunningGateway) -> None:
+    wav = wav_head(RATE * 2 * 60) + bytes(RATE * 2 * 60)
+    with openai.OpenAI(base_url=gateway.base_url, api_key=KEY) as client:
+        answer = client.audio.transcriptions.create(model="prometheus-echo", file=("talk.wav", wav))
+    assert "60.0 seconds" in answer.text
+    assert gateway.rows()[-1].cost == 6_000_000
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.method} {row.path}")
+def test_every_row_of_the_table_has_an_answer(row: Row) -> None:
+    root = "/v1beta" if row.dialect.name == "gemini" else "/v1"
+    assert (row.method, root + row.upstream_path) in {(method, path) for method, path, _ in ROUTES}
 
 
 def test_the_list_of_models_begins_with_the_eight(gateway: RunningGateway) -> None:
