@@ -29,14 +29,14 @@ def begun(signal: Signal, log: list[str]) -> Coroutine[Any, Any, None]:
 
 def test_setting_it_resumes_a_coroutine_outside_a_task_at_once() -> None:
     signal, log = Signal(), list[str]()
-    begun(signal, log)
+    _ = begun(signal, log)
     signal.set()
     assert log == ["went on"]
 
 
 def test_a_quiet_set_resumes_with_the_next_poke() -> None:
     signal, log = Signal(), list[str]()
-    begun(signal, log)
+    _ = begun(signal, log)
     signal.set(resume=False)
     assert log == []
     signal.poke()
