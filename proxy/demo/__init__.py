@@ -1,4 +1,6 @@
-"""A make-believe model provider that speaks OpenAI's API: for the first minute, the tests and the benchmarks.
+"""A make-believe model provider: for the first minute, the tests and the benchmarks.
+
+It speaks OpenAI's API, and Anthropic's and Gemini's own formats.
 
 It loads no model and calls nobody; it must never be taken for a part of the gateway: the gateway reaches it over a
 socket, as it reaches any other provider. Phrases in the last user message make it misbehave on purpose:
@@ -11,7 +13,7 @@ socket, as it reaches any other provider. Phrases in the last user message make 
     demo:stall=5          send nothing more after 5 content chunks, but keep the connection
     demo:error-event=3    an error event inside the stream after 3 content chunks
     demo:no-usage         leave the token usage out
-    demo:no-done          end the stream without `data: [DONE]`
+    demo:no-done          end the stream without its end mark
 """
 
 from proxy.demo.app import demo_app

@@ -1,18 +1,31 @@
 """The demo provider's routes, key and error shape, over a real socket."""
 
 import asyncio
+import json
+from pathlib import Path
 
 import openai
 import pytest
-from starlette.types import Message
+from starlette.types import ASGIApp, Message
 
-from proxy.demo.app import demo_app
+from proxy.demo.app import ROUTES, demo_app
 from proxy.demo.settings import DEMO_MODELS, DemoSettings
 from tests.demo.conftest import Provider
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "demo.md"
+
 
 def answer_to(scope: Message, received: Message, api_key: str = "k") -> list[Message]:
-    """What the app sends when its client sends this one message."""
+    """What a new app sends when its client sends this one message."""
+    return sent_by(demo_app(DemoSettings(api_key=api_key)), scope, received)
+
+
+def asked(app: ASGIApp, method: str, path: str) -> list[Message]:
+    """What an app sends to a request without a body."""
+    return sent_by(app, http(method, path), {"type": "http.request"})
+
+
+def sent_by(app: ASGIApp, scope: Message, received: Message) -> list[Message]:
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -22,7 +35,7 @@ def answer_to(scope: Message, received: Message, api_key: str = "k") -> list[Mes
         sent.append(message)
 
     async def run() -> None:
-        await demo_app(DemoSettings(api_key=api_key))(scope, receive, send)
+        await app(scope, receive, send)
 
     asyncio.run(run())
     return sent
@@ -102,3 +115,35 @@ def test_a_client_that_leaves_before_its_request_arrived_gets_no_answer() -> Non
 @pytest.mark.parametrize(("api_key", "status"), [("k", 200), ("other", 401)])
 def test_two_providers_in_one_process_have_a_key_each(api_key: str, status: int) -> None:
     assert answer_to(http("GET", "/v1/models"), {"type": "http.request"}, api_key)[0]["status"] == status
+
+
+@pytest.mark.parametrize("path", sorted({path.split("/{")[0].split("/threads/")[0] for _, path, _ in ROUTES}))
+def test_the_documents_name_every_endpoint(path: str) -> None:
+    text = DOCUMENT.read_text()
+    short = "/" + path.rpartition("/")[2]
+    assert any(f"{before}{name}`" in text for before in ("`", " ") for name in (path, short)) or f"{path}/" in text
+
+
+@pytest.mark.parametrize(
+    ("path", "keys"),
+    [("/v1/messages", {"type", "error"}), ("/v1beta/models", {"error"}), ("/v1/nothing", {"error"})],
+)
+def test_each_format_has_errors_of_its_own_shape(provider: Provider, path: str, keys: set[str]) -> None:
+    answer = provider.http.delete(f"{provider.base_url.removesuffix('/v1')}{path}")
+    assert answer.status_code in (404, 405)
+    assert answer.json().keys() == keys
+
+
+def test_a_path_with_two_methods_names_both(provider: Provider) -> None:
+    assert provider.http.put("/files").headers["allow"] == "GET, POST"
+
+
+def test_of_two_keys_both_must_be_right(provider: Provider) -> None:
+    assert provider.http.get("/models", headers={"x-api-key": "wrong"}).status_code == 401
+
+
+def test_two_providers_keep_their_things_apart() -> None:
+    first, second = (demo_app(DemoSettings(api_key="k")) for _ in range(2))
+    made = json.loads(asked(first, "POST", "/v1/threads")[1]["body"])
+    assert asked(first, "GET", f"/v1/threads/{made['id']}")[0]["status"] == 200
+    assert asked(second, "GET", f"/v1/threads/{made['id']}")[0]["status"] == 404
