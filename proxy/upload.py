@@ -182,7 +182,7 @@ class Upload:
         """The next bytes for the upstream, in its framing; the last ones with its end."""
         begin = self._sent
         end = min(begin + SLICE, self._base + len(self._spool))
-        data = bytes(self._spool[begin - self._base : end - self._base])
+        data = bytes(memoryview(self._spool)[begin - self._base : end - self._base])
         self._sent = end
         self._most_sent = max(self._most_sent, end)
         at = self._scanner.model_at
@@ -225,7 +225,8 @@ class Upload:
         begin, end = self._scanner.file
         if self._meter is not None and end > begin:
             self._measuring = True
-            self._meter.measure(bytes(self._spool[begin - self._base : end - self._base]), self._measured)
+            content = bytes(memoryview(self._spool)[begin - self._base : end - self._base])
+            self._meter.measure(content, self._measured)
 
     def settled(self, usage: Usage | None, then: Callable[[], None]) -> bool:
         """Whether nothing is to come that a bill with this usage needs; if not, `then` is called when it is there."""

@@ -64,7 +64,7 @@ class Glance:
         match = _STRING_END.search(data, position)
         stop = match.end() if match is not None else len(data)
         if self._depth == 1 and not self._value and len(self._key) < _LONGEST:
-            self._key += data[position:stop]
+            self._key += data[position : min(stop, position + _LONGEST)]
         if match is not None:
             if data[match.start()] == _BACKSLASH:
                 self._escape = True
@@ -100,4 +100,4 @@ class Glance:
                 if self._key[:-1] == self._keys[0]:
                     self._number.clear()
             elif self._value and self._key[:-1] == self._keys[0] and len(self._number) < _LONGEST:
-                self._number += text
+                self._number += text[:_LONGEST]
