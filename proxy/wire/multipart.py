@@ -30,7 +30,7 @@ _TYPE: Final = re.compile(rb'[ \t]*;[ \t]*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=("[^"\\
 # A quoted value as those read it who know of backslashes, and as those do who do not.
 _ESCAPED: Final = re.compile(rb'[ \t]*;[ \t]*([^\s=;"]+)=("(?:[^"\\]|\\.)*"|[^\s;"]+)')
 _PLAIN: Final = re.compile(rb'[ \t]*;[ \t]*([^\s=;"]+)=("[^"]*"|[^\s;"]+)')
-_NAME: Final = re.compile(rb"(?<![\w*-])name\s*\*?\s*=", re.IGNORECASE)
+_NAME: Final = re.compile(rb"(?<![\w*-])name[\s*]*=", re.IGNORECASE)
 
 
 class _State(Enum):
