@@ -12,6 +12,7 @@ from proxy.config.presets import PRESETS
 from proxy.config.tree import Model, OnDisconnect, Upstream, split_target
 from proxy.ledger.pricing import CompiledPrice, compile_price
 from proxy.upstream.pool import Pool
+from proxy.wire.headers import REQUEST_HEADERS
 
 USER_AGENT = "prometheus-gateway"
 _JSON = b"content-type: application/json\r\n"
@@ -34,6 +35,8 @@ class Target(msgspec.Struct, frozen=True):
     moved_paths: Mapping[bytes, bytes] = msgspec.field(default_factory=dict)
     #: Query parameters that every request has, encoded.
     query: bytes = b""
+    #: Headers of the kind that a client may send too: (start of the line, the line, whether it beats the client's).
+    single: tuple[tuple[bytes, bytes, bool], ...] = ()
 
     def form_head(self, path: bytes, forwarded: bytes, lines: bytes) -> bytes:
         """The same for a body that is no JSON: `lines` are the header lines of its content type and framing."""
@@ -55,6 +58,8 @@ class Target(msgspec.Struct, frozen=True):
                 before, path = b"", self.moved_paths[bare] + mark + query
         if self.query:
             path += (b"&" if b"?" in path else b"?") + self.query
+        for start, line, wins in self.single:
+            forwarded = _with_single(forwarded, start, line, wins)
         return b"POST %b%b%b%bcontent-length: %d\r\n\r\n" % (
             before,
             path,
@@ -84,16 +89,18 @@ def compile_target(target: str, pools: dict[str, Pool]) -> Target:
     pool = pools[upstream_name]
     upstream = pool.upstream
     preset = PRESETS[upstream.kind]
+    single = tuple(name for name in preset.headers if name.encode() in REQUEST_HEADERS)
     path = urlsplit(upstream.base_url).path.rstrip("/").replace("{model}", quote(model, safe=""))
     return Target(
         pool,
         model,
         path.encode(),
-        head_lines(upstream),
+        head_lines(upstream, without=single),
         preset.dialects,
         preset.stream_options if upstream.stream_options is None else upstream.stream_options,
         {path.encode(): moved.encode() for path, moved in preset.paths.items()},
         urlencode(upstream.query).encode(),
+        tuple(_single(upstream, name) for name in single),
     )
 
 
@@ -108,13 +115,35 @@ def compile_alias(name: str, model: Model, pools: dict[str, Pool], on_disconnect
     )
 
 
-def head_lines(upstream: Upstream) -> bytes:
-    """The rest of the request line and the headers that every request to an upstream has."""
+def head_lines(upstream: Upstream, without: tuple[str, ...] = ()) -> bytes:
+    """The rest of the request line and the headers that every request to an upstream has, but for some."""
     lines = [" HTTP/1.1", f"host: {urlsplit(upstream.base_url).netloc}", f"user-agent: {USER_AGENT}"]
     lines += ["accept-encoding: identity", "content-type: application/json"]
     preset = PRESETS[upstream.kind]
     if upstream.api_key:
         lines.append(f"{preset.auth_header}: {preset.auth_prefix}{upstream.api_key}")
-    headers = {**preset.headers, **{name.lower(): value for name, value in upstream.headers.items()}}
-    lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines += [f"{name}: {value}" for name, value in _headers(upstream).items() if name not in without]
     return "".join(line + "\r\n" for line in lines).encode("latin-1")
+
+
+def _headers(upstream: Upstream) -> dict[str, str]:
+    """The headers of the kind, and over them those of the configuration."""
+    own = {name.lower(): value for name, value in upstream.headers.items()}
+    return {**PRESETS[upstream.kind].headers, **own}
+
+
+def _single(upstream: Upstream, name: str) -> tuple[bytes, bytes, bool]:
+    """A header of the kind that stands in a request once: the configuration's, else the client's, else the kind's."""
+    line = f"{name}: {_headers(upstream)[name]}\r\n".encode("latin-1")
+    return f"{name}: ".encode(), line, any(own.lower() == name for own in upstream.headers)
+
+
+def _with_single(forwarded: bytes, start: bytes, line: bytes, wins: bool) -> bytes:
+    if start not in forwarded:
+        return forwarded + line
+    lines = forwarded.splitlines(keepends=True)
+    others = b"".join(one for one in lines if not one.startswith(start))
+    if len(others) == len(forwarded):
+        # What was found stood in a value.
+        return forwarded + line
+    return others + line if wins else forwarded

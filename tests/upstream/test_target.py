@@ -17,8 +17,8 @@ def target(kind: Kind = "compatible", url: str = "https://h.example/v1", name: s
     return asyncio.run(compiled())
 
 
-def head(of: Target, path: str = "/chat/completions") -> list[str]:
-    lines = of.head(path.encode(), b"", 7).decode().split("\r\n")
+def head(of: Target, path: str = "/chat/completions", forwarded: bytes = b"") -> list[str]:
+    lines = of.head(path.encode(), forwarded, 7).decode().split("\r\n")
     assert lines[-2:] == ["", ""]
     return lines[:-2]
 
@@ -52,6 +52,29 @@ def test_the_headers_of_the_kind_are_sent() -> None:
 def test_headers_of_the_configuration_win_whatever_their_case() -> None:
     lines = head(target("anthropic", headers={"Anthropic-Version": "2099-01-01"}))
     assert [line for line in lines if "version" in line] == ["anthropic-version: 2099-01-01"]
+
+
+@pytest.mark.parametrize(
+    ("own", "forwarded", "sent"),
+    [
+        ({}, b"", "2023-06-01"),
+        ({}, b"anthropic-version: 2024-02-02\r\n", "2024-02-02"),
+        ({}, b"anthropic-beta: x\r\nanthropic-version: 2024-02-02\r\n", "2024-02-02"),
+        ({}, b"anthropic-beta: anthropic-version: x\r\n", "2023-06-01"),
+        ({"Anthropic-Version": "2099-01-01"}, b"anthropic-version: 2024-02-02\r\n", "2099-01-01"),
+    ],
+)
+def test_the_version_is_sent_once_the_configurations_before_the_clients_before_the_kinds(
+    own: dict[str, str], forwarded: bytes, sent: str
+) -> None:
+    lines = head(target("anthropic", headers=own), forwarded=forwarded)
+    assert [line for line in lines if line.startswith("anthropic-version")] == [f"anthropic-version: {sent}"]
+
+
+def test_the_clients_other_headers_are_kept_beside_the_version() -> None:
+    forwarded = b"anthropic-version: 2024-02-02\r\nanthropic-beta: x\r\n"
+    lines = head(target("anthropic", headers={"anthropic-version": "2099-01-01"}), forwarded=forwarded)
+    assert "anthropic-beta: x" in lines
 
 
 def test_the_model_stands_in_the_path_where_the_endpoint_has_it() -> None:
