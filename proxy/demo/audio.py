@@ -63,7 +63,8 @@ def seconds_of(upload: Upload) -> float:
     try:
         with wave.open(io.BytesIO(upload.data)) as recording:
             return float(recording.getnframes() / (recording.getframerate() or 1))
-    except (wave.Error, EOFError):
+    except (wave.Error, EOFError, RuntimeError):
+        # The last is what the reader raises for a head whose sizes do not agree.
         return len(upload.data) / _BYTES_A_SECOND
 
 

@@ -24,37 +24,76 @@ Parts = list[dict[str, Any]]
 _FINISH_REASONS: Final = {"stop": "STOP", "length": "MAX_TOKENS", "tool_calls": "STOP"}
 
 
+class Declared(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A function on offer; its parameters come in one of two ways."""
+
+    name: str
+    description: str | None = None
+    parameters: Any = None
+    parameters_json_schema: Any = None
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A tool; those that are no functions are never called here."""
+
+    function_declarations: list[Declared] = []
+
+
+class Calling(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Which functions may be called."""
+
+    mode: str = "AUTO"
+    allowed_function_names: list[str] = []
+
+
+class ToolConfig(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What is said of the tools."""
+
+    function_calling_config: Calling = Calling()
+
+
+class GenerationConfig(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What is said of the answer."""
+
+    max_output_tokens: int | None = None
+    stop_sequences: list[str] | None = None
+    response_mime_type: str = ""
+    response_schema: Any = None
+    response_json_schema: Any = None
+
+
 class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The request; contents are lists of parts."""
 
     contents: list[dict[str, Any]] = []
     system_instruction: dict[str, Any] = {}
-    tools: list[dict[str, Any]] = []
-    tool_config: dict[str, Any] = {}
-    generation_config: dict[str, Any] = {}
+    tools: list[Tool] = []
+    tool_config: ToolConfig = ToolConfig()
+    generation_config: GenerationConfig = GenerationConfig()
 
     def as_chat(self, model: str) -> ChatRequest:
         """The same as a chat request."""
-        config = self.generation_config
+        config, calling = self.generation_config, self.tool_config.function_calling_config
         system = [message("system", [text_of(_parts(self.system_instruction))])] if self.system_instruction else []
-        declared: list[Any] = [one for tool in self.tools for one in tool.get("functionDeclarations", [])]
         functions = [
-            {**function, "parameters": function.get("parametersJsonSchema") or function.get("parameters")}
-            for function in declared
-            if isinstance(function, dict)
+            {
+                "name": one.name,
+                "description": one.description,
+                "parameters": one.parameters_json_schema or one.parameters,
+            }
+            for tool in self.tools
+            for one in tool.function_declarations
         ]
-        calling = self.tool_config.get("functionCallingConfig", {})
-        allowed = calling.get("allowedFunctionNames") or [""]
-        choice = "none" if calling.get("mode") == "NONE" else demanded(str(allowed[0])) if allowed[0] else None
+        allowed = calling.allowed_function_names
         return chat_request(
             model,
             [*system, *(_as_message(content) for content in self.contents)],
-            limit=config.get("maxOutputTokens"),
-            stops=config.get("stopSequences"),
+            limit=config.max_output_tokens,
+            stops=config.stop_sequences,
             functions=functions,
-            choice=choice,
-            schema=config.get("responseJsonSchema") or config.get("responseSchema"),
-            as_json=config.get("responseMimeType") == "application/json",
+            choice="none" if calling.mode == "NONE" else demanded(allowed[0]) if allowed else None,
+            schema=config.response_json_schema or config.response_schema,
+            as_json=config.response_mime_type == "application/json",
         )
 
 
@@ -73,10 +112,10 @@ def _parts(content: dict[str, Any]) -> Parts:
 def _as_message(content: dict[str, Any]) -> dict[str, Any]:
     parts = _parts(content)
     for part in parts:
-        if "functionResponse" in part:
-            return message("tool", [msgspec.json.encode(part["functionResponse"].get("response")).decode()])
-        if "functionCall" in part:
-            return called(str(part["functionCall"].get("name")), part["functionCall"].get("args"))
+        if isinstance(answer := part.get("functionResponse"), dict):
+            return message("tool", [msgspec.json.encode(answer.get("response")).decode()])
+        if isinstance(call := part.get("functionCall"), dict):
+            return called(str(call.get("name")), call.get("args"))
     held = [part["inlineData"] for part in parts if isinstance(part.get("inlineData"), dict)]
     images = [f"data:{data.get('mimeType')};base64,{data.get('data')}" for data in held]
     return message("assistant" if content.get("role") == "model" else "user", [text_of(parts)], images)
