@@ -29,6 +29,7 @@ _INNER_ENDINGS: Final = (".localhost", ".local", ".internal", ".lan", ".home.arp
 def warnings(config: Config) -> Iterator[Warned]:
     """Everything that is odd about a configuration."""
     for name, upstream in config.upstreams.items():
+        yield from _no_credential(upstream, ("upstreams", name))
         yield from _plain_http(upstream, ("upstreams", name, "base_url"))
         yield from _address(upstream, ("upstreams", name, "base_url"))
     for alias, model in config.models.items():
@@ -43,6 +44,21 @@ def is_near(host: str) -> bool:
         # A name without a dot is one of the local network: a container, a machine of the house.
         return "." not in host or host.endswith(_INNER_ENDINGS) or ".svc." in host
     return address.is_loopback or address.is_private or address.is_link_local
+
+
+def _no_credential(upstream: Upstream, path: Path) -> Iterator[Warned]:
+    """A provider that serves nobody unknown."""
+    preset = PRESETS[upstream.kind]
+    names = {name.lower() for name in upstream.headers}
+    host = urlsplit(upstream.base_url).hostname or ""
+    if (
+        preset.base_url
+        and not upstream.api_key
+        and not names & {"authorization", preset.auth_header}
+        and not is_near(host)
+    ):
+        mend = f'api_key = "${{{upstream.kind.upper()}_API_KEY}}"'
+        yield path, f"{preset.title} answers nobody without a credential", mend
 
 
 def _plain_http(upstream: Upstream, path: Path) -> Iterator[Warned]:

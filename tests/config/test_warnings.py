@@ -42,6 +42,25 @@ def test_everything_else_is_not_near(host: str) -> None:
     assert not is_near(host)
 
 
+@pytest.mark.parametrize("kind", ["openai", "anthropic", "cohere"])
+def test_a_provider_without_a_credential_is_told(kind: str) -> None:
+    (warning,) = warned(f'[upstreams.u]\nkind = "{kind}"\n')
+    assert (warning.key, warning.hint) == ("upstreams.u", f'api_key = "${{{kind.upper()}_API_KEY}}"')
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'api_key = "k"',
+        'headers = { X-API-Key = "k" }',
+        'headers = { Authorization = "k" }',
+        'base_url = "http://mock:1/v1"',
+    ],
+)
+def test_a_credential_may_come_another_way_or_not_be_needed(line: str) -> None:
+    assert warned(f'[upstreams.u]\nkind = "anthropic"\n{line}\n') == []
+
+
 @pytest.mark.parametrize("line", ['api_key = "${KEY}"', 'headers = { Authorization = "Bearer ${KEY}" }'])
 def test_a_credential_in_the_clear_is_told(line: str) -> None:
     (warning,) = warned(upstream("http://api.example.com/v1", line))
@@ -75,7 +94,7 @@ def test_nothing_is_told_where_nothing_leaks(url: str, line: str) -> None:
     ],
 )
 def test_a_known_address_under_a_wrong_kind_is_told(url: str, kind: str, message: str, hint: str) -> None:
-    (warning,) = warned(upstream(url, f'kind = "{kind}"'))
+    (warning,) = warned(upstream(url, f'kind = "{kind}"', 'api_key = "k"'))
     assert message in warning.message
     assert warning.hint == hint
 
@@ -94,7 +113,7 @@ def test_a_known_address_under_a_wrong_kind_is_told(url: str, kind: str, message
     ],
 )
 def test_addresses_that_fit_their_kind_are_not_odd(url: str, kind: str) -> None:
-    assert warned(upstream(url, f'kind = "{kind}"')) == []
+    assert warned(upstream(url, f'kind = "{kind}"', 'api_key = "k"')) == []
 
 
 @pytest.mark.parametrize(
@@ -108,21 +127,22 @@ def test_addresses_that_fit_their_kind_are_not_odd(url: str, kind: str) -> None:
 def test_an_alias_that_openais_endpoints_cannot_use_is_told_with_the_mend(
     kind: str, capability: str, endpoint: str, address: str
 ) -> None:
-    (warning,) = warned(f'[upstreams.u]\nkind = "{kind}"\n' + model("u/x", capability=capability))
-    assert (warning.line, warning.key) == (5, "models.m.targets")
+    (warning,) = warned(f'[upstreams.u]\nkind = "{kind}"\napi_key = "k"\n' + model("u/x", capability=capability))
+    assert (warning.line, warning.key) == (6, "models.m.targets")
     assert warning.message == f"all speak only the format of {kind}: {endpoint} refuses this alias"
     assert f'base_url = "{address}"' in warning.hint
 
 
 @pytest.mark.parametrize("other", ["openai", "openrouter", "groq"])
 def test_one_target_that_speaks_openais_format_is_enough(other: str) -> None:
-    text = f'[upstreams.a]\nkind = "anthropic"\n[upstreams.o]\nkind = "{other}"\n' + model("a/x", "o/x")
+    key = 'api_key = "k"\n'
+    text = f'[upstreams.a]\nkind = "anthropic"\n{key}[upstreams.o]\nkind = "{other}"\n{key}' + model("a/x", "o/x")
     assert warned(text) == []
 
 
 def test_warnings_come_in_the_order_of_the_file_with_the_configuration(tmp_path: Path) -> None:
     file = tmp_path / "p.toml"
-    file.write_text(model("u/x") + upstream("https://api.anthropic.com", 'kind = "anthropic"'))
+    file.write_text(model("u/x") + upstream("https://api.anthropic.com", 'kind = "anthropic"', 'api_key = "k"'))
     loaded = examine(file, {})
     assert [warning.line for warning in loaded.warnings] == [3, 5]
     assert loaded.config.models["m"].targets == ["u/x"]

@@ -28,7 +28,8 @@ base_url = "http://127.0.0.1:8000/v1"
   below name the address. `prometheus-gateway config check` warns when an alias has only targets that the OpenAI
   endpoints cannot use.
 - `config check` also warns when a credential would go over plain http to a host that is neither this machine nor of
-  the local network, and when a well-known address stands under a kind that does not fit it.
+  the local network, when a provider that needs a credential has none, and when a well-known address stands under a
+  kind that does not fit it.
 - The model behind the first slash of a target is sent as it is, further slashes and all.
 
 | kind | provider | formats | credential | `base_url` | `stream_options` |
