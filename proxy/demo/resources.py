@@ -71,7 +71,7 @@ class Resource:
     async def delete(self, exchange: Exchange) -> None:
         """Forget one."""
         thing = self.find(exchange)
-        exchange.store.delete(self.kind, thing.id)
+        exchange.store.delete(self.kind, thing.id, thing.parent)
         await exchange.send_json({"id": thing.id, "object": self.deleted or f"{self.kind}.deleted", "deleted": True})
 
 

@@ -38,17 +38,17 @@ class Store:
     def __init__(self, most_things: int = MOST_THINGS, most_bytes: int = MOST_BYTES) -> None:
         self._most_things = most_things
         self._most_bytes = most_bytes
-        self._things: dict[tuple[str, str], Thing] = {}
-        self._sizes: dict[tuple[str, str], int] = {}
+        self._things: dict[tuple[str, str, str], Thing] = {}
+        self._sizes: dict[tuple[str, str, str], int] = {}
         self._bytes = 0
 
     def put(self, kind: str, value: dict[str, Any], content: bytes = b"", parent: str = "") -> Thing:
-        """Keep a thing under its id. Raises InvalidRequest for one that is larger than the whole store."""
+        """Keep a thing under its id, of which there is one below each parent. Raises InvalidRequest for one that is larger than the whole store."""
         thing = Thing(kind, value, content, parent)
         size = len(content) + len(msgspec.json.encode(value))
         if size > self._most_bytes:
             raise InvalidRequest("This is more than the demo provider can keep; send something smaller.", status=413)
-        place = (kind, thing.id)
+        place = (kind, parent, thing.id)
         # A thing that is there already keeps its place among the others.
         self._bytes += size - self._sizes.get(place, 0)
         self._things[place] = thing
@@ -59,8 +59,8 @@ class Store:
 
     def get(self, kind: str, name: str, parent: str = "") -> Thing:
         """Find a thing. Raises InvalidRequest, a 404, for one that is not there."""
-        thing = self._things.get((kind, name))
-        if thing is None or (parent and thing.parent != parent):
+        thing = self._things.get((kind, parent, name))
+        if thing is None:
             raise InvalidRequest(f"No {kind} found with id '{name}'.", status=404, param="id")
         return thing
 
@@ -75,8 +75,8 @@ class Store:
     def delete(self, kind: str, name: str, parent: str = "") -> None:
         """Forget a thing. Raises InvalidRequest, a 404, for one that is not there."""
         self.get(kind, name, parent)
-        self._drop((kind, name))
+        self._drop((kind, parent, name))
 
-    def _drop(self, place: tuple[str, str]) -> None:
+    def _drop(self, place: tuple[str, str, str]) -> None:
         if self._things.pop(place, None) is not None:
             self._bytes -= self._sizes.pop(place)

@@ -102,7 +102,9 @@ async def search(exchange: Exchange) -> None:
         message = f"'max_num_results' takes 1 to {_MOST_RESULTS}."
         raise InvalidRequest(message, param="max_num_results", code="invalid_value")
     query = request.query if isinstance(request.query, str) else " ".join(request.query)
-    found = [_found(exchange, query, thing) for thing in exchange.store.all("vector_store.file", store.id)]
+    files = {thing.id: thing for thing in exchange.store.all("file")}
+    held = [one for one in exchange.store.all("vector_store.file", store.id) if one.id in files]
+    found = [_found(query, one, files[one.id]) for one in held]
     best = sorted((one for one in found if one["score"] > 0), key=lambda one: -float(one["score"]))
     await exchange.send_json(
         {
@@ -115,8 +117,7 @@ async def search(exchange: Exchange) -> None:
     )
 
 
-def _found(exchange: Exchange, query: str, held: Thing) -> dict[str, Any]:
-    file = exchange.store.get("file", held.id)
+def _found(query: str, held: Thing, file: Thing) -> dict[str, Any]:
     text = file.content[:_SEARCHED].decode("utf-8", "replace")
     return {
         "file_id": file.id,

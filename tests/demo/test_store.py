@@ -32,6 +32,22 @@ def test_a_thing_is_found_only_where_it_belongs() -> None:
         store.get("message", "a", "other")
 
 
+def test_one_id_may_stand_below_two_parents() -> None:
+    store = Store()
+    store.put("file", {"id": "a", "n": 1}, parent="x")
+    store.put("file", {"id": "a", "n": 2}, parent="y")
+    assert (store.get("file", "a", "x").value["n"], store.get("file", "a", "y").value["n"]) == (1, 2)
+
+
+def test_a_thing_that_is_changed_often_takes_its_room_once() -> None:
+    store = Store(most_bytes=100)
+    store.put("file", {"id": "a"})
+    thing = store.put("file", {"id": "b"}, bytes(40))
+    for number in range(9):
+        thing = store.change(thing, {"n": number})
+    assert ids(store) == ["a", "b"]
+
+
 def test_a_list_has_what_belongs_to_it_oldest_first() -> None:
     store = Store()
     for name, parent in (("a", "t"), ("b", "other"), ("c", "t")):

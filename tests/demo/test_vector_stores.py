@@ -41,3 +41,18 @@ def test_a_store_is_renamed_listed_and_deleted(sdk: openai.OpenAI) -> None:
 def test_a_file_that_is_not_there_is_a_404(sdk: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError):
         sdk.vector_stores.create(file_ids=["file-none"])
+
+
+def test_one_file_may_be_in_two_stores(sdk: openai.OpenAI) -> None:
+    shared = file(sdk, "a.txt", "The red fox.")
+    first, second = (sdk.vector_stores.create(file_ids=[shared]) for _ in range(2))
+    sdk.vector_stores.files.delete(shared, vector_store_id=second.id)
+    assert sdk.vector_stores.search(first.id, query="fox").data[0].file_id == shared
+    assert sdk.vector_stores.search(second.id, query="fox").data == []
+
+
+def test_a_store_is_searched_on_when_one_of_its_files_is_gone(sdk: openai.OpenAI) -> None:
+    gone, left = file(sdk, "a.txt", "The red fox."), file(sdk, "b.txt", "A fox.")
+    store = sdk.vector_stores.create(file_ids=[gone, left])
+    sdk.files.delete(gone)
+    assert [found.file_id for found in sdk.vector_stores.search(store.id, query="fox").data] == [left]
