@@ -43,7 +43,10 @@ class Store:
         self._bytes = 0
 
     def put(self, kind: str, value: dict[str, Any], content: bytes = b"", parent: str = "") -> Thing:
-        """Keep a thing under its id, of which there is one below each parent. Raises InvalidRequest for one that is larger than the whole store."""
+        """Keep a thing under its id, of which there is one below each parent.
+
+        Raises InvalidRequest for one that is larger than the whole store.
+        """
         thing = Thing(kind, value, content, parent)
         size = len(content) + len(msgspec.json.encode(value))
         if size > self._most_bytes:
