@@ -1,12 +1,15 @@
 """The audio endpoints on real sockets: forms that pass, answers that are no JSON, and bills by the minute."""
 
+import asyncio
 import json
 import threading
+import time
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from proxy import audio
 from proxy.config.tree import Price
 from proxy.endpoints.table import MAX_AUDIO
 from tests.endpoints.forms import (
@@ -40,7 +43,7 @@ from tests.fakes import (
     json_answer,
     sse_answer,
 )
-from tests.serving import ALIAS, KEY, UPSTREAM_MODEL
+from tests.serving import ALIAS, KEY, UPSTREAM_MODEL, RunningGateway
 
 SPEECH = "/v1/audio/speech"
 TOKENS = Price(input=Decimal("2.50"), output=Decimal("10.00"))
@@ -53,6 +56,16 @@ TRANSCRIPT = (
     + DONE
     + b'"total_tokens":27}}\r\n\r\ndata: [DONE]\r\n\r\n'
 )
+
+
+def wait_until_measured(gateway: RunningGateway) -> None:
+    """Wait for all measurements that have begun."""
+
+    async def wait() -> None:
+        await asyncio.gather(*gateway.gateway.audio._running)
+
+    gateway.wait_for(wait())
+
 
 # the way up
 
@@ -144,7 +157,7 @@ def test_a_client_that_leaves_while_the_upstream_works_pays_what_was_measured(tm
             send_form(client, form())
             (request,) = upstream.wait_for_requests(1)
             assert request.received.wait(5)
-            gateway.call(lambda inner: inner.audio.close())
+            wait_until_measured(gateway)
         assert request.closed.wait(5)
         row = only_row(gateway)
         assert (row.outcome, row.audio_milliseconds, row.usage_source) == ("client_closed", 2500, "estimated")
@@ -186,6 +199,41 @@ def test_a_slow_upstream_slows_the_client_and_gets_everything(tmp_path: Path) ->
         sender.join(10)
         (request,) = upstream.requests
         assert request.body == body.replace(ALIAS.encode(), UPSTREAM_MODEL.encode())
+
+
+def test_an_upload_that_was_cut_off_is_not_drained(tmp_path: Path) -> None:
+    body = field("model", ALIAS) + file(wav()) + END
+    with serving(tmp_path, server={"on_disconnect": "drain"}) as (gateway, (upstream,)):
+        upstream.script([Hang()])
+        with gateway.client() as client:
+            begin_form(client, f"content-length: {len(body)}")
+            client.send(body[:-5])
+            (request,) = upstream.wait_for_requests(1)
+        assert request.closed.wait(5)
+        assert only_row(gateway).outcome == "client_closed"
+
+
+def test_the_wait_for_an_answer_begins_with_the_last_byte_sent(tmp_path: Path) -> None:
+    body = field("model", ALIAS) + file(wav()) + END
+    with (
+        serving(tmp_path, upstream={"first_byte_timeout": 0.4}) as (gateway, (upstream,)),
+        gateway.client() as client,
+    ):
+        upstream.script(json_answer({"text": "hi"}))
+        begin_form(client, f"content-length: {len(body)}")
+        client.send(body[:-10])
+        for begin in range(len(body) - 10, len(body)):
+            # What is tested is that time passes: more than the deadline in all, and never at once.
+            time.sleep(0.1)
+            client.send(body[begin : begin + 1])
+        assert client.read_answer()[0].status == 200
+
+
+def test_an_upstream_that_does_not_answer_an_upload_times_out(tmp_path: Path) -> None:
+    with serving(tmp_path, upstream={"first_byte_timeout": 0.2}) as (gateway, (upstream,)):
+        upstream.script([Hang()])
+        assert ask(gateway, form())[0].status == 504
+        assert only_row(gateway).outcome == "timeout"
 
 
 # other attempts
@@ -376,6 +424,43 @@ def test_an_answer_that_tells_no_length_is_billed_by_the_files_own(tmp_path: Pat
         assert (row.audio_milliseconds, row.usage_source, row.cost) == (2500, "estimated", COST)
 
 
+def test_an_answer_that_comes_before_the_length_waits_for_it(tmp_path: Path) -> None:
+    measured = threading.Event()
+    with serving(tmp_path) as (gateway, (upstream,)), gateway.client() as client:
+        gateway.call(lambda inner: inner.audio._threads.submit(measured.wait, 5))
+        upstream.script(plain(b"hi"))
+        send_form(client, form())
+        (request,) = upstream.wait_for_requests(1)
+        assert request.answered.wait(5)
+        assert gateway.call(lambda inner: len(inner.deadlines)) == 1
+        measured.set()
+        assert client.read_answer()[1].payload == b"hi"
+        row = only_row(gateway)
+        assert (row.audio_milliseconds, row.cost) == (2500, COST)
+
+
+def test_an_answer_does_not_wait_long_for_the_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audio, "MAX_SECONDS", 0.05)
+    never = threading.Event()
+    with serving(tmp_path) as (gateway, (upstream,)):
+        gateway.call(lambda inner: inner.audio._threads.submit(never.wait, 5))
+        upstream.script(plain(b"hi"))
+        assert ask(gateway, form())[1].payload == b"hi"
+        never.set()
+        row = only_row(gateway)
+        assert (row.outcome, row.usage_source, row.cost) == ("complete", "none", None)
+
+
+def test_an_answer_that_reports_its_seconds_waits_for_no_length(tmp_path: Path) -> None:
+    never = threading.Event()
+    with serving(tmp_path) as (gateway, (upstream,)):
+        gateway.call(lambda inner: inner.audio._threads.submit(never.wait, 5))
+        upstream.script(json_answer({"text": "hi", "usage": {"type": "duration", "seconds": 3}}))
+        assert ask(gateway, form())[0].status == 200
+        never.set()
+        assert only_row(gateway).audio_milliseconds == 3000
+
+
 def test_a_file_whose_length_cannot_be_told_is_unpriced_and_never_free(tmp_path: Path) -> None:
     with serving(tmp_path) as (gateway, (upstream,)):
         upstream.script(plain(b"hi"))
@@ -405,9 +490,16 @@ def test_the_minute_is_billed_also_where_the_upstream_counts_tokens(tmp_path: Pa
 
 
 def test_a_cut_transcript_does_not_end_cleanly(tmp_path: Path) -> None:
-    with serving(tmp_path) as (gateway, (upstream,)):
-        upstream.script([head(200, {"content-type": "text/plain", "content-length": "10"}), Send(b"half"), Close()])
-        _, body = ask(gateway, form())
+    measured = threading.Event()
+    with serving(tmp_path) as (gateway, (upstream,)), gateway.client() as client:
+        headers = {"content-type": "text/plain", "content-length": "10"}
+        upstream.script([head(200, headers), Send(b"half"), WaitFor(measured), Close()])
+        send_form(client, form())
+        got = client.read_head()
+        wait_until_measured(gateway)
+        measured.set()
+        assert got.header("transfer-encoding") == "chunked"
+        body = client.read_chunked()
         assert (body.payload, body.complete) == (b"half", False)
         row = only_row(gateway)
         assert (row.outcome, row.audio_milliseconds) == ("upstream_cut", 2500)
