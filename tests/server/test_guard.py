@@ -352,31 +352,19 @@ def test_every_form_of_host_is_taken(site: Site, host: bytes) -> None:
 # refusals
 
 
-def test_a_refusal_is_readable_while_the_client_still_sends(tmp_path: Path) -> None:
-    size = 50_000_000
+def test_a_refusal_is_readable_though_the_client_sends_on_before_it_reads(tmp_path: Path) -> None:
+    # Closed at once, the connection would be reset by what still comes, and the refusal be lost.
+    size = 10_000_000
     with (
         ScriptedUpstream() as upstream,
         RunningGateway(simple_config(tmp_path, upstream.base_url, server={"max_body_bytes": 100_000})) as gateway,
         gateway.client() as client,
     ):
-        done = threading.Event()
-
-        def send() -> None:
-            try:
-                client.send(request(b"content-length: %d" % size, body=b"a" * size))
-            except OSError:
-                # The gateway closes in the end, which is its right.
-                done.set()
-            done.set()
-
-        sender = threading.Thread(target=send)
-        sender.start()
+        client.send(request(b"content-length: %d" % size, body=b"a" * size))
         head, body = client.read_answer()
         assert (head.status, head.header("connection"), body.complete) == (413, "close", True)
         assert json.loads(body.payload)["error"]["code"] == "request_too_large"
-        client.socket.shutdown(socket.SHUT_RDWR)
-        sender.join(10)
-        assert done.is_set()
+        assert client.read_all() == b""
         assert upstream.requests == []
 
 

@@ -1,4 +1,5 @@
-"""Every hostile request cut in two at every byte: the same verdict. Without sockets, for there are thousands."""
+"""The guard without sockets: every hostile request cut in two at every byte, thousands of cuts, and reads and moments
+that the kernel cannot be made to give."""
 
 import asyncio
 import re
@@ -10,7 +11,7 @@ from uvicorn.server import ServerState
 
 from proxy.config.tree import Server
 from proxy.server.guard import guarded_protocol
-from tests.server.payloads import GOOD, GOOD_CHUNKED, SMALL, Hostile
+from tests.server.payloads import GOOD, GOOD_CHUNKED, SMALL, Hostile, request
 from tests.upstream.recording import run
 
 
@@ -21,6 +22,7 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.ended = False
+        self.aborted = False
 
     def write(self, data: Any) -> None:
         self.written += data
@@ -33,6 +35,9 @@ class Wire(asyncio.Transport):
 
     def close(self) -> None:
         self.ended = True
+
+    def abort(self) -> None:
+        self.aborted = True
 
     def is_closing(self) -> bool:
         return self.ended
@@ -94,3 +99,26 @@ def test_it_is_refused_wherever_it_is_cut(hostile: Hostile) -> None:
 @pytest.mark.parametrize("good", [GOOD, GOOD_CHUNKED], ids=["length", "chunked"])
 def test_a_good_request_is_served_wherever_it_is_cut(good: bytes) -> None:
     assert {bodies for _, _, bodies in run(served(cuts(good)))} == {1}
+
+
+def test_the_beginning_of_a_head_behind_a_large_body_is_no_large_head() -> None:
+    body = b"a" * 200_000
+    large = request(b"content-length: %d" % len(body), body=body)
+    ((written, ended, bodies),) = run(served([[large + GOOD[:20], GOOD[20:]]]))
+    assert b"431" not in written
+    assert (ended, bodies) == (False, 2)
+
+
+def test_an_answer_that_is_never_read_to_its_end_holds_its_closing_connection_no_longer_than_others() -> None:
+    async def main() -> None:
+        config = uvicorn.Config(served, log_config=None, ws="none", lifespan="off")
+        protocol, wire = guarded_protocol(Server(write_stall_timeout=30))(config, ServerState(), {}), Wire()
+        protocol.connection_made(wire)
+        wire.close()
+        now = asyncio.get_running_loop().time()
+        for later, aborted in ((0.0, False), (29.0, False), (31.0, True)):
+            protocol.sweep(now + later)
+            assert wire.aborted is aborted
+        protocol.connection_lost(None)
+
+    run(main())

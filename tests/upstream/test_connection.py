@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from proxy.errors import UpstreamDropped, UpstreamFailed, UpstreamProtocolError
+from proxy.wire.headers import Header
 from tests.fakes import LAST_CHUNK, Close, Hang, Reset, ScriptedUpstream, Send, Step, WaitFor, chunk, head, json_answer
 from tests.upstream.recording import Recorder, fetch, open_pool, run, until
 
@@ -258,20 +259,19 @@ def test_a_paused_connection_reads_nothing_until_it_is_resumed() -> None:
 
 def test_a_connection_given_back_while_paused_reads_again() -> None:
     class Pausing(Recorder):
-        def body(self, data: bytes, complete: bool) -> None:
-            super().body(data, complete)
-            if not complete and self.connection is not None:
-                self.connection.pause()
-                self.connection.resume()
-                self.connection.resume()
+        def head(self, status: int, headers: list[Header]) -> None:
+            super().head(status, headers)
+            assert self.connection is not None
+            self.connection.pause()
 
     async def main() -> None:
         with ScriptedUpstream() as upstream:
-            upstream.script([head(200, CHUNKED), chunk(b"one"), chunk(b"two"), Send(LAST_CHUNK)])
+            upstream.script([Send(OK + b"content-length: 5\r\n\r\nhello")])
             upstream.script(json_answer({}))
             async with open_pool(upstream.base_url) as pool:
                 assert (await Pausing().start(pool).ended()).complete
                 assert (await fetch(pool)).complete
+            assert [request.connection for request in upstream.requests] == [1, 1]
 
     run(main())
 

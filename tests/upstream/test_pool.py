@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+from typing import Any
 
 import pytest
 
@@ -228,6 +229,47 @@ def test_an_upstream_that_hangs_up_as_soon_as_it_answers_the_phone_strands_nobod
             done.set()
             socket.create_connection(("127.0.0.1", port)).close()
             thread.join()
+
+
+def test_a_connection_lost_before_anybody_had_it_is_told_to_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        class Losing:
+            """The loop, but connections are lost in the very turn in which they come up."""
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(loop, name)
+
+            async def create_connection(self, *arguments: Any, **settings: Any) -> Any:
+                transport, protocol = await loop.create_connection(*arguments, **settings)
+                transport.abort()
+                await until(lambda: pool.size == 0)
+                return transport, protocol
+
+        with ScriptedUpstream() as upstream:
+            async with open_pool(upstream.base_url) as pool:
+                monkeypatch.setattr(pool, "_loop", Losing())
+                recorder = await fetch(pool)
+                assert isinstance(recorder.error, UpstreamConnectFailed)
+                assert repr(pool) == "<Pool vendor: 0 idle, 0 busy, 0 opening, 0 waiting>"
+                await asyncio.to_thread(upstream.wait_for_open_connections, 0)
+
+    run(main())
+
+
+def test_a_connection_that_is_closing_is_not_handed_out() -> None:
+    async def main() -> None:
+        with ScriptedUpstream(answer) as upstream:
+            async with open_pool(upstream.base_url) as pool:
+                recorder = await fetch(pool)
+                assert recorder.connection is not None
+                recorder.connection.close()
+                assert pool.idle == 1
+                assert (await fetch(pool)).complete
+            assert [request.connection for request in upstream.requests] == [1, 2]
+
+    run(main())
 
 
 def test_a_lost_connection_makes_room_for_who_waits() -> None:
