@@ -14,6 +14,7 @@ from proxy.demo import (
     assistants,
     audio,
     batches,
+    conversations,
     files,
     gemini,
     images,
@@ -23,6 +24,7 @@ from proxy.demo import (
     runs,
     speech,
     texts,
+    uploads,
     vector_stores,
 )
 from proxy.demo.chat import chat_completions
@@ -65,6 +67,7 @@ MODEL_ROUTES: Final[Routes] = (
 ROUTES: Final[Routes] = (
     *MODEL_ROUTES,
     *responses.ROUTES,
+    *conversations.ROUTES,
     *messages.ROUTES,
     *gemini.ROUTES,
     *texts.ROUTES,
@@ -72,6 +75,7 @@ ROUTES: Final[Routes] = (
     *speech.ROUTES,
     *images.ROUTES,
     *files.ROUTES,
+    *uploads.ROUTES,
     *batches.ROUTES,
     *vector_stores.ROUTES,
     *assistants.ROUTES,

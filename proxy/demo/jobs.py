@@ -119,8 +119,8 @@ async def create_job(exchange: Exchange) -> None:
     await exchange.send_json(JOBS.keep(exchange, fields).value)
 
 
-async def cancel_job(exchange: Exchange) -> None:
-    """`POST /v1/fine_tuning/jobs/{id}/cancel`: it always comes too late."""
+async def too_late(exchange: Exchange) -> None:
+    """`POST /v1/fine_tuning/jobs/{id}/cancel`, `/pause` and `/resume`: the job is over."""
     raise InvalidRequest(f"Job has already completed: {JOBS.find(exchange).id}.")
 
 
@@ -151,7 +151,9 @@ ROUTES: Final[Routes] = (
     ("POST", "/v1/fine_tuning/jobs", create_job),
     ("GET", "/v1/fine_tuning/jobs", JOBS.listing),
     ("GET", "/v1/fine_tuning/jobs/{id}", JOBS.retrieve),
-    ("POST", "/v1/fine_tuning/jobs/{id}/cancel", cancel_job),
+    ("POST", "/v1/fine_tuning/jobs/{id}/cancel", too_late),
+    ("POST", "/v1/fine_tuning/jobs/{id}/pause", too_late),
+    ("POST", "/v1/fine_tuning/jobs/{id}/resume", too_late),
     ("GET", "/v1/fine_tuning/jobs/{id}/events", events),
     ("GET", "/v1/fine_tuning/jobs/{id}/checkpoints", checkpoints),
 )

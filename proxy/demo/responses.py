@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from proxy.demo.conversation import called, chat_request, demanded, message, text_of
+from proxy.demo.conversations import add_items, items_of
 from proxy.demo.exchange import Exchange
 from proxy.demo.lists import page
 from proxy.demo.phrases import Orders, read_orders
@@ -37,7 +38,14 @@ class ResponsesRequest(msgspec.Struct, frozen=True, kw_only=True):
     store: bool | None = None
     background: bool | None = None
     previous_response_id: str | None = None
+    conversation: str | dict[str, Any] | None = None
     metadata: dict[str, str] | None = None
+
+    @property
+    def conversation_id(self) -> str:
+        """The conversation that the answer belongs to; empty where it belongs to none."""
+        named = self.conversation.get("id") if isinstance(self.conversation, dict) else self.conversation
+        return named if isinstance(named, str) else ""
 
     @property
     def items(self) -> list[dict[str, Any]]:
@@ -100,10 +108,13 @@ async def create(exchange: Exchange) -> None:
         "previous_response_id": request.previous_response_id,
         "tools": request.tools,
         "tool_choice": "auto" if request.tool_choice is None else request.tool_choice,
+        "conversation": {"id": request.conversation_id} if request.conversation_id else None,
         "background": bool(request.background),
         "store": request.store is not False,
     }
     answer = whole(model.name, choice, chat.input_tokens, settings)
+    if request.conversation_id:
+        add_items(exchange, request.conversation_id, [*request.items, *answer["output"]])
     if request.store is not False:
         _keep(exchange, answer, [*before, *request.items])
     shown = {**answer, "usage": None} if orders.no_usage else answer
@@ -121,7 +132,9 @@ def _keep(exchange: Exchange, answer: dict[str, Any], items: list[dict[str, Any]
 
 
 def _before(exchange: Exchange, request: ResponsesRequest) -> list[dict[str, Any]]:
-    """The items of the answer that this one follows, and of all before."""
+    """The items of the conversation, or of the answer that this one follows and of all before."""
+    if request.conversation_id:
+        return items_of(exchange, request.conversation_id)
     if request.previous_response_id is None:
         return []
     thing = exchange.store.get(_KIND, request.previous_response_id)

@@ -5,6 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from proxy.demo.exchange import Exchange
+from proxy.demo.lists import page
 from proxy.demo.resources import Resource, Routes, now
 from proxy.demo.store import Thing
 from proxy.demo.texts import likeness
@@ -85,7 +86,36 @@ async def add_batch(exchange: Exchange) -> None:
     _counted(exchange, store.id)
     counts = _counts(len(request.file_ids))
     fields = {"vector_store_id": store.id, "status": "completed", "file_counts": counts}
-    await exchange.send_json(BATCHES.keep(exchange, fields, parent=store.id).value)
+    await exchange.send_json(BATCHES.keep(exchange, fields, msgspec.json.encode(request.file_ids), store.id).value)
+
+
+async def change_file(exchange: Exchange) -> None:
+    """`POST /v1/vector_stores/{id}/files/{file_id}`: its attributes."""
+    request = await exchange.read(FileRequest)
+    held = FILES.find(exchange)
+    await exchange.send_json(exchange.store.change(held, {"attributes": request.attributes or {}}).value)
+
+
+async def file_content(exchange: Exchange) -> None:
+    """`GET /v1/vector_stores/{id}/files/{file_id}/content`: its text."""
+    file = exchange.store.get("file", FILES.find(exchange).id)
+    text = file.content[:_SEARCHED].decode("utf-8", "replace")
+    data = [{"type": "text", "text": text}]
+    await exchange.send_json(
+        {"object": "vector_store.file_content.page", "data": data, "has_more": False, "next_page": None}
+    )
+
+
+async def batch_files(exchange: Exchange) -> None:
+    """`GET /v1/vector_stores/{id}/file_batches/{batch_id}/files`."""
+    added = msgspec.json.decode(BATCHES.find(exchange).content, type=list[str])
+    held = exchange.store.all("vector_store.file", exchange.path("id"))
+    await page(exchange, [thing.value for thing in held if thing.id in added])
+
+
+async def cancel_batch(exchange: Exchange) -> None:
+    """`POST /v1/vector_stores/{id}/file_batches/{batch_id}/cancel`: it always comes too late."""
+    await exchange.send_json(BATCHES.find(exchange).value)
 
 
 async def remove_file(exchange: Exchange) -> None:
@@ -170,7 +200,11 @@ ROUTES: Final[Routes] = (
     ("POST", "/v1/vector_stores/{id}/files", add_file),
     ("GET", "/v1/vector_stores/{id}/files", FILES.listing),
     ("GET", "/v1/vector_stores/{id}/files/{file_id}", FILES.retrieve),
+    ("POST", "/v1/vector_stores/{id}/files/{file_id}", change_file),
     ("DELETE", "/v1/vector_stores/{id}/files/{file_id}", remove_file),
+    ("GET", "/v1/vector_stores/{id}/files/{file_id}/content", file_content),
     ("POST", "/v1/vector_stores/{id}/file_batches", add_batch),
     ("GET", "/v1/vector_stores/{id}/file_batches/{batch_id}", BATCHES.retrieve),
+    ("GET", "/v1/vector_stores/{id}/file_batches/{batch_id}/files", batch_files),
+    ("POST", "/v1/vector_stores/{id}/file_batches/{batch_id}/cancel", cancel_batch),
 )

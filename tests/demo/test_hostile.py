@@ -56,6 +56,8 @@ BODIES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/v1/audio/speech", {"model": "demo-voice", "input": "x", "voice": {"id": "x"}}),
     ("/v1/threads", {"messages": [{"role": "user", "content": [{"text": "x"}]}], "metadata": {}}),
     ("/v1/assistants", {"tools": [TOOL], "metadata": {}}),
+    ("/v1/conversations", {"items": [{**MESSAGE, "id": "x"}], "metadata": {}}),
+    ("/v1/uploads", {"filename": "a", "purpose": "x", "bytes": 1, "mime_type": "x"}),
     ("/v1/vector_stores", {"file_ids": ["x"], "name": "x"}),
 )
 WRONG: tuple[Any, ...] = (None, 5, -1, "x", "", [], [5], [[]], {}, {"x": 5}, True, 10**30)

@@ -40,8 +40,9 @@ def test_a_job_succeeds_at_once(sdk: openai.OpenAI) -> None:
     assert job.id in [one.id for one in sdk.fine_tuning.jobs.list()]
     assert len(sdk.fine_tuning.jobs.list_events(job.id).data) == 2
     assert sdk.fine_tuning.jobs.checkpoints.list(job.id).data == []
-    with pytest.raises(openai.BadRequestError):
-        sdk.fine_tuning.jobs.cancel(job.id)
+    for act in (sdk.fine_tuning.jobs.cancel, sdk.fine_tuning.jobs.pause, sdk.fine_tuning.jobs.resume):
+        with pytest.raises(openai.BadRequestError):
+            act(job.id)
 
 
 def test_a_job_on_a_file_that_is_not_there_is_a_404(sdk: openai.OpenAI) -> None:

@@ -56,3 +56,20 @@ def test_a_store_is_searched_on_when_one_of_its_files_is_gone(sdk: openai.OpenAI
     store = sdk.vector_stores.create(file_ids=[gone, left])
     sdk.files.delete(gone)
     assert [found.file_id for found in sdk.vector_stores.search(store.id, query="fox").data] == [left]
+
+
+def test_a_file_of_a_store_has_attributes_and_text(sdk: openai.OpenAI) -> None:
+    held = file(sdk, "a.txt", "The red fox.")
+    store = sdk.vector_stores.create(file_ids=[held])
+    changed = sdk.vector_stores.files.update(held, vector_store_id=store.id, attributes={"k": "v"})
+    assert changed.attributes == {"k": "v"}
+    assert [part.text for part in sdk.vector_stores.files.content(held, vector_store_id=store.id)] == ["The red fox."]
+
+
+def test_a_batch_lists_the_files_that_it_added(sdk: openai.OpenAI) -> None:
+    first, second = file(sdk, "a.txt", "a"), file(sdk, "b.txt", "b")
+    store = sdk.vector_stores.create(file_ids=[first])
+    batch = sdk.vector_stores.file_batches.create(store.id, file_ids=[second])
+    listed = sdk.vector_stores.file_batches.list_files(batch.id, vector_store_id=store.id)
+    assert [one.id for one in listed] == [second]
+    assert sdk.vector_stores.file_batches.cancel(batch.id, vector_store_id=store.id).status == "completed"
