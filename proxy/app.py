@@ -26,11 +26,15 @@ from proxy.endpoints.gateway import Shared
 from proxy.endpoints.health import LIVE_PATHS, READY_PATHS, Health
 from proxy.endpoints.inference import Inference, new_request_id
 from proxy.endpoints.models import Models
+from proxy.endpoints.object_table import OBJECT_ROWS
+from proxy.endpoints.objects import Objects, by_path
 from proxy.endpoints.table import ROWS, endpoint_of
 from proxy.errors import GatewayError, InvalidRequest, UpstreamFailed
 from proxy.ledger.keys import KeyIndex, KeyStore
 from proxy.ledger.record import Final
 from proxy.ledger.store import Ledger
+from proxy.objects.account import Accounts
+from proxy.objects.desk import Desk
 from proxy.policies import ordered
 from proxy.policies.base import Call
 from proxy.server.client import EXTENSION
@@ -93,7 +97,10 @@ class Gateway:
             max_body_bytes=server.max_body_bytes,
             created=int(time.time()),
         )
-        self.app = Router(shared)
+        desk = Desk(
+            self.ledger.owners, Accounts(self.pools, aliases), aliases, services, server.max_body_bytes, _failed
+        )
+        self.app = Router(shared, desk)
         self.deadlines.every_sweep(self.access.flush)
         self.deadlines.every_sweep(self._sweep_pools)
         self.deadlines.start()
@@ -138,7 +145,7 @@ class Gateway:
 class Router(Starlette):
     """Exact rows by one look into a table; everything else by Starlette's routes."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, desk: Desk) -> None:
         models, health = Models(shared), Health(shared.failure)
         self._access = shared.access
         handlers = [(row, Inference(row, shared)) for row in ROWS]
@@ -146,6 +153,7 @@ class Router(Starlette):
         super().__init__(
             routes=[
                 *(Route(row.path, handler, methods=[row.method]) for row, handler in handlers),
+                *(_object_route(path, Objects(rows, desk, shared)) for path, rows in by_path(OBJECT_ROWS).items()),
                 Route("/v1/models", models.all, methods=["GET"]),
                 Route("/v1/models/{model:path}", models.retrieve, methods=["GET"]),
                 *(Route(path, health.live, methods=["GET"]) for path in LIVE_PATHS),
@@ -172,7 +180,7 @@ class Router(Starlette):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            if not isinstance(scope.get("endpoint"), Inference):
+            if not isinstance(scope.get("endpoint"), Inference | Objects):
                 # Those that are forwarded have written their own, with the bill in it.
                 self._access.add(
                     Access(
@@ -184,6 +192,14 @@ class Router(Starlette):
                         total=int((time.monotonic() - client.arrived) * 1_000_000),
                     )
                 )
+
+
+def _object_route(path: str, handler: Objects) -> Route:
+    route = Route(path, handler, methods=handler.methods)
+    if route.methods is not None:
+        # Starlette adds it to every GET; here it would ask the upstream for a body that nobody wants.
+        route.methods.discard("HEAD")
+    return route
 
 
 async def _answer_gateway_error(request: Request, error: Exception) -> Response:
@@ -214,5 +230,9 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
 
 
 def _attempt_failed(call: Call, upstream: str, error: GatewayError) -> None:
+    _failed(call.id, upstream, error)
+
+
+def _failed(request_id: str, upstream: str, error: GatewayError) -> None:
     detail = error.detail if isinstance(error, UpstreamFailed) else ""
-    _log.warning("%s: upstream %s: %s %s", call.id, upstream, error.message, f"({detail})" if detail else "")
+    _log.warning("%s: upstream %s: %s %s", request_id, upstream, error.message, f"({detail})" if detail else "")

@@ -116,7 +116,7 @@ class Intake:
                 batch.opens[record.id] = (segments.owner_of(name), record)
         elif isinstance(record, Owned):
             first = batch.owned.get(record.id)
-            if record.gone or first is None or first.gone:
+            if record.gone or first is None or first.gone or first.key == record.key:
                 batch.owned[record.id] = record
         elif not _possible(record):
             batch.damaged.setdefault(name, []).append(line)

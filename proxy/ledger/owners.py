@@ -47,13 +47,16 @@ class Owners:
             await reader.close()
 
     def record(self, owned: Owned) -> bool:
-        """Tell the journal whose a new object is; False, and nothing is changed, when another key is known to own it.
+        """Tell the journal whose an object is, or its alias now; False when another key is known to own it.
 
         Never waits. Where the journal cannot be written it keeps the record for later and refuses new work by itself.
         """
         known = self._recent.get(owned.id)
         if known is not None and not known.gone:
-            return known.key == owned.key
+            if known.key != owned.key:
+                return False
+            if (known.alias, known.model) == (owned.alias, owned.model) or not owned.alias:
+                return True
         self._remember(owned)
         self._append(owned)
         return True

@@ -32,7 +32,7 @@ _OPEN = (
 _OFFSET = "INSERT INTO segments (name, offset) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET offset = excluded.offset"
 _OWN = (
     "INSERT INTO objects (id, kind, key, upstream, created, alias, model) VALUES (?, ?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT (id) DO NOTHING"
+    "ON CONFLICT (id) DO UPDATE SET alias = excluded.alias, model = excluded.model WHERE key = excluded.key"
 )
 _DISOWN = "DELETE FROM objects WHERE id = ? AND key = ?"
 _AMONG = "(SELECT value FROM json_each(?))"

@@ -1,0 +1,120 @@
+"""The handler of the endpoints for things with an id: who asks, which row, and how it ends. The rest is the desk's."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+
+from starlette.types import Receive, Scope, Send
+
+from proxy.access import Access
+from proxy.answer import PROVIDER, header_lines, timestamp
+from proxy.dialects.openai import error_body
+from proxy.endpoints.credentials import authenticate
+from proxy.endpoints.gateway import Shared
+from proxy.endpoints.inference import new_request_id
+from proxy.errors import GatewayError, InvalidRequest, StoreFailed, UpstreamFailed
+from proxy.objects.desk import Desk
+from proxy.objects.row import ObjectRow
+from proxy.objects.visit import Visit
+from proxy.server.client import EXTENSION, ClientCycle
+from proxy.wire.headers import first, is_request_id
+
+
+class Objects:
+    """Serves all rows of one path."""
+
+    def __init__(self, rows: Iterable[ObjectRow], desk: Desk, shared: Shared) -> None:
+        self._rows = {row.method: row for row in rows}
+        self._desk = desk
+        self._shared = shared
+
+    @property
+    def methods(self) -> list[str]:
+        return list(self._rows)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        row = self._rows[scope["method"]]
+        client: ClientCycle = scope["extensions"][EXTENSION]
+        request_id = new_request_id()
+        started = time.time_ns() // 1000
+        visit: Visit | None = None
+        # The server begins a request outside any task, and moves it into one when it waits like this.
+        await asyncio.sleep(0)
+        try:
+            key = authenticate(scope["headers"], self._shared.keys, started / 1_000_000)
+            trace = first(scope["headers"], b"x-prism-trace-id")
+            visit = Visit(
+                id=request_id,
+                trace_id=trace.decode() if trace is not None and is_request_id(trace) else request_id,
+                key=key,
+                row=row,
+                ids=scope.get("path_params", {}),
+                query=scope["query_string"],
+                headers=scope["headers"],
+                client=client,
+                started=started,
+                arrived=client.arrived,
+            )
+            check_body(scope, row)
+            if self._shared.failure() is not None:
+                raise StoreFailed("The gateway cannot write its ledger and takes no new work.")
+            await self._desk.serve(visit, receive)
+        except GatewayError as error:
+            if visit is None or await self._desk.fail(visit, error):
+                answer_error(client, request_id, error)
+        except BaseException:
+            # The server's own deadline, or a fault of ours: never an unsettled request.
+            if visit is not None:
+                await self._desk.fail(visit, UpstreamFailed("The gateway is restarting.", status=503, code="shutdown"))
+            raise
+        finally:
+            self._log(scope, row, client, visit, request_id, started)
+
+    def _log(
+        self, scope: Scope, row: ObjectRow, client: ClientCycle, visit: Visit | None, request_id: str, started: int
+    ) -> None:
+        self._shared.access.add(
+            Access(
+                time=started,
+                method=scope["method"],
+                path=row.path,
+                status=client.status or 499,
+                request_id=request_id,
+                total=int((time.monotonic() - client.arrived) * 1_000_000),
+                key=visit.key.name if visit is not None else "",
+                final=visit.settled if visit is not None else None,
+            )
+        )
+
+
+def check_body(scope: Scope, row: ObjectRow) -> None:
+    """Refuse what the head already shows to be unreadable. Raises `InvalidRequest`."""
+    headers: Mapping[bytes, bytes] = dict(scope["headers"])
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise InvalidRequest(
+            "Compressed request bodies are not taken; send the body as it is.",
+            status=415,
+            code="unsupported_content_encoding",
+        )
+    kind = headers.get(b"content-type")
+    if row.body == "json" and kind is not None and kind.partition(b";")[0].strip().lower() != b"application/json":
+        raise InvalidRequest("The request's content type must be application/json.", code="unsupported_content_type")
+
+
+def answer_error(client: ClientCycle, request_id: str, error: GatewayError) -> None:
+    """Write an error of the gateway's own."""
+    body = error_body(error, request_id, timestamp())
+    lines = (
+        f"content-type: application/json\r\nx-request-id: {request_id}\r\n"
+        f"X-Prism-Request-Id: {request_id}\r\nX-Prism-Provider: {PROVIDER}\r\n"
+    ).encode()
+    client.begin(error.status, lines + header_lines(error), len(body))
+    client.write(body, True)
+
+
+def by_path(rows: Iterable[ObjectRow]) -> dict[str, list[ObjectRow]]:
+    """The rows of each path, in the order of the table."""
+    found: dict[str, list[ObjectRow]] = {}
+    for row in rows:
+        found.setdefault(row.path, []).append(row)
+    return found

@@ -1,0 +1,200 @@
+"""One request to an upstream and its answer, awaited: for all that is not the relay's hot path.
+
+Bounded both ways: an answer that nobody reads pauses its connection, a body that the upstream does not take pauses its
+source. It adds no credential and judges no status.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+
+from proxy.errors import GatewayError, UpstreamDropped, UpstreamFailed, UpstreamProtocolError, UpstreamTimeout
+from proxy.upstream.connection import Connection
+from proxy.upstream.pool import Pool
+from proxy.wire.headers import Header
+
+#: Bytes of an answer that wait for their reader before the connection is paused.
+HIGH_WATER = 262_144
+_SLOW = "The provider did not answer in time."
+
+
+class Asking:
+    """See the module: `send` or `stream` once, then `read` or `pieces`; `give_up` whatever happens."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._limits = pool.upstream
+        self._connection: Connection | None = None
+        self._feeding = False
+        self._blocked = False
+        self._changed = asyncio.Event()
+        self._parts: deque[bytes] = deque()
+        self._size = 0
+        self._paused = False
+        self._ended = False
+        self._error: GatewayError | None = None
+        self.status = 0
+        self.headers: list[Header] = []
+
+    async def send(self, head: bytes, body: bytes) -> None:
+        """Send a request and wait for the answer's head. A connection that had just closed is replaced once.
+
+        Raises `UpstreamFailed` and `Overloaded`.
+        """
+        try:
+            await self._connect(fresh=False)
+            self._exchange(head, body)
+            await self.begun()
+        except UpstreamDropped as error:
+            if not error.reused:
+                raise
+            self._error = None
+            await self._connect(fresh=True)
+            self._exchange(head, body)
+            await self.begun()
+
+    async def stream(self, head: bytes, pieces: AsyncIterator[bytes], *, chunked: bool) -> None:
+        """Send a request whose body is still coming; `begun` waits for the answer. One that comes early ends it.
+
+        Raises `UpstreamFailed`, `Overloaded`, and whatever the pieces do.
+        """
+        # A connection that closes under half an upload cannot be replaced: take one that has not served yet.
+        await self._connect(fresh=True)
+        connection = self._connection
+        assert connection is not None
+        self._feeding = True
+        connection.send(head, b"", self, self)
+        async for piece in pieces:
+            if not self._wanted:
+                break
+            for begin in range(0, len(piece), 65_536):
+                part = piece[begin : begin + 65_536]
+                connection.write(b"%x\r\n%b\r\n" % (len(part), part) if chunked else part, False)
+                await self._wait(
+                    lambda: not self._blocked or not self._wanted, self._limits.idle_timeout, "The provider is slow."
+                )
+        if self._wanted:
+            self._feeding = False
+            connection.write(b"0\r\n\r\n" if chunked else b"", True)
+
+    @property
+    def _wanted(self) -> bool:
+        """The upstream still waits for more of the request's body."""
+        return self._feeding and self._error is None and not self.status
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body of the answer. Raises `UpstreamFailed`, also for more than `limit` bytes."""
+        parts: list[bytes] = []
+        size = 0
+        async for part in self.pieces():
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                raise UpstreamProtocolError("The provider's answer is too large.", detail=f"more than {limit} bytes")
+        return b"".join(parts)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises `UpstreamFailed` where it does not come to its end."""
+        while True:
+            while self._parts:
+                part = self._parts.popleft()
+                self._size -= len(part)
+                if self._paused and self._size <= HIGH_WATER and self._connection is not None:
+                    self._paused = False
+                    self._connection.resume()
+                yield part
+            if self._error is not None:
+                raise self._error
+            if self._ended:
+                return
+            await self._wait(
+                lambda: self._ended or bool(self._parts), self._limits.idle_timeout, "The provider stopped answering."
+            )
+
+    def give_up(self) -> None:
+        """Nobody waits any longer: leave the pool's queue, or abandon an answer that has not ended."""
+        self._parts.clear()
+        self._pool.forget(self)
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.abandon()
+
+    async def _connect(self, fresh: bool) -> None:
+        connection = self._pool.acquire(self, fresh)
+        if connection is not None:
+            self.connected(connection)
+        await self._wait(
+            lambda: self._connection is not None,
+            self._limits.connect_timeout,
+            "The provider could not be reached in time.",
+        )
+        if self._error is not None:
+            raise self._error
+
+    def _exchange(self, head: bytes, body: bytes) -> None:
+        assert self._connection is not None
+        self._connection.send(head, body, self)
+
+    async def begun(self) -> None:
+        """Wait for the answer's head. Raises `UpstreamFailed`."""
+        await self._wait(lambda: self.status > 0, self._limits.first_byte_timeout, _SLOW)
+        if not self.status and self._error is not None:
+            raise self._error
+
+    async def _wait(self, until: Callable[[], bool], seconds: float, message: str) -> None:
+        """Wait until something holds or has failed. Raises `UpstreamTimeout`."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self._error is None and not until():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError as error:
+            raise UpstreamTimeout(message, detail=f"{seconds} s") from error
+
+    # the pool's waiter
+
+    def connected(self, connection: Connection) -> None:
+        self._connection = connection
+        self._changed.set()
+
+    def not_connected(self, error: UpstreamFailed) -> None:
+        self._error = error
+        self._changed.set()
+
+    # the connection's sink
+
+    def head(self, status: int, headers: list[Header]) -> None:
+        self.status = status
+        self.headers = headers
+        self._changed.set()
+
+    def body(self, data: bytes, complete: bool) -> None:
+        if data:
+            self._parts.append(data)
+            self._size += len(data)
+        if complete:
+            self._connection = None
+            self._ended = True
+        elif self._size > HIGH_WATER and not self._paused and self._connection is not None:
+            self._paused = True
+            self._connection.pause()
+        self._changed.set()
+
+    def failed(self, error: UpstreamFailed) -> None:
+        self._connection = None
+        self._error = error
+        self._changed.set()
+
+    # the connection's source of a body that is still coming
+
+    def blocked(self) -> None:
+        self._blocked = True
+
+    def unblocked(self) -> None:
+        self._blocked = False
+        self._changed.set()
+
+    def detached(self) -> None:
+        self._feeding = False
+        self._blocked = False
+        self._changed.set()

@@ -1,0 +1,140 @@
+"""The lines of a batch: aliases become the upstream's names on the way up, and come back on the way down.
+
+One line at a time is held. A line of a batch is a request like any other: its alias must be the key's to use, and what
+it names the key's own.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+
+from proxy.dialects.openai import scrub
+from proxy.errors import InvalidRequest
+from proxy.ledger.keys import Key
+from proxy.objects.account import target_at
+from proxy.objects.shown import text_of, with_alias
+from proxy.policies.references import Reference, find
+from proxy.policies.rights import may_use, not_found
+from proxy.upstream.target import Alias, Target
+from proxy.wire.body import decode_object
+
+_encoder = msgspec.json.Encoder()
+
+#: Checks what a line names.
+Check = Callable[[tuple[Reference, ...]], Awaitable[object]]
+
+
+class Lines:
+    """Cuts pieces into whole lines, each with its line end."""
+
+    def __init__(self, longest: int) -> None:
+        self._longest = longest
+        self._held = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take the next piece; return the lines that are whole. Raises `InvalidRequest` for one that is too long."""
+        if b"\n" not in data:
+            self._held += data
+            lines: list[bytes] = []
+        else:
+            *lines, rest = (bytes(self._held) + data).split(b"\n")
+            self._held = bytearray(rest)
+        if max(map(len, (*lines, self._held))) > self._longest:
+            raise InvalidRequest(f"A line is longer than {self._longest} bytes.")
+        return [line + b"\n" for line in lines]
+
+    def rest(self) -> bytes:
+        """What came after the last line end."""
+        rest, self._held = bytes(self._held), bytearray()
+        return rest
+
+
+class BatchUp:
+    """Changes an uploaded batch. Its first line decides the alias, and with it the upstream."""
+
+    def __init__(
+        self, aliases: Mapping[str, Alias], key: Key, upstream: str | None, check: Check, longest: int
+    ) -> None:
+        """`upstream` is where the file must go, if that is decided already."""
+        self._aliases = aliases
+        self._key = key
+        self._upstream = upstream
+        self._check = check
+        self._lines = Lines(longest)
+        self._number = 0
+        self.alias = ""
+        self.target: Target | None = None
+
+    async def feed(self, data: bytes) -> bytes:
+        return b"".join([await self._line(line) for line in self._lines.feed(data)])
+
+    async def end(self) -> bytes:
+        return await self._line(self._lines.rest())
+
+    async def _line(self, line: bytes) -> bytes:
+        self._number += 1
+        text = line.strip()
+        if not text:
+            return line
+        try:
+            changed = await self._request(text)
+        except InvalidRequest as error:
+            raise InvalidRequest(
+                f"Line {self._number}: {error.message}", status=error.status, code=error.code, param=error.param
+            ) from error
+        return changed + (b"\n" if line.endswith(b"\n") else b"")
+
+    async def _request(self, text: bytes) -> bytes:
+        fields = decode_object(text)
+        body = decode_object(bytes(fields.get("body", msgspec.Raw(b""))))
+        name = text_of(body, "model")
+        if not name:
+            raise InvalidRequest("You must provide a model in 'body'.", param="body.model")
+        if self.target is None:
+            self.target = self._choose(name)
+            self.alias = name
+        elif name != self.alias:
+            raise InvalidRequest("All lines of a batch must have the same model.", code="mismatched_model")
+        await self._check(find(body))
+        body["model"] = msgspec.Raw(_encoder.encode(self.target.model))
+        fields["body"] = msgspec.Raw(_encoder.encode(body))
+        return _encoder.encode(fields)
+
+    def _choose(self, name: str) -> Target:
+        alias = self._aliases.get(name)
+        if alias is None or not may_use(self._key, name):
+            raise not_found(name, [one for one in self._aliases if may_use(self._key, one)])
+        target = target_at(alias, self._upstream)
+        if target is None:
+            raise InvalidRequest(
+                f"The model `{name}` takes no batches here.", param="body.model", code="model_not_supported"
+            )
+        return target
+
+
+class BatchDown:
+    """Changes a batch's file, given or made, back into what its client knows."""
+
+    def __init__(self, alias: str, model: str, longest: int) -> None:
+        self._alias = alias
+        self._model = model
+        self._lines = Lines(longest)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next piece; return the lines that are whole. Raises `InvalidRequest` for one that is too long."""
+        return b"".join([self._line(line) for line in self._lines.feed(data)])
+
+    def end(self) -> bytes:
+        """The file has ended."""
+        return self._line(self._lines.rest())
+
+    def _line(self, line: bytes) -> bytes:
+        try:
+            fields = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return line
+        line = with_alias(with_alias(line, self._alias, ("response", "body", "model")), self._alias, ("body", "model"))
+        failed = any(bytes(fields.get(name, b"null")) != b"null" for name in ("error", "errors"))
+        if failed or b'"error"' in line:
+            return scrub(line, self._model.encode(), self._alias.encode())
+        return line
