@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from proxy.answer import PROVIDER, cost_line, fact_lines, header_lines, outcome_of, timestamp
+from proxy.attempts import Attempts
 from proxy.errors import (
     GatewayError,
     StoreFailed,
@@ -18,18 +19,17 @@ from proxy.errors import (
     UpstreamProtocolError,
     UpstreamTimeout,
 )
-from proxy.ledger.record import Opened, Outcome
+from proxy.ledger.record import Outcome
 from proxy.policies.base import Call
 from proxy.reply import Reply, reply_for
 from proxy.services import Client, Services
 from proxy.settlement import final_record
 from proxy.upstream.connection import Connection
-from proxy.upstream.leftover import Leftover
-from proxy.upstream.target import Alias, Target
+from proxy.upstream.leftover import leave
+from proxy.upstream.target import Alias
 from proxy.wire.body import splice
 from proxy.wire.headers import Header, relayed
 
-MAX_ATTEMPTS = 3
 #: Bytes of an upstream's error body that are read.
 MAX_ERROR_BODY = 65_536
 #: Statuses after which another target may do better.
@@ -46,9 +46,8 @@ class Exchange:
         self._client: Client | None = client
         #: The same, once it has left.
         self._left: Client | None = None
-        self._target: Target = call.targets[0]
-        self._tried = 0
-        self._attempts = 0
+        self._attempts = Attempts(call)
+        self._target = self._attempts.target
         self._connection: Connection | None = None
         self._waiting = False
         self._status = 0
@@ -60,10 +59,6 @@ class Exchange:
         self._paused = False
         self._moved = False
         self._deadline = math.inf
-        self._sent = 0.0
-        #: When the attempt began, and the seconds that those before it took.
-        self._began = 0.0
-        self._lost = 0.0
         self._first_byte = 0.0
         self._first_write = 0.0
         #: Settled: nothing more will happen.
@@ -79,21 +74,9 @@ class Exchange:
         self._attempt()
 
     def _attempt(self, fresh: bool = False) -> None:
-        call, target = self._call, self._target
-        self._attempts += 1
-        opened = Opened(
-            id=call.id,
-            started=call.started,
-            key=call.key.id,
-            alias=self._alias.name,
-            endpoint=call.endpoint,
-            upstream=target.pool.name,
-            upstream_model=target.model,
-            stream=call.body.stream,
-            attempt=self._attempts,
-        )
-        self._began = time.monotonic()
-        self._deadline = self._began + target.upstream.connect_timeout
+        opened = self._attempts.begin()
+        target = self._target = self._attempts.target
+        self._deadline = self._attempts.began + target.upstream.connect_timeout
         self._waiting = True
         try:
             self._services.journal.append(opened)
@@ -111,14 +94,14 @@ class Exchange:
         self._waiting = False
         self._connection = connection
         if call.upload is not None:
-            self._sent = time.monotonic()
-            self._deadline = self._sent + target.upstream.first_byte_timeout
+            self._attempts.sent = time.monotonic()
+            self._deadline = self._attempts.sent + target.upstream.first_byte_timeout
             lines = call.upload.lines(target.model)
             call.upload.open(connection, target.form_head(call.path, call.forwarded, lines), target.model, self)
             return
         body = splice(call.body, target.model, self._inject)
-        self._sent = time.monotonic()
-        self._deadline = self._sent + target.upstream.first_byte_timeout
+        self._attempts.sent = time.monotonic()
+        self._deadline = self._attempts.sent + target.upstream.first_byte_timeout
         connection.send(target.head(call.path, call.forwarded, len(body)), body, self)
 
     def not_connected(self, error: UpstreamFailed) -> None:
@@ -220,7 +203,7 @@ class Exchange:
             model=target.model if expose else self._alias.name,
             provider=target.pool.name if expose else PROVIDER,
             timeout=target.upstream.first_byte_timeout,
-            fell_back=self._tried > 0,
+            fell_back=self._attempts.fell_back,
         )
 
     # endings
@@ -231,10 +214,7 @@ class Exchange:
         if connection is not None:
             # Ended by the dialect's mark; the end of the HTTP body is still to come, and nobody waits for it.
             self._connection = None
-            leftover = Leftover(connection)
-            connection.hand_over(leftover)
-            connection.resume()
-            self._services.deadlines.add(leftover)
+            self._services.deadlines.add(leave(connection))
         client = self._client
         if client is None:
             self._settle_left()
@@ -273,7 +253,7 @@ class Exchange:
         status = self._status
         if self._client is None:
             # A drain found an error: what the upstream refused costs nothing.
-            self._sent = 0.0
+            self._attempts.sent = 0.0
             self._settle_left()
             return
         if status in (401, 403):
@@ -304,17 +284,12 @@ class Exchange:
     def _retry(self, same_target: bool, fresh: bool = False) -> bool:
         """Start another attempt if one is left: on the same target, once, or on the next."""
         upload = self._call.upload
-        if self._committed or self._client is None or self._attempts >= MAX_ATTEMPTS:
+        if self._committed or self._client is None:
             return False
         if upload is not None and not upload.repeatable:
             return False
-        targets = self._call.targets
-        if not (same_target and self._attempts == self._tried + 1):
-            if self._tried + 1 >= len(targets):
-                return False
-            self._tried += 1
-            self._target = targets[self._tried]
-        self._lost += time.monotonic() - self._began
+        if not self._attempts.again(same_target):
+            return False
         self._reply = None
         self._first_byte = 0.0
         self._moved = False
@@ -473,9 +448,8 @@ class Exchange:
             outcome=outcome,
             error_code=code,
             status=self._status if self._committed or self._client is not None else 499,
-            attempts=self._attempts,
-            # What failed attempts took is no doing of the gateway.
-            sent=max(self._sent - self._lost, self._call.arrived) if self._sent else 0.0,
+            attempts=self._attempts.count,
+            sent=self._attempts.sent_without_losses,
             first_byte=self._first_byte,
             first_write=self._first_write,
             bytes_out=pending + (client.bytes_out if client is not None else 0),

@@ -26,7 +26,7 @@ _GATEWAY_ORDER = (
     ("upstream",),
     ("upload",),
     ("policies",),
-    ("access", "answer", "reply", "settlement"),
+    ("access", "answer", "attempts", "reply", "settlement"),
     ("services",),
     ("relay", "objects"),
     ("endpoints", "admin", "pages"),

@@ -48,3 +48,11 @@ class Leftover:
         if not self.done:
             self.done = True
             self._connection.abandon()
+
+
+def leave(connection: Connection) -> Leftover:
+    """Take a connection whose answer is over: nobody waits for what it still says."""
+    leftover = Leftover(connection)
+    connection.hand_over(leftover)
+    connection.resume()
+    return leftover
