@@ -31,8 +31,18 @@ HIGH_WATER = 262_144
 MAX_REQUEST_BODY = 33_554_432
 #: About one connection and never passed on, in either direction; so is whatever `connection` names.
 HOP_BY_HOP: Final = frozenset(
-    {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te"}
-) | {b"trailer", b"transfer-encoding", b"upgrade"}
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
 #: Written by the transport itself.
 OWN: Final = frozenset({b"host", b"content-length", b"expect"})
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE"})
