@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test check fmt bench clean
+.PHONY: run test check fmt bench bench-peers bench-guard clean
 
 run: $(VENV)/.plain
 	$(BIN)/prometheus-gateway serve $(ARGS)
@@ -23,6 +23,13 @@ fmt: $(VENV)/.dev
 
 bench: $(VENV)/.plain
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-peers: $(VENV)/.plain
+	$(BIN)/python -m benchmarks.peers
+	$(BIN)/python -m benchmarks --systems all $(ARGS)
+
+bench-guard: $(VENV)/.plain
+	$(BIN)/python -m benchmarks.guard $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -29,6 +29,8 @@ class Samples:
         self.start_delay = array("q")
         self.first_byte = array("q")
         self.first_content = array("q")
+        #: The same, of requests that were not the first on their connection.
+        self.first_content_reused = array("q")
         self.total = array("q")
         self.gap = array("q")
         self.events = 0
@@ -48,6 +50,8 @@ class Connection(asyncio.Protocol):
         self._samples: Samples | None = None
         self._complete = False
         self._keep_alive = False
+        #: Requests sent on it.
+        self.requests = 0
         self.busy = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -58,6 +62,7 @@ class Connection(asyncio.Protocol):
     def send(self, request: bytes, intended: int, samples: Samples) -> None:
         """Send one request now; its times count from `intended`."""
         self.busy = True
+        self.requests += 1
         self._complete = False
         self._samples = samples
         self._intended = intended
@@ -96,6 +101,8 @@ class Connection(asyncio.Protocol):
         if not self._first:
             self._first = self._now
             samples.first_content.append(self._now - self._intended)
+            if self.requests > 1:
+                samples.first_content_reused.append(self._now - self._intended)
         elif samples.interval:
             samples.gap.append(self._now - self._last)
             slot = self._first + self._seen * samples.interval

@@ -18,7 +18,7 @@ from time import monotonic_ns
 import uvloop
 
 from benchmarks.client import Connection, Samples
-from benchmarks.figures import microseconds
+from benchmarks.figures import curve, microseconds
 from benchmarks.loops import ClosedLoop, OpenLoop, Phase
 from benchmarks.plan import MOST_REQUESTS, Load
 
@@ -47,7 +47,8 @@ class Generator:
         # A warm-up of its own model is a shorter pass: its events are not counted.
         samples = Samples(0 if load.warmup_model else load.events, 0)
         request = load.request(load.warmup_model or load.model)
-        await self._run(ClosedLoop(request, samples, max(load.warmup, load.connections), load.grace))
+        warm = self._connections[: load.warm_connections or load.connections]
+        await self._run(ClosedLoop(request, samples, max(load.warmup, len(warm)), load.grace), warm)
         if samples.errors or samples.lost or not samples.total:
             raise RuntimeError(f"the warm-up failed: {dict(samples.errors) or 'events were lost'}")
 
@@ -57,11 +58,12 @@ class Generator:
         samples = Samples(load.events, int(load.interval_ms * 1_000_000))
         phase: Phase
         if load.rate:
-            phase = OpenLoop(load.request(load.model), samples, load.starts, load.rate)
+            phase = OpenLoop(load.request(load.model), samples, load.starts, load.offset)
         else:
-            phase = ClosedLoop(load.request(load.model), samples, load.requests, load.seconds)
+            request, budget = load.request(load.model), load.requests
+            phase = ClosedLoop(request, samples, budget, load.seconds, load.per_connection)
         began, cpu = monotonic_ns(), time.process_time_ns()
-        await self._run(phase)
+        await self._run(phase, self._connections)
         seconds = (monotonic_ns() - began) / _NANOSECONDS
         return describe(samples, seconds, (time.process_time_ns() - cpu) / 1000, self._reconnects)
 
@@ -72,10 +74,10 @@ class Generator:
         for connection in self._connections:
             connection.close()
 
-    async def _run(self, phase: Phase) -> None:
+    async def _run(self, phase: Phase, connections: list[Connection]) -> None:
         self._phase = phase
         try:
-            phase.begin(self._connections)
+            phase.begin(connections)
             await asyncio.wait_for(phase.done.wait(), self._load.seconds + self._load.grace)
         except TimeoutError:
             for connection in self._connections:
@@ -101,7 +103,7 @@ class Generator:
         self._connections.remove(connection)
         self._phase.lost(connection)
         self._reconnects += 1
-        if self._reconnects > MOST_RECONNECTS:
+        if self._reconnects > MOST_RECONNECTS and not self._load.per_connection:
             self._phase.samples.errors["too many lost connections"] += 1
             self._phase.done.set()
             return
@@ -138,6 +140,8 @@ def describe(samples: Samples, seconds: float, cpu_microseconds: float, reconnec
         "start_delay_us": microseconds(samples.start_delay),
         "first_byte_us": microseconds(samples.first_byte),
         "ttft_us": microseconds(samples.first_content),
+        "ttft_curve_us": curve(samples.first_content),
+        "reused_ttft_us": microseconds(samples.first_content_reused),
         "gap_us": microseconds(samples.gap),
         "total_us": microseconds(samples.total),
     }
@@ -173,6 +177,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=2.0, help="length of the measured phase")
     parser.add_argument("--requests", type=int, default=MOST_REQUESTS, help="at most so many")
     parser.add_argument("--rate", type=float, default=0.0, help="requests per second in the open loop; 0: closed loop")
+    parser.add_argument("--burst", type=int, default=1, help="requests that start at the same moment")
+    parser.add_argument("--per-connection", type=int, default=0, help="requests before a connection is replaced")
+    parser.add_argument("--warm-connections", type=int, default=0, help="connections in the warm-up (default: all)")
     parser.add_argument("--warmup", type=int, default=100, help="requests before the measured phase")
     parser.add_argument("--warmup-model", default="", help="model of the warm-up, when it is not --model")
     parser.add_argument("--grace", type=float, default=20.0, help="seconds in which the last answers may end")

@@ -5,6 +5,7 @@ They decide when a connection sends; connections themselves are opened, replaced
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from time import monotonic_ns
 
 from benchmarks.client import Connection, Samples
@@ -39,9 +40,12 @@ class Phase:
 class ClosedLoop(Phase):
     """Each connection sends its next request when the last has ended."""
 
-    def __init__(self, request: bytes, samples: Samples, requests: int, seconds: float) -> None:
+    def __init__(
+        self, request: bytes, samples: Samples, requests: int, seconds: float, per_connection: int = 0
+    ) -> None:
         super().__init__(request, samples)
         self._left = requests
+        self._per_connection = per_connection
         self._active: set[Connection] = set()
         self._seconds = seconds
 
@@ -54,6 +58,10 @@ class ClosedLoop(Phase):
     def idle(self, connection: Connection) -> None:
         now = monotonic_ns()
         if self._left > 0 and now < self._deadline:
+            if self._per_connection and connection.requests >= self._per_connection:
+                # Another one takes its place, and comes here as idle.
+                connection.close()
+                return
             self._left -= 1
             self._active.add(connection)
             connection.send(self.request, now, self.samples)
@@ -69,10 +77,11 @@ class ClosedLoop(Phase):
 class OpenLoop(Phase):
     """Requests start on a schedule, whatever the system does; one that finds no free connection waits for it."""
 
-    def __init__(self, request: bytes, samples: Samples, starts: int, rate: float) -> None:
+    def __init__(self, request: bytes, samples: Samples, starts: int, offset: Callable[[int], int]) -> None:
+        """`offset` says when a request is meant to start, in nanoseconds after the first."""
         super().__init__(request, samples)
         self._starts = starts
-        self._gap = _NANOSECONDS / rate
+        self._offset = offset
         self._started = 0
         self._waiting: deque[int] = deque()
         self._free: list[Connection] = []
@@ -103,7 +112,7 @@ class OpenLoop(Phase):
 
     def _due(self) -> None:
         while self._started < self._starts:
-            intended = self._first + int(self._started * self._gap)
+            intended = self._first + self._offset(self._started)
             if intended > monotonic_ns():
                 self._timer.wake_at(intended)
                 return

@@ -29,8 +29,14 @@ class Load:
     requests: int = MOST_REQUESTS
     #: Requests per second; 0: closed loop.
     rate: float = 0.0
-    #: Requests of the warm-up: at least one for each connection, all at the same time.
+    #: Requests that start at the same moment; the rate counts requests all the same.
+    burst: int = 1
+    #: Requests on each connection before it is closed and another one opened; 0: never.
+    per_connection: int = 0
+    #: Requests of the warm-up: at least one for each connection that takes part in it, all at the same time.
     warmup: int = 100
+    #: Connections that take part in the warm-up; 0: all. The others are open, but have carried nothing.
+    warm_connections: int = 0
     #: The model of the warm-up; as `model` when not given.
     warmup_model: str = ""
     #: Seconds after the last start in which answers may still end.
@@ -44,6 +50,10 @@ class Load:
             raise ValueError(f"requests must be from 1 to {MOST_REQUESTS}")
         if self.rate and self.rate * self.seconds > MOST_REQUESTS:
             raise ValueError(f"rate x seconds must not pass {MOST_REQUESTS}")
+        if self.burst != 1 and (not self.rate or not 1 <= self.burst <= self.connections):
+            raise ValueError("a burst belongs to the open loop, and each of its requests needs a connection")
+        if self.per_connection and self.rate:
+            raise ValueError("connections are closed after some requests in the closed loop only")
         if self.interval_ms and not self.rate:
             raise ValueError("paced streams belong to the open loop: give a rate")
         if self.interval_ms and self.starts * self.events > MOST_GAPS:
@@ -53,6 +63,10 @@ class Load:
     def starts(self) -> int:
         """How many requests the open loop starts."""
         return max(1, min(self.requests, round(self.rate * self.seconds)))
+
+    def offset(self, number: int) -> int:
+        """When the open loop means to start a request, in nanoseconds after the first one; `number` counts from 0."""
+        return int((number - number % self.burst) * 1_000_000_000 / self.rate)
 
     def request(self, model: str) -> bytes:
         """The whole request: head and body."""

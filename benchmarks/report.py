@@ -3,39 +3,78 @@
 It computes nothing.
 """
 
-import json
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks.processes import ROOT
-from benchmarks.runner import Run, as_json
+from benchmarks.runner import Run
 from benchmarks.scenarios.base import Scenario
 from benchmarks.summary import Line, Ratio
+from benchmarks.systems import DIRECT
 
 #: Above this share of one core, other work on the machine disturbed the run.
 DISTURBED = 0.05
 
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column: its heading, its cells, and in which scenarios it says anything."""
+
+    heading: str
+    cell: Callable[[Line], str]
+    matters: Callable[[Scenario], bool] = lambda scenario: True
+
+
+def _isolated(scenario: Scenario) -> bool:
+    return scenario.isolated
+
+
+def _paced(scenario: Scenario) -> bool:
+    return bool(scenario.interval_ms)
+
+
 _COLUMNS = (
-    *("system", "TTFT p50", "p99", "added p50", "x nginx", "added p99", "x nginx"),
-    *("per s", "CPU/{unit}", "x nginx", "busy", "others", "rig", "RSS", "failed", "lost", "late"),
+    _Column("TTFT p50", lambda line: f"{line.ttft_p50:,.0f}"),
+    _Column("p99", lambda line: f"{line.ttft_p99:,.0f}"),
+    _Column("reused p50", lambda line: f"{line.reused_p50:,.0f}", lambda scenario: bool(scenario.per_connection)),
+    _Column("added p50", lambda line: _difference(line.added_p50), _isolated),
+    _Column("x nginx", lambda line: _ratio(line.added_p50_ratio), _isolated),
+    _Column("added p99", lambda line: _difference(line.added_p99), _isolated),
+    _Column("x nginx", lambda line: _ratio(line.added_p99_ratio), _isolated),
+    _Column("total p50", lambda line: f"{line.total_p50:,.0f}", lambda scenario: not scenario.interval_ms),
+    _Column("gap p50", lambda line: f"{line.gap_p50:,.0f}", _paced),
+    _Column("p99", lambda line: f"{line.gap_p99:,.0f}", _paced),
+    _Column("per s", lambda line: f"{line.per_second:,.0f}"),
+    _Column("CPU/{unit}", lambda line: f"{line.cpu:.1f}"),
+    _Column("x nginx", lambda line: _ratio(line.cpu_ratio)),
+    _Column("busy", lambda line: f"{line.busy:.0%}"),
+    _Column("others", lambda line: _share(line.others, line.others > DISTURBED)),
+    _Column("rig", lambda line: _share(line.rig_busy, line.rig_bound)),
+    _Column("RSS", lambda line: f"{line.resident_bytes / 1024 / 1024:.0f}M"),
+    _Column("per stream", lambda line: f"{line.stream_bytes / 1024:.1f}K", lambda scenario: scenario.memory),
+    _Column("failed", lambda line: str(line.errors)),
+    _Column("lost", lambda line: str(line.lost_events)),
+    _Column("late", lambda line: str(line.late_events), _paced),
 )
 
 
 def table(scenario: Scenario, lines: Sequence[Line]) -> str:
     """The scenario as text: a heading, and one row for each system. Times in microseconds."""
-    heading = [column.format(unit=scenario.unit) for column in _COLUMNS]
-    rows = [heading, *(_row(line) for line in lines)]
-    widths = [max(len(row[index]) for row in rows) for index in range(len(heading))]
+    columns = [column for column in _COLUMNS if column.matters(scenario)]
+    rows = [["system", *(column.heading.format(unit=scenario.unit) for column in columns)]]
+    rows += [[line.system, *(column.cell(line) for column in columns)] for line in lines if not line.failure]
+    widths = [max(len(row[index]) for row in rows) for index in range(len(columns) + 1)]
     text = [f"{scenario.name}: {scenario.about}"]
     for row in rows:
         cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         text.append("  ".join([row[0].ljust(widths[0]), *cells]).rstrip())
+    text += [f"{line.system}  not measured: {' '.join(line.failure.split())[:200]}" for line in lines if line.failure]
     return "\n".join(text)
 
 
@@ -45,7 +84,7 @@ def ceilings(scenarios: Sequence[tuple[Scenario, Sequence[Line]]]) -> str:
     width = max((len(scenario.name) for scenario, _ in scenarios), default=0)
     for scenario, lines in scenarios:
         for line in lines:
-            if line.system == "direct":
+            if line.system == DIRECT and not line.failure:
                 text.append(
                     f"  {scenario.name.ljust(width)}  {line.per_second:>9,.0f} answers/s,"
                     f" upstream {line.upstream_cpu:.1f} and load {line.load_cpu:.1f} for each {scenario.unit}"
@@ -67,38 +106,50 @@ def warnings(lines: Sequence[Line]) -> list[str]:
     return found
 
 
-def write(
-    target: Path | None,
+def document(
     arguments: dict[str, Any],
-    versions: dict[str, str],
+    versions: Mapping[str, str],
     results: Sequence[tuple[Scenario, Sequence[Run], Sequence[Line]]],
-) -> Path:
-    """Write the JSON file, whole or not at all; without a target, into `results/` under date and commit."""
-    now = datetime.now(UTC)
-    commit = _git("rev-parse", "--short=12", "HEAD") or "unknown"
-    document = {
-        "date": now.isoformat(timespec="seconds"),
-        "commit": commit,
+    started: Mapping[str, Sequence[float]],
+) -> dict[str, Any]:
+    """Everything that was measured, and where."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _git("rev-parse", "--short=12", "HEAD") or "unknown",
         "changed": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "machine": machine(),
         "arguments": arguments,
-        "systems": versions,
+        "systems": dict(versions),
         "scenarios": [
             {
                 "scenario": asdict(scenario),
                 "lines": [asdict(line) for line in lines],
-                "runs": [as_json(run) for run in runs],
+                "runs": [asdict(run) for run in runs],
             }
             for scenario, runs, lines in results
         ],
+        "started_seconds": dict(started),
     }
-    if target is None:
-        target = ROOT / "benchmarks" / "results" / f"{now:%Y%m%dT%H%M%SZ}-{commit}.json"
+
+
+def without_runs(whole: dict[str, Any]) -> dict[str, Any]:
+    """The same with the lines alone: small enough to be kept."""
+    scenarios = [{**one, "runs": [], "lines": [_small(line) for line in one["lines"]]} for one in whole["scenarios"]]
+    return {**whole, "scenarios": scenarios}
+
+
+def default_target(whole: dict[str, Any]) -> Path:
+    """A new file in `results/`, named after date and commit."""
+    moment = datetime.fromisoformat(whole["date"])
+    return ROOT / "benchmarks" / "results" / f"{moment:%Y%m%dT%H%M%SZ}-{whole['commit']}.json"
+
+
+def write(target: Path, text: str) -> None:
+    """Write a file, whole or not at all. Raises OSError."""
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(target.name + ".tmp")
-    draft.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    draft.write_text(text)
     draft.replace(target)
-    return target
 
 
 def machine() -> dict[str, Any]:
@@ -112,26 +163,8 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _row(line: Line) -> list[str]:
-    return [
-        line.system,
-        f"{line.ttft_p50:,.0f}",
-        f"{line.ttft_p99:,.0f}",
-        _difference(line.added_p50),
-        _ratio(line.added_p50_ratio),
-        _difference(line.added_p99),
-        _ratio(line.added_p99_ratio),
-        f"{line.per_second:,.0f}",
-        f"{line.cpu:.1f}",
-        _ratio(line.cpu_ratio),
-        f"{line.busy:.0%}",
-        _share(line.others, line.others > DISTURBED),
-        _share(line.rig_busy, line.rig_bound),
-        f"{line.resident_bytes / 1024 / 1024:.0f}M",
-        str(line.errors),
-        str(line.lost_events),
-        str(line.late_events),
-    ]
+def _small(line: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in line.items() if name != "curve"}
 
 
 def _share(value: float, alarming: bool) -> str:

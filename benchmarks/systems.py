@@ -1,57 +1,42 @@
 """The systems under test, each started as a user would start it, all in front of the same upstream.
 
-One class each; adding a rival is one more and a line in SYSTEMS. Nothing is tuned but what its own manual asks for
-when event streams pass through.
+Nothing is tuned but what a system's own manual asks for when event streams pass through, and bounds that the number of
+streams would pass. The peers are in `peers`.
 """
 
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.peers import PEERS
 from benchmarks.processes import ROOT, BenchmarkFailed, Child, free_port
+from benchmarks.system import START_LIMIT, Start, Surroundings, System
 
-#: Seconds in which a system must be ready.
-START_LIMIT = 20.0
+DIRECT = "direct"
+REFERENCE = "nginx"
+GATEWAY = "gateway"
+#: Those that must run: a run without them is no run.
+OURS = (DIRECT, GATEWAY)
+#: Those that would take minutes for a scenario with more connections than these.
+SLOW = ("litellm",)
+HEAVY_CONNECTIONS = 64
 _POLL = 0.02
 _LOOPBACK = re.compile(r"http://127\.0\.0\.1:(\d+)")
 #: What the gateway's aliases add to the upstream's names: the name must differ, so that it is really changed.
 _ALIAS_PREFIX = "alias-of-"
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a system is started in."""
-
-    folder: Path
-    upstream: Child
-    upstream_port: int
-    core: int
-    #: Scripts of the upstream that will be asked for.
-    scripts: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class System:
-    """A system that runs."""
-
-    name: str
-    port: int
-    process: Child
-    key: str = "none"
-    model_prefix: str = ""
-    #: One line for the results: what it is.
-    version: str = ""
+#: Seconds in which the full store must be made, where it was not before.
+_STORE_LIMIT = 3600.0
 
 
 def start_direct(around: Surroundings, stack: ExitStack) -> System:
     """No proxy: the client talks to the upstream, and the CPU figures are the upstream's own."""
-    return System("direct", around.upstream_port, around.upstream, version="the fake upstream itself")
+    return System(DIRECT, around.upstream_port, around.upstream, version="the fake upstream itself")
 
 
 def start_nginx(around: Surroundings, stack: ExitStack) -> System:
@@ -59,45 +44,61 @@ def start_nginx(around: Surroundings, stack: ExitStack) -> System:
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     if program is None:
         raise BenchmarkFailed(
-            "nginx is not installed: `apt-get install --no-install-recommends nginx-light` (and stop the service it"
-            " starts), or leave it out with `--systems direct,gateway`"
+            "nginx is not installed: `apt-get install --no-install-recommends nginx-light`, and stop the service it"
+            " starts"
         )
-    folder = around.folder / "nginx"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="nginx-", dir=around.folder))
     port = free_port()
     (folder / "nginx.conf").write_text(_NGINX % {"port": port, "upstream": around.upstream_port, "folder": folder})
     command = [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
     child = stack.enter_context(Child(command, core=around.core, log=folder / "log"))
     child.wait_until_listening(port, START_LIMIT)
     version = subprocess.run([program, "-v"], capture_output=True, text=True, check=False).stderr.strip()
-    return System("nginx", port, child, version=version.removeprefix("nginx version: "))
+    return System(REFERENCE, port, child, version=version.removeprefix("nginx version: "))
 
 
 def start_gateway(around: Surroundings, stack: ExitStack) -> System:
     """This project's gateway with its defaults: key check, rights, metering, prices and ledger are all on."""
-    folder = around.folder / "gateway"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="gateway-", dir=around.folder))
+    return _gateway(GATEWAY, around, stack, folder, folder / "data")
+
+
+def start_full_gateway(around: Surroundings, stack: ExitStack) -> System:
+    """The same with a store that has seen years of use."""
+    folder = Path(tempfile.mkdtemp(prefix="gateway-full-", dir=around.folder))
+    keys, rows = around.full_store
+    store = [sys.executable, "-m", "benchmarks.store", f"--keys={keys}", f"--rows={rows}"]
+    return _gateway("gateway-full", around, stack, folder, Path(_output(store, _STORE_LIMIT)))
+
+
+def _gateway(name: str, around: Surroundings, stack: ExitStack, folder: Path, data: Path) -> System:
     config = folder / "gateway.toml"
     config.write_text(_gateway_config(around))
-    store = ["--config", str(config), "--data-dir", str(folder / "data")]
+    store = ["--config", str(config), "--data-dir", str(data)]
     gateway = [sys.executable, "-m", "proxy"]
-    key = _output([*gateway, "keys", "create", "bench", *store])
+    key = _output([*gateway, "keys", "create", f"bench-{time.time_ns()}", *store])
     command = [*gateway, "serve", *store, "--port", "0"]
     child = stack.enter_context(Child(command, core=around.core, log=folder / "log"))
     port = _announced_port(child, around.upstream_port)
     child.wait_until_listening(port, START_LIMIT)
     version = _output([*gateway, "version"])
-    return System("gateway", port, child, key=key, model_prefix=_ALIAS_PREFIX, version=version)
+    return System(name, port, child, key=key, model_prefix=_ALIAS_PREFIX, version=version)
 
 
-SYSTEMS = {"direct": start_direct, "nginx": start_nginx, "gateway": start_gateway}
+SYSTEMS: Mapping[str, Start] = {
+    DIRECT: start_direct,
+    REFERENCE: start_nginx,
+    GATEWAY: start_gateway,
+    "gateway-full": start_full_gateway,
+    **PEERS,
+}
 
 _NGINX = """\
 daemon off;
 worker_processes 1;
-worker_rlimit_nofile 16384;
+worker_rlimit_nofile 20000;
 pid %(folder)s/pid;
-events { worker_connections 8192; }
+events { worker_connections 20000; }
 http {
     access_log off;
     client_body_temp_path %(folder)s/client_body;
@@ -110,7 +111,7 @@ http {
     keepalive_requests 100000000;
     upstream provider {
         server 127.0.0.1:%(upstream)d;
-        keepalive 1024;
+        keepalive 8192;
         keepalive_requests 100000000;
     }
     server {
@@ -129,26 +130,32 @@ http {
 
 
 def _gateway_config(around: Surroundings) -> str:
-    lines = ["[upstreams.fake]", f'base_url = "http://127.0.0.1:{around.upstream_port}/v1"', 'api_key = "upstream-key"']
+    lines = [
+        "[upstreams.fake]",
+        f'base_url = "http://127.0.0.1:{around.upstream_port}/v1"',
+        'api_key = "upstream-key"',
+        "max_connections = 8192",
+        "max_waiting = 8192",
+    ]
     for script in around.scripts:
-        capability = "embeddings" if script.startswith("bench-embedding") else "chat"
+        embeds = script.startswith("bench-embedding")
         lines += [
             f"[models.{_ALIAS_PREFIX}{script}]",
-            f'capability = "{capability}"',
+            f'capability = "{"embeddings" if embeds else "chat"}"',
             f'targets = ["fake/{script}"]',
-            'price = { input = "1.10", output = "4.40" }',
+            'price = { input = "0.02" }' if embeds else 'price = { input = "1.10", output = "4.40" }',
         ]
     return "\n".join(lines) + "\n"
 
 
-def _output(command: Sequence[str]) -> str:
+def _output(command: Sequence[str], limit: float = START_LIMIT) -> str:
     """What a command prints on stdout; raises BenchmarkFailed when it fails."""
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=START_LIMIT)
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=limit)
+    except subprocess.TimeoutExpired as error:
+        raise BenchmarkFailed(f"{' '.join(command)} did not end in {limit:.0f} s") from error
     if done.returncode:
-        raise BenchmarkFailed(
-            f"{' '.join(command)} failed with status {done.returncode}; leave the gateway out with"
-            f" `--systems direct,nginx`, or mend it:\n{done.stderr[-2_000:]}"
-        )
+        raise BenchmarkFailed(f"{' '.join(command)} failed with status {done.returncode}:\n{done.stderr[-2_000:]}")
     return done.stdout.strip()
 
 

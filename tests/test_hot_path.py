@@ -6,6 +6,7 @@ with a reason. Times belong to `make bench-guard`.
 """
 
 import asyncio
+import gc
 import json
 import logging
 import tempfile
@@ -19,7 +20,8 @@ import msgspec
 import pytest
 
 from benchmarks.counting import CountingLoop, Counts, counted
-from benchmarks.rig import Rig, reads_of, request, running_rig
+from benchmarks.plan import Load
+from benchmarks.rig import ALIAS_PREFIX, KEY, Rig, reads_of, request, running_rig
 from proxy.relay import Exchange
 from tests.fakes import LAST_CHUNK, ScriptedUpstream, Send, Step, WaitFor, chunk, head
 from tests.serving import ALIAS, RunningGateway, simple_config
@@ -38,6 +40,11 @@ STRANGE_CHUNK = Counts(python_calls=17, c_calls=27, decodes=1)
 BURST_CHUNK = Counts(python_calls=3, c_calls=10)
 #: Times that a large piece of an answer may be in memory while it is relayed, beside the bytes that came.
 COPIES = 4.5
+#: The same of a large request on its way up, those included that came: as pieces, as one, and as it goes.
+REQUEST_COPIES = 2.75
+#: Objects that a finished request leaves to the collector of cycles. It should be none: until the collector runs, the
+#: request's body is kept with them.
+GARBAGE = 34
 
 SHORT, LONG = 20, 40
 
@@ -156,6 +163,44 @@ def copies_of_a_large_piece() -> float:
 
 def test_a_large_piece_is_in_memory_no_more_often_than_its_budget_says() -> None:
     assert copies_of_a_large_piece() <= COPIES
+
+
+def copies_of_a_large_request() -> float:
+    """How often, at the most, the bytes of a large request are in memory until they have gone up."""
+    sent = Load(port=1, model="", key=KEY, stream=True, body_bytes=2**20).request(ALIAS_PREFIX + "any")
+
+    def peak(rig: Rig, loop: CountingLoop) -> int:
+        tracemalloc.start()
+        try:
+            for at in range(0, len(sent), 65_536):
+                rig.ask(sent[at : at + 65_536])
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            rig.answer(reads_of("bench-first", True, False))
+
+    return on_rig(["any"], peak) / len(sent)
+
+
+def test_a_large_request_is_in_memory_no_more_often_than_its_budget_says() -> None:
+    assert copies_of_a_large_request() <= REQUEST_COPIES
+
+
+@pytest.mark.parametrize(("model", "stream"), [("bench-json", False), ("bench-first", True)])
+def test_a_finished_request_leaves_the_collector_no_more_than_its_budget_says(model: str, stream: bool) -> None:
+    def garbage(rig: Rig, loop: CountingLoop) -> int:
+        sent, reads = request(model, stream), reads_of(model, stream, False)
+        exchange(rig, loop, sent, reads)
+        gc.collect()
+        gc.disable()
+        try:
+            rig.ask(sent)
+            rig.answer(reads)
+            return gc.collect()
+        finally:
+            gc.enable()
+
+    assert on_rig([model], garbage) <= GARBAGE
 
 
 class CountedGateway(RunningGateway):

@@ -13,7 +13,7 @@ BURST_CPU = Scenario(
     unit="stream",
     events=20,
     connections=8,
-    seconds=1.0,
+    rounds=0.45,
 )
 
 EACH_CPU = Scenario(
@@ -23,5 +23,4 @@ EACH_CPU = Scenario(
     unit="stream",
     events=20,
     connections=8,
-    seconds=1.0,
 )

@@ -1,4 +1,4 @@
-"""8 and 32 connections, each sending its next stream when the last has ended: the ceiling, and the wait at the ceiling.
+"""8, 32 and 256 connections, each sending its next stream when the last has ended: the ceiling, and the wait there.
 
 A closed loop at full load: its times show queueing, not what the gateway adds to a request on its own.
 """
@@ -12,7 +12,7 @@ STREAM_8 = Scenario(
     unit="stream",
     events=3,
     connections=8,
-    seconds=1.0,
+    rounds=0.45,
 )
 
 STREAM_32 = Scenario(
@@ -22,5 +22,16 @@ STREAM_32 = Scenario(
     unit="stream",
     events=3,
     connections=32,
-    seconds=1.0,
+    rounds=0.45,
+)
+
+STREAM_256 = Scenario(
+    name="stream-256",
+    about="256 connections, 3-event streams, closed loop: ceiling, and that nothing breaks",
+    script="bench-first",
+    unit="stream",
+    events=3,
+    connections=256,
+    rounds=0.45,
+    warmup=512,
 )

@@ -6,7 +6,7 @@ The head, the role chunk and each content chunk arrive in writes of their own, a
 from benchmarks.scenarios.base import Scenario
 
 STREAM_SEQUENTIAL = Scenario(
-    name="stream-sequential",
+    name="stream-1",
     about="1 connection, 3-event streams: time to first token",
     script="bench-first",
     unit="stream",
