@@ -34,7 +34,10 @@ from proxy.ledger.keys import KeyIndex, KeyStore
 from proxy.ledger.record import Final
 from proxy.ledger.store import Ledger
 from proxy.objects.account import Accounts
+from proxy.objects.answering import Answering
+from proxy.objects.choice import Choice
 from proxy.objects.desk import Desk
+from proxy.objects.taking import Taking
 from proxy.policies import ordered
 from proxy.policies.base import Call
 from proxy.server.client import EXTENSION
@@ -97,15 +100,20 @@ class Gateway:
             max_body_bytes=server.max_body_bytes,
             created=int(time.time()),
         )
-        desk = Desk(
-            self.ledger.owners, Accounts(self.pools, aliases), aliases, services, server.max_body_bytes, _failed
-        )
-        self.app = Router(shared, desk)
+        self.app = Router(shared, self._desk(shared))
         self.deadlines.every_sweep(self.access.flush)
         self.deadlines.every_sweep(self._sweep_pools)
         self.deadlines.start()
         for pool in self.pools.values():
             warm(pool)
+
+    def _desk(self, shared: Shared) -> Desk:
+        """What serves the objects."""
+        owners, accounts = shared.owners, Accounts(self.pools, shared.aliases)
+        taking = Taking(owners, accounts)
+        answering = Answering(taking, shared.aliases, shared.services, shared.max_body_bytes, _failed)
+        choice = Choice(owners, accounts, shared.aliases)
+        return Desk(owners, choice, taking, answering, shared.services, shared.max_body_bytes)
 
     async def stop(self) -> None:
         """Settle what still runs, close the pools, and store the journal to its end."""

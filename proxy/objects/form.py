@@ -232,3 +232,16 @@ class Form:
             self._kept[-1] = last + len(item)
         else:
             self._kept.append(len(item))
+
+
+class Renamed:
+    """A field with another value."""
+
+    def __init__(self, value: str) -> None:
+        self._value = value.encode()
+
+    async def feed(self, data: bytes) -> bytes:
+        return b""
+
+    async def end(self) -> bytes:
+        return self._value

@@ -4,24 +4,21 @@ One line at a time is held. A line of a batch is a request like any other: its a
 it names the key's own.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-
 import msgspec
 
 from proxy.dialects.openai import scrub
 from proxy.errors import InvalidRequest
 from proxy.ledger.keys import Key
+from proxy.ledger.owners import Owners
 from proxy.objects.account import target_at
+from proxy.objects.choice import Choice
+from proxy.objects.claims import own_all
 from proxy.objects.shown import text_of, with_alias
-from proxy.policies.references import Reference, find
-from proxy.policies.rights import may_use, not_found
-from proxy.upstream.target import Alias, Target
+from proxy.policies.references import find
+from proxy.upstream.target import Target
 from proxy.wire.body import decode_object
 
 _encoder = msgspec.json.Encoder()
-
-#: Checks what a line names.
-Check = Callable[[tuple[Reference, ...]], Awaitable[object]]
 
 
 class Lines:
@@ -52,14 +49,12 @@ class Lines:
 class BatchUp:
     """Changes an uploaded batch. Its first line decides the alias, and with it the upstream."""
 
-    def __init__(
-        self, aliases: Mapping[str, Alias], key: Key, upstream: str | None, check: Check, longest: int
-    ) -> None:
+    def __init__(self, choice: Choice, owners: Owners, key: Key, upstream: str | None, longest: int) -> None:
         """`upstream` is where the file must go, if that is decided already."""
-        self._aliases = aliases
+        self._choice = choice
+        self._owners = owners
         self._key = key
         self._upstream = upstream
-        self._check = check
         self._lines = Lines(longest)
         self._number = 0
         self.alias = ""
@@ -95,16 +90,15 @@ class BatchUp:
             self.alias = name
         elif name != self.alias:
             raise InvalidRequest("All lines of a batch must have the same model.", code="mismatched_model")
-        await self._check(find(body))
+        for one in await own_all(self._owners, self._key.id, find(body)):
+            if one.upstream != self.target.pool.name:
+                raise InvalidRequest("The objects in the request are at another provider.", code="objects_apart")
         body["model"] = msgspec.Raw(_encoder.encode(self.target.model))
         fields["body"] = msgspec.Raw(_encoder.encode(body))
         return _encoder.encode(fields)
 
     def _choose(self, name: str) -> Target:
-        alias = self._aliases.get(name)
-        if alias is None or not may_use(self._key, name):
-            raise not_found(name, [one for one in self._aliases if may_use(self._key, one)])
-        target = target_at(alias, self._upstream)
+        target = target_at(self._choice.alias(self._key, name), self._upstream)
         if target is None:
             raise InvalidRequest(
                 f"The model `{name}` takes no batches here.", param="body.model", code="model_not_supported"

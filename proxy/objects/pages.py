@@ -27,7 +27,7 @@ _EMPTY = b'{"object":"list","data":[],"first_id":null,"last_id":null,"has_more":
 #: A query string for the upstream's list -> its answer.
 Fetch = Callable[[bytes], Awaitable[bytes]]
 #: An object and its record -> the object as the client sees it.
-Show = Callable[[bytes, Owned], bytes]
+Show = Callable[[bytes, Owned], Awaitable[bytes]]
 
 
 class Wanted(msgspec.Struct):
@@ -102,7 +102,7 @@ async def _mine(
     ]
     ids = [id_ for id_, _ in objects if ID.fullmatch(id_)]
     records = await owners.among(key, ids)
-    return ids, [(id_, show(element, records[id_])) for id_, element in objects if id_ in records]
+    return ids, [(id_, await show(element, records[id_])) for id_, element in objects if id_ in records]
 
 
 def _answer(envelope: dict[str, msgspec.Raw], kept: list[tuple[str, bytes]], *, has_more: bool) -> bytes:

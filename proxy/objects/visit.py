@@ -53,6 +53,11 @@ class Visit(msgspec.Struct):
     #: The bill, once it is written.
     settled: Final | None = None
 
+    @property
+    def record(self) -> Owned | None:
+        """The object that the request is about."""
+        return next(reversed(self.records.values()), None)
+
     def opened(self) -> Opened:
         """The record of a call to the upstream that is about to be made."""
         self.attempts += 1

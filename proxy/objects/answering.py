@@ -1,0 +1,174 @@
+"""How an answer about objects reaches its client: whole, as events or as a file, billed before its last byte.
+
+What upstream said is judged here, and what is left to do when something breaks on the way.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from proxy.answer import outcome_of, timestamp
+from proxy.dialects.base import AnswerTap
+from proxy.dialects.openai import error_event, upstream_error
+from proxy.dialects.typed import TypedTap
+from proxy.errors import ClientGone, GatewayError, UpstreamDropped, UpstreamFailed
+from proxy.ledger.record import Outcome
+from proxy.objects.asking import Asking
+from proxy.objects.events import RunTap
+from proxy.objects.lines import BatchDown
+from proxy.objects.taking import UNNAMED, Taking
+from proxy.objects.visit import Visit, store
+from proxy.services import Services
+from proxy.upstream.target import Alias
+from proxy.wire.headers import Header, first, relayed
+from proxy.wire.rewrite import StreamRewriter
+
+MAX_ERROR_BODY = 65_536
+JSON_HEADERS: Final = ((b"content-type", b"application/json"),)
+
+
+class Answering:
+    """See the module."""
+
+    def __init__(
+        self,
+        taking: Taking,
+        aliases: Mapping[str, Alias],
+        services: Services,
+        max_body_bytes: int,
+        failed: Callable[[str, str, GatewayError], None],
+    ) -> None:
+        """`failed` is told of every failed call: the request's id, the upstream's name, and why."""
+        self._taking = taking
+        self._aliases = aliases
+        self._services = services
+        self._max_body_bytes = max_body_bytes
+        self._failed = failed
+
+    async def answer(self, visit: Visit, asking: Asking) -> None:
+        if not 200 <= asking.status < 300:
+            await self.refused(visit, asking)
+            return
+        kind = (first(asking.headers, b"content-type") or b"").lower()
+        if visit.row.reply == "bytes":
+            await self._bytes(visit, asking)
+        elif kind.startswith(b"text/event-stream") and visit.row.reply == "json or events":
+            await self._events(visit, asking)
+        else:
+            before = time.monotonic()
+            data = await asking.read(self._max_body_bytes)
+            visit.waited += time.monotonic() - before
+            shown = await self._taking.answer(visit, data)
+            await self.respond(visit, asking.status, asking.headers, shown, "complete", None)
+
+    async def refused(self, visit: Visit, asking: Asking) -> None:
+        """Pass the upstream's error on, if it is one that a client may see. Raises `UpstreamFailed` for any other."""
+        status = asking.status
+        data = await asking.read(MAX_ERROR_BODY)
+        if status in (401, 403):
+            raise UpstreamFailed("The gateway was refused by the provider.", detail=f"status {status}")
+        body = upstream_error(data, visit.model, visit.alias)
+        if body is None or status < 400:
+            raise UpstreamFailed(f"The provider failed (status {status}).")
+        await self.respond(visit, status, asking.headers, body, "upstream_error", f"upstream_{status}")
+
+    async def respond(
+        self, visit: Visit, status: int, headers: Iterable[Header], body: bytes, outcome: Outcome, code: str | None
+    ) -> None:
+        """Bill, and then write, a whole answer."""
+        visit.first_write = time.monotonic()
+        await self.settle(visit, outcome, status, code, len(body))
+        visit.client.begin(status, relayed(headers) + self._facts(visit), len(body))
+        visit.client.write(body, True)
+
+    async def _bytes(self, visit: Visit, asking: Asking) -> None:
+        """A file, as it comes; the lines of a batch with the alias put back."""
+        record = visit.record
+        lines = None
+        length: int | None = None
+        announced = first(asking.headers, b"content-length")
+        if record is not None and record.kind == "file" and record.alias:
+            lines = BatchDown(record.alias, record.model, self._max_body_bytes)
+        elif announced is not None and announced.isdigit():
+            length = int(announced)
+        visit.client.begin(asking.status, relayed(asking.headers) + self._facts(visit), length)
+        held = b""
+        async for piece in asking.pieces():
+            if held:
+                await self._write(visit, held)
+            held = lines.feed(piece) if lines is not None else piece
+        held += lines.end() if lines is not None else b""
+        await self.settle(visit, "complete", asking.status, None, len(held))
+        visit.client.write(held, True)
+
+    async def _events(self, visit: Visit, asking: Asking) -> None:
+        """A stream of events with the alias put back, each recorded before it leaves."""
+        visit.stream = True
+        record = visit.record
+        alias = visit.alias or (record.alias if record is not None else "") or UNNAMED
+        of_run = not visit.row.path.startswith("/v1/responses")
+        tap: AnswerTap = TypedTap(alias, visit.model, False)
+        if of_run:
+            tap = RunTap(alias, visit.model)
+        rewriter = StreamRewriter(tap, alias, self._services.max_event_bytes)
+        visit.client.begin(asking.status, relayed(asking.headers) + self._facts(visit), None)
+        out = b""
+        async for piece in asking.pieces():
+            out = rewriter.feed(piece)
+            if isinstance(tap, RunTap):
+                await self._taking.made(visit, tap)
+            if tap.ended:
+                break
+            await self._write(visit, out)
+            out = b""
+        if not tap.ended:
+            out = rewriter.end()
+            if isinstance(tap, RunTap):
+                await self._taking.made(visit, tap)
+        visit.usage = tap.usage()
+        if not (tap.ended or tap.finished):
+            raise UpstreamDropped("The provider ended the answer early.", detail="not whole")
+        await self.settle(visit, "upstream_error" if tap.failed else "complete", asking.status, None, len(out))
+        visit.client.write(out, True)
+
+    async def _write(self, visit: Visit, data: bytes) -> None:
+        """Give the client more of its answer, no faster than it takes it."""
+        if not data:
+            return
+        if not visit.first_write:
+            visit.first_write = time.monotonic()
+        visit.client.write(data, False)
+        if visit.client.flow.write_paused:
+            await visit.client.flow.drain()
+
+    def _facts(self, visit: Visit) -> bytes:
+        expose = self._services.expose_upstream and visit.account is not None
+        return visit.fact_lines(
+            model=visit.model if expose else visit.alias,
+            provider=visit.account.name if expose and visit.account is not None else "",
+        )
+
+    async def settle(self, visit: Visit, outcome: Outcome, status: int, code: str | None, pending: int = 0) -> None:
+        """Write the bill, once."""
+        if visit.settled is None:
+            visit.settled = visit.final(self._aliases.get(visit.alias), outcome, status, code, pending)
+            await store(self._services.journal, visit.settled)
+
+    async def fail(self, visit: Visit, error: GatewayError) -> bool:
+        """End a request with an error; whether the caller is still to answer it."""
+        client = visit.client
+        if visit.account is not None and visit.attempts:
+            self._failed(visit.id, visit.account.name, error)
+        outcome = outcome_of(error)
+        begun = client.response_started
+        if isinstance(error, ClientGone):
+            await self.settle(visit, "client_stalled" if client.stalled else "client_closed", 499, error.code)
+            return False
+        if not begun:
+            await self.settle(visit, outcome, error.status, error.code)
+            return True
+        await self.settle(visit, "timeout" if outcome == "timeout" else "upstream_cut", client.status, error.code)
+        if visit.stream:
+            client.write(error_event(error, visit.id, timestamp()), False)
+        client.cut()
+        return False

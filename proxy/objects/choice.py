@@ -1,0 +1,136 @@
+"""What a request for objects is about: whose its ids are, which upstream it goes to, and under which alias.
+
+It refuses, or fills in the visit; nothing is asked of an upstream here.
+"""
+
+from collections.abc import Mapping
+from urllib.parse import unquote
+
+import msgspec
+
+from proxy.errors import InvalidRequest
+from proxy.ledger.keys import Key
+from proxy.ledger.owners import Owners
+from proxy.ledger.record import Owned
+from proxy.objects.account import Account, Accounts, target_at
+from proxy.objects.claims import not_found, one_place, own, own_all
+from proxy.objects.row import CHILD_IDS
+from proxy.objects.shown import text_of
+from proxy.objects.visit import Visit
+from proxy.policies.references import ID, find
+from proxy.policies.rights import may_use
+from proxy.policies.rights import not_found as model_not_found
+from proxy.upstream.target import Alias
+from proxy.wire.body import decode_object
+from proxy.wire.headers import first
+
+#: Where a client says which alias's upstream is meant, when nothing else in the request does.
+MODEL_HEADER = b"x-prism-model"
+_encoder = msgspec.json.Encoder()
+
+
+class Choice:
+    """See the module."""
+
+    def __init__(self, owners: Owners, accounts: Accounts, aliases: Mapping[str, Alias]) -> None:
+        self._owners = owners
+        self._accounts = accounts
+        self._aliases = aliases
+
+    async def check_ids(self, visit: Visit) -> None:
+        """Every id in the path is the key's own, or at least not another's. Raises `InvalidRequest`."""
+        key = visit.key.id
+        for name, id_ in visit.ids.items():
+            if ID.fullmatch(id_) is None:
+                raise not_found(name, id_)
+            if name not in CHILD_IDS:
+                visit.records[name] = await own(self._owners, key, name, id_)
+            elif await self._is_anothers(key, id_):
+                raise not_found(name, id_)
+        if visit.records:
+            one_place(visit.records.values())
+
+    async def _is_anothers(self, key: str, id_: str) -> bool:
+        found = await self._owners.find(id_)
+        return found is not None and found.key != key
+
+    async def read_json(self, visit: Visit, data: bytes) -> bytes:
+        """The body for the upstream, after everything in it was checked. Raises `InvalidRequest`."""
+        row = visit.row
+        if row.body == "none" or not data:
+            self.choose(visit, [], "")
+            return b""
+        fields = decode_object(data)
+        named = await own_all(self._owners, visit.key.id, find(fields))
+        if row.refuses and text_of(fields, "purpose") == row.refuses:
+            raise InvalidRequest(
+                f"Files for '{row.refuses}' are uploaded in one piece, by POST /v1/files.", param="purpose"
+            )
+        name = text_of(fields, "model") if row.model != "none" else ""
+        self.choose(visit, named, name)
+        if row.takes_batches and not all(one.alias for one in named if one.kind == "file"):
+            raise InvalidRequest("The file is no batch: upload it with purpose 'batch'.", param="input_file_id")
+        visit.stream = bytes(fields.get("stream", b"")) == b"true"
+        if name:
+            fields["model"] = msgspec.Raw(_encoder.encode(visit.model))
+        return _encoder.encode(fields)
+
+    def choose(self, visit: Visit, named: list[Owned], name: str) -> None:
+        """Where the request goes, and under which alias it is booked. Raises `InvalidRequest`."""
+        row = visit.row
+        records = [*visit.records.values(), *named]
+        place = one_place(records) if records else None
+        if row.model == "must" and not name:
+            raise InvalidRequest("You must provide a model parameter.", param="model")
+        if name:
+            target = target_at(self.alias(visit.key, name), place)
+            if target is None:
+                raise InvalidRequest(
+                    f"The model `{name}` cannot be used here.", param="model", code="model_not_supported"
+                )
+            visit.alias, visit.model, place = name, target.model, target.pool.name
+        else:
+            made = next((one for one in [*named, *reversed(visit.records.values())] if one.alias), None)
+            if made is not None:
+                visit.alias, visit.model = made.alias, made.model
+                if row.bills or row.takes_batches:
+                    self.alias(visit.key, made.alias)
+            if place is None:
+                place = self.asked_place(visit)
+        visit.account = self.account(place)
+
+    def account(self, place: str | None) -> Account:
+        account = self._accounts.get(place) if place is not None else self._accounts.first()
+        if account is None:
+            raise InvalidRequest("No provider for this request is configured.", status=404, code="not_found")
+        return account
+
+    def asked_place(self, visit: Visit) -> str | None:
+        """The upstream of the alias that a header names."""
+        wanted = first(visit.headers, MODEL_HEADER)
+        if wanted is None:
+            return None
+        name = wanted.decode("latin-1")
+        target = target_at(self.alias(visit.key, name), None)
+        if target is None:
+            raise InvalidRequest(f"The model `{name}` cannot be used here.", param="model", code="model_not_supported")
+        return target.pool.name
+
+    def alias(self, key: Key, name: str) -> Alias:
+        alias = self._aliases.get(name)
+        if alias is None or not may_use(key, name):
+            raise model_not_found(name, [one for one in self._aliases if may_use(key, one)])
+        return alias
+
+    def query(self, visit: Visit) -> bytes:
+        """The part of the query that goes on. Raises `InvalidRequest` for a cursor that is no id."""
+        kept = []
+        for part in visit.query.split(b"&"):
+            name, _, value = part.partition(b"=")
+            known = unquote(name.decode("latin-1"))
+            if known not in visit.row.query:
+                continue
+            if known in ("after", "before") and value and ID.fullmatch(unquote(value.decode("latin-1"))) is None:
+                raise not_found(known, value.decode("latin-1"))
+            kept.append(part)
+        return b"&".join(kept)
