@@ -17,35 +17,56 @@ from proxy.server.signal import SUSPENDED, Signal
 
 #: The key of the ASGI scope's extensions under which an endpoint finds its `ClientCycle`.
 EXTENSION = "prometheus.client"
+ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
 class ClientCycle(RequestResponseCycle):
     """See the module. `begin` once, then `write` until `last`; or `cut`."""
 
     message_event: Signal
+    scope: Any
+    loop: asyncio.AbstractEventLoop
+    # What most requests never change stands here, and is not set for each of them.
+    disconnected = False
+    more_body = True
+    response_started = False
+    response_complete = False
+    chunked_encoding: bool | None = None
+    expected_content_length = 0
+    access_log = False
+    #: Whoever feeds the answer; told, by `client_paused` and `client_resumed`, how the client's own reading goes.
+    reader: Any = None
+    #: The client was dropped because it did not read.
+    stalled = False
+    #: Bytes of the answer's body handed to the transport, framing not counted.
+    bytes_out = 0
+    #: HTTP status of the answer, 0 until it began.
+    status = 0
+    _head = b""
+    _received = 0
+    _limit = 0
+    _collecting = False
+    #: Takes the body's pieces instead; it says when those who wait should look.
+    _sink: Callable[[bytes], bool] | None = None
+    _coroutine: Any = None
 
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(**arguments)
+    def __init__(self, protocol: Any, expects_continue: bool, keep_alive: bool) -> None:
+        """`protocol` is the guard of the connection. The scope is set by it, too; the base class's own way of being
+        made, with each of its parts as an argument, costs too much for every request."""
+        self.transport = protocol.transport
+        self.flow = protocol.flow
+        self.logger = protocol.logger
+        self.default_headers = protocol.server_state.default_headers
+        self.on_response = protocol.on_response_complete
+        self.loop = protocol.loop
+        self.tasks = protocol.tasks
+        self.message_event = Signal()
+        self.waiting_for_100_continue = expects_continue
+        self.keep_alive = keep_alive
+        self.body = bytearray()
+        self._parts: list[bytes] = []
         #: Monotonic time at which the request's head was complete.
         self.arrived = time.monotonic()
-        #: Whoever feeds the answer; told, by `client_paused` and `client_resumed`, how the client's own reading goes.
-        self.reader: Any = None
-        #: The client was dropped because it did not read.
-        self.stalled = False
-        #: Bytes of the answer's body handed to the transport, framing not counted.
-        self.bytes_out = 0
-        #: HTTP status of the answer, 0 until it began.
-        self.status = 0
-        self._head = b""
-        self._parts: list[bytes] = []
-        self._received = 0
-        self._limit = 0
-        self._collecting = False
-        #: Takes the body's pieces instead; it says when those who wait should look.
-        self._sink: Callable[[bytes], bool] | None = None
-        self._coroutine: Any = None
-        self._loop: Any = None
-        self._tasks: set[asyncio.Task[None]] = set()
 
     async def send(self, message: Any) -> None:
         """ASGI's `send`; keeps the status for the access line."""
@@ -181,11 +202,6 @@ class ClientCycle(RequestResponseCycle):
             self.keep_alive = False
             self.transport.close()
 
-    def attach(self, loop: asyncio.AbstractEventLoop, tasks: set[asyncio.Task[None]]) -> None:
-        """Give it what `run` needs: the server waits for the tasks when it stops."""
-        self._loop = loop
-        self._tasks = tasks
-
     def run(self, app: Any) -> None:
         """Run the application: at once and without a task, as far as it waits for nothing but its client.
 
@@ -207,10 +223,10 @@ class ClientCycle(RequestResponseCycle):
             self._ended(error)
         else:
             if waits_for is not SUSPENDED:
-                self.message_event.in_task(self._loop)
-                task = self._loop.create_task(self._go_on(coroutine, waits_for))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self.message_event.in_task(self.loop)
+                task = self.loop.create_task(self._go_on(coroutine, waits_for))
+                self.tasks.add(task)
+                task.add_done_callback(self.tasks.discard)
 
     async def _go_on(self, coroutine: Any, waits_for: Any) -> None:
         try:

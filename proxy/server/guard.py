@@ -17,10 +17,10 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from proxy.config.tree import Server
-from proxy.server.client import EXTENSION, ClientCycle
-from proxy.server.signal import Signal
+from proxy.server.client import ASGI, EXTENSION, ClientCycle
 
 MAX_HEADERS = 128
+CHECKED = frozenset({b"host", b"transfer-encoding", b"expect"})
 #: Requests that may wait behind the one that is being answered.
 MAX_PIPELINED = 100
 #: Bytes that a body may send without sending any of its content: chunk extensions and trailers.
@@ -59,7 +59,6 @@ class GuardedProtocol(HttpToolsProtocol):
         self._answering: ClientCycle | None = None
         self._in_head = False
         self._head_bytes = 0
-        self._fields_size = 0
         #: Whether the current read holds parts of more than one head or body, and how much of it is body.
         self._mixed = False
         self._body_read = 0
@@ -182,10 +181,11 @@ class GuardedProtocol(HttpToolsProtocol):
     # parser callbacks
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         self._in_head = True
         self._head_bytes = 0
-        self._fields_size = 0
         self.read_deadline = self.loop.time() + self.limits.head_timeout
 
     def on_url(self, url: bytes) -> None:
@@ -197,18 +197,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if not self._in_head:
             # A trailer: it came too late for every check, and nobody needs one.
             return
-        # The parser has refused control characters in values.
-        name = name.lower()
-        if b"_" in name:
-            raise Refused(400, f"The header name {name.decode('latin-1')!r} has an underscore; use a hyphen.")
-        self._fields_size += len(name) + len(value) + 4
-        if name == b"expect":
-            if value.lower() != b"100-continue":
-                raise Refused(417, "Only 'Expect: 100-continue' is understood.")
-            self.expect_100_continue = True
-        self.headers.append((name, value))
-        if len(self.headers) > MAX_HEADERS:
-            raise Refused(431, f"The request has more than {MAX_HEADERS} headers.")
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
@@ -226,28 +215,25 @@ class GuardedProtocol(HttpToolsProtocol):
         self._framing = 0
         self.read_deadline = math.inf
         path, _, query = self.url.partition(b"?")
-        scope = self.scope
-        scope["method"] = self.parser.get_method().decode("ascii")
-        scope["http_version"] = version
         text = path.decode("ascii")
-        scope["path"] = urllib.parse.unquote(text) if "%" in text else text
-        scope["raw_path"] = path
-        scope["query_string"] = query
-        cycle = ClientCycle(
-            scope=scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=self.server_state.default_headers,
-            message_event=Signal(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=self.parser.should_keep_alive(),
-            on_response=self.on_response_complete,
-        )
-        scope["extensions"] = {EXTENSION: cycle}  # type: ignore[dict-item]
-        cycle.attach(self.loop, self.tasks)
+        cycle = ClientCycle(self, self.expect_100_continue, self.parser.should_keep_alive())
+        # Not the base class's scope with entries changed: this is made for every request.
+        cycle.scope = {
+            "type": "http",
+            "asgi": ASGI,
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "method": self.parser.get_method().decode("ascii"),
+            "root_path": "",
+            "path": urllib.parse.unquote(text) if "%" in text else text,
+            "raw_path": path,
+            "query_string": query,
+            "headers": self.headers,
+            "state": {},
+            "extensions": {EXTENSION: cycle},
+        }
         self.cycle = cycle
         if behind:
             # Reading goes on, or the client's leaving would not be seen; what may wait is bounded by its number here
@@ -308,10 +294,16 @@ class GuardedProtocol(HttpToolsProtocol):
             raise Refused(400, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
         if _TARGET.fullmatch(self.url) is None:
             raise Refused(400, "The request's target must be a path, in printable ASCII.")
-        if self._fields_size > self.limits.max_head_bytes:
-            raise self._head_too_large()
-        hosts = codings = 0
+        if len(self.headers) > MAX_HEADERS:
+            raise Refused(431, f"The request has more than {MAX_HEADERS} headers.")
+        size = hosts = codings = 0
         for name, value in self.headers:
+            # The parser has refused control characters in values.
+            size += len(name) + len(value) + 4
+            if b"_" in name:
+                raise Refused(400, f"The header name {name.decode('latin-1')!r} has an underscore; use a hyphen.")
+            if name not in CHECKED:
+                continue
             if name == b"host":
                 hosts += 1
                 if _HOST.fullmatch(value) is None:
@@ -320,6 +312,12 @@ class GuardedProtocol(HttpToolsProtocol):
                 codings += 1
                 if codings > 1 or value.lower() != b"chunked" or version == "1.0":
                     raise Refused(501, "Only 'Transfer-Encoding: chunked' is understood, and only in HTTP/1.1.")
+            elif value.lower() != b"100-continue":
+                raise Refused(417, "Only 'Expect: 100-continue' is understood.")
+            else:
+                self.expect_100_continue = True
+        if size > self.limits.max_head_bytes:
+            raise self._head_too_large()
         if hosts > 1 or (hosts == 0 and version == "1.1"):
             raise Refused(400, "The request must have exactly one Host header.")
 

@@ -9,7 +9,6 @@ import types
 from collections.abc import Callable, Generator
 from typing import Any, Final, Literal
 
-
 #: What a coroutine yields when it waits for a `Signal` outside a task.
 SUSPENDED: Final = object()
 
@@ -18,7 +17,7 @@ class Signal(asyncio.Event):
     """See the module. Made without `resume`, it only remembers that it was set."""
 
     def __init__(self) -> None:
-        super().__init__()
+        # Not the base class's own: nothing of it is used, and this is made for every request.
         self._flag = False
         self._suspended = False
         self._future: asyncio.Future[None] | None = None
