@@ -64,8 +64,9 @@ class Objects:
                 answer_error(client, request_id, error)
         except BaseException:
             # The server's own deadline, or a fault of ours: never an unsettled request.
-            if visit is not None:
-                await self._desk.fail(visit, UpstreamFailed("The gateway is restarting.", status=503, code="shutdown"))
+            restarting = UpstreamFailed("The gateway is restarting. Try again.", status=503, code="gateway_shutdown")
+            if visit is not None and await self._desk.fail(visit, restarting):
+                answer_error(client, request_id, restarting)
             raise
         finally:
             self._log(scope, row, client, visit, request_id, started)

@@ -91,14 +91,14 @@ class Answering:
             lines = BatchDown(record.alias, record.model, self._max_body_bytes)
         elif announced is not None and announced.isdigit():
             length = int(announced)
-        visit.client.begin(asking.status, relayed(asking.headers) + self._facts(visit), length)
         held = b""
         async for piece in asking.pieces():
             if held:
-                await self._write(visit, held)
+                await self._write(visit, asking, held, length)
             held = lines.feed(piece) if lines is not None else piece
         held += lines.end() if lines is not None else b""
         await self.settle(visit, "complete", asking.status, None, len(held))
+        self._begin(visit, asking, length)
         visit.client.write(held, True)
 
     async def _events(self, visit: Visit, asking: Asking) -> None:
@@ -111,7 +111,6 @@ class Answering:
         if of_run:
             tap = RunTap(alias, visit.model)
         rewriter = StreamRewriter(tap, alias, self._services.max_event_bytes)
-        visit.client.begin(asking.status, relayed(asking.headers) + self._facts(visit), None)
         out = b""
         async for piece in asking.pieces():
             out = rewriter.feed(piece)
@@ -119,7 +118,7 @@ class Answering:
                 await self._taking.made(visit, tap)
             if tap.ended:
                 break
-            await self._write(visit, out)
+            await self._write(visit, asking, out, None)
             out = b""
         if not tap.ended:
             out = rewriter.end()
@@ -129,14 +128,20 @@ class Answering:
         if not (tap.ended or tap.finished):
             raise UpstreamDropped("The provider ended the answer early.", detail="not whole")
         await self.settle(visit, "upstream_error" if tap.failed else "complete", asking.status, None, len(out))
+        self._begin(visit, asking, None)
         visit.client.write(out, True)
 
-    async def _write(self, visit: Visit, data: bytes) -> None:
+    def _begin(self, visit: Visit, asking: Asking, length: int | None) -> None:
+        """The first bytes are about to leave: from now on an error can only cut."""
+        if not visit.client.response_started:
+            visit.first_write = time.monotonic()
+            visit.client.begin(asking.status, relayed(asking.headers) + self._facts(visit), length)
+
+    async def _write(self, visit: Visit, asking: Asking, data: bytes, length: int | None) -> None:
         """Give the client more of its answer, no faster than it takes it."""
         if not data:
             return
-        if not visit.first_write:
-            visit.first_write = time.monotonic()
+        self._begin(visit, asking, length)
         visit.client.write(data, False)
         if visit.client.flow.write_paused:
             await visit.client.flow.drain()
