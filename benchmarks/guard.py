@@ -14,7 +14,7 @@ from benchmarks.processes import BenchmarkFailed
 from benchmarks.report import DISTURBED
 from benchmarks.session import Options, Session, add_options, options_from
 from benchmarks.summary import Line
-from benchmarks.systems import GATEWAY
+from benchmarks.systems import DIRECT, GATEWAY, REFERENCE
 
 Lines = Mapping[str, Sequence[Line]]
 
@@ -58,9 +58,11 @@ def figure(kind: Figure, systems: Mapping[str, Line], name: str) -> float | None
     line = systems.get(name)
     if line is None:
         return None
-    if kind in ("added_p50_ratio", "added_p99_ratio", "cpu_ratio"):
-        ratio = getattr(line, kind)
-        return None if ratio is None else float(ratio[0])
+    if kind == "added_p50_ratio":
+        return _added_to([systems.get(REFERENCE)], line, _floor(systems))
+    if kind in ("added_p99_ratio", "cpu_ratio"):
+        ratio = line.added_p99_ratio if kind == "added_p99_ratio" else line.cpu_ratio
+        return None if ratio is None else ratio[0]
     if kind == "ttft_p99_ms":
         return line.ttft_p99 / 1000
     if kind == "stream_kib":
@@ -94,12 +96,22 @@ def shown(verdicts: Sequence[Verdict]) -> str:
     )
 
 
-def _added_to(others: Sequence[Line | None], line: Line) -> float | None:
-    """What a system adds, as a multiple of what the slowest of the others adds."""
+def _floor(systems: Mapping[str, Line]) -> float:
+    """The least that counts as added: less than a tenth of the direct time cannot be told from that time.
+
+    Upstream and generator take milliseconds for megabytes, of which a proxy hides a part by working beside them.
+    """
+    direct = systems.get(DIRECT)
+    return direct.ttft_p50 / 10 if direct is not None else 0.0
+
+
+def _added_to(others: Sequence[Line | None], line: Line, floor: float = 0.0) -> float | None:
+    """What a system adds, as a multiple of what the slowest of the others adds, or of the floor where that is more."""
     if line.added_p50 is None or any(other is None or other.added_p50 is None for other in others):
         return None
     slowest = max(other.added_p50[0] for other in others if other is not None and other.added_p50 is not None)
-    return line.added_p50[0] / slowest if slowest > 0 else None
+    base = max(slowest, floor)
+    return line.added_p50[0] / base if base > 0 else None
 
 
 def _beyond(row: Row, value: float, limit: float) -> bool:

@@ -6,6 +6,7 @@ One that cannot be had or started is a row with its reason, not an end of the ru
 their number need; none of them gets anything from outside while it runs.
 """
 
+import re
 import shutil
 import subprocess
 import sys
@@ -41,7 +42,7 @@ def install() -> list[str]:
     failures = []
     for name, package in PACKAGES.items():
         folder = FOLDER / name
-        done = folder / f".{package.replace('/', '-')}"
+        done = _mark(folder, package)
         if done.exists():
             continue
         print(f"installing {package}", file=sys.stderr)
@@ -59,9 +60,14 @@ def install() -> list[str]:
     return failures
 
 
+def _mark(folder: Path, package: str) -> Path:
+    """The file that says that exactly this package is there, whole."""
+    return folder / f".{re.sub(r'[^a-z0-9.-]+', '-', package)}"
+
+
 def _install_haproxy() -> None:
     folder = FOLDER / "haproxy"
-    done = folder / f".{HAPROXY_PACKAGES[0]}"
+    done = _mark(folder, HAPROXY_PACKAGES[0])
     if done.exists() or shutil.which("haproxy") is not None:
         return
     if shutil.which("apt-get") is None:
@@ -168,7 +174,7 @@ def _first_line(command: Sequence[str], environment: Mapping[str, str]) -> str:
 _HAPROXY = """\
 global
     nbthread 1
-    maxconn 16000
+    maxconn 9000
 defaults
     mode http
     option http-no-delay
@@ -181,7 +187,7 @@ frontend client
     bind 127.0.0.1:%(port)d backlog 4096
     default_backend provider
 backend provider
-    server fake 127.0.0.1:%(upstream)d maxconn 16000 pool-max-conn -1
+    server fake 127.0.0.1:%(upstream)d maxconn 9000 pool-max-conn -1
 """
 
 _ENVOY = """\

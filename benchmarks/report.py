@@ -74,7 +74,7 @@ def table(scenario: Scenario, lines: Sequence[Line]) -> str:
     for row in rows:
         cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         text.append("  ".join([row[0].ljust(widths[0]), *cells]).rstrip())
-    text += [f"{line.system}  not measured: {' '.join(line.failure.split())[:200]}" for line in lines if line.failure]
+    text += [f"{line.system}  not measured: {_short(line.failure)}" for line in lines if line.failure]
     return "\n".join(text)
 
 
@@ -165,6 +165,12 @@ def machine() -> dict[str, Any]:
 
 def _small(line: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in line.items() if name != "curve"}
+
+
+def _short(reason: str) -> str:
+    """The reason on one line: how it begins, and how it ends, which is the last that the system said."""
+    words = " ".join(reason.split())
+    return words if len(words) <= 300 else f"{words[:100]} … {words[-200:]}"
 
 
 def _share(value: float, alarming: bool) -> str:

@@ -8,12 +8,16 @@ requests, no chance, no checks of what a client may do, so that it costs the sam
 `POST /v1/chat/completions`: `bench-each-N` (the head, the role and each of N events in a write of its own, without a
 pause), `bench-first` (the same with three events), `bench-burst-N` (N events in one write after the head),
 `bench-paced-N-MS` (one event each MS milliseconds), `bench-json`; without `stream` each of them answers with one JSON
-object. `POST /v1/embeddings`: `bench-embedding-BYTES`. `GET /v1/models`.
+object. `POST /v1/embeddings`: `bench-embedding-BYTES`. `GET /v1/models`, and `GET /health` for proxies that ask.
+
+Of a large body only the two ends are looked at: its model and its options must stand there, and the long text between.
+Reading all of it would take longer than all of what a proxy adds.
 """
 
 import argparse
 import asyncio
 import gc
+import re
 import signal
 from typing import cast
 
@@ -38,6 +42,13 @@ MOST_ANSWERS_KEPT = 256
 _CHAT = b"/v1/chat/completions"
 _EMBEDDINGS = b"/v1/embeddings"
 _MODELS = b"/v1/models"
+_HEALTH = b"/health"
+#: A body of more than this is large; the ends of one are so long.
+_LARGE = 65_536
+_END_BYTES = 512
+_MODEL = re.compile(rb'"model": ?("[^"\\]+")')
+_STREAM = re.compile(rb'"stream": ?true')
+_USAGE = re.compile(rb'"include_usage": ?true')
 
 
 class _StreamOptions(msgspec.Struct):
@@ -60,15 +71,16 @@ class Answers:
         self._kept: dict[tuple[bytes, str, bool, bool], Answer] = {}
         self._models = models_answer()
 
-    def find(self, method: bytes, path: bytes, body: bytes) -> Answer:
-        if path == _MODELS and method == b"GET":
+    def find(self, method: bytes, path: bytes, body: bytes, large: bool) -> Answer:
+        """The answer; of a large body only its two ends are given."""
+        if path in (_MODELS, _HEALTH) and method == b"GET":
             return self._models
         if path not in (_CHAT, _EMBEDDINGS) or method != b"POST":
             return failure_answer(
                 "404 Not Found", f"No {method.decode()} {path.decode(errors='replace')}.", "not_found"
             )
         try:
-            request = _DECODER.decode(body)
+            request = _ends(body) if large else _DECODER.decode(body)
         except msgspec.DecodeError as error:
             return failure_answer("400 Bad Request", f"The body cannot be read: {error}.", "invalid_body")
         usage = request.stream_options is not None and request.stream_options.include_usage
@@ -89,6 +101,15 @@ class Answers:
         if len(self._kept) < MOST_ANSWERS_KEPT:
             self._kept[path, model, stream, include_usage] = answer
         return answer
+
+
+def _ends(body: bytes) -> _Request:
+    """What a large body asks for, from its ends alone. Raises msgspec.DecodeError without a model there."""
+    model = _MODEL.search(body)
+    if model is None:
+        raise msgspec.DecodeError("a large body names its model near neither of its ends")
+    options = _StreamOptions(include_usage=_USAGE.search(body) is not None)
+    return _Request(msgspec.json.decode(model[1], type=str), _STREAM.search(body) is not None, options)
 
 
 class Connection(asyncio.Protocol):
@@ -145,13 +166,20 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
             return
         self._parts.append(body)
+        if self._size > _LARGE:
+            # Of the middle nothing is kept.
+            begin, end = self._parts[0], self._parts[-1]
+            if len(begin) < _END_BYTES or len(end) < _END_BYTES:
+                begin = end = b"".join(self._parts)
+            self._parts = [begin[:_END_BYTES], end[-_END_BYTES:]]
 
     def on_message_complete(self) -> None:
+        large = self._size > _LARGE
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         # The parser forgets it when it goes on to the next message, and a paced answer ends later than that.
         self._keep_alive = self._parser.should_keep_alive()
         path = self._path.partition(b"?")[0]
-        self._write(self._answers.find(self._parser.get_method(), path, body))
+        self._write(self._answers.find(self._parser.get_method(), path, body, large))
 
     def _write(self, answer: Answer) -> None:
         for piece in answer.opening:

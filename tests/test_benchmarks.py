@@ -6,6 +6,7 @@ No figure is asserted here but counts: speed belongs to `make bench`.
 import asyncio
 import contextlib
 import json
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -68,6 +69,29 @@ def test_a_json_answer_counts_as_one_event(upstream_port: int, options: list[str
     result = result_of(upstream_port, *options)
     assert result["events"] == result["completed"] > 1
     assert result["errors"] == {}
+
+
+@pytest.mark.parametrize("size", [65_000, 65_600, 1_000_000])
+def test_the_upstream_answers_large_bodies_as_small_ones(upstream_port: int, size: int) -> None:
+    result = result_of(upstream_port, "--model=bench-first", "--stream", "--events=3", f"--body-bytes={size}")
+    assert result["completed"] > 1
+    assert (result["errors"], result["lost_events"]) == ({}, 0)
+
+
+def test_the_upstream_finds_what_a_large_body_asks_for_however_it_is_cut(upstream_port: int) -> None:
+    text = "x" * 200_000
+    fields = {"model": "bench-first", "messages": [text], "stream": True, "stream_options": {"include_usage": True}}
+    body = json.dumps(fields).encode()
+    for cut in (10, 300, 65_530, 65_540, len(body) - 300, len(body) - 5):
+        with socket.create_connection(("127.0.0.1", upstream_port), 5) as client:
+            client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(body))
+            client.sendall(body[:cut])
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client.sendall(body[cut:])
+            answer = b""
+            while not answer.endswith(b"0\r\n\r\n"):
+                answer += client.recv(65_536) or pytest.fail(f"cut at {cut}: {answer[:200]!r}")
+        assert b'"completion_tokens":3' in answer
 
 
 def test_the_open_loop_starts_what_its_schedule_says_and_keeps_the_gaps(upstream_port: int) -> None:
@@ -225,6 +249,12 @@ BUDGET_ROW = Row("added", "stream-1", "added_p50_ratio", 1.8, 1.25, "x nginx")
 def test_the_budget_is_broken_beyond_what_must_be_and_not_before(added: float, kept: bool, aimed: bool) -> None:
     (verdict,) = judge({"stream-1": lines_of(added)}, {}, [BUDGET_ROW])
     assert (verdict.kept, verdict.aimed) == (kept, aimed)
+
+
+def test_what_the_reference_adds_counts_as_a_tenth_of_the_direct_time_at_least() -> None:
+    runs = [measured("direct", 0, 5000.0), measured("nginx", 0, 4900.0), measured("gateway", 0, 5750.0)]
+    (verdict,) = judge({"stream-1": summarise(STREAM_1, runs, {})}, {}, [BUDGET_ROW])
+    assert verdict.value == pytest.approx(1.5)
 
 
 def test_a_row_without_a_figure_breaks_the_budget() -> None:
