@@ -6,6 +6,7 @@ The only file that knows all the others; everything that lives as long as a gate
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import TextIO
 
@@ -172,13 +173,10 @@ class Router(Starlette):
         # A redirect would be built from the Host header, and no SDK follows one with its body.
         self.router.redirect_slashes = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            handler = self._exact.get((scope["method"], scope["path"]))
-            if handler is not None:
-                await handler(scope, receive, send)
-                return
-            await self._other(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
+        """Not a coroutine of its own, but the handler's: one layer less for every request."""
+        handler = self._exact.get((scope["method"], scope["path"]), self._other)
+        return handler(scope, receive, send)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve by Starlette's routes, and write the access line."""

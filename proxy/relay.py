@@ -7,7 +7,7 @@ ends at the commit point, the first byte to the client. The bill is written exac
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from proxy.answer import PROVIDER, cost_line, fact_lines, header_lines, outcome_of, timestamp
 from proxy.attempts import Attempts
@@ -27,7 +27,7 @@ from proxy.settlement import final_record
 from proxy.upstream.connection import Connection
 from proxy.upstream.leftover import leave
 from proxy.upstream.target import Alias
-from proxy.wire.body import splice
+from proxy.wire.body import forgotten, splice
 from proxy.wire.headers import Header, relayed
 
 #: Bytes of an upstream's error body that are read.
@@ -39,30 +39,32 @@ RETRYABLE = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
 class Exchange:
     """See the module. It is the sink of its connection, the waiter of its pool and a member of the deadlines."""
 
+    # What it begins with; set for each exchange only once it changes.
+    #: The client, once it has left.
+    _left: Client | None = None
+    _connection: Connection | None = None
+    _waiting = False
+    _status = 0
+    _headers: Sequence[Header] = ()
+    _reply: Reply | None = None
+    _error_body = b""
+    _cost_line = b""
+    _committed = False
+    _paused = False
+    _moved = False
+    _deadline = math.inf
+    _first_byte = 0.0
+    _first_write = 0.0
+    #: Settled: nothing more will happen.
+    done = False
+
     def __init__(self, services: Services, call: Call, alias: Alias, client: Client) -> None:
         self._services = services
         self._call = call
         self._alias = alias
         self._client: Client | None = client
-        #: The same, once it has left.
-        self._left: Client | None = None
         self._attempts = Attempts(call)
         self._target = self._attempts.target
-        self._connection: Connection | None = None
-        self._waiting = False
-        self._status = 0
-        self._headers: list[Header] = []
-        self._reply: Reply | None = None
-        self._error_body = b""
-        self._cost_line = b""
-        self._committed = False
-        self._paused = False
-        self._moved = False
-        self._deadline = math.inf
-        self._first_byte = 0.0
-        self._first_write = 0.0
-        #: Settled: nothing more will happen.
-        self.done = False
 
     # the way up
 
@@ -190,6 +192,7 @@ class Exchange:
             self._committed = True
             self._first_write = time.monotonic()
             self._begin(client, None, b"")
+            self._call.body = forgotten(self._call.body)
         client.write(data, False)
 
     def _begin(self, client: Client, length: int | None, lines: bytes) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol
 from proxy.dialects.base import AnswerTap, Dialect
 from proxy.dialects.typed import MediaTap
 from proxy.errors import UpstreamProtocolError
-from proxy.wire.headers import Header, first
+from proxy.wire.headers import Header
 from proxy.wire.rewrite import JsonRewriter, StreamRewriter
 
 
@@ -132,10 +132,15 @@ def reply_for(
 
     Raises `UpstreamProtocolError` for a web page, and for a compressed body, which was not asked for.
     """
-    kind = (first(headers, b"content-type") or b"").lower()
+    kind = encoding = b""
+    for name, value in headers:
+        if name == b"content-type":
+            kind = value.lower()
+        elif name == b"content-encoding":
+            encoding = value.lower()
     if kind.startswith(b"text/html"):
         raise UpstreamProtocolError("The model's answer could not be read.", detail="a web page")
-    if first(headers, b"content-encoding") not in (None, b"identity"):
+    if encoding not in (b"", b"identity"):
         raise UpstreamProtocolError("The model's answer could not be read.", detail="compressed, though not asked for")
     if kind.startswith(b"text/event-stream"):
         return EventReply(dialect.event_tap(alias, upstream_model, drop_usage), alias, max_event_bytes)

@@ -10,7 +10,7 @@ from proxy.wire.headers import Header
 
 MISSING: Final = "Missing API key. Provide it as Authorization: Bearer <key>."
 INVALID: Final = "Incorrect API key provided. Check the key, and that it has not expired or been revoked."
-_KEY_HEADERS: Final = frozenset({b"x-api-key", b"api-key", b"x-goog-api-key"})
+_CREDENTIALS: Final = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
 _BEARER = re.compile(rb"bearer +(\S+) *", re.IGNORECASE)
 
 
@@ -21,13 +21,13 @@ def authenticate(headers: Iterable[Header], keys: KeyIndex, now: float) -> Key:
     """
     secret: bytes | None = None
     for name, value in headers:
+        if name not in _CREDENTIALS:
+            continue
         if name == b"authorization":
             match = _BEARER.fullmatch(value)
             found = match.group(1) if match is not None else b""
-        elif name in _KEY_HEADERS:
-            found = value
         else:
-            continue
+            found = value
         if secret is not None and found != secret:
             raise InvalidRequest(
                 "Two different API keys in one request. Send one, as Authorization: Bearer <key>.",

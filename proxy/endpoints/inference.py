@@ -3,7 +3,7 @@
 It waits for two things only: the request's body, and the client's leaving.
 """
 
-import os
+import random
 import re
 import time
 from collections.abc import Mapping
@@ -38,6 +38,7 @@ _CONTENT_TYPES: Mapping[BodyKind, str] = MappingProxyType(
         "form or json": "multipart/form-data or application/json",
     }
 )
+_CONTENT_HEADERS = frozenset({b"content-type", b"content-encoding"})
 # Base64 in a data URL is no text.
 _DATA_URL = re.compile(rb";base64,[A-Za-z0-9+/=]+")
 
@@ -66,7 +67,8 @@ class Inference:
                 raise StoreFailed("The gateway cannot write its ledger and takes no new work.")
             data, upload = b"", None
             if form is None:
-                data = await client.read_body(self._max_body_bytes)
+                here = client.body_now(self._max_body_bytes)
+                data = here if here is not None else await client.read_body(self._max_body_bytes)
                 body = self._peek(scope, data)
             else:
                 upload, body = await self._read_form(client, form)
@@ -228,11 +230,13 @@ def check_head(scope: Scope, kind: BodyKind) -> bytes | None:
     """
     content_type: bytes | None = None
     for name, value in scope["headers"]:
+        if name not in _CONTENT_HEADERS:
+            continue
         if name == b"content-type":
             if content_type is not None:
                 raise InvalidRequest("The request has two content types.", code="unsupported_content_type")
             content_type = value
-        elif name == b"content-encoding" and value.lower() != b"identity":
+        elif value.lower() != b"identity":
             raise InvalidRequest(
                 "Compressed request bodies are not taken; send the body as it is.",
                 status=415,
@@ -265,4 +269,5 @@ def text_bytes(data: bytes) -> int:
 
 def new_request_id() -> str:
     """A fresh request id."""
-    return f"req_{os.urandom(16).hex()}"
+    # Unique, not secret; Python seeds the generator anew in every process.
+    return f"req_{random.getrandbits(128):032x}"

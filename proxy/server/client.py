@@ -74,6 +74,19 @@ class ClientCycle(RequestResponseCycle):
             self.status = message["status"]
         await super().send(message)
 
+    def body_now(self, limit: int) -> bytes | None:
+        """The whole request body, if it is all here already. Raises `BodyTooLarge` and `ClientGone`."""
+        if self.more_body:
+            return None
+        data = bytes(self.body)
+        self.body = bytearray()
+        self.message_event.clear()
+        if len(data) > limit:
+            raise _too_large(limit)
+        if self.disconnected:
+            raise ClientGone("The client left.")
+        return data
+
     async def read_body(self, limit: int) -> bytes:
         """The whole request body.
 

@@ -50,6 +50,7 @@ class Listener(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                interface="asgi3",
                 http=guarded_protocol(server),
                 ws="none",
                 lifespan="off",

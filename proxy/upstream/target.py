@@ -78,9 +78,16 @@ class Alias(msgspec.Struct, frozen=True):
     price: CompiledPrice | None
     on_disconnect: OnDisconnect
 
+    #: The targets by the family of formats that their upstream speaks, in the order of fallback.
+    by_dialect: dict[str, tuple[Target, ...]] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for dialect in {dialect for target in self.targets for dialect in target.dialects}:
+            self.by_dialect[dialect] = tuple(target for target in self.targets if dialect in target.dialects)
+
     def speaking(self, dialect: str) -> tuple[Target, ...]:
         """The targets whose upstream speaks a family of formats, in the order of fallback."""
-        return tuple(target for target in self.targets if dialect in target.dialects)
+        return self.by_dialect.get(dialect, ())
 
 
 def compile_target(target: str, pools: dict[str, Pool]) -> Target:

@@ -39,6 +39,8 @@ class Body(msgspec.Struct, frozen=True, gc=False):
     wants_usage: bool
     #: The model stands in the body, and not in the path.
     holds_model: bool = True
+    #: All of it, as it came; the fields are parts of the same memory.
+    data: bytes = b""
 
 
 def peek(data: bytes) -> Body:
@@ -54,12 +56,12 @@ def peek(data: bytes) -> Body:
     options = fields.get("stream_options")
     if stream and options is not None and options != _NULL:
         wants_usage = _boolean(_object(options, "stream_options").get("include_usage"), "stream_options.include_usage")
-    return Body(fields, model, stream, wants_usage)
+    return Body(fields, model, stream, wants_usage, data=data)
 
 
 def peek_without_model(data: bytes, model: str, stream: bool) -> Body:
     """Look at a JSON body whose model, and whether it streams, are told by the path. Raises `InvalidRequest`."""
-    return Body(decode_object(data), model, stream, wants_usage=True, holds_model=False)
+    return Body(decode_object(data), model, stream, wants_usage=True, holds_model=False, data=data)
 
 
 def decode_object(data: bytes) -> dict[str, msgspec.Raw]:
@@ -94,6 +96,11 @@ def splice(body: Body, model: str, include_usage: bool) -> bytes:
             merged["include_usage"] = _TRUE
             fields["stream_options"] = msgspec.Raw(_encoder.encode(merged))
     return _encoder.encode(fields)
+
+
+def forgotten(body: Body) -> Body:
+    """What is still known of a body that will not be sent again: a long stream must not hold on to a long prompt."""
+    return Body({}, body.model, body.stream, body.wants_usage, body.holds_model)
 
 
 def _model(raw: msgspec.Raw | None) -> str:
