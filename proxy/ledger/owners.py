@@ -108,14 +108,15 @@ class Owners:
                 found[id_] = recent
         return found
 
-    async def at_most(self, key: str, kind: str) -> int:
-        """A number of objects of a kind that this key owns no more than; 0 only if it owns none. Raises StoreFailed."""
+    async def count(self, key: str, kind: str) -> int:
+        """How many objects of a kind this key owns. Raises StoreFailed."""
         assert self._reader is not None
+        recent = {one.id: one.gone for one in self._recent.values() if one.key == key and one.kind == kind}
+        query = "SELECT count(*) FROM objects WHERE key = ? AND kind = ? AND id NOT IN (SELECT value FROM json_each(?))"
         with sqlite.mapped(self._path):
-            query = "SELECT count(*) FROM objects WHERE key = ? AND kind = ?"
-            rows = list(await self._reader.execute_fetchall(query, (key, kind)))
-        recent = sum(one.key == key and one.kind == kind and not one.gone for one in self._recent.values())
-        return int(rows[0][0]) + recent
+            values = (key, kind, msgspec.json.encode(list(recent)).decode())
+            rows = list(await self._reader.execute_fetchall(query, values))
+        return int(rows[0][0]) + sum(not gone for gone in recent.values())
 
     async def _query(self, query: str, *values: str) -> list[Owned]:
         assert self._reader is not None

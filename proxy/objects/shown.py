@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.dialects.openai import scrub
 from proxy.errors import UpstreamProtocolError
 from proxy.wire.scan import spans
 
@@ -20,6 +19,7 @@ _array = msgspec.json.Decoder(list[msgspec.Raw])
 _MODEL: Final = ("model",)
 #: A fine-tuned model's name: ft:MODEL:ACCOUNT:SUFFIX:ID.
 _TUNED: Final = re.compile(rb"ft:[A-Za-z0-9_./-]+:[A-Za-z0-9_.-]*:([A-Za-z0-9_.-]*):([A-Za-z0-9_.-]+)")
+_ACCOUNT: Final = re.compile(rb"\b(?:org-|proj_)[A-Za-z0-9]{8,}")
 #: Parts of an object that hold what a client wrote.
 _PRIVATE: Final = frozenset({"metadata", "instructions", "parameters", "schema"})
 
@@ -80,7 +80,8 @@ def with_elements(data: bytes, fields: dict[str, msgspec.Raw], elements: list[by
 def scrubbed(data: bytes, model: str, alias: str) -> bytes:
     """A text without the names that a fine-tuning job's words have of the model and of the account."""
     data = _TUNED.sub(lambda match: b"ft:%b::%b:%b" % (alias.encode(), match[1], match[2]), data)
-    return scrub(data, model.encode(), alias.encode())
+    data = _ACCOUNT.sub(b"***", data)
+    return data.replace(model.encode(), alias.encode()) if model else data
 
 
 def named_in(data: bytes, names: frozenset[str]) -> list[str]:

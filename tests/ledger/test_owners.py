@@ -97,15 +97,20 @@ def test_of_some_ids_only_the_keys_own_are_told(tmp_path: Path) -> None:
     run(tmp_path, work)
 
 
-def test_the_number_of_a_keys_objects_is_never_told_too_small(tmp_path: Path) -> None:
+def test_a_keys_objects_of_a_kind_are_counted_once_each(tmp_path: Path) -> None:
     async def work(ledger: Ledger) -> None:
-        assert await ledger.owners.at_most("key_a", "file") == 0
+        assert await ledger.owners.count("key_a", "file") == 0
         ledger.owners.record(FILE)
-        assert await ledger.owners.at_most("key_a", "file") >= 1
+        assert await ledger.owners.count("key_a", "file") == 1
         await ledger.flush()
-        assert await ledger.owners.at_most("key_a", "file") >= 1
-        assert await ledger.owners.at_most("key_b", "file") == 0
-        assert await ledger.owners.at_most("key_a", "thread") == 0
+        assert await ledger.owners.count("key_a", "file") == 1
+        assert await ledger.owners.count("key_b", "file") == 0
+        assert await ledger.owners.count("key_a", "thread") == 0
+        fresh = await another(ledger)
+        assert await fresh.count("key_a", "file") == 1
+        await fresh.close()
+        ledger.owners.forget(FILE)
+        assert await ledger.owners.count("key_a", "file") == 0
 
     run(tmp_path, work)
 
