@@ -109,6 +109,8 @@ def start_vllm_router(around: Surroundings, stack: ExitStack) -> System:
     command = [program, "--host", "127.0.0.1", "--port", str(port), "--prometheus-port", str(metrics)]
     command += ["--worker-urls", f"http://127.0.0.1:{around.upstream_port}", "--log-level", "error"]
     command += ["--health-check-endpoint", "/v1/models", "--max-concurrent-requests", "16000"]
+    # Its default keeps a tree of all prompts, to find the worker that has seen one; there is one worker here.
+    command += ["--policy", "round_robin"]
     return _start("vllm-router", command, port, folder, around, stack, PACKAGES["vllm-router"])
 
 

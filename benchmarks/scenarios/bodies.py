@@ -18,7 +18,7 @@ BODIES = tuple(
         body_bytes=size,
         warmup=20,
         isolated=True,
-        rounds=0.7,
+        rounds=0.6,
     )
     for name, size in _SIZES.items()
 )
