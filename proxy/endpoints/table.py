@@ -10,7 +10,7 @@ from proxy.dialects.base import Dialect
 from proxy.dialects.gemini import GENERATE
 from proxy.dialects.openai import CHAT
 from proxy.dialects.typed import MEDIA, TYPED
-from proxy.policies.base import Unit
+from proxy.policies.base import NESTED, Unit
 
 BodyKind = Literal["json", "form", "form or json"]
 #: Where the model's name stands in the request.
@@ -56,6 +56,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     opaque: tuple[bytes, ...] = ()
     #: What the answer creates at the upstream, by its `id`; it is the key's then.
     creates: str = ""
+    #: The words by which nested values of a body may name objects at the upstream.
+    naming: tuple[bytes, ...] = NESTED
     #: One line for people.
     help: str
 
@@ -68,6 +70,7 @@ ROWS: Final = (
         reply="json or events",
         capabilities=TEXT,
         usage_option=True,
+        naming=(b"file_id",),
         help="Answer a conversation, as a stream or at once.",
     ),
     Row(
@@ -77,6 +80,7 @@ ROWS: Final = (
         reply="json or events",
         capabilities=TEXT,
         usage_option=True,
+        naming=(),
         help="Continue a text (OpenAI's older form).",
     ),
     Row(
@@ -112,6 +116,7 @@ ROWS: Final = (
         dialect=CHAT,
         reply="json",
         capabilities=frozenset({"embeddings"}),
+        naming=(),
         help="Turn texts into vectors.",
     ),
     Row(
@@ -121,6 +126,7 @@ ROWS: Final = (
         reply="json",
         unit="nothing",
         capabilities=frozenset({"moderation"}),
+        naming=(),
         help="Classify texts and images by what is harmful in them.",
     ),
     Row(
@@ -129,6 +135,7 @@ ROWS: Final = (
         dialect=CHAT,
         reply="json",
         capabilities=frozenset({"rerank"}),
+        naming=(),
         help="Order documents by how well they answer a question.",
     ),
     Row(

@@ -3,7 +3,7 @@
 A policy never writes to the client and never waits; it raises one of our errors, or fills in what the call still lacks.
 """
 
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -15,6 +15,10 @@ from proxy.wire.body import Body
 
 #: What an endpoint is billed by.
 Unit = Literal["tokens", "audio", "images", "nothing"]
+
+
+#: The words by which nested values of any body may name objects.
+NESTED: Final = (b"file_id", b"vector_store", b"container")
 
 
 class Watch(Protocol):
@@ -66,6 +70,8 @@ class Call(msgspec.Struct):
     upload: Upload | None = None
     #: (field, id) of each object at an upstream that the body names; set by the references policy.
     references: tuple[tuple[str, str], ...] = ()
+    #: The words by which nested values of the body may name objects; few, because every body is searched for them.
+    naming: tuple[bytes, ...] = NESTED
     #: Who is to see the answer first, if anybody.
     watch: Watch | None = None
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from proxy.errors import InvalidRequest
-from proxy.policies.base import Call
+from proxy.policies.base import NESTED, Call
 
 #: Fields whose value is an id, a list of ids, or an object with one.
 NAMES: Final = frozenset(
@@ -53,7 +53,9 @@ class References:
 
     def admit(self, call: Call) -> None:
         body = call.body
-        if body.data and NAMES.isdisjoint(body.fields) and not _may_name(body.data):
+        if not call.naming:
+            return
+        if body.data and NAMES.isdisjoint(body.fields) and not _may_name(body.data, call.naming):
             return
         call.references = find(body.fields)
 
@@ -78,11 +80,11 @@ class _Pairs(list[tuple[str, Any]]):
     """A JSON object with all its keys, the repeated ones too."""
 
 
-def _may_name(value: bytes) -> bool:
+def _may_name(value: bytes, words: tuple[bytes, ...] = NESTED) -> bool:
     """Whether nested values may name anything; the other names stand at the top only, but for a container."""
-    # One by one: this is asked of every request.
-    if b"file_id" in value or b"vector_store" in value or b"container" in value:
-        return True
+    for word in words:
+        if word in value:
+            return True
     return b"\\u00" in value and _ESCAPED.search(value) is not None
 
 

@@ -24,7 +24,7 @@ def nesting_exceeds(data: bytes, depth: int, brackets: int) -> bool:
     Runs at the speed of `bytes` methods whatever the text is, so that it can stand in front of a recursive parser. For
     the same reason strings that hold brackets count too. Of a text that is not JSON it may say either.
     """
-    if data.count(b"{") + data.count(b"[") <= depth:
+    if _opens_at_most(data, depth):
         return False
     if b"\\" in data:
         # Before anything else goes: what stands behind a backslash tells whether a quote there ends the string.
@@ -43,6 +43,19 @@ def nesting_exceeds(data: bytes, depth: int, brackets: int) -> bool:
         bare = bare.replace(b"[]", b"")
     # A few that are not closed are left to the parser, which can say where the text ends too early.
     return b"[]" in bare or bare.count(b"[") > depth
+
+
+def _opens_at_most(data: bytes, limit: int) -> bool:
+    """Whether there are at most so many opening brackets, inside strings too; long texts with few are passed fast."""
+    left = limit
+    for bracket in (b"{", b"["):
+        at = data.find(bracket)
+        while at >= 0:
+            left -= 1
+            if left < 0:
+                return False
+            at = data.find(bracket, at + 1)
+    return True
 
 
 def spans(data: bytes, path: tuple[str, ...], start: int = 0) -> list[tuple[int, int]]:
