@@ -44,7 +44,7 @@ COPIES = 4.5
 REQUEST_COPIES = 2.75
 #: Objects that a finished request leaves to the collector of cycles. It should be none: until the collector runs, the
 #: request's body is kept with them.
-GARBAGE = 34
+GARBAGE = 0
 
 SHORT, LONG = 20, 40
 

@@ -259,6 +259,10 @@ class ClientCycle(RequestResponseCycle):
             else:
                 self.begin(500, b"content-type: application/json\r\n", len(_INTERNAL_ERROR))
                 self.write(_INTERNAL_ERROR, True)
+        # Nothing may point back here: what a request leaves is to go at once, and not wait for the collector.
+        self.message_event.resume = None
+        self.reader = None
+        self.scope = None
 
     def announced(self) -> int | None:
         """The length of the body, if the client told it."""
