@@ -64,9 +64,7 @@ class Asking:
         assert connection is not None
         self._feeding = True
         connection.send(head, b"", self, self)
-        async for piece in pieces:
-            if not self._wanted:
-                break
+        async for piece in self._while_wanted(pieces):
             for begin in range(0, len(piece), 65_536):
                 part = piece[begin : begin + 65_536]
                 connection.write(b"%x\r\n%b\r\n" % (len(part), part) if chunked else part, False)
@@ -76,6 +74,31 @@ class Asking:
         if self._wanted:
             self._feeding = False
             connection.write(b"0\r\n\r\n" if chunked else b"", True)
+
+    async def _while_wanted(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The pieces, until the upstream has answered or failed: then one that is still to come is not waited for."""
+        stopped = asyncio.create_task(self._until_unwanted())
+        coming: asyncio.Task[bytes] | None = None
+        try:
+            while self._wanted:
+                coming = asyncio.create_task(_next(pieces))
+                await asyncio.wait({coming, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done() or not self._wanted:
+                    return
+                piece = coming.result()
+                if not piece:
+                    return
+                yield piece
+        finally:
+            tasks = [stopped, *([coming] if coming is not None else [])]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _until_unwanted(self) -> None:
+        while self._wanted:
+            self._changed.clear()
+            await self._changed.wait()
 
     @property
     def _wanted(self) -> bool:
@@ -198,3 +221,11 @@ class Asking:
         self._feeding = False
         self._blocked = False
         self._changed.set()
+
+
+async def _next(pieces: AsyncIterator[bytes]) -> bytes:
+    """The next piece that is not empty; b"" at the end."""
+    async for piece in pieces:
+        if piece:
+            return piece
+    return b""

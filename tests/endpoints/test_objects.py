@@ -92,22 +92,22 @@ def test_another_keys_id_in_any_body_looks_like_one_that_does_not_exist(tmp_path
         assert upstream.requests == []
 
 
-@pytest.mark.parametrize("row", [row for row in OBJECT_ROWS if row.lists], ids=names)
-def test_a_list_never_shows_another_keys_objects(tmp_path: Path, row: ObjectRow) -> None:
-    everybodys = [{"id": id_, "object": row.lists, "model": "vendor-secret"} for id_ in ("obj_a", THEIRS, "obj_b")]
-    answer = {"object": "list", "data": everybodys, "first_id": "obj_a", "last_id": "obj_b", "has_more": False}
+def test_a_list_never_shows_another_keys_objects(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
         gateway.add_key("other", OTHER)
-        for id_ in ("obj_a", "obj_b"):
-            own(gateway, id_, row.lists, alias=ALIAS)
-        own(gateway, THEIRS, row.lists, name="other", alias=ALIAS)
-        upstream.script(json_answer(answer), times=2)
-        _, mine = ask_json(gateway, "GET", row.path)
-        _, theirs = ask_json(gateway, "GET", row.path, key=OTHER)
-    assert [one["id"] for one in mine["data"]] == ["obj_a", "obj_b"]
-    assert [one["id"] for one in theirs["data"]] == [THEIRS]
-    assert (theirs["first_id"], theirs["last_id"], theirs["has_more"]) == (THEIRS, THEIRS, False)
-    assert "vendor-secret" not in json.dumps([mine, theirs])
+        for number, row in enumerate(row for row in OBJECT_ROWS if row.lists):
+            ids = [f"obj_{number}_{letter}" for letter in "abc"]
+            for id_, name in zip(ids, ("test", "other", "test"), strict=True):
+                own(gateway, id_, row.lists, name=name, alias=ALIAS)
+            everybodys = [{"id": id_, "object": row.lists, "model": "vendor-secret"} for id_ in ids]
+            answer = {"object": "list", "data": everybodys, "first_id": ids[0], "last_id": ids[2], "has_more": False}
+            upstream.script(json_answer(answer), times=2)
+            _, mine = ask_json(gateway, "GET", row.path)
+            _, theirs = ask_json(gateway, "GET", row.path, key=OTHER)
+            assert [one["id"] for one in mine["data"]] == [ids[0], ids[2]]
+            assert [one["id"] for one in theirs["data"]] == [ids[1]]
+            assert (theirs["first_id"], theirs["last_id"], theirs["has_more"]) == (ids[1], ids[1], False)
+            assert "vendor-secret" not in json.dumps([mine, theirs])
 
 
 def test_every_row_needs_a_key(tmp_path: Path) -> None:
@@ -146,35 +146,14 @@ def test_every_row_is_billed_once_and_shows_no_upstream(tmp_path: Path) -> None:
             assert ALIAS not in request.body.decode()
 
 
-@pytest.mark.parametrize(
-    "id_",
-    [
-        "..",
-        "%2e%2e",
-        "a%2fb",
-        "%2e%2e%2fmodels",
-        "a%00b",
-        "a%0d%0ab",
-        "a.b",
-        "a%5cb",
-        "x" * 129,
-        "%c3%a9",
-        "a%20b",
-        "a~",
-    ],
-)
-def test_what_is_no_id_reaches_no_upstream(tmp_path: Path, id_: str) -> None:
+def test_what_is_no_id_reaches_no_upstream(tmp_path: Path) -> None:
+    tricks = ["..", "%2e%2e", "a%2fb", "%2e%2e%2fmodels", "a%00b", "a%0d%0ab", "a.b", "a%5cb", "x" * 129, "%c3%a9"]
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        status, answer = ask_json(gateway, "GET", f"/v1/files/{id_}")
-        assert status == 404
-        assert answer["error"]["type"] == "invalid_request_error"
-        assert upstream.requests == []
-
-
-@pytest.mark.parametrize("path", ["/v1/files//content", "/v1//files", "/v1/files/a/b/content", "/v1/files/"])
-def test_a_path_that_is_no_row_is_not_found(tmp_path: Path, path: str) -> None:
-    with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        assert ask_json(gateway, "GET", path)[0] == 404
+        for id_ in [*tricks, "a%20b", "a~", "a%0a", "%00"]:
+            status, answer = ask_json(gateway, "GET", f"/v1/files/{id_}")
+            assert (status, answer["error"]["type"]) == (404, "invalid_request_error"), id_
+        for path in ("/v1/files//content", "/v1//files", "/v1/files/a/b/content", "/v1/files/", "//v1/files"):
+            assert ask_json(gateway, "GET", path)[0] == 404, path
         assert upstream.requests == []
 
 

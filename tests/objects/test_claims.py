@@ -23,27 +23,23 @@ EVENTS = b"".join(
 INPUT = {"model": ALIAS, "input": "hello"}
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
+def test_anothers_object_in_a_request_looks_like_one_that_does_not_exist(tmp_path: Path) -> None:
+    naming: list[dict[str, object]] = [
         {"previous_response_id": "resp_theirs"},
         {"conversation": {"id": "resp_theirs"}},
         {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "resp_theirs"}]}]},
         {"tools": [{"type": "file_search", "vector_store_ids": ["resp_mine", "resp_theirs"]}]},
-    ],
-)
-def test_anothers_object_in_a_request_looks_like_one_that_does_not_exist(
-    tmp_path: Path, fields: dict[str, object]
-) -> None:
+    ]
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
         gateway.add_key("other", OTHER)
         own(gateway, "resp_mine", "response")
         own(gateway, "resp_theirs", "response", name="other")
-        status, theirs = ask_json(gateway, "POST", "/v1/responses", {**INPUT, **fields})
-        unknown = json.loads(json.dumps(fields).replace("resp_theirs", "resp_unknown"))
-        other_status, nobodys = ask_json(gateway, "POST", "/v1/responses", {**INPUT, **unknown})
-        assert (status, other_status) == (404, 404)
-        assert json.dumps(theirs["error"]).replace("resp_theirs", "resp_unknown") == json.dumps(nobodys["error"])
+        for fields in naming:
+            status, theirs = ask_json(gateway, "POST", "/v1/responses", {**INPUT, **fields})
+            unknown = json.loads(json.dumps(fields).replace("resp_theirs", "resp_unknown"))
+            other_status, nobodys = ask_json(gateway, "POST", "/v1/responses", {**INPUT, **unknown})
+            assert (status, other_status) == (404, 404)
+            assert json.dumps(theirs["error"]).replace("resp_theirs", "resp_unknown") == json.dumps(nobodys["error"])
         assert upstream.requests == []
 
 

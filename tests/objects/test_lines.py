@@ -60,9 +60,9 @@ def test_a_file_for_another_purpose_is_not_touched(tmp_path: Path, file_first: b
         assert upstream.requests[0].body == body
 
 
-@pytest.mark.parametrize(
-    ("lines", "status", "says"),
-    [
+def test_a_line_that_may_not_be_sent_refuses_the_batch(tmp_path: Path) -> None:
+    file = [{"type": "input_file", "file_id": "resp_theirs"}]
+    refused = [
         (request_line(UPSTREAM_MODEL), 404, "Line 1"),
         (request_line() + request_line("unknown"), 400, "Line 2"),
         (b"not json\n", 400, "Line 1"),
@@ -70,18 +70,17 @@ def test_a_file_for_another_purpose_is_not_touched(tmp_path: Path, file_first: b
         (b'{"custom_id":"1"}\n', 400, "Line 1"),
         (request_line(model=None), 400, "Line 1"),
         (request_line(previous_response_id="resp_theirs"), 404, "Line 1"),
-        (request_line(input=[{"type": "input_file", "file_id": "resp_theirs"}]), 404, "Line 1"),
+        (request_line() + request_line(input=file), 404, "Line 2"),
         (b"\n\n", 400, "no requests"),
         (b"", 400, "no requests"),
-    ],
-)
-def test_a_line_that_may_not_be_sent_refuses_the_batch(tmp_path: Path, lines: bytes, status: int, says: str) -> None:
+    ]
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
         upstream.handler = lambda request: json_answer(FILE)
         gateway.add_key("other", OTHER)
         own(gateway, "resp_theirs", "response", name="other")
-        got, answer = upload(gateway, form(lines))
-        assert (got, says in answer["error"]["message"]) == (status, True), answer
+        for lines, status, says in refused:
+            got, answer = upload(gateway, form(lines))
+            assert (got, says in answer["error"]["message"]) == (status, True), (lines, answer)
         assert not any(request.received.is_set() for request in upstream.requests)
 
 

@@ -115,11 +115,11 @@ def test_another_keys_object_is_no_cursor(tmp_path: Path, cursor: str) -> None:
         assert upstream.requests == []
 
 
-@pytest.mark.parametrize("limit", ["0", "-1", "101", "x", "%D9%A3", "1e3", ""])
-def test_a_limit_out_of_range_is_refused(tmp_path: Path, limit: str) -> None:
+def test_a_limit_out_of_range_is_refused(tmp_path: Path) -> None:
     with ScriptedUpstream(lists) as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
         own(gateway, EVERYBODYS[0], "batch")
-        assert ask_json(gateway, "GET", f"/v1/batches?limit={limit}")[0] == 400
+        for limit in ("0", "-1", "101", "x", "%D9%A3", "1e3", "", "9" * 400):
+            assert ask_json(gateway, "GET", f"/v1/batches?limit={limit}")[0] == 400, limit
 
 
 def test_only_known_parameters_go_on(tmp_path: Path) -> None:
