@@ -353,7 +353,8 @@ VIDEOS: Final = (
     ObjectRow(
         method="POST",
         path="/v1/videos",
-        body="form",
+        body="form or json",
+        body_ids=("file_id",),
         model="must",
         creates=(("id", "video"),),
         help="Make a video from a text.",

@@ -91,6 +91,8 @@ class Objects:
 def check_body(scope: Scope, row: ObjectRow) -> None:
     """Refuse what the head already shows to be unreadable. Raises `InvalidRequest`."""
     headers: Mapping[bytes, bytes] = dict(scope["headers"])
+    if sum(name == b"content-type" for name, _ in scope["headers"]) > 1:
+        raise InvalidRequest("The request has two content types.", code="unsupported_content_type")
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise InvalidRequest(
             "Compressed request bodies are not taken; send the body as it is.",

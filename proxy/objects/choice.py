@@ -4,7 +4,7 @@ It refuses, or fills in the visit; nothing is asked of an upstream here.
 """
 
 from collections.abc import Mapping
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
@@ -26,6 +26,8 @@ from proxy.wire.headers import first
 
 #: Where a client says which alias's upstream is meant, when nothing else in the request does.
 MODEL_HEADER = b"x-prism-model"
+#: Query parameters that are ids.
+CURSORS = frozenset({"after", "before", "run_id"})
 _encoder = msgspec.json.Encoder()
 
 
@@ -49,6 +51,16 @@ class Choice:
                 raise not_found(name, id_)
         if visit.records:
             one_place(visit.records.values())
+        if not visit.row.lists:
+            await self._check_cursors(visit)
+
+    async def _check_cursors(self, visit: Visit) -> None:
+        """Ids in the query are below the ones in the path: no other key's, and nothing but ids."""
+        for name, value in parse_qsl(visit.query.decode("latin-1")):
+            if name not in CURSORS or name not in visit.row.query:
+                continue
+            if ID.fullmatch(value) is None or await self._is_anothers(visit.key.id, value):
+                raise not_found(name, value)
 
     async def _is_anothers(self, key: str, id_: str) -> bool:
         found = await self._owners.find(id_)
@@ -123,14 +135,8 @@ class Choice:
         return alias
 
     def query(self, visit: Visit) -> bytes:
-        """The part of the query that goes on. Raises `InvalidRequest` for a cursor that is no id."""
-        kept = []
-        for part in visit.query.split(b"&"):
-            name, _, value = part.partition(b"=")
-            known = unquote(name.decode("latin-1"))
-            if known not in visit.row.query:
-                continue
-            if known in ("after", "before") and value and ID.fullmatch(unquote(value.decode("latin-1"))) is None:
-                raise not_found(known, value.decode("latin-1"))
-            kept.append(part)
-        return b"&".join(kept)
+        """The part of the query that goes on, as it came."""
+        parts = visit.query.split(b"&")
+        return b"&".join(
+            [part for part in parts if unquote(part.partition(b"=")[0].decode("latin-1")) in visit.row.query]
+        )

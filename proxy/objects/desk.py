@@ -54,10 +54,10 @@ class Desk:
         """Answer a request. Raises `GatewayError`, also after the answer has begun: `fail` knows what is left to do."""
         row = visit.row
         await self._choice.check_ids(visit)
-        if row.body in ("form", "file"):
+        if row.body in ("form", "file") or (row.body == "form or json" and is_form(visit)):
             await self._upload(visit, receive)
             return
-        data = await visit.client.read_body(self._max_body_bytes if row.body == "json" else MAX_ERROR_BODY)
+        data = await visit.client.read_body(MAX_ERROR_BODY if row.body == "none" else self._max_body_bytes)
         body = await self._choice.read_json(visit, data)
         await while_there(receive, self._list(visit) if row.lists else self._send(visit, body))
 
@@ -124,14 +124,13 @@ class Desk:
     async def _upload(self, visit: Visit, receive: Receive) -> None:
         """Pass a form on while it arrives."""
         row = visit.row
-        content_type = first(visit.headers, b"content-type") or b""
-        if not is_multipart(content_type):
+        if not is_form(visit):
             raise InvalidRequest(
                 "The request's content type must be multipart/form-data.", code="unsupported_content_type"
             )
         if (visit.client.announced() or 0) > MAX_FILE:
             raise BodyTooLarge(f"The request body is larger than {MAX_FILE} bytes, the most this endpoint takes.")
-        boundary = boundary_of(content_type)
+        boundary = boundary_of(first(visit.headers, b"content-type") or b"")
         wanted = "purpose" if row.body == "file" else "model" if row.model != "none" else ""
         form = Form(body_pieces(receive), boundary, MAX_FILE, wanted)
         try:
@@ -187,6 +186,11 @@ class Desk:
             await while_there(receive, rest())
         finally:
             asking.give_up()
+
+
+def is_form(visit: Visit) -> bool:
+    """Whether the body is a form with files."""
+    return is_multipart(first(visit.headers, b"content-type") or b"")
 
 
 class _Answered(Exception):

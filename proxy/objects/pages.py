@@ -19,6 +19,8 @@ from proxy.policies.references import ID
 
 #: Most pages of the upstream that one request reads.
 MOST_PAGES = 50
+#: Most objects asked of the upstream at once.
+LARGEST_PAGE = 1_000
 #: Query parameters that this file answers itself.
 _OWN = frozenset({"limit", "after", "before"})
 _encoder = msgspec.json.Encoder()
@@ -68,7 +70,7 @@ async def own_page(wanted: Wanted, row: ObjectRow, owners: Owners, key: str, fet
     envelope: dict[str, msgspec.Raw] = {}
     more = True
     for _ in range(MOST_PAGES):
-        query = [b"limit=%d" % min(row.most, 100), *wanted.rest]
+        query = [b"limit=%d" % min(row.most, LARGEST_PAGE), *wanted.rest]
         if cursor:
             query.append(b"%b=%b" % (b"before" if backwards else b"after", quote(cursor, safe="").encode()))
         fields = fields_of(await fetch(b"&".join(query)))

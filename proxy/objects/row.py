@@ -29,7 +29,7 @@ OWNED_IDS: Final = frozenset(
 CHILD_IDS: Final = frozenset({"message_id", "step_id", "item_id"})
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 
-BodyKind = Literal["none", "json", "form", "file"]
+BodyKind = Literal["none", "json", "form", "form or json", "file"]
 ReplyKind = Literal["json", "json or events", "bytes"]
 
 

@@ -136,3 +136,10 @@ def test_the_smaller_calls_of_the_responses_api_are_relayed_under_the_alias(tmp_
         assert (status, answer["input_tokens"]) == (200, 12)
         assert json.loads(upstream.requests[0].body)["model"] == "vendor-model-2026-08-07"
         assert upstream.requests[0].target == "/responses/input_tokens"
+
+
+def test_a_response_that_is_not_stored_is_not_recorded(tmp_path: Path) -> None:
+    with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
+        upstream.script(json_answer(RESPONSE))
+        assert ask_json(gateway, "POST", "/v1/responses", {**INPUT, "store": False})[0] == 200
+        assert ask_json(gateway, "GET", "/v1/responses/resp_new")[0] == 404

@@ -393,3 +393,44 @@ def test_a_body_over_the_cap_is_refused(tmp_path: Path) -> None:
         status, _ = ask_json(gateway, "POST", "/v1/threads", {"metadata": {"a": "x" * 2000}})
         assert status == 413
         assert upstream.requests == []
+
+
+def test_a_cursor_below_an_own_object_is_not_another_keys(tmp_path: Path) -> None:
+    with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
+        gateway.add_key("other", OTHER)
+        own(gateway, "thread_1", "thread")
+        own(gateway, "msg_theirs", "thread.message", name="other")
+        upstream.script(json_answer({"object": "list", "data": [], "has_more": False}))
+        messages = "/v1/threads/thread_1/messages"
+        assert ask_json(gateway, "GET", f"{messages}?after=msg_theirs")[0] == 404
+        assert ask_json(gateway, "GET", f"{messages}?after=a%2fb")[0] == 404
+        assert ask_json(gateway, "GET", f"{messages}?limit=5&after=msg_mine&secret=x")[0] == 200
+        assert [request.target for request in upstream.requests] == [
+            "/threads/thread_1/messages?limit=5&after=msg_mine"
+        ]
+
+
+def test_a_video_is_asked_for_in_a_form_or_in_json_under_the_upstreams_name(tmp_path: Path) -> None:
+    form = (
+        b'--b\r\nContent-Disposition: form-data; name="input_reference"; filename="a"\r\n\r\nbytes\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\n%b\r\n--b--\r\n'
+    )
+    video = {"id": "video_1", "object": "video", "model": "vendor-x", "seconds": "4"}
+    with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
+        upstream.script(json_answer(video), times=2)
+        headers = {"content-type": "multipart/form-data; boundary=b"}
+        made = ask_json(gateway, "POST", "/v1/videos", form % ALIAS.encode(), headers=headers)
+        assert made == (200, {**video, "model": ALIAS})
+        assert upstream.requests[0].body == form % UPSTREAM_MODEL.encode()
+        assert ask_json(gateway, "POST", "/v1/videos", {"model": ALIAS, "prompt": "a"})[1]["model"] == ALIAS
+        assert json.loads(upstream.requests[1].body) == {"model": UPSTREAM_MODEL, "prompt": "a"}
+
+
+def test_power_durability_serves_objects_too(tmp_path: Path) -> None:
+    with (
+        ScriptedUpstream() as upstream,
+        gateway_over(tmp_path, upstream.base_url, server={"durability": "power"}) as gateway,
+    ):
+        upstream.script(json_answer(ASSISTANT))
+        assert ask_json(gateway, "POST", "/v1/assistants", {"model": ALIAS})[0] == 200
+        assert len(gateway.rows()) == 1
