@@ -80,7 +80,8 @@ class Inference:
                 policy.admit(call)
             if call.references:
                 await claims.admit(shared.owners, call)
-            if row.creates:
+            # What is not stored cannot be asked for again.
+            if row.creates and bytes(body.fields.get("store", b"")) != b"false":
                 call.watch = ResponseWatch(shared.owners, key.id, row.creates, shared.services.max_event_bytes)
         except GatewayError as error:
             self._refuse(client, scope, request_id, started, key, body, error)
