@@ -29,7 +29,7 @@ from proxy.endpoints.inference import Inference, new_request_id
 from proxy.endpoints.models import Models
 from proxy.endpoints.object_table import OBJECT_ROWS
 from proxy.endpoints.objects import Objects, by_path
-from proxy.endpoints.table import ROWS, endpoint_of
+from proxy.endpoints.table import ROWS, Row, endpoint_of
 from proxy.errors import GatewayError, InvalidRequest, UpstreamFailed
 from proxy.ledger.keys import KeyIndex, KeyStore
 from proxy.ledger.record import Final
@@ -161,7 +161,7 @@ class Router(Starlette):
         self._exact: dict[tuple[str, str], ASGIApp] = {(row.method, row.path): handler for row, handler in handlers}
         super().__init__(
             routes=[
-                *(Route(row.path, handler, methods=[row.method]) for row, handler in handlers),
+                *(_row_route(row, handler) for row, handler in handlers),
                 *(_object_route(path, Objects(rows, desk, shared)) for path, rows in by_path(OBJECT_ROWS).items()),
                 Route("/v1/models", models.all, methods=["GET"]),
                 Route("/v1/models/{model:path}", models.retrieve, methods=["GET"]),
@@ -198,6 +198,23 @@ class Router(Starlette):
                         total=int((time.monotonic() - client.arrived) * 1_000_000),
                     )
                 )
+
+
+def _row_route(row: Row, handler: Inference) -> Route:
+    """The route of a row. An exact path comes here with another method only, and must not pass for an object's id."""
+    if "{" in row.path:
+        return Route(row.path, handler, methods=[row.method])
+    return Route(row.path, OtherMethod(row.method))
+
+
+class OtherMethod:
+    """Refuses every request with the one method to use."""
+
+    def __init__(self, method: str) -> None:
+        self._method = method
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise HTTPException(405, headers={"Allow": self._method})
 
 
 def _object_route(path: str, handler: Objects) -> Route:
