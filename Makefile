@@ -4,13 +4,16 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test check fmt bench bench-peers bench-guard clean
+.PHONY: run test kill check fmt bench bench-peers bench-guard clean
 
 run: $(VENV)/.plain
 	$(BIN)/prometheus-gateway serve $(ARGS)
 
 test: check
 	$(BIN)/python -m pytest $(ARGS)
+
+kill: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow tests/test_kill.py $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
