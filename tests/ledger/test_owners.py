@@ -6,9 +6,10 @@ from pathlib import Path
 
 import msgspec
 
+from proxy.ledger.journal import Journal
 from proxy.ledger.owners import Owners
 from proxy.ledger.record import Owned
-from proxy.ledger.store import Ledger
+from proxy.ledger.store import Ledger, prepare
 
 FILE = Owned(id="file-1", kind="file", key="key_a", upstream="openai", created=1)
 
@@ -49,6 +50,18 @@ def test_an_object_is_still_its_keys_after_a_restart(tmp_path: Path) -> None:
         assert await ledger.owners.find("file-1") == FILE
 
     run(tmp_path, make)
+    run(tmp_path, look)
+
+
+def test_what_a_process_made_before_it_died_is_its_keys_at_the_next_start(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    journal = Journal(tmp_path / "journal", durability="process")
+    journal.append(FILE)
+    journal.close()
+
+    async def look(ledger: Ledger) -> None:
+        assert await ledger.owners.find("file-1") == FILE
+
     run(tmp_path, look)
 
 

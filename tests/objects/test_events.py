@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import Close, ScriptedUpstream, WaitFor, chunk, head, json_answer, sse_answer
+from tests.fakes import LAST_CHUNK, Close, ScriptedUpstream, Send, Step, WaitFor, chunk, head, json_answer, sse_answer
 from tests.objects.samples import ALIAS, KEY, OTHER, UPSTREAM_MODEL, ask, ask_json, gateway_over, own
 
 RUN = {"id": "run_1", "object": "thread.run", "thread_id": "thread_1", "status": "queued", "model": "vendor-x"}
@@ -85,11 +85,12 @@ def test_what_a_stream_makes_is_recorded_before_its_event_leaves(tmp_path: Path)
             client.read_until(b"[DONE]")
 
 
-def test_a_run_that_is_cut_says_so_and_never_ends_cleanly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", [[Close()], [Send(LAST_CHUNK)]])
+def test_a_run_that_is_cut_says_so_and_never_ends_cleanly(tmp_path: Path, ending: list[Step]) -> None:
     begun = STREAM[: STREAM.index(b"event: thread.run.completed")]
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
         own(gateway, "asst_1", "assistant", alias=ALIAS)
-        upstream.script([*sse_answer(begun)[:-1], Close()])
+        upstream.script([*sse_answer(begun)[:-1], *ending])
         with gateway.client() as client:
             _, body = ask(client, "POST", "/v1/threads/runs", {"assistant_id": "asst_1", "stream": True})
         assert not body.complete
