@@ -19,8 +19,8 @@ from proxy.policies.references import ID
 
 #: Most pages of the upstream that one request reads.
 MOST_PAGES = 50
-#: Most objects asked of the upstream at once.
-LARGEST_PAGE = 1_000
+#: Most objects asked of the upstream at once: what every server takes.
+LARGEST_PAGE = 100
 #: Query parameters that this file answers itself.
 _OWN = frozenset({"limit", "after", "before"})
 _encoder = msgspec.json.Encoder()
