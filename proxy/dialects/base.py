@@ -44,6 +44,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     json_tap: TapMaker
     #: The key under which a JSON answer has its usage.
     usage_key: str = "usage"
+    #: The status for a model that does not exist.
+    unknown_model_status: int = 404
     #: (error, request id, timestamp) -> the body of an error answer.
     error_body: Callable[[GatewayError, str, str], bytes]
     #: The same -> an event for a stream that has begun.

@@ -250,6 +250,8 @@ TYPED: Final = Dialect(
     name="openai",
     event_tap=TypedTap,
     json_tap=ChatTap,
+    # OpenAI's Responses API differs in this from its other endpoints.
+    unknown_model_status=400,
     error_body=error_body,
     error_event=error_event,
     upstream_error=upstream_error,

@@ -19,7 +19,7 @@ class Rights:
     def admit(self, call: Call) -> None:
         alias = self._aliases.get(call.body.model)
         if alias is None or not may_use(call.key, alias.name):
-            raise not_found(call.body.model, self.visible(call.key))
+            raise not_found(call.body.model, self.visible(call.key), call.dialect.unknown_model_status)
         if alias.capability not in call.capabilities:
             belongs = self._endpoint_of.get(alias.capability)
             where = f" Use it with {belongs}." if belongs else ""
@@ -48,9 +48,10 @@ def may_use(key: Key, alias: str) -> bool:
     return key.models is None or alias in key.models
 
 
-def not_found(name: str, visible: Iterable[str]) -> ModelNotFound:
-    """The 404 for a name, with the nearest alias the key may use, if one is near."""
+def not_found(name: str, visible: Iterable[str], status: int = 404) -> ModelNotFound:
+    """The refusal of a name, with the nearest alias the key may use, if one is near."""
     shown = name if len(name) <= 100 else name[:100] + "…"
     near = difflib.get_close_matches(name, list(visible), n=1, cutoff=0.5)
     hint = f" Did you mean `{near[0]}`?" if near else ""
-    return ModelNotFound(f"The model `{shown}` does not exist or you do not have access to it.{hint}", param="model")
+    message = f"The model `{shown}` does not exist or you do not have access to it.{hint}"
+    return ModelNotFound(message, status=status, param="model")
