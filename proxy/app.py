@@ -22,14 +22,13 @@ from proxy.answer import timestamp
 from proxy.audio import AudioMeter
 from proxy.config.tree import Config
 from proxy.deadlines import Deadlines
-from proxy.dialects.openai import error_body
 from proxy.endpoints.gateway import Shared
-from proxy.endpoints.health import LIVE_PATHS, READY_PATHS, Health
+from proxy.endpoints.health import LIVE_PATHS, READY_PATHS, Health, Home
 from proxy.endpoints.inference import Inference, new_request_id
 from proxy.endpoints.models import Models
 from proxy.endpoints.object_table import OBJECT_ROWS
 from proxy.endpoints.objects import Objects, by_path
-from proxy.endpoints.table import ROWS, Row, endpoint_of
+from proxy.endpoints.table import ROWS, Row, dialect_at, endpoint_of
 from proxy.errors import GatewayError, InvalidRequest, UpstreamFailed
 from proxy.ledger.keys import KeyIndex, KeyStore
 from proxy.ledger.record import Final
@@ -163,6 +162,7 @@ class Router(Starlette):
             routes=[
                 *(_row_route(row, handler) for row, handler in handlers),
                 *(_object_route(path, Objects(rows, desk, shared)) for path, rows in by_path(OBJECT_ROWS).items()),
+                Route("/", Home()),
                 Route("/v1/models", models.all, methods=["GET"]),
                 Route("/v1/models/{model:path}", models.retrieve, methods=["GET"]),
                 *(Route(path, health.live, methods=["GET"]) for path in LIVE_PATHS),
@@ -229,7 +229,7 @@ async def _answer_gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)
     request_id = request.scope["state"]["request_id"]
     return Response(
-        error_body(error, request_id, timestamp()),
+        dialect_at(request.scope["path"]).error_body(error, request_id, timestamp()),
         error.status,
         headers={"x-request-id": request_id, **error.headers},
         media_type="application/json",

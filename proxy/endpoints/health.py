@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from proxy.endpoints.models import json_response
 
@@ -27,3 +29,12 @@ class Health:
         if failure is not None:
             return json_response(request, {"status": "unavailable", "reason": failure}, 503)
         return json_response(request, {"status": "ok"})
+
+
+class Home:
+    """Answers `HEAD /`, by which Anthropic's SDKs find out whether somebody is here; there is nothing else at `/`."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "HEAD":
+            raise HTTPException(404)
+        await Response(headers={"x-request-id": scope["state"]["request_id"]})(scope, receive, send)

@@ -305,3 +305,18 @@ def endpoint_of(rows: tuple[Row, ...] = ROWS) -> dict[str, str]:
         for capability in row.capabilities:
             found.setdefault(capability, row.path)
     return found
+
+
+def dialect_at(path: str, rows: tuple[Row, ...] = ROWS) -> Dialect:
+    """The dialect to answer in at a path that may be no row's: that of the rows nearest to it, else the first row's."""
+    words = path.split("/")[1:]
+
+    def shared(row: Row) -> int:
+        count = 0
+        for word, asked in zip(row.path.split("/")[1:], words, strict=False):
+            if word != asked:
+                break
+            count += 1
+        return count
+
+    return max(rows, key=shared).dialect

@@ -2,7 +2,9 @@
 
 import re
 
-from proxy.endpoints.table import ROWS, endpoint_of
+import pytest
+
+from proxy.endpoints.table import ROWS, dialect_at, endpoint_of
 
 
 def test_each_row_is_there_once() -> None:
@@ -29,3 +31,23 @@ def test_each_capability_is_sent_to_the_first_row_that_takes_it() -> None:
     assert found["chat"] == "/v1/chat/completions"
     assert found["embeddings"] == "/v1/embeddings"
     assert set(found) == {capability for row in ROWS for capability in row.capabilities}
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/v1/messages", "anthropic"),
+        ("/v1/messages/count_tokens", "anthropic"),
+        ("/v1/messages/nothing", "anthropic"),
+        ("/v1/messagesx", "openai"),
+        ("/v1beta/models/a:generateContent", "gemini"),
+        ("/v1beta/nothing", "gemini"),
+        ("/v1/models/a", "openai"),
+        ("/v1", "openai"),
+        ("/", "openai"),
+        ("", "openai"),
+        ("/nothing/messages", "openai"),
+    ],
+)
+def test_a_path_that_is_no_rows_is_answered_in_the_dialect_of_the_nearest(path: str, name: str) -> None:
+    assert dialect_at(path).name == name
