@@ -24,6 +24,11 @@ fmt: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(VENV)/.plain
+	$(BIN)/python -c 'from proxy.config.schema import reference; print(reference(), end="")' > docs/configuration.md
+	$(BIN)/python -c 'from proxy.config.presets.reference import reference; print(reference(), end="")' > docs/upstreams.md
+	$(BIN)/python -c 'from proxy.endpoints.document import document; print(document(), end="")' > docs/endpoints.md
+
 bench: $(VENV)/.plain
 	$(BIN)/python -m benchmarks $(ARGS)
 

@@ -1,0 +1,153 @@
+"""The document of all endpoints, in Markdown: made from the two tables and the dialects, so that it cannot grow old.
+
+Nothing is served here, and nothing is written to disk: who calls it decides where the text goes.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from proxy.dialects.base import Dialect, DialectName
+from proxy.endpoints.health import LIVE_PATHS, READY_PATHS
+from proxy.endpoints.object_table import OBJECT_ROWS
+from proxy.endpoints.table import ROWS, Row
+from proxy.errors import GatewayError, ModelNotFound, UpstreamDropped
+from proxy.objects.row import ObjectRow
+
+_OPENING: Final = """\
+# Endpoints
+
+An endpoint is one row in a table of the code, and this document is made from those tables. All of them take the key as
+`Authorization: Bearer …`, `x-api-key`, `api-key` or `x-goog-api-key`, and all answers carry `x-request-id`.
+
+- *Model* says where the alias stands: in the body's `model`, or in the path as `{model}`.
+- *Answer* says what comes back; with more than one kind the request decides, mostly by `stream`.
+- *Billed* says what the bill counts. *Nothing*: the request has its row in the ledger, and costs nothing.
+- *Capabilities* are those of the aliases that an endpoint takes. An alias of another one is refused with a `400` that
+  names the endpoint it belongs to.
+"""
+
+_TITLES: Final[dict[DialectName, str]] = {
+    "openai": "OpenAI's formats",
+    "anthropic": "Anthropic's format",
+    "gemini": "Gemini's format",
+}
+
+_OBJECTS: Final = """\
+## Things with an id
+
+They belong to the key that made them, and live where they were made: [objects.md](objects.md). All of them are of
+OpenAI's dialect. Ids stand in the path; an id that is not the key's own is `404`, and the upstream is not asked.
+"""
+
+_GATEWAY: Final = """\
+## The gateway's own
+
+| endpoint | what it is for |
+|---|---|
+| `GET /v1/models` | List the aliases that the key may use. |
+| `GET /v1/models/{model}` | Show one of them. |
+"""
+
+_ERRORS: Final = """\
+## Errors
+
+A refusal has the shape of the endpoint's dialect, so that an SDK raises what it would raise at its own provider. A path
+that does not exist answers in the dialect of the endpoints nearest to it. An error of the upstream keeps its status and
+its body, with the alias for the name of the upstream's model; where its body is of no shape that the dialect knows, the
+gateway writes its own.
+
+Once a stream has begun its status is sent, and an error is an event in it; then the connection breaks, so that nobody
+takes the answer for a whole one.
+"""
+
+#: Where an example needs an id and a time.
+_ID: Final = "req_0123456789abcdef0123456789abcdef"
+_TIME: Final = "2026-01-31T12:00:00.000Z"
+
+
+def document() -> str:
+    """Make the document."""
+    return "\n".join([_OPENING, *_relayed(), _OBJECTS, *_objects(), _GATEWAY + _probes(), _ERRORS, *_errors()])
+
+
+def _relayed() -> Iterator[str]:
+    for name in _dialects():
+        yield f"## {_TITLES[name]}\n"
+        yield "| endpoint | what it is for | body | model | answer | billed | capabilities |"
+        yield "|---|---|---|---|---|---|---|"
+        for row in ROWS:
+            if row.dialect.name == name:
+                yield _relayed_line(row)
+        yield ""
+
+
+def _relayed_line(row: Row) -> str:
+    capabilities = ", ".join(sorted(row.capabilities))
+    return _line(f"`{row.method} {row.path}`", row.help, row.body, row.model, row.reply, row.unit, capabilities)
+
+
+def _objects() -> Iterator[str]:
+    for family in _families():
+        yield f"### {family[0].upper()}{family[1:].replace('_', ' ')}\n"
+        yield "| endpoint | what it is for | body | model | answer | billed |"
+        yield "|---|---|---|---|---|---|"
+        for row in OBJECT_ROWS:
+            if family_of(row) == family:
+                yield _object_line(row)
+        yield ""
+
+
+def _object_line(row: ObjectRow) -> str:
+    body = {"file": "form", "none": "-"}.get(row.body, row.body)
+    model = {"none": "-", "may": "body, optional", "must": "body"}[row.model]
+    return _line(f"`{row.method} {row.path}`", row.help, body, model, row.reply, "tokens" if row.bills else "nothing")
+
+
+def family_of(row: ObjectRow) -> str:
+    """What a row's things are called: the first word of its path."""
+    return row.path.split("/")[2]
+
+
+def _families() -> Iterable[str]:
+    return dict.fromkeys(map(family_of, OBJECT_ROWS))
+
+
+def _dialects() -> Iterable[DialectName]:
+    return dict.fromkeys(row.dialect.name for row in ROWS)
+
+
+def _probes() -> str:
+    live, ready = (", ".join(f"`GET {path}`" for path in paths) for paths in (LIVE_PATHS, READY_PATHS))
+    return (
+        f"| {live} | The process answers. No key is needed. |\n"
+        f"| {ready} | It takes new work; `503` where it cannot write its ledger. No key is needed. |\n"
+        "| `HEAD /` | Somebody is here, as SDKs ask it before their first request. No key is needed. |\n"
+    )
+
+
+def _errors() -> Iterator[str]:
+    for name in _dialects():
+        dialect = next(row.dialect for row in ROWS if row.dialect.name == name)
+        yield f"### {_TITLES[name]}\n"
+        yield from _examples(dialect)
+        others = [row for row in ROWS if row.dialect.name == name and row.dialect.unknown_model_status != 404]
+        for status in sorted({row.dialect.unknown_model_status for row in others}):
+            paths = [f"`{row.path}`" for row in others if row.dialect.unknown_model_status == status]
+            yield f"The status of an unknown alias is {status} at {', '.join(paths)}.\n"
+
+
+def _examples(dialect: Dialect) -> Iterator[str]:
+    unknown: GatewayError = ModelNotFound("The model `prometheus-cor` does not exist …", param="model")
+    yield f"An unknown alias, with status {unknown.status}:\n"
+    yield "```json"
+    yield json.dumps(json.loads(dialect.error_body(unknown, _ID, _TIME)), indent=2, ensure_ascii=False)
+    yield "```\n"
+    yield "A stream that the upstream broke:\n"
+    yield "```"
+    yield dialect.error_event(UpstreamDropped("The provider …"), _ID, _TIME).decode().rstrip()
+    yield "```\n"
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
