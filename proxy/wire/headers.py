@@ -10,9 +10,10 @@ from typing import Final
 
 Header = tuple[bytes, bytes]
 
-#: From the client to the upstream. Never a credential, a cookie or a framing header.
+#: From the client to the upstream. Never a credential, a cookie or a framing header; and no idempotency key: the
+#: account at the upstream is shared by all keys, and one key's answer must not be replayed to another.
 REQUEST_HEADERS: Final = frozenset(
-    {b"openai-beta", b"anthropic-version", b"anthropic-beta", b"idempotency-key", b"x-stainless-helper-method"}
+    {b"openai-beta", b"anthropic-version", b"anthropic-beta", b"x-stainless-helper-method"}
 )
 #: From the upstream to the client. Never a name, an id or a host of the upstream.
 RESPONSE_HEADERS: Final = frozenset(

@@ -107,3 +107,8 @@ def test_recorded_headers_name_no_upstream() -> None:
         for word in (b"openai.com", b"azure", b"anthropic", b"google", b"cloudflare", b"gpt-", b"org-", b"req_"):
             assert word not in out, exchange.id
         assert b"content-type: " in out or b"content-type" not in dict(headers), exchange.id
+
+
+def test_an_idempotency_key_stays_here() -> None:
+    """The upstream would replay one key's answer to another: they share its account."""
+    assert forwarded([(b"idempotency-key", b"1"), (b"openai-beta", b"x")]) == b"openai-beta: x\r\n"
