@@ -18,6 +18,7 @@ from proxy.objects.row import ObjectRow
 from proxy.objects.visit import Visit
 from proxy.server.client import EXTENSION, ClientCycle
 from proxy.wire.headers import first, is_request_id
+from proxy.wire.multipart import is_multipart
 
 
 class Objects:
@@ -100,8 +101,12 @@ def check_body(scope: Scope, row: ObjectRow) -> None:
             code="unsupported_content_encoding",
         )
     kind = headers.get(b"content-type")
-    if row.body == "json" and kind is not None and kind.partition(b";")[0].strip().lower() != b"application/json":
-        raise InvalidRequest("The request's content type must be application/json.", code="unsupported_content_type")
+    if kind is None or row.body not in ("json", "form or json"):
+        return
+    either = row.body == "form or json"
+    if kind.partition(b";")[0].strip().lower() != b"application/json" and not (either and is_multipart(kind)):
+        wanted = "multipart/form-data or application/json" if either else "application/json"
+        raise InvalidRequest(f"The request's content type must be {wanted}.", code="unsupported_content_type")
 
 
 def answer_error(client: ClientCycle, request_id: str, error: GatewayError) -> None:
