@@ -121,7 +121,7 @@ class MessagesTap(_Tap):
                     self.text_out += len(bytes(text)) - 2
             if delta.stop_reason is not _EMPTY and delta.stop_reason != _NULL:
                 self.finished = True
-        if event.usage is not _EMPTY:
+        if event.usage is not _EMPTY and event.usage != _NULL:
             self._usages[1] = event.usage
         if event.type == "message_stop":
             self.finished = self.ended = True
