@@ -24,7 +24,7 @@ from proxy.config.tree import Config
 from proxy.deadlines import Deadlines
 from proxy.endpoints.gateway import Shared
 from proxy.endpoints.health import LIVE_PATHS, READY_PATHS, Health, Home
-from proxy.endpoints.inference import Inference, new_request_id
+from proxy.endpoints.inference import Inference
 from proxy.endpoints.models import Models
 from proxy.endpoints.object_table import OBJECT_ROWS
 from proxy.endpoints.objects import Objects, by_path
@@ -41,6 +41,7 @@ from proxy.objects.taking import Taking
 from proxy.policies import ordered
 from proxy.policies.base import Call
 from proxy.server.client import EXTENSION
+from proxy.server.ids import new_request_id
 from proxy.services import Services
 from proxy.upstream.pool import Pool
 from proxy.upstream.target import compile_alias

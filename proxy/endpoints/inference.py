@@ -3,7 +3,6 @@
 It waits for two things only: the request's body, and the client's leaving.
 """
 
-import random
 import re
 import time
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from proxy.objects.watch import ResponseWatch
 from proxy.policies.base import Call
 from proxy.relay import Exchange
 from proxy.server.client import EXTENSION, ClientCycle
+from proxy.server.ids import new_request_id
 from proxy.settlement import refused_record
 from proxy.upload import Upload
 from proxy.upstream.target import Alias
@@ -277,9 +277,3 @@ def text_bytes(data: bytes) -> int:
     if b";base64," not in data:
         return len(data)
     return len(data) - sum(match.end() - match.start() for match in _DATA_URL.finditer(data))
-
-
-def new_request_id() -> str:
-    """A fresh request id."""
-    # Unique, not secret; Python seeds the generator anew in every process.
-    return f"req_{random.getrandbits(128):032x}"

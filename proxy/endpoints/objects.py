@@ -11,12 +11,12 @@ from proxy.answer import PROVIDER, header_lines, timestamp
 from proxy.dialects.openai import error_body
 from proxy.endpoints.credentials import authenticate
 from proxy.endpoints.gateway import Shared
-from proxy.endpoints.inference import new_request_id
 from proxy.errors import GatewayError, InvalidRequest, StoreFailed, UpstreamFailed
 from proxy.objects.desk import Desk
 from proxy.objects.row import ObjectRow
 from proxy.objects.visit import Visit
 from proxy.server.client import EXTENSION, ClientCycle
+from proxy.server.ids import new_request_id
 from proxy.wire.headers import first, is_request_id
 from proxy.wire.multipart import is_multipart
 

@@ -13,6 +13,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from proxy.errors import BodyTooLarge, ClientGone
+from proxy.server.ids import new_request_id
 from proxy.server.signal import SUSPENDED, Signal
 
 #: The key of the ASGI scope's extensions under which an endpoint finds its `ClientCycle`.
@@ -257,7 +258,8 @@ class ClientCycle(RequestResponseCycle):
             if self.response_started:
                 self.cut()
             else:
-                self.begin(500, b"content-type: application/json\r\n", len(_INTERNAL_ERROR))
+                lines = f"content-type: application/json\r\nx-request-id: {new_request_id()}\r\n".encode()
+                self.begin(500, lines, len(_INTERNAL_ERROR))
                 self.write(_INTERNAL_ERROR, True)
         # Nothing may point back here: what a request leaves is to go at once, and not wait for the collector.
         self.message_event.resume = None

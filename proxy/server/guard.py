@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from proxy.config.tree import Server
 from proxy.server.client import ASGI, EXTENSION, ClientCycle
+from proxy.server.ids import new_request_id
 
 MAX_HEADERS = 128
 CHECKED = frozenset({b"host", b"transfer-encoding", b"expect"})
@@ -340,8 +341,9 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.abort()
             return
         body = _error_body(refusal)
-        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-        self.transport.write(STATUS_LINE[refusal.status] + head + body)
+        head = b"content-type: application/json\r\nx-request-id: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+        lines = head % (new_request_id().encode(), len(body))
+        self.transport.write(STATUS_LINE[refusal.status] + lines + body)
         if cycle is not None:
             # The application is told that its client is gone: it must not answer any more.
             cycle.disconnected = True

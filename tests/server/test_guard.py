@@ -69,6 +69,13 @@ def test_a_head_that_stops_coming_is_refused(hasty: Site, cut: int) -> None:
         assert client.read_all() == b""
 
 
+def test_a_refusal_has_a_request_id(site: Site) -> None:
+    with site.gateway.client() as client:
+        client.send(b"GET / HTTP/1.1\r\n\r\n")
+        head, _ = client.read_answer()
+    assert (head.header("x-request-id") or "").startswith("req_")
+
+
 def test_a_head_that_trickles_is_refused_too(hasty: Site) -> None:
     # Each byte comes in time; the whole head does not.
     pause = threading.Event()
