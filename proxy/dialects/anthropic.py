@@ -9,12 +9,10 @@ from typing import Any, Final
 import msgspec
 
 from proxy.dialects.base import Dialect
-from proxy.dialects.openai import broken, scrub
+from proxy.dialects.tap import EMPTY, NULL, BaseTap, broken, scrub
 from proxy.errors import GatewayError
 from proxy.wire.usage import Usage, read_usage
 
-_EMPTY: Final = msgspec.Raw()
-_NULL: Final = msgspec.Raw(b"null")
 _encoder = msgspec.json.Encoder()
 _object = msgspec.json.Decoder(dict[str, Any])
 #: Anthropic's error types by HTTP status; others are `api_error` from 500 on, else `invalid_request_error`.
@@ -31,75 +29,57 @@ _TYPES: Final = {
 
 
 class _Delta(msgspec.Struct, gc=False):
-    text: msgspec.Raw = _EMPTY
-    thinking: msgspec.Raw = _EMPTY
-    partial_json: msgspec.Raw = _EMPTY
-    stop_reason: msgspec.Raw = _EMPTY
+    text: msgspec.Raw = EMPTY
+    thinking: msgspec.Raw = EMPTY
+    partial_json: msgspec.Raw = EMPTY
+    stop_reason: msgspec.Raw = EMPTY
 
 
 class _Message(msgspec.Struct, gc=False):
-    model: msgspec.Raw = _EMPTY
-    usage: msgspec.Raw = _EMPTY
+    model: msgspec.Raw = EMPTY
+    usage: msgspec.Raw = EMPTY
 
 
 class _Event(msgspec.Struct, gc=False):
     type: str = ""
     message: _Message | None = None
     delta: _Delta | None = None
-    usage: msgspec.Raw = _EMPTY
-    error: msgspec.Raw = _EMPTY
+    usage: msgspec.Raw = EMPTY
+    error: msgspec.Raw = EMPTY
 
 
 class _Answer(msgspec.Struct, gc=False):
     type: str = ""
-    model: msgspec.Raw = _EMPTY
-    content: msgspec.Raw = _EMPTY
-    usage: msgspec.Raw = _EMPTY
-    input_tokens: msgspec.Raw = _EMPTY
+    model: msgspec.Raw = EMPTY
+    content: msgspec.Raw = EMPTY
+    usage: msgspec.Raw = EMPTY
+    input_tokens: msgspec.Raw = EMPTY
 
 
 _event = msgspec.json.Decoder(_Event)
 _answer = msgspec.json.Decoder(_Answer)
 
 
-class _Tap:
-    """What both kinds of answers share."""
+class _Tap(BaseTap):
+    """What both kinds of answers share: the usage of a message's start, over which that of its last delta is laid."""
 
-    __slots__ = ("_alias", "_upstream_model", "_usages", "drop", "ended", "failed", "finished", "text_out")
-    path: tuple[str, ...]
-    plain = b""
+    __slots__ = ("_first_usage",)
 
     def __init__(self, alias: str, upstream_model: str, drop_usage: bool) -> None:
-        self._alias = alias.encode()
-        self._upstream_model = upstream_model.encode()
-        #: The usage of the message's start and of its last delta: the later one's fields win.
-        self._usages = [_EMPTY, _EMPTY]
-        self.drop = False
-        self.failed = False
-        self.ended = False
-        self.finished = False
-        self.text_out = 0
-
-    def scrub(self, block: bytes) -> bytes:
-        """An error's bytes with the alias for the upstream's model name, and without account ids."""
-        return scrub(block, self._upstream_model, self._alias)
+        super().__init__(alias, upstream_model, drop_usage)
+        self._first_usage = EMPTY
 
     def usage(self) -> Usage | None:
         """The start's usage with the last delta's laid over it; deltas are cumulative."""
         merged: dict[str, Any] = {}
-        for raw in self._usages:
-            if raw is not _EMPTY and raw != _NULL:
+        for raw in (self._first_usage, self._usage):
+            if raw is not EMPTY and raw != NULL:
                 try:
                     fields = _object.decode(raw)
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                     continue
                 merged |= {name: value for name, value in fields.items() if value is not None}
         return read_usage(_encoder.encode(merged)) if merged else None
-
-    def take_usage(self, raw: bytes) -> None:
-        """Set the usage object of an answer that was not read through `read`."""
-        if raw:
-            self._usages[1] = msgspec.Raw(raw)
 
 
 class MessagesTap(_Tap):
@@ -117,19 +97,19 @@ class MessagesTap(_Tap):
         delta = event.delta
         if delta is not None:
             for text in (delta.text, delta.thinking, delta.partial_json):
-                if text is not _EMPTY:
+                if text is not EMPTY:
                     self.text_out += len(bytes(text)) - 2
-            if delta.stop_reason is not _EMPTY and delta.stop_reason != _NULL:
+            if delta.stop_reason is not EMPTY and delta.stop_reason != NULL:
                 self.finished = True
-        if event.usage is not _EMPTY and event.usage != _NULL:
-            self._usages[1] = event.usage
+        if event.usage is not EMPTY and event.usage != NULL:
+            self._usage = event.usage
         if event.type == "message_stop":
             self.finished = self.ended = True
         elif event.type == "error":
             self.failed = True
         if event.message is None:
-            return _EMPTY
-        self._usages[0] = event.message.usage
+            return EMPTY
+        self._first_usage = event.message.usage
         return event.message.model
 
 
@@ -147,8 +127,8 @@ class MessageTap(_Tap):
             raise broken(error) from error
         self.failed = answer.type == "error"
         self.text_out += len(bytes(answer.content))
-        if answer.usage is not _EMPTY:
-            self._usages[1] = answer.usage
+        if answer.usage is not EMPTY:
+            self._usage = answer.usage
         return answer.model
 
 
@@ -170,7 +150,7 @@ def upstream_error(body: bytes, upstream_model: str, alias: str) -> bytes | None
         fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if not bytes(fields.get("error", _EMPTY)).startswith(b"{"):
+    if not bytes(fields.get("error", EMPTY)).startswith(b"{"):
         return None
     return scrub(body, upstream_model.encode(), alias.encode())
 

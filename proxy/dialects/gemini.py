@@ -9,12 +9,10 @@ from typing import Any, Final
 import msgspec
 
 from proxy.dialects.base import Dialect
-from proxy.dialects.openai import broken, scrub
+from proxy.dialects.tap import EMPTY, NULL, BaseTap, broken, scrub
 from proxy.errors import GatewayError
 from proxy.wire.usage import Usage, count
 
-_EMPTY: Final = msgspec.Raw()
-_NULL: Final = msgspec.Raw(b"null")
 _encoder = msgspec.json.Encoder()
 _object = msgspec.json.Decoder(dict[str, Any])
 #: Google's status names by HTTP status; others are INTERNAL from 500 on, else INVALID_ARGUMENT.
@@ -32,38 +30,27 @@ _STATUSES: Final = {
 
 
 class _Candidate(msgspec.Struct, rename="camel", gc=False):
-    content: msgspec.Raw = _EMPTY
-    finish_reason: msgspec.Raw = _EMPTY
+    content: msgspec.Raw = EMPTY
+    finish_reason: msgspec.Raw = EMPTY
 
 
 class _Chunk(msgspec.Struct, rename="camel", gc=False):
-    model_version: msgspec.Raw = _EMPTY
+    model_version: msgspec.Raw = EMPTY
     candidates: list[_Candidate] | None = None
-    prompt_feedback: msgspec.Raw = _EMPTY
-    usage_metadata: msgspec.Raw = _EMPTY
-    error: msgspec.Raw = _EMPTY
+    prompt_feedback: msgspec.Raw = EMPTY
+    usage_metadata: msgspec.Raw = EMPTY
+    error: msgspec.Raw = EMPTY
 
 
 _chunk = msgspec.json.Decoder(_Chunk)
 _chunks = msgspec.json.Decoder(list[_Chunk])
 
 
-class GenerateTap:
+class GenerateTap(BaseTap):
     """Reads one answer: an event of a stream, a whole answer, or a whole array of chunks."""
 
-    __slots__ = ("_alias", "_upstream_model", "_usage", "drop", "ended", "failed", "finished", "text_out")
+    __slots__ = ()
     path: tuple[str, ...] = ("modelVersion",)
-    plain = b""
-
-    def __init__(self, alias: str, upstream_model: str, drop_usage: bool) -> None:
-        self._alias = alias.encode()
-        self._upstream_model = upstream_model.encode()
-        self._usage = _EMPTY
-        self.drop = False
-        self.failed = False
-        self.ended = False
-        self.finished = False
-        self.text_out = 0
 
     def read(self, payload: bytes) -> msgspec.Raw:
         """Read one chunk, or an array of them; return the last one's raw model. Raises `UpstreamProtocolError`."""
@@ -71,32 +58,28 @@ class GenerateTap:
             chunks = _chunks.decode(payload) if payload.lstrip()[:1] == b"[" else [_chunk.decode(payload)]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise broken(error) from error
-        model = _EMPTY
+        model = EMPTY
         for chunk in chunks:
-            self._note(chunk)
-            if chunk.model_version is not _EMPTY:
+            self._note_chunk(chunk)
+            if chunk.model_version is not EMPTY:
                 model = chunk.model_version
         return model
 
-    def _note(self, chunk: _Chunk) -> None:
+    def _note_chunk(self, chunk: _Chunk) -> None:
         for candidate in chunk.candidates or ():
             self.text_out += len(bytes(candidate.content))
-            if candidate.finish_reason is not _EMPTY and candidate.finish_reason != _NULL:
+            if candidate.finish_reason is not EMPTY and candidate.finish_reason != NULL:
                 self.finished = True
-        if chunk.prompt_feedback is not _EMPTY:
+        if chunk.prompt_feedback is not EMPTY:
             # A blocked prompt has no candidates, and no finish reason.
             self.finished = True
         self.take_usage(bytes(chunk.usage_metadata))
-        if chunk.error is not _EMPTY and chunk.error != _NULL:
+        if chunk.error is not EMPTY and chunk.error != NULL:
             self.failed = True
-
-    def scrub(self, block: bytes) -> bytes:
-        """An error's bytes with the alias for the upstream's model name, and without account ids."""
-        return scrub(block, self._upstream_model, self._alias)
 
     def usage(self) -> Usage | None:
         """From the last usage that had counts: cumulative, thoughts and tool prompts counted apart."""
-        if self._usage is _EMPTY:
+        if self._usage is EMPTY:
             return None
         fields = _object.decode(self._usage)
         prompt = (count(fields.get("promptTokenCount")) or 0) + (count(fields.get("toolUsePromptTokenCount")) or 0)
@@ -136,7 +119,7 @@ def upstream_error(body: bytes, upstream_model: str, alias: str) -> bytes | None
 
     The streaming endpoint answers with an array of one error.
     """
-    if not body.lstrip()[:2].replace(b"[", b"").lstrip().startswith(b"{") or b'"error"' not in body:
+    if not body.lstrip().removeprefix(b"[").lstrip().startswith(b"{") or b'"error"' not in body:
         return None
     return scrub(body, upstream_model.encode(), alias.encode())
 

@@ -10,51 +10,50 @@ from typing import Final
 import msgspec
 
 from proxy.dialects.base import Dialect
-from proxy.dialects.openai import ChatTap, broken, error_body, error_event, scrub, upstream_error
+from proxy.dialects.openai import ChatTap, error_body, error_event, upstream_error
+from proxy.dialects.tap import EMPTY, NULL, BaseTap, broken
 from proxy.wire.glance import Glance
-from proxy.wire.usage import Usage, read_usage
+from proxy.wire.usage import Usage
 
-_EMPTY: Final = msgspec.Raw()
-_NULL: Final = msgspec.Raw(b"null")
 #: Seconds of audio beyond which a length is no length.
 _LONGEST_AUDIO: Final = 10**9
 _TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
 class _Response(msgspec.Struct, gc=False):
-    model: msgspec.Raw = _EMPTY
-    usage: msgspec.Raw = _EMPTY
+    model: msgspec.Raw = EMPTY
+    usage: msgspec.Raw = EMPTY
 
 
 class _Event(msgspec.Struct, gc=False):
     type: str = ""
     response: _Response | None = None
-    usage: msgspec.Raw = _EMPTY
-    error: msgspec.Raw = _EMPTY
-    delta: msgspec.Raw = _EMPTY
+    usage: msgspec.Raw = EMPTY
+    error: msgspec.Raw = EMPTY
+    delta: msgspec.Raw = EMPTY
 
 
 class _LooseEvent(msgspec.Struct, gc=False):
-    usage: msgspec.Raw = _EMPTY
-    error: msgspec.Raw = _EMPTY
+    usage: msgspec.Raw = EMPTY
+    error: msgspec.Raw = EMPTY
 
 
 class _MediaEvent(msgspec.Struct, gc=False):
     type: str = ""
-    model: msgspec.Raw = _EMPTY
-    usage: msgspec.Raw = _EMPTY
-    error: msgspec.Raw = _EMPTY
-    delta: msgspec.Raw = _EMPTY
+    model: msgspec.Raw = EMPTY
+    usage: msgspec.Raw = EMPTY
+    error: msgspec.Raw = EMPTY
+    delta: msgspec.Raw = EMPTY
 
 
 class _Media(msgspec.Struct, gc=False):
     """A whole answer of audio, images or transcripts: only what the gateway reads."""
 
-    model: msgspec.Raw = _EMPTY
-    usage: msgspec.Raw = _EMPTY
-    error: msgspec.Raw = _EMPTY
-    duration: msgspec.Raw = _EMPTY
-    data: msgspec.Raw = _EMPTY
+    model: msgspec.Raw = EMPTY
+    usage: msgspec.Raw = EMPTY
+    error: msgspec.Raw = EMPTY
+    duration: msgspec.Raw = EMPTY
+    data: msgspec.Raw = EMPTY
 
 
 _event = msgspec.json.Decoder(_Event)
@@ -65,22 +64,11 @@ _number = msgspec.json.Decoder(float)
 _loose = msgspec.json.Decoder(_LooseEvent)
 
 
-class TypedTap:
+class TypedTap(BaseTap):
     """Reads one stream of typed events."""
 
-    __slots__ = ("_alias", "_upstream_model", "_usage", "drop", "ended", "failed", "finished", "text_out")
+    __slots__ = ()
     path: tuple[str, ...] = ("response", "model")
-    plain = b""
-
-    def __init__(self, alias: str, upstream_model: str, drop_usage: bool) -> None:
-        self._alias = alias.encode()
-        self._upstream_model = upstream_model.encode()
-        self._usage = _EMPTY
-        self.drop = False
-        self.failed = False
-        self.ended = False
-        self.finished = False
-        self.text_out = 0
 
     def read(self, payload: bytes) -> msgspec.Raw:
         """Read one event; return the raw value of its response's model. Raises `UpstreamProtocolError`."""
@@ -91,86 +79,48 @@ class TypedTap:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise broken(error) from error
         kind = event.type
-        if event.delta is not _EMPTY:
+        if event.delta is not EMPTY:
             self.text_out += len(bytes(event.delta)) - 2
         elif kind in _TERMINAL:
             self.finished = self.ended = True
             self.failed = kind == "response.failed"
         elif kind.endswith((".completed", ".done")) and not kind.startswith("response."):
             self.finished = True
-        self._note(event.usage, event.error, kind)
+        self._note(event.usage, event.error)
+        if kind == "error":
+            self.failed = True
         response = event.response
         if response is None:
-            return _EMPTY
-        if response.usage is not _EMPTY and response.usage != _NULL:
+            return EMPTY
+        if response.usage is not EMPTY and response.usage != NULL:
             self._usage = response.usage
         return response.model
-
-    def scrub(self, block: bytes) -> bytes:
-        """An error's bytes with the alias for the upstream's model name, and without account ids."""
-        return scrub(block, self._upstream_model, self._alias)
-
-    def usage(self) -> Usage | None:
-        """What the answer said it used, from the last usage object that was not null."""
-        return read_usage(bytes(self._usage)) if self._usage is not _EMPTY else None
-
-    def take_usage(self, raw: bytes) -> None:
-        """Set the usage object of an answer that was not read through `read`."""
-        if raw:
-            self._usage = msgspec.Raw(raw)
-
-    def _note(self, usage: msgspec.Raw, error: msgspec.Raw, kind: str) -> None:
-        if usage is not _EMPTY and usage != _NULL:
-            self._usage = usage
-        if kind == "error" or (error is not _EMPTY and error != _NULL):
-            self.failed = True
 
     def _read_loose(self, payload: bytes) -> msgspec.Raw:
         try:
             event = _loose.decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise broken(error) from error
-        self._note(event.usage, event.error, "")
-        return _EMPTY
+        self._note(event.usage, event.error)
+        return EMPTY
 
 
-class MediaTap:
+class MediaTap(BaseTap):
     """Reads one answer of audio, images or transcripts, events or JSON: usage, seconds of audio, and how many images.
 
     The events are `transcript.text.*`, `speech.audio.*`, `image_generation.*` and `image_edit.*`; Mistral's are
     `transcription.*`, with a model in them.
     """
 
-    __slots__ = (
-        "_alias",
-        "_duration",
-        "_images",
-        "_upstream_model",
-        "_usage",
-        "drop",
-        "ended",
-        "failed",
-        "finished",
-        "glance",
-        "text_out",
-    )
+    __slots__ = ("_duration", "_images", "glance")
     path: tuple[str, ...] = ("model",)
-    #: These events differ in more than their text.
-    plain = b""
 
     def __init__(self, alias: str, upstream_model: str, drop_usage: bool) -> None:
-        self._alias = alias.encode()
-        self._upstream_model = upstream_model.encode()
-        self._usage = _EMPTY
+        super().__init__(alias, upstream_model, drop_usage)
         self._duration = 0.0
         self._images = 0
         #: Looks at a JSON answer that comes in pieces.
         self.glance = Glance(b"duration", b"data")
-        self.drop = False
-        self.failed = False
-        self.ended = False
-        self.finished = False
-        self.text_out = 0
 
     def read(self, payload: bytes) -> msgspec.Raw:
         """Read a whole answer; return the raw value of its model. Raises `UpstreamProtocolError`."""
@@ -179,19 +129,15 @@ class MediaTap:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise broken(error) from error
         self._note(answer.usage, answer.error)
-        if answer.duration is not _EMPTY:
+        if answer.duration is not EMPTY:
             self._take_duration(answer.duration)
         if bytes(answer.data).startswith(b"["):
             self._images = len(_items.decode(answer.data))
         return answer.model
 
-    def scrub(self, block: bytes) -> bytes:
-        """An error's bytes with the alias for the upstream's model name, and without account ids."""
-        return scrub(block, self._upstream_model, self._alias)
-
     def usage(self) -> Usage | None:
         """What the answer said it used: tokens, or the seconds of its source, and how many images it has."""
-        found = read_usage(bytes(self._usage)) if self._usage is not _EMPTY else None
+        found = super().usage()
         seconds = self._duration or self.glance.number or 0.0
         images = self._images or self.glance.items
         milliseconds = math.ceil(seconds * 1000) if 0 < seconds < _LONGEST_AUDIO else 0
@@ -201,17 +147,6 @@ class MediaTap:
         return msgspec.structs.replace(
             found, audio_milliseconds=found.audio_milliseconds or milliseconds, images=found.images or images
         )
-
-    def take_usage(self, raw: bytes) -> None:
-        """Set the usage object of an answer that was not read through `read`."""
-        if raw:
-            self._usage = msgspec.Raw(raw)
-
-    def _note(self, usage: msgspec.Raw, error: msgspec.Raw) -> None:
-        if usage is not _EMPTY and usage != _NULL:
-            self._usage = usage
-        if error is not _EMPTY and error != _NULL:
-            self.failed = True
 
     def _take_duration(self, raw: msgspec.Raw) -> None:
         """A number, or a number in quotes, as some servers write it; anything else says nothing."""
@@ -236,7 +171,7 @@ class MediaEventTap(MediaTap):
         self._note(event.usage, event.error)
         if kind == "error":
             self.failed = True
-        elif event.delta is not _EMPTY:
+        elif event.delta is not EMPTY:
             self.text_out += len(bytes(event.delta)) - 2
         elif kind.endswith(".completed"):
             self.finished = True

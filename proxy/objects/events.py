@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from proxy.dialects.openai import broken, scrub
+from proxy.dialects.tap import broken, scrub
 from proxy.wire.usage import Usage, read_usage
 
 _EMPTY: Final = msgspec.Raw()
