@@ -136,7 +136,7 @@ class StreamRewriter:
             text = _mask(block)
             payload = text.strip()
             if not payload:
-                return block
+                return self._aside(block)
             if payload == _DONE:
                 tap.ended = True
                 return block
@@ -167,6 +167,14 @@ class StreamRewriter:
         path = self._tap.path
         found = _only_span(text, path[0], raw) if len(path) == 1 and raw[0] == _QUOTE else []
         return self._replace(block, found or spans(text, path, start), model)
+
+    def _aside(self, block: bytes) -> bytes:
+        """A block without data: it passes, but Google writes an error in a stream so, as bare JSON."""
+        text = block.strip()
+        if not text.startswith(b"{"):
+            return block
+        self._tap.read(text)
+        return self._tap.scrub(block) if self._tap.failed else block
 
     def _learn(self, block: bytes, out: bytes, plain: bytes) -> None:
         """Remember what stands before and behind this event's text; given up where it changes all the time."""
