@@ -83,7 +83,7 @@ class TypedTap(BaseTap):
             self.text_out += len(bytes(event.delta)) - 2
         elif kind in _TERMINAL:
             self.finished = self.ended = True
-            self.failed = kind == "response.failed"
+            self.failed = self.failed or kind == "response.failed"
         elif kind.endswith((".completed", ".done")) and not kind.startswith("response."):
             self.finished = True
         self._note(event.usage, event.error)
