@@ -70,8 +70,8 @@ class GenerateTap(BaseTap):
             self.text_out += len(bytes(candidate.content))
             if candidate.finish_reason is not EMPTY and candidate.finish_reason != NULL:
                 self.finished = True
-        if chunk.prompt_feedback is not EMPTY:
-            # A blocked prompt has no candidates, and no finish reason.
+        if b'"blockReason"' in bytes(chunk.prompt_feedback):
+            # A blocked prompt has no candidates, and no finish reason; without one these are ratings of any prompt.
             self.finished = True
         self.take_usage(bytes(chunk.usage_metadata))
         if chunk.error is not EMPTY and chunk.error != NULL:
