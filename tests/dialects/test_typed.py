@@ -1,0 +1,375 @@
+"""OpenAI's typed events: what the Responses API and answers of audio and images are read for, in any pieces."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.dialects.openai import CHAT, error_body, error_event
+from proxy.dialects.typed import MEDIA, TYPED
+from proxy.errors import InvalidRequest, UpstreamProtocolError
+from proxy.wire.usage import Usage
+from tests.dialects.answers import (
+    ALIAS,
+    SNAPSHOT,
+    UPSTREAM,
+    compact,
+    counters,
+    event_tap,
+    json_tap,
+    read_events,
+    read_json,
+    relay_events,
+    relay_pieces,
+    relay_whole,
+    strings,
+)
+from tests.wire.pieces import cut, cut_places, single_bytes, ways
+
+USAGE: dict[str, Any] = {
+    "input_tokens": 9,
+    "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2},
+    "output_tokens": 5,
+    "output_tokens_details": {"reasoning_tokens": 3},
+    "total_tokens": 14,
+}
+COUNTED = Usage(9, 4, 2, 5, 3)
+#: A user's own schema and tools, which Responses repeats in every answer.
+TOOLS: list[dict[str, Any]] = [
+    {"type": "image_generation", "model": SNAPSHOT},
+    {"type": "function", "parameters": {"properties": {"model": {"type": "string"}, "response": {"model": SNAPSHOT}}}},
+]
+
+
+def at(state: str, usage: Any = None, model: str = SNAPSHOT, **fields: Any) -> dict[str, Any]:
+    """An event that carries the response."""
+    response = {"id": "resp_1", "object": "response", "error": None, "model": model, "tools": TOOLS, "usage": usage}
+    return {"type": f"response.{state}", "sequence_number": 1, "response": {**response, **fields}}
+
+
+def says(text: str, kind: str = "response.output_text.delta") -> dict[str, Any]:
+    return {"type": kind, "sequence_number": 2, "item_id": "msg_1", "delta": text, "obfuscation": "xyz"}
+
+
+def event(fields: dict[str, Any]) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (fields["type"].encode(), compact(fields))
+
+
+ERROR = {
+    "type": "error",
+    "sequence_number": 2,
+    "error": {"type": "server_error", "code": None, "message": f"{UPSTREAM} of org-abcd1234 failed", "param": None},
+}
+FLAT_ERROR = {"type": "error", "code": "x", "message": f"{UPSTREAM} of org-abcd1234 failed", "param": None}
+
+
+# the Responses API: what is read
+
+
+@pytest.mark.parametrize(
+    ("fields", "model"),
+    [
+        (at("created", model="a"), b'"a"'),
+        (at("completed", model="a"), b'"a"'),
+        ({"response": {"model": "a"}}, b'"a"'),
+        ({"type": "response.created", "model": "a"}, b""),
+        ({"type": "response.created", "response": None}, b""),
+        ({"type": "response.created", "response": {"tools": [{"model": "a"}]}}, b""),
+        ({"type": "x", "item": {"response": {"model": "a"}}}, b""),
+        ({"type": "keepalive", "sequence_number": 3}, b""),
+        ({"type": 7, "response": {"model": "a"}}, b""),
+        ({"type": "x", "response": "odd"}, b""),
+    ],
+)
+def test_the_model_of_an_event_stands_in_its_response(fields: dict[str, Any], model: bytes) -> None:
+    assert bytes(event_tap(TYPED).read(compact(fields))) == model
+
+
+@pytest.mark.parametrize(
+    ("fields", "length"),
+    [
+        (says("four"), 4),
+        (says("é"), 2),
+        (says("four", "response.refusal.delta"), 4),
+        (says("four", "response.reasoning_summary_text.delta"), 4),
+        (says('{"a', "response.function_call_arguments.delta"), 4),
+        ({"type": "response.output_text.done", "text": "four"}, 0),
+        (at("in_progress"), 0),
+    ],
+)
+def test_deltas_are_counted_and_what_repeats_them_is_not(fields: dict[str, Any], length: int) -> None:
+    assert read_events(TYPED, fields).text_out == length
+
+
+@pytest.mark.parametrize(
+    ("events", "usage"),
+    [
+        ([at("created"), says("x")], None),
+        ([at("created"), at("completed", USAGE)], COUNTED),
+        ([at("incomplete", USAGE)], COUNTED),
+        ([at("failed", {"input_tokens": 0, "output_tokens": 0})], Usage()),
+        ([at("failed", None)], None),
+        ([at("in_progress", {"input_tokens": 1, "output_tokens": 1}), at("completed", USAGE)], COUNTED),
+        ([at("in_progress", USAGE), at("failed", None)], COUNTED),
+        ([{"type": 7, "usage": USAGE}], COUNTED),
+    ],
+)
+def test_the_last_usage_that_is_not_null_counts(events: list[dict[str, Any]], usage: Usage | None) -> None:
+    assert read_events(TYPED, *events).usage() == usage
+
+
+@pytest.mark.parametrize(
+    ("fields", "ended", "failed"),
+    [
+        (at("created"), False, False),
+        (at("queued"), False, False),
+        (at("in_progress"), False, False),
+        (at("completed"), True, False),
+        (at("incomplete"), True, False),
+        (at("failed"), True, True),
+        (ERROR, False, True),
+        (FLAT_ERROR, False, True),
+        (says("response.completed"), False, False),
+        ({"type": "response.output_text.done"}, False, False),
+        ({"type": "response.output_item.done", "item": {"status": "completed"}}, False, False),
+        ({"type": "response.image_generation_call.completed"}, False, False),
+        ({"type": "keepalive"}, False, False),
+        ({"type": 7, "error": {"message": "x"}}, False, True),
+        ({"type": "x", "error": None}, False, False),
+    ],
+)
+def test_only_the_responses_own_last_events_end_the_stream(fields: dict[str, Any], ended: bool, failed: bool) -> None:
+    tap = read_events(TYPED, fields)
+    assert (tap.finished, tap.ended, tap.failed) == (ended, ended, failed)
+
+
+@pytest.mark.parametrize("last", ["completed", "incomplete", "failed"])
+def test_failed_is_not_taken_back(last: str) -> None:
+    assert read_events(TYPED, ERROR, at(last)).failed
+
+
+@pytest.mark.parametrize("payload", [b"", b"garbage", b"{", b"[]", b"7", b"\xff", b'{"type":"x"} x', b"[" * 5000])
+def test_what_is_no_json_object_is_our_error(payload: bytes) -> None:
+    for tap in (event_tap(TYPED), json_tap(TYPED), event_tap(MEDIA), json_tap(MEDIA)):
+        with pytest.raises(UpstreamProtocolError):
+            tap.read(payload)
+
+
+# the Responses API: streams
+
+STREAM = [at("created"), says("Hel"), says("lo"), {"type": "keepalive", "sequence_number": 9}, at("completed", USAGE)]
+
+
+def test_a_stream_shows_the_alias_and_leaves_every_other_model() -> None:
+    wanted = [at("created", model=ALIAS), *STREAM[1:4], at("completed", USAGE, model=ALIAS)]
+    for pieces in ways(b"".join(map(event, STREAM))):
+        out, tap = relay_events(TYPED, pieces)
+        assert out == b"".join(map(event, wanted))
+        assert counters(tap) == (5, True, False, True, COUNTED)
+
+
+def test_a_stream_without_event_names_ends_at_its_last_event() -> None:
+    """As OpenRouter writes it; what it sends behind is no part of the answer."""
+    stream = b"".join(b"data: %b\n\n" % compact(fields) for fields in STREAM)
+    out, tap = relay_events(TYPED, [stream + b"data: [DONE]\n\n"])
+    assert out == stream.replace(compact(at("created")), compact(at("created", model=ALIAS))).replace(
+        compact(STREAM[-1]), compact(at("completed", USAGE, model=ALIAS))
+    )
+    assert tap.ended
+
+
+@pytest.mark.parametrize("error", [ERROR, FLAT_ERROR], ids=["nested", "flat"])
+def test_an_error_and_the_failed_response_behind_it_are_scrubbed(error: dict[str, Any]) -> None:
+    failed = at("failed", error={"code": "server_error", "message": f"no {UPSTREAM} left"})
+    stream = event(at("created")) + event(says(f"I am {UPSTREAM}")) + event(error) + event(failed)
+    for pieces in ways(stream):
+        out, tap = relay_events(TYPED, pieces)
+        assert f"I am {UPSTREAM}".encode() in out
+        assert f'"{ALIAS} of *** failed"'.encode() in out
+        assert f'"no {ALIAS} left"'.encode() in out
+        assert f'"{SNAPSHOT}","tools"'.encode() not in out
+        assert (tap.failed, tap.ended) == (True, True)
+
+
+def response_streams() -> st.SearchStrategy[list[dict[str, Any]]]:
+    models = st.sampled_from([SNAPSHOT, UPSTREAM, 'q"uote', "é"])
+    kinds = ["response.output_text.delta", "response.reasoning_text.delta", "response.mcp_call_arguments.delta"]
+    deltas = st.builds(says, strings(), st.sampled_from(kinds))
+    states = st.builds(lambda state, model: at(state, model=model), st.sampled_from(["queued", "in_progress"]), models)
+    odd = st.sampled_from(
+        [
+            {"type": "keepalive"},
+            {"type": "x", "model": SNAPSHOT},
+            {"type": "response.output_item.done", "item": {"response": {"model": SNAPSHOT}}},
+        ]
+    )
+    end = st.sampled_from([[], [at("completed", USAGE)], [at("incomplete", USAGE)]])
+    return st.builds(
+        lambda middle, end: [at("created"), *middle, *end], st.lists(deltas | states | odd, max_size=8), end
+    )
+
+
+def with_alias(fields: dict[str, Any]) -> dict[str, Any]:
+    if "response" not in fields:
+        return fields
+    return {**fields, "response": {**fields["response"], "model": ALIAS}}
+
+
+@given(response_streams(), cut_places(3000))
+def test_a_stream_gives_the_same_bytes_and_counters_however_it_is_cut(
+    events: list[dict[str, Any]], places: list[int]
+) -> None:
+    wanted = b"".join(event(with_alias(one)) for one in events)
+    plainly = counters(read_events(TYPED, *events))
+    stream = b"".join(map(event, events))
+    for pieces in ([stream], single_bytes(stream), cut(stream, places), list(map(event, events))):
+        out, tap = relay_events(TYPED, pieces)
+        assert out == wanted
+        assert counters(tap) == plainly
+
+
+# the Responses API: answers that are no stream
+
+RESPONSE = at("completed", USAGE)["response"]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_response_is_rewritten_at_its_top_alone_and_billed(indent: int | None) -> None:
+    data = json.dumps(RESPONSE, indent=indent).encode()
+    wanted = json.dumps({**RESPONSE, "model": ALIAS}, indent=indent).encode()
+    out, tap = relay_whole(TYPED, data)
+    assert (out, tap.usage(), tap.failed) == (wanted, COUNTED, False)
+    for pieces in ways(data):
+        out, tap = relay_pieces(TYPED, pieces)
+        assert (out, tap.usage()) == (wanted, COUNTED)
+
+
+@pytest.mark.parametrize(
+    ("answer", "usage"),
+    [
+        ({"object": "response.input_tokens", "input_tokens": 31}, None),
+        ({"object": "response.compaction", "output": [{"model": "kept"}], "usage": USAGE}, COUNTED),
+        ({"id": "resp_1", "object": "response", "deleted": True}, None),
+    ],
+)
+def test_answers_without_a_model_pass_as_they_are(answer: dict[str, Any], usage: Usage | None) -> None:
+    out, tap = relay_whole(TYPED, compact(answer))
+    assert (out, tap.usage()) == (compact(answer), usage)
+
+
+def test_a_response_that_failed_is_scrubbed() -> None:
+    out, tap = relay_whole(TYPED, compact({**RESPONSE, "error": {"code": "x", "message": f"no {UPSTREAM} left"}}))
+    assert tap.failed
+    assert json.loads(out)["error"]["message"] == f"no {ALIAS} left"
+
+
+# audio and images
+
+
+@pytest.mark.parametrize(
+    ("events", "text", "finished", "failed", "usage"),
+    [
+        ([{"type": "transcript.text.delta", "delta": "four"}], 4, False, False, None),
+        ([{"type": "transcript.text.done", "text": "four", "usage": USAGE}], 0, True, False, COUNTED),
+        ([{"type": "transcript.text.segment", "text": "four"}], 0, False, False, None),
+        (
+            [{"type": "transcript.text.done", "usage": {"type": "duration", "seconds": 3}}],
+            0,
+            True,
+            False,
+            Usage(audio_milliseconds=3000),
+        ),
+        ([{"type": "speech.audio.delta", "audio": "AAAA"}], 0, False, False, None),
+        ([{"type": "speech.audio.done", "usage": USAGE}], 0, True, False, COUNTED),
+        ([{"type": "transcription.language", "audio_language": "en"}], 0, False, False, None),
+        ([{"type": "transcription.done", "model": "a", "usage": USAGE}], 0, True, False, COUNTED),
+        ([{"type": "image_generation.partial_image", "b64_json": "A"}], 0, False, False, None),
+        ([{"type": "image_generation.completed", "b64_json": "A"}], 0, True, False, Usage(images=1)),
+        ([{"type": "image_edit.completed", "usage": USAGE}] * 2, 0, True, False, Usage(9, 4, 2, 5, 3, images=2)),
+        ([{"type": "error", "error": {"message": "x"}}], 0, False, True, None),
+        ([{"type": "error", "message": "x"}], 0, False, True, None),
+        ([{"error": {"message": "x"}}, {"type": "transcript.text.done"}], 0, True, True, None),
+    ],
+)
+def test_events_of_audio_and_images_are_read(
+    events: list[dict[str, Any]], text: int, finished: bool, failed: bool, usage: Usage | None
+) -> None:
+    assert counters(read_events(MEDIA, *events)) == (text, finished, failed, False, usage)
+
+
+@pytest.mark.parametrize(
+    ("answer", "usage"),
+    [
+        ({"text": "x"}, None),
+        ({"text": "x", "usage": USAGE}, COUNTED),
+        ({"text": "x", "usage": None, "duration": 2.5}, Usage(audio_milliseconds=2500)),
+        ({"text": "x", "duration": "2.5"}, Usage(audio_milliseconds=2500)),
+        ({"text": "x", "duration": 0.0001}, Usage(audio_milliseconds=1)),
+        ({"text": "x", "duration": -1}, None),
+        ({"text": "x", "duration": 1e12}, None),
+        ({"text": "x", "duration": "long"}, None),
+        ({"text": "x", "duration": None}, None),
+        ({"text": "x", "duration": 9, "usage": {"type": "duration", "seconds": 3}}, Usage(audio_milliseconds=3000)),
+        ({"data": [{"b64_json": "A"}, {"b64_json": "B"}]}, Usage(images=2)),
+        ({"data": [{"b64_json": "A"}], "usage": USAGE}, Usage(9, 4, 2, 5, 3, images=1)),
+        ({"data": []}, None),
+        ({"data": {}}, None),
+    ],
+)
+def test_an_answer_of_audio_or_images_is_billed_by_its_usage_its_length_or_its_images(
+    answer: dict[str, Any], usage: Usage | None
+) -> None:
+    data = compact(answer)
+    assert read_json(MEDIA, answer).usage() == usage
+    assert relay_whole(MEDIA, data)[0] == data
+
+
+def test_the_model_of_a_media_answer_is_the_alias_and_nested_ones_stay() -> None:
+    answer = {"text": 'say "model":"a"', "segments": [{"model": "b"}], "model": SNAPSHOT, "usage": USAGE}
+    data, wanted = compact(answer), compact({**answer, "model": ALIAS})
+    assert relay_whole(MEDIA, data)[0] == wanted
+    for pieces in ways(data):
+        out, tap = relay_pieces(MEDIA, pieces)
+        assert (out, tap.usage()) == (wanted, COUNTED)
+
+
+def test_a_media_stream_with_crlf_is_rewritten_in_any_pieces() -> None:
+    events: list[dict[str, Any]] = [
+        {"type": "transcript.text.delta", "delta": "four", "logprobs": [{"model": "kept"}]},
+        {"type": "transcription.done", "model": SNAPSHOT, "usage": USAGE},
+    ]
+
+    def written(model: str) -> bytes:
+        shown = [events[0], {**events[1], "model": model}]
+        return b"".join(b"data: %b\r\n\r\n" % compact(one) for one in shown)
+
+    for pieces in ways(written(SNAPSHOT)):
+        out, tap = relay_events(MEDIA, pieces)
+        assert out == written(ALIAS)
+        assert counters(tap) == (4, True, False, False, COUNTED)
+
+
+# errors
+
+
+@pytest.mark.parametrize("dialect", [TYPED, MEDIA], ids=["responses", "media"])
+def test_errors_look_as_in_the_rest_of_openais_formats(dialect: Any) -> None:
+    error = InvalidRequest("No.", param="model", code="bad")
+    assert dialect.error_body(error, "r", "t") == error_body(error, "r", "t")
+    assert dialect.error_event(error, "r", "t") == error_event(error, "r", "t")
+    assert dialect.upstream_error(compact(ERROR), UPSTREAM, ALIAS) == CHAT.upstream_error(
+        compact(ERROR), UPSTREAM, ALIAS
+    )
+    assert dialect.upstream_error(b"<html>", UPSTREAM, ALIAS) is None
+
+
+@pytest.mark.parametrize("dialect", [TYPED, MEDIA], ids=["responses", "media"])
+def test_our_own_error_event_is_read_as_an_error(dialect: Any) -> None:
+    _, tap = relay_events(dialect, [error_event(InvalidRequest("No."), "r", "t")])
+    assert tap.failed
+
+
+def test_only_the_responses_api_answers_400_for_an_unknown_model() -> None:
+    assert (TYPED.unknown_model_status, MEDIA.unknown_model_status, CHAT.unknown_model_status) == (400, 404, 404)
