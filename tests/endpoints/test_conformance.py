@@ -304,6 +304,22 @@ def test_a_body_that_is_too_large_is_refused_by_its_announcement(gateway: Runnin
     assert "larger than" in message
 
 
+@rows(*FORM_ROWS)
+def test_a_file_without_an_announced_size_is_refused_once_it_is_too_large(gateway: RunningGateway, row: AnyRow) -> None:
+    """The file comes before the model, as clients send it: so far nobody knows where it would go."""
+    head = f"{row.method} {path_of(row)} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {KEY}\r\ncontent-type: {FORM}\r\n"
+    name = b'Content-Disposition: form-data; name="file"; filename="a"'
+    begin = b"--%b\r\n%b\r\n\r\n" % (BOUNDARY, name)
+    with gateway.client() as client:
+        client.send(f"{head}transfer-encoding: chunked\r\n\r\n".encode())
+        for piece in (begin, b"a" * LIMIT):
+            client.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+        answer, got = client.read_answer()
+        assert answer.status == 413
+        assert str(LIMIT) in in_dialect(dialect_of(row), answer, json.loads(got.payload))
+        assert answer.header("connection") == "close"
+
+
 # methods and paths
 
 
