@@ -131,6 +131,9 @@ http {
 
 def _gateway_config(around: Surroundings) -> str:
     lines = [
+        "[server]",
+        # The load opens thousands of connections first, and says nothing on the last of them for a while.
+        "head_timeout = 120",
         "[upstreams.fake]",
         f'base_url = "http://127.0.0.1:{around.upstream_port}/v1"',
         'api_key = "upstream-key"',
