@@ -1,6 +1,6 @@
 """What one request costs the gateway's own code: the real protocol, endpoint and relay on fake transports.
 
-    python -m benchmarks.micro [--profile CASE]
+    python -m benchmarks.micro [--profile CASE] [--chat-only]
 
 Nothing of the kernel is in these figures, so they are steadier than those of the scenarios and show a change of a few
 microseconds. They say nothing about other systems.
@@ -13,10 +13,12 @@ import pstats
 import tempfile
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import uvloop
 
 from benchmarks.rig import Rig, reads_of, request, running_rig
+from proxy import app
 
 CASES = {
     "json": ("bench-json", False, True),
@@ -64,8 +66,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=6, help="rounds of 500 requests each")
     parser.add_argument("--profile", default="", metavar="CASE", help="profile the cases whose name holds this")
+    parser.add_argument("--chat-only", action="store_true", help="with a table of one row, to see what the others cost")
     options = parser.parse_args()
-    uvloop.run(measure(options.rounds, options.profile))
+    rows, objects = (app.ROWS[:1], ()) if options.chat_only else (app.ROWS, app.OBJECT_ROWS)
+    with patch.multiple(app, ROWS=rows, OBJECT_ROWS=objects):
+        uvloop.run(measure(options.rounds, options.profile))
 
 
 if __name__ == "__main__":
