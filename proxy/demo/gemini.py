@@ -102,6 +102,13 @@ class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     content: dict[str, Any]
     output_dimensionality: int | None = None
+    model: str | None = None
+
+
+class BatchEmbedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The request for many vectors."""
+
+    requests: list[EmbedRequest]
 
 
 def _parts(content: dict[str, Any]) -> Parts:
@@ -225,14 +232,39 @@ async def embed(exchange: Exchange) -> None:
     """`:embedContent`."""
     model = find_model(exchange.path("model"), ("embeddings",), "embedContent")
     request = await exchange.read(EmbedRequest)
-    text = text_of(_parts(request.content))
-    dimensions = request.output_dimensionality or FULL_DIMENSIONS
-    if not text or not 1 <= dimensions <= FULL_DIMENSIONS:
-        raise InvalidRequest(f"Send content with text, and at most {FULL_DIMENSIONS} for outputDimensionality.")
+    text = _checked(request, model)
     orders = read_orders(text)
     if await begin(exchange, orders, model.name):
-        usage = {} if orders.no_usage else {"usageMetadata": {"promptTokenCount": count_tokens(text)}}
-        await exchange.send_json({"embedding": {"values": vector(text, dimensions)}, **usage}, orders=orders)
+        await exchange.send_json({"embedding": _embedding(request, text), **_embed_usage(text, orders)}, orders=orders)
+
+
+async def embed_many(exchange: Exchange) -> None:
+    """`:batchEmbedContents`."""
+    model = find_model(exchange.path("model"), ("embeddings",), "batchEmbedContents")
+    requests = (await exchange.read(BatchEmbedRequest)).requests
+    texts = [_checked(request, model) for request in requests]
+    orders = read_orders(" ".join(texts))
+    if await begin(exchange, orders, model.name):
+        embeddings = [_embedding(request, text) for request, text in zip(requests, texts, strict=True)]
+        await exchange.send_json({"embeddings": embeddings, **_embed_usage(" ".join(texts), orders)}, orders=orders)
+
+
+def _checked(request: EmbedRequest, model: DemoModel) -> str:
+    """The text of a request that can be served. Raises InvalidRequest."""
+    if request.model not in (None, f"models/{model.name}", f"models/{model.undated}"):
+        raise InvalidRequest("The model of a request must be that of the path.")
+    text = text_of(_parts(request.content))
+    if not text or not 1 <= (request.output_dimensionality or FULL_DIMENSIONS) <= FULL_DIMENSIONS:
+        raise InvalidRequest(f"Send content with text, and at most {FULL_DIMENSIONS} for outputDimensionality.")
+    return text
+
+
+def _embedding(request: EmbedRequest, text: str) -> dict[str, Any]:
+    return {"values": vector(text, request.output_dimensionality or FULL_DIMENSIONS)}
+
+
+def _embed_usage(text: str, orders: Orders) -> dict[str, Any]:
+    return {} if orders.no_usage else {"usageMetadata": {"promptTokenCount": count_tokens(text)}}
 
 
 async def list_models(exchange: Exchange) -> None:
@@ -259,5 +291,6 @@ ROUTES: Final = (
     ("POST", "/v1beta/models/{model}:streamGenerateContent", stream),
     ("POST", "/v1beta/models/{model}:countTokens", count),
     ("POST", "/v1beta/models/{model}:embedContent", embed),
+    ("POST", "/v1beta/models/{model}:batchEmbedContents", embed_many),
     ("GET", "/v1beta/models/{model}", retrieve_model),
 )

@@ -171,7 +171,8 @@ def _type_of(schema: Schema) -> str:
     if isinstance(kind, list):
         kind = next((one for one in kind if one != "null"), "null")
     if isinstance(kind, str):
-        return kind
+        # Gemini's own schemas have them in capitals.
+        return kind.lower()
     return "object" if "properties" in schema else "array" if "items" in schema else "string"
 
 
