@@ -162,6 +162,7 @@ class Router(Starlette):
         super().__init__(
             routes=[
                 *(_row_route(row, handler) for row, handler in handlers),
+                *(Route(row.also, handler, methods=[row.method]) for row, handler in handlers if row.also),
                 *(_object_route(path, Objects(rows, desk, shared)) for path, rows in by_path(OBJECT_ROWS).items()),
                 Route("/", Home()),
                 Route("/v1/models", models.all, methods=["GET"]),

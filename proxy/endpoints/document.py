@@ -84,7 +84,8 @@ def _relayed() -> Iterator[str]:
 
 def _relayed_line(row: Row) -> str:
     capabilities = ", ".join(sorted(row.capabilities))
-    return _line(f"`{row.method} {row.path}`", row.help, row.body, row.model, row.reply, row.unit, capabilities)
+    what = f"{row.help} Also at `{row.also}`." if row.also else row.help
+    return _line(f"`{row.method} {row.path}`", what, row.body, row.model, row.reply, row.unit, capabilities)
 
 
 def _objects() -> Iterator[str]:

@@ -32,6 +32,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     method: str = "POST"
     #: As clients call it; `{model}` is the alias.
     path: str
+    #: Another path of the same endpoint.
+    also: str = ""
     #: Below an upstream's base URL; `{model}` is the upstream's model.
     upstream_path: str
     dialect: Dialect
@@ -258,6 +260,7 @@ ROWS: Final = (
     ),
     Row(
         path="/v1beta/models/{model}:generateContent",
+        also="/v1/models/{model}:generateContent",
         upstream_path="/models/{model}:generateContent",
         dialect=GENERATE,
         model="path",
@@ -267,6 +270,7 @@ ROWS: Final = (
     ),
     Row(
         path="/v1beta/models/{model}:streamGenerateContent",
+        also="/v1/models/{model}:streamGenerateContent",
         upstream_path="/models/{model}:streamGenerateContent",
         dialect=GENERATE,
         model="path",
@@ -278,6 +282,7 @@ ROWS: Final = (
     ),
     Row(
         path="/v1beta/models/{model}:countTokens",
+        also="/v1/models/{model}:countTokens",
         upstream_path="/models/{model}:countTokens",
         dialect=GENERATE,
         model="path",
@@ -288,12 +293,23 @@ ROWS: Final = (
     ),
     Row(
         path="/v1beta/models/{model}:embedContent",
+        also="/v1/models/{model}:embedContent",
         upstream_path="/models/{model}:embedContent",
         dialect=GENERATE,
         model="path",
         reply="json",
         capabilities=frozenset({"embeddings"}),
         help="Turn a text into a vector in Gemini's own format.",
+    ),
+    Row(
+        path="/v1beta/models/{model}:batchEmbedContents",
+        also="/v1/models/{model}:batchEmbedContents",
+        upstream_path="/models/{model}:batchEmbedContents",
+        dialect=GENERATE,
+        model="path",
+        reply="json",
+        capabilities=frozenset({"embeddings"}),
+        help="Turn many texts into vectors in Gemini's own format.",
     ),
 )
 
@@ -309,6 +325,11 @@ def endpoint_of(rows: tuple[Row, ...] = ROWS) -> dict[str, str]:
 
 def dialect_at(path: str, rows: tuple[Row, ...] = ROWS) -> Dialect:
     """The dialect to answer in at a path that may be no row's: that of the rows nearest to it, else the first row's."""
+    for row in rows:
+        # Others have models below its other path, so that only its verb tells it there.
+        start, _, verb = row.also.partition("{model}")
+        if row.also and path.startswith(start) and path.endswith(verb):
+            return row.dialect
     words = path.split("/")[1:]
 
     def shared(row: Row) -> int:

@@ -23,6 +23,7 @@ _USAGE_ONLY: Final = msgspec.Raw(b'{"include_usage":true}')
 _POSITION = re.compile(r"\(byte (\d+)\)")
 _HALF_PAIR = re.compile(rb"(?<!\\)(?:\\\\)*+(\\u[dD][89abAB][0-9a-fA-F]{2})(?!\\u[dD][c-fC-F])")
 _decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_list = msgspec.json.Decoder(list[msgspec.Raw])
 _encoder = msgspec.json.Encoder()
 _string = msgspec.json.Decoder(str)
 
@@ -87,6 +88,8 @@ def splice(body: Body, model: str, include_usage: bool) -> bytes:
     fields = dict(body.fields)
     if body.holds_model:
         fields["model"] = msgspec.Raw(_encoder.encode(model))
+    else:
+        _repeat(fields, msgspec.Raw(_encoder.encode(f"models/{model}")))
     if include_usage:
         options = fields.get("stream_options")
         if options is None or options == _NULL:
@@ -101,6 +104,27 @@ def splice(body: Body, model: str, include_usage: bool) -> bytes:
 def forgotten(body: Body) -> Body:
     """What is still known of a body that will not be sent again: a long stream must not hold on to a long prompt."""
     return Body({}, body.model, body.stream, body.wants_usage, body.holds_model)
+
+
+def _repeat(fields: dict[str, msgspec.Raw], model: msgspec.Raw) -> None:
+    """Write the model where a body of Gemini's repeats that of its path, which must be the same."""
+    if bytes(fields.get("model", b"")).startswith(b'"'):
+        fields["model"] = model
+    inner = fields.get("generateContentRequest")
+    if inner is not None:
+        fields["generateContentRequest"] = _repeated(inner, model)
+    requests = bytes(fields.get("requests", b""))
+    if requests.startswith(b"["):
+        fields["requests"] = msgspec.Raw(_encoder.encode([_repeated(one, model) for one in _list.decode(requests)]))
+
+
+def _repeated(raw: msgspec.Raw, model: msgspec.Raw) -> msgspec.Raw:
+    if not bytes(raw).startswith(b"{"):
+        return raw
+    fields = _decoder.decode(raw)
+    if not bytes(fields.get("model", b"")).startswith(b'"'):
+        return raw
+    return msgspec.Raw(_encoder.encode(fields | {"model": model}))
 
 
 def _model(raw: msgspec.Raw | None) -> str:

@@ -78,6 +78,10 @@ def test_every_stream_is_billed_by_what_the_provider_reports(
     [
         ("/v1/embeddings", {"model": "prometheus-atlas", "input": "hi", "dimensions": 4}),
         ("/v1beta/models/prometheus-atlas:embedContent", {"content": {"parts": [{"text": "hi"}]}}),
+        (
+            "/v1/models/prometheus-atlas:batchEmbedContents",
+            {"requests": [{"model": "models/prometheus-atlas", "content": {"parts": [{"text": "hi"}]}}]},
+        ),
         ("/v1/completions", {"model": "prometheus-core", "prompt": "hi"}),
         ("/v1/moderations", {"model": "prometheus-guard", "input": "hi"}),
         ("/v1/rerank", {"model": "prometheus-rank", "query": "hi", "documents": ["hi"]}),

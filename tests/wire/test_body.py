@@ -314,3 +314,24 @@ def test_recorded_requests_change_nowhere_but_in_their_model() -> None:
         assert body.wants_usage == (body.stream and exchange.asks_for_usage)
         assert json.loads(splice(body, "b", False)) == exchange.request_json | {"model": "b"}
     assert seen > 50
+
+
+@pytest.mark.parametrize(
+    ("body", "sent"),
+    [
+        (b'{"model":"models/a","x":{"model":"a"}}', b'{"model":"models/b","x":{"model":"a"}}'),
+        (
+            b'{"requests":[{"model":"models/a","content": {"model":"a"}},{"content":1},7]}',
+            b'{"requests":[{"model":"models/b","content":{"model":"a"}},{"content":1},7]}',
+        ),
+        (
+            b'{"generateContentRequest":{"contents":[],"model":"models/a"}}',
+            b'{"generateContentRequest":{"contents":[],"model":"models/b"}}',
+        ),
+        (b'{"requests":{"model":"a"},"generateContentRequest":null}', None),
+        (b'{"contents":[{"model":"a"}]}', None),
+    ],
+)
+def test_a_model_of_the_path_is_changed_where_a_body_repeats_it(body: bytes, sent: bytes | None) -> None:
+    spliced = splice(peek_without_model(body, "a", False), "b", False)
+    assert json.loads(spliced) == json.loads(sent if sent is not None else body)
