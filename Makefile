@@ -40,7 +40,7 @@ bench-guard: $(VENV)/.plain
 	$(BIN)/python -m benchmarks.guard $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -51,6 +51,9 @@ $(VENV)/.plain: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
-$(VENV)/.dev: $(VENV)/bin/python pyproject.toml
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml tests/node/package.json
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@if ! command -v npm > /dev/null; then echo 'no npm: the tests with the JavaScript SDK are skipped'; \
+	elif ! npm install --prefix tests/node --silent --no-audit --no-fund --no-package-lock; then \
+	echo 'npm failed: the tests with the JavaScript SDK are skipped'; fi
 	touch $(VENV)/.plain $@
