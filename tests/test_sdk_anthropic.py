@@ -4,13 +4,14 @@ The demo provider answers where its answers will do; what it never says is scrip
 https://docs.anthropic.com/en/api/messages-streaming and https://docs.anthropic.com/en/api/errors.
 """
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
 
 import anthropic
 import pytest
-from anthropic import Anthropic
+from anthropic import Anthropic, AsyncAnthropic
 from anthropic.types import MessageParam, ToolParam
 
 from proxy.config.tree import Server
@@ -291,3 +292,16 @@ def test_a_stream_that_is_given_up_is_cancelled_upstream(
         assert next(iter(stream.text_stream)) == "Hello"
     assert upstream.requests[-1].closed.wait(5)
     wait_until(lambda: gateway.rows()[-1].outcome == "client_closed", "the bill")
+
+
+def test_the_asynchronous_client_streams_many_messages_at_once(demo: RunningGateway) -> None:
+    async def read(client: AsyncAnthropic) -> str:
+        async with client.messages.stream(model=ALIAS, max_tokens=50, messages=MESSAGES) as stream:
+            return "".join([text async for text in stream.text_stream])
+
+    async def run() -> set[str]:
+        async with AsyncAnthropic(base_url=demo.url, api_key=KEY, max_retries=0) as client:
+            return set(await asyncio.gather(*(read(client) for _ in range(20))))
+
+    (text,) = asyncio.run(run())
+    assert len(text.split()) == 3

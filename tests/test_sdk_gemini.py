@@ -4,6 +4,7 @@ The demo provider answers where its answers will do; what it never says is scrip
 https://ai.google.dev/api/generate-content.
 """
 
+import asyncio
 import json
 from collections.abc import Iterator
 
@@ -231,3 +232,19 @@ def test_a_stream_that_is_given_up_is_cancelled_upstream(gateway: RunningGateway
         del stream
     assert upstream.requests[-1].closed.wait(5)
     wait_until(lambda: gateway.rows()[-1].outcome == "client_closed", "the bill")
+
+
+def test_the_asynchronous_client_streams(demo: RunningGateway) -> None:
+    async def read(client: genai.Client) -> list[str | None]:
+        stream = await client.aio.models.generate_content_stream(model=ALIAS, contents="demo:tokens=3")
+        return [chunk.text async for chunk in stream]
+
+    async def run() -> list[list[str | None]]:
+        client = client_of(demo)
+        try:
+            return await asyncio.gather(*(read(client) for _ in range(5)))
+        finally:
+            await client.aio.aclose()
+            client.close()
+
+    assert [len(texts) for texts in asyncio.run(run())] == [3] * 5
