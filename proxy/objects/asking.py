@@ -5,36 +5,23 @@ source. It adds no credential and judges no status.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 
-from proxy.errors import GatewayError, UpstreamDropped, UpstreamFailed, UpstreamProtocolError, UpstreamTimeout
-from proxy.upstream.connection import Connection
+from proxy.errors import UpstreamDropped, UpstreamProtocolError, UpstreamTimeout
+from proxy.upstream.arriving import Arriving
 from proxy.upstream.pool import Pool
-from proxy.wire.headers import Header
 
-#: Bytes of an answer that wait for their reader before the connection is paused.
-HIGH_WATER = 262_144
 _SLOW = "The provider did not answer in time."
 
 
-class Asking:
+class Asking(Arriving):
     """See the module: `send` or `stream` once, then `read` or `pieces`; `give_up` whatever happens."""
 
     def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+        super().__init__(pool)
         self._limits = pool.upstream
-        self._connection: Connection | None = None
         self._feeding = False
         self._blocked = False
-        self._changed = asyncio.Event()
-        self._parts: deque[bytes] = deque()
-        self._size = 0
-        self._paused = False
-        self._ended = False
-        self._error: GatewayError | None = None
-        self.status = 0
-        self.headers: list[Header] = []
 
     async def send(self, head: bytes, body: bytes) -> None:
         """Send a request and wait for the answer's head. A connection that had just closed is replaced once.
@@ -120,12 +107,7 @@ class Asking:
         """The body as it comes. Raises `UpstreamFailed` where it does not come to its end."""
         while True:
             while self._parts:
-                part = self._parts.popleft()
-                self._size -= len(part)
-                if self._paused and self._size <= HIGH_WATER and self._connection is not None:
-                    self._paused = False
-                    self._connection.resume()
-                yield part
+                yield self._take()
             if self._error is not None:
                 raise self._error
             if self._ended:
@@ -133,14 +115,6 @@ class Asking:
             await self._wait(
                 lambda: self._ended or bool(self._parts), self._limits.idle_timeout, "The provider stopped answering."
             )
-
-    def give_up(self) -> None:
-        """Nobody waits any longer: leave the pool's queue, or abandon an answer that has not ended."""
-        self._parts.clear()
-        self._pool.forget(self)
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            connection.abandon()
 
     async def _connect(self, fresh: bool) -> None:
         connection = self._pool.acquire(self, fresh)
@@ -167,46 +141,9 @@ class Asking:
     async def _wait(self, until: Callable[[], bool], seconds: float, message: str) -> None:
         """Wait until something holds or has failed. Raises `UpstreamTimeout`."""
         try:
-            async with asyncio.timeout(seconds):
-                while self._error is None and not until():
-                    self._changed.clear()
-                    await self._changed.wait()
+            await self._until(until, seconds)
         except TimeoutError as error:
             raise UpstreamTimeout(message, detail=f"{seconds} s") from error
-
-    # the pool's waiter
-
-    def connected(self, connection: Connection) -> None:
-        self._connection = connection
-        self._changed.set()
-
-    def not_connected(self, error: UpstreamFailed) -> None:
-        self._error = error
-        self._changed.set()
-
-    # the connection's sink
-
-    def head(self, status: int, headers: list[Header]) -> None:
-        self.status = status
-        self.headers = headers
-        self._changed.set()
-
-    def body(self, data: bytes, complete: bool) -> None:
-        if data:
-            self._parts.append(data)
-            self._size += len(data)
-        if complete:
-            self._connection = None
-            self._ended = True
-        elif self._size > HIGH_WATER and not self._paused and self._connection is not None:
-            self._paused = True
-            self._connection.pause()
-        self._changed.set()
-
-    def failed(self, error: UpstreamFailed) -> None:
-        self._connection = None
-        self._error = error
-        self._changed.set()
 
     # the connection's source of a body that is still coming
 

@@ -4,9 +4,7 @@ It sends to the pool's own host only, and it neither adds nor knows a credential
 nowhere else. The pool stays its maker's: closing the client closes no pool.
 """
 
-import asyncio
 import re
-from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Final
 from urllib.parse import urlsplit
@@ -22,12 +20,11 @@ from proxy.errors import (
     UpstreamProtocolError,
     UpstreamTimeout,
 )
+from proxy.upstream.arriving import Arriving
 from proxy.upstream.connection import Connection
 from proxy.upstream.pool import Pool
 from proxy.wire.headers import Header
 
-#: Bytes of an answer that wait for their reader before the connection is paused.
-HIGH_WATER = 262_144
 MAX_REQUEST_BODY = 33_554_432
 #: About one connection and never passed on, in either direction; so is whatever `connection` names.
 HOP_BY_HOP: Final = frozenset(
@@ -116,23 +113,14 @@ class PoolTransport(httpx.AsyncBaseTransport):
         return b"".join([*lines, b"\r\n"])
 
 
-class _Answer(httpx.AsyncByteStream):
+class _Answer(Arriving, httpx.AsyncByteStream):
     """One request and its answer: the pool's waiter, the connection's sink, and the stream that httpx reads."""
 
     def __init__(self, pool: Pool, request: httpx.Request, head: bytes, body: bytes) -> None:
-        self._pool = pool
+        super().__init__(pool)
         self._request = request
         self._message = (head, body)
         self._timeouts: dict[str, float | None] = request.extensions.get("timeout", {})
-        self._connection: Connection | None = None
-        self._changed = asyncio.Event()
-        self._parts: deque[bytes] = deque()
-        self._size = 0
-        self._paused = False
-        self._ended = False
-        self._error: GatewayError | None = None
-        self.status = 0
-        self.headers: list[Header] = []
 
     async def begin(self) -> None:
         """Send the request and wait for the answer's head; an idle connection that had just closed is replaced once."""
@@ -171,10 +159,7 @@ class _Answer(httpx.AsyncByteStream):
     ) -> None:
         """Wait until something holds or has failed, for as long as httpx's timeout of that name allows."""
         try:
-            async with asyncio.timeout(self._timeouts.get(name)):
-                while self._error is None and not until():
-                    self._changed.clear()
-                    await self._changed.wait()
+            await self._until(until, self._timeouts.get(name))
         except TimeoutError as error:
             raise kind(message, request=self._request) from error
 
@@ -182,12 +167,7 @@ class _Answer(httpx.AsyncByteStream):
         try:
             while True:
                 while self._parts:
-                    part = self._parts.popleft()
-                    self._size -= len(part)
-                    if self._paused and self._size <= HIGH_WATER and self._connection is not None:
-                        self._paused = False
-                        self._connection.resume()
-                    yield part
+                    yield self._take()
                 if self._error is not None:
                     raise _translated(self._error, self._request) from self._error
                 if self._ended:
@@ -201,53 +181,21 @@ class _Answer(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         self.give_up()
 
-    def give_up(self) -> None:
-        """Nobody waits any longer: leave the pool's queue, or abandon an answer that has not ended."""
-        self._parts.clear()
-        self._pool.forget(self)
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            connection.abandon()
-
     # the pool's waiter
 
     def connected(self, connection: Connection) -> None:
-        self._connection = connection
-        self._changed.set()
+        super().connected(connection)
         connection.send(*self._message, self)
-
-    def not_connected(self, error: UpstreamFailed) -> None:
-        self._error = error
-        self._changed.set()
 
     # the connection's sink
 
     def head(self, status: int, headers: list[Header]) -> None:
-        self.status = status
-        self.headers = headers
-        self._changed.set()
+        super().head(status, headers)
         if self._request.method == "HEAD" and self._connection is not None:
             # The parser cannot know that no body follows, so the connection cannot serve again.
             self._connection.abandon()
             self._connection = None
             self._ended = True
-
-    def body(self, data: bytes, complete: bool) -> None:
-        if data:
-            self._parts.append(data)
-            self._size += len(data)
-        if complete:
-            self._connection = None
-            self._ended = True
-        elif self._size > HIGH_WATER and not self._paused and self._connection is not None:
-            self._paused = True
-            self._connection.pause()
-        self._changed.set()
-
-    def failed(self, error: UpstreamFailed) -> None:
-        self._connection = None
-        self._error = error
-        self._changed.set()
 
 
 def end_to_end(headers: list[Header]) -> list[Header]:

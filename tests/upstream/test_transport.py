@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from proxy.upstream import transport
+from proxy.upstream.arriving import HIGH_WATER
 from proxy.upstream.pool import Pool
-from proxy.upstream.transport import HIGH_WATER, PoolTransport
+from proxy.upstream.transport import PoolTransport
 from tests.fakes import LAST_CHUNK, Close, Hang, Reset, ScriptedUpstream, Send, WaitFor, chunk, head, json_answer
 from tests.upstream.recording import open_pool, run, silent_listener, until
 
