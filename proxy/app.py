@@ -40,6 +40,7 @@ from proxy.objects.desk import Desk
 from proxy.objects.taking import Taking
 from proxy.policies import ordered
 from proxy.policies.base import Call
+from proxy.readiness import Readiness
 from proxy.server.client import EXTENSION
 from proxy.server.ids import new_request_id
 from proxy.services import Services
@@ -60,6 +61,7 @@ class Gateway:
         self.keys = KeyIndex(data_dir)
         self.store = KeyStore(data_dir, prefix=config.server.key_prefix)
         self.deadlines = Deadlines()
+        self.readiness = Readiness()
         self.access = AccessLog(output, config.server.log_format)
         self.audio = AudioMeter()
         self.pools: dict[str, Pool] = {}
@@ -69,6 +71,8 @@ class Gateway:
     async def start(self) -> None:
         """Open the store, compile the configuration and warm the pools. Raises `StoreFailed` and `ConfigFault`."""
         await self.ledger.start()
+        self.readiness.watch(lambda: self.ledger.failure)
+        self.readiness.watch_for_warning(lambda: self.ledger.warning)
         await self.store.open()
         await self.keys.open()
         self._watching = asyncio.create_task(self.keys.watch(), name="keys-watch")
@@ -101,7 +105,7 @@ class Gateway:
             max_body_bytes=server.max_body_bytes,
             created=int(time.time()),
         )
-        self.app = Router(shared, self._desk(shared))
+        self.app = Router(shared, self._desk(shared), self.readiness)
         self.deadlines.every_sweep(self.access.flush)
         self.deadlines.every_sweep(self._sweep_pools)
         self.deadlines.start()
@@ -154,8 +158,8 @@ class Gateway:
 class Router(Starlette):
     """Exact rows by one look into a table; everything else by Starlette's routes."""
 
-    def __init__(self, shared: Shared, desk: Desk) -> None:
-        models, health = Models(shared), Health(shared.failure)
+    def __init__(self, shared: Shared, desk: Desk, readiness: Readiness) -> None:
+        models, health = Models(shared), Health(readiness)
         self._access = shared.access
         handlers = [(row, Inference(row, shared)) for row in ROWS]
         self._exact: dict[tuple[str, str], ASGIApp] = {(row.method, row.path): handler for row, handler in handlers}

@@ -22,7 +22,7 @@ _GATEWAY_ORDER = (
     ("wire",),
     ("dialects",),
     ("config",),
-    ("ledger", "server", "deadlines", "audio"),
+    ("ledger", "server", "deadlines", "audio", "readiness"),
     ("upstream",),
     ("upload",),
     ("policies",),

@@ -1,13 +1,12 @@
 """Liveness and readiness, under all the names that orchestrators use. No key is needed, nothing else is told."""
 
-from collections.abc import Callable
-
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from proxy.endpoints.models import json_response
+from proxy.readiness import Readiness
 
 LIVE_PATHS = ("/livez", "/healthz", "/health", "/health/live")
 READY_PATHS = ("/readyz", "/health/ready")
@@ -16,19 +15,22 @@ READY_PATHS = ("/readyz", "/health/ready")
 class Health:
     """Alive while the process answers; ready while it takes work."""
 
-    def __init__(self, failure: Callable[[], str | None]) -> None:
-        self._failure = failure
+    def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
 
     async def live(self, request: Request) -> Response:
         """The process answers."""
         return json_response(request, {"status": "ok"})
 
     async def ready(self, request: Request) -> Response:
-        """Work is taken, or why not."""
-        failure = self._failure()
-        if failure is not None:
-            return json_response(request, {"status": "unavailable", "reason": failure}, 503)
-        return json_response(request, {"status": "ok"})
+        """Work is taken, or why not. `reason` is the first of `reasons`; `warnings` alone leave it ready."""
+        reasons, warnings = self._readiness.reasons(), self._readiness.warnings()
+        answer: dict[str, object] = {"status": "unavailable" if reasons else "ok"}
+        if reasons:
+            answer |= {"reason": reasons[0], "reasons": reasons}
+        if warnings:
+            answer["warnings"] = warnings
+        return json_response(request, answer, 503 if reasons else 200)
 
 
 class Home:
