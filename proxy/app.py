@@ -120,10 +120,19 @@ class Gateway:
         choice = Choice(owners, accounts, shared.aliases)
         return Desk(owners, choice, taking, answering, shared.services, shared.max_body_bytes)
 
+    def drain(self) -> bool:
+        """The end has begun: say so where readiness is asked; whether anybody does."""
+        self.readiness.draining = True
+        return self.readiness.is_watched
+
+    def interrupt(self) -> None:
+        """End every exchange that still runs: its client is told, and it has its row."""
+        self.deadlines.interrupt_all()
+
     async def stop(self) -> None:
         """Settle what still runs, close the pools, and store the journal to its end."""
         self.deadlines.stop()
-        self.deadlines.interrupt_all()
+        self.interrupt()
         for pool in self.pools.values():
             await pool.close()
         if self._watching is not None:

@@ -3,10 +3,14 @@
 It asks when it is asked, and keeps no answer. It refuses nothing: that is done where each request comes in.
 """
 
+import math
+import time
 from collections.abc import Callable
 
 Check = Callable[[], str | None]
 
+#: Longer than any load balancer waits between two looks.
+WATCHED_SECONDS = 60.0
 SHUTTING_DOWN = "the gateway is shutting down"
 
 
@@ -16,6 +20,8 @@ class Readiness:
     def __init__(self) -> None:
         #: The gateway was told to stop: load balancers must send nothing more, what runs goes on.
         self.draining = False
+        #: Monotonic seconds of the last time that somebody looked.
+        self.asked = -math.inf
         self._checks: list[Check] = []
         self._concerns: list[Check] = []
 
@@ -26,6 +32,11 @@ class Readiness:
     def watch_for_warning(self, check: Check) -> None:
         """Ask `check` from now on; what it answers, unless None, is told, but the gateway stays ready."""
         self._concerns.append(check)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody, such as a load balancer, has looked in the last minute and will probably look again."""
+        return time.monotonic() - self.asked < WATCHED_SECONDS
 
     def reasons(self) -> list[str]:
         """Why new work should go elsewhere; empty while the gateway is ready."""

@@ -79,8 +79,15 @@ class RunningGateway:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def begin_stop(self, *, notice: bool = False) -> None:
+        """Stop it as a signal does, and do not wait for it; a second call ends it at once."""
+        assert self._listener is not None
+        assert self._loop is not None
+        listener = self._listener
+        self._loop.call_soon_threadsafe(lambda: listener.stop(notice=notice))
+
     def stop(self) -> None:
-        """Stop it as SIGTERM does."""
+        """Stop it as Ctrl-C does, if that has not begun."""
         if self._listener is not None and self._loop is not None and self._thread.is_alive():
             self._listener.should_exit = True
             self._thread.join(20)
@@ -148,7 +155,13 @@ class RunningGateway:
             await self.gateway.start()
             self.gateway.keys.remember("test", KEY)
             assert self.gateway.app is not None
-            self._listener = Listener(self.gateway.app, self.config.server, self._ready.set)
+            self._listener = Listener(
+                self.gateway.app,
+                self.config.server,
+                self._ready.set,
+                draining=self.gateway.drain,
+                interrupt=self.gateway.interrupt,
+            )
             await self._listener.serve(sockets=[listening])
         finally:
             await self.gateway.stop()

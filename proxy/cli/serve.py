@@ -78,7 +78,8 @@ async def _serve(config: Config, *, demo: bool, as_json: bool) -> None:
             _settle_process()
             ready(config, url, secret)
 
-        await Listener(gateway.app, config.server, is_ready).serve(sockets=[listening])
+        listener = Listener(gateway.app, config.server, is_ready, draining=gateway.drain, interrupt=gateway.interrupt)
+        await listener.serve(sockets=[listening])
     finally:
         await gateway.stop()
         if provider is not None and provider_task is not None:

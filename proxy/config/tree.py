@@ -99,6 +99,9 @@ class Server(Section, frozen=True):
     drain_max_tokens: Count = 4096
     #: Seconds that running answers get to end after SIGTERM.
     shutdown_timeout: Seconds = 30.0
+    #: Seconds for which /readyz says so and connections are still taken before the listener closes at SIGTERM, so that
+    #: load balancers can turn away first. Only where /readyz was asked within the last minute; 0 closes at once.
+    drain_notice: Annotated[float, Meta(ge=0, le=3600)] = 5.0
     #: "process": the journal outlives a killed process; "power": it is also synced to disk, in groups.
     durability: Durability = "process"
     #: The access line: "text", "json", or "auto" (text on a terminal, JSON elsewhere).

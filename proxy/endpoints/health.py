@@ -1,5 +1,7 @@
 """Liveness and readiness, under all the names that orchestrators use. No key is needed, nothing else is told."""
 
+import time
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,6 +26,7 @@ class Health:
 
     async def ready(self, request: Request) -> Response:
         """Work is taken, or why not. `reason` is the first of `reasons`; `warnings` alone leave it ready."""
+        self._readiness.asked = time.monotonic()
         reasons, warnings = self._readiness.reasons(), self._readiness.warnings()
         answer: dict[str, object] = {"status": "unavailable" if reasons else "ok"}
         if reasons:

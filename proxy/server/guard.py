@@ -48,6 +48,8 @@ class GuardedProtocol(HttpToolsProtocol):
     """
 
     limits: Server
+    #: Whether a connection serves again after its answer; no longer once the listener ends.
+    keeps_alive = True
     cycle: ClientCycle
     pipeline: deque[tuple[ClientCycle, Any]]  # type: ignore[assignment]
 
@@ -179,6 +181,27 @@ class GuardedProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
+    # the listener's end
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether an answer is under way, or some of it has not left yet."""
+        answering = self._answering
+        running = answering is not None and not answering.response_complete
+        return running or self.transport.get_write_buffer_size() > 0
+
+    def last(self) -> None:
+        """The request under way is the last one on this connection; one that is idle may still send its last."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+
+    def retire(self) -> None:
+        """The listener takes nothing new: an idle connection is closed, unless its client has not asked anything yet or
+        is about to."""
+        self.last()
+        if self.cycle is not None and self.cycle.response_complete and not self._in_head:
+            self.transport.close()
+
     # parser callbacks
 
     def on_message_begin(self) -> None:
@@ -217,7 +240,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.read_deadline = math.inf
         path, _, query = self.url.partition(b"?")
         text = path.decode("ascii")
-        cycle = ClientCycle(self, self.expect_100_continue, self.parser.should_keep_alive())
+        cycle = ClientCycle(self, self.expect_100_continue, self.keeps_alive and self.parser.should_keep_alive())
         # Not the base class's scope with entries changed: this is made for every request.
         cycle.scope = {
             "type": "http",

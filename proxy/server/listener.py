@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -11,11 +12,14 @@ import uvicorn
 
 from proxy.config.tree import Server
 from proxy.errors import GatewayError
-from proxy.server.guard import guarded_protocol, sweep
+from proxy.server.guard import LINGER, guarded_protocol, sweep
 
 BACKLOG = 2048
 #: Ticks of uvicorn's main loop (0.1 s each) between two sweeps over the connections.
 SWEEP_TICKS = 5
+TICK = 0.1
+#: Ticks that the last words of what was ended have to leave for a client that reads slowly.
+LAST_TICKS = 10
 
 
 class CannotListen(GatewayError):
@@ -44,46 +48,136 @@ def address(sock: socket.socket) -> str:
 
 
 class Listener(uvicorn.Server):
-    """Serves an app on bound sockets until a signal, or `should_exit`, says stop."""
+    """Serves an app on bound sockets until a signal, `stop` or `should_exit` ends it (docs/shutdown.md)."""
 
-    def __init__(self, app: Any, server: Server, ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        app: Any,
+        server: Server,
+        ready: Callable[[], None],
+        *,
+        draining: Callable[[], bool] = lambda: False,
+        interrupt: Callable[[], None] = lambda: None,
+        tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`ready` is called once the sockets are served, `tick` ten times a second for as long as the loop runs.
+
+        `draining` is told that the end has begun, and says whether somebody looks at the readiness and is to see it
+        first. `interrupt` ends what runs when its time is over.
+        """
+        self.protocol = guarded_protocol(server)
         super().__init__(
             uvicorn.Config(
                 app,
                 interface="asgi3",
-                http=guarded_protocol(server),
+                http=self.protocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                timeout_keep_alive=int(server.keep_alive_timeout),
-                # uvicorn takes whole seconds.
-                timeout_graceful_shutdown=max(1, round(server.shutdown_timeout)),
                 backlog=BACKLOG,
             )
         )
+        self._limits = server
         self._ready = ready
+        self._draining = draining
+        self._interrupt = interrupt
+        self._tick = tick
+        #: Loop times, once the end has begun: when the sockets close, and when what still runs is ended.
+        self._close_at: float | None = None
+        self._end_at = 0.0
+
+    def limit(self, server: Server) -> None:
+        """From now on these limits hold, for connections that are there too."""
+        self._limits = self.protocol.limits = server
+
+    def stop(self, *, notice: bool = False) -> None:
+        """Begin the end, with the notice to load balancers if there are any; a second call ends what runs at once."""
+        now = asyncio.get_running_loop().time()
+        if self._close_at is not None:
+            self._close_at = self._end_at = now
+            return
+        seen = self._draining()
+        self._close_at = now + (self._limits.drain_notice if notice and seen else 0.0)
+        self._end_at = now + self._limits.shutdown_timeout
+        self.protocol.keeps_alive = False
+        for connection in self._connections():
+            connection.last()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._ready()
 
     async def on_tick(self, counter: int) -> bool:
+        self._look(counter)
+        await super().on_tick(counter)
+        return self.should_exit or (self._close_at is not None and self._close_at <= asyncio.get_running_loop().time())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the sockets, let what runs end, and end what outlasts its time."""
+        loop = asyncio.get_running_loop()
+        if self._close_at is None:
+            self.stop()
+        for server in self.servers:
+            server.close()
+        for sock in sockets or ():
+            sock.close()
+        for connection in self._connections():
+            connection.retire()
+        # Who has connected and not asked yet has a moment to do so.
+        silent_until = loop.time() + LINGER
+        counter = 0
+        while (self.server_state.connections or self.server_state.tasks) and loop.time() < self._end_at:
+            if loop.time() > silent_until:
+                for connection in self._connections():
+                    connection.shutdown()
+            await asyncio.sleep(TICK)
+            counter += 1
+            self._look(counter)
+        await self._end()
+
+    def _look(self, counter: int) -> None:
+        """What is due at every tick, while the server serves and while it ends."""
+        self._tick()
         if counter % SWEEP_TICKS == 0:
             sweep(self.server_state.connections, asyncio.get_running_loop().time())
-        return await super().on_tick(counter)
+
+    async def _end(self) -> None:
+        """End what still runs, and give its last words a moment to leave."""
+        self._interrupt()
+        tasks = list(self.server_state.tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=LAST_TICKS * TICK)
+        for connection in self._connections():
+            connection.shutdown()
+        for _ in range(LAST_TICKS):
+            if not any(connection.is_writing for connection in self._connections()):
+                break
+            await asyncio.sleep(TICK)
+        for connection in self._connections():
+            connection.transport.abort()
+        # The protocols hear of it in the next turn, and a request that was still being read has its row then.
+        await asyncio.sleep(0)
+
+    def _connections(self) -> list[Any]:
+        return list(self.server_state.connections)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM end the server once its answers have ended; the process then ends as if by itself."""
+        """SIGTERM and SIGINT end the server once its answers have ended; the process then ends as if by itself.
+
+        Nobody presses Ctrl-C to be told to wait: only SIGTERM gives notice.
+        """
         loop = asyncio.get_running_loop()
         try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, self.handle_exit, number, None)
+            loop.add_signal_handler(signal.SIGTERM, functools.partial(self.stop, notice=True))
+            loop.add_signal_handler(signal.SIGINT, self.stop)
         except (ValueError, RuntimeError):
-            # Not the main thread: whoever runs us there ends us with `should_exit`.
+            # Not the main thread: whoever runs us there ends us.
             yield
             return
         try:
