@@ -24,8 +24,10 @@ MAX_HEADERS = 128
 CHECKED = frozenset({b"host", b"transfer-encoding", b"expect"})
 #: Requests that may wait behind the one that is being answered.
 MAX_PIPELINED = 100
-#: Bytes that a body may send without sending any of its content: chunk extensions and trailers.
+#: Bytes that a client may send beyond its requests' content: chunk extensions, trailers, empty lines.
 MAX_FRAMING = 65_536
+#: Bytes that each byte of a body may cost before the rest counts as framing.
+FRAMING_PER_BYTE = 50
 #: Seconds that a refused client gets to read the refusal before its connection is closed.
 LINGER = 2.0
 _TARGET = re.compile(rb"/[\x21\x22\x24-\x7e]*")
@@ -65,7 +67,7 @@ class GuardedProtocol(HttpToolsProtocol):
         #: Whether the current read holds parts of more than one head or body, and how much of it is body.
         self._mixed = False
         self._body_read = 0
-        #: Bytes since the last body byte.
+        #: Bytes that carried nothing, or far too little.
         self._framing = 0
         #: Waits for the answers before it.
         self._refusal: Refused | None = None
@@ -121,9 +123,16 @@ class GuardedProtocol(HttpToolsProtocol):
                     self._refuse(self._head_too_large())
         elif self.cycle is not None and self.cycle.more_body:
             self.read_deadline = self.loop.time() + self.limits.body_idle_timeout
-            self._framing = 0 if self._mixed or self._body_read else self._framing + len(data)
+            # Tiny chunks have some five bytes of framing for each of theirs; ten times that is no body any more.
+            grown = self._framing + len(data) - FRAMING_PER_BYTE * self._body_read
+            self._framing = 0 if self._mixed else max(0, grown)
             if self._framing > MAX_FRAMING:
                 self._refuse(Refused(400, "The request's body has more framing than content."))
+        elif not self._mixed:
+            # Empty lines, which may stand before a request.
+            self._framing += len(data)
+            if self._framing > MAX_FRAMING:
+                self._refuse(Refused(400, "There are too many empty lines before the request."))
 
     def _feed(self, data: bytes) -> None:
         while data:
