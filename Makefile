@@ -56,4 +56,5 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml tests/node/package.json
 	@if ! command -v npm > /dev/null; then echo 'no npm: the tests with the JavaScript SDK are skipped'; \
 	elif ! npm install --prefix tests/node --silent --no-audit --no-fund --no-package-lock; then \
 	echo 'npm failed: the tests with the JavaScript SDK are skipped'; fi
+	@.ci/install-nginx
 	touch $(VENV)/.plain $@

@@ -119,7 +119,6 @@ SMALL: tuple[Hostile, ...] = (
     Hostile("bare-lf-lines", request(LENGTH, end=b"\n")),
     Hostile("bare-cr-lines", request(LENGTH, end=b"\r")),
     Hostile("head-ended-by-bare-lf", GOOD.replace(b"\r\n\r\n", b"\r\n\n", 1)),
-    Hostile("unknown-expectation", request(b"expect: a-miracle", LENGTH), (417,)),
     Hostile("head-ended-by-two-crs", GOOD.replace(b"\r\n\r\n", b"\r\n\r\r\n", 1)),
     # Expectations.
     Hostile("unknown-expectation", request(b"expect: a-miracle", LENGTH), (417,)),
@@ -219,3 +218,19 @@ LARGE: tuple[Hostile, ...] = (
     Hostile("empty-lines-of-1-mib", b"\r\n" * 2**19 + GOOD),
     Hostile("length-of-64-bits", request(b"content-length: 18446744073709551615"), (413,)),
 )
+
+#: Heads that are answered before their body has been read; what follows each is `GOOD`, and is its body.
+UNREAD_BODIES = {
+    name: data.replace(b"HTTP/1.1\r\n", b"HTTP/1.1\r\ncontent-length: %d\r\n" % (len(GOOD) + more), 1)
+    for more, kind in ((0, ""), (1000, " and never whole"))
+    for name, data in {
+        f"without a key{kind}": request(body=EMPTY).replace(KEY_LINE, b"x-a: b"),
+        f"without a key and waiting to be asked{kind}": request(b"expect: 100-continue", body=EMPTY).replace(
+            KEY_LINE, b"x-a: b"
+        ),
+        f"of another type{kind}": request(body=EMPTY).replace(b"application/json", b"text/plain"),
+        f"for no path{kind}": request(body=EMPTY, start=b"POST /nowhere HTTP/1.1"),
+        f"of another method{kind}": request(body=EMPTY, start=b"GET /v1/chat/completions HTTP/1.1"),
+        f"to the health page{kind}": request(body=EMPTY, start=b"GET /livez HTTP/1.1"),
+    }.items()
+}

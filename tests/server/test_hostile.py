@@ -6,7 +6,7 @@ import pytest
 
 from tests.fakes import RawClient
 from tests.server.conftest import Site
-from tests.server.payloads import GOOD, GOOD_CHUNKED, LARGE, SMALL, Hostile
+from tests.server.payloads import GOOD, GOOD_CHUNKED, LARGE, SMALL, UNREAD_BODIES, Hostile
 
 HOSTILE = pytest.mark.parametrize("hostile", [*SMALL, *LARGE], ids=lambda hostile: hostile.name)
 SMALL_HOSTILE = pytest.mark.parametrize("hostile", SMALL, ids=lambda hostile: hostile.name)
@@ -60,6 +60,21 @@ def test_behind_a_good_request_it_is_refused_after_the_good_answer(site: Site, h
         assert json.loads(body.payload)["choices"][0]["message"]["content"] == "Hi"
         assert_refused(client, hostile)
     assert len(site.upstream.requests) == before + 1
+
+
+@pytest.mark.parametrize("early", UNREAD_BODIES.values(), ids=UNREAD_BODIES.keys())
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "after the answer"])
+def test_a_body_that_is_not_read_is_never_a_request(site: Site, early: bytes, at_once: bool) -> None:
+    before = len(site.upstream.requests)
+    with site.client() as client:
+        send(client, early + GOOD if at_once else early)
+        head, _ = client.read_answer()
+        if not at_once:
+            send(client, GOOD)
+        if not at_once or b"content-length: %d\r\n" % len(GOOD) not in early:
+            assert client.read_all() == b""
+    assert (head.status == 200) == early.startswith(b"GET /livez")
+    assert len(site.upstream.requests) == before
 
 
 @pytest.mark.parametrize("good", [GOOD, GOOD_CHUNKED], ids=["length", "chunked"])
