@@ -39,12 +39,16 @@ class AccessLog:
 
     def __init__(self, stream: TextIO, form: LogFormat) -> None:
         self._stream = stream
-        self._text = stream.isatty() if form == "auto" else form == "text"
+        self.write_as(form)
         self._waiting: deque[Access] = deque(maxlen=MAX_WAITING)
         self._seen = 0
         self._written = 0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="access-log")
         self._busy: Future[None] | None = None
+
+    def write_as(self, form: LogFormat) -> None:
+        """Write the lines to come in this form."""
+        self._text = self._stream.isatty() if form == "auto" else form == "text"
 
     def add(self, access: Access) -> None:
         """Take a line."""

@@ -16,6 +16,7 @@ import msgspec
 import uvloop
 
 from proxy.app import Gateway
+from proxy.config.changes import Changes
 from proxy.config.tree import Config, Model, Price, Server, Upstream
 from proxy.ledger.record import Final
 from proxy.server.listener import Listener, bind
@@ -125,6 +126,17 @@ class RunningGateway:
         assert self._loop is not None
         future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
         return future.result(20)
+
+    def reload(self, config: Config) -> Changes:
+        """Serve by another configuration from now on."""
+
+        async def take() -> Changes:
+            changes = await self.gateway.reload(config)
+            assert self._listener is not None
+            self._listener.limit(self.gateway.config.server)
+            return changes
+
+        return self.wait_for(take())
 
     def add_key(self, name: str, secret: str, models: list[str] | None = None) -> None:
         """A further key."""

@@ -30,6 +30,7 @@ _GATEWAY_ORDER = (
     ("services",),
     ("relay", "objects"),
     ("endpoints", "admin", "pages"),
+    ("router",),
 )
 
 
@@ -60,7 +61,7 @@ LIBRARIES: dict[str, frozenset[str] | None] = {
     "orjson": None,
     "sqlite3": frozenset({"ledger", "cli.checks"}),
     "tinytag": frozenset({"audio"}),
-    "starlette": frozenset({"app", "endpoints", "admin", "pages", "demo"}),
+    "starlette": frozenset({"router", "endpoints", "admin", "pages", "demo"}),
     "uvicorn": frozenset({"server", "cli", "demo.__main__"}),
     "uvloop": frozenset({"server", "cli"}),
 }

@@ -188,7 +188,7 @@ def test_a_gateway_that_starts_again_takes_in_what_a_killed_one_left(tmp_path: P
             client.join()
         with serving_process(tmp_path, upstream.base_url) as (process, port):
             with RawClient("127.0.0.1", port) as again:
-                again.request("GET", "/readyz")
+                again.request("GET", "/livez")
                 assert again.read_answer()[0].status == 200
             wait_until(lambda: [row.outcome for row in read_rows(tmp_path)] == ["interrupted"], "the row")
             process.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""`config check|show|schema`: what is wrong with a configuration, what is in force, and what one may hold."""
+"""`config check|show|schema|reload`: what is wrong with a configuration, what is in force, what one may hold."""
 
 import os
 from pathlib import Path
@@ -6,17 +6,22 @@ from pathlib import Path
 import click
 import msgspec
 
-from proxy.cli.options import as_json, chosen_file, config_file, resolved
+from proxy.cli.options import as_json, chosen_file, config_file, data_directory, resolved, store_directory
 from proxy.cli.output import data, print_json, talk
+from proxy.cli.reloading import ORDER, Outcome
 from proxy.config.load import examine
 from proxy.config.problems import ConfigProblems
 from proxy.config.schema import schema
 from proxy.config.show import masked, show
+from proxy.server.control import ask
+
+#: Longer than the slowest reload.
+_RELOAD_SECONDS = 60.0
 
 
 @click.group()
 def command() -> None:
-    """Check, show and describe the configuration."""
+    """Check, show, describe and reload the configuration."""
 
 
 @command.command()
@@ -66,3 +71,26 @@ def show_command(config_path: Path | None, as_json: bool) -> None:
 def schema_command(as_json: bool) -> None:
     """Print the JSON Schema of the configuration, for editors. It is JSON with and without --json."""
     print_json(schema())
+
+
+@command.command("reload")
+@config_file
+@data_directory
+@as_json
+@click.pass_context
+def reload_command(ctx: click.Context, config_path: Path | None, data_dir: Path | None, as_json: bool) -> None:
+    """Have the gateway that runs in the data directory read its configuration again, and tell what came of it.
+
+    A faulty one is not taken, and what was in force goes on. Answers that run are not touched.
+    """
+    answer = ask(store_directory(config_path, data_dir), ORDER, _RELOAD_SECONDS)
+    outcome = msgspec.json.decode(answer, type=Outcome)
+    if as_json:
+        print_json(msgspec.to_builtins(outcome))
+    elif outcome.ok:
+        for warning in outcome.warnings:
+            talk(f"warning: {warning}")
+        data(str(outcome))
+    else:
+        talk(str(outcome))
+    ctx.exit(0 if outcome.ok else 1)

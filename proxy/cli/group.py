@@ -31,7 +31,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
     {
         "serve": Entry("proxy.cli.serve", "Run the gateway; without a configuration, the demo. The default command."),
         "init": Entry("proxy.cli.init", "Write a configuration file to start from."),
-        "config": Entry("proxy.cli.config", "Check, show and describe the configuration."),
+        "config": Entry("proxy.cli.config", "Check, show, describe and reload the configuration."),
         "models": Entry("proxy.cli.models", "List the configured aliases, their targets and prices."),
         "keys": Entry("proxy.cli.keys", "Create, list, revoke and rotate keys."),
         "usage": Entry("proxy.cli.usage", "Sum up requests, tokens and cost."),

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import functools
-import signal
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -48,7 +46,7 @@ def address(sock: socket.socket) -> str:
 
 
 class Listener(uvicorn.Server):
-    """Serves an app on bound sockets until a signal, `stop` or `should_exit` ends it (docs/shutdown.md)."""
+    """Serves an app on bound sockets until `stop` or `should_exit` ends it (docs/shutdown.md)."""
 
     def __init__(
         self,
@@ -58,9 +56,8 @@ class Listener(uvicorn.Server):
         *,
         draining: Callable[[], bool] = lambda: False,
         interrupt: Callable[[], None] = lambda: None,
-        tick: Callable[[], None] = lambda: None,
     ) -> None:
-        """`ready` is called once the sockets are served, `tick` ten times a second for as long as the loop runs.
+        """`ready` is called once the sockets are served.
 
         `draining` is told that the end has begun, and says whether somebody looks at the readiness and is to see it
         first. `interrupt` ends what runs when its time is over.
@@ -84,7 +81,6 @@ class Listener(uvicorn.Server):
         self._ready = ready
         self._draining = draining
         self._interrupt = interrupt
-        self._tick = tick
         #: Loop times, once the end has begun: when the sockets close, and when what still runs is ended.
         self._close_at: float | None = None
         self._end_at = 0.0
@@ -140,7 +136,6 @@ class Listener(uvicorn.Server):
 
     def _look(self, counter: int) -> None:
         """What is due at every tick, while the server serves and while it ends."""
-        self._tick()
         if counter % SWEEP_TICKS == 0:
             sweep(self.server_state.connections, asyncio.get_running_loop().time())
 
@@ -168,23 +163,8 @@ class Listener(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT end the server once its answers have ended; the process then ends as if by itself.
-
-        Nobody presses Ctrl-C to be told to wait: only SIGTERM gives notice.
-        """
-        loop = asyncio.get_running_loop()
-        try:
-            loop.add_signal_handler(signal.SIGTERM, functools.partial(self.stop, notice=True))
-            loop.add_signal_handler(signal.SIGINT, self.stop)
-        except (ValueError, RuntimeError):
-            # Not the main thread: whoever runs us there ends us.
-            yield
-            return
-        try:
-            yield
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
+        """None: whoever runs the process decides what they mean."""
+        yield
 
 
 class InnerServer(uvicorn.Server):

@@ -11,7 +11,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from proxy.config.tree import Upstream
-from proxy.errors import Overloaded, UpstreamConnectFailed, UpstreamFailed, UpstreamTimeout
+from proxy.errors import ConfigFault, Overloaded, UpstreamConnectFailed, UpstreamFailed, UpstreamTimeout
 from proxy.upstream.connection import Connection
 
 
@@ -26,19 +26,21 @@ class Waiter(Protocol):
 class Pool:
     """See the module. Must be made, used and closed on one running event loop."""
 
-    def __init__(self, name: str, upstream: Upstream) -> None:
+    def __init__(self, name: str, upstream: Upstream, tls: ssl.SSLContext | None = None) -> None:
+        """`tls` is what `tls_context` gives, if it was made before, off the loop."""
         self.name = name
         self.upstream = upstream
         url = urlsplit(upstream.base_url)
         self.host = url.hostname or ""
         self.port = url.port or (443 if url.scheme == "https" else 80)
-        self._tls = _tls_context(upstream) if url.scheme == "https" else None
+        self._tls = tls or tls_context(name, upstream)
         self._loop = asyncio.get_running_loop()
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._waiters: deque[Waiter] = deque()
         self._opening: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._retired = False
 
     def __repr__(self) -> str:
         busy = len(self._open) - len(self._idle)
@@ -93,6 +95,17 @@ class Pool:
         while self._idle and self._idle[0].idle_since < oldest:
             self._idle.pop(0).close()
 
+    @property
+    def is_empty(self) -> bool:
+        """No connection is open, and nobody waits for one."""
+        return not (self._open or self._opening or self._waiters)
+
+    def retire(self) -> None:
+        """Keep nothing warm any more: who has a connection, or still asks for one, is served, and then it is closed."""
+        self._retired = True
+        while self._idle:
+            self._idle.pop().close()
+
     async def close(self) -> None:
         """Close every connection and wait for the tasks that open them."""
         self._closed = True
@@ -120,6 +133,8 @@ class Pool:
         connection.resume()
         if self._waiters:
             self._waiters.popleft().connected(connection)
+        elif self._retired:
+            connection.close()
         else:
             connection.idle_since = self._loop.time()
             self._idle.append(connection)
@@ -184,10 +199,22 @@ def _refused(error: Exception) -> UpstreamConnectFailed:
     )
 
 
-def _tls_context(upstream: Upstream) -> ssl.SSLContext:
-    """Certificates are always checked; `ca_file` adds authorities, it replaces none."""
+def tls_context(name: str, upstream: Upstream) -> ssl.SSLContext | None:
+    """How an upstream's certificate is checked; None for one without TLS.
+
+    Certificates are always checked; `ca_file` adds authorities, it replaces none. Raises `ConfigFault`.
+    """
+    if urlsplit(upstream.base_url).scheme != "https":
+        return None
     context = ssl.create_default_context()
     if upstream.ca_file:
-        context.load_verify_locations(upstream.ca_file)
+        try:
+            context.load_verify_locations(upstream.ca_file)
+        except OSError as error:
+            # ssl's own errors are OSErrors too.
+            raise ConfigFault(
+                f"upstreams.{name}.ca_file: {upstream.ca_file} cannot be used ({error.strerror or error}); "
+                "name a file with certificates in PEM form"
+            ) from error
     context.set_alpn_protocols(["http/1.1"])
     return context

@@ -105,7 +105,7 @@ def test_the_demo_s_ready_block_ends_with_the_address(tmp_path: Path) -> None:
         assert serve.lines[1].startswith(f"Aliases: {', '.join(ALIASES)}")
         assert serve.lines[2].split()[1].startswith("prom_sk_")
         with RawClient("127.0.0.1", serve.port) as client:
-            client.request("GET", "/readyz")
+            client.request("GET", "/livez")
             assert client.read_answer()[0].status == 200
         assert serve.stop()[0] == 0
 

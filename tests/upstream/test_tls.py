@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from proxy.errors import UpstreamConnectFailed
+from proxy.errors import ConfigFault, UpstreamConnectFailed
 from tests.fakes import LAST_CHUNK, Close, Hang, ScriptedUpstream, Send, chunk, head, json_answer
 from tests.upstream.recording import Recorder, fetch, open_pool, run, until
 
@@ -132,7 +132,7 @@ def test_streams_pass_tls_as_they_arrive(tmp_path: Path) -> None:
 
 def test_a_file_that_holds_no_authority_is_refused_when_the_pool_is_made(tmp_path: Path) -> None:
     async def main() -> None:
-        with pytest.raises(ssl.SSLError):
+        with pytest.raises(ConfigFault, match="PEM"):
             async with open_pool("https://upstream.test", ca_file=ca_file(tmp_path, b"nothing")):
                 raise AssertionError("the pool took it")
 

@@ -1,0 +1,122 @@
+"""Reading the configuration file again, for a gateway that runs: what came of it, and how that is told."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from proxy.config.changes import Changes
+from proxy.config.load import Loaded, examine
+from proxy.config.problems import ConfigProblems, Problem
+from proxy.config.tree import Config
+from proxy.errors import ConfigFault
+
+#: What the control socket is asked for.
+ORDER = "reload"
+_log = logging.getLogger(__name__)
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What came of one reload; the JSON that `config reload --json` prints."""
+
+    ok: bool
+    #: The file, or "" where the gateway has none.
+    file: str
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    changes: Changes = Changes()
+
+    def __str__(self) -> str:
+        if self.ok:
+            return f"{self.file}: taken; {self.changes}"
+        heading = f"{self.file or 'the configuration'}: not taken, what was in force goes on:"
+        return "\n".join([heading, *(str(problem) for problem in self.problems)])
+
+
+class Source:
+    """The file that a gateway was started with, and what its command line put over it."""
+
+    def __init__(self, path: Path, over: dict[str, Any]) -> None:
+        # Absolute: the file must be found again whatever becomes of the working directory.
+        self.path = path.absolute()
+        self._over = over
+
+    def read(self) -> Loaded:
+        """Read it as it is now, with the secrets it refers to. Raises ConfigProblems."""
+        loaded = examine(self.path, os.environ)
+        return msgspec.structs.replace(loaded, config=overridden(loaded.config, self._over))
+
+
+def overridden(config: Config, over: dict[str, Any]) -> Config:
+    """A configuration with some settings of `[server]` from elsewhere."""
+    return msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, **over))
+
+
+def failed(file: Path, fault: ConfigFault) -> Outcome:
+    """The outcome of a reload that found a fault."""
+    if isinstance(fault, ConfigProblems):
+        return Outcome(False, str(file), tuple(fault.problems))
+    return Outcome(False, str(file), (Problem(str(file), None, "", fault.message),))
+
+
+def without_file() -> Outcome:
+    """The outcome where there is nothing to read."""
+    hint = "start it with --config FILE, or write one with: prometheus-gateway init"
+    return Outcome(False, "", (Problem("", None, "", "the gateway runs without a configuration file", hint),))
+
+
+def tell(outcome: Outcome) -> None:
+    """Say in the log what came of a reload."""
+    if outcome.ok:
+        for warning in outcome.warnings:
+            _log.warning("%s", warning)
+        _log.info("%s", outcome)
+    else:
+        _log.error("%s", outcome)
+
+
+class Reloader:
+    """Reloads on an event loop, one after the other: each reads the file after it was asked to."""
+
+    def __init__(self, source: Source, take: Callable[[Config], Awaitable[Changes]]) -> None:
+        """`take` may raise ConfigFault."""
+        self._source = source
+        self._take = take
+        self._turn = asyncio.Lock()
+        #: A signal has asked, and its turn has not come.
+        self._asked = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def signalled(self, then: Callable[[], None]) -> None:
+        """Reload, unless a signal has asked for that already and it has not begun; `then` is called after it."""
+        if not self._asked:
+            self._asked = True
+            task = asyncio.create_task(self._by_signal(then), name="reload")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def reload(self) -> Outcome:
+        """Read the file and take what it says, or say why not."""
+        async with self._turn:
+            return await self._reload()
+
+    async def _by_signal(self, then: Callable[[], None]) -> None:
+        async with self._turn:
+            self._asked = False
+            try:
+                await self._reload()
+            finally:
+                then()
+
+    async def _reload(self) -> Outcome:
+        try:
+            loaded = await asyncio.to_thread(self._source.read)
+            outcome = Outcome(True, str(self._source.path), (), loaded.warnings, await self._take(loaded.config))
+        except ConfigFault as fault:
+            outcome = failed(self._source.path, fault)
+        tell(outcome)
+        return outcome

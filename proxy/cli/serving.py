@@ -1,0 +1,77 @@
+"""One gateway that serves in this process, whoever else there is: alone, or as one of several workers."""
+
+import gc
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Protocol
+
+from proxy.app import Gateway
+from proxy.config.changes import Changes
+from proxy.config.tree import Config
+from proxy.server.listener import Listener
+
+
+class Serving:
+    """A gateway and its listener, once both are there."""
+
+    def __init__(self, gateway: Gateway, listener: Listener) -> None:
+        self.gateway = gateway
+        self.listener = listener
+
+    async def reload(self, config: Config) -> Changes:
+        """Serve what comes by another configuration. Raises ConfigFault, and nothing has changed."""
+        changes = await self.gateway.reload(config)
+        self.listener.limit(self.gateway.config.server)
+        return changes
+
+
+class Host(Protocol):
+    """Who runs the gateway and speaks for it; called on the gateway's loop."""
+
+    async def begin(self, serving: Serving) -> None:
+        """The gateway has started, and its sockets are about to be served."""
+        ...
+
+    def ready(self) -> None:
+        """The sockets are served."""
+        ...
+
+    def draining(self) -> None:
+        """The end has begun."""
+        ...
+
+
+async def serve(config: Config, sockets: Sequence[socket.socket], demo_key: str, host: Host) -> None:
+    """Run a gateway on bound sockets to its end. `demo_key`, if there is one, may use everything."""
+    gateway = Gateway(config, sys.stdout)
+    try:
+        await gateway.start()
+        if demo_key:
+            gateway.keys.remember("demo", demo_key)
+
+        def ready() -> None:
+            _settle_process()
+            host.ready()
+
+        def draining() -> bool:
+            host.draining()
+            return gateway.drain()
+
+        listener = Listener(gateway.app, config.server, ready, draining=draining, interrupt=gateway.interrupt)
+        await host.begin(Serving(gateway, listener))
+        await listener.serve(sockets=list(sockets))
+    finally:
+        await gateway.stop()
+
+
+def _settle_process() -> None:
+    """Keep what is not a request out of the requests' way.
+
+    The collector need not look at what lives as long as the process, and requests leave it nothing. The threads that
+    store rows and write lines give the interpreter back after half a millisecond, not five.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    sys.setswitchinterval(0.0005)

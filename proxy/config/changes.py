@@ -1,0 +1,49 @@
+"""What a new configuration changes in a running gateway, and what of it can only be had by a restart. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from proxy.config.tree import Config, Server
+
+#: Settings of `[server]` that sockets, processes and open files were made by.
+NEEDS_RESTART = ("host", "port", "workers", "data_dir", "durability", "key_prefix")
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """Dotted names of what is new, gone and different, and of what stays as it was until a restart."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    needs_restart: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        words = (("added", self.added), ("removed", self.removed), ("changed", self.changed))
+        parts = [f"{word} {', '.join(names)}" for word, names in words if names]
+        if self.needs_restart:
+            parts.append(f"needs a restart: {', '.join(self.needs_restart)}")
+        return "; ".join(parts) or "nothing has changed"
+
+
+def applicable(running: Config, wanted: Config) -> Config:
+    """The wanted configuration, with the running one's settings where only a restart can change them."""
+    kept = {name: getattr(running.server, name) for name in NEEDS_RESTART}
+    return msgspec.structs.replace(wanted, server=msgspec.structs.replace(wanted.server, **kept))
+
+
+def changes(running: Config, wanted: Config) -> Changes:
+    """How they differ."""
+    other = {name for name in Server.__struct_fields__ if getattr(running.server, name) != getattr(wanted.server, name)}
+    added, removed, changed = [], [], [f"server.{name}" for name in sorted(other.difference(NEEDS_RESTART))]
+    sections: tuple[tuple[str, Mapping[str, Any], Mapping[str, Any]], ...] = (
+        ("upstreams", running.upstreams, wanted.upstreams),
+        ("models", running.models, wanted.models),
+    )
+    for section, before, after in sections:
+        added += [f"{section}.{name}" for name in after if name not in before]
+        removed += [f"{section}.{name}" for name in before if name not in after]
+        changed += [f"{section}.{name}" for name in after if name in before and after[name] != before[name]]
+    fixed = [f"server.{name}" for name in NEEDS_RESTART if name in other]
+    return Changes(tuple(added), tuple(removed), tuple(changed), tuple(fixed))

@@ -1,0 +1,147 @@
+"""Where a request goes: the handler of its method and path, and the answer where there is none.
+
+All routes are made anew for another configuration, and swapped at once.
+"""
+
+import time
+from collections.abc import Awaitable
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from proxy.access import Access, AccessLog
+from proxy.answer import timestamp
+from proxy.endpoints.gateway import Shared
+from proxy.endpoints.health import LIVE_PATHS, READY_PATHS, Health, Home
+from proxy.endpoints.inference import Inference
+from proxy.endpoints.models import Models
+from proxy.endpoints.object_table import OBJECT_ROWS
+from proxy.endpoints.objects import Objects, by_path
+from proxy.endpoints.table import ROWS, Row, dialect_at
+from proxy.errors import GatewayError, InvalidRequest
+from proxy.objects.desk import Desk
+from proxy.readiness import Readiness
+from proxy.server.client import EXTENSION
+from proxy.server.ids import new_request_id
+
+
+class Routes(Starlette):
+    """The handlers of one configuration."""
+
+    def __init__(self, shared: Shared, desk: Desk, readiness: Readiness) -> None:
+        models, health = Models(shared), Health(readiness)
+        handlers = [(row, Inference(row, shared)) for row in ROWS]
+        #: Those with an exact path, by method and path.
+        self.exact: dict[tuple[str, str], ASGIApp] = {(row.method, row.path): handler for row, handler in handlers}
+        super().__init__(
+            routes=[
+                *(_row_route(row, handler) for row, handler in handlers),
+                *(Route(row.also, handler, methods=[row.method]) for row, handler in handlers if row.also),
+                *(_object_route(path, Objects(rows, desk, shared)) for path, rows in by_path(OBJECT_ROWS).items()),
+                Route("/", Home()),
+                Route("/v1/models", models.all, methods=["GET"]),
+                Route("/v1/models/{model:path}", models.retrieve, methods=["GET"]),
+                *(Route(path, health.live, methods=["GET"]) for path in LIVE_PATHS),
+                *(Route(path, health.ready, methods=["GET"]) for path in READY_PATHS),
+            ],
+            exception_handlers={GatewayError: _answer_gateway_error, HTTPException: _answer_http_error},
+        )
+        # A redirect would be built from the Host header, and no SDK follows one with its body.
+        self.router.redirect_slashes = False
+
+
+class Router:
+    """Exact rows by one look into a table; everything else by Starlette's routes.
+
+    It outlives its routes: those of another configuration take their place between two requests.
+    """
+
+    def __init__(self, access: AccessLog, routes: Routes) -> None:
+        self._access = access
+        self.take(routes)
+
+    def take(self, routes: Routes) -> None:
+        """Serve the requests to come by these routes; those under way stay with the ones before."""
+        self._routes, self._exact = routes, routes.exact
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Not a coroutine of its own, but the handler's: one layer less for every request."""
+        handler = self._exact.get((scope["method"], scope["path"]), self._other)
+        return handler(scope, receive, send)
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve by Starlette's routes, and write the access line."""
+        client = scope["extensions"][EXTENSION]
+        scope["state"]["request_id"] = request_id = new_request_id()
+        started = time.time_ns() // 1000
+        try:
+            await self._routes(scope, receive, send)
+        finally:
+            if not isinstance(scope.get("endpoint"), Inference | Objects):
+                # Those that are forwarded have written their own, with the bill in it.
+                self._access.add(
+                    Access(
+                        time=started,
+                        method=scope["method"],
+                        path=scope["raw_path"].decode("latin-1")[:256],
+                        status=client.status,
+                        request_id=request_id,
+                        total=int((time.monotonic() - client.arrived) * 1_000_000),
+                    )
+                )
+
+
+def _row_route(row: Row, handler: Inference) -> Route:
+    """The route of a row. An exact path comes here with another method only, and must not pass for an object's id."""
+    if "{" in row.path:
+        return Route(row.path, handler, methods=[row.method])
+    return Route(row.path, OtherMethod(row.method))
+
+
+class OtherMethod:
+    """Refuses every request with the one method to use."""
+
+    def __init__(self, method: str) -> None:
+        self._method = method
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise HTTPException(405, headers={"Allow": self._method})
+
+
+def _object_route(path: str, handler: Objects) -> Route:
+    route = Route(path, handler, methods=handler.methods)
+    if route.methods is not None:
+        # Starlette adds it to every GET; here it would ask the upstream for a body that nobody wants.
+        route.methods.discard("HEAD")
+    return route
+
+
+async def _answer_gateway_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, GatewayError)
+    request_id = request.scope["state"]["request_id"]
+    return Response(
+        dialect_at(request.scope["path"]).error_body(error, request_id, timestamp()),
+        error.status,
+        headers={"x-request-id": request_id, **error.headers},
+        media_type="application/json",
+    )
+
+
+async def _answer_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    asked = f"{request.method} {request.scope['path'][:256]}"
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        refusal = InvalidRequest(
+            f"{asked} is not allowed. Use {allowed or 'another method'}.",
+            status=405,
+            code="method_not_allowed",
+            headers={"allow": allowed},
+        )
+    else:
+        refusal = InvalidRequest(f"Unknown request URL: {asked}.", status=error.status_code, code="unknown_url")
+    return await _answer_gateway_error(request, refusal)

@@ -1,0 +1,167 @@
+"""`config reload` and SIGHUP, on a gateway that runs as a process of its own."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from click.testing import Result
+
+from tests.cli.conftest import Run
+from tests.cli.test_serve import Running, running
+from tests.fakes import RawClient, RecordedRequest, ScriptedUpstream, Step, json_answer
+from tests.relay.samples import JSON_ANSWER, wait_until
+
+CONFIG = """
+[server]
+port = 0
+data_dir = "{data_dir}"
+
+[upstreams.vendor]
+base_url = "{base_url}"
+api_key = "file:secret"
+warm_connections = 0
+
+[models.{alias}]
+capability = "chat"
+targets = ["vendor/inner"]
+"""
+
+
+class Place:
+    """A folder with a configuration, a credential and a key."""
+
+    def __init__(self, folder: Path, base_url: str) -> None:
+        self.folder = folder
+        self.file = folder / "prometheus.toml"
+        self._base_url = base_url
+        self.write("first")
+        self.rotate("sk-one")
+        made = subprocess.run(
+            [sys.executable, "-m", "proxy", "keys", "create", "test"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        self.key = made.stdout.strip()
+
+    def write(self, alias: str) -> None:
+        data_dir = self.folder / "data"
+        self.file.write_text(CONFIG.format(data_dir=data_dir, base_url=self._base_url, alias=alias))
+
+    def rotate(self, credential: str) -> None:
+        (self.folder / "secret").write_text(credential + "\n")
+
+    def ask(self, serve: Running, alias: str) -> int:
+        body = json.dumps({"model": alias, "messages": [{"role": "user", "content": "hello"}]}).encode()
+        with RawClient("127.0.0.1", serve.port) as client:
+            headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
+            client.request("POST", "/v1/chat/completions", body, headers)
+            return client.read_answer()[0].status
+
+
+def answer(_: RecordedRequest) -> list[Step]:
+    return json_answer(JSON_ANSWER)
+
+
+def test_the_command_waits_for_the_outcome_and_tells_it(folder: Path, run: Run) -> None:
+    with ScriptedUpstream(answer) as upstream:
+        place = Place(folder, upstream.base_url)
+        with running(folder) as serve:
+            assert (place.ask(serve, "first"), place.ask(serve, "second")) == (200, 404)
+            place.write("second")
+            place.rotate("sk-two")
+            done = run("config", "reload")
+            assert (done.exit_code, done.stdout) == (
+                0,
+                f"{place.file}: taken; added models.second; removed models.first; changed upstreams.vendor\n",
+            )
+            assert (place.ask(serve, "first"), place.ask(serve, "second")) == (404, 200)
+            assert [one.header("authorization") for one in upstream.requests] == ["Bearer sk-one", "Bearer sk-two"]
+            code, _, said = serve.stop()
+    assert code == 0
+    # The log tells it too.
+    assert "taken; added models.second" in said
+
+
+def faults(result: Result) -> list[str]:
+    return [problem["key"] for problem in json.loads(result.stdout)["problems"]]
+
+
+def test_a_faulty_file_is_told_and_not_taken(folder: Path, run: Run) -> None:
+    with ScriptedUpstream(answer) as upstream:
+        place = Place(folder, upstream.base_url)
+        with running(folder) as serve:
+            place.file.write_text(place.file.read_text().replace("base_url", "base_uri") + "\n[serve]\n")
+            done = run("config", "reload", "--data-dir", "data")
+            assert (done.exit_code, done.stdout) == (1, "")
+            assert "not taken" in done.stderr
+            for fault in ("base_uri", "serve"):
+                assert fault in done.stderr
+            as_json = run("config", "reload", "--data-dir", "data", "--json")
+            assert as_json.exit_code == 1
+            assert json.loads(as_json.stdout)["ok"] is False
+            assert len(faults(as_json)) >= 2
+            assert place.ask(serve, "first") == 200
+            _, _, said = serve.stop()
+    assert said.count("not taken") == 2
+
+
+def test_what_needs_a_restart_is_named(folder: Path, run: Run) -> None:
+    with ScriptedUpstream(answer) as upstream:
+        place = Place(folder, upstream.base_url)
+        with running(folder, "--port", "0"):
+            place.file.write_text(place.file.read_text().replace("[server]", "[server]\nhost = '0.0.0.0'"))
+            done = run("config", "reload", "--json")
+            # The port was given on the command line, which goes on to win over the file.
+            assert json.loads(done.stdout)["changes"]["needs_restart"] == ["server.host"]
+
+
+def test_a_signal_reloads_too(folder: Path) -> None:
+    with ScriptedUpstream(answer) as upstream:
+        place = Place(folder, upstream.base_url)
+        with running(folder) as serve:
+            place.write("second")
+            serve.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: place.ask(serve, "second") == 200, "the reload")
+
+
+def test_the_socket_is_found_however_long_its_path_is(folder: Path, run: Run) -> None:
+    long = folder / ("d" * 100) / ("e" * 100)
+    long.mkdir(parents=True)
+    with ScriptedUpstream(answer) as upstream:
+        place = Place(long, upstream.base_url)
+        with running(long):
+            place.write("second")
+            assert run("config", "reload", "--data-dir", str(long / "data")).exit_code == 0
+
+
+def test_where_none_runs_the_command_says_so(folder: Path, run: Run) -> None:
+    done = run("config", "reload")
+    assert done.exit_code == 1
+    assert "no gateway runs in data" in done.stderr
+
+
+def test_a_killed_gateway_s_socket_is_no_hindrance(folder: Path, run: Run) -> None:
+    with ScriptedUpstream(answer) as upstream:
+        place = Place(folder, upstream.base_url)
+        with running(folder) as serve:
+            serve.process.kill()
+            serve.process.wait()
+        assert "no gateway runs" in run("config", "reload").stderr
+        with running(folder) as serve:
+            place.write("second")
+            assert run("config", "reload").exit_code == 0
+            assert serve.stop()[0] == 0
+    assert not (folder / "data" / "control.sock").exists()
+
+
+def test_a_demo_has_nothing_to_reload(folder: Path, run: Run) -> None:
+    with running(folder, "--port", "0") as serve:
+        done = run("config", "reload")
+        assert done.exit_code == 1
+        assert "without a configuration file" in done.stderr
+        # Its terminal is gone: it ends.
+        assert serve.stop(signal.SIGHUP)[0] == 0
