@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test kill disconnects check fmt bench bench-peers bench-guard clean
+.PHONY: run test kill disconnects crosstalk check fmt bench bench-peers bench-guard clean
 
 run: $(VENV)/.plain
 	$(BIN)/prometheus-gateway serve $(ARGS)
@@ -16,7 +16,7 @@ kill: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow tests/test_kill.py $(ARGS)
 
 # Long loads, each with figures and bounds of its own; ARGS=--help tells how to change them.
-disconnects: $(VENV)/.dev
+disconnects crosstalk: $(VENV)/.dev
 	$(BIN)/python -m tests.load.$@ $(ARGS)
 
 check: $(VENV)/.dev

@@ -3,6 +3,7 @@
 The usage follows from the request's number, so that a bill can be checked without the upstream's word for it.
 """
 
+import functools
 import json
 import re
 from typing import NamedTuple
@@ -56,14 +57,14 @@ JSON = "application/json"
 
 def chat(number: int, text: str = "") -> bytes:
     """The body of a chat answer."""
-    message = {"role": "assistant", "content": f"{mark(number)} {text}"}
-    return _json(
-        id=f"chatcmpl-{mark(number)}",
-        object="chat.completion",
-        model=MODEL,
-        choices=[{"index": 0, "message": message, "finish_reason": "stop"}],
-        usage=usage(number),
-    )
+    return _filled(_chat_template(), number).replace(b"@text", text.encode())
+
+
+@functools.cache
+def _chat_template() -> bytes:
+    message = {"role": "assistant", "content": "nonce-@number @text"}
+    choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+    return _json(id="chatcmpl-nonce-@number", object="chat.completion", model=MODEL, choices=choices, usage="@usage")
 
 
 def embeddings(number: int) -> bytes:
@@ -91,23 +92,39 @@ def error(number: int) -> bytes:
 
 def event(number: int, text: str) -> bytes:
     """One event of a stream, with some text."""
-    return _event(number, choices=[{"index": 0, "delta": {"content": text}, "finish_reason": None}])
+    return _event(f"{number:08d}", choices=[{"index": 0, "delta": {"content": text}, "finish_reason": None}])
 
 
-def stream(number: int, words: int = 3) -> list[bytes]:
+def stream_events(number: int, words: int = 3) -> list[bytes]:
     """The events of a whole stream, usage and end included."""
-    return [
-        _event(number, choices=[{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]),
-        *(event(number, f"{mark(number)} ") for _ in range(words)),
-        _event(number, choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}]),
-        _event(number, choices=[], usage=usage(number)),
-        b"data: [DONE]\n\n",
-    ]
+    return [_filled(one, number) for one in _stream_template(words)]
 
 
-def _event(number: int, **fields: object) -> bytes:
-    return b"data: " + _json(id=f"c-{mark(number)}", object="chat.completion.chunk", model=MODEL, **fields) + b"\n\n"
+@functools.cache
+def _stream_template(words: int) -> tuple[bytes, ...]:
+    deltas: list[dict[str, str]] = [{"role": "assistant", "content": ""}, *[{"content": "nonce-@number "}] * words, {}]
+    ends = [None] * (words + 1) + ["stop"]
+    pieces = [[{"index": 0, "delta": delta, "finish_reason": end}] for delta, end in zip(deltas, ends, strict=True)]
+    events = [_event("@number", choices=piece) for piece in pieces]
+    return (*events, _event("@number", choices=[], usage="@usage"), b"data: [DONE]\n\n")
+
+
+def _filled(template: bytes, number: int) -> bytes:
+    """A template with the number and its usage in their places."""
+    return template.replace(b"@number", b"%08d" % number).replace(b'"@usage"', _json(**usage(number)))
+
+
+def _event(number: str, **fields: object) -> bytes:
+    return b"data: " + _json(id=f"c-nonce-{number}", object="chat.completion.chunk", model=MODEL, **fields) + b"\n\n"
 
 
 def _json(**fields: object) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode()
+
+
+def shown(alias: str, number: int, *, stream: bool, words: int = 3, text: str = "") -> bytes:
+    """The body of a good answer as a client that did not ask for usage gets it."""
+    if not stream:
+        return chat(number, text).replace(MODEL.encode(), alias.encode())
+    *events, _usage, done = stream_events(number, words)
+    return b"".join([*events, done]).replace(MODEL.encode(), alias.encode())

@@ -26,14 +26,21 @@ Plan = Iterator[bytes | float | Step]
 PACE = 0.002
 #: Seconds after which bytes come late: when their connection idles.
 LATE = 0.005
+#: Events with text in a stream that comes in pieces.
+PIECES = 8
 #: Bytes of text in an event of a flood.
 FLOOD = 16_384
+
+
+def padding(number: int) -> str:
+    """The text of an answer that comes in pieces."""
+    return "padding " * (number % 500)
 
 
 def whole(number: int, stream: bool) -> Plan:
     """A good answer in one write."""
     if stream:
-        yield head(200, EVENTS, None) + b"".join(map(chunk, answers.stream(number))) + LAST_CHUNK
+        yield head(200, EVENTS, None) + b"".join(map(chunk, answers.stream_events(number))) + LAST_CHUNK
     else:
         body = answers.chat(number)
         yield head(200, JSON, len(body)) + body
@@ -44,12 +51,12 @@ def pieces(number: int, stream: bool) -> Plan:
     """A good answer in many writes, with a breath between them."""
     if stream:
         yield head(200, EVENTS, None)
-        for event in answers.stream(number, 8):
+        for event in answers.stream_events(number, PIECES):
             yield chunk(event)
             yield PACE
         yield LAST_CHUNK
     else:
-        body = answers.chat(number, "padding " * (number % 500))
+        body = answers.chat(number, padding(number))
         middle = number % len(body)
         yield head(200, JSON, None) + (chunk(body[:middle]) if middle else b"")
         yield PACE
@@ -65,7 +72,7 @@ def silent(number: int, stream: bool) -> Plan:
 def begun(number: int, stream: bool) -> Plan:
     """The beginning of an answer, and nothing more."""
     if stream:
-        yield head(200, EVENTS, None) + chunk(answers.stream(number)[0])
+        yield head(200, EVENTS, None) + chunk(answers.stream_events(number)[0])
     else:
         body = answers.chat(number)
         yield head(200, JSON, len(body)) + body[: len(body) // 2]
@@ -74,7 +81,7 @@ def begun(number: int, stream: bool) -> Plan:
 
 def endless(number: int, stream: bool) -> Plan:
     """A stream without an end, an event at a time."""
-    yield head(200, EVENTS, None) + chunk(answers.stream(number)[0])
+    yield head(200, EVENTS, None) + chunk(answers.stream_events(number)[0])
     event = chunk(answers.event(number, "more "))
     while True:
         yield event
@@ -83,7 +90,7 @@ def endless(number: int, stream: bool) -> Plan:
 
 def flood(number: int, stream: bool) -> Plan:
     """A stream without an end, as fast as it is read."""
-    yield head(200, EVENTS, None) + chunk(answers.stream(number)[0])
+    yield head(200, EVENTS, None) + chunk(answers.stream_events(number)[0])
     event = chunk(answers.event(number, "x" * FLOOD))
     while True:
         yield event
@@ -157,10 +164,10 @@ def transcribed(number: int, stream: bool) -> Plan:
 
 def _part(number: int, stream: bool) -> Plan:
     if stream:
-        events = answers.stream(number, 8)
+        events = answers.stream_events(number, PIECES)
         yield head(200, EVENTS, None)
         # Never the finish reason, behind which an answer is whole.
-        yield b"".join(map(chunk, events[: number % 9]))
+        yield b"".join(map(chunk, events[: number % (PIECES + 1)]))
     else:
         body = answers.chat(number)
         yield head(200, JSON, len(body)) + body[: number % len(body)]

@@ -1,4 +1,4 @@
-"""The suite of disconnects, small: its figures without their times, and that it sees what it is there for."""
+"""The suite of disconnects, small: its figures without their times."""
 
 from pathlib import Path
 
