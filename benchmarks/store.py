@@ -7,13 +7,14 @@ rows take some minutes and four gigabytes. The figures in it mean nothing; their
 """
 
 import argparse
-import asyncio
 import hashlib
 import random
 import shutil
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -44,51 +45,42 @@ def full_store(keys: int, rows: int, cache: Path = CACHE) -> Path:
     shutil.rmtree(draft, ignore_errors=True)
     prepare(draft)
     print(f"making a store with {keys:,} keys and {rows:,} rows, once", file=sys.stderr)
-    asyncio.run(_fill(draft, keys, rows))
+    _fill(draft, keys, rows)
     draft.rename(folder)
     return folder
 
 
-async def _fill(folder: Path, keys: int, rows: int) -> None:
+def _fill(folder: Path, keys: int, rows: int) -> None:
     now = int(time.time())
-    await _fill_keys(folder / "keys.db", keys, now)
-    await _fill_ledger(folder / "ledger.db", min(keys, ACTIVE_KEYS), rows, now)
+    _fill_keys(folder / "keys.db", keys, now)
+    _fill_ledger(folder / "ledger.db", min(keys, ACTIVE_KEYS), rows, now)
 
 
-async def _fill_keys(path: Path, count: int, now: int) -> None:
-    connection = await sqlite.open_rollback(path)
+def _fill_keys(path: Path, count: int, now: int) -> None:
+    sqlite.make_rollback(path, sqlite.migrations("keys_"))
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection, sqlite.transaction(connection):
+        ids = [_key_id(number) for number in range(count)]
+        connection.executemany(_KEY, [(id_, f"key {number}", now, number + 1) for number, id_ in enumerate(ids)])
+        digests = [(hashlib.sha256(f"secret of {id_}".encode()).digest(), id_, "none", now) for id_ in ids]
+        connection.executemany(_SECRET, digests)
+
+
+def _fill_ledger(path: Path, keys: int, count: int, now: int) -> None:
+    connection = sqlite.open_writer(path, "process")
     try:
-        await sqlite.migrate(connection, path, sqlite.migrations("keys_"))
+        sqlite.migrate(connection, path, sqlite.migrations())
         with sqlite.mapped(path):
-            await connection.execute("BEGIN IMMEDIATE")
-            ids = [_key_id(number) for number in range(count)]
-            await connection.executemany(
-                _KEY, [(id_, f"key {number}", now, number + 1) for number, id_ in enumerate(ids)]
-            )
-            digests = [(hashlib.sha256(f"secret of {id_}".encode()).digest(), id_, "none", now) for id_ in ids]
-            await connection.executemany(_SECRET, digests)
-            await connection.execute("COMMIT")
-    finally:
-        await connection.close()
-
-
-async def _fill_ledger(path: Path, keys: int, count: int, now: int) -> None:
-    connection = await sqlite.open_writer(path, "process")
-    try:
-        await sqlite.migrate(connection, path, sqlite.migrations())
-        with sqlite.mapped(path):
-            await connection.create_function("merge_histograms", 2, rollups.merge_packed, deterministic=True)
+            connection.create_function("merge_histograms", 2, rollups.merge_packed, deterministic=True)
             # A draft that is lost with the machine is made again.
-            await connection.execute("PRAGMA synchronous = OFF")
-            await connection.execute(f"PRAGMA cache_size = -{512 * 1024}")
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute(f"PRAGMA cache_size = -{512 * 1024}")
             for batch in _batches(keys, count, now):
-                await connection.execute("BEGIN IMMEDIATE")
-                await connection.executemany(_ROW, [msgspec.structs.astuple(final) for final in batch])
-                await connection.executemany(rollups.UPSERT, list(rollups.summarise(batch)))
-                await connection.execute("COMMIT")
-            await connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                with sqlite.transaction(connection):
+                    connection.executemany(_ROW, map(msgspec.structs.astuple, batch))
+                    connection.executemany(rollups.UPSERT, rollups.summarise(batch))
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
-        await connection.close()
+        connection.close()
 
 
 def _batches(keys: int, count: int, now: int) -> Iterator[list[Final]]:

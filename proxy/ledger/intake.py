@@ -6,9 +6,8 @@ Runs in a thread beside the event loop. It reads and judges; the database is `wr
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
@@ -19,16 +18,17 @@ from proxy.ledger.record import Final, Opened, Owned, Record
 BATCH = 2_000
 # Bytes read at once; a longer line is damaged.
 _CHUNK = 256 * 1024
-# After this many records a thread lets the event loop run, for so many seconds: Python itself would let the loop wait
+# After this many lines a thread lets the event loop run, for so many seconds: Python itself would let the loop wait
 # for up to 5 ms. A sleep of 0 is too short for the loop's thread to wake and take its turn.
-_BREATH_RECORDS = 50
+_BREATH_LINES = 100
 _BREATH_SECONDS = 0.0001
-# Bounds of a record that can be true; without them one absurd number from an upstream would overflow the sums.
-_MOST = 10**12
-_MOST_COST = 10**15
-_MOST_STARTED = 10**16
+# How the lines of the two frequent records begin, as the journal writes them.
+_FINAL = b'{"event":"final",'
+_OPEN = b'{"event":"open","id":"'
+_ID_END = len(_OPEN) + len("req_") + 32
 
-_Item = TypeVar("_Item")
+# What a line raises that is no record.
+_NO_RECORD = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +40,8 @@ class Batch(msgspec.Struct):
     finals: dict[str, Final] = {}
     #: Upstream calls by request id, with the journal's owner, of requests not settled in this batch.
     opens: dict[str, tuple[str, Opened]] = {}
+    #: Lines of upstream calls as they were found, by request id: few are ever decoded, for most are settled at once.
+    calls: dict[bytes, list[tuple[str, bytes]]] = {}
     #: Owners of objects by the object's id; the deletion where one was deleted.
     owned: dict[str, Owned] = {}
     #: How far each segment is read, of those that moved.
@@ -63,6 +65,7 @@ class Intake:
         self._directory = directory
         self._batch = batch
         self._decode = msgspec.json.Decoder(Record).decode
+        self._decode_final = msgspec.json.Decoder(Final).decode
 
     def read(self, offsets: Mapping[str, int]) -> Batch:
         """The next records after `offsets`. Keeps damaged lines aside in `damaged/`. Raises OSError."""
@@ -77,7 +80,8 @@ class Intake:
         room = self._batch
         for name in names:
             room -= self._read_segment(name, offsets.get(name, 0), name in closed, room, batch)
-        self._keep_damaged(batch.damaged)
+        self._take_calls(batch)
+        self._keep_damaged(batch.damaged, offsets)
         return batch
 
     def _read_segment(self, name: str, offset: int, closed: bool, room: int, batch: Batch) -> int:
@@ -88,8 +92,9 @@ class Intake:
             while count < room and not ended:
                 chunk = os.pread(file.fileno(), _CHUNK, offset)
                 lines, used = _lines(chunk, room - count)
-                for line in breathing(lines):
-                    self._take(name, line, batch)
+                for at in range(0, len(lines), _BREATH_LINES):
+                    self._take_lines(name, lines[at : at + _BREATH_LINES], batch)
+                    breathe()
                 count += len(lines)
                 offset += used
                 ended = not used
@@ -102,12 +107,26 @@ class Intake:
             batch.finished[name] = size
         return count
 
+    def _take_lines(self, name: str, lines: list[bytes], batch: Batch) -> None:
+        finals, calls = batch.finals, batch.calls
+        for line in lines:
+            if line.startswith(_FINAL):
+                try:
+                    final = self._decode_final(line)
+                except _NO_RECORD:
+                    batch.damaged.setdefault(name, []).append(line)
+                else:
+                    finals.setdefault(final.id, final)
+            elif line.startswith(_OPEN):
+                # Whether it is to be decoded shows when the batch is read.
+                calls.setdefault(line[len(_OPEN) : _ID_END], []).append((name, line))
+            elif line and not line.isspace():
+                self._take(name, line, batch)
+
     def _take(self, name: str, line: bytes, batch: Batch) -> None:
-        if not line or line.isspace():
-            return
         try:
             record = self._decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except _NO_RECORD:
             batch.damaged.setdefault(name, []).append(line)
             return
         if isinstance(record, Opened):
@@ -118,27 +137,33 @@ class Intake:
             first = batch.owned.get(record.id)
             if record.gone or first is None or first.gone or first.key == record.key:
                 batch.owned[record.id] = record
-        elif not _possible(record):
-            batch.damaged.setdefault(name, []).append(line)
         else:
             batch.finals.setdefault(record.id, record)
-            batch.opens.pop(record.id, None)
 
-    def _keep_damaged(self, damaged: Mapping[str, list[bytes]]) -> None:
+    def _take_calls(self, batch: Batch) -> None:
+        """Decode the calls of those requests that are not settled in this batch."""
+        calls, batch.calls = batch.calls, {}
+        for id_ in calls.keys() - set(map(str.encode, batch.finals)):
+            for name, line in calls[id_]:
+                self._take(name, line, batch)
+        for id_settled in batch.opens.keys() & batch.finals.keys():
+            del batch.opens[id_settled]
+
+    def _keep_damaged(self, damaged: Mapping[str, list[bytes]], offsets: Mapping[str, int]) -> None:
+        """Put damaged lines aside, in a file named for the batch: one that has to be read again writes it again."""
         for name, lines in damaged.items():
             folder = self._directory / "damaged"
             folder.mkdir(mode=0o700, exist_ok=True)
-            with (folder / name).open("ab") as file:
-                file.write(b"\n".join(lines) + b"\n")
-            _log.warning("%d damaged journal lines were put aside in %s", len(lines), folder / name)
+            path = folder / f"{name}.{offsets.get(name, 0)}"
+            told = path.exists()
+            path.write_bytes(b"\n".join(lines) + b"\n")
+            if not told:
+                _log.warning("%d damaged journal lines were put aside in %s", len(lines), path)
 
 
-def breathing(items: Iterable[_Item]) -> Iterator[_Item]:
-    """The items, with pauses in which the event loop gets its turn. For work in a thread."""
-    for number, item in enumerate(items, 1):
-        yield item
-        if number % _BREATH_RECORDS == 0:
-            time.sleep(_BREATH_SECONDS)
+def breathe() -> None:
+    """Let the event loop have its turn. For work in a thread."""
+    time.sleep(_BREATH_SECONDS)
 
 
 def interrupted(opened: Opened) -> Final:
@@ -167,29 +192,3 @@ def _lines(chunk: bytes, most: int) -> tuple[list[bytes], int]:
         # No line is that long: it goes aside piece by piece, and reading goes on behind it.
         return [chunk], len(chunk)
     return lines, used
-
-
-def _possible(final: Final) -> bool:
-    numbers = (
-        final.status,
-        final.attempts,
-        final.input_tokens,
-        final.cached_input_tokens,
-        final.cache_write_tokens,
-        final.output_tokens,
-        final.reasoning_tokens,
-        final.audio_milliseconds,
-        final.images,
-        final.ttft or 0,
-        final.total,
-        final.overhead,
-        final.bytes_out,
-        final.text_in,
-        final.text_out,
-    )
-    return (
-        min(numbers) >= 0
-        and max(numbers) <= _MOST
-        and 0 <= (final.cost or 0) <= _MOST_COST
-        and 0 <= final.started <= _MOST_STARTED
-    )

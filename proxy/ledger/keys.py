@@ -68,13 +68,8 @@ class KeyStore:
 
     async def open(self) -> None:
         """Open the database; make it when there is none."""
-        connection = await sqlite.open_rollback(self._path)
-        try:
-            await sqlite.migrate(connection, self._path, sqlite.migrations("keys_"))
-        except BaseException:
-            await connection.close()
-            raise
-        self._connection = connection
+        await asyncio.to_thread(sqlite.make_rollback, self._path, sqlite.migrations("keys_"))
+        self._connection = await sqlite.open_rollback(self._path)
 
     async def close(self) -> None:
         """Close the database."""

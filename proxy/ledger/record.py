@@ -5,7 +5,7 @@ settled; the row of the ledger is the `Final`, or, where a killed process left n
 An `Owned` says whose an object at an upstream is.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -21,6 +21,12 @@ Outcome = Literal[
 ]
 UsageSource = Literal["reported", "estimated", "none"]
 
+# What can be true: without these bounds one absurd number from an upstream would overflow the sums. They are checked
+# where a record is read.
+Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+NanoDollars = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
+Moment = Annotated[int, msgspec.Meta(ge=0, le=10**16)]
+
 
 class Opened(msgspec.Struct, frozen=True, tag="open", tag_field="event", omit_defaults=True, gc=False):
     """An upstream call is about to be made."""
@@ -28,7 +34,7 @@ class Opened(msgspec.Struct, frozen=True, tag="open", tag_field="event", omit_de
     #: Request id, `req_` and 32 hex digits; the primary key of the row.
     id: str
     #: UTC, in microseconds since 1970.
-    started: int
+    started: Moment
     #: Id of the key, never its secret.
     key: str
     alias: str
@@ -37,14 +43,14 @@ class Opened(msgspec.Struct, frozen=True, tag="open", tag_field="event", omit_de
     upstream_model: str
     stream: bool
     #: 1 for the first call of the request.
-    attempt: int = 1
+    attempt: Count = 1
 
 
 class Final(msgspec.Struct, frozen=True, tag="final", tag_field="event", omit_defaults=True, gc=False):
     """A request is settled. One per request, whatever ended it. Durations are microseconds, of a monotonic clock."""
 
     id: str
-    started: int
+    started: Moment
     key: str
     alias: str
     endpoint: str
@@ -53,31 +59,31 @@ class Final(msgspec.Struct, frozen=True, tag="final", tag_field="event", omit_de
     upstream_model: str
     stream: bool
     #: The HTTP status the client got, or would have got.
-    status: int
+    status: Count
     outcome: Outcome
-    attempts: int = 0
+    attempts: Count = 0
     #: All input tokens, those read from or written to a cache included.
-    input_tokens: int = 0
-    cached_input_tokens: int = 0
-    cache_write_tokens: int = 0
+    input_tokens: Count = 0
+    cached_input_tokens: Count = 0
+    cache_write_tokens: Count = 0
     #: All output tokens, reasoning included.
-    output_tokens: int = 0
-    reasoning_tokens: int = 0
+    output_tokens: Count = 0
+    reasoning_tokens: Count = 0
     #: Source audio, in milliseconds.
-    audio_milliseconds: int = 0
-    images: int = 0
+    audio_milliseconds: Count = 0
+    images: Count = 0
     usage_source: UsageSource = "none"
     #: Nano-dollars (10^-9 USD); None is `unpriced`, which is not 0.
-    cost: int | None = None
+    cost: NanoDollars | None = None
     #: From the request's arrival to the first answer byte handed to the client; None when none was.
-    ttft: int | None = None
-    total: int = 0
+    ttft: Count | None = None
+    total: Count = 0
     #: `total` less the time spent waiting on the upstream: what the gateway itself added.
-    overhead: int = 0
-    bytes_out: int = 0
+    overhead: Count = 0
+    bytes_out: Count = 0
     #: Text bytes asked and answered, as the estimator counts them; from them and the reported tokens it learns.
-    text_in: int = 0
-    text_out: int = 0
+    text_in: Count = 0
+    text_out: Count = 0
     error_code: str | None = None
 
 

@@ -68,6 +68,18 @@ def remove(path: Path, size: int) -> bool:
         os.close(descriptor)
 
 
+def sync(directory: Path) -> None:
+    """Bring the names in a directory to the disk: a new file is lost with its name, a removed one comes back.
+
+    Raises OSError.
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def try_lock(descriptor: int) -> bool:
     """Take the flock of an open file, without waiting. Closing the descriptor gives it back."""
     try:

@@ -2,6 +2,7 @@
 
 SQLite before 3.51.3 can corrupt a WAL database when two connections write or checkpoint at once. So: one writer, which
 alone checkpoints, and readers that can do neither. Who may be the writer is decided in `writer`, by a lock file.
+The writer's connection is plain, for a thread of its own; the others are aiosqlite's, for the event loop.
 No table is known here; a damaged file is reported, never repaired or deleted.
 """
 
@@ -22,6 +23,8 @@ from proxy.errors import StoreFailed
 OLDEST_SQLITE = (3, 37, 0)
 #: Seconds to wait for a lock that another program holds.
 BUSY_SECONDS = 1.0
+# The size of the WAL at which its pages are brought to the database.
+_WAL_BYTES = 16 * 1024 * 1024
 
 
 @contextmanager
@@ -33,22 +36,25 @@ def mapped(path: Path) -> Iterator[None]:
         raise StoreFailed(f"{path}: {_advice(path, error)}") from error
 
 
-async def open_writer(path: Path, durability: Durability) -> aiosqlite.Connection:
+def open_writer(path: Path, durability: Durability) -> sqlite3.Connection:
     """Open a WAL database to write; made with mode 0600 when absent. The caller holds the writer's lock.
 
     "power" syncs each commit; "process" leaves that to the checkpoints, because what a power cut takes from the
-    WAL then was not promised to survive it in the journal either. Raises StoreFailed.
+    WAL then was not promised to survive it in the journal either. Any one thread at a time may use the connection.
+    Raises StoreFailed.
     """
-    connection = await _open(path)
-    try:
-        with mapped(path):
-            await connection.execute("PRAGMA journal_mode = WAL")
-            await connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
+    with mapped(path):
+        connection = _connect(path)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
+            # Pages are written again and again before they come to the database: a checkpoint less often is less work.
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // 4096}")
             # The WAL keeps its size after a checkpoint; this bounds it.
-            await connection.execute(f"PRAGMA journal_size_limit = {16 * 1024 * 1024}")
-    except BaseException:
-        await connection.close()
-        raise
+            connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+        except BaseException:
+            connection.close()
+            raise
     return connection
 
 
@@ -68,7 +74,9 @@ async def open_reader(path: Path) -> aiosqlite.Connection:
 
 async def open_rollback(path: Path) -> aiosqlite.Connection:
     """Open a database that several processes may write: a rollback journal, synced. Raises StoreFailed."""
-    connection = await _open(path)
+    with mapped(path):
+        _make(path)
+        connection = await aiosqlite.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
     try:
         with mapped(path):
             await connection.execute("PRAGMA journal_mode = DELETE")
@@ -78,6 +86,17 @@ async def open_rollback(path: Path) -> aiosqlite.Connection:
         await connection.close()
         raise
     return connection
+
+
+def make_rollback(path: Path, scripts: list[str]) -> None:
+    """Make the database that `open_rollback` opens, or bring its schema up. Raises StoreFailed."""
+    with mapped(path):
+        connection = _connect(path)
+        try:
+            connection.execute("PRAGMA journal_mode = DELETE")
+            migrate(connection, path, scripts)
+        finally:
+            connection.close()
 
 
 def migrations(prefix: str = "") -> list[str]:
@@ -101,16 +120,10 @@ async def version_of(connection: aiosqlite.Connection, path: Path) -> int:
 
 async def is_current(connection: aiosqlite.Connection, path: Path, scripts: list[str]) -> bool:
     """Whether all migrations are applied. Raises StoreFailed when there are more than this version knows."""
-    version = await version_of(connection, path)
-    if version > len(scripts):
-        raise StoreFailed(
-            f"{path} has schema version {version}, this gateway knows {len(scripts)}: it was written by a newer "
-            "version; start that one, or name another data_dir"
-        )
-    return version == len(scripts)
+    return _is_newest(await version_of(connection, path), path, scripts)
 
 
-async def migrate(connection: aiosqlite.Connection, path: Path, scripts: list[str]) -> None:
+def migrate(connection: sqlite3.Connection, path: Path, scripts: list[str]) -> None:
     """Bring the schema up to the newest version, each step in one transaction.
 
     Raises StoreFailed when it fails, or when the database was written by a newer version of the gateway.
@@ -118,27 +131,50 @@ async def migrate(connection: aiosqlite.Connection, path: Path, scripts: list[st
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         needed = ".".join(map(str, OLDEST_SQLITE))
         raise StoreFailed(f"SQLite {sqlite3.sqlite_version} is too old: {needed} or newer is needed; update Python")
-    if await is_current(connection, path, scripts):
-        return
-    for number in range(await version_of(connection, path) + 1, len(scripts) + 1):
-        try:
-            with mapped(path):
-                await connection.execute("BEGIN IMMEDIATE")
+    with mapped(path):
+        version = _version(connection)
+        if _is_newest(version, path, scripts):
+            return
+        for number in range(version + 1, len(scripts) + 1):
+            with transaction(connection):
                 # Another process may have been faster; with the lock held the answer stays true.
-                if await version_of(connection, path) < number:
+                if _version(connection) < number:
                     for statement in _statements(scripts[number - 1]):
-                        await connection.execute(statement)
-                    await connection.execute(f"PRAGMA user_version = {number}")
-                await connection.execute("COMMIT")
-        except BaseException:
-            await roll_back(connection)
-            raise
+                        connection.execute(statement)
+                    connection.execute(f"PRAGMA user_version = {number}")
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of it or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # SQLite may have ended it by itself.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 async def roll_back(connection: aiosqlite.Connection) -> None:
     """End a failed transaction; SQLite may have done so itself."""
     if connection.in_transaction:
         await connection.rollback()
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _is_newest(version: int, path: Path, scripts: list[str]) -> bool:
+    if version > len(scripts):
+        raise StoreFailed(
+            f"{path} has schema version {version}, this gateway knows {len(scripts)}: it was written by a newer "
+            "version; start that one, or name another data_dir"
+        )
+    return version == len(scripts)
 
 
 def _statements(script: str) -> Iterator[str]:
@@ -151,11 +187,14 @@ def _statements(script: str) -> Iterator[str]:
             statement = ""
 
 
-async def _open(path: Path) -> aiosqlite.Connection:
-    with mapped(path):
-        # SQLite gives its WAL and journal the mode of the database.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        return await aiosqlite.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
+def _connect(path: Path) -> sqlite3.Connection:
+    _make(path)
+    return sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False)
+
+
+def _make(path: Path) -> None:
+    # SQLite gives its WAL and journal the mode of the database.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
 def _read_only(path: Path) -> str:

@@ -64,7 +64,7 @@ def test_damaged_lines_are_put_aside_and_the_rest_goes_on(
     with caplog.at_level(logging.WARNING):
         batch = Intake(tmp_path).read({})
     assert list(batch.finals) == [request_id(1), request_id(2)]
-    assert (tmp_path / "damaged" / path.name).read_bytes().replace(b"\n", b"") == damage
+    assert (tmp_path / "damaged" / f"{path.name}.0").read_bytes().replace(b"\n", b"") == damage
     assert "put aside" in caplog.text
 
 

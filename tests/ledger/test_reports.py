@@ -137,13 +137,13 @@ def test_usage_searches_the_rollups_by_their_key_and_never_reads_rows(tmp_path: 
         prepare(tmp_path)
         async with open_reports(tmp_path):
             pass
-        writer = await sqlite.open_writer(tmp_path / "ledger.db", "process")
+        writer = sqlite.open_writer(tmp_path / "ledger.db", "process")
         try:
             packed = rollups.pack(rollups.observation(200_000))
             sums = (1,) * len(rollups.SUMS)
-            await writer.execute("BEGIN")
-            await writer.create_function("merge_histograms", 2, rollups.merge_packed, deterministic=True)
-            await writer.executemany(
+            writer.execute("BEGIN")
+            writer.create_function("merge_histograms", 2, rollups.merge_packed, deterministic=True)
+            writer.executemany(
                 rollups.UPSERT,
                 [
                     (86_400, day * 86_400, f"key_{key}", "core", *sums, packed, packed, packed)
@@ -151,15 +151,15 @@ def test_usage_searches_the_rollups_by_their_key_and_never_reads_rows(tmp_path: 
                     for key in range(40)
                 ],
             )
-            await writer.execute("COMMIT")
+            writer.execute("COMMIT")
             source, bounds = reports_module._source(
                 "key", 20_010 * 86_400 + 3_600, 20_020 * 86_400 + 3_600, ("requests",)
             )
-            plan = await writer.execute_fetchall(
+            plan = writer.execute(
                 f"EXPLAIN QUERY PLAN SELECT key, sum(requests) FROM {source} GROUP BY key", bounds
-            )
+            ).fetchall()
         finally:
-            await writer.close()
+            writer.close()
         async with open_reports(tmp_path) as reports:
             report = await reports.usage(by="key")
             assert (report.totals.requests, len(report.lines)) == (4_000, 40)

@@ -69,11 +69,11 @@ def test_hours_and_days_are_summed_apart() -> None:
 )
 def test_what_is_counted(changes: dict[str, object], column: str) -> None:
     position = 4 + rollups.SUMS.index(column)
-    (plain, _), (changed, _) = (list(rollups.summarise([record])) for record in (final(1), final(1, **changes)))
+    (plain, _), (changed, _) = (rollups.summarise([record]) for record in (final(1), final(1, **changes)))
     assert (plain[position], changed[position]) == (0, 1)
 
 
 def test_a_client_that_leaves_is_no_error() -> None:
-    row = next(iter(rollups.summarise([final(1, outcome="client_closed", ttft=None)])))
+    row = rollups.summarise([final(1, outcome="client_closed", ttft=None)])[0]
     assert row[4 + rollups.SUMS.index("errors")] == 0
     assert row[4 + rollups.SUMS.index("answered")] == 0

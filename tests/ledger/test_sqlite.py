@@ -13,12 +13,12 @@ from proxy.ledger import sqlite
 ONE = "CREATE TABLE one (a INTEGER) STRICT;\n-- a comment; with a semicolon\nCREATE TABLE two (a INTEGER) STRICT;\n"
 
 
-async def migrated(path: Path, scripts: list[str]) -> None:
-    connection = await sqlite.open_writer(path, "process")
+def migrated(path: Path, scripts: list[str]) -> None:
+    connection = sqlite.open_writer(path, "process")
     try:
-        await sqlite.migrate(connection, path, scripts)
+        sqlite.migrate(connection, path, scripts)
     finally:
-        await connection.close()
+        connection.close()
 
 
 def tables(path: Path) -> list[str]:
@@ -32,37 +32,37 @@ def tables(path: Path) -> list[str]:
 
 
 def test_the_database_is_private(tmp_path: Path) -> None:
-    asyncio.run(migrated(tmp_path / "db", [ONE]))
+    migrated(tmp_path / "db", [ONE])
     assert (tmp_path / "db").stat().st_mode & 0o777 == 0o600
 
 
 def test_migrations_are_applied_once_and_in_order(tmp_path: Path) -> None:
     path = tmp_path / "db"
-    asyncio.run(migrated(path, [ONE]))
-    asyncio.run(migrated(path, [ONE, "ALTER TABLE two RENAME TO three;\n"]))
-    asyncio.run(migrated(path, [ONE, "ALTER TABLE two RENAME TO three;\n"]))
+    migrated(path, [ONE])
+    migrated(path, [ONE, "ALTER TABLE two RENAME TO three;\n"])
+    migrated(path, [ONE, "ALTER TABLE two RENAME TO three;\n"])
     assert tables(path) == ["one", "three"]
 
 
 def test_a_migration_that_fails_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "db"
     with pytest.raises(StoreFailed):
-        asyncio.run(migrated(path, [ONE + "CREATE TABLE one (b);\n"]))
+        migrated(path, [ONE + "CREATE TABLE one (b);\n"])
     assert tables(path) == []
 
 
 def test_a_newer_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "db"
-    asyncio.run(migrated(path, [ONE, "CREATE TABLE later (a);\n"]))
+    migrated(path, [ONE, "CREATE TABLE later (a);\n"])
     with pytest.raises(StoreFailed, match="newer version"):
-        asyncio.run(migrated(path, [ONE]))
+        migrated(path, [ONE])
 
 
 def test_a_damaged_file_is_refused_with_a_hint_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     path.write_bytes(b"no database" * 1_000)
     with pytest.raises(StoreFailed, match=r"recover"):
-        asyncio.run(migrated(path, [ONE]))
+        migrated(path, [ONE])
     assert path.read_bytes() == b"no database" * 1_000
 
 
@@ -70,8 +70,8 @@ def test_a_reader_cannot_write_or_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "db"
 
     async def run() -> None:
-        writer = await sqlite.open_writer(path, "process")
-        await sqlite.migrate(writer, path, [ONE])
+        writer = sqlite.open_writer(path, "process")
+        sqlite.migrate(writer, path, [ONE])
         reader = await sqlite.open_reader(path)
         try:
             with pytest.raises(sqlite3.OperationalError, match="readonly"):
@@ -80,20 +80,20 @@ def test_a_reader_cannot_write_or_checkpoint(tmp_path: Path) -> None:
             assert checkpoint == [(0,)]
         finally:
             await reader.close()
-            await writer.close()
+            writer.close()
 
     asyncio.run(run())
 
 
 def test_a_reader_that_closes_last_checkpoints_nothing(tmp_path: Path) -> None:
     async def run() -> None:
-        writer = await sqlite.open_writer(tmp_path / "db", "process")
-        await sqlite.migrate(writer, tmp_path / "db", [ONE])
+        writer = sqlite.open_writer(tmp_path / "db", "process")
+        sqlite.migrate(writer, tmp_path / "db", [ONE])
         # What a killed writer leaves: a WAL with nobody attached.
         (tmp_path / "left").mkdir()
         for name in ("db", "db-wal"):
             shutil.copy(tmp_path / name, tmp_path / "left" / name)
-        await writer.close()
+        writer.close()
         reader = await sqlite.open_reader(tmp_path / "left" / "db")
         assert list(await reader.execute_fetchall("SELECT count(*) FROM one")) == [(0,)]
         await reader.close()
@@ -109,18 +109,15 @@ def test_a_reader_needs_a_database(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("durability", "level"), [("power", 2), ("process", 1)])
 def test_power_mode_syncs_each_commit(tmp_path: Path, durability: str, level: int) -> None:
-    async def run() -> object:
-        writer = await sqlite.open_writer(tmp_path / "db", "power" if durability == "power" else "process")
-        try:
-            return list(await writer.execute_fetchall("PRAGMA synchronous"))
-        finally:
-            await writer.close()
-
-    assert asyncio.run(run()) == [(level,)]
+    writer = sqlite.open_writer(tmp_path / "db", "power" if durability == "power" else "process")
+    try:
+        assert writer.execute("PRAGMA synchronous").fetchall() == [(level,)]
+    finally:
+        writer.close()
 
 
 @pytest.mark.parametrize("prefix", ["", "keys_"])
 def test_shipped_migrations_are_numbered_without_gaps(prefix: str, tmp_path: Path) -> None:
     scripts = sqlite.migrations(prefix)
     assert scripts
-    asyncio.run(migrated(tmp_path / "db", scripts))
+    migrated(tmp_path / "db", scripts)

@@ -17,6 +17,7 @@ from proxy.ledger import segments
 from proxy.ledger.journal import Journal
 from proxy.ledger.record import Final, Opened
 from proxy.ledger.store import prepare
+from proxy.ledger.storing import Storage
 from proxy.ledger.writer import Writer
 from tests.ledger.samples import drain, final, lines, opened, request_id, segment
 
@@ -199,13 +200,13 @@ def test_a_lock_of_another_program_is_waited_out(data_dir: Path) -> None:
 
 def test_a_full_disk_is_waited_out(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> Callable[[], None]:
-        insert = Writer._insert
+        insert = Storage._insert
 
-        async def full(*_: object) -> None:
+        def full(*_: object) -> None:
             raise sqlite3.OperationalError("database or disk is full")
 
-        monkeypatch.setattr(Writer, "_insert", full)
-        return lambda: monkeypatch.setattr(Writer, "_insert", insert)
+        monkeypatch.setattr(Storage, "_insert", full)
+        return lambda: monkeypatch.setattr(Storage, "_insert", insert)
 
     failing_then_mended(data_dir, fail)
 

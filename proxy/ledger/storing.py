@@ -1,0 +1,159 @@
+"""The database's side of the writer: what a batch of the journal becomes in `ledger.db`, in one transaction.
+
+Plain SQLite, for the writer's own thread. It reads no journal, takes no lock file, and decides nothing about when.
+"""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from proxy.config.tree import Durability
+from proxy.errors import StoreFailed
+from proxy.ledger import rollups, sqlite
+from proxy.ledger.intake import Batch, breathe, interrupted
+from proxy.ledger.record import Final, Opened, Owned
+
+_COLUMNS = ", ".join(Final.__struct_fields__)
+_INSERT = (
+    f"INSERT INTO requests ({_COLUMNS}) VALUES ({', '.join('?' * len(Final.__struct_fields__))}) "
+    "ON CONFLICT (id) DO NOTHING"
+)
+_OPEN = (
+    "INSERT INTO opens (id, owner, attempt, record) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+    "owner = excluded.owner, attempt = excluded.attempt, record = excluded.record WHERE excluded.attempt >= attempt"
+)
+_OFFSET = "INSERT INTO segments (name, offset) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET offset = excluded.offset"
+_OWN = (
+    "INSERT INTO objects (id, kind, key, upstream, created, alias, model) VALUES (?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (id) DO UPDATE SET alias = excluded.alias, model = excluded.model WHERE key = excluded.key"
+)
+_DISOWN = "DELETE FROM objects WHERE id = ? AND key = ?"
+_AMONG = "(SELECT value FROM json_each(?))"
+
+
+_log = logging.getLogger(__name__)
+
+
+class Storage:
+    """The open database of the one writer. Methods raise StoreFailed, after which nothing of theirs is stored."""
+
+    def __init__(self, path: Path, durability: Durability) -> None:
+        """Open and migrate. The caller holds the writer's lock. Raises StoreFailed."""
+        self._path = path
+        self._encode = msgspec.json.Encoder().encode
+        self._connection = connection = sqlite.open_writer(path, durability)
+        try:
+            sqlite.migrate(connection, path, sqlite.migrations())
+            with sqlite.mapped(path):
+                connection.create_function("merge_histograms", 2, rollups.merge_packed, deterministic=True)
+                offsets = connection.execute("SELECT name, offset FROM segments").fetchall()
+                owners = connection.execute("SELECT DISTINCT owner FROM opens").fetchall()
+                self._identity = _identity(path)
+        except BaseException:
+            connection.close()
+            raise
+        #: Read positions, and the owners that have entries in `opens`: both as the database has them.
+        self.offsets = {str(name): int(offset) for name, offset in offsets}
+        self._open_owners = {str(owner) for (owner,) in owners}
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+    def store(self, batch: Batch) -> None:
+        """Everything of a batch in one transaction."""
+        # Segments that are gone were stored; a crash between their end and this is why they may still be listed here.
+        gone = [name for name in self.offsets if name not in batch.names]
+        if not batch.offsets and not gone:
+            return
+        opens = [(id_, owner, record.attempt, self._encode(record)) for id_, (owner, record) in batch.opens.items()]
+        finals = list(batch.finals.values())
+        connection = self._connection
+        with sqlite.mapped(self._path):
+            self._check_identity()
+            with sqlite.transaction(connection):
+                self._insert(finals)
+                if opens:
+                    connection.executemany(_OPEN, opens)
+                if self._open_owners and finals:
+                    connection.execute(f"DELETE FROM opens WHERE id IN {_AMONG}", (self._json(batch.finals),))
+                _own(connection, list(batch.owned.values()))
+                connection.executemany(_OFFSET, batch.offsets.items())
+                if gone:
+                    connection.execute(f"DELETE FROM segments WHERE name IN {_AMONG}", (self._json(gone),))
+        self._open_owners.update(owner for owner, _ in batch.opens.values())
+        self.offsets.update(batch.offsets)
+        for name in gone:
+            del self.offsets[name]
+
+    def settle_dead(self, living: set[str], most: int) -> bool:
+        """Turn what dead owners left open into rows, `most` at a time; returns whether that is done for all."""
+        for owner in sorted(self._open_owners - living):
+            connection = self._connection
+            with sqlite.mapped(self._path), sqlite.transaction(connection):
+                query = "SELECT record FROM opens WHERE owner = ? LIMIT ?"
+                found = connection.execute(query, (owner, most)).fetchall()
+                finals = [interrupted(msgspec.json.decode(record, type=Opened)) for (record,) in found]
+                self._insert(finals)
+                ids = self._json([final.id for final in finals])
+                connection.execute(f"DELETE FROM opens WHERE id IN {_AMONG}", (ids,))
+            if finals:
+                _log.warning("%d requests of a process that ended were not settled: interrupted", len(finals))
+            if len(found) == most:
+                return False
+            self._open_owners.discard(owner)
+        return True
+
+    def _insert(self, finals: list[Final]) -> None:
+        """Insert rows, and add those that are new to the rollups. Nothing else of the transaction may come before."""
+        if not finals:
+            return
+        connection = self._connection
+        before = connection.total_changes
+        connection.executemany(_INSERT, _rows(finals))
+        if connection.total_changes - before < len(finals):
+            # Some were stored before, by a replay. It is rare, so only now it is asked which.
+            connection.execute("ROLLBACK")
+            connection.execute("BEGIN IMMEDIATE")
+            query = f"SELECT id FROM requests WHERE id IN {_AMONG}"
+            ids = self._json([final.id for final in finals])
+            known = {id_ for (id_,) in connection.execute(query, (ids,))}
+            finals = [final for final in finals if final.id not in known]
+            connection.executemany(_INSERT, _rows(finals))
+        connection.executemany(rollups.UPSERT, rollups.summarise(finals, breathe))
+
+    def _check_identity(self) -> None:
+        """Rows in a file that has no name any more would be lost."""
+        if _identity(self._path) != self._identity:
+            raise StoreFailed(
+                f"{self._path} was removed or replaced while the gateway runs; put it back, or restart the gateway. "
+                "The journal keeps what comes"
+            )
+
+    def _json(self, names: Iterable[str]) -> str:
+        return self._encode(list(names)).decode()
+
+
+def _own(connection: sqlite3.Connection, records: list[Owned]) -> None:
+    kept = [
+        (one.id, one.kind, one.key, one.upstream, one.created, one.alias, one.model) for one in records if not one.gone
+    ]
+    gone = [(one.id, one.key) for one in records if one.gone]
+    if kept:
+        connection.executemany(_OWN, kept)
+    if gone:
+        connection.executemany(_DISOWN, gone)
+
+
+def _rows(finals: list[Final]) -> Iterable[tuple[object, ...]]:
+    # One at a time: SQLite lets the event loop run between two rows.
+    return map(msgspec.structs.astuple, finals)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
