@@ -15,6 +15,7 @@ from proxy.wire.sse import Framer
 
 _LINE = re.compile(rb"([^\r\n]*)(\r\n|\r|\n|$)")
 _encoder = msgspec.json.Encoder()
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 # Any letter can be written as an escape, also in a key.
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 _BOM = b"\xef\xbb\xbf"
@@ -169,12 +170,17 @@ class StreamRewriter:
         return self._replace(block, found or spans(text, path, start), model)
 
     def _aside(self, block: bytes) -> bytes:
-        """A block without data: it passes, but Google writes an error in a stream so, as bare JSON."""
+        """A block without data: it passes, unless it is bare JSON, which only Google's errors in a stream are.
+
+        Raises `UpstreamProtocolError` for any other JSON: its model would not be found where events have theirs.
+        """
         text = block.strip()
-        if not text.startswith(b"{"):
+        if text[:1] not in (b"{", b"["):
             return block
+        if not _is_error(text):
+            raise UpstreamProtocolError("The model's answer could not be read.", detail="JSON in place of events")
         self._tap.read(text)
-        return self._tap.scrub(block) if self._tap.failed else block
+        return self._tap.scrub(block)
 
     def _learn(self, block: bytes, out: bytes, plain: bytes) -> None:
         """Remember what stands before and behind this event's text; given up where it changes all the time."""
@@ -230,7 +236,10 @@ class JsonRewriter:
         return _replaced(data, found or spans(data, path), self._replacement)
 
     def feed(self, data: bytes) -> bytes:
-        """Take the next piece; return what can go on. Raises `UpstreamProtocolError` for a model name beyond reason."""
+        """Take the next piece; return what can go on.
+
+        Raises `UpstreamProtocolError` for a model name beyond reason, and for anything before or behind the object.
+        """
         scanner = self._scanner
         if scanner is None:
             scanner = TopLevelScanner(self._tap.path[0].encode(), self._replacement, self._usage_key.encode())
@@ -238,6 +247,8 @@ class JsonRewriter:
         out = scanner.feed(data)
         if scanner.overflow:
             raise UpstreamProtocolError("The model's answer could not be read.", detail="a value passes its bound")
+        if scanner.stray:
+            raise UpstreamProtocolError("The model's answer could not be read.", detail="not one JSON object")
         return b"".join(out)
 
     @property
@@ -293,6 +304,15 @@ def _only_span(data: bytes, name: str, raw: bytes) -> list[tuple[int, int]]:
     if begin < 0 or data[at + len(key) : begin].strip() != b":":
         return []
     return [(begin, begin + len(raw))]
+
+
+def _is_error(text: bytes) -> bool:
+    """Whether a JSON text is an object with an error in it."""
+    try:
+        fields = _fields.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return bytes(fields.get("error", b"null")) != b"null"
 
 
 def _mask(block: bytes) -> bytes:

@@ -16,6 +16,8 @@ _STRUCTURE = bytes.maketrans(b"{}", b"[]")
 _NOT_STRUCTURE = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 
 _QUOTE, _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _COMMA, _COLON, _BACKSLASH = b'"{}[],:\\'
+#: What may stand outside every object.
+_AT_TOP, _IN_ARRAY = b"{[", b"{],"
 
 
 def nesting_exceeds(data: bytes, depth: int, brackets: int) -> bool:
@@ -138,6 +140,7 @@ class TopLevelScanner:
         "closed",
         "found",
         "overflow",
+        "stray",
     )
 
     def __init__(
@@ -172,6 +175,8 @@ class TopLevelScanner:
         self.closed = False
         #: A held or captured value passed its limit.
         self.overflow = False
+        #: Something stood outside the object, or the array's objects.
+        self.stray = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next piece; return what can go on, in order."""
@@ -255,6 +260,8 @@ class TopLevelScanner:
     def _token(self, data: bytes, at: int, sent: int, out: list[bytes]) -> int:
         """One structural byte, or the first byte of a scalar, outside strings."""
         kind = data[at]
+        if not self._depth and (self.closed or kind not in (_IN_ARRAY if self._array else _AT_TOP)):
+            self.stray = True
         if kind == _QUOTE:
             self._in_string = True
             if self._depth == 1:

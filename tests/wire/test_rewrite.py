@@ -116,7 +116,6 @@ UNTOUCHED: tuple[bytes, ...] = (
     b"id: 1\n\n",
     b"no field\n\n",
     b'error: {"model":"b"}\n\n',
-    b'{"model":"b"}\n\n',
     b'datum: {"model":"b"}\n\n',
     b"data: {}\n\n",
     b'data: {"model":""}\n\n',
@@ -153,6 +152,13 @@ def test_the_alias_stands_at_the_path_and_nothing_else_changes(event: bytes) -> 
 def test_an_event_without_a_model_name_passes_as_it_is(event: bytes) -> None:
     for pieces in ways(event):
         assert rewrite(pieces) == event
+
+
+@pytest.mark.parametrize("event", [b'{"model":"b"}\n\n', b'[{"model":"b"}]\n\n', b'{"error":null,"model":"b"}\n\n'])
+def test_json_in_place_of_events_is_refused_since_its_model_would_pass(event: bytes) -> None:
+    for pieces in ways(event):
+        with pytest.raises(UpstreamProtocolError):
+            rewrite(pieces)
 
 
 def test_all_kinds_of_events_follow_one_another_in_one_stream() -> None:
@@ -499,3 +505,33 @@ def test_a_json_value_beyond_reason_is_our_error(begin: bytes) -> None:
     rewriter.feed(begin)
     with pytest.raises(UpstreamProtocolError):
         rewriter.feed(b"x" * 65_536)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"words",
+        b"<html>",
+        b"7",
+        b'"a"',
+        b'{"model":"a"}x',
+        b'{"a":1}{"model":"b"}',
+        b"[1]",
+        b'[{"model":"a"}]7',
+        b"}",
+        b"[[{}]]",
+    ],
+)
+def test_what_is_not_one_object_does_not_pass_in_pieces(answer: bytes) -> None:
+    for pieces in ways(answer):
+        rewriter = JsonRewriter(PlainTap(), ALIAS)
+        with pytest.raises(UpstreamProtocolError):
+            b"".join(rewriter.feed(piece) for piece in pieces)
+
+
+@pytest.mark.parametrize("answer", [b' \n{"a":[1,{}]}\r\n ', b'\n[{"a":1} ,\n{"b":2}]\n', b"[]\n"])
+def test_blanks_around_an_answer_in_pieces_pass(answer: bytes) -> None:
+    for pieces in ways(answer):
+        rewriter = JsonRewriter(PlainTap(), ALIAS)
+        assert b"".join(rewriter.feed(piece) for piece in pieces) == answer
+        assert rewriter.closed
