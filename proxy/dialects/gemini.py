@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from proxy.dialects.base import Dialect
-from proxy.dialects.tap import EMPTY, NULL, BaseTap, broken, scrub
+from proxy.dialects.tap import EMPTY, NULL, ChoiceIndex, ChoicesTap, broken, scrub
 from proxy.errors import GatewayError
 from proxy.wire.usage import Usage, count
 
@@ -30,6 +30,7 @@ _STATUSES: Final = {
 
 
 class _Candidate(msgspec.Struct, rename="camel", gc=False):
+    index: ChoiceIndex = 0
     content: msgspec.Raw = EMPTY
     finish_reason: msgspec.Raw = EMPTY
 
@@ -46,7 +47,7 @@ _chunk = msgspec.json.Decoder(_Chunk)
 _chunks = msgspec.json.Decoder(list[_Chunk])
 
 
-class GenerateTap(BaseTap):
+class GenerateTap(ChoicesTap):
     """Reads one answer: an event of a stream, a whole answer, or a whole array of chunks."""
 
     __slots__ = ()
@@ -67,9 +68,11 @@ class GenerateTap(BaseTap):
 
     def _note_chunk(self, chunk: _Chunk) -> None:
         for candidate in chunk.candidates or ():
+            if candidate.index != self._choice:
+                self._turn_to(candidate.index)
             self.text_out += len(bytes(candidate.content))
             if candidate.finish_reason is not EMPTY and candidate.finish_reason != NULL:
-                self.finished = True
+                self._finish_choice()
         if b'"blockReason"' in bytes(chunk.prompt_feedback):
             # A blocked prompt has no candidates, and no finish reason; without one these are ratings of any prompt.
             self.finished = True

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from proxy.dialects.base import Dialect
-from proxy.dialects.tap import EMPTY, NOTHING, NULL, BaseTap, broken, scrub
+from proxy.dialects.tap import EMPTY, NOTHING, NULL, ChoiceIndex, ChoicesTap, broken, scrub
 from proxy.errors import GatewayError
 
 _encoder = msgspec.json.Encoder()
@@ -26,6 +26,7 @@ class _Text(msgspec.Struct, gc=False):
 
 
 class _Choice(msgspec.Struct, gc=False):
+    index: ChoiceIndex = 0
     delta: _Text | None = None
     message: _Text | None = None
     text: msgspec.Raw = EMPTY
@@ -61,7 +62,7 @@ _chunk = msgspec.json.Decoder(_Chunk)
 _loose = msgspec.json.Decoder(_LooseChunk)
 
 
-class ChatTap(BaseTap):
+class ChatTap(ChoicesTap):
     """Reads one chat (or text) completion, stream or not: counters and the last usage object, never the text."""
 
     __slots__ = ("_drop_usage", "plain")
@@ -87,13 +88,15 @@ class ChatTap(BaseTap):
             self.drop = False
             seen, finished = self.text_out, self.finished
             for choice in choices:
+                if choice.index != self._choice:
+                    self._turn_to(choice.index)
                 text = choice.delta or choice.message
                 if text is not None:
                     self.text_out += _length(text)
                 elif choice.text is not EMPTY and choice.text != NULL:
                     self.text_out += len(bytes(choice.text)) - 2
                 if choice.finish_reason is not EMPTY and choice.finish_reason != NULL:
-                    self.finished = True
+                    self._finish_choice()
                 if choice.usage is not EMPTY and choice.usage != NULL:
                     self._usage = choice.usage
             if len(choices) == 1 and usage in NOTHING and chunk.x_groq is None and chunk.error in NOTHING:

@@ -11,6 +11,10 @@ from proxy.wire.usage import Usage, read_usage
 EMPTY: Final = msgspec.Raw()
 NULL: Final = msgspec.Raw(b"null")
 NOTHING: Final = (EMPTY, NULL)
+#: Some servers leave it out or write null.
+ChoiceIndex = int | None
+#: As many as OpenAI gives at once; what comes beyond is not followed.
+_MOST_CHOICES: Final = 128
 # Ids of accounts and keys as they stand in error texts.
 _ACCOUNT = re.compile(rb"\b(?:org|proj|sk|user|acct)[-_][A-Za-z0-9*_-]{4,}")
 
@@ -22,6 +26,7 @@ class BaseTap:
     path: tuple[str, ...]
     #: The text of an event that brought nothing else; empty where events differ in more than their text.
     plain = b""
+    counts_so_far = False
 
     def __init__(self, alias: str, upstream_model: str, drop_usage: bool) -> None:
         self._alias = alias.encode()
@@ -54,6 +59,31 @@ class BaseTap:
             self._usage = usage
         if error is not EMPTY and error != NULL:
             self.failed = True
+
+
+class ChoicesTap(BaseTap):
+    """For answers of several choices, each with its own reason to finish: whole when all that began have theirs."""
+
+    __slots__ = ("_choice", "_choices")
+
+    def __init__(self, alias: str, upstream_model: str, drop_usage: bool) -> None:
+        super().__init__(alias, upstream_model, drop_usage)
+        #: The choice read last, and of each that began whether it has finished.
+        self._choice: ChoiceIndex = -1
+        self._choices: dict[ChoiceIndex, bool] = {}
+
+    def _turn_to(self, choice: ChoiceIndex) -> None:
+        """Another choice than the one read before."""
+        self._choice = choice
+        if choice not in self._choices and len(self._choices) < _MOST_CHOICES:
+            self._choices[choice] = False
+            self.finished = False
+
+    def _finish_choice(self) -> None:
+        """The choice read last has its reason to finish."""
+        if self._choice in self._choices:
+            self._choices[self._choice] = True
+        self.finished = all(self._choices.values())
 
 
 def scrub(text: bytes, upstream_model: bytes, alias: bytes) -> bytes:

@@ -358,3 +358,14 @@ def test_an_upstreams_error_is_passed_on_with_the_alias_and_without_ids(body: by
         "message": f"models/{ALIAS} of *** is gone",
         "status": "CANCELLED",
     }
+
+
+@pytest.mark.parametrize(
+    ("finishes", "finished"), [([(0, "STOP")], False), ([(0, "STOP"), (1, "STOP")], True), ([(1, "STOP")], False)]
+)
+def test_several_candidates_are_whole_when_each_has_finished(finishes: list[tuple[int, str]], finished: bool) -> None:
+    def candidate(index: int, finish: str | None) -> dict[str, Any]:
+        return {"candidates": [{"index": index, "content": {"parts": []}, "finishReason": finish}]}
+
+    tap = read_events(GENERATE, candidate(0, None), candidate(1, None), *(candidate(*one) for one in finishes))
+    assert tap.finished is finished

@@ -531,3 +531,24 @@ def test_an_error_in_a_stream_is_scrubbed() -> None:
         assert b"gpt-5" not in out
         assert b'"prometheus-core of *** failed"' in out
         assert one.failed
+
+
+def _choice(index: int | None, finish: str | None = None) -> dict[str, Any]:
+    return chunk(choices=[{"index": index, "delta": {"content": "x"}, "finish_reason": finish}])
+
+
+@pytest.mark.parametrize(
+    ("events", "finished"),
+    [
+        ([_choice(0), _choice(1), _choice(0, "stop")], False),
+        ([_choice(0), _choice(1), _choice(0, "stop"), _choice(1, "stop")], True),
+        ([_choice(0, "stop"), _choice(1)], False),
+        ([_choice(1), _choice(1, "stop")], True),
+        ([_choice(None), _choice(None, "stop")], True),
+        ([_choice(0), _choice(0, "stop"), _choice(0)], True),
+        ([*(_choice(index) for index in range(200)), *(_choice(index, "stop") for index in range(200))], True),
+    ],
+    ids=["one of two", "both", "one more begins", "another index", "no index", "text after the end", "too many"],
+)
+def test_several_choices_are_whole_when_each_has_finished(events: list[dict[str, Any]], finished: bool) -> None:
+    assert read(*events).finished is finished
