@@ -122,6 +122,9 @@ def _usage(
         measured = msgspec.structs.replace(usage or _NOTHING_USED, audio_milliseconds=length)
         return measured, "reported" if usage is not None else "estimated"
     text_out = tap.text_out if tap is not None else 0
+    if usage is not None and tap is not None and tap.counts_so_far:
+        _, produced = estimator.estimate(call.alias.name, 0, text_out)
+        return msgspec.structs.replace(usage, output_tokens=max(usage.output_tokens, produced)), "estimated"
     if usage is not None:
         if outcome == "complete":
             # Hidden reasoning has tokens but no text; it must not spoil the ratio.

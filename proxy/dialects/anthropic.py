@@ -88,6 +88,11 @@ class MessagesTap(_Tap):
     __slots__ = ()
     path: tuple[str, ...] = ("message", "model")
 
+    @property
+    def counts_so_far(self) -> bool:  # type: ignore[override]
+        """Only the start's usage came, whose output tokens stand for an answer that is yet to be made."""
+        return self._usage is EMPTY and self._first_usage is not EMPTY
+
     def read(self, payload: bytes) -> msgspec.Raw:
         """Read one event; return the raw value of its message's model. Raises `UpstreamProtocolError`."""
         try:

@@ -24,6 +24,11 @@ class AnswerTap(Tap, Protocol):
         """What the answer said it used, or None."""
         ...
 
+    @property
+    def counts_so_far(self) -> bool:
+        """The usage is what was known when the answer began: its output was still to be counted."""
+        ...
+
     def take_usage(self, raw: bytes) -> None:
         """Set the raw usage object of an answer that was not read through `read`; b"" is none."""
         ...

@@ -36,6 +36,7 @@ class RunTap:
 
     path: tuple[str, ...] = ("model",)
     plain = b""
+    counts_so_far = False
 
     def __init__(self, alias: str, model: str) -> None:
         self._alias = alias.encode()

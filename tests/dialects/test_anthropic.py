@@ -375,3 +375,13 @@ def test_an_upstreams_error_is_passed_on_with_the_alias_and_without_ids() -> Non
         "error": {"type": "overloaded_error", "message": f"{ALIAS} of *** is busy"},
         "request_id": "req_011",
     }
+
+
+@pytest.mark.parametrize(
+    ("events", "so_far"),
+    [([], False), ([start(), text("x")], True), ([start(), text("x"), stops(output_tokens=5)], False)],
+)
+def test_the_counts_of_the_start_are_told_apart_from_those_of_the_end(
+    events: list[dict[str, Any]], so_far: bool
+) -> None:
+    assert read_events(MESSAGES, *events).counts_so_far is so_far
