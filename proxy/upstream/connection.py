@@ -56,6 +56,7 @@ class Connection(asyncio.Protocol):
     """See the module. Made by the pool; `send` starts an exchange."""
 
     __slots__ = (
+        "_behind",
         "_complete",
         "_eof_framed",
         "_framing",
@@ -84,6 +85,8 @@ class Connection(asyncio.Protocol):
         self._sink: Sink | None = None
         #: Who still owes a part of the running request's body.
         self._source: Source | None = None
+        #: The upstream is slow to take a request.
+        self._behind = False
         self._parser = httptools.HttpResponseParser(self)
         #: How many exchanges were started on it.
         self.exchanges = 0
@@ -229,10 +232,12 @@ class Connection(asyncio.Protocol):
             self.fail(error)
 
     def pause_writing(self) -> None:
+        self._behind = True
         if self._source is not None:
             self._source.blocked()
 
     def resume_writing(self) -> None:
+        self._behind = False
         if self._source is not None:
             self._source.unblocked()
 
@@ -289,7 +294,7 @@ class Connection(asyncio.Protocol):
         assert sink is not None
         self._sink = None
         self._parts = []
-        if self._detach():
+        if self._detach() or self._behind:
             # Answered before it had the whole request: what it would read next is the rest of that.
             assert self._transport is not None
             self._transport.abort()

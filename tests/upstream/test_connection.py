@@ -8,7 +8,20 @@ import pytest
 
 from proxy.errors import UpstreamDropped, UpstreamFailed, UpstreamProtocolError
 from proxy.wire.headers import Header
-from tests.fakes import LAST_CHUNK, Close, Hang, Reset, ScriptedUpstream, Send, Step, WaitFor, chunk, head, json_answer
+from tests.fakes import (
+    LAST_CHUNK,
+    Close,
+    Hang,
+    ReadNothing,
+    Reset,
+    ScriptedUpstream,
+    Send,
+    Step,
+    WaitFor,
+    chunk,
+    head,
+    json_answer,
+)
 from tests.upstream.recording import Recorder, fetch, open_pool, run, until
 
 CHUNKED = {"transfer-encoding": "chunked"}
@@ -305,6 +318,22 @@ def test_a_large_request_arrives_whole() -> None:
             async with open_pool(upstream.base_url) as pool:
                 await Recorder(request, body).start(pool).ended()
             assert upstream.requests[0].body == body
+
+    run(main())
+
+
+def test_a_connection_that_still_has_a_part_of_its_request_to_send_serves_nobody_else() -> None:
+    body = bytes(16_000_000)
+    request = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % len(body)
+
+    async def main() -> None:
+        with ScriptedUpstream() as upstream:
+            upstream.script([ReadNothing(), *json_answer({}, 413), Hang()])
+            async with open_pool(upstream.base_url) as pool:
+                answer = Recorder(request, body).start(pool)
+                await answer.ended()
+                assert answer.status == 413
+                await until(lambda: pool.size == 0)
 
     run(main())
 
