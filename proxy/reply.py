@@ -50,7 +50,10 @@ class EventReply:
     def feed(self, data: bytes, complete: bool) -> bytes:
         out = self._rewriter.feed(data) if data else b""
         if complete and not self.tap.ended:
-            out += self._rewriter.end()
+            rest = self._rewriter.end()
+            if self.whole:
+                # Of a cut answer it would become one event with the error that follows.
+                out += rest
         return out
 
     @property
