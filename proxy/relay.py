@@ -32,6 +32,8 @@ from proxy.wire.headers import Header, relayed
 
 #: Bytes of an upstream's error body that are read.
 MAX_ERROR_BODY = 65_536
+#: Seconds that an answer which has given its reason to finish may take to end.
+LAST_EVENTS = 5.0
 #: Statuses after which another target may do better.
 RETRYABLE = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
 
@@ -262,11 +264,15 @@ class Exchange:
         if status in (401, 403):
             self._judge(UpstreamFailed("The gateway was refused by the model's provider.", detail=f"status {status}"))
             return
+        if status < 400:
+            # Redirects are not followed, nor told: what they point to is the upstream's own affair.
+            self._judge(UpstreamFailed(f"The model's provider failed (status {status})."))
+            return
         if status in RETRYABLE and self._retry(same_target=status == 500):
             return
         call = self._call
         body = call.dialect.upstream_error(self._error_body, self._target.model, self._alias.name)
-        if body is None or status < 400:
+        if body is None:
             self._answer_error(UpstreamFailed(f"The model's provider failed (status {status})."))
             return
         self._services.attempt_failed(call, self._target.pool.name, UpstreamFailed("", detail=f"status {status}"))
@@ -413,16 +419,22 @@ class Exchange:
             return False
         if self._moved:
             self._moved = False
-            self._deadline = now + self._target.upstream.idle_timeout
+            wait = self._target.upstream.idle_timeout
+            if self._reply is not None and self._reply.whole:
+                wait = min(wait, LAST_EVENTS)
+            self._deadline = now + wait
             return False
         return now > self._deadline
 
     def expire(self) -> None:
         """A deadline passed: connecting, first byte, idle or drain."""
-        waiting = self._waiting
+        waiting, reply = self._waiting, self._reply
         self._drop_connection()
         if self._client is None:
             self._settle_left()
+        elif reply is not None and reply.whole:
+            # It gave its reason to finish, and neither the last mark nor an end.
+            self._finish(reply, b"", True)
         elif waiting:
             self._judge(UpstreamTimeout("The model's provider could not be reached in time.", detail="connect"))
         elif self._first_byte:
