@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test kill disconnects crosstalk check fmt bench bench-peers bench-guard clean
+.PHONY: run test kill faults disconnects crosstalk check fmt bench bench-peers bench-guard clean
 
 run: $(VENV)/.plain
 	$(BIN)/prometheus-gateway serve $(ARGS)
@@ -14,6 +14,9 @@ test: check
 
 kill: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow tests/test_kill.py $(ARGS)
+
+faults: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow tests/faults $(ARGS)
 
 # Long loads, each with figures and bounds of its own; ARGS=--help tells how to change them.
 disconnects crosstalk: $(VENV)/.dev

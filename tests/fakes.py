@@ -183,9 +183,17 @@ class ScriptedUpstream:
     """
 
     def __init__(
-        self, handler: Handler | None = None, *, port: int = 0, tls: bool = False, socket_buffer: int | None = None
+        self,
+        handler: Handler | None = None,
+        *,
+        port: int = 0,
+        tls: bool | ssl.SSLContext = False,
+        socket_buffer: int | None = None,
     ) -> None:
-        """`port` 0 picks a free one; `socket_buffer` bounds the kernel's buffers both ways (it doubles it)."""
+        """`port` 0 picks a free one; `socket_buffer` bounds the kernel's buffers both ways (it doubles it).
+
+        `tls` is a context, or True for a certificate of an authority of its own.
+        """
         self.handler = handler
         self.errors: list[str] = []
         #: The certificate authority of a TLS upstream, as PEM; empty without TLS.
@@ -196,7 +204,7 @@ class ScriptedUpstream:
         self._changed = threading.Condition()
         self.connections: set[_Connection] = set()
         self.numbers = itertools.count(1)
-        self._tls = self._make_tls() if tls else None
+        self._tls = self._make_tls() if tls is True else tls or None
         # Only of a socket that names its protocol does asyncio know that TCP_NODELAY is wanted.
         self._socket = socket.socket(proto=socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
