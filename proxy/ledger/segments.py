@@ -40,11 +40,19 @@ def create(directory: Path, owner: str, number: int) -> tuple[str, int, int]:
     """
     for number_ in range(number, number + _TRIES):
         name = f"{owner}-{number_:08d}{SUFFIX}"
-        descriptor = os.open(directory / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(directory / name, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
         if try_lock(descriptor) and os.fstat(descriptor).st_nlink:
             return name, number_, descriptor
         os.close(descriptor)
     raise BlockingIOError(f"{directory}: no new segment could be locked")
+
+
+def is_there(path: Path, descriptor: int) -> bool:
+    """Whether an open segment still is the file of its name."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except OSError:
+        return False
 
 
 def is_closed(path: Path) -> bool:

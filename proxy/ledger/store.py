@@ -12,7 +12,7 @@ from pathlib import Path
 
 from proxy.config.tree import Durability
 from proxy.errors import StoreFailed
-from proxy.ledger import sqlite
+from proxy.ledger import segments, sqlite
 from proxy.ledger.estimate import Estimator
 from proxy.ledger.journal import Journal
 from proxy.ledger.owners import Owners
@@ -170,8 +170,10 @@ class Ledger:
         else:
             offsets = await self.reports.offsets(positions)
         for name, length in positions.items():
-            # A segment without a file was stored to its end and removed.
-            gone = not offsets.get(name) and not (self.journal.directory / name).exists()
+            # A segment without a file was stored to its end and removed; while it is written only others remove it.
+            gone = (
+                name != self.journal.segment and not offsets.get(name) and not (self.journal.directory / name).exists()
+            )
             self.journal.acknowledge(name, length if gone else offsets.get(name, 0))
 
     async def _has_stored(self, targets: dict[str, int]) -> bool:
@@ -182,8 +184,13 @@ class Ledger:
 def prepare(data_dir: Path) -> None:
     """Make the data directory, for its owner alone. Raises StoreFailed."""
     with sqlite.mapped(data_dir):
+        journal = data_dir.absolute() / "journal"
+        missing = [directory for directory in (journal, *journal.parents) if not directory.exists()]
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (data_dir / "journal").mkdir(mode=0o700, exist_ok=True)
+        journal.mkdir(mode=0o700, exist_ok=True)
+        for directory in missing:
+            # What is synced in a directory is lost all the same if a power cut takes the directory's own name.
+            segments.sync(directory.parent)
 
 
 @asynccontextmanager

@@ -1,29 +1,42 @@
 """One thread that brings appended records to the disk: many appends share one fdatasync.
 
-It writes no records and decides nothing; a failed sync is reported once and everybody who waits is still told.
+It writes no records and decides nothing. A record whose sync failed is handed back: the kernel may have dropped the
+pages that it could not write and call the next sync of the same file a success, so no file that failed is synced again.
 """
 
 import asyncio
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from proxy.ledger import segments
+
+Then = Callable[[], None] | None
+#: A record that was appended, and what is to be called when it is on the disk.
+Written = tuple[bytes, Then]
+
 
 class Syncer:
-    """Group commit: `submit` on the event loop, fdatasync in a thread, `then` on the event loop."""
+    """Group commit: `submit` on the event loop, fdatasync in a thread, `then` on the event loop again."""
 
-    def __init__(self, directory: Path, on_failure: Callable[[int, OSError], None]) -> None:
-        """`on_failure` is called in the thread with the descriptor whose data may not be on the disk."""
+    def __init__(self, directory: Path, on_failure: Callable[[int, OSError, list[Written]], None]) -> None:
+        """Needs a running event loop. `on_failure` is called on it, with a descriptor, what its sync raised, and the
+        records that may not be on the disk."""
         self._directory = directory
         self._on_failure = on_failure
+        self._loop = asyncio.get_running_loop()
         self._changed = threading.Condition()
         self._dirty: set[int] = set()
         self._retired: set[int] = set()
-        self._waiting: list[Callable[[], None]] = []
+        self._written: list[tuple[int, bytes, Then]] = []
         self._new_names = False
         self._stopping = False
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._suspect: dict[int, OSError] = {}
+        self._outcomes: deque[tuple[dict[int, OSError], list[tuple[int, bytes, Then]]]] = deque()
+        #: Bytes submitted whose sync has not ended.
+        self.behind = 0
         self._thread = threading.Thread(target=self._run, name="journal-sync", daemon=True)
         self._thread.start()
 
@@ -32,14 +45,12 @@ class Syncer:
         with self._changed:
             self._new_names = True
 
-    def submit(self, descriptor: int, then: Callable[[], None] | None) -> None:
-        """Sync `descriptor` soon, and call `then` on the running event loop when that is done."""
-        if then is not None:
-            self._loop = asyncio.get_running_loop()
+    def submit(self, descriptor: int, line: bytes, then: Then) -> None:
+        """Sync `descriptor`, to which `line` was appended, soon; call `then` on the event loop when that is done."""
+        self.behind += len(line)
         with self._changed:
             self._dirty.add(descriptor)
-            if then is not None:
-                self._waiting.append(then)
+            self._written.append((descriptor, line, then))
             self._changed.notify()
 
     def retire(self, descriptor: int) -> None:
@@ -49,12 +60,18 @@ class Syncer:
             self._retired.add(descriptor)
             self._changed.notify()
 
+    def tell(self, then: Then) -> None:
+        """Call `then` on the event loop: through it, so that one that fails does not keep the others waiting."""
+        if then is not None and not self._loop.is_closed():
+            self._loop.call_soon(then)
+
     def close(self) -> None:
         """Sync what is left and end the thread; blocks for as long as that takes."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
         self._thread.join()
+        self._deliver()
 
     def _run(self) -> None:
         while True:
@@ -65,39 +82,40 @@ class Syncer:
                     return
                 dirty, self._dirty = self._dirty, set()
                 retired, self._retired = self._retired, set()
-                waiting, self._waiting = self._waiting, []
+                written, self._written = self._written, []
                 new_names, self._new_names = self._new_names, False
-            self._sync(dirty, new_names)
+            failures = self._sync(dirty, new_names)
             for descriptor in retired:
                 os.close(descriptor)
-            if waiting:
-                self._tell(waiting)
+                # The number will be that of another file.
+                self._suspect.pop(descriptor, None)
+            self._outcomes.append((failures, written))
+            # A loop that is gone has nobody left who waits.
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._deliver)
 
-    def _sync(self, dirty: set[int], new_names: bool) -> None:
-        for descriptor in dirty:
+    def _sync(self, dirty: set[int], new_names: bool) -> dict[int, OSError]:
+        for descriptor in dirty.difference(self._suspect):
             try:
                 os.fdatasync(descriptor)
-                if new_names:
-                    self._sync_directory()
             except OSError as error:
-                self._on_failure(descriptor, error)
+                self._suspect[descriptor] = error
+        if new_names:
+            try:
+                segments.sync(self._directory)
+            except OSError as error:
+                self._suspect |= dict.fromkeys(dirty, error)
+        return {descriptor: self._suspect[descriptor] for descriptor in dirty if descriptor in self._suspect}
 
-    def _sync_directory(self) -> None:
-        descriptor = os.open(self._directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def _tell(self, waiting: list[Callable[[], None]]) -> None:
-        loop = self._loop
-        # A loop that is gone has nobody left who waits.
-        if loop is None or loop.is_closed():
-            return
-        loop.call_soon_threadsafe(_call_each, loop, waiting)
-
-
-def _call_each(loop: asyncio.AbstractEventLoop, waiting: list[Callable[[], None]]) -> None:
-    # Through the loop, so that one that fails does not keep the others waiting.
-    for then in waiting:
-        loop.call_soon(then)
+    def _deliver(self) -> None:
+        while self._outcomes:
+            failures, written = self._outcomes.popleft()
+            failed: dict[int, list[Written]] = {descriptor: [] for descriptor in failures}
+            for descriptor, line, then in written:
+                self.behind -= len(line)
+                if descriptor in failed:
+                    failed[descriptor].append((line, then))
+                else:
+                    self.tell(then)
+            for descriptor, error in failures.items():
+                self._on_failure(descriptor, error, failed[descriptor])

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -289,42 +290,153 @@ def test_in_power_mode_then_comes_only_after_a_sync_that_many_share(
     asyncio.run(run())
 
 
-def test_a_failed_sync_is_told_and_the_next_record_goes_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+class FailingSync:
+    """fdatasync that fails so many times, each time for the file that it is asked for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+        self.left = times
+        self.failed: list[str] = []
+        self.synced: list[str] = []
+        monkeypatch.setattr(os, "fdatasync", self)
+
+    def __call__(self, descriptor: int) -> None:
+        name = os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))
+        if self.left:
+            self.left -= 1
+            self.failed.append(name)
+            raise OSError(errno.EIO, "Input/output error")
+        self.synced.append(name)
+
+
+def test_what_a_failed_sync_may_have_lost_is_written_and_synced_elsewhere_before_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    sync = FailingSync(monkeypatch, 1)
+
     async def run() -> None:
         journal = Journal(tmp_path, durability="power")
-        with monkeypatch.context() as patch:
-
-            def fail(_: int) -> None:
-                raise OSError(errno.EIO, "Input/output error")
-
-            patch.setattr(os, "fdatasync", fail)
-            told = asyncio.Event()
-            failures: list[str | None] = []
-
-            def then() -> None:
-                failures.append(journal.failed)
-                told.set()
-
-            journal.append(final(1), then)
-            await asyncio.wait_for(told.wait(), 10)
-            assert "Input/output error" in str(failures[0])
+        told = asyncio.Event()
+        journal.append(opened(1))
+        journal.append(final(1), told.set)
+        await asyncio.wait_for(told.wait(), 10)
+        await asyncio.sleep(0)
+        assert journal.failed is None
         journal.append(final(2))
-        assert not journal.failed
-        assert len(segments.names(tmp_path)) == 2
         journal.close()
 
     asyncio.run(run())
-    assert content(tmp_path) == expected(1, 2)
+    first, *others = segments.names(tmp_path)
+    again = b"".join((tmp_path / name).read_bytes() for name in others).replace(b" ", b"").split()
+    assert again == lines(opened(1), final(1), final(2)).split()
+    # What the kernel says of a file after it has failed once means nothing.
+    assert sync.failed == [first]
+    assert set(sync.synced) == set(others)
+    assert {record.levelname for record in caplog.records} == {"ERROR", "WARNING"}
+    assert "Input/output error" in caplog.text
+
+
+def test_a_disk_whose_syncs_go_on_failing_keeps_nobody_waiting_and_takes_no_new_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = FailingSync(monkeypatch, 1_000)
+
+    async def run() -> None:
+        journal = Journal(tmp_path, durability="power")
+        told = asyncio.Event()
+        journal.append(final(1), told.set)
+        await asyncio.wait_for(told.wait(), 10)
+        with pytest.raises(StoreFailed, match="Input/output error"):
+            journal.append(opened(2))
+        with pytest.raises(StoreFailed):
+            journal.append(final(3))
+        for _ in range(20):
+            journal.probe()
+            await asyncio.sleep(0)
+        # Each try costs a segment: they are not made in a storm.
+        assert len(segments.names(tmp_path)) <= 3
+        sync.left = 0
+        journal.close()
+
+    asyncio.run(run())
+    last = segments.names(tmp_path)[-1]
+    assert (tmp_path / last).read_bytes() == lines(final(1), final(3))
+    assert sync.synced == [last]
+
+
+def test_a_journal_that_was_moved_away_takes_no_new_work_until_it_is_back(tmp_path: Path) -> None:
+    directory = tmp_path / "journal"
+    directory.mkdir()
+    journal = Journal(directory, durability="process")
+    journal.append(final(1))
+    directory.rename(tmp_path / "elsewhere")
+    journal.probe()
+    with pytest.raises(StoreFailed, match="removed or replaced"):
+        journal.append(opened(2))
+    with pytest.raises(StoreFailed):
+        journal.append(final(3))
+    (tmp_path / "elsewhere").rename(directory)
+    journal.probe()
+    assert journal.failed is None
+    journal.close()
+    assert content(directory) == expected(1, 3)
+
+
+def test_what_a_removed_segment_held_is_written_again(tmp_path: Path) -> None:
+    directory = tmp_path / "journal"
+    directory.mkdir()
+    journal = Journal(directory, durability="process")
+    journal.append(final(1))
+    journal.acknowledge(journal.segment, len(lines(final(1))))
+    journal.append(final(2))
+    shutil.rmtree(directory)
+    journal.probe()
+    assert journal.failed
+    directory.mkdir()
+    journal.probe()
+    assert not journal.failed
+    journal.close()
+    assert content(directory) == expected(2)
+
+
+def test_what_no_disk_takes_to_the_end_is_logged_so_that_it_can_be_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal(tmp_path, durability="process")
+    with monkeypatch.context() as patch:
+        failing_write(patch)
+        with pytest.raises(StoreFailed):
+            journal.append(final(1))
+        journal.close()
+    assert lines(final(1)).decode() in caplog.text
+    assert "recovered-1.journal" in caplog.text
+
+
+def test_a_disk_that_does_not_end_its_syncs_gets_no_new_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, release = held_sync(monkeypatch)
+    monkeypatch.setattr("proxy.ledger.journal._MOST_BEHIND", 1_000)
+
+    async def run() -> None:
+        journal = Journal(tmp_path, durability="power")
+        for number in range(4):
+            journal.append(final(number))
+        assert "has not synced" in str(journal.failed)
+        release.set()
+        journal.close()
+        assert journal.failed is None
+
+    asyncio.run(run())
 
 
 def test_in_power_mode_closing_syncs_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     syncs: list[int] = []
     monkeypatch.setattr(os, "fdatasync", syncs.append)
-    journal = Journal(tmp_path, durability="power", segment_bytes=500)
-    for number in range(4):
-        journal.append(final(number))
-    journal.close()
+
+    async def run() -> None:
+        journal = Journal(tmp_path, durability="power", segment_bytes=500)
+        for number in range(4):
+            journal.append(final(number))
+        journal.close()
+
+    asyncio.run(run())
     assert syncs
     assert all(segments.is_closed(tmp_path / name) for name in segments.names(tmp_path))

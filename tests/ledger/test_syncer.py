@@ -4,27 +4,31 @@ import asyncio
 import os
 from pathlib import Path
 
-from proxy.ledger.syncer import Syncer
+from proxy.ledger.syncer import Syncer, Written
 
 
-def _ignore(descriptor: int, error: OSError) -> None:
-    raise AssertionError(f"{descriptor}: {error}")
+def _ignore(descriptor: int, error: OSError, written: list[Written]) -> None:
+    raise AssertionError(f"{descriptor}: {error}, {written}")
 
 
 def test_a_retired_file_is_synced_and_closed(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
-    syncer = Syncer(tmp_path, _ignore)
-    syncer.adopt()
-    syncer.retire(descriptor)
-    syncer.close()
+
+    async def run() -> None:
+        syncer = Syncer(tmp_path, _ignore)
+        syncer.adopt()
+        syncer.retire(descriptor)
+        syncer.close()
+
+    asyncio.run(run())
     assert not os.path.exists(f"/proc/self/fd/{descriptor}")
 
 
 def test_one_that_fails_keeps_no_other_waiting(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
-    syncer = Syncer(tmp_path, _ignore)
 
     async def run() -> None:
+        syncer = Syncer(tmp_path, _ignore)
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _loop, _context: None)
         told = asyncio.Event()
@@ -32,10 +36,10 @@ def test_one_that_fails_keeps_no_other_waiting(tmp_path: Path) -> None:
         def fail() -> None:
             raise ValueError
 
-        syncer.submit(descriptor, fail)
-        syncer.submit(descriptor, told.set)
+        syncer.submit(descriptor, b"", fail)
+        syncer.submit(descriptor, b"", told.set)
         await asyncio.wait_for(told.wait(), 10)
+        syncer.retire(descriptor)
+        syncer.close()
 
     asyncio.run(run())
-    syncer.retire(descriptor)
-    syncer.close()
