@@ -7,6 +7,8 @@ no routes, keys or bodies. Time is kept by one sweep over all connections, not b
 import asyncio
 import math
 import re
+import socket
+import struct
 import urllib.parse
 from collections import deque
 from collections.abc import Iterable
@@ -166,9 +168,11 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def sweep(self, now: float) -> None:
         """Act on a deadline that has passed; `now` is loop time."""
-        if self.write_deadline < now or (self._lingering and self.read_deadline < now):
+        if self.write_deadline < now:
             if self._answering is not None and not self._answering.response_complete:
                 self._answering.stalled = True
+            self._reset()
+        elif self._lingering and self.read_deadline < now:
             self.transport.abort()
         elif self.transport.is_closing():
             if self.write_deadline == math.inf:
@@ -176,6 +180,14 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.write_deadline = now + self.limits.write_stall_timeout
         elif self.read_deadline < now:
             self._expire(now)
+
+    def _reset(self) -> None:
+        """Drop a client that does not read. A mere close would leave what the kernel has taken, megabytes, in its hands
+        for as long as the client keeps its side open."""
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and sock.fileno() >= 0:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
     def _expire(self, now: float) -> None:
         """The client owes something, and it is late."""

@@ -139,6 +139,9 @@ def test_a_client_that_does_not_read_is_dropped_and_its_row_says_so(hasty: Site)
         running = hasty.upstream.wait_for_requests(before + 1)[before]
         assert running.closed.wait(10)
         assert running.bytes_sent < 400 * len(event)
+        # Not only closed: then the kernel would go on offering what it had taken.
+        client.read_all()
+        assert client.was_reset
     assert hasty.gateway.rows()[-1].outcome == "client_stalled"
 
 
