@@ -110,13 +110,18 @@ class StreamRewriter:
     def end(self) -> bytes:
         """The stream ended as its framing says it should: return what came after the last whole event.
 
-        A last event may lack its blank line; a piece of an event, which was cut, is not given.
+        A last event may lack its blank line, which it gets: a client takes no event without one. A piece of an event is
+        not given, nor is half a line: what the client is told next would become a part of it.
         """
         rest = self._framer.rest()
+        if not rest:
+            return b""
+        rest += b"\n" if rest.endswith((b"\n", b"\n\r")) else b"\n\n"
         try:
-            return self._event(rest)
+            out = self._event(rest)
         except UpstreamProtocolError:
             return b""
+        return out if self._tap.failed or _mask(rest).strip() else b""
 
     def _event(self, block: bytes) -> bytes:
         tap = self._tap

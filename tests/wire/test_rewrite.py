@@ -274,11 +274,11 @@ def test_the_done_mark_ends_the_answer(done: bytes) -> None:
         assert tap.ended
 
 
-@pytest.mark.parametrize("done", [b"data: [DONE]", b"data: [DONE]\n", b"data: [DONE]\r\n"])
-def test_a_done_mark_without_its_blank_line_is_one_at_the_end(done: bytes) -> None:
-    for pieces in ways(b'data: {"model":"a"}\n\n' + done):
+@pytest.mark.parametrize(("end", "added"), [(b"", b"\n\n"), (b"\n", b"\n"), (b"\r\n", b"\n")])
+def test_a_done_mark_without_its_blank_line_is_one_at_the_end_and_gets_it(end: bytes, added: bytes) -> None:
+    for pieces in ways(b'data: {"model":"a"}\n\ndata: [DONE]' + end):
         tap = PlainTap()
-        assert rewrite(pieces, tap) == b'data: {"model":"prometheus-core"}\n\n' + done
+        assert rewrite(pieces, tap) == b'data: {"model":"prometheus-core"}\n\ndata: [DONE]' + end + added
         assert tap.ended
 
 
@@ -296,12 +296,22 @@ def test_done_elsewhere_is_no_end(text: bytes) -> None:
     assert not tap.ended
 
 
-@pytest.mark.parametrize("blank", [b"", b"\n", b"\r", b"\r\n"])
+@pytest.mark.parametrize(
+    ("end", "added"), [(b"", b"\n\n"), (b"\n", b"\n"), (b"\r", b"\n\n"), (b"\r\n", b"\n"), (b"\r\n\r", b"\n")]
+)
 @pytest.mark.parametrize("begin", [b"", b"event: x\n", b"event: x\r\n", b": c\r", b"data: \r\n"])
-def test_a_last_event_without_its_blank_line_is_given(begin: bytes, blank: bytes) -> None:
-    for pieces in ways(b'data: {"n":1}\n\n%bdata: {"model":"a"}%b' % (begin, blank)):
-        out = b'data: {"n":1}\n\n%bdata: {"model":"prometheus-core"}%b' % (begin, blank)
+def test_a_last_event_without_its_blank_line_is_given_and_gets_it(begin: bytes, end: bytes, added: bytes) -> None:
+    for pieces in ways(b'data: {"n":1}\n\n%bdata: {"model":"a"}%b' % (begin, end)):
+        out = b'data: {"n":1}\n\n%bdata: {"model":"prometheus-core"}%b%b' % (begin, end, added)
         assert rewrite(pieces) == out
+
+
+@pytest.mark.parametrize(
+    "piece", [b"d", b"data", b"data:", b"data: ", b"data: \n", b": comm", b"event: x", b"event: x\n"]
+)
+def test_half_a_line_at_the_end_is_not_given(piece: bytes) -> None:
+    for pieces in ways(b'data: {"n":1}\n\n' + piece):
+        assert rewrite(pieces) == b'data: {"n":1}\n\n'
 
 
 @pytest.mark.parametrize(
