@@ -46,6 +46,11 @@ bench-peers: $(VENV)/.plain
 bench-guard: $(VENV)/.plain
 	$(BIN)/python -m benchmarks.guard $(ARGS)
 
+# Every byte of a hundred recorded streams as the point at which the upstream is cut; GATEWAY_CORPUS names their folder.
+.PHONY: cuts
+cuts: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow tests/cuts $(ARGS)
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

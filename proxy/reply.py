@@ -50,10 +50,7 @@ class EventReply:
     def feed(self, data: bytes, complete: bool) -> bytes:
         out = self._rewriter.feed(data) if data else b""
         if complete and not self.tap.ended:
-            rest = self._rewriter.end()
-            if self.whole:
-                # Of a cut answer it would become one event with the error that follows.
-                out += rest
+            out += self._rewriter.end()
         return out
 
     @property
