@@ -7,6 +7,7 @@ take them never holds up an answer. It prints no key, no prompt and no answer.
 import sys
 import time
 from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TextIO
@@ -18,6 +19,8 @@ from proxy.ledger.record import Final
 
 #: Lines that may wait; beyond it they are dropped, and counted.
 MAX_WAITING = 10_000
+#: Characters that a pipe takes in one piece, whoever else writes to it; names of keys may be longer in bytes.
+WHOLE = 3_000
 _encoder = msgspec.json.Encoder()
 
 
@@ -77,11 +80,27 @@ class AccessLog:
         try:
             if lost:
                 self._stream.write(lost_line(lost, self._text) + "\n")
-            self._stream.writelines(line(access) + "\n" for access in batch)
-            self._stream.flush()
+            for lines in _pieces(line(access) + "\n" for access in batch):
+                # Other workers write to the same output: no line of theirs may come in the middle of one of ours.
+                self._stream.writelines(lines)
+                self._stream.flush()
         except (OSError, ValueError) as error:
             # Nobody reads any more; serving goes on. Said once a batch, where operators look.
             print(f"the access log cannot be written: {error}", file=sys.stderr)
+
+
+def _pieces(lines: Iterable[str]) -> Iterator[list[str]]:
+    """The lines in pieces that each are written as a whole."""
+    piece: list[str] = []
+    size = 0
+    for line in lines:
+        size += len(line)
+        if piece and size > WHOLE:
+            yield piece
+            piece, size = [], len(line)
+        piece.append(line)
+    if piece:
+        yield piece
 
 
 def text_line(access: Access) -> str:

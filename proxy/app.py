@@ -145,10 +145,14 @@ class Gateway:
         )
         return Routes(shared, _desk(shared, pools), self.readiness)
 
-    def drain(self) -> bool:
-        """The end has begun: say so where readiness is asked; whether anybody does."""
+    @property
+    def notice(self) -> float:
+        """Seconds for which the end is announced before the listener closes: none where nobody looks."""
+        return self.config.server.drain_notice if self.readiness.is_watched else 0.0
+
+    def drain(self) -> None:
+        """The end has begun: say so where readiness is asked."""
         self.readiness.draining = True
-        return self.readiness.is_watched
 
     def interrupt(self) -> None:
         """End every exchange that still runs: its client is told, and it has its row."""

@@ -85,7 +85,7 @@ class RunningGateway:
         assert self._listener is not None
         assert self._loop is not None
         listener = self._listener
-        self._loop.call_soon_threadsafe(lambda: listener.stop(notice=notice))
+        self._loop.call_soon_threadsafe(lambda: listener.stop(self.gateway.notice if notice else 0.0))
 
     def stop(self) -> None:
         """Stop it as Ctrl-C does, if that has not begun."""

@@ -71,7 +71,7 @@ class Alone:
 
     def _stop(self, *, notice: bool) -> None:
         if self._serving is not None:
-            self._serving.listener.stop(notice=notice)
+            self._serving.listener.stop(self._serving.gateway.notice if notice else 0.0)
         elif self._main is not None:
             self._main.cancel()
 

@@ -13,13 +13,13 @@ import msgspec
 import uvloop
 
 from proxy.cli.alone import serve_alone
+from proxy.cli.crew import Crew
 from proxy.cli.options import as_json, chosen_file, config_file, data_directory
 from proxy.cli.reloading import Source, overridden
 from proxy.config.tree import Config
 from proxy.demo import DemoSettings, demo_config
-from proxy.errors import ConfigFault
 from proxy.server.inherit import adopt, handed_over
-from proxy.server.listener import address, bind
+from proxy.server.listener import address, bind, bind_each
 from proxy.server.notify import Notifier
 
 
@@ -28,7 +28,7 @@ from proxy.server.notify import Notifier
 @data_directory
 @click.option("--host", help="Address to listen on; wins over the configuration's.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 picks a free one.")
-@click.option("--workers", type=click.IntRange(1), help="Worker processes.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Worker processes.")
 @click.option(
     "--fd",
     "descriptors",
@@ -59,9 +59,8 @@ def command(
     over = {name: value for name, value in given.items() if value is not None}
     source = Source(path, over) if path is not None else None
     config = overridden(Config(), over) if source is None else source.read().config
-    if config.server.workers > 1:
-        raise ConfigFault("server.workers: more than one worker is not supported yet; use 1")
-    sockets = adopt(descriptors or handed_over(os.environ)) or [bind(config.server.host, config.server.port)]
+    server = config.server
+    sockets = adopt(descriptors or handed_over(os.environ)) or bind_each(server.host, server.port, server.workers)
     demo = None
     if source is None:
         settings = DemoSettings()
@@ -71,7 +70,11 @@ def command(
     url = address(sockets[0])
     key = demo[2] if demo is not None else ""
     ready: Callable[[], None] = partial(_ready_json if as_json else _ready_text, config, url, key)
-    uvloop.run(serve_alone(config, sockets, source, Notifier(os.environ), url, ready, demo))
+    notifier = Notifier(os.environ)
+    if server.workers > 1:
+        Crew(config, sockets, source, notifier, url, ready, demo).run()
+    else:
+        uvloop.run(serve_alone(config, sockets, source, notifier, url, ready, demo))
 
 
 def _ready_text(config: Config, url: str, secret: str) -> None:

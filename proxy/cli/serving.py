@@ -42,8 +42,15 @@ class Host(Protocol):
         ...
 
 
-async def serve(config: Config, sockets: Sequence[socket.socket], demo_key: str, host: Host) -> None:
-    """Run a gateway on bound sockets to its end. `demo_key`, if there is one, may use everything."""
+async def serve(
+    config: Config,
+    sockets: Sequence[socket.socket],
+    demo_key: str,
+    host: Host,
+    others: Sequence[socket.socket] = (),
+) -> None:
+    """Run a gateway on bound sockets to its end. `demo_key`, if there is one, may use everything; `others` are the
+    sockets of other workers."""
     gateway = Gateway(config, sys.stdout)
     try:
         await gateway.start()
@@ -54,11 +61,13 @@ async def serve(config: Config, sockets: Sequence[socket.socket], demo_key: str,
             _settle_process()
             host.ready()
 
-        def draining() -> bool:
+        def draining() -> None:
+            gateway.drain()
             host.draining()
-            return gateway.drain()
 
-        listener = Listener(gateway.app, config.server, ready, draining=draining, interrupt=gateway.interrupt)
+        listener = Listener(
+            gateway.app, config.server, ready, draining=draining, interrupt=gateway.interrupt, others=others
+        )
         await host.begin(Serving(gateway, listener))
         await listener.serve(sockets=list(sockets))
     finally:

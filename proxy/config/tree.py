@@ -69,8 +69,10 @@ class Server(Section, frozen=True):
     host: str = "127.0.0.1"
     #: Port to listen on; 0 picks a free one, which the ready line names.
     port: Port = 8080
-    #: Worker processes.
-    workers: Count = 1
+    #: Worker processes; about one for each core. Above 1 a supervisor keeps them running (docs/shutdown.md).
+    workers: Annotated[int, Meta(ge=1, le=256)] = 1
+    #: Seconds for which a worker may not react before it is killed and replaced.
+    worker_timeout: Seconds = 10.0
     #: Folder for the ledger, the journal and the keys.
     data_dir: str = "data"
     #: Name upstreams and their models in the X-Prism-Provider and X-Prism-Model-Used headers.

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import uvicorn
@@ -26,17 +27,31 @@ class CannotListen(GatewayError):
     code = "cannot_listen"
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A bound, listening socket; port 0 picks a free one. Raises `CannotListen`."""
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A bound, listening socket; port 0 picks a free one. `shared` ones may have one address. Raises `CannotListen`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listening = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=shared)
     except OSError as error:
         hint = "choose another --port (0 picks a free one), or stop what uses it"
         raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror or error}; {hint}") from error
     # Its connections inherit it. A loop sets it too, but asyncio's own only on sockets that name their protocol.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
+
+
+def bind_each(host: str, port: int, count: int) -> list[socket.socket]:
+    """A listening socket for each of `count` processes, all at one address; the kernel spreads connections over them.
+
+    Where it would not, they share one. Raises `CannotListen`.
+    """
+    if count == 1 or sys.platform != "linux":
+        return [bind(host, port)]
+    if port:
+        # Sockets that share an address do not mind others that share it too: another gateway must be noticed here.
+        bind(host, port).close()
+    first = bind(host, port, shared=True)
+    return [first, *(bind(host, first.getsockname()[1], shared=True) for _ in range(count - 1))]
 
 
 def address(sock: socket.socket) -> str:
@@ -54,13 +69,14 @@ class Listener(uvicorn.Server):
         server: Server,
         ready: Callable[[], None],
         *,
-        draining: Callable[[], bool] = lambda: False,
+        draining: Callable[[], None] = lambda: None,
         interrupt: Callable[[], None] = lambda: None,
+        others: Sequence[socket.socket] = (),
     ) -> None:
         """`ready` is called once the sockets are served.
 
-        `draining` is told that the end has begun, and says whether somebody looks at the readiness and is to see it
-        first. `interrupt` ends what runs when its time is over.
+        `draining` is told that the end has begun, and `interrupt` ends what runs when its time is over. `others` are
+        sockets of other processes, at which this one may be asked to serve too.
         """
         self.protocol = guarded_protocol(server)
         super().__init__(
@@ -81,6 +97,8 @@ class Listener(uvicorn.Server):
         self._ready = ready
         self._draining = draining
         self._interrupt = interrupt
+        self._others = others
+        self._adopted: dict[int, asyncio.AbstractServer] = {}
         #: Loop times, once the end has begun: when the sockets close, and when what still runs is ended.
         self._close_at: float | None = None
         self._end_at = 0.0
@@ -89,18 +107,36 @@ class Listener(uvicorn.Server):
         """From now on these limits hold, for connections that are there too."""
         self._limits = self.protocol.limits = server
 
-    def stop(self, *, notice: bool = False) -> None:
-        """Begin the end, with the notice to load balancers if there are any; a second call ends what runs at once."""
+    def stop(self, notice: float = 0.0) -> None:
+        """Begin the end; the sockets close after `notice` seconds. A second call ends what runs at once."""
         now = asyncio.get_running_loop().time()
         if self._close_at is not None:
             self._close_at = self._end_at = now
             return
-        seen = self._draining()
-        self._close_at = now + (self._limits.drain_notice if notice and seen else 0.0)
-        self._end_at = now + self._limits.shutdown_timeout
+        self._draining()
+        self._close_at = now + notice
+        self._end_at = now + max(self._limits.shutdown_timeout, notice)
         self.protocol.keeps_alive = False
         for connection in self._connections():
             connection.last()
+
+    async def adopt(self, number: int) -> None:
+        """Serve at one of the others' sockets too, whose own process is away."""
+        if number in self._adopted or self._close_at is not None:
+            return
+        # A copy: the server closes what it was given.
+        sock = self._others[number].dup()
+        self._adopted[number] = await asyncio.get_running_loop().create_server(self._protocol, sock=sock)
+
+    def release(self, number: int) -> None:
+        """Leave it to its own process again."""
+        server = self._adopted.pop(number, None)
+        if server is not None:
+            server.close()
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.protocol(config=self.config, server_state=self.server_state, app_state={})
+        return made
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -116,9 +152,9 @@ class Listener(uvicorn.Server):
         loop = asyncio.get_running_loop()
         if self._close_at is None:
             self.stop()
-        for server in self.servers:
+        for server in (*self.servers, *self._adopted.values()):
             server.close()
-        for sock in sockets or ():
+        for sock in (*(sockets or ()), *self._others):
             sock.close()
         for connection in self._connections():
             connection.retire()
