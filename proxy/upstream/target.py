@@ -38,6 +38,10 @@ class Target(msgspec.Struct, frozen=True):
     #: Headers of the kind that a client may send too: (start of the line, the line, whether it beats the client's).
     single: tuple[tuple[bytes, bytes, bool], ...] = ()
 
+    def __repr__(self) -> str:
+        """Name no secret: the ready-made head holds the credential, and a repr ends in logs and tracebacks."""
+        return f"Target({self.pool.name}/{self.model})"
+
     def form_head(self, path: bytes, forwarded: bytes, lines: bytes) -> bytes:
         """The same for a body that is no JSON: `lines` are the header lines of its content type and framing."""
         head = self.head(path, forwarded, 0).replace(_JSON, b"", 1)

@@ -43,6 +43,10 @@ class Body(msgspec.Struct, frozen=True, gc=False):
     #: All of it, as it came; the fields are parts of the same memory.
     data: bytes = b""
 
+    def __repr__(self) -> str:
+        """Show nothing that the client wrote but the model: a repr ends in logs and tracebacks."""
+        return f"Body(model={self.model!r}, stream={self.stream}, {len(self.data)} bytes)"
+
 
 def peek(data: bytes) -> Body:
     """Look at a JSON body that holds its model.
