@@ -16,19 +16,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from proxy.app import Gateway
 from proxy.config.tree import Config, Model, Server, Upstream
 from proxy.ledger.record import Final as Row
 from tests.fakes import Body, Head, RawClient
 from tests.faults.reading import Read, read
 from tests.faults.scenario import End, Scenario
+from tests.faults.secrets import (
+    CLIENT_HEADERS,
+    CREDENTIALS,
+    PROMPT,
+    SECRETS,
+    UPSTREAM_HEADERS,
+    UPSTREAM_KEY,
+    UPSTREAM_QUERY,
+)
 from tests.faults.upstream import PREFIX, WELL
 from tests.faults.wires import INPUT_TOKENS, OUTPUT_TOKENS, TEXT, WIRES, Wire
-from tests.serving import KEY, PRICE, RunningGateway
+from tests.serving import PRICE, RunningGateway
 
 #: Seconds: the deadlines of the gateway under test.
 CONNECT, FIRST_BYTE, IDLE = 0.6, 0.8, 0.8
-#: The credential of the gateway at its upstreams.
-UPSTREAM_KEY: Final = "sk-vndr-canary-0123456789abcdef"
 _TELLING: Final = (b"vndr", b"127.0.0.1")
 
 
@@ -107,9 +115,16 @@ class FaultyUpstream:
 
     def attempts(self, nonce: str) -> int:
         """How often a question came."""
+        return self._ask(f"/attempts/{nonce}", "attempts")
+
+    def requests_with(self, text: str) -> int:
+        """In how many requests a text stood, head or body."""
+        return self._ask(f"/requests-with/{text}", "requests")
+
+    def _ask(self, path: str, what: str) -> int:
         with RawClient("127.0.0.1", self.ports["plain"]) as client:
-            client.request("GET", f"/attempts/{nonce}")
-            return int(json.loads(client.read_answer()[1].payload)["attempts"])
+            client.request("GET", path)
+            return int(json.loads(client.read_answer()[1].payload)[what])
 
 
 @contextmanager
@@ -133,6 +148,8 @@ def config_for(cases: Sequence[Case], upstream: FaultyUpstream, folder: Path, **
     authority.write_text(upstream.authority)
     common: dict[str, Any] = {
         "api_key": UPSTREAM_KEY,
+        "headers": UPSTREAM_HEADERS,
+        "query": UPSTREAM_QUERY,
         "warm_connections": 0,
         "connect_timeout": CONNECT,
         "first_byte_timeout": FIRST_BYTE,
@@ -172,7 +189,11 @@ def ask(client: RawClient, wire: Wire, alias: str, prompt: str, *, stream: bool,
         body["input"] = prompt
     else:
         body |= {"messages": [{"role": "user", "content": prompt}], "max_tokens": 64}
-    headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+    headers = {
+        **CREDENTIALS[sum(alias.encode()) % len(CREDENTIALS)],
+        **CLIENT_HEADERS,
+        "content-type": "application/json",
+    }
     data = json.dumps(body, separators=(",", ":")).encode()
     client.request("POST", wire.paths[stream].replace("{model}", alias), data, headers)
     return client.read_answer()
@@ -196,7 +217,7 @@ def _meet(gateway: RunningGateway, upstream: FaultyUpstream, case: Case) -> Resu
     """Ask one case, and then a good question."""
     scenario, wire = case.scenario, case.wire
     nonce = f"nonce-{uuid.uuid4().hex}"
-    prompt = nonce + " secret-prompt " + "x" * scenario.padding
+    prompt = f"{nonce} {PROMPT} " + "x" * scenario.padding
     if scenario.warm:
         with gateway.client(20) as client:
             ask(client, wire, _alias(case), f"nonce-{uuid.uuid4().hex} warm-up", stream=case.stream)
@@ -222,7 +243,7 @@ def _wrong_answer(result: Result, grace: float) -> Iterator[str]:
     if head.status != end.status:
         yield f"status {head.status}, not {end.status}: {body.payload[:200]!r}"
     shown = "".join(f"{name.lower()}: {value}\n" for name, value in head.headers).encode() + body.payload
-    for telling in (*_TELLING, KEY.encode(), b"nonce-", *case.scenario.hides):
+    for telling in (*_TELLING, *(secret.encode() for secret in SECRETS.values()), b"nonce-", *case.scenario.hides):
         if telling in shown.lower() or telling in shown:
             at = max(shown.lower().find(telling), shown.find(telling))
             yield f"the client is shown {telling!r}: {shown[max(at - 80, 0) : at + 80]!r}"
@@ -310,3 +331,16 @@ def _wrong_bill(result: Result, rows: Sequence[Row]) -> Iterator[str]:
         yield f"the row's estimate is {tokens}"
     if row.usage_source == "none" and (row.cost != 0 or any(tokens)):
         yield f"nothing was used, and the cost is {row.cost}"
+
+
+def left_over(gateway: RunningGateway) -> list[str]:
+    """What the gateway still holds of its requests though all have ended: busy connections, waiters, deadlines."""
+
+    def look(inside: Gateway) -> list[str]:
+        busy = [repr(pool) for pool in inside.pools.values() if pool.size != pool.idle or pool.crowded]
+        return [*busy, *([f"{len(inside.deadlines)} deadlines"] if len(inside.deadlines) else [])]
+
+    deadline = time.monotonic() + 10
+    while (found := gateway.call(look)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return [f"left over: {one}" for one in found]

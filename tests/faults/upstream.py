@@ -1,7 +1,8 @@
 """The faulty upstream, in a process of its own: `python -m tests.faults.upstream`.
 
-The model that it is asked for names the scenario; `GET /attempts/NONCE` tells how often a question came. It prints one
-line of JSON with its ports when it listens, and ends when its standard input does. It imports nothing of the gateway.
+The model that it is asked for names the scenario. `GET /attempts/NONCE` tells how often a question came, and
+`GET /requests-with/TEXT` in how many requests a text stood. It prints one line of JSON with its ports when it listens,
+and ends when its standard input does. It imports nothing of the gateway.
 """
 
 import argparse
@@ -44,13 +45,22 @@ class Answers:
         self._seed = seed
         self._attempts: Counter[str] = Counter()
         self._served: Counter[tuple[int, int]] = Counter()
+        self._requests: list[bytes] = []
         self._lock = threading.Lock()
+
+    def _count_with(self, text: bytes) -> int:
+        with self._lock:
+            return sum(text in one for one in self._requests)
 
     def at(self, port: int, request: RecordedRequest) -> Iterable[Step]:
         """The answer to a request on one of the ports."""
         if request.target.startswith("/attempts/"):
             with self._lock:
                 return json_answer({"attempts": self._attempts[request.target.rpartition("/")[2]]})
+        if request.target.startswith("/requests-with/"):
+            return json_answer({"requests": self._count_with(request.target.rpartition("/")[2].encode())})
+        with self._lock:
+            self._requests.append(_seen(request))
         found = _NONCE.search(request.body)
         nonce = found[0].decode() if found else ""
         with self._lock:
@@ -61,6 +71,12 @@ class Answers:
         asked = Asked(wire, stream, model, attempt, served, random.Random(f"{self._seed} {model} {nonce}"), request)
         does = well if model == WELL else SCENARIOS[model.removeprefix(PREFIX)].does
         return does(asked)
+
+
+def _seen(request: RecordedRequest) -> bytes:
+    """All of a request, but for a body beyond reason."""
+    lines = [request.target, *(f"{name}: {value}" for name, value in request.headers)]
+    return "\n".join(lines).encode("latin-1") + b"\n" + request.body[:65_536]
 
 
 def _what(request: RecordedRequest) -> tuple[Wire, bool, str]:
