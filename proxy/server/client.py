@@ -264,6 +264,7 @@ class ClientCycle(RequestResponseCycle):
         # Nothing may point back here: what a request leaves is to go at once, and not wait for the collector.
         self.message_event.resume = None
         self.reader = None
+        self._sink = None
         self.scope = None
 
     def announced(self) -> int | None:

@@ -90,6 +90,9 @@ class GuardedProtocol(HttpToolsProtocol):
         if answering is not None and not answering.response_complete:
             answering.disconnected = True
             answering.message_event.set()
+        # Requests point back here: without this the last ones would be kept until the collector runs.
+        self.cycle = self._answering = None  # type: ignore[assignment]
+        self.pipeline.clear()
 
     def data_received(self, data: bytes) -> None:
         if self._lingering or self._refusal is not None:

@@ -230,6 +230,8 @@ class Connection(asyncio.Protocol):
             )
             error.reused = self.exchanges > 1 and not self.answered
             self.fail(error)
+        # It points back here, and would keep this until the collector runs.
+        self._parser = None  # type: ignore[assignment]
 
     def pause_writing(self) -> None:
         self._behind = True
