@@ -16,7 +16,7 @@ from proxy.config.tree import Durability
 from proxy.errors import StoreFailed
 from proxy.ledger import segments
 from proxy.ledger.record import Opened, Record
-from proxy.ledger.syncer import Syncer, Then, Written
+from proxy.ledger.syncer import File, Syncer, Then, Written
 
 # Settled requests, and owners of objects, that a failing disk would not take wait here for it, at most so many.
 _OWED_LIMIT = 10_000
@@ -81,6 +81,7 @@ class Journal:
         self._lengths[self._name] = 0
         self._rotate_at = segment_bytes
         self._length = 0
+        self._file = File(self._descriptor)
         self._syncer = Syncer(directory, self._sync_failed) if durability == "power" else None
         if self._syncer is not None:
             self._syncer.adopt()
@@ -131,7 +132,7 @@ class Journal:
             raise self._refusal() from error
         self._count(line)
         if self._syncer is not None:
-            self._syncer.submit(self._descriptor, line, then)
+            self._syncer.submit(self._file, line, then)
         elif then is not None:
             then()
         if self._length >= self._rotate_at:
@@ -228,9 +229,9 @@ class Journal:
             raise
         # The new segment is locked before the old one is let go: at any moment the owner holds one.
         self._lengths[self._name] = self._length
-        old, self._descriptor = self._descriptor, descriptor
+        old, self._file, self._descriptor = self._file, File(descriptor), descriptor
         if self._syncer is None:
-            os.close(old)
+            os.close(old.descriptor)
         else:
             self._syncer.adopt()
             self._syncer.retire(old)
@@ -257,8 +258,8 @@ class Journal:
             self._mended()
         else:
             for line, then in owed:
-                self._syncer.submit(self._descriptor, line, then)
-            self._syncer.submit(self._descriptor, b"", self._mended)
+                self._syncer.submit(self._file, line, then)
+            self._syncer.submit(self._file, b"", self._mended)
         return True
 
     def _mended(self) -> None:
@@ -273,8 +274,8 @@ class Journal:
         self._broken = reason
         self._usable = False
 
-    def _sync_failed(self, descriptor: int, error: OSError, written: list[Written]) -> None:
-        again = self._broken is not None and descriptor == self._descriptor
+    def _sync_failed(self, file: File, error: OSError, written: list[Written]) -> None:
+        again = self._broken is not None and file is self._file
         self._break(_cannot_write(self.directory, error))
         self._owed += [(line, then) for line, then in written if line]
         if self._closed:

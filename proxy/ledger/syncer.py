@@ -18,23 +18,32 @@ Then = Callable[[], None] | None
 Written = tuple[bytes, Then]
 
 
+class File:
+    """An open file: its descriptor's number may be another file's one day, this is not."""
+
+    __slots__ = ("descriptor",)
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+
 class Syncer:
     """Group commit: `submit` on the event loop, fdatasync in a thread, `then` on the event loop again."""
 
-    def __init__(self, directory: Path, on_failure: Callable[[int, OSError, list[Written]], None]) -> None:
-        """Needs a running event loop. `on_failure` is called on it, with a descriptor, what its sync raised, and the
+    def __init__(self, directory: Path, on_failure: Callable[[File, OSError, list[Written]], None]) -> None:
+        """Needs a running event loop. `on_failure` is called on it, with a file, what its sync raised, and the
         records that may not be on the disk."""
         self._directory = directory
         self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
         self._changed = threading.Condition()
-        self._dirty: set[int] = set()
-        self._retired: set[int] = set()
-        self._written: list[tuple[int, bytes, Then]] = []
+        self._dirty: set[File] = set()
+        self._retired: set[File] = set()
+        self._written: list[tuple[File, bytes, Then]] = []
         self._new_names = False
         self._stopping = False
-        self._suspect: dict[int, OSError] = {}
-        self._outcomes: deque[tuple[dict[int, OSError], list[tuple[int, bytes, Then]]]] = deque()
+        self._suspect: dict[File, OSError] = {}
+        self._outcomes: deque[tuple[dict[File, OSError], list[tuple[File, bytes, Then]]]] = deque()
         #: Bytes submitted whose sync has not ended.
         self.behind = 0
         self._thread = threading.Thread(target=self._run, name="journal-sync", daemon=True)
@@ -45,19 +54,19 @@ class Syncer:
         with self._changed:
             self._new_names = True
 
-    def submit(self, descriptor: int, line: bytes, then: Then) -> None:
-        """Sync `descriptor`, to which `line` was appended, soon; call `then` on the event loop when that is done."""
+    def submit(self, file: File, line: bytes, then: Then) -> None:
+        """Sync `file`, to which `line` was appended, soon; call `then` on the event loop when that is done."""
         self.behind += len(line)
         with self._changed:
-            self._dirty.add(descriptor)
-            self._written.append((descriptor, line, then))
+            self._dirty.add(file)
+            self._written.append((file, line, then))
             self._changed.notify()
 
-    def retire(self, descriptor: int) -> None:
-        """Sync `descriptor` a last time and close it."""
+    def retire(self, file: File) -> None:
+        """Sync `file` a last time and close it."""
         with self._changed:
-            self._dirty.add(descriptor)
-            self._retired.add(descriptor)
+            self._dirty.add(file)
+            self._retired.add(file)
             self._changed.notify()
 
     def tell(self, then: Then) -> None:
@@ -85,37 +94,38 @@ class Syncer:
                 written, self._written = self._written, []
                 new_names, self._new_names = self._new_names, False
             failures = self._sync(dirty, new_names)
-            for descriptor in retired:
-                os.close(descriptor)
-                # The number will be that of another file.
-                self._suspect.pop(descriptor, None)
+            for file in retired:
+                os.close(file.descriptor)
+                self._suspect.pop(file, None)
             self._outcomes.append((failures, written))
             # A loop that is gone has nobody left who waits.
             if not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._deliver)
 
-    def _sync(self, dirty: set[int], new_names: bool) -> dict[int, OSError]:
-        for descriptor in dirty.difference(self._suspect):
+    def _sync(self, dirty: set[File], new_names: bool) -> dict[File, OSError]:
+        for file in dirty.difference(self._suspect):
             try:
-                os.fdatasync(descriptor)
+                os.fdatasync(file.descriptor)
             except OSError as error:
-                self._suspect[descriptor] = error
+                self._suspect[file] = error
         if new_names:
             try:
                 segments.sync(self._directory)
             except OSError as error:
                 self._suspect |= dict.fromkeys(dirty, error)
-        return {descriptor: self._suspect[descriptor] for descriptor in dirty if descriptor in self._suspect}
+        return {file: self._suspect[file] for file in dirty if file in self._suspect}
 
     def _deliver(self) -> None:
         while self._outcomes:
             failures, written = self._outcomes.popleft()
-            failed: dict[int, list[Written]] = {descriptor: [] for descriptor in failures}
-            for descriptor, line, then in written:
+            failed: dict[File, list[Written]] = {file: [] for file in failures}
+            for file, line, then in written:
                 self.behind -= len(line)
-                if descriptor in failed:
-                    failed[descriptor].append((line, then))
+                if file in failed:
+                    failed[file].append((line, then))
                 else:
                     self.tell(then)
-            for descriptor, error in failures.items():
-                self._on_failure(descriptor, error, failed[descriptor])
+            for file, error in failures.items():
+                # One that failed before and was given up has nothing more to lose.
+                if failed[file]:
+                    self._on_failure(file, error, failed[file])

@@ -4,20 +4,21 @@ import asyncio
 import os
 from pathlib import Path
 
-from proxy.ledger.syncer import Syncer, Written
+from proxy.ledger.syncer import File, Syncer, Written
 
 
-def _ignore(descriptor: int, error: OSError, written: list[Written]) -> None:
-    raise AssertionError(f"{descriptor}: {error}, {written}")
+def _ignore(file: File, error: OSError, written: list[Written]) -> None:
+    raise AssertionError(f"{file.descriptor}: {error}, {written}")
 
 
 def test_a_retired_file_is_synced_and_closed(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
+    file = File(descriptor)
 
     async def run() -> None:
         syncer = Syncer(tmp_path, _ignore)
         syncer.adopt()
-        syncer.retire(descriptor)
+        syncer.retire(file)
         syncer.close()
 
     asyncio.run(run())
@@ -26,6 +27,7 @@ def test_a_retired_file_is_synced_and_closed(tmp_path: Path) -> None:
 
 def test_one_that_fails_keeps_no_other_waiting(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
+    file = File(descriptor)
 
     async def run() -> None:
         syncer = Syncer(tmp_path, _ignore)
@@ -36,10 +38,10 @@ def test_one_that_fails_keeps_no_other_waiting(tmp_path: Path) -> None:
         def fail() -> None:
             raise ValueError
 
-        syncer.submit(descriptor, b"", fail)
-        syncer.submit(descriptor, b"", told.set)
+        syncer.submit(file, b"", fail)
+        syncer.submit(file, b"", told.set)
         await asyncio.wait_for(told.wait(), 10)
-        syncer.retire(descriptor)
+        syncer.retire(file)
         syncer.close()
 
     asyncio.run(run())
