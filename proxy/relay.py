@@ -21,7 +21,7 @@ from proxy.errors import (
 )
 from proxy.ledger.record import Outcome
 from proxy.policies.base import Call
-from proxy.reply import Reply, reply_for
+from proxy.reply import Reply, reply_for, reported_error
 from proxy.services import Client, Services
 from proxy.settlement import final_record
 from proxy.upstream.connection import Connection
@@ -168,7 +168,7 @@ class Exchange:
             self._fail(error)
             return
         if reply.tap.failed and not self._committed:
-            self._fail(UpstreamProtocolError("The model's provider reported an error.", detail="error in the answer"))
+            self._fail(reported_error(out))
         elif reply.over or (complete and reply.whole):
             self._finish(reply, out, complete)
         elif complete:

@@ -4,13 +4,21 @@ A reply takes bytes and gives those that the client gets; it knows no sockets an
 answer is over by its own mark, and whether it was whole.
 """
 
+import re
 from typing import Protocol
+
+import msgspec
 
 from proxy.dialects.base import AnswerTap, Dialect
 from proxy.dialects.typed import MediaTap
 from proxy.errors import UpstreamProtocolError
 from proxy.wire.headers import Header
 from proxy.wire.rewrite import JsonRewriter, StreamRewriter
+
+#: Characters of a provider's message that are passed on.
+MAX_MESSAGE = 1_000
+_MESSAGE = re.compile(rb'"(?:message|error)"\s*:\s*("(?:[^"\\]|\\.)*+")', re.DOTALL)
+_string = msgspec.json.Decoder(str)
 
 
 class Reply(Protocol):
@@ -117,6 +125,22 @@ class OpaqueReply:
     def feed(self, data: bytes, complete: bool) -> bytes:
         self.whole = complete
         return data
+
+
+def reported_error(data: bytes) -> UpstreamProtocolError:
+    """The error for an answer that is one itself; `data` are its bytes, scrubbed, in which its message stands."""
+    found = _MESSAGE.search(data, max(data.find(b'"error"'), 0))
+    said = ""
+    if found is not None:
+        try:
+            said = _string.decode(found[1])[:MAX_MESSAGE]
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # A text that is none must not keep the error from being told.
+            said = ""
+    return UpstreamProtocolError(
+        f"The model's provider reported an error: {said}" if said else "The model's provider reported an error.",
+        detail="error in the answer",
+    )
 
 
 def reply_for(

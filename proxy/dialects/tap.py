@@ -15,8 +15,8 @@ NOTHING: Final = (EMPTY, NULL)
 ChoiceIndex = int | None
 #: As many as OpenAI gives at once; what comes beyond is not followed.
 _MOST_CHOICES: Final = 128
-# Ids of accounts and keys as they stand in error texts.
-_ACCOUNT = re.compile(rb"\b(?:org|proj|sk|user|acct)[-_][A-Za-z0-9*_-]{4,}")
+# Ids of accounts and keys as they stand in error texts, and addresses: each of them tells whose model it is.
+_TELLING = re.compile(rb"\b(?:org|proj|sk|user|acct)[-_][A-Za-z0-9*_-]{4,}|https?:(?:/|\\/){2}(?:[^\s\"'<>\\]|\\/)+")
 
 
 class BaseTap:
@@ -87,10 +87,10 @@ class ChoicesTap(BaseTap):
 
 
 def scrub(text: bytes, upstream_model: bytes, alias: bytes) -> bytes:
-    """Replace the upstream's model name by the alias, and blank the ids of accounts and keys."""
+    """Replace the upstream's model name by the alias, and blank the ids of accounts and keys, and addresses."""
     if upstream_model and upstream_model != alias:
         text = text.replace(upstream_model, alias)
-    return _ACCOUNT.sub(b"***", text)
+    return _TELLING.sub(b"***", text)
 
 
 def broken(error: Exception) -> UpstreamProtocolError:

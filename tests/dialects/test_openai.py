@@ -512,6 +512,9 @@ def test_an_upstreams_error_is_passed_on_with_the_alias_and_without_ids() -> Non
         (b"acct_abcd1234", b"***"),
         (b"task-abcd1234", b"task-abcd1234"),
         (b"org-abc", b"org-abc"),
+        (b"see https://vendor.example/a?b=c#d, and go", b"see *** and go"),
+        (b'"http:\\/\\/inner\\/path"', b'"***"'),
+        (b"https:// and http", b"https:// and http"),
         (b"nothing to hide", b"nothing to hide"),
     ],
 )
