@@ -15,7 +15,9 @@ WORDS = ("Hello", " there")
 TEXT = "".join(WORDS)
 INPUT_TOKENS, OUTPUT_TOKENS = 9, 2
 #: A message of a provider's own, with names that no client may see; `{model}` is the model that was asked for.
-MESSAGE = "The model {model} of org-vndr12345678 does not like it; key sk-vndr-12345678."
+MESSAGE = (
+    "The model {model} of org-vndr12345678 does not like it; key sk-vndr-12345678, see https://vndr.example/docs#1."
+)
 
 
 def packed(value: object) -> bytes:
