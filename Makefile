@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test kill faults disconnects crosstalk check fmt bench bench-peers bench-guard clean
+.PHONY: run test kill faults disconnects crosstalk process check fmt bench bench-peers bench-guard clean
 
 run: $(VENV)/.plain
 	$(BIN)/prometheus-gateway serve $(ARGS)
@@ -21,6 +21,10 @@ faults: $(VENV)/.dev
 # Long loads, each with figures and bounds of its own; ARGS=--help tells how to change them.
 disconnects crosstalk: $(VENV)/.dev
 	$(BIN)/python -m tests.load.$@ $(ARGS)
+
+# 1,000 reloads, 100 killed workers and 200 restarts, each under load.
+process: $(VENV)/.dev
+	$(BIN)/python -m pytest -s -m slow tests/test_reload.py tests/cli/test_workers.py tests/cli/test_systemd.py $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -156,6 +156,8 @@ class Listener(uvicorn.Server):
             server.close()
         for sock in (*(sockets or ()), *self._others):
             sock.close()
+        # What was taken in the last moment is among the connections in the next turn.
+        await asyncio.sleep(0)
         for connection in self._connections():
             connection.retire()
         # Who has connected and not asked yet has a moment to do so.

@@ -29,9 +29,9 @@ LATE = 2.0
 #: Seconds that a worker may take before its first beat.
 START = 30.0
 #: A worker that lives for so many seconds has come up; the restart of one that has not waits longer each time.
-LIVES = 1.0
+LIVES = 0.25
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
-#: So many ends in a row as soon as they are started, and no other worker that serves: nothing will mend it.
+#: So many ends in a row as soon as it is started, of every worker: nothing will mend it.
 HOPELESS = 6
 #: Seconds beyond their own time that workers get to end.
 PATIENCE = 10.0
@@ -359,7 +359,8 @@ class Supervisor:
         came_up = member.ready_at is not None and now - member.ready_at >= LIVES
         member.early_ends = 0 if came_up else member.early_ends + 1
         member.ready_at = None
-        if member.early_ends >= HOPELESS and not any(worker.serves(now) for worker in self._workers):
+        alike = [self._helper] if member is self._helper else self._workers
+        if min(one.early_ends for one in alike if one is not None) >= HOPELESS:
             self._give_up(f"{member.name} ended {member.early_ends} times in a row as soon as it was started: {how}")
             return
         pause = 0.0

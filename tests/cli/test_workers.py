@@ -9,9 +9,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
+from typing import IO
 
 import pytest
 
+from proxy.server.supervisor import LIVES
 from tests.cli.conftest import Run
 from tests.cli.test_serve import Running, failing, rows, running
 from tests.fakes import (
@@ -204,6 +207,92 @@ def test_a_worker_that_hangs_is_killed_and_others_take_its_connections(tmp_path:
         wait_until(lambda: len(one.workers) == 2, "another worker")
         assert {one.ask() for _ in range(10)} == {200}
         assert "worker 2" in one.serve.stop()[2]
+
+
+class Asker(threading.Thread):
+    """Asks without a pause, each time on a connection of its own."""
+
+    def __init__(self, crew: Crew, stop: threading.Event) -> None:
+        super().__init__(name="asker")
+        self._crew = crew
+        self._ended = stop
+        self.ids: list[str] = []
+        self.cut = 0
+        self.refused = 0
+
+    def run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                client = self._crew.client()
+            except OSError:
+                self.refused += 1
+                continue
+            with client:
+                try:
+                    self._crew.send(client, "first", stream=False)
+                    self.ids.append(client.read_answer()[0].header("x-request-id") or "")
+                except (OSError, AssertionError):
+                    self.cut += 1
+
+
+def tell_lines(stream: IO[str], lines: SimpleQueue[str]) -> None:
+    for line in stream:
+        lines.put(line)
+
+
+def kill_under_load(folder: Path, kills: int, count: int = 4) -> str:
+    """Kill one worker after the other under load; what came of it. Raises AssertionError."""
+    stop = threading.Event()
+    slowest = 0.0
+    with crew(folder) as one:
+        askers = [Asker(one, stop) for _ in range(count)]
+        assert one.serve.process.stdout is not None
+        log: SimpleQueue[str] = SimpleQueue()
+        threads: list[threading.Thread] = [
+            threading.Thread(target=one.serve.process.stdout.read, name="reading"),
+            threading.Thread(target=tell_lines, args=(one.serve.process.stderr, log), name="log"),
+        ]
+        for thread in (*threads, *askers):
+            thread.start()
+        try:
+            for _ in range(kills):
+                before = time.monotonic()
+                os.kill(one.workers[0], signal.SIGKILL)
+                while "serves again" not in log.get(timeout=10):
+                    pass
+                slowest = max(slowest, time.monotonic() - before)
+                # One that is killed sooner counts as one that does not come up, and is given more time each time.
+                time.sleep(LIVES)
+        finally:
+            stop.set()
+            for asker in askers:
+                asker.join()
+        one.serve.process.send_signal(signal.SIGTERM)
+        assert one.serve.process.wait(20) == 0
+        for thread in threads:
+            thread.join()
+    ids = [id_ for asker in askers for id_ in asker.ids]
+    cut = sum(asker.cut for asker in askers)
+    assert sum(asker.refused for asker in askers) == 0
+    # At the most what the killed one was serving.
+    assert cut <= kills * count
+    found = rows(folder / "data")
+    complete = {row.id for row in found if row.outcome == "complete"}
+    assert len(found) == len({row.id for row in found})
+    assert complete.issuperset(ids)
+    return (
+        f"{kills} kills of a worker, {len(ids)} answers, {cut} cut with their worker, 0 refused, "
+        f"0 answers without a row, 0 rows twice; a worker was back after {slowest:.2f} s at the most"
+    )
+
+
+def test_no_connection_is_refused_and_no_row_lost_when_workers_are_killed(tmp_path: Path) -> None:
+    kill_under_load(tmp_path, 3)
+
+
+@pytest.mark.slow
+def test_a_hundred_kills(tmp_path: Path) -> None:
+    print(f"\n{kill_under_load(tmp_path, 100)}")
 
 
 def test_a_writer_s_death_leaves_the_ledger_to_another(tmp_path: Path) -> None:
