@@ -4,6 +4,7 @@ It finds where an answer ends by its framing, and keeps every byte for whoever j
 """
 
 import asyncio
+import math
 import re
 from collections import deque
 from typing import Protocol, cast
@@ -117,6 +118,10 @@ class Connection(asyncio.Protocol):
         self._left = True
         self._user.lost(self)
 
+    def close(self) -> None:
+        """Close it, with nothing due."""
+        self._transport.close()
+
     def _head_end(self) -> int:
         return self._buffer.find(b"\r\n\r\n") + 4 if b"\r\n\r\n" in self._buffer else 0
 
@@ -128,3 +133,70 @@ class Connection(asyncio.Protocol):
         # The head's own end may be the line before the last chunk.
         at = self._buffer.find(_END, body_at - 2)
         return at + len(_END) if at >= 0 else -1
+
+
+class Visitor:
+    """A client that waits for each answer before it asks again, over a connection that it keeps while it can."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._connection: Connection | None = None
+        self._came: asyncio.Future[Answer] | None = None
+        self._leave_at = math.inf
+        #: Bytes that it had not asked for.
+        self.strange = b""
+
+    async def ask(
+        self, data: bytes, number: int, *, leave_at: float = math.inf, leave_after: float = math.inf, wait: float = 30.0
+    ) -> Answer:
+        """Send a request and give what came for it.
+
+        The client leaves before the end when more than `leave_at` bytes have come, or after so many seconds. Raises
+        TimeoutError after `wait` seconds.
+        """
+        loop = asyncio.get_running_loop()
+        if self._connection is None:
+            _, self._connection = await loop.create_connection(lambda: Connection(self), "127.0.0.1", self._port)
+        self._came = loop.create_future()
+        self._leave_at = leave_at
+        timer = loop.call_later(leave_after, self._leave) if leave_after < math.inf else None
+        try:
+            self._connection.send(data, number)
+            return await asyncio.wait_for(self._came, wait)
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def close(self) -> None:
+        """Ask no more; the connection is closed on return."""
+        if self._connection is not None:
+            self._came = asyncio.get_running_loop().create_future()
+            self._connection.close()
+            await self._came
+
+    # the connection's user
+
+    def answered(self, connection: Connection, answer: Answer) -> None:
+        connection.due.popleft()
+        self._came_in(answer)
+
+    def moved(self, connection: Connection, size: int) -> None:
+        if size > self._leave_at:
+            self._leave()
+
+    def unasked(self, data: bytes) -> None:
+        self.strange += data
+
+    def lost(self, connection: Connection) -> None:
+        if self._connection is connection:
+            self._connection = None
+            self._came_in(Answer(b"", 0, False))
+
+    def _leave(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._came_in(connection.leave())
+
+    def _came_in(self, answer: Answer) -> None:
+        if self._came is not None and not self._came.done():
+            self._came.set_result(answer)

@@ -19,7 +19,7 @@ import uvloop
 
 from proxy.ledger.record import Final
 from tests.load import answers, asking
-from tests.load.client import Answer, Connection
+from tests.load.client import Answer, Connection, Visitor
 from tests.load.figures import Figures
 from tests.load.kinds import PIECES, padding
 from tests.load.processes import Process, raise_descriptor_limit
@@ -34,6 +34,7 @@ data_dir = "{data_dir}"
 [upstreams.vendor]
 base_url = "{upstream}/v1"
 api_key = "sk-upstream"
+warm_connections = 0
 """
 UPSTREAM = """
 [upstreams.{name}]
@@ -200,45 +201,21 @@ class Crowd:
 
     async def _ask_late(self, client: int) -> None:
         """Ask for answers behind which more comes when their connection idles."""
-        user = Lone(self)
-        _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(user), "127.0.0.1", self._port
-        )
-        while len(self.asked) < self._count or not user.answers:
+        visitor = Visitor(self._port)
+        while True:
             number = self._new("late", False, f"late-{client}")
-            user.came.clear()
-            connection.send(self._request(number), number)
-            await asyncio.wait_for(user.came.wait(), PATIENCE)
+            self.judge(number, await visitor.ask(self._request(number), number))
             await asyncio.sleep(LATE_PAUSE)
-        connection.leave()
+            if len(self.asked) >= self._count:
+                break
+        await visitor.close()
+        if visitor.strange:
+            self.unasked(visitor.strange)
 
     def _wrong(self, what: str, data: bytes) -> None:
         self.seen[what] += 1
         if len(self.examples) < 5:
             self.examples.append(f"{what}: {data[:2_000]!r}")
-
-
-class Lone:
-    """The user of a connection on which one waits between its requests."""
-
-    def __init__(self, crowd: Crowd) -> None:
-        self._crowd = crowd
-        self.answers = 0
-        self.came = asyncio.Event()
-
-    def answered(self, connection: Connection, answer: Answer) -> None:
-        self.answers += 1
-        self._crowd.judge(connection.due.popleft(), answer)
-        self.came.set()
-
-    def moved(self, connection: Connection, size: int) -> None:
-        """It waits for the end."""
-
-    def unasked(self, data: bytes) -> None:
-        self._crowd.unasked(data)
-
-    def lost(self, connection: Connection) -> None:
-        """The answer that did not come is missed by its own wait."""
 
 
 def configuration(data_dir: Path, upstream: str) -> str:

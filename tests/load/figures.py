@@ -1,5 +1,6 @@
 """The figures of a suite: what was counted, and whether it lies within its bound."""
 
+import statistics
 from collections.abc import Sequence
 
 
@@ -55,3 +56,11 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def growth(points: Sequence[tuple[float, float]]) -> float:
+    """By how much values grow from the first to the last moment, by the line that fits (moment, value) best."""
+    if len(points) < 2:
+        return 0.0
+    slope, _ = statistics.linear_regression([at for at, _ in points], [value for _, value in points])
+    return slope * (points[-1][0] - points[0][0])
