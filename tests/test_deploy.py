@@ -1,0 +1,101 @@
+"""The files in `deploy/` fit the gateway that they deploy: its options, its settings, its times."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from proxy.cli import config, serve
+from proxy.config.tree import Server
+from proxy.server.listener import BACKLOG
+from proxy.server.supervisor import PATIENCE
+
+DEPLOY = Path(__file__).parent.parent / "deploy"
+SERVICE = DEPLOY / "prometheus-gateway.service"
+SOCKET = DEPLOY / "prometheus-gateway.socket"
+NGINX = DEPLOY / "nginx.conf"
+
+
+def directives(unit: Path) -> dict[str, str]:
+    """The directives of a unit, lines that go on joined."""
+    text = unit.read_text().replace("\\\n", " ")
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    return {name: value for name, _, value in pairs}
+
+
+def nginx(name: str) -> str:
+    """The value of a directive of the site."""
+    found = re.search(rf"^\s*{name} (.*);$", NGINX.read_text(), re.MULTILINE)
+    assert found is not None, name
+    return found[1]
+
+
+def options(command: str) -> Iterator[str]:
+    return (word for word in shlex.split(command) if word.startswith("--"))
+
+
+def test_the_service_starts_the_gateway_with_options_that_it_has() -> None:
+    command = directives(SERVICE)["ExecStart"]
+    known = {option for parameter in serve.command.params for option in parameter.opts}
+    assert command.split()[1] == "serve"
+    assert set(options(command)) <= known
+    # It may write there and nowhere else.
+    assert f"--data-dir /var/lib/{directives(SERVICE)['StateDirectory']}" in command
+
+
+def test_the_reload_for_older_managers_is_a_command_that_there_is() -> None:
+    (line,) = re.findall(r"# ExecReload=\S+ config (\S+) (.*)", SERVICE.read_text())
+    command = config.command.commands[line[0]]
+    assert set(options(line[1])) <= {option for parameter in command.params for option in parameter.opts}
+
+
+def test_the_manager_waits_longer_than_the_gateway_takes_to_end() -> None:
+    longest = max(Server().shutdown_timeout, Server().drain_notice) + PATIENCE
+    assert float(directives(SERVICE)["TimeoutStopSec"]) > longest
+
+
+def test_the_main_process_alone_is_told_to_end() -> None:
+    assert directives(SERVICE)["KillMode"] == "mixed"
+    assert directives(SERVICE)["Type"] == "notify-reload"
+
+
+def test_the_socket_is_where_the_gateway_would_listen_and_nginx_looks_for_it() -> None:
+    address = f"{Server().host}:{Server().port}"
+    assert directives(SOCKET)["ListenStream"] == nginx("server") == address
+    assert int(directives(SOCKET)["Backlog"]) == BACKLOG
+
+
+def test_nginx_gives_up_a_connection_before_the_gateway_does_and_repeats_no_request() -> None:
+    assert float(nginx("keepalive_timeout").removesuffix("s")) < Server().keep_alive_timeout
+    assert nginx("proxy_next_upstream") == "off"
+    assert nginx("proxy_buffering") == nginx("proxy_request_buffering") == "off"
+    assert nginx("proxy_http_version") == "1.1"
+
+
+@pytest.mark.parametrize("file", [SERVICE, SOCKET, NGINX], ids=lambda file: file.name)
+def test_settings_that_are_named_are_there(file: Path) -> None:
+    named = re.findall(r"server\.([a-z_]+)", re.sub(r"server\.example|server \S+", "", file.read_text()))
+    assert set(named) <= set(Server.__struct_fields__)
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+@pytest.mark.parametrize("unit", [SERVICE, SOCKET], ids=lambda unit: unit.name)
+def test_systemd_knows_every_directive(tmp_path: Path, unit: Path) -> None:
+    for one in (SERVICE, SOCKET):
+        # What this machine lacks: the installation, the user, and in older versions the type.
+        text = re.sub(r"ExecStart=(.|\\\n)*?[^\\]\n", "ExecStart=/bin/true\n", one.read_text())
+        (tmp_path / one.name).write_text(text.replace("notify-reload", "notify"))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(tmp_path / unit.name)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert "Unknown" not in said
+    assert "Failed to parse" not in said
+    assert "Invalid" not in said
