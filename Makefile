@@ -55,6 +55,11 @@ bench-guard: $(VENV)/.plain
 cuts: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow tests/cuts $(ARGS)
 
+# Takes each safety out of a copy of the tree and demands that its tests fail; ARGS='"no bill"' tries one.
+.PHONY: mutants
+mutants: $(VENV)/.dev
+	$(BIN)/python -m tests.mutants $(ARGS)
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
