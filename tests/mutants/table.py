@@ -37,14 +37,17 @@ MUTANTS: tuple[Mutant, ...] = (
         "no Host", "proxy/server/guard.py", 'hosts > 1 or (hosts == 0 and version == "1.1")', "hosts > 1", (HOSTILE,)
     ),
     Mutant("any transfer coding", "proxy/server/guard.py", 'value.lower() != b"chunked" or ', "", (HOSTILE,)),
-    Mutant("two transfer codings", "proxy/server/guard.py", "codings > 1 or ", "", (HOSTILE,)),
     Mutant("chunks in HTTP/1.0", "proxy/server/guard.py", ' or version == "1.0"', "", (HOSTILE,)),
     Mutant(
         "any expectation", "proxy/server/guard.py", 'elif value.lower() != b"100-continue":', "elif False:", (HOSTILE,)
     ),
     Mutant("a tunnel", "proxy/server/guard.py", 'get_method() == b"CONNECT"', 'get_method() == b""', (HOSTILE,)),
     Mutant(
-        "any head at once", "proxy/server/guard.py", "if size > self.limits.max_head_bytes:", "if False:", (HOSTILE,)
+        "any head at once",
+        "proxy/server/guard.py",
+        "if size > self.limits.max_head_bytes:",
+        "if False:",
+        ("tests/server/test_splits.py::test_a_large_head_is_refused_in_one_read_too",),
     ),
     Mutant("endless framing", "proxy/server/guard.py", "max(0, grown)", "0", (HOSTILE,)),
     Mutant(
@@ -388,28 +391,31 @@ MUTANTS: tuple[Mutant, ...] = (
         "proxy/ledger/journal.py",
         "self._syncer.submit(self._descriptor, line, then)\n        elif",
         "self._syncer.submit(self._descriptor, line, None)\n            then and then()\n        elif",
-        (JOURNAL,),
+        (f"{JOURNAL}::test_in_power_mode_then_comes_only_after_a_sync_that_many_share",),
     ),
     Mutant(
         "no sync",
         "proxy/ledger/syncer.py",
         "os.fdatasync(descriptor)\n            except",
         "pass\n            except",
-        ("tests/ledger/test_syncer.py", JOURNAL),
+        (
+            f"{JOURNAL}::test_in_power_mode_closing_syncs_what_is_left",
+            f"{JOURNAL}::test_in_power_mode_then_comes_only_after_a_sync_that_many_share",
+        ),
     ),
     Mutant(
         "a bill that is forgotten when the disk is full",
         "proxy/ledger/journal.py",
         "self._owe(record, line)\n            raise self._refusal() from error",
         "raise self._refusal() from error",
-        (JOURNAL, "tests/relay/test_store_failure.py"),
+        (f"{JOURNAL}::test_a_settled_request_that_the_disk_refused_is_written_when_it_can_be",),
     ),
     Mutant(
         "a journal without a bound",
         "proxy/ledger/journal.py",
         "if self._unstored + len(line) > self._bounded + reserve:",
         "if False:",
-        (JOURNAL,),
+        (f"{JOURNAL}::test_a_full_backlog_refuses_new_work_but_settles_what_runs",),
     ),
     Mutant(
         "a row counted twice",

@@ -11,7 +11,7 @@ from uvicorn.server import ServerState
 
 from proxy.config.tree import Server
 from proxy.server.guard import guarded_protocol
-from tests.server.payloads import GOOD, GOOD_CHUNKED, SMALL, Hostile, request
+from tests.server.payloads import GOOD, GOOD_CHUNKED, LARGE, SMALL, Hostile, request
 from tests.upstream.recording import run
 
 
@@ -99,6 +99,15 @@ def test_it_is_refused_wherever_it_is_cut(hostile: Hostile) -> None:
 @pytest.mark.parametrize("good", [GOOD, GOOD_CHUNKED], ids=["length", "chunked"])
 def test_a_good_request_is_served_wherever_it_is_cut(good: bytes) -> None:
     assert {bodies for _, _, bodies in run(served(cuts(good)))} == {1}
+
+
+@pytest.mark.parametrize(
+    "hostile", [one for one in LARGE if set(one.status) & {414, 431}], ids=lambda hostile: hostile.name
+)
+def test_a_large_head_is_refused_in_one_read_too(hostile: Hostile) -> None:
+    ((written, ended, bodies),) = run(served([[hostile.data]]))
+    assert int(written.split(b" ", 2)[1]) in hostile.status
+    assert (ended, bodies) == (True, 0)
 
 
 def test_the_beginning_of_a_head_behind_a_large_body_is_no_large_head() -> None:
