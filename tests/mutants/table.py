@@ -246,8 +246,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "names of the upstream in an error",
         "proxy/dialects/tap.py",
-        'return _ACCOUNT.sub(b"***", text)',
-        "return text",
+        '_TELLING.sub(b"***", text)',
+        "text",
         ("tests/dialects/test_openai.py",),
     ),
     Mutant(
@@ -389,15 +389,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "an answer before its sync",
         "proxy/ledger/journal.py",
-        "self._syncer.submit(self._descriptor, line, then)\n        elif",
-        "self._syncer.submit(self._descriptor, line, None)\n            then and then()\n        elif",
+        "line, then)\n        elif then is not None:",
+        "line, None)\n            then and then()\n        elif then is not None:",
         (f"{JOURNAL}::test_in_power_mode_then_comes_only_after_a_sync_that_many_share",),
     ),
     Mutant(
         "no sync",
         "proxy/ledger/syncer.py",
-        "os.fdatasync(descriptor)\n            except",
-        "pass\n            except",
+        "os.fdatasync(file.descriptor)",
+        "pass",
         (
             f"{JOURNAL}::test_in_power_mode_closing_syncs_what_is_left",
             f"{JOURNAL}::test_in_power_mode_then_comes_only_after_a_sync_that_many_share",
