@@ -4,6 +4,7 @@ Lines are made and written off the request's path, in batches, by a thread of it
 take them never holds up an answer. It prints no key, no prompt and no answer.
 """
 
+import select
 import sys
 import time
 from collections import deque
@@ -21,6 +22,8 @@ from proxy.ledger.record import Final
 MAX_WAITING = 10_000
 #: Characters that a pipe takes in one piece, whoever else writes to it; names of keys may be longer in bytes.
 WHOLE = 3_000
+#: Seconds that an output which takes nothing can hold up the end of the gateway.
+PATIENCE = 1.0
 _encoder = msgspec.json.Encoder()
 
 
@@ -48,6 +51,12 @@ class AccessLog:
         self._written = 0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="access-log")
         self._busy: Future[None] | None = None
+        self._closing = False
+        try:
+            self._descriptor: int | None = stream.fileno()
+        except (OSError, ValueError):
+            # A stream in memory, which takes everything.
+            self._descriptor = None
 
     def write_as(self, form: LogFormat) -> None:
         """Write the lines to come in this form."""
@@ -69,7 +78,8 @@ class AccessLog:
         self._busy = self._thread.submit(self._write, batch, lost)
 
     def close(self) -> None:
-        """Write what waits, and end the thread."""
+        """Write what waits, as far as the output takes it, and end the thread."""
+        self._closing = True
         if self._busy is not None:
             self._busy.result()
         self.flush()
@@ -82,11 +92,21 @@ class AccessLog:
                 self._stream.write(lost_line(lost, self._text) + "\n")
             for lines in _pieces(line(access) + "\n" for access in batch):
                 # Other workers write to the same output: no line of theirs may come in the middle of one of ours.
+                if not self._can_write():
+                    print("access lines are lost: the output does not take them, and the end has come", file=sys.stderr)
+                    return
                 self._stream.writelines(lines)
                 self._stream.flush()
         except (OSError, ValueError) as error:
             # Nobody reads any more; serving goes on. Said once a batch, where operators look.
             print(f"the access log cannot be written: {error}", file=sys.stderr)
+
+    def _can_write(self) -> bool:
+        """Wait until the output takes a piece; False if it does not, and the log is being closed."""
+        while self._descriptor is not None and not select.select([], [self._descriptor], [], PATIENCE)[1]:
+            if self._closing:
+                return False
+        return True
 
 
 def _pieces(lines: Iterable[str]) -> Iterator[list[str]]:

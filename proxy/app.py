@@ -17,7 +17,7 @@ from proxy.config.tree import Config, Upstream
 from proxy.deadlines import Deadlines
 from proxy.endpoints.gateway import Shared
 from proxy.endpoints.table import endpoint_of
-from proxy.errors import GatewayError, UpstreamFailed
+from proxy.errors import ConfigFault, GatewayError, UpstreamFailed
 from proxy.ledger.keys import KeyIndex, KeyStore
 from proxy.ledger.record import Final
 from proxy.ledger.store import Ledger
@@ -82,6 +82,8 @@ class Gateway:
         """
         assert self.app is not None
         async with self._reloading:
+            if self.readiness.draining:
+                raise ConfigFault("the gateway is shutting down, and takes no other configuration")
             found = changes(self.config, wanted)
             config = applicable(self.config, wanted)
             pools = await self._pools_for(config.upstreams)

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import select
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -270,3 +272,36 @@ def test_no_secret_and_no_text_of_a_request_is_in_its_line(tmp_path: Path) -> No
     assert [json.loads(line)["status"] for line in lines] == [200, 404, 401]
     for secret in (*canaries, KEY, "sk-upstream-secret", "prom_sk_", UPSTREAM_MODEL):
         assert secret not in gateway.log.getvalue()
+
+
+def test_an_output_that_nobody_reads_does_not_hold_up_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading), os.fdopen(writing, "w") as stream:
+        log = AccessLog(stream, "json")
+        for number in range(1_000):
+            log.add(access(request_id=f"req_{number}"))
+        log.flush()
+        log.close()
+    assert "are lost" in capsys.readouterr().err
+
+
+def test_lines_of_several_processes_are_not_mixed() -> None:
+    class Watched(io.StringIO):
+        """Notes what is written in one piece."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.pieces: list[str] = []
+            self._seen = 0
+
+        def flush(self) -> None:
+            self.pieces.append(self.getvalue()[self._seen :])
+            self._seen = len(self.getvalue())
+
+    stream = Watched()
+    log = AccessLog(stream, "json")
+    for number in range(100):
+        log.add(access(request_id=f"req_{number}"))
+    log.close()
+    assert len(stream.pieces) > 1
+    assert all(piece.endswith("\n") and len(piece.encode()) <= select.PIPE_BUF for piece in stream.pieces)

@@ -226,3 +226,18 @@ def test_reloads_under_load_give_no_wrong_answer_and_cut_no_stream(tmp_path: Pat
 def test_a_thousand_reloads_under_load(tmp_path: Path) -> None:
     served = reload_under_load(tmp_path, 1_000)
     print(f"\n1,000 reloads, {served} requests served meanwhile: 0 wrong, 0 cut, 0 without a row")
+
+
+def test_a_gateway_that_is_ending_takes_no_other_configuration(tmp_path: Path) -> None:
+    gate = threading.Event()
+    with ScriptedUpstream() as upstream, RunningGateway(simple_config(tmp_path, upstream.base_url)) as gateway:
+        upstream.script([*begun(ROLE), WaitFor(gate), chunk(STOP + DONE), Send(LAST_CHUNK)])
+        with gateway.client() as client:
+            gateway.chat(client, question())
+            client.read_head()
+            gateway.begin_stop()
+            wait_until(lambda: gateway.call(lambda one: one.readiness.draining), "the end")
+            with pytest.raises(ConfigFault, match="shutting down"):
+                gateway.reload(renamed(gateway.config))
+            gate.set()
+            assert client.read_chunked().complete

@@ -116,12 +116,15 @@ class Crew:
         self,
         config: Config,
         sockets: Sequence[socket.socket],
+        own: bool,
         source: Source | None,
         notifier: Notifier,
         url: str,
         ready: Callable[[], None],
         demo: tuple[socket.socket, DemoSettings, str] | None,
     ) -> None:
+        """`own` says that there is a socket for each worker; else all serve at all sockets. `ready` prints the ready
+        block."""
         self._config = config
         self._sockets = sockets
         self._source = source
@@ -130,7 +133,6 @@ class Crew:
         self._tell_ready = ready
         self._demo = demo
         count = config.server.workers
-        own = len(sockets) == count
         workers = [
             Member(f"worker {number + 1}", self._work_of(number, own), number if own else None)
             for number in range(count)
@@ -141,7 +143,6 @@ class Crew:
         #: Who waits for the running reload, and for the next one.
         self._askers: list[Callable[[Outcome], None]] | None = None
         self._next: list[Callable[[Outcome], None]] = []
-        self._signs = 0.0
 
     @property
     def server(self) -> Server:

@@ -60,7 +60,8 @@ def command(
     source = Source(path, over) if path is not None else None
     config = overridden(Config(), over) if source is None else source.read().config
     server = config.server
-    sockets = adopt(descriptors or handed_over(os.environ)) or bind_each(server.host, server.port, server.workers)
+    inherited = adopt(descriptors or handed_over(os.environ))
+    sockets = inherited or bind_each(server.host, server.port, server.workers)
     demo = None
     if source is None:
         settings = DemoSettings()
@@ -72,7 +73,9 @@ def command(
     ready: Callable[[], None] = partial(_ready_json if as_json else _ready_text, config, url, key)
     notifier = Notifier(os.environ)
     if server.workers > 1:
-        Crew(config, sockets, source, notifier, url, ready, demo).run()
+        # Sockets that were bound for workers are one for each.
+        own = not inherited and len(sockets) == server.workers
+        Crew(config, sockets, own, source, notifier, url, ready, demo).run()
     else:
         uvloop.run(serve_alone(config, sockets, source, notifier, url, ready, demo))
 
