@@ -44,7 +44,12 @@ class Gateway:
     def __init__(self, config: Config, output: TextIO) -> None:
         self.config = config
         data_dir = Path(config.server.data_dir)
-        self.ledger = Ledger(data_dir, durability=config.server.durability, shared=config.server.workers > 1)
+        self.ledger = Ledger(
+            data_dir,
+            durability=config.server.durability,
+            bounded=config.server.journal_max_bytes,
+            shared=config.server.workers > 1,
+        )
         self.keys = KeyIndex(data_dir)
         self.store = KeyStore(data_dir, prefix=config.server.key_prefix)
         self.deadlines = Deadlines()

@@ -15,16 +15,22 @@ from typing import IO
 import msgspec
 import pytest
 
+from proxy.ledger import segments
 from proxy.ledger.keys import KeyStore
 from proxy.ledger.record import Final
 from proxy.ledger.store import open_reports
 from tests.fakes import LAST_CHUNK, RawClient, RecordedRequest, ScriptedUpstream, Send, Step, WaitFor, chunk
 from tests.relay.samples import DONE, ROLE, STOP, begun, event, question, wait_until, word
 
+#: What `make kill` does; half a second each.
+KILLS = 300
+
 CONFIG = """
 [server]
 port = 0
 data_dir = "{data_dir}"
+# Segments of 16 KiB: under load one is rotated every few milliseconds.
+journal_max_bytes = 1048576
 
 [upstreams.vendor]
 base_url = "{base_url}"
@@ -81,6 +87,14 @@ def read_rows(folder: Path) -> list[Final]:
     return asyncio.run(read())
 
 
+def read_count(folder: Path) -> int:
+    async def read() -> int:
+        async with open_reports(folder / "data") as reports:
+            return (await reports.usage(by="key")).totals.requests
+
+    return asyncio.run(read())
+
+
 def tokens(number: int) -> dict[str, int]:
     """The usage of one stream, unlike that of any other."""
     return {"prompt_tokens": 1_000 + number, "completion_tokens": 1 + number, "total_tokens": 1_001 + 2 * number}
@@ -120,12 +134,56 @@ class Load:
             return
 
 
-def kill_under_load(folder: Path, *, kills: int, streams: int) -> None:
+class Moment:
+    """When to kill: with the first answers' ends, with a commit to the database, or with a new segment."""
+
+    def __init__(self, data_dir: Path, load: Load, number: int) -> None:
+        self._load = load
+        self._log = data_dir / "ledger.db-wal"
+        self._journal = data_dir / "journal"
+        self._which = number % 3
+        self._before = self._state()
+
+    def wait(self, streams: int) -> None:
+        """Until it is there: some answers have ended, some are ending, and some have not been let."""
+        if self._which == 0:
+            for _ in range(streams // 4):
+                self._load.finished.get(timeout=60)
+        else:
+            self._load.finished.get(timeout=60)
+            wait_until(lambda: self._state() != self._before, "the moment")
+
+    def _state(self) -> object:
+        if self._which == 1:
+            return self._log.stat().st_mtime_ns
+        return segments.names(self._journal)[-1]
+
+
+class Figures(msgspec.Struct):
+    """What came of it."""
+
+    streams: int = 0
+    given: int = 0
+    rows: int = 0
+    #: Answers that a client has to its end, without a row.
+    lost: int = 0
+    #: Rows of one request beyond its first, and rows that the sums count otherwise.
+    twice: int = 0
+    #: Rows with other numbers than the upstream told, or of another outcome than is possible.
+    wrong: int = 0
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing is to be held against the gateway."""
+        return bool(self.given) and self.rows == self.streams and not (self.lost or self.twice or self.wrong)
+
+
+def kill_under_load(folder: Path, *, kills: int, streams: int) -> Figures:
     """Kill the gateway so many times, each time with so many streams of which half are at their end."""
     key = make_key(folder)
     done: dict[str, int] = {}
     reached = 0
-    for _ in range(kills):
+    for number in range(kills):
         load = Load(streams)
         with ScriptedUpstream(load.script) as upstream, serving_process(folder, upstream.base_url) as (process, port):
             clients = [threading.Thread(target=load.read, args=(port, key, number)) for number in range(streams)]
@@ -133,11 +191,10 @@ def kill_under_load(folder: Path, *, kills: int, streams: int) -> None:
                 client.start()
             for _ in range(streams):
                 load.begun.get(timeout=60)
+            moment = Moment(folder / "data", load, number)
             for gate in load.gates[: streams // 2]:
                 gate.set()
-            # In the midst of it: some have ended, some are ending, and some have not been let.
-            for _ in range(streams // 4):
-                load.finished.get(timeout=60)
+            moment.wait(streams)
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             for gate in load.gates:
@@ -146,32 +203,37 @@ def kill_under_load(folder: Path, *, kills: int, streams: int) -> None:
                 client.join()
             reached += len(upstream.requests)
         done |= load.done
-    check(read_rows(folder), done, reached)
+    return judge(folder, done, reached)
 
 
-def check(rows: list[Final], done: dict[str, int], reached: int) -> None:
+def judge(folder: Path, done: dict[str, int], reached: int) -> Figures:
     """Compare the rows with what clients have seen to its end, and with what reached the upstream."""
+    rows, counted = read_rows(folder), read_count(folder)
     by_id = {row.id: row for row in rows}
-    assert len(by_id) == len(rows) == reached
-    assert done
-    for request_id, number in done.items():
-        row = by_id[request_id]
-        assert (row.outcome, row.usage_source) == ("complete", "reported")
-        assert (row.input_tokens, row.output_tokens) == (1_000 + number, 1 + number)
-        assert row.cost == row.input_tokens * 1_000 + row.output_tokens * 2_000
-    others = [row for row in rows if row.id not in done]
-    # One whose bill was written when its last byte had not left yet is billed; it may not be free.
-    assert {row.outcome for row in others} <= {"interrupted", "complete"}
-    assert any(row.outcome == "interrupted" for row in others)
+    figures = Figures(streams=reached, given=len(done), rows=len(rows))
+    figures.twice = len(rows) - len(by_id) + abs(counted - len(rows))
+    for row in rows:
+        number = done.get(row.id, row.input_tokens - 1_000)
+        bill = ("complete", "reported", 1_000 + number, 1 + number, (1_000 + number) * 1_000 + (1 + number) * 2_000)
+        found = (row.outcome, row.usage_source, row.input_tokens, row.output_tokens, row.cost)
+        # One whose bill was written when its last byte had not left yet is billed; it may not be free.
+        figures.wrong += found != bill and (row.id in done or row.outcome != "interrupted")
+    figures.lost = len(done.keys() - by_id.keys())
+    return figures
 
 
 def test_what_was_given_is_billed_and_what_was_not_is_interrupted(tmp_path: Path) -> None:
-    kill_under_load(tmp_path, kills=2, streams=40)
+    figures = kill_under_load(tmp_path, kills=3, streams=40)
+    assert figures.good, figures
+    assert figures.given < figures.streams
 
 
 @pytest.mark.slow
-def test_it_holds_for_many_kills_under_more_load(tmp_path: Path) -> None:
-    kill_under_load(tmp_path, kills=20, streams=200)
+def test_it_holds_for_many_kills_under_more_load(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = kill_under_load(tmp_path, kills=KILLS, streams=200)
+    with capsys.disabled():
+        print(f"\n{KILLS} kills: {figures}")
+    assert figures.good, figures
 
 
 def test_a_gateway_that_starts_again_takes_in_what_a_killed_one_left(tmp_path: Path) -> None:

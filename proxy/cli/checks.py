@@ -24,6 +24,8 @@ from proxy.errors import StoreFailed
 from proxy.ledger import sqlite
 
 _DISTRIBUTION = "prometheus-gateway"
+# The longest search of a database for damage.
+_SEARCH_SECONDS = 20.0
 _CONNECT_SECONDS = 2.0
 _AT_ONCE = 16
 # Two descriptors a stream, and some for the store.
@@ -136,10 +138,16 @@ async def _database(path: Path, prefix: str) -> Check:
         connection = await sqlite.open_reader(path)
         try:
             version = await sqlite.version_of(connection, path)
+            damage = await sqlite.find_damage(connection, path, _SEARCH_SECONDS)
         finally:
             await connection.close()
     except StoreFailed as error:
         return Check(path.name, "fail", error.message, "start from a copy, or name another --data-dir")
+    except TimeoutError:
+        hint = f"search it yourself: sqlite3 {path.name} 'PRAGMA quick_check'"
+        return Check(path.name, "ok", f"{path} can be read; it is too large to search all of it for damage", hint)
+    if damage is not None:
+        return Check(path.name, "fail", f"{path}: {sqlite.repair_advice(path, damage)}", "start from a copy")
     if version > known:
         return Check(path.name, "fail", f"{path} was written by a newer gateway", "install that version")
     return Check(path.name, "ok", f"{path} can be read")

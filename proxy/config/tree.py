@@ -106,6 +106,9 @@ class Server(Section, frozen=True):
     drain_notice: Annotated[float, Meta(ge=0, le=3600)] = 5.0
     #: "process": the journal outlives a killed process; "power": it is also synced to disk, in groups.
     durability: Durability = "process"
+    #: Most bytes of bills that wait in a worker's journal while the database takes none; then new work is refused.
+    #: A segment of the journal is a sixty-fourth of this.
+    journal_max_bytes: Annotated[int, Meta(ge=1_048_576, le=1_099_511_627_776)] = 268_435_456
     #: The access line: "text", "json", or "auto" (text on a terminal, JSON elsewhere).
     log_format: LogFormat = "auto"
 

@@ -180,9 +180,9 @@ class Journal:
         self._closed = True
         if self._syncer is not None:
             self._syncer.close()
+        self._let_go()
         if self._owed or not self._is_there():
             self._write_last()
-        self._let_go()
         os.close(self._descriptor)
 
     def _line(self, record: Record) -> bytes:
@@ -310,6 +310,7 @@ class Journal:
                     segments.sync(self.directory)
             finally:
                 os.close(descriptor)
+            self._owed.clear()
         except OSError as error:
             _log.error(
                 "%s. It holds these records in memory alone: save them there as recovered-1.journal before the next "

@@ -6,6 +6,7 @@ The writer's connection is plain, for a thread of its own; the others are aiosql
 No table is known here; a damaged file is reported, never repaired or deleted.
 """
 
+import asyncio
 import os
 import re
 import sqlite3
@@ -118,6 +119,27 @@ async def version_of(connection: aiosqlite.Connection, path: Path) -> int:
     return int(row[0]) if row is not None else 0
 
 
+async def find_damage(connection: aiosqlite.Connection, path: Path, patience: float) -> str | None:
+    """Search the whole file for damage, for at most so many seconds; what is wrong with it, or None.
+
+    Raises TimeoutError when the file is too large for that, StoreFailed when it cannot be read.
+    """
+    with mapped(path):
+        search = asyncio.ensure_future(_rows(connection, "PRAGMA quick_check(1)"))
+        done, _ = await asyncio.wait([search], timeout=patience)
+        if not done:
+            await connection.interrupt()
+            await asyncio.wait([search])
+            if search.exception() is not None:
+                raise TimeoutError
+        found = [str(row[0]) for row in search.result()]
+    return None if found == ["ok"] else found[0]
+
+
+async def _rows(connection: aiosqlite.Connection, query: str) -> list[sqlite3.Row]:
+    return list(await connection.execute_fetchall(query))
+
+
 async def is_current(connection: aiosqlite.Connection, path: Path, scripts: list[str]) -> bool:
     """Whether all migrations are applied. Raises StoreFailed when there are more than this version knows."""
     return _is_newest(await version_of(connection, path), path, scripts)
@@ -203,15 +225,21 @@ def _read_only(path: Path) -> str:
     return f"{path.absolute().as_uri()}?mode=ro"
 
 
+def repair_advice(path: Path, damage: str) -> str:
+    """How to mend a damaged database."""
+    return (
+        f"the file is damaged ({damage}). It was left as it is. To repair it, stop the gateway, make a copy, and "
+        f"run: sqlite3 {path.name} .recover | sqlite3 repaired.db; then put repaired.db in its place, and remove "
+        f"{path.name}-wal and {path.name}-shm"
+    )
+
+
 def _advice(path: Path, error: sqlite3.Error | OSError) -> str:
     if isinstance(error, OSError):
         return f"{error.strerror or error}"
     name = getattr(error, "sqlite_errorname", "") or ""
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return (
-            f"the file is damaged ({error}). It was left as it is. To repair it, stop the gateway, make a copy, and "
-            f"run: sqlite3 {path.name} .recover | sqlite3 repaired.db; then put repaired.db in its place"
-        )
+        return repair_advice(path, str(error))
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return "another program holds a lock on the file; it is tried again"
     if name.startswith("SQLITE_FULL"):

@@ -19,6 +19,7 @@ from proxy.ledger.owners import Owners
 from proxy.ledger.reports import Reports
 from proxy.ledger.writer import Writer
 
+_SEGMENTS = 64
 # Rows that the estimator learns from at start.
 _SEED_ROWS = 5_000
 #: Looks at the journals, by whoever writes, within which another process's new object is there to be found.
@@ -43,11 +44,12 @@ class Ledger:
         *,
         durability: Durability = "process",
         interval: float = 0.25,
-        segment_bytes: int = 4 * 1024 * 1024,
+        segment_bytes: int | None = None,
         bounded: int = 256 * 1024 * 1024,
         shared: bool = False,
     ) -> None:
-        """`interval` is the seconds between two looks at the journal; the rest is as for `Journal`.
+        """`interval` is the seconds between two looks at the journal; the rest is as for `Journal`, with
+        segments of a sixty-fourth of `bounded` where their size is not given.
 
         `shared` says that other processes of the same gateway write here: an object that they made a moment ago is
         waited for.
@@ -56,7 +58,7 @@ class Ledger:
         self.estimator = Estimator()
         self._durability = durability
         self._interval = interval
-        self._segment_bytes = segment_bytes
+        self._segment_bytes = segment_bytes or bounded // _SEGMENTS
         self._bounded = bounded
         self._shared = shared
         self._writer = Writer(data_dir, durability=durability)
@@ -132,7 +134,8 @@ class Ledger:
         await loop
         self.journal.close()
         try:
-            while self._writer.holds and await self._writer.tick():
+            # Bills that could only be logged are to be saved by hand: until then their requests are not interrupted.
+            while not self.journal.owed and self._writer.holds and await self._writer.tick():
                 pass
         except StoreFailed as error:
             _log.error("the journal was not stored to its end; the next start does so: %s", error.message)

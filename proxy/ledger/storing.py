@@ -128,7 +128,7 @@ class Storage:
 
     def _check_identity(self) -> None:
         """Rows in a file that has no name any more would be lost."""
-        if _identity(self._path) != self._identity:
+        if not self._path.exists() or _identity(self._path) != self._identity:
             raise StoreFailed(
                 f"{self._path} was removed or replaced while the gateway runs; put it back, or restart the gateway. "
                 "The journal keeps what comes"

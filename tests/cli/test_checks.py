@@ -10,6 +10,7 @@ import pytest
 
 from proxy.cli import checks
 from proxy.config.tree import Upstream
+from proxy.ledger import sqlite
 
 
 @pytest.fixture
@@ -109,3 +110,23 @@ def test_a_damaged_database_fails_and_stays_as_it_is(tmp_path: Path) -> None:
     ledger, keys = checks.store(tmp_path)
     assert (ledger.state, keys.state) == ("fail", "ok")
     assert (tmp_path / "ledger.db").read_bytes() == b"no database at all" * 100
+
+
+def test_damage_behind_the_first_page_fails_with_a_way_to_repair_it(tmp_path: Path) -> None:
+    sqlite.make_rollback(tmp_path / "keys.db", sqlite.migrations("keys_"))
+    whole = (tmp_path / "keys.db").read_bytes()
+    (tmp_path / "keys.db").write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    _, keys = checks.store(tmp_path)
+    assert (keys.state, ".recover" in keys.message) == ("fail", True)
+
+
+def test_a_database_that_is_too_large_to_be_searched_says_how_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def too_large(*_: object) -> None:
+        raise TimeoutError
+
+    sqlite.make_rollback(tmp_path / "keys.db", sqlite.migrations("keys_"))
+    monkeypatch.setattr(sqlite, "find_damage", too_large)
+    _, keys = checks.store(tmp_path)
+    assert (keys.state, "quick_check" in keys.hint) == ("ok", True)
