@@ -13,7 +13,7 @@ from proxy.ledger.pricing import CompiledPrice, cost
 from proxy.ledger.record import Final, Outcome, UsageSource
 from proxy.policies.base import Call
 from proxy.upstream.target import Target
-from proxy.wire.usage import Usage
+from proxy.wire.shapes import Usage
 
 _NOTHING_USED = Usage()
 _CLIENT_LEFT = frozenset({"client_closed", "client_stalled"})

@@ -11,7 +11,7 @@ from proxy.audio import AudioMeter
 from proxy.errors import BodyTooLarge, GatewayError, InvalidRequest
 from proxy.upstream.connection import Connection, Sink
 from proxy.wire.multipart import MultipartScanner, content_type_line
-from proxy.wire.usage import Usage
+from proxy.wire.shapes import Usage
 
 #: Bytes sent that are kept for another attempt; a larger upload has one attempt once it has begun.
 MAX_KEPT = 1_048_576

@@ -8,10 +8,12 @@ from typing import Any, Final
 
 import msgspec
 
+from proxy.dialects.anthropic_shapes import decode_answer, decode_event
 from proxy.dialects.base import Dialect
 from proxy.dialects.tap import EMPTY, NULL, BaseTap, broken, scrub
 from proxy.errors import GatewayError
-from proxy.wire.usage import Usage, read_usage
+from proxy.wire.shapes import Usage
+from proxy.wire.usage import read_usage
 
 _encoder = msgspec.json.Encoder()
 _object = msgspec.json.Decoder(dict[str, Any])
@@ -26,38 +28,6 @@ _TYPES: Final = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-
-
-class _Delta(msgspec.Struct, gc=False):
-    text: msgspec.Raw = EMPTY
-    thinking: msgspec.Raw = EMPTY
-    partial_json: msgspec.Raw = EMPTY
-    stop_reason: msgspec.Raw = EMPTY
-
-
-class _Message(msgspec.Struct, gc=False):
-    model: msgspec.Raw = EMPTY
-    usage: msgspec.Raw = EMPTY
-
-
-class _Event(msgspec.Struct, gc=False):
-    type: str = ""
-    message: _Message | None = None
-    delta: _Delta | None = None
-    usage: msgspec.Raw = EMPTY
-    error: msgspec.Raw = EMPTY
-
-
-class _Answer(msgspec.Struct, gc=False):
-    type: str = ""
-    model: msgspec.Raw = EMPTY
-    content: msgspec.Raw = EMPTY
-    usage: msgspec.Raw = EMPTY
-    input_tokens: msgspec.Raw = EMPTY
-
-
-_event = msgspec.json.Decoder(_Event)
-_answer = msgspec.json.Decoder(_Answer)
 
 
 class _Tap(BaseTap):
@@ -96,7 +66,7 @@ class MessagesTap(_Tap):
     def read(self, payload: bytes) -> msgspec.Raw:
         """Read one event; return the raw value of its message's model. Raises `UpstreamProtocolError`."""
         try:
-            event = _event.decode(payload)
+            event = decode_event(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise broken(error) from error
         delta = event.delta
@@ -127,7 +97,7 @@ class MessageTap(_Tap):
     def read(self, payload: bytes) -> msgspec.Raw:
         """Read the answer; return the raw value of its model. Raises `UpstreamProtocolError`."""
         try:
-            answer = _answer.decode(payload)
+            answer = decode_answer(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise broken(error) from error
         self.failed = answer.type == "error"

@@ -7,7 +7,7 @@ import msgspec
 
 from proxy.errors import GatewayError
 from proxy.wire.rewrite import Tap
-from proxy.wire.usage import Usage
+from proxy.wire.shapes import Usage
 
 DialectName = Literal["openai", "anthropic", "gemini"]
 

@@ -9,9 +9,11 @@ from typing import Any, Final
 import msgspec
 
 from proxy.dialects.base import Dialect
-from proxy.dialects.tap import EMPTY, NULL, ChoiceIndex, ChoicesTap, broken, scrub
+from proxy.dialects.gemini_shapes import Chunk, decode_chunk, decode_chunks
+from proxy.dialects.tap import EMPTY, NULL, ChoicesTap, broken, scrub
 from proxy.errors import GatewayError
-from proxy.wire.usage import Usage, count
+from proxy.wire.shapes import Usage
+from proxy.wire.usage import count
 
 _encoder = msgspec.json.Encoder()
 _object = msgspec.json.Decoder(dict[str, Any])
@@ -29,24 +31,6 @@ _STATUSES: Final = {
 }
 
 
-class _Candidate(msgspec.Struct, rename="camel", gc=False):
-    index: ChoiceIndex = 0
-    content: msgspec.Raw = EMPTY
-    finish_reason: msgspec.Raw = EMPTY
-
-
-class _Chunk(msgspec.Struct, rename="camel", gc=False):
-    model_version: msgspec.Raw = EMPTY
-    candidates: list[_Candidate] | None = None
-    prompt_feedback: msgspec.Raw = EMPTY
-    usage_metadata: msgspec.Raw = EMPTY
-    error: msgspec.Raw = EMPTY
-
-
-_chunk = msgspec.json.Decoder(_Chunk)
-_chunks = msgspec.json.Decoder(list[_Chunk])
-
-
 class GenerateTap(ChoicesTap):
     """Reads one answer: an event of a stream, a whole answer, or a whole array of chunks."""
 
@@ -56,7 +40,7 @@ class GenerateTap(ChoicesTap):
     def read(self, payload: bytes) -> msgspec.Raw:
         """Read one chunk, or an array of them; return the last one's raw model. Raises `UpstreamProtocolError`."""
         try:
-            chunks = _chunks.decode(payload) if payload.lstrip()[:1] == b"[" else [_chunk.decode(payload)]
+            chunks = decode_chunks(payload) if payload.lstrip()[:1] == b"[" else [decode_chunk(payload)]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise broken(error) from error
         model = EMPTY
@@ -66,7 +50,7 @@ class GenerateTap(ChoicesTap):
                 model = chunk.model_version
         return model
 
-    def _note_chunk(self, chunk: _Chunk) -> None:
+    def _note_chunk(self, chunk: Chunk) -> None:
         for candidate in chunk.candidates or ():
             if candidate.index != self._choice:
                 self._turn_to(candidate.index)

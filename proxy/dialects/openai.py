@@ -8,58 +8,11 @@ from typing import Final
 import msgspec
 
 from proxy.dialects.base import Dialect
-from proxy.dialects.tap import EMPTY, NOTHING, NULL, ChoiceIndex, ChoicesTap, broken, scrub
+from proxy.dialects.openai_shapes import Choice, Text, decode_chunk, decode_loose
+from proxy.dialects.tap import EMPTY, NOTHING, NULL, ChoicesTap, broken, scrub
 from proxy.errors import GatewayError
 
 _encoder = msgspec.json.Encoder()
-
-
-class _Text(msgspec.Struct, gc=False):
-    """The text of a delta or of a message, under all the names it has."""
-
-    content: msgspec.Raw = EMPTY
-    reasoning_content: msgspec.Raw = EMPTY
-    reasoning: msgspec.Raw = EMPTY
-    refusal: msgspec.Raw = EMPTY
-    tool_calls: msgspec.Raw = EMPTY
-    function_call: msgspec.Raw = EMPTY
-
-
-class _Choice(msgspec.Struct, gc=False):
-    index: ChoiceIndex = 0
-    delta: _Text | None = None
-    message: _Text | None = None
-    text: msgspec.Raw = EMPTY
-    finish_reason: msgspec.Raw = EMPTY
-    usage: msgspec.Raw = EMPTY
-
-
-class _Groq(msgspec.Struct, gc=False):
-    usage: msgspec.Raw = EMPTY
-
-
-class _Chunk(msgspec.Struct, gc=False):
-    """A chunk of a stream or a whole answer: only what the gateway reads."""
-
-    model: msgspec.Raw = EMPTY
-    choices: list[_Choice] | None = None
-    usage: msgspec.Raw = EMPTY
-    error: msgspec.Raw = EMPTY
-    x_groq: _Groq | None = None
-    moderation: msgspec.Raw = EMPTY
-    prompt_filter_results: msgspec.Raw = EMPTY
-
-
-class _LooseChunk(msgspec.Struct, gc=False):
-    """The same where a field has an unexpected shape: nothing but raw values."""
-
-    model: msgspec.Raw = EMPTY
-    usage: msgspec.Raw = EMPTY
-    error: msgspec.Raw = EMPTY
-
-
-_chunk = msgspec.json.Decoder(_Chunk)
-_loose = msgspec.json.Decoder(_LooseChunk)
 
 
 class ChatTap(ChoicesTap):
@@ -76,7 +29,7 @@ class ChatTap(ChoicesTap):
     def read(self, payload: bytes) -> msgspec.Raw:
         """Read one chunk; return the raw value of its model. Raises `UpstreamProtocolError` when it is not JSON."""
         try:
-            chunk = _chunk.decode(payload)
+            chunk = decode_chunk(payload)
         except msgspec.ValidationError:
             return self._read_loose(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -120,7 +73,7 @@ class ChatTap(ChoicesTap):
             self.failed = True
         return chunk.model
 
-    def _note_plain(self, choice: _Choice, length: int, finished: bool) -> None:
+    def _note_plain(self, choice: Choice, length: int, finished: bool) -> None:
         """Keep the text of a chunk that brought nothing else."""
         delta = choice.delta
         if delta is not None and finished == self.finished and choice.usage in NOTHING:
@@ -130,7 +83,7 @@ class ChatTap(ChoicesTap):
 
     def _read_loose(self, payload: bytes) -> msgspec.Raw:
         try:
-            chunk = _loose.decode(payload)
+            chunk = decode_loose(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise broken(error) from error
         self.drop = False
@@ -162,7 +115,7 @@ def upstream_error(body: bytes, upstream_model: str, alias: str) -> bytes | None
     return scrub(body, upstream_model.encode(), alias.encode())
 
 
-def _length(text: _Text) -> int:
+def _length(text: Text) -> int:
     size = 0
     for value in (
         text.content,

@@ -6,7 +6,8 @@ from typing import Final
 import msgspec
 
 from proxy.errors import UpstreamProtocolError
-from proxy.wire.usage import Usage, read_usage
+from proxy.wire.shapes import Usage
+from proxy.wire.usage import read_usage
 
 EMPTY: Final = msgspec.Raw()
 NULL: Final = msgspec.Raw(b"null")

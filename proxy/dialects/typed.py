@@ -12,56 +12,20 @@ import msgspec
 from proxy.dialects.base import Dialect
 from proxy.dialects.openai import ChatTap, error_body, error_event, upstream_error
 from proxy.dialects.tap import EMPTY, NULL, BaseTap, broken
+from proxy.dialects.typed_shapes import (
+    decode_event,
+    decode_items,
+    decode_loose,
+    decode_media,
+    decode_media_event,
+    decode_number,
+)
 from proxy.wire.glance import Glance
-from proxy.wire.usage import Usage
+from proxy.wire.shapes import Usage
 
 #: Seconds of audio beyond which a length is no length.
 _LONGEST_AUDIO: Final = 10**9
 _TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
-
-
-class _Response(msgspec.Struct, gc=False):
-    model: msgspec.Raw = EMPTY
-    usage: msgspec.Raw = EMPTY
-
-
-class _Event(msgspec.Struct, gc=False):
-    type: str = ""
-    response: _Response | None = None
-    usage: msgspec.Raw = EMPTY
-    error: msgspec.Raw = EMPTY
-    delta: msgspec.Raw = EMPTY
-
-
-class _LooseEvent(msgspec.Struct, gc=False):
-    usage: msgspec.Raw = EMPTY
-    error: msgspec.Raw = EMPTY
-
-
-class _MediaEvent(msgspec.Struct, gc=False):
-    type: str = ""
-    model: msgspec.Raw = EMPTY
-    usage: msgspec.Raw = EMPTY
-    error: msgspec.Raw = EMPTY
-    delta: msgspec.Raw = EMPTY
-
-
-class _Media(msgspec.Struct, gc=False):
-    """A whole answer of audio, images or transcripts: only what the gateway reads."""
-
-    model: msgspec.Raw = EMPTY
-    usage: msgspec.Raw = EMPTY
-    error: msgspec.Raw = EMPTY
-    duration: msgspec.Raw = EMPTY
-    data: msgspec.Raw = EMPTY
-
-
-_event = msgspec.json.Decoder(_Event)
-_media_event = msgspec.json.Decoder(_MediaEvent)
-_media = msgspec.json.Decoder(_Media)
-_items = msgspec.json.Decoder(list[msgspec.Raw])
-_number = msgspec.json.Decoder(float)
-_loose = msgspec.json.Decoder(_LooseEvent)
 
 
 class TypedTap(BaseTap):
@@ -73,7 +37,7 @@ class TypedTap(BaseTap):
     def read(self, payload: bytes) -> msgspec.Raw:
         """Read one event; return the raw value of its response's model. Raises `UpstreamProtocolError`."""
         try:
-            event = _event.decode(payload)
+            event = decode_event(payload)
         except msgspec.ValidationError:
             return self._read_loose(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -98,7 +62,7 @@ class TypedTap(BaseTap):
 
     def _read_loose(self, payload: bytes) -> msgspec.Raw:
         try:
-            event = _loose.decode(payload)
+            event = decode_loose(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise broken(error) from error
         self._note(event.usage, event.error)
@@ -125,14 +89,14 @@ class MediaTap(BaseTap):
     def read(self, payload: bytes) -> msgspec.Raw:
         """Read a whole answer; return the raw value of its model. Raises `UpstreamProtocolError`."""
         try:
-            answer = _media.decode(payload)
+            answer = decode_media(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise broken(error) from error
         self._note(answer.usage, answer.error)
         if answer.duration is not EMPTY:
             self._take_duration(answer.duration)
         if bytes(answer.data).startswith(b"["):
-            self._images = len(_items.decode(answer.data))
+            self._images = len(decode_items(answer.data))
         return answer.model
 
     def usage(self) -> Usage | None:
@@ -151,7 +115,7 @@ class MediaTap(BaseTap):
     def _take_duration(self, raw: msgspec.Raw) -> None:
         """A number, or a number in quotes, as some servers write it; anything else says nothing."""
         try:
-            self._duration = _number.decode(bytes(raw).strip(b'"'))
+            self._duration = decode_number(bytes(raw).strip(b'"'))
         except msgspec.DecodeError:
             self._duration = 0.0
 
@@ -164,7 +128,7 @@ class MediaEventTap(MediaTap):
     def read(self, payload: bytes) -> msgspec.Raw:
         """Read one event; return the raw value of its model, which only some servers send."""
         try:
-            event = _media_event.decode(payload)
+            event = decode_media_event(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise broken(error) from error
         kind = event.type

@@ -27,9 +27,10 @@ from proxy.server.ids import new_request_id
 from proxy.settlement import refused_record
 from proxy.upload import Upload
 from proxy.upstream.target import Alias
-from proxy.wire.body import Body, peek, peek_without_model
+from proxy.wire.body import peek, peek_without_model
 from proxy.wire.headers import first, forwarded, is_request_id
 from proxy.wire.multipart import boundary_of, is_multipart
+from proxy.wire.shapes import Body
 
 _CONTENT_TYPES: Mapping[BodyKind, str] = MappingProxyType(
     {

@@ -8,7 +8,8 @@ from typing import Final
 import msgspec
 
 from proxy.dialects.tap import broken, scrub
-from proxy.wire.usage import Usage, read_usage
+from proxy.wire.shapes import Usage
+from proxy.wire.usage import read_usage
 
 _EMPTY: Final = msgspec.Raw()
 _NULL: Final = msgspec.Raw(b"null")

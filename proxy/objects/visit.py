@@ -16,7 +16,7 @@ from proxy.objects.row import ObjectRow
 from proxy.server.client import ClientCycle
 from proxy.upstream.target import Alias
 from proxy.wire.headers import Header
-from proxy.wire.usage import Usage
+from proxy.wire.shapes import Usage
 
 _NOTHING = Usage()
 

@@ -11,7 +11,7 @@ from proxy.dialects.base import Dialect
 from proxy.ledger.keys import Key
 from proxy.upload import Upload
 from proxy.upstream.target import Alias, Target
-from proxy.wire.body import Body
+from proxy.wire.shapes import Body
 
 #: What an endpoint is billed by.
 Unit = Literal["tokens", "audio", "images", "nothing"]

@@ -11,6 +11,7 @@ import msgspec
 
 from proxy.errors import InvalidRequest
 from proxy.wire.scan import nesting_exceeds
+from proxy.wire.shapes import Body
 
 MAX_DEPTH: Final = 64
 #: Objects and lists a body may open: this many, or one for every 16 bytes of a large body.
@@ -26,26 +27,6 @@ _decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _list = msgspec.json.Decoder(list[msgspec.Raw])
 _encoder = msgspec.json.Encoder()
 _string = msgspec.json.Decoder(str)
-
-
-class Body(msgspec.Struct, frozen=True, gc=False):
-    """A request body that has been looked at."""
-
-    fields: dict[str, msgspec.Raw]
-    #: The value of `model`.
-    model: str
-    #: The value of `stream`.
-    stream: bool
-    #: The client itself asked for the usage of its stream.
-    wants_usage: bool
-    #: The model stands in the body, and not in the path.
-    holds_model: bool = True
-    #: All of it, as it came; the fields are parts of the same memory.
-    data: bytes = b""
-
-    def __repr__(self) -> str:
-        """Show nothing that the client wrote but the model: a repr ends in logs and tracebacks."""
-        return f"Body(model={self.model!r}, stream={self.stream}, {len(self.data)} bytes)"
 
 
 def peek(data: bytes) -> Body:

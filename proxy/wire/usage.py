@@ -3,27 +3,13 @@
 Only reads; which usage object of a stream counts (the last that is not null) is its caller's decision.
 """
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
+from proxy.wire.shapes import LARGEST, Usage, decode_plain
+
 _decoder = msgspec.json.Decoder(dict[str, Any])
-#: Beyond this a count is no count; it also keeps every sum inside SQLite's integers.
-_LARGEST: Final = 2**48
-
-
-class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Token counts, and what is billed by other units."""
-
-    #: All input tokens, those read from or written to a cache included.
-    input_tokens: int = 0
-    cached_input_tokens: int = 0
-    cache_write_tokens: int = 0
-    #: All output tokens, reasoning included where the provider counts it so.
-    output_tokens: int = 0
-    reasoning_tokens: int = 0
-    audio_milliseconds: int = 0
-    images: int = 0
 
 
 def read_usage(raw: bytes) -> Usage | None:
@@ -35,7 +21,7 @@ def read_usage(raw: bytes) -> Usage | None:
     `input_tokens` leaves both out), `seconds` and `prompt_audio_seconds`.
     """
     try:
-        plain = _plain.decode(raw)
+        plain = decode_plain(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _read_any(raw)
     return plain.usage() or _read_any(raw)
@@ -83,81 +69,6 @@ def _read_any(raw: bytes) -> Usage | None:
     )
 
 
-class _InputDetails(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    created_cache_tokens: int | None = None
-    cache_creation_tokens: int | None = None
-
-
-class _OutputDetails(msgspec.Struct, gc=False):
-    reasoning_tokens: int | None = None
-    thinking_tokens: int | None = None
-
-
-class _Plain(msgspec.Struct, gc=False):
-    """OpenAI's own spelling for chat, which nearly every answer has; any key that changes its meaning is named here."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    prompt_tokens_details: _InputDetails | None = None
-    completion_tokens_details: _OutputDetails | None = None
-    input_tokens_details: msgspec.UnsetType | object = msgspec.UNSET
-    input_token_details: msgspec.UnsetType | object = msgspec.UNSET
-    output_tokens_details: msgspec.UnsetType | object = msgspec.UNSET
-    output_token_details: msgspec.UnsetType | object = msgspec.UNSET
-    cached_tokens: msgspec.UnsetType | object = msgspec.UNSET
-    prompt_cache_hit_tokens: msgspec.UnsetType | object = msgspec.UNSET
-    reasoning_tokens: msgspec.UnsetType | object = msgspec.UNSET
-    cache_read_input_tokens: msgspec.UnsetType | object = msgspec.UNSET
-    cache_creation_input_tokens: msgspec.UnsetType | object = msgspec.UNSET
-    prompt_audio_seconds: msgspec.UnsetType | object = msgspec.UNSET
-    seconds: msgspec.UnsetType | object = msgspec.UNSET
-
-    def usage(self) -> Usage | None:
-        """The usage, or None where it must be read with more care."""
-        given, produced, total = self.prompt_tokens, self.completion_tokens, self.total_tokens
-        if (
-            total != given + produced
-            or not (0 <= given <= _LARGEST and 0 <= produced <= _LARGEST)
-            or not (
-                self.input_tokens_details
-                is self.input_token_details
-                is self.output_tokens_details
-                is self.output_token_details
-                is self.cached_tokens
-                is self.prompt_cache_hit_tokens
-                is self.reasoning_tokens
-                is self.cache_read_input_tokens
-                is self.cache_creation_input_tokens
-                is self.prompt_audio_seconds
-                is self.seconds
-                is msgspec.UNSET
-            )
-        ):
-            return None
-        cached = written = reasoning = 0
-        asked = self.prompt_tokens_details
-        if asked is not None:
-            cached = asked.cached_tokens or 0
-            wrote = asked.cache_write_tokens
-            if wrote is None:
-                wrote = asked.created_cache_tokens
-            if wrote is None:
-                wrote = asked.cache_creation_tokens
-            written = wrote or 0
-        made = self.completion_tokens_details
-        if made is not None:
-            reasoning = (made.thinking_tokens or 0) if made.reasoning_tokens is None else made.reasoning_tokens
-        if not (0 <= cached <= _LARGEST and 0 <= written <= _LARGEST and 0 <= reasoning <= _LARGEST):
-            return None
-        return Usage(given, min(cached, given), min(written, given), produced, reasoning)
-
-
-_plain = msgspec.json.Decoder(_Plain)
-
-
 class _Reader:
     """Reads counts out of a decoded object whose values may be anything."""
 
@@ -185,7 +96,7 @@ def count(value: object) -> int | None:
     """A value as a token count, or None when it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return int(value) if 0 <= value <= _LARGEST else None
+    return int(value) if 0 <= value <= LARGEST else None
 
 
 def _seconds(value: object) -> int:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.dialects.base import AnswerTap, Dialect
 from proxy.wire.rewrite import JsonRewriter, StreamRewriter
-from proxy.wire.usage import Usage
+from proxy.wire.shapes import Usage
 
 ALIAS = "prometheus-core"
 UPSTREAM = "vendor-model"

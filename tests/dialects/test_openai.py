@@ -12,8 +12,8 @@ from proxy.dialects.openai import ChatTap, error_body, error_event, upstream_err
 from proxy.dialects.tap import scrub
 from proxy.errors import AuthenticationFailed, GatewayError, InvalidRequest, UpstreamProtocolError
 from proxy.wire.rewrite import StreamRewriter
+from proxy.wire.shapes import Usage
 from proxy.wire.sse import Framer
-from proxy.wire.usage import Usage
 from tests.corpus import with_model
 from tests.dialects.chats import ALIAS, UPSTREAM, USAGE, chunk, compact, counters, delta, event, read, relay, said, tap
 from tests.wire.pieces import cut, cut_places, single_bytes, ways

@@ -2,7 +2,7 @@
 
 from proxy.dialects.openai import CHAT
 from proxy.wire.rewrite import JsonRewriter
-from proxy.wire.usage import Usage
+from proxy.wire.shapes import Usage
 from tests.corpus import Exchange, exchanges, with_model
 from tests.dialects.chats import ALIAS, UPSTREAM, counters, relay, tap
 from tests.wire.pieces import random_ways, single_bytes, ways

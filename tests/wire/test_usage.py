@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.wire.usage import Usage, _read_any, count, read_usage
+from proxy.wire.shapes import Usage
+from proxy.wire.usage import _read_any, count, read_usage
 
 #: (whose, usage object, what it says)
 SPELLINGS: tuple[tuple[str, dict[str, Any], Usage], ...] = (
