@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 from benchmarks.answers import chat_answer
 from proxy.app import Gateway
 from proxy.config.tree import Config, Model, Price, Server, Upstream
-from proxy.server.guard import guarded_protocol
+from proxy.server.guard import Terms, guarded_protocol
 from proxy.upstream.connection import Connection
 
 KEY = "prom_sk_micro_key_that_is_long_enough_for_everybody"
@@ -69,8 +69,10 @@ class Rig:
         config.load()
         self.client_transport = FakeTransport()
         self.upstream_transport = FakeTransport()
-        self._client = guarded_protocol(server)(config=config, server_state=ServerState(), app_state={}, _loop=loop)
-        self._client.connection_made(self.client_transport)  # type: ignore[arg-type]
+        self._client = guarded_protocol(Terms(server))(
+            config=config, server_state=ServerState(), app_state={}, _loop=loop
+        )
+        self._client.connection_made(self.client_transport)
         self._pool = gateway.pools["bench"]
         self._upstream = Connection(self._pool)
         self._upstream.connection_made(self.upstream_transport)  # type: ignore[arg-type]

@@ -27,6 +27,7 @@ class ClientCycle(RequestResponseCycle):
     message_event: Signal
     scope: Any
     loop: asyncio.AbstractEventLoop
+    body: bytearray
     # What most requests never change stands here, and is not set for each of them.
     disconnected = False
     more_body = True

@@ -5,6 +5,7 @@ no routes, keys or bodies. Time is kept by one sweep over all connections, not b
 """
 
 import asyncio
+import functools
 import math
 import re
 import socket
@@ -45,20 +46,31 @@ class Refused(Exception):
         self.message = message
 
 
+class Terms:
+    """What holds for all connections of one listener, those that are there too when it changes."""
+
+    def __init__(self, limits: Server) -> None:
+        self.limits = limits
+        #: Whether a connection serves again after its answer; no longer once the listener ends.
+        self.keeps_alive = True
+
+
 class GuardedProtocol(HttpToolsProtocol):
-    """See the module. `limits` is set by `guarded_protocol`.
+    """See the module.
 
     `cycle` is the request that is being read; requests behind it in the pipeline wait until their turn to be answered.
     """
 
-    limits: Server
-    #: Whether a connection serves again after its answer; no longer once the listener ends.
-    keeps_alive = True
-    cycle: ClientCycle
-    pipeline: deque[tuple[ClientCycle, Any]]  # type: ignore[assignment]
+    # The base class sets these, and compiled code must be told of what is set elsewhere. Some are None at first.
+    url: Any
+    headers: Any
+    expect_100_continue: Any
+    cycle: Any
+    pipeline: Any
 
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+    def __init__(self, terms: Terms, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
+        self._terms = terms
         #: Loop times at which `expire` is called; infinity while the client owes nothing, or reads what we write.
         self.read_deadline = math.inf
         self.write_deadline = math.inf
@@ -82,7 +94,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.read_deadline = self.loop.time() + self.limits.head_timeout
+        self.read_deadline = self.loop.time() + self._terms.limits.head_timeout
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -124,10 +136,10 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._in_head:
             if not self._mixed:
                 self._head_bytes += len(data)
-                if self._head_bytes > self.limits.max_head_bytes:
+                if self._head_bytes > self._terms.limits.max_head_bytes:
                     self._refuse(self._head_too_large())
         elif self.cycle is not None and self.cycle.more_body:
-            self.read_deadline = self.loop.time() + self.limits.body_idle_timeout
+            self.read_deadline = self.loop.time() + self._terms.limits.body_idle_timeout
             # Tiny chunks have some five bytes of framing for each of theirs; ten times that is no body any more.
             grown = self._framing + len(data) - FRAMING_PER_BYTE * self._body_read
             self._framing = 0 if self._mixed else max(0, grown)
@@ -159,7 +171,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self.write_deadline = self.loop.time() + self.limits.write_stall_timeout
+        self.write_deadline = self.loop.time() + self._terms.limits.write_stall_timeout
         if self._answering is not None and self._answering.reader is not None:
             self._answering.reader.client_paused()
 
@@ -180,7 +192,7 @@ class GuardedProtocol(HttpToolsProtocol):
         elif self.transport.is_closing():
             if self.write_deadline == math.inf:
                 # What is written may wait for the client no longer than at any other time.
-                self.write_deadline = now + self.limits.write_stall_timeout
+                self.write_deadline = now + self._terms.limits.write_stall_timeout
         elif self.read_deadline < now:
             self._expire(now)
 
@@ -197,7 +209,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.read_deadline = math.inf
         if self.flow.read_paused:
             # It is we who do not read.
-            self.read_deadline = now + self.limits.body_idle_timeout
+            self.read_deadline = now + self._terms.limits.body_idle_timeout
         elif self._in_head:
             self._refuse(Refused(408, "The request's head stopped coming."))
         elif self.cycle is not None and self.cycle.more_body:
@@ -234,11 +246,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self.expect_100_continue = False
         self._in_head = True
         self._head_bytes = 0
-        self.read_deadline = self.loop.time() + self.limits.head_timeout
+        self.read_deadline = self.loop.time() + self._terms.limits.head_timeout
 
     def on_url(self, url: bytes) -> None:
         self.url += url
-        if len(self.url) > self.limits.max_head_bytes:
+        if len(self.url) > self._terms.limits.max_head_bytes:
             raise Refused(414, "The request's target is too long.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -264,7 +276,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.read_deadline = math.inf
         path, _, query = self.url.partition(b"?")
         text = path.decode("ascii")
-        cycle = ClientCycle(self, self.expect_100_continue, self.keeps_alive and self.parser.should_keep_alive())
+        cycle = ClientCycle(self, self.expect_100_continue, self._terms.keeps_alive and self.parser.should_keep_alive())
         # Not the base class's scope with entries changed: this is made for every request.
         cycle.scope = {
             "type": "http",
@@ -318,7 +330,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        if self.cycle is self._answering and self.cycle.more_body:
+        if self._answering is not None and self.cycle is self._answering and self._answering.more_body:
             self._linger()
             return
         self.flow.resume_reading()
@@ -327,13 +339,13 @@ class GuardedProtocol(HttpToolsProtocol):
             cycle, app = self.pipeline.pop()
             self._answering = cycle
             if cycle.more_body:
-                self.read_deadline = now + self.limits.body_idle_timeout
+                self.read_deadline = now + self._terms.limits.body_idle_timeout
             # Not at once: a hundred requests in one packet must not be a hundred calls deep.
             self.loop.call_soon(cycle.run, app)
         elif self._refusal is not None:
             self._refuse_now(self._refusal, None)
         elif not self._in_head:
-            self.read_deadline = now + self.limits.keep_alive_timeout
+            self.read_deadline = now + self._terms.limits.keep_alive_timeout
 
     # refusing
 
@@ -364,7 +376,7 @@ class GuardedProtocol(HttpToolsProtocol):
                 raise Refused(417, "Only 'Expect: 100-continue' is understood.")
             else:
                 self.expect_100_continue = True
-        if size > self.limits.max_head_bytes:
+        if size > self._terms.limits.max_head_bytes:
             raise self._head_too_large()
         if hosts > 1 or (hosts == 0 and version == "1.1"):
             raise Refused(400, "The request must have exactly one Host header.")
@@ -408,12 +420,12 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _head_too_large(self) -> Refused:
-        return Refused(431, f"The request's head is larger than {self.limits.max_head_bytes} bytes.")
+        return Refused(431, f"The request's head is larger than {self._terms.limits.max_head_bytes} bytes.")
 
 
-def guarded_protocol(limits: Server) -> type[GuardedProtocol]:
-    """The protocol class for one server's limits."""
-    return type("GuardedProtocol", (GuardedProtocol,), {"limits": limits})
+def guarded_protocol(terms: Terms) -> Any:
+    """What makes the protocol of each connection of one listener."""
+    return functools.partial(GuardedProtocol, terms)
 
 
 def sweep(connections: Iterable[Any], now: float) -> None:

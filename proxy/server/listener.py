@@ -11,7 +11,7 @@ import uvicorn
 
 from proxy.config.tree import Server
 from proxy.errors import GatewayError
-from proxy.server.guard import LINGER, guarded_protocol, sweep
+from proxy.server.guard import LINGER, Terms, guarded_protocol, sweep
 
 BACKLOG = 2048
 #: Ticks of uvicorn's main loop (0.1 s each) between two sweeps over the connections.
@@ -78,12 +78,12 @@ class Listener(uvicorn.Server):
         `draining` is told that the end has begun, and `interrupt` ends what runs when its time is over. `others` are
         sockets of other processes, at which this one may be asked to serve too.
         """
-        self.protocol = guarded_protocol(server)
+        self.terms = Terms(server)
         super().__init__(
             uvicorn.Config(
                 app,
                 interface="asgi3",
-                http=self.protocol,
+                http=guarded_protocol(self.terms),
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -93,7 +93,6 @@ class Listener(uvicorn.Server):
                 backlog=BACKLOG,
             )
         )
-        self._limits = server
         self._ready = ready
         self._draining = draining
         self._interrupt = interrupt
@@ -105,7 +104,7 @@ class Listener(uvicorn.Server):
 
     def limit(self, server: Server) -> None:
         """From now on these limits hold, for connections that are there too."""
-        self._limits = self.protocol.limits = server
+        self.terms.limits = server
 
     def stop(self, notice: float = 0.0) -> None:
         """Begin the end; the sockets close after `notice` seconds. A second call ends what runs at once."""
@@ -115,8 +114,8 @@ class Listener(uvicorn.Server):
             return
         self._draining()
         self._close_at = now + notice
-        self._end_at = now + max(self._limits.shutdown_timeout, notice)
-        self.protocol.keeps_alive = False
+        self._end_at = now + max(self.terms.limits.shutdown_timeout, notice)
+        self.terms.keeps_alive = False
         for connection in self._connections():
             connection.last()
 

@@ -1,0 +1,54 @@
+"""Compiles the code that every request and every chunk runs through, if it is asked to: `make wheel`.
+
+Everything else about the distribution stands in pyproject.toml. Compiled or not, it is the same code and does the same;
+without a compiler nothing is missing but speed.
+"""
+
+import os
+from glob import glob
+
+from setuptools import Extension, setup
+
+#: What a request runs through. Not here: modules whose classes are msgspec's, and what runs once.
+COMPILED = (
+    "proxy/wire/[!s]*.py",
+    "proxy/wire/scan.py",
+    "proxy/wire/sse.py",
+    "proxy/dialects/tap.py",
+    "proxy/dialects/openai.py",
+    "proxy/dialects/typed.py",
+    "proxy/dialects/anthropic.py",
+    "proxy/dialects/gemini.py",
+    "proxy/server/client.py",
+    "proxy/server/guard.py",
+    "proxy/server/ids.py",
+    "proxy/server/signal.py",
+    "proxy/upstream/arriving.py",
+    "proxy/upstream/connection.py",
+    "proxy/upstream/leftover.py",
+    "proxy/upstream/pool.py",
+    "proxy/ledger/estimate.py",
+    "proxy/ledger/journal.py",
+    "proxy/policies/rights.py",
+    "proxy/endpoints/credentials.py",
+    "proxy/endpoints/inference.py",
+    "proxy/answer.py",
+    "proxy/attempts.py",
+    "proxy/deadlines.py",
+    "proxy/relay.py",
+    "proxy/reply.py",
+    "proxy/settlement.py",
+)
+
+
+def extensions() -> list[Extension]:
+    """The compiled modules; none unless PROMETHEUS_COMPILE is 1."""
+    if os.environ.get("PROMETHEUS_COMPILE") != "1":
+        return []
+    from mypyc.build import mypycify
+
+    files = sorted(path for pattern in COMPILED for path in glob(pattern) if not path.endswith("__init__.py"))
+    return mypycify(files, opt_level="3", debug_level="0")
+
+
+setup(ext_modules=extensions())
