@@ -48,7 +48,6 @@ class Exchange:
     _waiting = False
     _status = 0
     _headers: Sequence[Header] = ()
-    _reply: Reply | None = None
     _error_body = b""
     _cost_line = b""
     _committed = False
@@ -67,6 +66,7 @@ class Exchange:
         self._client: Client | None = client
         self._attempts = Attempts(call)
         self._target = self._attempts.target
+        self._reply: Reply | None = None
 
     # the way up
 

@@ -6,15 +6,15 @@ else (Starlette, the docs pages) uses ASGI's `receive` and `send` as ever. It de
 
 import asyncio
 import time
-import types
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from proxy.errors import BodyTooLarge, ClientGone
 from proxy.server.ids import new_request_id
-from proxy.server.signal import SUSPENDED, Signal
+from proxy.server.signal import Signal
+from proxy.server.suspension import SUSPENDED, taken_over
 
 #: The key of the ASGI scope's extensions under which an endpoint finds its `ClientCycle`.
 EXTENSION = "prometheus.client"
@@ -245,7 +245,7 @@ class ClientCycle(RequestResponseCycle):
 
     async def _go_on(self, coroutine: Any, waits_for: Any) -> None:
         try:
-            await _taken_over(coroutine, waits_for)
+            await taken_over(coroutine, waits_for)
         except Exception as error:  # noqa: BLE001 (the border of the application)
             self._ended(error)
         else:
@@ -288,13 +288,6 @@ _INTERNAL_ERROR = (
     b'{"error":{"message":"The gateway failed. Try again; if it goes on, tell its operator.",'
     b'"type":"server_error","param":null,"code":"internal_error"}}'
 )
-
-
-@types.coroutine
-def _taken_over(coroutine: Any, waits_for: Any) -> Generator[Any, Any, None]:
-    """A coroutine that was begun by hand, and waits for something only a task can give it."""
-    yield waits_for
-    yield from coroutine
 
 
 def _too_large(limit: int) -> BodyTooLarge:

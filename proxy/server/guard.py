@@ -11,7 +11,6 @@ import re
 import socket
 import struct
 import urllib.parse
-from collections import deque
 from collections.abc import Iterable
 from typing import Any
 

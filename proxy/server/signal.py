@@ -5,12 +5,10 @@ futures and a turn of the loop for nearly every request.
 """
 
 import asyncio
-import types
-from collections.abc import Callable, Generator
-from typing import Any, Final, Literal
+from collections.abc import Callable
+from typing import Literal
 
-#: What a coroutine yields when it waits for a `Signal` outside a task.
-SUSPENDED: Final = object()
+from proxy.server.suspension import suspend
 
 
 class Signal(asyncio.Event):
@@ -58,13 +56,9 @@ class Signal(asyncio.Event):
         """Wait until it is set."""
         while not self._flag:
             if self._task_loop is None:
-                await self._suspend()
+                self._suspended = True
+                await suspend()
             else:
                 self._future = self._task_loop.create_future()
                 await self._future
         return True
-
-    @types.coroutine
-    def _suspend(self) -> Generator[Any, None, None]:
-        self._suspended = True
-        yield SUSPENDED

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from proxy.server.signal import SUSPENDED, Signal
+from proxy.server.signal import Signal
+from proxy.server.suspension import SUSPENDED
 
 
 async def waiting(signal: Signal, log: list[str]) -> None:
