@@ -102,7 +102,7 @@ class GuardedProtocol(HttpToolsProtocol):
             answering.disconnected = True
             answering.message_event.set()
         # Requests point back here: without this the last ones would be kept until the collector runs.
-        self.cycle = self._answering = None  # type: ignore[assignment]
+        self.cycle = self._answering = None
         self.pipeline.clear()
 
     def data_received(self, data: bytes) -> None:

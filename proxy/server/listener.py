@@ -134,7 +134,9 @@ class Listener(uvicorn.Server):
             server.close()
 
     def _protocol(self) -> asyncio.Protocol:
-        made: asyncio.Protocol = self.protocol(config=self.config, server_state=self.server_state, app_state={})
+        made: asyncio.Protocol = guarded_protocol(self.terms)(
+            config=self.config, server_state=self.server_state, app_state={}
+        )
         return made
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

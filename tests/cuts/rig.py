@@ -19,7 +19,7 @@ from benchmarks.rig import FakeTransport
 from proxy.app import Gateway
 from proxy.config.tree import Config, Model, Server, Upstream
 from proxy.ledger.record import Final, Record
-from proxy.server.guard import guarded_protocol
+from proxy.server.guard import Terms, guarded_protocol
 from proxy.upstream.connection import Connection
 from tests.corpus import Exchange
 from tests.cuts.judge import Outcome
@@ -132,7 +132,7 @@ class CutRig:
         self._config.load()
         self._state = ServerState()
         self._gateway = gateway
-        self._protocol = guarded_protocol(server)
+        self._protocol = guarded_protocol(Terms(server))
         self._outcomes: list[str] = []
 
         def remember(record: Record, then: Callable[[], None] | None = None) -> None:
@@ -149,7 +149,7 @@ class CutRig:
         pool = self._gateway.pools[pool_of(recording)]
         client_wire, upstream_wire = Wire(), Wire()
         client = self._protocol(config=self._config, server_state=self._state, app_state={})
-        client.connection_made(client_wire)  # type: ignore[arg-type]
+        client.connection_made(client_wire)
         upstream = Connection(pool)
         upstream.connection_made(upstream_wire)  # type: ignore[arg-type]
         pool.released(upstream)
