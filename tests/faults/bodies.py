@@ -30,7 +30,7 @@ def _in_two(change: bytes) -> Behaviour:
     def does(asked: Asked) -> Iterable[Step]:
         body = asked.wire.json + change
         half = len(asked.wire.json) // 2
-        return [*asked.begun(body[:half]), Pause(0.1), chunk(body[half:]), Send(LAST_CHUNK)]
+        return [*asked.begun(body[:half]), asked.told, chunk(body[half:]), Send(LAST_CHUNK)]
 
     return does
 
@@ -38,7 +38,7 @@ def _in_two(change: bytes) -> Behaviour:
 def _short(asked: Asked) -> Iterable[Step]:
     """All but the last brace, in two reads, and its framing in order."""
     body, half = asked.wire.json[:-1], len(asked.wire.json) // 2
-    return [*asked.begun(body[:half]), Pause(0.1), chunk(body[half:]), Send(LAST_CHUNK)]
+    return [*asked.begun(body[:half]), asked.told, chunk(body[half:]), Send(LAST_CHUNK)]
 
 
 def _padded(asked: Asked) -> Iterable[Step]:
@@ -88,7 +88,7 @@ SCENARIOS: Final = (
     Scenario(
         "json-word-in-pieces",
         "plain words, in two reads",
-        lambda a: [*a.begun(b"vndr "), Pause(0.1), chunk(b"vndr"), Send(LAST_CHUNK)],
+        lambda a: [*a.begun(b"vndr "), a.told, chunk(b"vndr"), Send(LAST_CHUNK)],
         UNREADABLE,
         wires=ALL,
         modes=_JSON,
@@ -110,7 +110,7 @@ SCENARIOS: Final = (
     Scenario(
         "json-page-in-pieces",
         "the same in two reads",
-        lambda a: [*a.begun(b"<html>"), Pause(0.1), chunk(b"vndr</html>"), Send(LAST_CHUNK)],
+        lambda a: [*a.begun(b"<html>"), a.told, chunk(b"vndr</html>"), Send(LAST_CHUNK)],
         UNREADABLE,
         wires=ALL,
         modes=_JSON,

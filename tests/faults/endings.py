@@ -30,11 +30,11 @@ _BROKEN: Final = cut("upstream_protocol_error")
 
 def _after_half(*steps: Step) -> Behaviour:
     """Half a good answer; when the gateway has surely read that, the rest."""
-    return lambda asked: [*asked.begun(asked.first_half()), Pause(0.1), *steps]
+    return lambda asked: [*asked.begun(asked.first_half()), asked.told, *steps]
 
 
 def _after_begin(*steps: Step) -> Behaviour:
-    return lambda asked: [*asked.begun(asked.wire.begin), Pause(0.1), *steps]
+    return lambda asked: [*asked.begun(asked.wire.begin), asked.told, *steps]
 
 
 def _until_closed(asked: Asked) -> Iterable[Step]:
@@ -50,11 +50,11 @@ def _random_cuts(asked: Asked) -> Iterable[Step]:
 
 
 def _half_until_closed(asked: Asked) -> Iterable[Step]:
-    return [asked.head(200, {"connection": "close"}), Send(asked.first_half()), Pause(0.1), Close()]
+    return [asked.head(200, {"connection": "close"}), Send(asked.first_half()), asked.told, Close()]
 
 
 def _inside_an_event(asked: Asked) -> Iterable[Step]:
-    return [*asked.begun(asked.first_half()), Pause(0.1), chunk(asked.wire.words[1][:30]), Send(LAST_CHUNK)]
+    return [*asked.begun(asked.first_half()), asked.told, chunk(asked.wire.words[1][:30]), Send(LAST_CHUNK)]
 
 
 def _without_mark(*steps: Step) -> Behaviour:
@@ -73,7 +73,7 @@ def _without_finish(asked: Asked) -> Iterable[Step]:
 
 
 def _finish_missing(asked: Asked) -> Iterable[Step]:
-    return [*asked.begun(asked.first_half()), Pause(0.1), chunk(asked.wire.words[1]), Send(LAST_CHUNK)]
+    return [*asked.begun(asked.first_half()), asked.told, chunk(asked.wire.words[1]), Send(LAST_CHUNK)]
 
 
 def _one_of_two(asked: Asked) -> Iterable[Step]:
@@ -84,7 +84,7 @@ def _one_of_two(asked: Asked) -> Iterable[Step]:
     else:
         body = choice({"content": "Hello"}, index=0) + choice({"content": "Good"}, index=1)
         body += choice({"content": " there"}, index=0) + choice({}, "stop", 0)
-    return [*asked.begun(body), Pause(0.1), Send(LAST_CHUNK)]
+    return [*asked.begun(body), asked.told, Send(LAST_CHUNK)]
 
 
 def _two_of_two(asked: Asked) -> Iterable[Step]:
@@ -100,7 +100,7 @@ def _error_first(asked: Asked) -> Iterable[Step]:
 def _error_midway(asked: Asked) -> Iterable[Step]:
     return [
         *asked.begun(asked.first_half()),
-        Pause(0.1),
+        asked.told,
         chunk(asked.wire.error_event(asked.message)),
         Send(LAST_CHUNK),
     ]
@@ -108,7 +108,7 @@ def _error_midway(asked: Asked) -> Iterable[Step]:
 
 def _error_midway_then_done(asked: Asked) -> Iterable[Step]:
     end = chunk(asked.wire.error_event(asked.message) + asked.wire.done)
-    return [*asked.begun(asked.first_half()), Pause(0.1), end, Send(LAST_CHUNK)]
+    return [*asked.begun(asked.first_half()), asked.told, end, Send(LAST_CHUNK)]
 
 
 def _error_as_json(asked: Asked) -> Iterable[Step]:
@@ -120,7 +120,7 @@ def _json_half(*steps: Step) -> Behaviour:
 
     def does(asked: Asked) -> Iterable[Step]:
         announced = {"content-length": str(len(asked.wire.json))}
-        return [asked.head(200, announced), Send(asked.first_half()), Pause(0.1), *steps]
+        return [asked.head(200, announced), Send(asked.first_half()), asked.told, *steps]
 
     return does
 
@@ -196,7 +196,7 @@ SCENARIOS: Final = (
     Scenario(
         "done-then-reset",
         "the last mark, and a reset",
-        lambda a: [*a.begun(a.wire.stream), Pause(0.1), Reset()],
+        lambda a: [*a.begun(a.wire.stream), a.told, Reset()],
         WHOLE,
         wires=_WITH_BEGIN,
         modes=_STREAM,

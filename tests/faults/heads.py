@@ -22,6 +22,8 @@ def _raw(*lines: str) -> Behaviour:
 
 
 _OK: Final = "HTTP/1.1 200 OK"
+#: Half of an answer that nobody asked for.
+_ANOTHER: Final = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 4000\r\n\r\nvndr"
 _TYPE: Final = "content-type: {type}"
 _LENGTH: Final = "content-length: {length}"
 
@@ -31,10 +33,10 @@ def _encoded(coding: str) -> Behaviour:
 
 
 def _surplus(asked: Asked) -> Iterable[Step]:
-    """More than the length says, in the same write."""
+    """More than the length says, in the same write: the beginning of another answer."""
     *first, last = asked.sized(asked.body)
     assert isinstance(last, Send)
-    return [*first, Send(last.data + b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nvndr")]
+    return [*first, Send(last.data + _ANOTHER)]
 
 
 SCENARIOS: Final = (
@@ -77,7 +79,7 @@ SCENARIOS: Final = (
     Scenario(
         "surplus-later",
         "bytes after the answer's end, in a write of their own",
-        lambda a: [*a.sized(a.body), Send(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nvndr")],
+        lambda a: [*a.sized(a.body), Send(_ANOTHER)],
         WHOLE,
     ),
     Scenario(

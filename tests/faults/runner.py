@@ -5,10 +5,10 @@ so that one that fails is never judged by what another did. The ledger's rows ar
 """
 
 import json
+import socket
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -113,6 +113,10 @@ class FaultyUpstream:
             return "http://vndr-host.invalid:9/v1"
         return f"{'https' if place.startswith('tls') else 'http'}://127.0.0.1:{self.ports[place]}/v1"
 
+    def tell(self, nonce: str) -> None:
+        """The client of a question has the beginning of its answer."""
+        self._ask(f"/told/{nonce}", "told")
+
     def attempts(self, nonce: str) -> int:
         """How often a question came."""
         return self._ask(f"/attempts/{nonce}", "attempts")
@@ -180,8 +184,8 @@ def _alias(case: Case, what: str = "fault") -> str:
     return f"{what}-{case.number}"
 
 
-def ask(client: RawClient, wire: Wire, alias: str, prompt: str, *, stream: bool, **fields: object) -> tuple[Head, Body]:
-    """Ask in a wire's format, and read the answer to its end."""
+def send(client: RawClient, wire: Wire, alias: str, prompt: str, *, stream: bool, **fields: object) -> None:
+    """Ask in a wire's format."""
     body: dict[str, object] = {"model": alias, **fields, **({"stream": True} if stream else {})}
     if wire.name == "generate":
         body = {"contents": [{"role": "user", "parts": [{"text": prompt}]}]}
@@ -196,7 +200,12 @@ def ask(client: RawClient, wire: Wire, alias: str, prompt: str, *, stream: bool,
     }
     data = json.dumps(body, separators=(",", ":")).encode()
     client.request("POST", wire.paths[stream].replace("{model}", alias), data, headers)
-    return client.read_answer()
+
+
+def ask(client: RawClient, wire: Wire, alias: str, prompt: str, *, stream: bool) -> bytes:
+    """Ask, and read the answer's body to its end."""
+    send(client, wire, alias, prompt, stream=stream)
+    return client.read_answer()[1].payload
 
 
 def run(
@@ -216,23 +225,27 @@ def run(
 def _meet(gateway: RunningGateway, upstream: FaultyUpstream, case: Case) -> Result:
     """Ask one case, and then a good question."""
     scenario, wire = case.scenario, case.wire
-    nonce = f"nonce-{uuid.uuid4().hex}"
+    # The same in each run: with the seed it decides where the upstream cuts.
+    nonce = f"nonce-{case.number:05}"
     prompt = f"{nonce} {PROMPT} " + "x" * scenario.padding
     if scenario.warm:
         with gateway.client(20) as client:
-            ask(client, wire, _alias(case), f"nonce-{uuid.uuid4().hex} warm-up", stream=case.stream)
+            ask(client, wire, _alias(case), f"{nonce}w warm-up", stream=case.stream)
         time.sleep(0.05)
     problems: list[str] = []
     with gateway.client(20) as client:
         asked = time.monotonic()
         try:
-            head, body = ask(client, wire, _alias(case), prompt, stream=case.stream, **scenario.asks)
+            send(client, wire, _alias(case), prompt, stream=case.stream, **scenario.asks)
+            client.socket.recv(1, socket.MSG_PEEK)
+            upstream.tell(nonce)
+            head, body = client.read_answer()
         except (AssertionError, OSError) as error:
             head, body = Head(0, []), Body(b"", [], complete=False, reset=False)
             problems.append(f"the client could not read the answer: {error}")
         seconds = time.monotonic() - asked
     with gateway.client(20) as client:
-        after = ask(client, wire, _alias(case, "after"), f"nonce-{uuid.uuid4().hex}", stream=False)[1].payload
+        after = ask(client, wire, _alias(case, "after"), f"{nonce}a", stream=False)
     return Result(case, head, body, seconds, upstream.attempts(nonce), after, problems)
 
 

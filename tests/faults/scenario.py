@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-from tests.fakes import LAST_CHUNK, RecordedRequest, Send, Step, chunk, head
+from tests.fakes import LAST_CHUNK, RecordedRequest, Send, Step, WaitFor, chunk, head
 from tests.faults.wires import ANSWERING_MODEL, MESSAGE, Wire
 
 #: Headers that every answer of the upstream has and that no client may see.
@@ -105,6 +105,8 @@ class Asked:
     #: Seeded by the question: the same question gets the same answer.
     chance: random.Random
     request: RecordedRequest
+    #: Goes on when the client has the beginning of the answer: what was sent before was read by itself.
+    told: WaitFor
 
     @property
     def body(self) -> bytes:

@@ -1,8 +1,9 @@
 """The faulty upstream, in a process of its own: `python -m tests.faults.upstream`.
 
-The model that it is asked for names the scenario. `GET /attempts/NONCE` tells how often a question came, and
-`GET /requests-with/TEXT` in how many requests a text stood. It prints one line of JSON with its ports when it listens,
-and ends when its standard input does. It imports nothing of the gateway.
+The model that it is asked for names the scenario. `GET /told/NONCE` says that the client of a question has the
+beginning of its answer, `GET /attempts/NONCE` tells how often it came, `GET /requests-with/TEXT` in how many requests a
+text stood. It prints one line of JSON with its ports when it listens, and ends when its standard input does. It imports
+nothing of the gateway.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from typing import Final, Self
 
 import trustme
 
-from tests.fakes import ReadNothing, RecordedRequest, ScriptedUpstream, Step, json_answer
+from tests.fakes import ReadNothing, RecordedRequest, ScriptedUpstream, Step, WaitFor, json_answer
 from tests.faults.scenario import Asked, well
 from tests.faults.table import SCENARIOS
 from tests.faults.wires import WIRES, Wire
@@ -46,7 +47,12 @@ class Answers:
         self._attempts: Counter[str] = Counter()
         self._served: Counter[tuple[int, int]] = Counter()
         self._requests: list[bytes] = []
+        self._told: dict[str, threading.Event] = {}
         self._lock = threading.Lock()
+
+    def _event(self, nonce: str) -> threading.Event:
+        with self._lock:
+            return self._told.setdefault(nonce, threading.Event())
 
     def _count_with(self, text: bytes) -> int:
         with self._lock:
@@ -57,6 +63,9 @@ class Answers:
         if request.target.startswith("/attempts/"):
             with self._lock:
                 return json_answer({"attempts": self._attempts[request.target.rpartition("/")[2]]})
+        if request.target.startswith("/told/"):
+            self._event(request.target.rpartition("/")[2]).set()
+            return json_answer({"told": 1})
         if request.target.startswith("/requests-with/"):
             return json_answer({"requests": self._count_with(request.target.rpartition("/")[2].encode())})
         with self._lock:
@@ -68,7 +77,8 @@ class Answers:
             self._served[port, request.connection] += 1
             attempt, served = self._attempts[nonce], self._served[port, request.connection]
         wire, stream, model = _what(request)
-        asked = Asked(wire, stream, model, attempt, served, random.Random(f"{self._seed} {model} {nonce}"), request)
+        chance = random.Random(f"{self._seed} {model} {nonce}")
+        asked = Asked(wire, stream, model, attempt, served, chance, request, WaitFor(self._event(nonce)))
         does = well if model == WELL else SCENARIOS[model.removeprefix(PREFIX)].does
         return does(asked)
 
@@ -96,7 +106,9 @@ class _Hasty(ScriptedUpstream):
     def arrived(self, request: RecordedRequest) -> tuple[Step, ...] | None:
         super().arrived(request)
         scenario = next(one for one in SCENARIOS.values() if one.place == "hasty")
-        asked = Asked(WIRES["chat"], False, PREFIX + scenario.name, 1, 1, random.Random(0), request)
+        asked = Asked(
+            WIRES["chat"], False, PREFIX + scenario.name, 1, 1, random.Random(0), request, WaitFor(threading.Event())
+        )
         return (ReadNothing(), *scenario.does(asked))
 
 
