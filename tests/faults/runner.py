@@ -147,7 +147,7 @@ def faulty_upstream(seed: int = 1) -> Iterator[FaultyUpstream]:
 
 
 def config_for(cases: Sequence[Case], upstream: FaultyUpstream, folder: Path, **settings: Any) -> Config:
-    """A configuration in which each case has aliases and an upstream of its own; `settings` are the upstreams'."""
+    """A configuration in which each case has aliases and upstreams of its own; `settings` are the upstreams'."""
     authority = folder / "authority.pem"
     authority.write_text(upstream.authority)
     common: dict[str, Any] = {
@@ -160,21 +160,17 @@ def config_for(cases: Sequence[Case], upstream: FaultyUpstream, folder: Path, **
         "idle_timeout": IDLE,
         **settings,
     }
-    upstreams = {
-        f"vndr-second-{wire.kind}": Upstream(kind=wire.kind, base_url=upstream.base_url("plain"), **common)
-        for wire in WIRES.values()
-    }
-    models = {}
+    plain = upstream.base_url("plain")
+    upstreams, models = {}, {}
     for case in cases:
-        place, second = case.scenario.place, f"vndr-second-{case.wire.kind}/{WELL}"
-        name = f"vndr-{case.number}"
-        ca_file = str(authority) if place.startswith("tls") else None
-        upstreams[name] = Upstream(kind=case.wire.kind, base_url=upstream.base_url(place), ca_file=ca_file, **common)
-        first = f"{name}/{PREFIX}{case.scenario.name}"
-        models[_alias(case)] = Model(
-            capability="chat", targets=[first, second] if case.backed else [first], price=PRICE
-        )
-        well = f"{name}/{WELL}" if place == "plain" else second
+        scenario, kind = case.scenario, case.wire.kind
+        first, second = f"vndr-first-{case.number}", f"vndr-second-{case.number}"
+        ca_file = str(authority) if scenario.place.startswith("tls") else None
+        upstreams[first] = Upstream(kind=kind, base_url=upstream.base_url(scenario.place), ca_file=ca_file, **common)
+        upstreams[second] = Upstream(kind=kind, base_url=plain, **common)
+        targets = [f"{first}/{PREFIX}{scenario.name}", *([f"{second}/{WELL}"] if case.backed else [])]
+        models[_alias(case)] = Model(capability="chat", targets=targets, price=PRICE)
+        well = f"{first if scenario.place == 'plain' else second}/{WELL}"
         models[_alias(case, "after")] = Model(capability="chat", targets=[well], price=PRICE)
     server = Server(data_dir=str(folder / "data"), port=0, log_format="json")
     return Config(server=server, upstreams=upstreams, models=models)

@@ -23,8 +23,8 @@ from tests.faults.scenario import (
 
 _PAGE: Final = b"<!doctype html><html><body>vndr-edge says no</body></html>"
 _HTML: Final = {"content-type": "text/html; charset=utf-8"}
-#: A date that has passed: it asks for no wait.
-_DATE: Final = format_datetime(datetime(2026, 1, 1, tzinfo=UTC), usegmt=True)
+#: Too far to wait for.
+_DATE: Final = format_datetime(datetime(2099, 1, 1, tzinfo=UTC), usegmt=True)
 _UNSHAPED: Final = failed("upstream_error")
 
 
