@@ -26,6 +26,8 @@ MAX_HEADERS = 128
 CHECKED = frozenset({b"host", b"transfer-encoding", b"expect"})
 #: Requests that may wait behind the one that is being answered.
 MAX_PIPELINED = 100
+#: Bytes of an answer that wait for a client's connection before its upstream is read no more, and at which it is again.
+HIGH_WATER, LOW_WATER = 4_096, 1_024
 #: Bytes that a client may send beyond its requests' content: chunk extensions, trailers, empty lines.
 MAX_FRAMING = 65_536
 #: Bytes that each byte of a body may cost before the rest counts as framing.
@@ -93,6 +95,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
         self.read_deadline = self.loop.time() + self._terms.limits.head_timeout
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -8,6 +8,7 @@ import socket
 from collections.abc import MutableMapping, Sequence
 
 from proxy.server.listener import BACKLOG, CannotListen
+from proxy.server.tuning import tune
 
 #: The first descriptor that systemd hands over.
 FIRST = 3
@@ -40,7 +41,7 @@ def _adopted(descriptor: int) -> socket.socket:
     # Not inherited any further.
     os.set_inheritable(descriptor, False)
     sock.setblocking(False)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    tune(sock)
     try:
         # Bound but not listening yet is enough; a second time it only sets the length of the queue.
         sock.listen(BACKLOG)

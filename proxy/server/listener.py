@@ -12,6 +12,7 @@ import uvicorn
 from proxy.config.tree import Server
 from proxy.errors import GatewayError
 from proxy.server.guard import LINGER, Terms, guarded_protocol, sweep
+from proxy.server.tuning import tune
 
 BACKLOG = 2048
 #: Ticks of uvicorn's main loop (0.1 s each) between two sweeps over the connections.
@@ -35,8 +36,7 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     except OSError as error:
         hint = "choose another --port (0 picks a free one), or stop what uses it"
         raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror or error}; {hint}") from error
-    # Its connections inherit it. A loop sets it too, but asyncio's own only on sockets that name their protocol.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    tune(listening)
     return listening
 
 

@@ -97,6 +97,8 @@ def test_a_client_that_never_reads_is_dropped(tmp_path: Path) -> None:
             (row,) = wait_for_settled(gateway)
             assert (row.outcome, row.status, row.usage_source) == ("client_stalled", 200, "estimated")
             assert row.output_tokens > 0
+            # What the client's kernel, ours and one read of the upstream hold; left alone, ours would take megabytes.
+            assert row.bytes_out < 2**20
             assert upstream.requests[0].closed.wait(5)
             client.read_head()
             assert not client.read_chunked().complete
