@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test kill faults disconnects crosstalk soak process check fmt bench bench-peers bench-guard clean
+.PHONY: run test kill faults disconnects crosstalk slow soak process check fmt bench bench-peers bench-guard clean
 
 run: $(VENV)/.plain
 	$(BIN)/prometheus-gateway serve $(ARGS)
@@ -19,7 +19,7 @@ faults: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow tests/faults $(ARGS)
 
 # Long loads, each with figures and bounds of its own; ARGS=--help tells how to change them.
-disconnects crosstalk soak: $(VENV)/.dev
+disconnects crosstalk slow soak: $(VENV)/.dev
 	$(BIN)/python -m tests.load.$@ $(ARGS)
 
 # 1,000 reloads, 100 killed workers and 200 restarts, each under load.

@@ -28,6 +28,8 @@ PACE = 0.002
 LATE = 0.005
 #: Events with text in a stream that comes in pieces.
 PIECES = 8
+#: Bytes of text in an event of a talkative stream, and the seconds between two of them.
+LONG, LONG_PACE = 8_192, 0.1
 #: Bytes of text in an event of a flood.
 FLOOD = 16_384
 
@@ -94,6 +96,15 @@ def flood(number: int, stream: bool) -> Plan:
     event = chunk(answers.event(number, "x" * FLOOD))
     while True:
         yield event
+
+
+def talkative(number: int, stream: bool) -> Plan:
+    """A stream without an end that fills what a reader leaves unread within some seconds."""
+    yield head(200, EVENTS, None) + chunk(answers.stream_events(number)[0])
+    event = chunk(answers.event(number, "x" * LONG))
+    while True:
+        yield event
+        yield LONG_PACE
 
 
 def failing(number: int, stream: bool) -> Plan:
@@ -180,7 +191,7 @@ def _foreign_answer() -> bytes:
 
 
 _GOOD = (whole, pieces, embedded, transcribed)
-_UNENDED = (silent, begun, endless, flood, short, torn, dropped)
+_UNENDED = (silent, begun, endless, talkative, flood, short, torn, dropped)
 _ODD = (failing, extra, twice, late, cookie)
 PLANS: Mapping[str, Callable[[int, bool], Plan]] = MappingProxyType(
     {plan.__name__: plan for plan in (*_GOOD, *_UNENDED, *_ODD)}
