@@ -45,7 +45,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "any head at once",
         "proxy/server/guard.py",
-        "if size > self.limits.max_head_bytes:",
+        "if size > self._terms.limits.max_head_bytes:",
         "if False:",
         ("tests/server/test_splits.py::test_a_large_head_is_refused_in_one_read_too",),
     ),
@@ -67,8 +67,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a body left unread",
         "proxy/server/guard.py",
-        "if self.cycle is self._answering and self.cycle.more_body:",
-        "if False:",
+        "elif answering is self.cycle and answering.more_body:",
+        "elif False:",
         ("tests/server/test_hostile.py",),
     ),
     Mutant(
