@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 from click.testing import Result
@@ -12,6 +10,7 @@ from tests.cli.conftest import Run
 from tests.cli.test_serve import Running, running
 from tests.fakes import RawClient, RecordedRequest, ScriptedUpstream, Step, json_answer
 from tests.relay.samples import JSON_ANSWER, wait_until
+from tests.test_kill import make_key
 
 CONFIG = """
 [server]
@@ -38,14 +37,7 @@ class Place:
         self._base_url = base_url
         self.write("first")
         self.rotate("sk-one")
-        made = subprocess.run(
-            [sys.executable, "-m", "proxy", "keys", "create", "test"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        self.key = made.stdout.strip()
+        self.key = make_key(folder)
 
     def write(self, alias: str) -> None:
         data_dir = self.folder / "data"

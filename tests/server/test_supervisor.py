@@ -10,8 +10,8 @@ import asyncio, os, socket, sys, time
 from proxy.config.tree import Server
 from proxy.server import supervisor
 from proxy.server.supervisor import Member, Supervisor, WorkersFailed
-supervisor.FIRST_PAUSE = supervisor.LONGEST_PAUSE = 0.01
-supervisor.START = supervisor.PATIENCE = 1.0
+supervisor.FIRST_PAUSE = supervisor.LONGEST_PAUSE = supervisor.TICK = 0.01
+supervisor.START = supervisor.PATIENCE = 0.5
 
 class Overseer:
     server = Server(worker_timeout=0.5, shutdown_timeout=0.1)
