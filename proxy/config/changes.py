@@ -8,7 +8,7 @@ import msgspec
 from proxy.config.tree import Config, Server
 
 #: Settings of `[server]` that sockets, processes and open files were made by.
-NEEDS_RESTART = ("host", "port", "workers", "data_dir", "durability", "key_prefix")
+NEEDS_RESTART = ("host", "port", "workers", "data_dir", "durability", "journal_max_bytes", "key_prefix")
 
 
 class Changes(msgspec.Struct, frozen=True):

@@ -134,10 +134,9 @@ class Listener(uvicorn.Server):
             server.close()
 
     def _protocol(self) -> asyncio.Protocol:
-        made: asyncio.Protocol = guarded_protocol(self.terms)(
-            config=self.config, server_state=self.server_state, app_state={}
-        )
-        return made
+        made: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = made(config=self.config, server_state=self.server_state, app_state={})
+        return protocol
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -207,7 +206,7 @@ class Listener(uvicorn.Server):
 
 
 class InnerServer(uvicorn.Server):
-    """A plain server beside the listener, on the same loop; signals are the listener's business."""
+    """A plain server beside the listener, on the same loop; signals are not its business."""
 
     def __init__(self, app: Any) -> None:
         super().__init__(

@@ -42,8 +42,8 @@ def test_a_new_credential_is_a_change_and_is_not_told() -> None:
 
 
 def test_what_sockets_and_files_were_made_by_stays_until_a_restart() -> None:
-    other = Server(host="0.0.0.0", port=1, workers=9, data_dir="x", durability="power", key_prefix="k_")
-    wanted = Config(server=msgspec.structs.replace(other, max_body_bytes=5))
+    other = Server(host="0.0.0.0", port=1, workers=9, data_dir="x", durability="power", journal_max_bytes=2**30)
+    wanted = Config(server=msgspec.structs.replace(other, key_prefix="k_", max_body_bytes=5))
     found = changes(BEFORE, wanted)
     assert found.needs_restart == tuple(f"server.{name}" for name in NEEDS_RESTART)
     assert found.changed == ("server.max_body_bytes",)
