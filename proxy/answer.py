@@ -9,6 +9,8 @@ from proxy.policies.base import Call
 
 #: The provider's name while upstreams are not shown.
 PROVIDER = "prometheus"
+#: The head of a stream of events that begins with a heartbeat.
+EVENT_LINES = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n"
 
 
 def fact_lines(call: Call, *, model: str, provider: str, timeout: float, fell_back: bool) -> bytes:

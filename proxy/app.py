@@ -117,16 +117,14 @@ class Gateway:
         # Reading the certificates takes milliseconds for each, in which no stream may stand still.
         contexts = await asyncio.to_thread(lambda: {name: tls_context(name, one) for name, one in new.items()})
         return {
-            name: there[name] if name in there else Pool(name, upstream, contexts[name])
+            name: there[name] if name in there else Pool(name, upstream, contexts[name], self._may_eject)
             for name, upstream in upstreams.items()
         }
 
     def _compiled(self, config: Config, pools: dict[str, Pool]) -> Routes:
         """What serves the requests of one configuration."""
         server = config.server
-        aliases = {
-            name: compile_alias(name, model, pools, server.on_disconnect) for name, model in config.models.items()
-        }
+        aliases = {name: compile_alias(name, model, pools, server) for name, model in config.models.items()}
         services = Services(
             journal=self.ledger.journal,
             estimator=self.ledger.estimator,
@@ -179,6 +177,11 @@ class Gateway:
         await self.ledger.stop()
         self.audio.close()
         self.access.close()
+
+    def _may_eject(self) -> bool:
+        """Whether one more upstream may be ejected: one of them always, and so many percent of all."""
+        most = max(len(self.pools) * self.config.server.max_ejection_percent // 100, 1)
+        return sum(pool.health.out for pool in self.pools.values()) < most
 
     def _sweep_pools(self) -> None:
         now = asyncio.get_running_loop().time()

@@ -128,10 +128,15 @@ class UpstreamDropped(UpstreamFailed):
 
 
 class UpstreamTimeout(UpstreamFailed):
-    """A deadline passed: connecting, the first byte, or the wait between two bytes."""
+    """A deadline passed: connecting, the first byte, the wait between two bytes, or the whole answer.
+
+    `early` says that it was the client's patience, the request's own time or the gateway's own room that ended, before
+    the upstream had the time that it may take: that does not tell against it.
+    """
 
     status = 504
     code = "upstream_timeout"
+    early = False
 
 
 class UpstreamProtocolError(UpstreamFailed):

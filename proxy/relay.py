@@ -1,61 +1,46 @@
 """One exchange, from the admitted call to its settlement: the file to read first.
 
-Everything here runs inside callbacks of the event loop: upstream's bytes come in through `body`, pass the rewriter and
-the tap, and are written to the client's transport in the same turn. There is no await, no task and no queue. Retrying
-ends at the commit point, the first byte to the client. The bill is written exactly once, before the last byte leaves.
+Everything here runs inside callbacks of the event loop: an attempt (`attempt`) reads upstream's bytes and hands on what
+is the client's, which is written to its transport in the same turn. There is no await, no task and no queue. Retrying
+ends at the commit point, the first byte of the answer to the client. The bill is written exactly once, before the last
+byte leaves.
 """
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from proxy.answer import PROVIDER, cost_line, fact_lines, header_lines, outcome_of, timestamp
+from proxy.answer import EVENT_LINES, PROVIDER, cost_line, fact_lines, header_lines, outcome_of, timestamp
+from proxy.attempt import Attempt
 from proxy.attempts import Attempts
-from proxy.errors import (
-    GatewayError,
-    StoreFailed,
-    UpstreamDropped,
-    UpstreamFailed,
-    UpstreamProtocolError,
-    UpstreamTimeout,
-)
+from proxy.errors import GatewayError, StoreFailed, UpstreamDropped, UpstreamFailed, UpstreamTimeout
 from proxy.ledger.record import Outcome
 from proxy.policies.base import Call
-from proxy.reply import Reply, reply_for, reported_error
+from proxy.reply import Reply, reported_error
 from proxy.services import Client, Services
 from proxy.settlement import final_record
-from proxy.upstream.connection import Connection
-from proxy.upstream.leftover import leave
 from proxy.upstream.target import Alias
-from proxy.wire.body import forgotten, splice
-from proxy.wire.headers import Header, relayed
-
-#: Bytes of an upstream's error body that are read.
-MAX_ERROR_BODY = 65_536
-#: Seconds that an answer which has given its reason to finish may take to end.
-LAST_EVENTS = 5.0
-#: Statuses after which another target may do better.
-RETRYABLE = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
+from proxy.wire.body import forgotten
+from proxy.wire.headers import relayed, retry_after
 
 
 class Exchange:
-    """See the module. It is the sink of its connection, the waiter of its pool and a member of the deadlines."""
+    """See the module. It makes the attempts, feeds the client, and is a member of the deadlines while it rests."""
 
     # What it begins with; set for each exchange only once it changes.
     #: The client, once it has left.
     _left: Client | None = None
-    _connection: Connection | None = None
-    _waiting = False
-    _status = 0
-    _headers: Sequence[Header] = ()
-    _error_body = b""
+    #: The running attempt; none while it rests between two, and once it is settled.
+    _attempt: Attempt | None = None
+    _resting_until = math.inf
     _cost_line = b""
-    _committed = False
-    _paused = False
-    _moved = False
-    _deadline = math.inf
-    _first_byte = 0.0
+    #: The answer's head has left, or is about to; and some of the answer itself.
+    begun = False
+    committed = False
     _first_write = 0.0
+    #: Bytes that the client had when it was looked at last, and when a heartbeat is due if it gets no more.
+    _beaten = -1
+    _beat_at = math.inf
     #: Settled: nothing more will happen.
     done = False
 
@@ -65,247 +50,200 @@ class Exchange:
         self._alias = alias
         self._client: Client | None = client
         self._attempts = Attempts(call)
-        self._target = self._attempts.target
-        self._reply: Reply | None = None
-
-    # the way up
 
     def start(self) -> None:
         """Make the first attempt."""
         assert self._client is not None
         self._client.reader = self
-        self._services.deadlines.add(self)
-        self._attempt()
+        self._try(fresh=False)
 
-    def _attempt(self, fresh: bool = False) -> None:
-        opened = self._attempts.begin()
-        target = self._target = self._attempts.target
-        self._deadline = self._attempts.began + target.upstream.connect_timeout
-        self._waiting = True
+    def _try(self, fresh: bool) -> None:
+        attempt = self._attempt = Attempt(self, self._services, self._call, self._alias, self._attempts)
         try:
-            self._services.journal.append(opened)
-            connection = target.pool.acquire(self, fresh)
+            self._services.journal.append(self._attempts.begin())
+            attempt.start(fresh)
         except GatewayError as error:
-            self._waiting = False
-            self._judge(error)
-            return
-        if connection is not None:
-            self.connected(connection)
+            self.fail(error)
 
-    def connected(self, connection: Connection) -> None:
-        """The pool gave a connection: send the request."""
-        call, target = self._call, self._target
-        self._waiting = False
-        self._connection = connection
-        if call.upload is not None:
-            self._attempts.sent = time.monotonic()
-            self._deadline = self._attempts.sent + target.upstream.first_byte_timeout
-            lines = call.upload.lines(target.model)
-            call.upload.open(connection, target.form_head(call.path, call.forwarded, lines), target.model, self)
-            return
-        body = splice(call.body, target.model, self._inject)
-        self._attempts.sent = time.monotonic()
-        self._deadline = self._attempts.sent + target.upstream.first_byte_timeout
-        connection.send(target.head(call.path, call.forwarded, len(body)), body, self)
+    # what the attempt tells
 
-    def not_connected(self, error: UpstreamFailed) -> None:
-        """The pool could not give one."""
-        self._waiting = False
-        self._judge(error)
-
-    @property
-    def _inject(self) -> bool:
-        """Whether usage is asked for on the client's behalf."""
-        body = self._call.body
-        return self._call.may_ask_usage and body.stream and not body.wants_usage and self._target.takes_stream_options
-
-    # the way down
-
-    def head(self, status: int, headers: list[Header]) -> None:
-        """The upstream's head: choose how the body is read."""
-        self._status = status
-        self._headers = headers
-        self._moved = True
-        self._error_body = b""
-        if not 200 <= status < 300:
-            return
-        try:
-            self._reply = reply_for(
-                headers,
-                self._call.dialect,
-                self._alias.name,
-                self._target.model,
-                self._inject,
-                max(self._services.max_event_bytes, self._call.max_event_bytes),
-                self._call.opaque,
-            )
-        except UpstreamProtocolError as error:
-            self._fail(error)
-            return
-        if self._call.watch is not None:
-            target = self._target
-            self._call.watch.begin(target.pool.name, self._alias.name, target.model, events=self._reply.events)
-
-    def body(self, data: bytes, complete: bool) -> None:
-        """Upstream's next bytes: to the client, in this very turn."""
-        self._moved = True
-        if not self._first_byte:
-            self._first_byte = time.monotonic()
-        if complete:
-            self._connection = None
-        reply = self._reply
-        if reply is None:
-            self._error_body += data
-            if complete or len(self._error_body) > MAX_ERROR_BODY:
-                self._drop_connection()
-                self._judge_status()
-            return
-        if self._call.watch is not None:
-            self._call.watch.see(data)
-        try:
-            out = reply.feed(data, complete)
-        except UpstreamProtocolError as error:
-            self._fail(error)
-            return
-        if reply.tap.failed and not self._committed:
-            self._fail(reported_error(out))
-        elif reply.over or (complete and reply.whole):
-            self._finish(reply, out, complete)
-        elif complete:
-            if self._committed:
-                self._write(out)
-            self._judge(UpstreamDropped("The model's provider ended the answer early.", detail="not whole"))
-        elif out:
-            self._write(out)
-            if self._client is None:
-                self._check_drain(reply.tap.text_out)
-
-    def failed(self, error: UpstreamFailed) -> None:
-        """The connection is gone before the answer's end."""
-        self._connection = None
-        self._judge(error)
-
-    def _write(self, data: bytes) -> None:
+    def relay(self, reply: Reply, data: bytes) -> None:
         """Hand bytes to the client; the first ones commit."""
         client = self._client
         if client is None:
+            self._check_drain(reply.tap.text_out)
             return
-        if not self._committed:
-            self._committed = True
+        if not self.committed:
+            self.committed = True
             self._first_write = time.monotonic()
             self._begin(client, None, b"")
             self._call.body = forgotten(self._call.body)
+            if self._attempts.target.pool.health.out:
+                self._attempts.succeeded()
         client.write(data, False)
 
     def _begin(self, client: Client, length: int | None, lines: bytes) -> None:
-        client.begin(self._status, relayed(self._headers) + self._fact_lines() + lines, length)
+        """Let the head leave with what is written next, unless a heartbeat has taken it along."""
+        attempt = self._attempt
+        if not self.begun:
+            assert attempt is not None
+            self.begun = True
+            client.begin(attempt.status, relayed(attempt.headers) + self._fact_lines() + lines, length)
 
     def _fact_lines(self) -> bytes:
-        target = self._target
+        target = self._attempts.target
         expose = self._services.expose_upstream
         return fact_lines(
             self._call,
             model=target.model if expose else self._alias.name,
             provider=target.pool.name if expose else PROVIDER,
-            timeout=target.upstream.first_byte_timeout,
+            timeout=self._attempts.first_byte_limit,
             fell_back=self._attempts.fell_back,
         )
 
-    # endings
-
-    def _finish(self, reply: Reply, out: bytes, complete: bool) -> None:
+    def finish(self, attempt: Attempt, reply: Reply, last: bytes) -> None:
         """The answer is whole: bill it, then let its last bytes go."""
-        connection = self._connection
-        if connection is not None:
-            # Ended by the dialect's mark; the end of the HTTP body is still to come, and nobody waits for it.
-            self._connection = None
-            self._services.deadlines.add(leave(connection))
-        client = self._client
-        if client is None:
+        if self._attempts.target.pool.health.troubled and not reply.tap.failed:
+            self._attempts.succeeded()
+        if self._client is None:
             self._settle_left()
             return
         upload = self._call.upload
-        if upload is not None and not upload.settled(reply.tap.usage(), lambda: self._end(reply, out)):
+        if upload is not None and not upload.settled(reply.tap.usage(), lambda: self._end(attempt, reply, last)):
             # The answer was there before the length of the audio that it is billed by.
-            self._moved = False
-            self._deadline = math.inf
+            attempt.hold()
             return
-        self._end(reply, out)
+        self._end(attempt, reply, last)
 
-    def _end(self, reply: Reply, out: bytes) -> None:
+    def _end(self, attempt: Attempt, reply: Reply, last: bytes) -> None:
         client = self._client
         if self.done or client is None:
             return
-        begun = self._committed
-        if not begun:
+        begun = self.begun
+        if not self.committed:
             self._first_write = time.monotonic()
-            self._committed = True
+            self.committed = self.begun = True
 
-        def last() -> None:
+        def leave() -> None:
             if not begun:
-                self._begin(client, None if reply.events else len(out), self._cost_line)
-            client.write(out, True)
+                length = None if reply.events else len(last)
+                lines = relayed(attempt.headers) + self._fact_lines() + self._cost_line
+                client.begin(attempt.status, lines, length)
+            client.write(last, True)
 
-        self._settle("upstream_error" if reply.tap.failed else "complete", None, last, pending=len(out))
+        outcome: Outcome = "upstream_error" if reply.tap.failed else "complete"
+        self._settle(outcome, None, leave, status=attempt.status, pending=len(last))
 
-    def _fail(self, error: GatewayError) -> None:
-        """The answer is no good: give its connection up and judge the error."""
-        self._drop_connection()
-        self._judge(error)
-
-    def _judge_status(self) -> None:
+    def refused(self, attempt: Attempt, body: bytes) -> None:
         """The upstream answered with an error of its own."""
-        status = self._status
+        status, attempts = attempt.status, self._attempts
         if self._client is None:
             # A drain found an error: what the upstream refused costs nothing.
-            self._attempts.sent = 0.0
+            attempts.sent = 0.0
             self._settle_left()
             return
+        attempts.answered(status)
         if status in (401, 403):
-            self._judge(UpstreamFailed("The gateway was refused by the model's provider.", detail=f"status {status}"))
+            self.fail(UpstreamFailed("The gateway was refused by the model's provider.", detail=f"status {status}"))
             return
         if status < 400:
             # Redirects are not followed, nor told: what they point to is the upstream's own affair.
-            self._judge(UpstreamFailed(f"The model's provider failed (status {status})."))
+            self.fail(UpstreamFailed(f"The model's provider failed (status {status})."))
             return
-        if status in RETRYABLE and self._retry(same_target=status == 500):
+        if self._repeatable:
+            if attempts.after_status(status):
+                self._retry(fresh=False)
+                return
+            until = attempts.rest(status, retry_after(attempt.headers))
+            if until:
+                self._rest(until)
+                return
+        call, target = self._call, attempts.target
+        told = call.dialect.upstream_error(body, target.model, self._alias.name)
+        if told is None:
+            self._tell(UpstreamFailed(f"The model's provider failed (status {status})."))
             return
-        call = self._call
-        body = call.dialect.upstream_error(self._error_body, self._target.model, self._alias.name)
-        if body is None:
-            self._answer_error(UpstreamFailed(f"The model's provider failed (status {status})."))
+        self._services.attempt_failed(call, target.pool.name, UpstreamFailed("", detail=f"status {status}"))
+        if self.begun:
+            self._break(reported_error(told))
             return
-        self._services.attempt_failed(call, self._target.pool.name, UpstreamFailed("", detail=f"status {status}"))
-        self._respond(status, relayed(self._headers), body, "upstream_error", f"upstream_{status}")
+        self._respond(status, relayed(attempt.headers), told, "upstream_error", f"upstream_{status}")
 
-    def _judge(self, error: GatewayError) -> None:
+    def fail(self, error: GatewayError) -> None:
         """An attempt failed: try again, or end the request with the error."""
         if self.done:
             return
-        self._services.attempt_failed(self._call, self._target.pool.name, error)
+        attempts = self._attempts
+        attempts.failed(error)
+        self._services.attempt_failed(self._call, attempts.target.pool.name, error)
         if self._client is None:
             self._settle_left()
-        elif self._committed:
-            self._break(error)
-        elif isinstance(error, StoreFailed) or not self._retry(same_target=_was_race(error), fresh=_was_race(error)):
-            self._answer_error(error)
+        elif self.committed or isinstance(error, StoreFailed) or not self._repeatable:
+            self._tell(error)
+        elif _was_race(error) and attempts.after_race():
+            self._retry(fresh=True)
+        elif attempts.after_failure():
+            self._retry(fresh=False)
+        else:
+            self._tell(error)
 
-    def _retry(self, same_target: bool, fresh: bool = False) -> bool:
-        """Start another attempt if one is left: on the same target, once, or on the next."""
+    # another attempt
+
+    @property
+    def _repeatable(self) -> bool:
+        """Whether the request can be sent once more."""
         upload = self._call.upload
-        if self._committed or self._client is None:
-            return False
-        if upload is not None and not upload.repeatable:
-            return False
-        if not self._attempts.again(same_target):
-            return False
-        self._reply = None
-        self._first_byte = 0.0
-        self._moved = False
-        self._attempt(fresh)
-        return True
+        return upload is None or upload.repeatable
 
-    def _answer_error(self, error: GatewayError) -> None:
+    def _retry(self, fresh: bool) -> None:
+        self._forget_attempt()
+        self._try(fresh)
+
+    def _rest(self, until: float) -> None:
+        """Ask the same target again at that time, as it has said; the sweep is who calls then."""
+        self._forget_attempt()
+        self._resting_until = until
+        self._services.deadlines.add(self)
+
+    def overdue(self, now: float) -> bool:
+        """Whether its rest is over."""
+        return now >= self._resting_until
+
+    def expire(self) -> None:
+        """Its rest is over: ask the same target again."""
+        self._services.deadlines.discard(self)
+        if not self.done:
+            self._try(fresh=False)
+
+    def _forget_attempt(self) -> None:
+        if self._attempt is not None:
+            self._services.deadlines.discard(self._attempt)
+            self._attempt = None
+
+    # heartbeats
+
+    def pulse(self, now: float) -> None:
+        """Told by every sweep while an attempt runs: a client that waits for events hears that somebody is there."""
+        client, attempt, call = self._client, self._attempt, self._call
+        if client is None or attempt is None or not call.body.stream or call.upload is not None or call.opaque:
+            return
+        if client.bytes_out != self._beaten:
+            self._beaten = client.bytes_out
+            self._beat_at = now + self._alias.heartbeat_interval
+        elif now >= self._beat_at and attempt.awaits_events:
+            # What was written so far are whole events, so that this stands between two.
+            if not self.begun:
+                self.begun = True
+                client.begin(200, EVENT_LINES + self._fact_lines(), None)
+            client.write(call.dialect.heartbeat, False)
+
+    # endings that are none of the upstream's whole answers
+
+    def _tell(self, error: GatewayError) -> None:
+        """Tell the client of an error: as the answer, or inside the one that has begun."""
+        if self.begun:
+            self._break(error)
+            return
         call = self._call
         body = call.dialect.error_body(error, call.id, timestamp())
         lines = b"content-type: application/json\r\n" + header_lines(error)
@@ -314,29 +252,35 @@ class Exchange:
     def _respond(self, status: int, lines: bytes, body: bytes, outcome: Outcome, code: str | None) -> None:
         client = self._client
         assert client is not None
-        self._status = status
         client.status = status
         # Nothing of an answer that may have begun was relayed, so nothing of it is billed.
-        self._reply = None
+        self._forget_attempt()
 
-        def last() -> None:
+        def leave() -> None:
             client.begin(status, lines + self._fact_lines(), len(body))
             client.write(body, True)
 
-        self._settle(outcome, code, last)
+        self._settle(outcome, code, leave, status=status)
 
     def _break(self, error: GatewayError) -> None:
-        """After the commit point: say it in the stream, in the caller's dialect, and cut. Never a clean end."""
+        """In an answer that has begun: say it in the stream, in the caller's dialect, and cut. Never a clean end."""
         client, call = self._client, self._call
         assert client is not None
-        timed_out = isinstance(error, UpstreamTimeout)
+        events = True
+        outcome: Outcome = "timeout" if isinstance(error, UpstreamTimeout) else "upstream_cut"
+        if not self.committed:
+            # Only heartbeats have left.
+            outcome = outcome_of(error)
+            self._forget_attempt()
+        elif self._attempt is not None and self._attempt.reply is not None:
+            events = self._attempt.reply.events
 
-        def last() -> None:
-            if self._reply is not None and self._reply.events:
+        def leave() -> None:
+            if events:
                 client.write(call.dialect.error_event(error, call.id, timestamp()), False)
             client.cut()
 
-        self._settle("timeout" if timed_out else "upstream_cut", error.code, last)
+        self._settle(outcome, error.code, leave, status=client.status)
 
     def client_gone(self) -> None:
         """The client left before its answer ended: cancel upstream, or read on to the usage if that is configured."""
@@ -345,136 +289,97 @@ class Exchange:
         client = self._left = self._client
         assert client is not None
         self._client = None
-        asked = self._call.upload is None or self._call.upload.whole
-        if self._alias.on_disconnect == "drain" and self._connection is not None and asked and not client.stalled:
-            self._paused = False
-            self._connection.resume()
-            self._deadline = time.monotonic() + self._services.drain_max_seconds
-            return
-        self._drop_connection()
+        attempt = self._attempt
+        if attempt is not None:
+            asked = self._call.upload is None or self._call.upload.whole
+            if self._alias.on_disconnect == "drain" and attempt.connection and asked and not client.stalled:
+                attempt.drain(self._services.drain_max_seconds)
+                return
+            attempt.drop()
         self._settle_left()
 
     def upload_failed(self, error: GatewayError) -> None:
         """The client's own body turned out to be no good, and the upstream may have a part of it."""
-        if self.done:
-            return
-        self._drop_connection()
-        if self._committed:
-            self._break(error)
-        else:
-            self._answer_error(error)
+        if not self.done:
+            self._drop()
+            self._tell(error)
 
     def interrupt(self) -> None:
         """The gateway is going down and cannot wait any longer."""
         if self.done:
             return
-        self._drop_connection()
-        error = UpstreamFailed("The gateway is restarting. Try again.", status=503, code="gateway_shutdown")
+        self._drop()
         if self._client is None:
             self._settle_left()
-        elif self._committed:
-            self._break(error)
         else:
-            self._answer_error(error)
+            self._tell(UpstreamFailed("The gateway is restarting. Try again.", status=503, code="gateway_shutdown"))
+
+    def drained(self) -> None:
+        """What was read for the client that has left is enough."""
+        self._drop()
+        self._settle_left()
 
     def _check_drain(self, text_out: int) -> None:
         _, tokens = self._services.estimator.estimate(self._alias.name, 0, text_out)
         if tokens > self._services.drain_max_tokens:
-            self._drop_connection()
-            self._settle_left()
+            self.drained()
 
-    def _drop_connection(self) -> None:
-        if self._connection is not None:
-            self._connection.abandon()
-            self._connection = None
-        elif self._waiting:
-            self._waiting = False
-            self._target.pool.forget(self)
-
-    # backpressure and deadlines
+    def _drop(self) -> None:
+        if self._attempt is not None:
+            self._attempt.drop()
 
     def client_paused(self) -> None:
         """The client's own reading is behind: stop reading upstream."""
-        self._paused = True
-        if self._connection is not None:
-            self._connection.pause()
+        if self._attempt is not None:
+            self._attempt.pause()
 
     def client_resumed(self) -> None:
         """It has caught up."""
-        self._paused = False
-        self._moved = True
-        if self._connection is not None:
-            self._connection.resume()
-
-    def overdue(self, now: float) -> bool:
-        """Whether a deadline has passed; bytes since the last sweep push the idle deadline on."""
-        if self._client is None:
-            return now > self._deadline
-        if self._paused:
-            return False
-        upload = self._call.upload
-        if upload is not None and upload.moved and not self._waiting and not self._first_byte:
-            upload.moved = False
-            self._deadline = now + self._target.upstream.first_byte_timeout
-            return False
-        if self._moved:
-            self._moved = False
-            wait = self._target.upstream.idle_timeout
-            if self._reply is not None and self._reply.whole:
-                wait = min(wait, LAST_EVENTS)
-            self._deadline = now + wait
-            return False
-        return now > self._deadline
-
-    def expire(self) -> None:
-        """A deadline passed: connecting, first byte, idle or drain."""
-        waiting, reply = self._waiting, self._reply
-        self._drop_connection()
-        if self._client is None:
-            self._settle_left()
-        elif reply is not None and reply.whole:
-            # It gave its reason to finish, and neither the last mark nor an end.
-            self._finish(reply, b"", True)
-        elif waiting:
-            self._judge(UpstreamTimeout("The model's provider could not be reached in time.", detail="connect"))
-        elif self._first_byte:
-            self._judge(UpstreamTimeout("The model's provider stopped answering.", detail="idle"))
-        else:
-            self._judge(UpstreamTimeout("The model's provider did not answer in time.", detail="first byte"))
+        if self._attempt is not None:
+            self._attempt.resume()
 
     # settlement
 
     def _settle_left(self) -> None:
         """Bill a client that left, with what it got until then."""
-        assert self._left is not None
-        self._settle("client_stalled" if self._left.stalled else "client_closed", "client_closed", None)
+        left = self._left
+        assert left is not None
+        outcome: Outcome = "client_stalled" if left.stalled else "client_closed"
+        self._settle(outcome, "client_closed", None, status=left.status if self.begun else 499)
 
-    def _settle(self, outcome: Outcome, code: str | None, then: Callable[[], None] | None, *, pending: int = 0) -> None:
+    def _settle(
+        self, outcome: Outcome, code: str | None, then: Callable[[], None] | None, *, status: int, pending: int = 0
+    ) -> None:
         """Write the bill, once; `then` runs when it is as durable as configured. `pending` bytes are still to leave."""
         self.done = True
-        services = self._services
-        services.deadlines.discard(self)
+        services, attempts, attempt = self._services, self._attempts, self._attempt
         client = self._client or self._left
+        assert client is not None
+        if attempts.held is not None:
+            attempts.release()
         final = final_record(
             self._call,
-            self._target,
-            self._reply.tap if self._reply is not None else None,
+            attempts.target,
+            attempt.reply.tap if attempt is not None and attempt.reply is not None else None,
             services.estimator,
             outcome=outcome,
             error_code=code,
-            status=self._status if self._committed or self._client is not None else 499,
-            attempts=self._attempts.count,
-            sent=self._attempts.sent_without_losses,
-            first_byte=self._first_byte,
+            status=status,
+            attempts=attempts.count,
+            sent=attempts.sent_without_losses,
+            first_byte=attempt.first_byte if attempt is not None else 0.0,
             first_write=self._first_write,
-            bytes_out=pending + (client.bytes_out if client is not None else 0),
+            bytes_out=pending + client.bytes_out,
         )
+        # The two no longer know each other: what a request leaves goes at once, and not when the collector comes.
+        services.deadlines.discard(attempt or self)
+        self._attempt = None
         self._cost_line = cost_line(final)
         try:
             services.journal.append(final, then)
         except StoreFailed as error:
             # The journal keeps what it could not write and refuses new work; this answer was already earned.
-            services.attempt_failed(self._call, self._target.pool.name, error)
+            services.attempt_failed(self._call, attempts.target.pool.name, error)
             if then is not None:
                 then()
         services.settled(self._call, final)

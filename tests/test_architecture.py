@@ -28,6 +28,7 @@ _GATEWAY_ORDER = (
     ("policies",),
     ("access", "answer", "attempts", "reply", "settlement"),
     ("services",),
+    ("attempt",),
     ("relay", "objects"),
     ("endpoints", "admin", "pages"),
     ("router",),

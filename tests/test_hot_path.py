@@ -22,7 +22,7 @@ import pytest
 from benchmarks.counting import CountingLoop, Counts, counted
 from benchmarks.plan import Load
 from benchmarks.rig import ALIAS_PREFIX, KEY, Rig, reads_of, request, running_rig
-from proxy.relay import Exchange
+from proxy.attempt import Attempt
 from tests.fakes import LAST_CHUNK, ScriptedUpstream, Send, Step, WaitFor, chunk, head
 from tests.serving import ALIAS, RunningGateway, simple_config
 
@@ -327,44 +327,44 @@ def set_a_timer(_: bytes) -> None:
 def test_a_chunk_passes_its_budget_when_the_relay_does_more_than_relay(
     sin: Callable[[bytes], None], counter: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    body = Exchange.body
+    body = Attempt.body
 
-    def sinful(self: Exchange, data: bytes, complete: bool) -> None:
+    def sinful(self: Attempt, data: bytes, complete: bool) -> None:
         sin(data)
         body(self, data, complete)
 
-    monkeypatch.setattr(Exchange, "body", sinful)
+    monkeypatch.setattr(Attempt, "body", sinful)
     assert counter in cost_of_a_chunk("each").over(CHUNK)
 
 
 def test_three_calls_more_in_the_path_of_a_chunk_pass_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    body = Exchange.body
+    body = Attempt.body
 
-    def layered(self: Exchange, data: bytes, complete: bool) -> None:
+    def layered(self: Attempt, data: bytes, complete: bool) -> None:
         (lambda: (lambda: body(self, data, complete))())()
 
-    monkeypatch.setattr(Exchange, "body", layered)
+    monkeypatch.setattr(Attempt, "body", layered)
     assert "python_calls" in cost_of_a_chunk("each").over(CHUNK)
 
 
 def test_a_chunk_that_waits_for_the_next_turn_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    body = Exchange.body
+    body = Attempt.body
 
-    def late(self: Exchange, data: bytes, complete: bool) -> None:
+    def late(self: Attempt, data: bytes, complete: bool) -> None:
         asyncio.get_running_loop().call_soon(body, self, data, complete)
 
-    monkeypatch.setattr(Exchange, "body", late)
+    monkeypatch.setattr(Attempt, "body", late)
     seen = relay_in_lock_step(tmp_path, 3)
     assert any(came[1] != left[1] for came, left in zip(seen[::2], seen[1::2], strict=True))
 
 
 def test_a_copy_of_every_piece_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    body = Exchange.body
+    body = Attempt.body
     kept: list[str] = []
 
-    def copying(self: Exchange, data: bytes, complete: bool) -> None:
+    def copying(self: Attempt, data: bytes, complete: bool) -> None:
         kept.append(data.decode())
         body(self, data, complete)
 
-    monkeypatch.setattr(Exchange, "body", copying)
+    monkeypatch.setattr(Attempt, "body", copying)
     assert copies_of_a_large_piece() > COPIES

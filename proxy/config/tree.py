@@ -58,6 +58,11 @@ Bytes = Annotated[int, Meta(ge=1, le=2**40)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
+#: The same, where 0 means never.
+SecondsOrNone = Annotated[float, Meta(ge=0, le=86_400)]
+Percent = Annotated[int, Meta(ge=0, le=100)]
+
+
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Base of all sections: immutable, and unknown keys are faults."""
 
@@ -93,6 +98,14 @@ class Server(Section, frozen=True):
     keep_alive_timeout: Seconds = 75.0
     #: Seconds a client may leave the answer unread before it is dropped.
     write_stall_timeout: Seconds = 30.0
+    #: Seconds that a request may take in all: every attempt, and its answer to the last byte.
+    total_timeout: Seconds = 3600.0
+    #: Seconds after which a client that waits for the next event of a stream is sent a comment (`: ping`), so that
+    #: nothing between it and the gateway takes the connection for dead; 0 sends none. The first one decides the status:
+    #: from then on a failure is told inside the stream.
+    heartbeat_interval: SecondsOrNone = 0.0
+    #: How many of all upstreams, in percent, may be ejected at once for their failures; one always may.
+    max_ejection_percent: Percent = 10
     #: What happens upstream when the client leaves: "cancel" closes it, "drain" reads on to the usage.
     on_disconnect: OnDisconnect = "cancel"
     #: Longest drain, in seconds.
@@ -142,6 +155,26 @@ class Upstream(Section, frozen=True):
     first_byte_timeout: Seconds = 300.0
     #: Seconds between two pieces of an answer.
     idle_timeout: Seconds = 120.0
+    #: Longest wait, in seconds, that the upstream may ask for by `retry-after` (with 429, 503 or 529) and get: it is
+    #: then asked once more, where no other target is left. A longer one is passed on to the client; 0 always does.
+    retry_after_max: SecondsOrNone = 2.0
+    #: Requests that may be repeated on this upstream at once, in percent of those that run; see retry_budget_min.
+    retry_budget_percent: Percent = 20
+    #: Requests that may be repeated at once however few run.
+    retry_budget_min: CountOrNone = 3
+    #: Failures in a row after which the upstream is ejected, that is, asked only when an alias has no other: answers
+    #: of 500 and above, and all that count for consecutive_gateway_failures. 0 is never.
+    consecutive_5xx: CountOrNone = 5
+    #: The same, without those answers that are the upstream's own: no connection, no answer in time, a broken one, and
+    #: 502, 503, 504 and 529. 0 is never.
+    consecutive_gateway_failures: CountOrNone = 5
+    #: Seconds of an ejection, times the number of ejections so far; then one request tries the upstream.
+    base_ejection_time: Seconds = 30.0
+    #: Longest ejection, in seconds.
+    max_ejection_time: Seconds = 300.0
+    #: Seconds between two such tries while none has an outcome; and seconds in good health that make up for one of the
+    #: ejections so far.
+    ejection_interval: Seconds = 10.0
     #: Seconds an idle connection is kept for reuse.
     keep_alive_timeout: Seconds = 60.0
     #: File of further certificate authorities, in PEM form; relative to the configuration file.
@@ -180,6 +213,14 @@ class Model(Section, frozen=True):
     price: Price | None = None
     #: Overrides server.on_disconnect.
     on_disconnect: OnDisconnect | None = None
+    #: Overrides first_byte_timeout of its upstreams.
+    first_byte_timeout: Seconds | None = None
+    #: Overrides idle_timeout of its upstreams.
+    idle_timeout: Seconds | None = None
+    #: Overrides server.total_timeout.
+    total_timeout: Seconds | None = None
+    #: Overrides server.heartbeat_interval.
+    heartbeat_interval: SecondsOrNone | None = None
 
 
 class Config(Section, frozen=True):

@@ -51,6 +51,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     usage_key: str = "usage"
     #: The status for a model that does not exist.
     unknown_model_status: int = 404
+    #: A comment that tells a client that waits for events that somebody is there; empty where clients choke on one.
+    heartbeat: bytes = b": ping\n"
     #: (error, request id, timestamp) -> the body of an error answer.
     error_body: Callable[[GatewayError, str, str], bytes]
     #: The same -> an event for a stream that has begun.

@@ -113,6 +113,8 @@ def upstream_error(body: bytes, upstream_model: str, alias: str) -> bytes | None
 
 GENERATE: Final = Dialect(
     name="gemini",
+    # Its SDK takes a comment for JSON.
+    heartbeat=b"",
     event_tap=GenerateTap,
     json_tap=GenerateTap,
     usage_key="usageMetadata",

@@ -28,7 +28,7 @@ from proxy.settlement import refused_record
 from proxy.upload import Upload
 from proxy.upstream.target import Alias
 from proxy.wire.body import peek, peek_without_model
-from proxy.wire.headers import first, forwarded, is_request_id
+from proxy.wire.headers import first, forwarded, is_request_id, seconds
 from proxy.wire.multipart import boundary_of, is_multipart
 from proxy.wire.shapes import Body
 
@@ -150,6 +150,7 @@ class Inference:
             unit=row.unit,
             opaque=row.opaque,
             max_event_bytes=row.max_event_bytes,
+            patience=seconds(first(scope["headers"], b"x-stainless-read-timeout")),
         )
 
     def _refuse(

@@ -3,6 +3,7 @@
 A policy never writes to the client and never waits; it raises one of our errors, or fills in what the call still lacks.
 """
 
+import math
 from typing import Final, Literal, Protocol
 
 import msgspec
@@ -72,6 +73,8 @@ class Call(msgspec.Struct):
     references: tuple[tuple[str, str], ...] = ()
     #: The words by which nested values of the body may name objects; few, because every body is searched for them.
     naming: tuple[bytes, ...] = NESTED
+    #: Seconds that the client says it waits for its next byte.
+    patience: float = math.inf
     #: Who is to see the answer first, if anybody.
     watch: Watch | None = None
 

@@ -7,12 +7,15 @@ which the pool owns. What is written on a connection is its taker's business.
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from proxy.config.tree import Upstream
 from proxy.errors import ConfigFault, Overloaded, UpstreamConnectFailed, UpstreamFailed, UpstreamTimeout
+from proxy.upstream.budget import RetryBudget
 from proxy.upstream.connection import Connection
+from proxy.upstream.health import Health
 
 
 class Waiter(Protocol):
@@ -26,10 +29,18 @@ class Waiter(Protocol):
 class Pool:
     """See the module. Must be made, used and closed on one running event loop."""
 
-    def __init__(self, name: str, upstream: Upstream, tls: ssl.SSLContext | None = None) -> None:
-        """`tls` is what `tls_context` gives, if it was made before, off the loop."""
+    def __init__(
+        self,
+        name: str,
+        upstream: Upstream,
+        tls: ssl.SSLContext | None = None,
+        may_eject: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`tls` is what `tls_context` gives, if it was made before, off the loop; `may_eject` is for its `Health`."""
         self.name = name
         self.upstream = upstream
+        self.health = Health(upstream, may_eject)
+        self.retries = RetryBudget(upstream.retry_budget_percent, upstream.retry_budget_min)
         url = urlsplit(upstream.base_url)
         self.host = url.hostname or ""
         self.port = url.port or (443 if url.scheme == "https" else 80)
@@ -58,6 +69,11 @@ class Pool:
     def idle(self) -> int:
         """Open connections that serve nobody."""
         return len(self._idle)
+
+    @property
+    def busy(self) -> int:
+        """Requests that run or wait for a connection."""
+        return len(self._open) - len(self._idle) + len(self._waiters)
 
     @property
     def crowded(self) -> bool:

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from proxy.config.presets import PRESETS
-from proxy.config.tree import Model, OnDisconnect, Upstream, split_target
+from proxy.config.tree import Model, OnDisconnect, Server, Upstream, split_target
 from proxy.ledger.pricing import CompiledPrice, compile_price
 from proxy.upstream.pool import Pool
 from proxy.wire.headers import REQUEST_HEADERS
@@ -29,6 +29,9 @@ class Target(msgspec.Struct, frozen=True):
     after_path: bytes
     #: The families of formats that its upstream speaks.
     dialects: frozenset[str]
+    #: Seconds that the answer's first byte, and each further piece of it, may take.
+    first_byte_timeout: float
+    idle_timeout: float
     #: Whether `stream_options` may be added to streaming requests.
     takes_stream_options: bool = True
     #: Paths that are not below the base URL: as they are elsewhere -> from the host's root.
@@ -81,6 +84,10 @@ class Alias(msgspec.Struct, frozen=True):
     targets: tuple[Target, ...]
     price: CompiledPrice | None
     on_disconnect: OnDisconnect
+    #: Seconds that a request may take in all, every attempt included.
+    total_timeout: float = 3600.0
+    #: Seconds after which a client that waits for an event hears a heartbeat; 0 is never.
+    heartbeat_interval: float = 0.0
 
     #: The targets by the family of formats that their upstream speaks, in the order of fallback.
     by_dialect: dict[str, tuple[Target, ...]] = msgspec.field(default_factory=dict)
@@ -94,8 +101,8 @@ class Alias(msgspec.Struct, frozen=True):
         return self.by_dialect.get(dialect, ())
 
 
-def compile_target(target: str, pools: dict[str, Pool]) -> Target:
-    """Bind "upstream/model" to its pool."""
+def compile_target(target: str, pools: dict[str, Pool], alias: Model | None = None) -> Target:
+    """Bind "upstream/model" to its pool; an alias's own settings go before those of the upstream."""
     upstream_name, model = split_target(target)
     pool = pools[upstream_name]
     upstream = pool.upstream
@@ -108,6 +115,8 @@ def compile_target(target: str, pools: dict[str, Pool]) -> Target:
         path.encode(),
         head_lines(upstream, without=single),
         preset.dialects,
+        _first_of(alias.first_byte_timeout if alias is not None else None, upstream.first_byte_timeout),
+        _first_of(alias.idle_timeout if alias is not None else None, upstream.idle_timeout),
         preset.stream_options if upstream.stream_options is None else upstream.stream_options,
         {path.encode(): moved.encode() for path, moved in preset.paths.items()},
         urlencode(upstream.query).encode(),
@@ -115,15 +124,22 @@ def compile_target(target: str, pools: dict[str, Pool]) -> Target:
     )
 
 
-def compile_alias(name: str, model: Model, pools: dict[str, Pool], on_disconnect: OnDisconnect) -> Alias:
-    """Compile one `[models.ALIAS]`; `on_disconnect` is the server's."""
+def compile_alias(name: str, model: Model, pools: dict[str, Pool], server: Server) -> Alias:
+    """Compile one `[models.ALIAS]`; what it does not set is as for the whole server."""
     return Alias(
         name=name,
         capability=model.capability,
-        targets=tuple(compile_target(target, pools) for target in model.targets),
+        targets=tuple(compile_target(target, pools, model) for target in model.targets),
         price=compile_price(model.price) if model.price is not None else None,
-        on_disconnect=model.on_disconnect or on_disconnect,
+        on_disconnect=model.on_disconnect or server.on_disconnect,
+        total_timeout=_first_of(model.total_timeout, server.total_timeout),
+        heartbeat_interval=_first_of(model.heartbeat_interval, server.heartbeat_interval),
     )
+
+
+def _first_of(own: float | None, common: float) -> float:
+    """An alias's own setting, where it has one."""
+    return common if own is None else own
 
 
 def head_lines(upstream: Upstream, without: tuple[str, ...] = ()) -> bytes:

@@ -4,6 +4,7 @@ No header reaches the other side that is not named here, so nothing of a client'
 can leak through one that was forgotten.
 """
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -37,6 +38,7 @@ RESPONSE_HEADERS: Final = frozenset(
     }
 )
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
+_SECONDS: Final = re.compile(rb"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 _UNSAFE_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -64,6 +66,24 @@ def first(headers: Iterable[Header], name: bytes) -> bytes | None:
         if key == name:
             return value
     return None
+
+
+def seconds(value: bytes | None) -> float:
+    """A plain number of seconds above 0, such as `600` or `0.5`; infinity for none, and for anything else."""
+    if value is None or _SECONDS.fullmatch(value) is None:
+        return math.inf
+    return float(value) or math.inf
+
+
+def retry_after(headers: Iterable[Header]) -> float:
+    """The seconds after which an upstream wants to be asked again; infinity where it says none, or a date."""
+    wanted = math.inf
+    for name, value in headers:
+        if name == b"retry-after-ms" and _SECONDS.fullmatch(value) is not None:
+            return float(value) / 1000
+        if name == b"retry-after" and _SECONDS.fullmatch(value) is not None:
+            wanted = float(value)
+    return wanted
 
 
 def is_request_id(value: bytes) -> bool:

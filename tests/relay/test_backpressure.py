@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from proxy.app import Gateway
-from proxy.relay import Exchange
+from proxy.attempt import Attempt
 from tests.fakes import LAST_CHUNK, Hang, ScriptedUpstream, Send, Step, chunk
 from tests.relay.samples import (
     DONE,
@@ -38,9 +38,9 @@ def is_paused(gateway: RunningGateway) -> bool:
     """Whether the one exchange that runs has stopped the reading of its upstream."""
 
     def look(running: Gateway) -> bool:
-        (exchange,) = running.deadlines._members
-        assert isinstance(exchange, Exchange)
-        return exchange._paused
+        (attempt,) = running.deadlines._members
+        assert isinstance(attempt, Attempt)
+        return attempt.paused
 
     return gateway.call(look)
 

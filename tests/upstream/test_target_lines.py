@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from proxy.config.tree import Model, Upstream
+from proxy.config.tree import Model, Server, Upstream
 from proxy.upstream.pool import Pool
 from proxy.upstream.target import compile_alias, compile_target
 from tests.fakes import ScriptedUpstream, json_answer
@@ -53,10 +53,10 @@ def test_an_alias_keeps_the_order_of_its_targets_and_may_say_itself_what_a_leavi
     async def main() -> None:
         pools = {name: Pool(name, Upstream(base_url=f"http://{name}.test")) for name in ("a", "b")}
         model = Model(capability="chat", targets=["b/x", "a/y"], price=PRICE, on_disconnect="drain")
-        alias = compile_alias("core", model, pools, "cancel")
+        alias = compile_alias("core", model, pools, Server())
         assert [target.pool.name for target in alias.targets] == ["b", "a"]
         assert alias.on_disconnect == "drain"
-        plain = compile_alias("core", Model(capability="chat", targets=["a/x"]), pools, "cancel")
+        plain = compile_alias("core", Model(capability="chat", targets=["a/x"]), pools, Server())
         assert (plain.on_disconnect, plain.price) == ("cancel", None)
 
     run(main())

@@ -1,10 +1,22 @@
 """Headers: only what is named passes, only with safe values, in both directions."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.wire.headers import REQUEST_HEADERS, RESPONSE_HEADERS, first, forwarded, is_request_id, relayed
+from proxy.wire.headers import (
+    REQUEST_HEADERS,
+    RESPONSE_HEADERS,
+    Header,
+    first,
+    forwarded,
+    is_request_id,
+    relayed,
+    retry_after,
+    seconds,
+)
 from tests.corpus import exchanges
 
 #: Credentials, framing, hop-by-hop headers and ways to say who one is: none goes up.
@@ -112,3 +124,26 @@ def test_recorded_headers_name_no_upstream() -> None:
 def test_an_idempotency_key_stays_here() -> None:
     """The upstream would replay one key's answer to another: they share its account."""
     assert forwarded([(b"idempotency-key", b"1"), (b"openai-beta", b"x")]) == b"openai-beta: x\r\n"
+
+
+@pytest.mark.parametrize(("value", "meaning"), [(b"600", 600.0), (b"600.0", 600.0), (b"0.25", 0.25)])
+def test_a_plain_number_is_seconds(value: bytes, meaning: float) -> None:
+    assert seconds(value) == meaning
+
+
+@pytest.mark.parametrize("value", [None, b"", b"0", b"-1", b"nan", b"inf", b"1e3", b"None", b"5 s", b"9" * 40, b"1_0"])
+def test_anything_else_is_no_limit(value: bytes | None) -> None:
+    assert seconds(value) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ([(b"retry-after", b"2")], 2.0),
+        ([(b"retry-after", b"2"), (b"retry-after-ms", b"150")], 0.15),
+        ([(b"retry-after", b"Fri, 07 Aug 2026 10:00:00 GMT")], math.inf),
+        ([(b"content-type", b"2")], math.inf),
+    ],
+)
+def test_the_wait_that_an_upstream_asks_for_is_read_in_its_two_spellings(headers: list[Header], wait: float) -> None:
+    assert retry_after(headers) == wait

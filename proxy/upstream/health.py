@@ -1,0 +1,85 @@
+"""Whether an upstream is asked, by what became of its last requests: passive outlier ejection, in Envoy's numbers.
+
+Pure: the clock is passed in, nothing is asked in the background, and nobody is told. What counts as a failure is
+decided by who calls. An upstream that fails so many times in a row is ejected for a while, which grows each time; then
+one request tries it, and its answer brings it back.
+"""
+
+from collections.abc import Callable
+
+from proxy.config.tree import Upstream
+
+
+class Health:
+    """Of one upstream. Times are in monotonic seconds."""
+
+    __slots__ = (
+        "_ejections",
+        "_gateway_failures",
+        "_may_eject",
+        "_next_probe",
+        "_returned",
+        "_server_failures",
+        "_until",
+        "_upstream",
+        "out",
+        "troubled",
+    )
+
+    def __init__(self, upstream: Upstream, may_eject: Callable[[], bool]) -> None:
+        """`may_eject` says whether one more upstream may be ejected."""
+        self._upstream = upstream
+        self._may_eject = may_eject
+        self._server_failures = self._gateway_failures = 0
+        self._ejections = 0
+        self._until = self._next_probe = self._returned = 0.0
+        #: Ejected, and not seen to answer since.
+        self.out = False
+        #: Its last request failed.
+        self.troubled = False
+
+    def admits(self, now: float) -> bool:
+        """Whether it is to be asked in its turn; ejected, it is when its time is over and nobody is trying it."""
+        return not self.out or (now >= self._until and now >= self._next_probe)
+
+    def probe(self, now: float) -> None:
+        """A request tries it while it is ejected; the next one is to wait for the outcome, but not for ever."""
+        self._next_probe = now + self._upstream.ejection_interval
+
+    def failed(self, now: float, *, gateway: bool) -> float:
+        """Count a failure; `gateway` where no answer of its own came (502, 503, 504 and 529 are of that kind too).
+
+        Returns the seconds for which it is ejected by this one, 0.0 where it is not.
+        """
+        upstream = self._upstream
+        self.troubled = True
+        self._server_failures += 1
+        self._gateway_failures = self._gateway_failures + 1 if gateway else 0
+        if self.out:
+            return self._eject(now) if now >= self._until else 0.0
+        if 0 < upstream.consecutive_5xx <= self._server_failures or (
+            0 < upstream.consecutive_gateway_failures <= self._gateway_failures
+        ):
+            return self._eject(now) if self._may_eject() else 0.0
+        return 0.0
+
+    def answered(self, now: float) -> bool:
+        """It answered as it should; whether that ended an ejection."""
+        returned, self.out = self.out, False
+        self.troubled = False
+        self._server_failures = self._gateway_failures = 0
+        if returned:
+            self._returned = now
+        return returned
+
+    def _eject(self, now: float) -> float:
+        upstream = self._upstream
+        if not self.out:
+            # Every interval in good health takes one of its earlier ejections back.
+            calm = int((now - self._returned) / upstream.ejection_interval)
+            self._ejections = max(self._ejections - calm, 0)
+        self._ejections += 1
+        self.out = True
+        seconds = min(upstream.base_ejection_time * self._ejections, upstream.max_ejection_time)
+        self._until = now + seconds
+        return seconds
