@@ -29,7 +29,7 @@ LATE = 0.005
 #: Events with text in a stream that comes in pieces.
 PIECES = 8
 #: Bytes of text in an event of a talkative stream, and the seconds between two of them.
-LONG, LONG_PACE = 8_192, 0.1
+LONG, LONG_PACE = 8_192, 0.4
 #: Bytes of text in an event of a flood.
 FLOOD = 16_384
 
