@@ -264,8 +264,12 @@ def run(folder: Path, count: int, clients: int) -> Figures:
         "bytes that nothing was asked for",
     ):
         figures.equal(what, crowd.seen[what], 0)
-    seen = Counter(one.event for one in read_records(records))
-    figures.equal("requests upstream with something foreign", seen["foreign"], 0)
+    upstream_saw = list(read_records(records))
+    foreign = sum(one.event == "foreign" for one in upstream_saw)
+    figures.equal("requests upstream with something foreign", foreign, 0)
+    # Else nothing was tried: not all come so far, since some clients leave at once.
+    reached = len({one.number for one in upstream_saw})
+    figures.at_least("requests that the upstream saw", reached, round(0.9 * len(crowd.asked)))
     _check_rows(figures, crowd.asked, read_rows(data_dir))
     figures.equal("errors inside the gateway", errors, 0)
     for example in crowd.examples:

@@ -40,10 +40,15 @@ base_url = "{upstream}/v1"
 warm_connections = 0
 keep_alive_timeout = 0.5
 
+# It is to be asked each time: clients leave during the attempt behind it.
 [upstreams.failing]
 base_url = "{upstream}/v1"
 warm_connections = 0
 keep_alive_timeout = 0.5
+consecutive_5xx = 0
+consecutive_gateway_failures = 0
+retry_budget_percent = 100
+retry_budget_min = 1000
 
 [upstreams.narrow]
 base_url = "{upstream}/v1"
