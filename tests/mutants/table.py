@@ -191,7 +191,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "proxy/policies/references.py",
         "call.references = find(body.fields)",
         "return",
-        ("tests/policies/test_references.py",),
+        ("tests/objects/test_claims.py",),
     ),
     # What passes, and what does not.
     Mutant(
@@ -259,11 +259,11 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     # The relay.
     Mutant(
-        "a second try after the first byte",
+        "an answer of ours behind one that has begun",
         "proxy/relay.py",
-        "if self._committed or self._client is None:\n            return False",
-        "if self._client is None:\n            return False",
-        ("tests/relay/test_commit_point.py",),
+        "elif self._committed:\n            self._break(error)\n        elif isinstance(error, StoreFailed)",
+        "elif isinstance(error, StoreFailed)",
+        ("tests/relay/test_endings.py", "tests/relay/test_commit_point.py"),
     ),
     Mutant(
         "a clean end without a finish",
