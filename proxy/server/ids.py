@@ -1,8 +1,13 @@
-"""Request ids: unique, not secret."""
+"""Request ids: unique, in the order of time, not secret."""
 
 import random
+import time
 
 
 def new_request_id() -> str:
-    """A fresh request id. Python seeds the generator anew in every process."""
-    return f"req_{random.getrandbits(128):032x}"
+    """A fresh request id. Python seeds the generator anew in every process.
+
+    It begins with the time, so that rows that are stored one after the other lie side by side in the ledger's index:
+    ids without an order would each touch another page of it.
+    """
+    return f"req_{time.time_ns() >> 20:012x}{random.getrandbits(80):020x}"

@@ -145,8 +145,12 @@ def test_what_another_process_has_just_made_is_waited_for(tmp_path: Path) -> Non
     async def work(ledger: Ledger) -> None:
         other = Ledger(tmp_path, interval=0.01, shared=True)
         await other.start()
-        assert other.owners.record(FILE)
-        assert await ledger.owners.owned_by("key_a", "file-1") == FILE
-        await other.stop()
+        try:
+            assert other.owners.record(FILE)
+            # The machine may be busy: what is shown is that it is waited for, not how long.
+            ledger.owners._patience = 1.0
+            assert await ledger.owners.owned_by("key_a", "file-1") == FILE
+        finally:
+            await other.stop()
 
     run(tmp_path, work, shared=True)
