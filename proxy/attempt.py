@@ -89,8 +89,8 @@ class Attempt:
     _error_body = b""
     _moved = False
     _deadline = math.inf
-    #: Since when the wait that the deadline ends has lasted, in monotonic seconds.
-    _since = 0.0
+    #: When the wait that the deadline ends began, and how many seconds the upstream may let wait.
+    _since = _limit = 0.0
 
     def __init__(self, asker: Asker, services: Services, call: Call, alias: Alias, attempts: Attempts) -> None:
         self._asker = asker
@@ -106,8 +106,8 @@ class Attempt:
     def start(self, fresh: bool) -> None:
         """Ask for a connection, one that has served nobody if `fresh`. Raises what the pool raises."""
         attempts, pool = self._attempts, self._target.pool
-        self._since = attempts.began
-        self._deadline = min(attempts.began + pool.upstream.connect_timeout, attempts.answer_by)
+        self._since, self._limit = attempts.began, pool.upstream.connect_timeout
+        self._deadline = min(self._since + self._limit, attempts.answer_by)
         self._services.deadlines.add(self)
         self._waiting = True
         try:
@@ -135,8 +135,9 @@ class Attempt:
     def _sent(self) -> None:
         """The request goes now, and the wait for the first byte begins."""
         attempts = self._attempts
-        now = attempts.sent = self._since = time.monotonic()
-        self._deadline = min(now + self._target.first_byte_timeout, attempts.answer_by)
+        self._since = attempts.sent = time.monotonic()
+        self._limit = self._target.first_byte_timeout
+        self._deadline = min(self._since + self._limit, attempts.answer_by)
 
     def not_connected(self, error: UpstreamFailed) -> None:
         """The pool could not give one."""
@@ -276,17 +277,15 @@ class Attempt:
         if upload is not None and upload.moved and not self._waiting and not self.first_byte:
             upload.moved = False
             self._wait(now, self._target.first_byte_timeout)
-            return False
-        if self._moved:
+        elif self._moved:
             self._moved = False
             whole = self.reply is not None and self.reply.whole
-            self._wait(now, LAST_EVENTS if whole else self._target.idle_timeout)
-            return False
+            self._wait(now, min(LAST_EVENTS if whole else math.inf, self._target.idle_timeout))
         return now > self._deadline
 
     def _wait(self, now: float, seconds: float) -> None:
         """Wait for so long from now on, if neither the client nor the request's own time ends first."""
-        self._since = now
+        self._since, self._limit = now, seconds
         self._deadline = min(now + min(seconds, self._attempts.patience), self._attempts.until)
 
     def expire(self) -> None:
@@ -304,19 +303,16 @@ class Attempt:
 
     def _timeout(self, waiting: bool, crowded: bool) -> UpstreamTimeout:
         """Which deadline it was, and whether the upstream had all the time that it may take."""
-        now, target = time.monotonic(), self._target
-        if waiting:
-            limit, what = target.pool.upstream.connect_timeout, "connect"
-            error = UpstreamTimeout("The model's provider could not be reached in time.", detail=what)
-        elif self.first_byte:
-            limit, what = target.idle_timeout, "idle"
-            error = UpstreamTimeout("The model's provider stopped answering.", detail=what)
-        else:
-            limit, what = target.first_byte_timeout, "first byte"
-            error = UpstreamTimeout("The model's provider did not answer in time.", detail=what)
+        now = time.monotonic()
         if now > self._attempts.until:
-            error = UpstreamTimeout("The answer took longer than it may in all.", detail=f"total, in {what}")
-        error.early = crowded or self.paused or now < self._since + limit
+            error = UpstreamTimeout("The answer took longer than it may in all.", detail="total")
+        elif waiting:
+            error = UpstreamTimeout("The model's provider could not be reached in time.", detail="connect")
+        elif self.first_byte:
+            error = UpstreamTimeout("The model's provider stopped answering.", detail="idle")
+        else:
+            error = UpstreamTimeout("The model's provider did not answer in time.", detail="first byte")
+        error.early = crowded or self.paused or now < self._since + self._limit
         return error
 
     def interrupt(self) -> None:

@@ -90,11 +90,11 @@ def serving(
 
 @contextmanager
 def serving_two(
-    data_dir: Path, *, upstream: Mapping[str, Any] | None = None
+    data_dir: Path, *, server: Mapping[str, Any] | None = None, upstream: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[RunningGateway, ScriptedUpstream, ScriptedUpstream]]:
     """A gateway over one upstream and another to fall back to."""
     with ScriptedUpstream() as first, ScriptedUpstream() as second:
-        config = simple_config(data_dir, first.base_url, second.base_url, upstream=upstream)
+        config = simple_config(data_dir, first.base_url, second.base_url, server=server, upstream=upstream)
         with RunningGateway(config) as gateway:
             yield gateway, first, second
 
