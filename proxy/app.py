@@ -26,10 +26,13 @@ from proxy.objects.answering import Answering
 from proxy.objects.choice import Choice
 from proxy.objects.desk import Desk
 from proxy.objects.taking import Taking
+from proxy.overload.monitor import Overload
+from proxy.overload.readings import Readings
 from proxy.policies import ordered
 from proxy.policies.base import Call
 from proxy.readiness import Readiness
 from proxy.router import Router, Routes
+from proxy.server.pressure import Pressure
 from proxy.services import Services
 from proxy.upstream.pool import Pool, tls_context
 from proxy.upstream.target import compile_alias
@@ -54,6 +57,9 @@ class Gateway:
         self.store = KeyStore(data_dir, prefix=config.server.key_prefix)
         self.deadlines = Deadlines()
         self.readiness = Readiness()
+        #: For the listener.
+        self.pressure = Pressure()
+        self.overload = Overload(config.server, self.deadlines, self.pressure, Readings())
         self.access = AccessLog(output, config.server.log_format)
         self.audio = AudioMeter()
         self.pools: dict[str, Pool] = {}
@@ -68,7 +74,10 @@ class Gateway:
         """Open the store, compile the configuration and warm the pools. Raises `StoreFailed` and `ConfigFault`."""
         await self.ledger.start()
         self.readiness.watch(lambda: self.ledger.failure)
+        self.readiness.watch(self.overload.reason)
         self.readiness.watch_for_warning(lambda: self.ledger.warning)
+        self.readiness.watch_for_warning(self.overload.warning)
+        self.overload.start(self.ledger.journal)
         await self.store.open()
         await self.keys.open()
         self._watching = asyncio.create_task(self.keys.watch(), name="keys-watch")
@@ -76,6 +85,7 @@ class Gateway:
         self.app = Router(self.access, self._compiled(self.config, self.pools))
         self.deadlines.every_sweep(self.access.flush)
         self.deadlines.every_sweep(self._sweep_pools)
+        self.deadlines.every_sweep(self.overload.sample)
         self.deadlines.start()
         for pool in self.pools.values():
             warm(pool)
@@ -95,6 +105,7 @@ class Gateway:
             routes = self._compiled(config, pools)
             # All at once: there is no await from here on.
             before, self.config, self.pools = self.pools, config, pools
+            self.overload.limit(config.server)
             self.access.write_as(config.server.log_format)
             self.app.take(routes)
             for name, pool in before.items():
@@ -117,7 +128,9 @@ class Gateway:
         # Reading the certificates takes milliseconds for each, in which no stream may stand still.
         contexts = await asyncio.to_thread(lambda: {name: tls_context(name, one) for name, one in new.items()})
         return {
-            name: there[name] if name in there else Pool(name, upstream, contexts[name], self._may_eject)
+            name: there[name]
+            if name in there
+            else Pool(name, upstream, contexts[name], self._may_eject, self._may_connect)
             for name, upstream in upstreams.items()
         }
 
@@ -144,7 +157,7 @@ class Gateway:
             owners=self.ledger.owners,
             access=self.access,
             audio=self.audio,
-            failure=lambda: self.ledger.failure,
+            overload=self.overload,
             max_body_bytes=server.max_body_bytes,
             created=self._created,
         )
@@ -177,6 +190,10 @@ class Gateway:
         await self.ledger.stop()
         self.audio.close()
         self.access.close()
+        self.overload.stop()
+
+    def _may_connect(self) -> bool:
+        return self.overload.may_connect(sum(pool.opening for pool in (*self.pools.values(), *self.retired)))
 
     def _may_eject(self) -> bool:
         """Whether one more upstream may be ejected: one of them always, and so many percent of all."""
@@ -186,7 +203,7 @@ class Gateway:
     def _sweep_pools(self) -> None:
         now = asyncio.get_running_loop().time()
         for pool in self.pools.values():
-            pool.sweep(now)
+            pool.sweep(now, spare=self.pressure.closing)
         if self.retired:
             self.retired = [pool for pool in self.retired if not pool.is_empty]
 

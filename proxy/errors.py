@@ -116,6 +116,20 @@ class UpstreamConnectFailed(UpstreamFailed):
     code = "upstream_connect_failed"
 
 
+class NoDescriptor(UpstreamFailed):
+    """No connection came up because this process may open no more: no fault of the upstream's, and none it can mend."""
+
+    status = 503
+    type = "service_unavailable_error"
+    code = "server_is_overloaded"
+    fault: Fault = "gateway"
+    retryable = False
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("The gateway is overloaded. Try again shortly.", detail=detail)
+        self.headers = {"retry-after": "1"}
+
+
 class UpstreamDropped(UpstreamFailed):
     """The upstream closed the connection before its answer ended.
 

@@ -23,7 +23,7 @@ _GATEWAY_ORDER = (
     ("dialects",),
     ("config",),
     ("ledger", "server", "deadlines", "audio", "readiness"),
-    ("upstream",),
+    ("upstream", "overload"),
     ("upload",),
     ("policies",),
     ("access", "answer", "attempts", "reply", "settlement"),

@@ -90,11 +90,12 @@ def sqlite_version() -> Check:
 
 def descriptors() -> Check:
     """May this process open enough files for many streams?"""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < _GOOD_DESCRIPTORS:
-        what = f"{soft} open files allow about {soft // 2} streams a worker"
+    # The gateway raises its soft limit to the hard one.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < _GOOD_DESCRIPTORS:
+        what = f"{hard} open files allow about {hard // 2} streams a worker"
         return Check("file descriptors", "warn", what, "ulimit -n 65536, or LimitNOFILE= in the service")
-    return Check("file descriptors", "ok", "no limit" if soft == resource.RLIM_INFINITY else str(soft))
+    return Check("file descriptors", "ok", "no limit" if hard == resource.RLIM_INFINITY else str(hard))
 
 
 def data_directory(directory: Path) -> Iterator[Check]:

@@ -1,6 +1,7 @@
 """One gateway that serves in this process, whoever else there is: alone, or as one of several workers."""
 
 import gc
+import resource
 import socket
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,9 @@ from proxy.app import Gateway
 from proxy.config.changes import Changes
 from proxy.config.tree import Config
 from proxy.server.listener import Listener
+
+#: More than this a system may refuse although it names no limit.
+MOST_DESCRIPTORS = 65_536
 
 
 class Serving:
@@ -51,6 +55,7 @@ async def serve(
 ) -> None:
     """Run a gateway on bound sockets to its end. `demo_key`, if there is one, may use everything; `others` are the
     sockets of other workers."""
+    _raise_descriptor_limit()
     gateway = Gateway(config, sys.stdout)
     try:
         await gateway.start()
@@ -66,12 +71,26 @@ async def serve(
             host.draining()
 
         listener = Listener(
-            gateway.app, config.server, ready, draining=draining, interrupt=gateway.interrupt, others=others
+            gateway.app,
+            config.server,
+            ready,
+            draining=draining,
+            interrupt=gateway.interrupt,
+            others=others,
+            pressure=gateway.pressure,
         )
         await host.begin(Serving(gateway, listener))
         await listener.serve(sockets=list(sockets))
     finally:
         await gateway.stop()
+
+
+def _raise_descriptor_limit() -> None:
+    """As many open files as this user may have: the usual soft limit is meant for programs that use `select`."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _settle_process() -> None:

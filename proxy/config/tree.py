@@ -54,6 +54,7 @@ Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 #: How many of something there may also be none of.
 CountOrNone = Annotated[int, Meta(ge=0, le=1_000_000)]
 Bytes = Annotated[int, Meta(ge=1, le=2**40)]
+BytesOrNone = Annotated[int, Meta(ge=0, le=2**40)]
 #: At most a day: a longer wait is a mistake in the unit.
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
@@ -74,6 +75,13 @@ class Server(Section, frozen=True):
     host: str = "127.0.0.1"
     #: Port to listen on; 0 picks a free one, which the ready line names.
     port: Port = 8080
+    #: Most requests under way at once, in each worker; more are refused with 503 (docs/overload.md).
+    max_in_flight: Count = 10_000
+    #: Most memory of each worker, in bytes: new work is refused from nine tenths of it on. Nine tenths of what the
+    #: control group or the machine has, shared by the workers, where it is 0.
+    max_memory_bytes: BytesOrNone = 0
+    #: Seconds by which the event loop may be late, again and again, before a part of the new requests is refused.
+    max_loop_lag: Seconds = 0.25
     #: Worker processes; about one for each core. Above 1 a supervisor keeps them running (docs/shutdown.md).
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
     #: Seconds for which a worker may not react before it is killed and replaced.

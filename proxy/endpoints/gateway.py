@@ -1,6 +1,6 @@
 """What the handlers of one gateway share. Built by the composition root; holds no request."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
@@ -8,6 +8,7 @@ from proxy.access import AccessLog
 from proxy.audio import AudioMeter
 from proxy.ledger.keys import KeyIndex
 from proxy.ledger.owners import Owners
+from proxy.overload.monitor import Overload
 from proxy.policies.base import Policy
 from proxy.services import Services
 from proxy.upstream.target import Alias
@@ -23,8 +24,7 @@ class Shared(msgspec.Struct, frozen=True):
     owners: Owners
     access: AccessLog
     audio: AudioMeter
-    #: Why new work must be refused, or None.
-    failure: Callable[[], str | None]
+    overload: Overload
     max_body_bytes: int
     #: When the gateway came up, in seconds since 1970.
     created: int

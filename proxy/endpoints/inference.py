@@ -64,10 +64,8 @@ class Inference:
         started = time.time_ns() // 1000
         try:
             key = authenticate(scope["headers"], shared.keys, started / 1_000_000)
+            shared.overload.admit()
             form = check_head(scope, row.body)
-            failure = shared.failure()
-            if failure is not None:
-                raise StoreFailed("The gateway cannot write its ledger and takes no new work.")
             data, upload = b"", None
             if form is None:
                 here = client.body_now(self._max_body_bytes)

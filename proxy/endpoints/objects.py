@@ -11,7 +11,7 @@ from proxy.answer import PROVIDER, header_lines, timestamp
 from proxy.dialects.openai import error_body
 from proxy.endpoints.credentials import authenticate
 from proxy.endpoints.gateway import Shared
-from proxy.errors import GatewayError, InvalidRequest, StoreFailed, UpstreamFailed
+from proxy.errors import GatewayError, InvalidRequest, UpstreamFailed
 from proxy.objects.desk import Desk
 from proxy.objects.row import ObjectRow
 from proxy.objects.visit import Visit
@@ -39,9 +39,10 @@ class Objects:
         request_id = new_request_id()
         started = time.time_ns() // 1000
         visit: Visit | None = None
+        self._shared.overload.others += 1
         # The server begins a request outside any task, and moves it into one when it waits like this.
-        await asyncio.sleep(0)
         try:
+            await asyncio.sleep(0)
             key = authenticate(scope["headers"], self._shared.keys, started / 1_000_000)
             trace = first(scope["headers"], b"x-prism-trace-id")
             visit = Visit(
@@ -56,9 +57,8 @@ class Objects:
                 started=started,
                 arrived=client.arrived,
             )
+            self._shared.overload.admit()
             check_body(scope, row)
-            if self._shared.failure() is not None:
-                raise StoreFailed("The gateway cannot write its ledger and takes no new work.")
             await self._desk.serve(visit, receive)
         except GatewayError as error:
             if visit is None or await self._desk.fail(visit, error):
@@ -70,6 +70,7 @@ class Objects:
                 answer_error(client, request_id, restarting)
             raise
         finally:
+            self._shared.overload.others -= 1
             self._log(scope, row, client, visit, request_id, started)
 
     def _log(

@@ -103,6 +103,11 @@ class Journal:
         return self._name
 
     @property
+    def fullness(self) -> float:
+        """What is not known to be in the database, as a share of the most that may be."""
+        return self._unstored / self._bounded
+
+    @property
     def unstored(self) -> int:
         """Bytes appended and not yet known to be in the database."""
         return self._unstored

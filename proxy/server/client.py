@@ -71,9 +71,11 @@ class ClientCycle(RequestResponseCycle):
         self.arrived = time.monotonic()
 
     async def send(self, message: Any) -> None:
-        """ASGI's `send`; keeps the status for the access line."""
+        """ASGI's `send`; keeps the status for the access line, and tells the client when the connection ends."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            if not self.keep_alive:
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
         await super().send(message)
 
     def body_now(self, limit: int) -> bytes | None:

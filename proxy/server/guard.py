@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from proxy.config.tree import Server
 from proxy.server.client import ASGI, EXTENSION, ClientCycle
 from proxy.server.ids import new_request_id
+from proxy.server.pressure import Pressure
 
 MAX_HEADERS = 128
 CHECKED = frozenset({b"host", b"transfer-encoding", b"expect"})
@@ -50,9 +51,10 @@ class Refused(Exception):
 class Terms:
     """What holds for all connections of one listener, those that are there too when it changes."""
 
-    def __init__(self, limits: Server) -> None:
+    def __init__(self, limits: Server, pressure: Pressure | None = None) -> None:
         self.limits = limits
-        #: Whether a connection serves again after its answer; no longer once the listener ends.
+        self.pressure = pressure or Pressure()
+        #: Whether a connection serves again after its answer; no longer under pressure, nor once the listener ends.
         self.keeps_alive = True
 
 
@@ -97,6 +99,10 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
         self.read_deadline = self.loop.time() + self._terms.limits.head_timeout
+        sock = transport.get_extra_info("socket")
+        pressure = self._terms.pressure
+        if sock is not None and sock.fileno() >= pressure.last_descriptor:
+            pressure.reached()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,7 @@ import uvicorn
 from proxy.config.tree import Server
 from proxy.errors import GatewayError
 from proxy.server.guard import LINGER, Terms, guarded_protocol, sweep
+from proxy.server.pressure import Pressure
 from proxy.server.tuning import tune
 
 BACKLOG = 2048
@@ -20,6 +22,7 @@ SWEEP_TICKS = 5
 TICK = 0.1
 #: Ticks that the last words of what was ended have to leave for a client that reads slowly.
 LAST_TICKS = 10
+_log = logging.getLogger(__name__)
 
 
 class CannotListen(GatewayError):
@@ -72,13 +75,16 @@ class Listener(uvicorn.Server):
         draining: Callable[[], None] = lambda: None,
         interrupt: Callable[[], None] = lambda: None,
         others: Sequence[socket.socket] = (),
+        pressure: Pressure | None = None,
     ) -> None:
-        """`ready` is called once the sockets are served.
+        """`ready` is called once the sockets are served, and `pressure` says when to do less.
 
         `draining` is told that the end has begun, and `interrupt` ends what runs when its time is over. `others` are
         sockets of other processes, at which this one may be asked to serve too.
         """
-        self.terms = Terms(server)
+        self._pressure = pressure or Pressure()
+        self._pressure.pause = self._pause
+        self.terms = Terms(server, self._pressure)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -98,6 +104,8 @@ class Listener(uvicorn.Server):
         self._interrupt = interrupt
         self._others = others
         self._adopted: dict[int, asyncio.AbstractServer] = {}
+        self._sockets: Sequence[socket.socket] = ()
+        self._paused = False
         #: Loop times, once the end has begun: when the sockets close, and when what still runs is ended.
         self._close_at: float | None = None
         self._end_at = 0.0
@@ -123,9 +131,7 @@ class Listener(uvicorn.Server):
         """Serve at one of the others' sockets too, whose own process is away."""
         if number in self._adopted or self._close_at is not None:
             return
-        # A copy: the server closes what it was given.
-        sock = self._others[number].dup()
-        self._adopted[number] = await asyncio.get_running_loop().create_server(self._protocol, sock=sock)
+        self._adopted[number] = await self._serve_at(self._others[number])
 
     def release(self, number: int) -> None:
         """Leave it to its own process again."""
@@ -138,11 +144,39 @@ class Listener(uvicorn.Server):
         protocol: asyncio.Protocol = made(config=self.config, server_state=self.server_state, app_state={})
         return protocol
 
+    async def _serve_at(self, sock: socket.socket) -> asyncio.Server:
+        # A copy: the server closes what it was given.
+        return await asyncio.get_running_loop().create_server(self._protocol, sock=sock.dup(), backlog=BACKLOG)
+
+    def _pause(self) -> None:
+        """Accept nothing more for now. The sockets stay open, so that the kernel keeps who comes."""
+        self._paused = True
+        for server in (*self.servers, *self._adopted.values()):
+            server.close()
+
+    async def _resume(self) -> None:
+        """Accept again; at the next tick, where there is no descriptor for it yet."""
+        try:
+            self.servers = [await self._serve_at(sock) for sock in self._sockets]
+            for number in self._adopted:
+                self._adopted[number] = await self._serve_at(self._others[number])
+        except OSError as error:
+            _log.warning("connections still wait to be accepted: %s", error.strerror or error)
+            self._pause()
+        else:
+            self._paused = False
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])
+        self._sockets = sockets or ()
+        self.servers = [await self._serve_at(sock) for sock in self._sockets]
         self._ready()
 
     async def on_tick(self, counter: int) -> bool:
+        if self._pressure.paused:
+            self._pause()
+        elif self._paused:
+            await self._resume()
         self._look(counter)
         await super().on_tick(counter)
         return self.should_exit or (self._close_at is not None and self._close_at <= asyncio.get_running_loop().time())
@@ -174,8 +208,12 @@ class Listener(uvicorn.Server):
 
     def _look(self, counter: int) -> None:
         """What is due at every tick, while the server serves and while it ends."""
+        self.terms.keeps_alive = self._close_at is None and not self._pressure.closing
         if counter % SWEEP_TICKS == 0:
             sweep(self.server_state.connections, asyncio.get_running_loop().time())
+            if self._pressure.closing:
+                for connection in self._connections():
+                    connection.retire()
 
     async def _end(self) -> None:
         """End what still runs, and give its last words a moment to leave."""

@@ -5,6 +5,7 @@ which the pool owns. What is written on a connection is its taker's business.
 """
 
 import asyncio
+import errno
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -12,10 +13,20 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from proxy.config.tree import Upstream
-from proxy.errors import ConfigFault, Overloaded, UpstreamConnectFailed, UpstreamFailed, UpstreamTimeout
+from proxy.errors import (
+    ConfigFault,
+    NoDescriptor,
+    Overloaded,
+    UpstreamConnectFailed,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
 from proxy.upstream.budget import RetryBudget
 from proxy.upstream.connection import Connection
 from proxy.upstream.health import Health
+
+#: Seconds that a connection may idle while the process is short of descriptors or memory.
+SPARE_IDLE = 1.0
 
 
 class Waiter(Protocol):
@@ -35,8 +46,12 @@ class Pool:
         upstream: Upstream,
         tls: ssl.SSLContext | None = None,
         may_eject: Callable[[], bool] = lambda: True,
+        may_connect: Callable[[], bool] | None = None,
     ) -> None:
-        """`tls` is what `tls_context` gives, if it was made before, off the loop; `may_eject` is for its `Health`."""
+        """`tls` is what `tls_context` gives, if it was made before, off the loop; `may_eject` is for its `Health`.
+
+        `may_connect` says whether the process has a descriptor left for a connection.
+        """
         self.name = name
         self.upstream = upstream
         self.health = Health(upstream, may_eject)
@@ -44,6 +59,7 @@ class Pool:
         url = urlsplit(upstream.base_url)
         self.host = url.hostname or ""
         self.port = url.port or (443 if url.scheme == "https" else 80)
+        self._may_connect = may_connect
         self._tls = tls or tls_context(name, upstream)
         self._loop = asyncio.get_running_loop()
         self._idle: list[Connection] = []
@@ -64,6 +80,11 @@ class Pool:
     def size(self) -> int:
         """Open connections, idle and busy."""
         return len(self._open)
+
+    @property
+    def opening(self) -> int:
+        """Connections that are about to be open."""
+        return len(self._opening)
 
     @property
     def idle(self) -> int:
@@ -105,9 +126,9 @@ class Pool:
         if waiter in self._waiters:
             self._waiters.remove(waiter)
 
-    def sweep(self, now: float) -> None:
-        """Close what has idled too long; `now` is loop time."""
-        oldest = now - self.upstream.keep_alive_timeout
+    def sweep(self, now: float, spare: bool = False) -> None:
+        """Close what has idled too long; `now` is loop time. `spare`: the process needs what idle ones take up."""
+        oldest = now - (SPARE_IDLE if spare else self.upstream.keep_alive_timeout)
         while self._idle and self._idle[0].idle_since < oldest:
             self._idle.pop(0).close()
 
@@ -175,6 +196,9 @@ class Pool:
             task.add_done_callback(self._opening.discard)
 
     async def _open_one(self) -> None:
+        if self._may_connect is not None and not self._may_connect():
+            self._not_opened(NoDescriptor("the last descriptors are kept for files"))
+            return
         try:
             async with asyncio.timeout(self.upstream.connect_timeout):
                 _, connection = await self._loop.create_connection(
@@ -188,7 +212,10 @@ class Pool:
             self._not_opened(UpstreamTimeout("The model's provider could not be reached in time.", detail="connect"))
         except (OSError, ValueError) as error:
             # ValueError: a name that cannot be a host's.
-            self._not_opened(_refused(error))
+            if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+                self._not_opened(NoDescriptor(str(error)))
+            else:
+                self._not_opened(_refused(error))
         else:
             if not connection.usable:
                 self._not_opened(_refused(ConnectionResetError("closed as soon as it was open")))

@@ -13,6 +13,7 @@ import httpx
 
 from proxy.errors import (
     GatewayError,
+    NoDescriptor,
     Overloaded,
     UpstreamConnectFailed,
     UpstreamDropped,
@@ -210,7 +211,7 @@ def _translated(error: GatewayError, request: httpx.Request) -> httpx.TransportE
     kind: type[httpx.TransportError] = httpx.ReadError
     if isinstance(error, UpstreamTimeout):
         kind = httpx.ConnectTimeout
-    elif isinstance(error, UpstreamConnectFailed):
+    elif isinstance(error, UpstreamConnectFailed | NoDescriptor):
         kind = httpx.ConnectError
     elif isinstance(error, UpstreamProtocolError):
         kind = httpx.RemoteProtocolError
