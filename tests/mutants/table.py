@@ -10,6 +10,8 @@ GUARD = "tests/server/test_guard.py"
 HOSTILE = "tests/server/test_hostile.py::test_it_is_refused_and_never_sent_on"
 RELAY = "tests/relay"
 JOURNAL = "tests/ledger/test_journal.py"
+OVERLOAD = "tests/server/test_overload.py"
+DESCRIPTORS = "tests/cli/test_descriptors.py"
 
 
 class Mutant(NamedTuple):
@@ -381,9 +383,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "work that a full store does not hold up",
-        "proxy/endpoints/inference.py",
-        "if failure is not None:",
-        "if False:",
+        "proxy/overload/monitor.py",
+        "journal.failed is not None",
+        "False",
         ("tests/relay/test_store_failure.py",),
     ),
     Mutant(
@@ -451,5 +453,90 @@ MUTANTS: tuple[Mutant, ...] = (
         "if not segments.try_lock(lock):",
         "if False:",
         ("tests/ledger/test_writer.py", "tests/ledger/test_store.py"),
+    ),
+    # What is done when the process runs short.
+    Mutant(
+        "descriptors given away to the last",
+        "proxy/server/guard.py",
+        "if sock is not None and sock.fileno() >= pressure.last_descriptor:",
+        "if False:",
+        (DESCRIPTORS,),
+    ),
+    Mutant(
+        "upstreams that take the last descriptors",
+        "proxy/overload/monitor.py",
+        "return number < self._last_connection",
+        "return True",
+        ("tests/overload",),
+    ),
+    Mutant(
+        "a full table blamed on the upstream",
+        "proxy/upstream/pool.py",
+        "error.errno in (errno.EMFILE, errno.ENFILE)",
+        "False",
+        ("tests/upstream/test_pool_descriptors.py",),
+    ),
+    Mutant(
+        "work at any grade",
+        "proxy/overload/monitor.py",
+        "if self._refused and self._is_refused():",
+        "if False:",
+        (OVERLOAD,),
+    ),
+    Mutant(
+        "objects at any grade",
+        "proxy/endpoints/objects.py",
+        "self._shared.overload.admit()",
+        "pass",
+        (OVERLOAD,),
+    ),
+    Mutant(
+        "any number under way",
+        "proxy/overload/monitor.py",
+        "if len(self._deadlines) + self.others >= self._max_in_flight:",
+        "if False:",
+        (OVERLOAD,),
+    ),
+    Mutant(
+        "a backlog up to the bound",
+        "proxy/overload/monitor.py",
+        " or self.backlog.grade:",
+        ":",
+        (OVERLOAD,),
+    ),
+    Mutant(
+        "connections kept under pressure",
+        "proxy/server/listener.py",
+        "self._close_at is None and not self._pressure.closing",
+        "self._close_at is None",
+        (OVERLOAD,),
+    ),
+    Mutant(
+        "connections accepted under pressure",
+        "proxy/overload/monitor.py",
+        "pressure.pause()",
+        "pass",
+        ("tests/overload",),
+    ),
+    Mutant(
+        "listening sockets that close with a pause",
+        "proxy/server/listener.py",
+        "sock=sock.dup(), backlog",
+        "sock=sock, backlog",
+        (OVERLOAD,),
+    ),
+    Mutant(
+        "memory that nothing can free",
+        "proxy/overload/monitor.py",
+        "self.memory.grade if self.in_flight else min(self.memory.grade, CLOSE)",
+        "self.memory.grade",
+        ("tests/overload",),
+    ),
+    Mutant(
+        "one pause as an overload",
+        "proxy/overload/grades.py",
+        "self.lag = min(self._recent) if len(self._recent) == LATE_SWEEPS else 0.0",
+        "self.lag = late",
+        ("tests/overload",),
     ),
 )

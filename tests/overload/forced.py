@@ -14,9 +14,13 @@ class Forced(Readings):
         self._max_memory = max_memory
         self.memory_share = 0.0
         self.descriptor_share = 0.0
+        self.descriptors_free = 0
 
     def resident(self) -> int:
         return int(self.memory_share * self._max_memory)
+
+    def lowest_free(self) -> int:
+        return self.descriptors_free
 
     def descriptors(self) -> tuple[int, int]:
         return int(self.descriptor_share * MOST), MOST

@@ -108,6 +108,14 @@ def test_the_listener_is_told_at_once_when_the_last_descriptors_are_given_away(w
     assert isinstance(watched.refusal(), Overloaded)
 
 
+def test_upstreams_may_have_what_is_left_but_for_the_files(watched: Watched) -> None:
+    watched.settle()
+    for number, opening, may in ((500_000, 0, True), (960_000, 0, True), (960_000, 20_000, False), (980_000, 0, False)):
+        watched.readings.descriptors_free = number
+        assert watched.overload.may_connect(opening) == may
+        assert watched.pressure.paused == (number > 500_000)
+
+
 def test_a_late_loop_refuses_a_share_and_closes_nothing(watched: Watched) -> None:
     for _ in range(10):
         watched.sample(0.1 + 0.4)
