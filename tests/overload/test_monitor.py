@@ -109,6 +109,7 @@ def test_the_listener_is_told_at_once_when_the_last_descriptors_are_given_away(w
 
 
 def test_upstreams_may_have_what_is_left_but_for_the_files(watched: Watched) -> None:
+    watched.readings.descriptor_share = 0.5
     watched.settle()
     for number, opening, may in ((500_000, 0, True), (960_000, 0, True), (960_000, 20_000, False), (980_000, 0, False)):
         watched.readings.descriptors_free = number
