@@ -50,7 +50,7 @@ def late(shedder: Shedder, *lags: float, start: float = 0.0) -> Shedder:
 
 
 def test_one_long_pause_among_sweeps_in_time_refuses_nothing() -> None:
-    assert late(Shedder(), *[0.0] * 10, 5.0, *[0.0] * 10).share == 0.0
+    assert late(Shedder(), *[0.0] * 10, 5.0).share == 0.0
 
 
 def test_sweeps_that_are_late_again_and_again_refuse_more_and_more() -> None:
