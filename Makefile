@@ -55,6 +55,11 @@ bench-guard: $(VENV)/.plain
 cuts: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow tests/cuts $(ARGS)
 
+# Twice the capacity by the clock: what is answered, and how soon the rest is refused.
+.PHONY: overload
+overload: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow -s tests/overload $(ARGS)
+
 # Takes each safety out of a copy of the tree and demands that its tests fail; ARGS='"no bill"' tries one.
 .PHONY: mutants
 mutants: $(VENV)/.dev
