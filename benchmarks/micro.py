@@ -18,7 +18,7 @@ from unittest.mock import patch
 import uvloop
 
 from benchmarks.rig import Rig, reads_of, request, running_rig
-from proxy import app
+from proxy import router
 
 CASES = {
     "json": ("bench-json", False, True),
@@ -68,8 +68,8 @@ def main() -> None:
     parser.add_argument("--profile", default="", metavar="CASE", help="profile the cases whose name holds this")
     parser.add_argument("--chat-only", action="store_true", help="with a table of one row, to see what the others cost")
     options = parser.parse_args()
-    rows, objects = (app.ROWS[:1], ()) if options.chat_only else (app.ROWS, app.OBJECT_ROWS)
-    with patch.multiple(app, ROWS=rows, OBJECT_ROWS=objects):
+    rows, objects = (router.ROWS[:1], ()) if options.chat_only else (router.ROWS, router.OBJECT_ROWS)
+    with patch.multiple(router, ROWS=rows, OBJECT_ROWS=objects):
         uvloop.run(measure(options.rounds, options.profile))
 
 
