@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
+COMPILED ?= .venv-compiled
+GATEWAY = $(if $(COMPILED),$(COMPILED)/.plain)
+GATEWAY_OPTION = $(if $(COMPILED),--gateway $(COMPILED)/bin/prometheus-gateway)
 
-.PHONY: run test kill faults disconnects crosstalk slow soak process check fmt bench bench-peers bench-guard clean
+.PHONY: run test kill faults disconnects crosstalk slow soak process check fmt wheel test-compiled bench bench-peers bench-guard clean
 
 run: $(VENV)/.plain
 	$(BIN)/prometheus-gateway serve $(ARGS)
@@ -40,15 +43,25 @@ docs: $(VENV)/.plain
 	$(BIN)/python -c 'from proxy.config.presets.reference import reference; print(reference(), end="")' > docs/upstreams.md
 	$(BIN)/python -c 'from proxy.endpoints.document import document; print(document(), end="")' > docs/endpoints.md
 
-bench: $(VENV)/.plain
-	$(BIN)/python -m benchmarks $(ARGS)
+# The wheel to install on servers: what requests run through is compiled, for this machine's Python. Needs a C compiler.
+wheel: $(VENV)/.dev
+	rm -rf build dist
+	PROMETHEUS_COMPILE=1 $(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
 
-bench-peers: $(VENV)/.plain
+# The same tests, run against that wheel and not against the files here.
+test-compiled: $(COMPILED)/.dev
+	$(COMPILED)/bin/python -P -m pytest --import-mode=append $(ARGS)
+
+# Measured is the compiled gateway; COMPILED= measures the files as they are.
+bench: $(VENV)/.plain $(GATEWAY)
+	$(BIN)/python -m benchmarks $(GATEWAY_OPTION) $(ARGS)
+
+bench-peers: $(VENV)/.plain $(GATEWAY)
 	$(BIN)/python -m benchmarks.peers
-	$(BIN)/python -m benchmarks --systems all $(ARGS)
+	$(BIN)/python -m benchmarks --systems all $(GATEWAY_OPTION) $(ARGS)
 
-bench-guard: $(VENV)/.plain
-	$(BIN)/python -m benchmarks.guard $(ARGS)
+bench-guard: $(VENV)/.plain $(GATEWAY)
+	$(BIN)/python -m benchmarks.guard $(GATEWAY_OPTION) $(ARGS)
 
 # Every byte of a hundred recorded streams as the point at which the upstream is cut; GATEWAY_CORPUS names their folder.
 .PHONY: cuts
@@ -66,7 +79,7 @@ mutants: $(VENV)/.dev
 	$(BIN)/python -m tests.mutants $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/node/node_modules
+	rm -rf $(VENV) .venv-compiled build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -84,3 +97,15 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml tests/node/package.json
 	echo 'npm failed: the tests with the JavaScript SDK are skipped'; fi
 	@.ci/install-nginx
 	touch $(VENV)/.plain $@
+
+ifneq ($(COMPILED),)
+$(COMPILED)/.plain: setup.py pyproject.toml $(shell find proxy -name '*.py')
+	$(MAKE) wheel
+	test -x $(COMPILED)/bin/python || $(PYTHON) -m venv $(COMPILED)
+	$(COMPILED)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall dist/*.whl
+	touch $@
+
+$(COMPILED)/.dev: $(COMPILED)/.plain
+	$(COMPILED)/bin/python -m pip install --quiet --disable-pip-version-check "$$(echo dist/*.whl)[dev]"
+	touch $@
+endif

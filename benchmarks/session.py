@@ -23,7 +23,7 @@ from benchmarks.scenarios import SCENARIOS
 from benchmarks.scenarios.base import Scenario
 from benchmarks.starting import Started, as_seconds, as_table, run_starting
 from benchmarks.summary import Line, summarise
-from benchmarks.system import Surroundings
+from benchmarks.system import PLAIN, Surroundings
 from benchmarks.systems import SYSTEMS
 
 DEFAULT_ROUNDS = 7
@@ -48,6 +48,8 @@ class Options:
     target: Path | None = None
     #: Keys and rows of the full store.
     store: tuple[int, int] = FULL_STORE
+    #: The command that is the gateway.
+    gateway: tuple[str, ...] = PLAIN
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +68,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="short runs: to see that it works, not for figures")
     parser.add_argument("--keys", type=int, metavar="N", help=f"keys in the full store (default: {FULL_STORE[0]:,})")
     parser.add_argument("--rows", type=int, metavar="N", help=f"rows in the full store (default: {FULL_STORE[1]:,})")
+    parser.add_argument("--gateway", metavar="PROGRAM", help="the gateway to measure (default: that of this folder)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write (default: benchmarks/results/…)")
 
 
@@ -89,6 +92,7 @@ def options_from(parser: argparse.ArgumentParser) -> Options:
         quick=arguments.quick,
         target=arguments.json,
         store=(arguments.keys or keys, arguments.rows or rows),
+        gateway=(arguments.gateway,) if arguments.gateway else PLAIN,
     )
 
 
@@ -125,7 +129,7 @@ class Session:
             for starting in chosen:
                 if not isinstance(starting, Scenario):
                     times = starting.quick if self.options.quick else starting.times
-                    self.started_each = run_starting(starting, times, folder)
+                    self.started_each = run_starting(starting, times, folder, self.options.gateway)
                     print(as_table(starting, self.started_each) + "\n", flush=True)
             self.versions = rig.versions
         print(ceilings([(scenario, lines) for scenario, _, lines in self.results]))
@@ -137,7 +141,7 @@ class Session:
         system_core, rig_core = cores()
         upstream, port = start_upstream(rig_core, folder, stack)
         scripts = sorted({"bench-first"}.union(*(scenario.scripts for scenario in loads)))
-        around = Surroundings(folder, upstream, port, system_core, scripts, self.options.store)
+        around = Surroundings(folder, upstream, port, system_core, scripts, self.options.store, self.options.gateway)
         return Rig(around, rig_core, stack)
 
     def _measure(self, rig: Rig, scenario: Scenario) -> None:

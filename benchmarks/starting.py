@@ -31,11 +31,10 @@ class Started:
         return median(self.seconds)
 
 
-def run_starting(scenario: Starting, times: int, folder: Path) -> list[Started]:
-    """Each command `times` times, in turn. Raises BenchmarkFailed."""
+def run_starting(scenario: Starting, times: int, folder: Path, gateway: Sequence[str]) -> list[Started]:
+    """Each command of the gateway `times` times, in turn. Raises BenchmarkFailed."""
     commands = {FLOOR: ([sys.executable, "-c", "pass"], "")} | {
-        name: ([sys.executable, "-m", "proxy", *arguments], line)
-        for name, (arguments, line) in scenario.commands.items()
+        name: ([*gateway, *arguments], line) for name, (arguments, line) in scenario.commands.items()
     }
     taken: dict[str, list[float]] = {name: [] for name in commands}
     # The first start of each compiles what was not compiled.

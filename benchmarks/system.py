@@ -1,5 +1,6 @@
 """What a system under test is, and what it is started in. Values only."""
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -7,6 +8,8 @@ from pathlib import Path
 
 from benchmarks.processes import Child
 
+#: The gateway of this folder, as it is written.
+PLAIN = (sys.executable, "-m", "proxy")
 #: Seconds in which a system must be ready.
 START_LIMIT = 20.0
 
@@ -23,6 +26,8 @@ class Surroundings:
     scripts: Sequence[str]
     #: Keys and rows of the full store.
     full_store: tuple[int, int] = (0, 0)
+    #: The command that is the gateway.
+    gateway: tuple[str, ...] = PLAIN
 
 
 @dataclass(frozen=True, slots=True)

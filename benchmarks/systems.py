@@ -75,7 +75,7 @@ def _gateway(name: str, around: Surroundings, stack: ExitStack, folder: Path, da
     config = folder / "gateway.toml"
     config.write_text(_gateway_config(around))
     store = ["--config", str(config), "--data-dir", str(data)]
-    gateway = [sys.executable, "-m", "proxy"]
+    gateway = around.gateway
     key = _output([*gateway, "keys", "create", f"bench-{time.time_ns()}", *store])
     command = [*gateway, "serve", *store, "--port", "0"]
     child = stack.enter_context(Child(command, core=around.core, log=folder / "log"))

@@ -1,5 +1,6 @@
-"""`version`: what runs here. Imports nothing but click, so that it answers at once."""
+"""`version`: what runs here. Imports nothing that takes time, so that it answers at once."""
 
+import importlib.util
 import json
 import platform
 
@@ -13,6 +14,13 @@ from proxy import __version__
 def command(as_json: bool) -> None:
     """Print the version."""
     if as_json:
-        click.echo(json.dumps({"version": __version__, "python": platform.python_version()}))
+        about = {"version": __version__, "python": platform.python_version(), "compiled": is_compiled()}
+        click.echo(json.dumps(about))
     else:
-        click.echo(f"prometheus-gateway {__version__}")
+        click.echo(f"prometheus-gateway {__version__}{' (compiled)' if is_compiled() else ''}")
+
+
+def is_compiled() -> bool:
+    """Whether the code that requests run through is that of a compiled wheel."""
+    spec = importlib.util.find_spec("proxy.relay")
+    return spec is not None and spec.origin is not None and not spec.origin.endswith(".py")
