@@ -90,7 +90,8 @@ class Attempt:
     _moved = False
     _deadline = math.inf
     #: When the wait that the deadline ends began, and how many seconds the upstream may let wait.
-    _since = _limit = 0.0
+    _since = 0.0
+    _limit = 0.0
 
     def __init__(self, asker: Asker, services: Services, call: Call, alias: Alias, attempts: Attempts) -> None:
         self._asker = asker
