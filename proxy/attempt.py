@@ -77,7 +77,6 @@ class Attempt:
     connection: Connection | None = None
     status = 0
     headers: Sequence[Header] = ()
-    reply: Reply | None = None
     #: Monotonic seconds at which the first byte of the body came, or 0.
     first_byte = 0.0
     #: The client's own reading is behind: no deadline of the upstream's runs.
@@ -99,6 +98,8 @@ class Attempt:
         self._call = call
         self._alias = alias
         self._attempts = attempts
+        # Not above: compiled code forgets a None there where the type is a protocol.
+        self.reply: Reply | None = None
         self._target = attempts.target
         self._beats = alias.heartbeat_interval > 0 and bool(call.dialect.heartbeat)
 

@@ -9,6 +9,7 @@ byte leaves.
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 
 from proxy.answer import EVENT_LINES, PROVIDER, cost_line, fact_lines, header_lines, outcome_of, timestamp
 from proxy.attempt import Attempt
@@ -28,8 +29,6 @@ class Exchange:
     """See the module. It makes the attempts, feeds the client, and is a member of the deadlines while it rests."""
 
     # What it begins with; set for each exchange only once it changes.
-    #: The client, once it has left.
-    _left: Client | None = None
     #: The running attempt; none while it rests between two, and once it is settled.
     _attempt: Attempt | None = None
     _resting_until = math.inf
@@ -49,6 +48,8 @@ class Exchange:
         self._call = call
         self._alias = alias
         self._client: Client | None = client
+        #: The client, once it has left. (Compiled code forgets a None above where the type is a protocol.)
+        self._left: Client | None = None
         self._attempts = Attempts(call)
 
     def start(self) -> None:
@@ -109,7 +110,7 @@ class Exchange:
             self._settle_left()
             return
         upload = self._call.upload
-        if upload is not None and not upload.settled(reply.tap.usage(), lambda: self._end(attempt, reply, last)):
+        if upload is not None and not upload.settled(reply.tap.usage(), partial(self._end, attempt, reply, last)):
             # The answer was there before the length of the audio that it is billed by.
             attempt.hold()
             return
@@ -123,16 +124,16 @@ class Exchange:
         if not self.committed:
             self._first_write = time.monotonic()
             self.committed = self.begun = True
-
-        def leave() -> None:
-            if not begun:
-                length = None if reply.events else len(last)
-                lines = relayed(attempt.headers) + self._fact_lines() + self._cost_line
-                client.begin(attempt.status, lines, length)
-            client.write(last, True)
-
         outcome: Outcome = "upstream_error" if reply.tap.failed else "complete"
+        leave = partial(self._leave, client, attempt, reply.events, last, begun)
         self._settle(outcome, None, leave, status=attempt.status, pending=len(last))
+
+    def _leave(self, client: Client, attempt: Attempt, events: bool, last: bytes, begun: bool) -> None:
+        """Let the last bytes go, with the head where it has not left."""
+        if not begun:
+            lines = relayed(attempt.headers) + self._fact_lines() + self._cost_line
+            client.begin(attempt.status, lines, None if events else len(last))
+        client.write(last, True)
 
     def refused(self, attempt: Attempt, body: bytes) -> None:
         """The upstream answered with an error of its own."""
@@ -255,12 +256,11 @@ class Exchange:
         client.status = status
         # Nothing of an answer that may have begun was relayed, so nothing of it is billed.
         self._forget_attempt()
+        self._settle(outcome, code, partial(self._leave_error, client, status, lines, body), status=status)
 
-        def leave() -> None:
-            client.begin(status, lines + self._fact_lines(), len(body))
-            client.write(body, True)
-
-        self._settle(outcome, code, leave, status=status)
+    def _leave_error(self, client: Client, status: int, lines: bytes, body: bytes) -> None:
+        client.begin(status, lines + self._fact_lines(), len(body))
+        client.write(body, True)
 
     def _break(self, error: GatewayError) -> None:
         """In an answer that has begun: say it in the stream, in the caller's dialect, and cut. Never a clean end."""
@@ -274,13 +274,8 @@ class Exchange:
             self._forget_attempt()
         elif self._attempt is not None and self._attempt.reply is not None:
             events = self._attempt.reply.events
-
-        def leave() -> None:
-            if events:
-                client.write(call.dialect.error_event(error, call.id, timestamp()), False)
-            client.cut()
-
-        self._settle(outcome, error.code, leave, status=client.status)
+        event = call.dialect.error_event(error, call.id, timestamp()) if events else b""
+        self._settle(outcome, error.code, partial(_cut, client, event), status=client.status)
 
     def client_gone(self) -> None:
         """The client left before its answer ended: cancel upstream, or read on to the usage if that is configured."""
@@ -388,3 +383,10 @@ class Exchange:
 def _was_race(error: GatewayError) -> bool:
     """The upstream closed an idle connection just as it was used: a fresh one mends it."""
     return isinstance(error, UpstreamDropped) and error.reused
+
+
+def _cut(client: Client, event: bytes) -> None:
+    """End an answer before its end, with an event that says why where it is made of events."""
+    if event:
+        client.write(event, False)
+    client.cut()

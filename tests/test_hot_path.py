@@ -22,6 +22,7 @@ import pytest
 from benchmarks.counting import CountingLoop, Counts, counted
 from benchmarks.plan import Load
 from benchmarks.rig import ALIAS_PREFIX, KEY, Rig, reads_of, request, running_rig
+from proxy import relay
 from proxy.attempt import Attempt
 from tests.fakes import LAST_CHUNK, ScriptedUpstream, Send, Step, WaitFor, chunk, head
 from tests.serving import ALIAS, RunningGateway, simple_config
@@ -337,6 +338,7 @@ def test_a_chunk_passes_its_budget_when_the_relay_does_more_than_relay(
     assert counter in cost_of_a_chunk("each").over(CHUNK)
 
 
+@pytest.mark.skipif(not relay.__file__.endswith(".py"), reason="compiled code makes fewer calls than the budget has")
 def test_three_calls_more_in_the_path_of_a_chunk_pass_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     body = Attempt.body
 

@@ -9,6 +9,7 @@ import errno
 import ssl
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -202,7 +203,7 @@ class Pool:
         try:
             async with asyncio.timeout(self.upstream.connect_timeout):
                 _, connection = await self._loop.create_connection(
-                    lambda: Connection(self),
+                    partial(Connection, self),
                     self.host,
                     self.port,
                     ssl=self._tls,
