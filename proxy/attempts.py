@@ -53,7 +53,7 @@ class Attempts:
         self._repeated = self._rested = False
         #: The budget that the running attempt, a retry, is on.
         self.held: RetryBudget | None = None
-        #: The seconds that failed attempts took.
+        #: The seconds that failed attempts took, and the rest after them.
         self._lost = 0.0
         self.target: Target = call.targets[0]
         if self.target.pool.health.out:
@@ -95,10 +95,13 @@ class Attempts:
         call, target = self._call, self.target
         alias = call.alias
         assert alias is not None
+        now = time.monotonic()
+        if self.count:
+            self._lost += now - self.began
         self.count += 1
-        self.began = time.monotonic()
+        self.began = now
         if target.pool.health.out:
-            target.pool.health.probe(self.began)
+            target.pool.health.probe(now)
         return Opened(
             id=call.id,
             started=call.started,
@@ -140,14 +143,12 @@ class Attempts:
         if self.count >= MAX_ATTEMPTS or now + seconds >= self.answer_by or not self._may_repeat(now):
             return 0.0
         self._rested = True
-        self._lost += now - self.began + seconds
         return now + seconds
 
     def _once_more(self, now: float) -> bool:
         if self._repeated or self.count >= MAX_ATTEMPTS or now >= self.answer_by:
             return False
         self._repeated = True
-        self._lost += now - self.began
         return True
 
     def _turn(self, now: float) -> bool:
@@ -164,7 +165,6 @@ class Attempts:
                     self.release()
                 self._place = place
                 self.target = target
-                self._lost += now - self.began
                 return True
         return False
 
