@@ -101,8 +101,6 @@ class Attempt:
         # Not above: compiled code forgets a None there where the type is a protocol.
         self.reply: Reply | None = None
         self._target = attempts.target
-        #: Not a default of the class: compiled, that would be no value for the name of a protocol.
-        self.reply: Reply | None = None
         self._beats = alias.heartbeat_interval > 0 and bool(call.dialect.heartbeat)
 
     # the way up
