@@ -1,7 +1,13 @@
 """Compiles the code that every request and every chunk runs through, if it is asked to: `make wheel`.
 
 Everything else about the distribution stands in pyproject.toml. Compiled or not, it is the same code and does the same;
-without a compiler nothing is missing but speed.
+without a compiler nothing is missing but speed. What mypyc asks of code that it compiles, beside types:
+
+- No function inside a function: the two would keep each other until the collector runs. `functools.partial` does it.
+- A class that is not compiled cannot inherit from one that is.
+- What a base class sets that is not compiled is declared again, as Any where it may be None.
+- A None whose type is a protocol is set in `__init__` and not in the class body, where it is forgotten.
+- Nothing is patched from outside: attributes of compiled objects and modules may be read-only.
 """
 
 import os

@@ -1,0 +1,51 @@
+"""What `make wheel` compiles can be compiled, as far as that is known without a C compiler; the rest: test-compiled."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+_TRANSLATE = """
+import sys
+from mypyc.build import mypycify
+mypycify(sys.argv[2:], target_dir=sys.argv[1])
+"""
+
+
+def compiled_files() -> list[str]:
+    """The files that setup.py names, but for those that it leaves out."""
+    patterns = re.findall(r'^    "(proxy/\S+)",$', (ROOT / "setup.py").read_text(), re.MULTILINE)
+    assert all(list(ROOT.glob(pattern)) for pattern in patterns), "a name in setup.py names no file"
+    files = {str(path.relative_to(ROOT)) for pattern in patterns for path in ROOT.glob(pattern)}
+    return sorted(file for file in files if not file.endswith(("__init__.py", "shapes.py")))
+
+
+def inner_functions(tree: ast.AST) -> Iterator[ast.AST]:
+    """Functions that are made while another one runs."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    for outer in ast.walk(tree):
+        if isinstance(outer, functions):
+            for statement in outer.body:
+                yield from (node for node in ast.walk(statement) if isinstance(node, (*functions, ast.Lambda)))
+
+
+def test_the_compiler_takes_the_files_as_they_are(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _TRANSLATE, str(tmp_path), *compiled_files()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("file", compiled_files())
+def test_no_function_is_made_inside_another(file: str) -> None:
+    tree = ast.parse((ROOT / file).read_text())
+    assert [getattr(node, "lineno", 0) for node in inner_functions(tree)] == []
+
+
+def test_an_inner_function_is_found() -> None:
+    found = inner_functions(ast.parse("def outer():\n    return [lambda: 1]"))
+    assert [type(node) for node in found] == [ast.Lambda]
