@@ -229,6 +229,20 @@ def test_the_wait_for_an_answer_begins_with_the_last_byte_sent(tmp_path: Path) -
         assert client.read_answer()[0].status == 200
 
 
+def test_a_client_s_own_limit_begins_with_the_last_byte_of_its_upload(tmp_path: Path) -> None:
+    body = form()
+    with serving(tmp_path, upstreams=2) as (gateway, (one, two)), gateway.client() as client:
+        one.script(json_answer({"error": {"message": "busy"}}, 503))
+        two.script(json_answer({"text": "hi", "usage": {"seconds": 1}}))
+        begin_form(client, f"content-length: {len(body)}\r\nx-stainless-read-timeout: 0.8")
+        client.send(body[:-10])
+        for begin in range(len(body) - 10, len(body)):
+            # What is tested is that time passes: more than the limit in all, and never at once.
+            time.sleep(0.1)
+            client.send(body[begin : begin + 1])
+        assert client.read_answer()[0].status == 200
+
+
 def test_an_upstream_that_does_not_answer_an_upload_times_out(tmp_path: Path) -> None:
     with serving(tmp_path, upstream={"first_byte_timeout": 0.2}) as (gateway, (upstream,)):
         upstream.script([Hang()])

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.fakes import Close, Hang, Reset, ScriptedUpstream, Step, sse_answer
+from tests.fakes import Close, Hang, RecordedRequest, Reset, ScriptedUpstream, Step, sse_answer
 from tests.relay.samples import (
     HELLO,
     ROLE,
@@ -21,6 +21,7 @@ from tests.relay.samples import (
     question,
     serving,
     serving_two,
+    wait_for_pool,
     wait_for_settled,
     wait_until,
 )
@@ -199,3 +200,31 @@ def test_ejection_can_be_switched_off(tmp_path: Path) -> None:
     with failing_first(tmp_path, error(503), upstream=settings) as (gateway, first, _):
         asked(gateway, 8)
         assert len(first.requests) == 8
+
+
+def test_the_first_byte_of_an_answer_brings_it_back_and_not_only_the_last(tmp_path: Path) -> None:
+    with serving(tmp_path) as (gateway, upstream):
+        upstream.script(error(503), times=5)
+        asked(gateway, 5)
+        assert is_out(gateway)
+        upstream.script([*begun(ROLE), Hang()])
+        with gateway.client() as client:
+            gateway.chat(client, question())
+            client.read_head()
+            assert not is_out(gateway)
+
+
+def test_an_idle_connection_that_is_closed_as_it_is_used_is_no_failure(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def closing(request: RecordedRequest) -> Sequence[Step]:
+        return [Close()] if request.connection == 1 and len(upstream.requests) > 1 else sse_answer(STREAM)
+
+    with ScriptedUpstream(closing) as upstream:
+        config = simple_config(tmp_path, upstream.base_url, upstream={"consecutive_gateway_failures": 1})
+        with RunningGateway(config) as gateway:
+            assert asked(gateway, 1) == [200]
+            wait_for_pool(gateway, size=1, idle=1)
+            assert asked(gateway, 1) == [200]
+            assert len(upstream.requests) == 3
+    assert not [record for record in caplog.records if record.name == "proxy.attempts"]

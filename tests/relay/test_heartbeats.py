@@ -9,7 +9,20 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import LAST_CHUNK, Body, Hang, Head, Reset, ScriptedUpstream, Send, Step, WaitFor, chunk, json_answer
+from tests.fakes import (
+    LAST_CHUNK,
+    Body,
+    Hang,
+    Head,
+    Reset,
+    ScriptedUpstream,
+    Send,
+    Step,
+    WaitFor,
+    chunk,
+    head,
+    json_answer,
+)
 from tests.relay.samples import (
     DONE,
     HELLO,
@@ -159,3 +172,18 @@ def test_a_client_that_leaves_after_heartbeats_is_settled(tmp_path: Path) -> Non
         (row,) = wait_for_settled(gateway)
         assert (row.outcome, row.status) == ("client_closed", 200)
         assert upstream.requests[0].closed.wait(5)
+
+
+def test_an_answer_that_is_no_stream_gets_none_inside(tmp_path: Path) -> None:
+    gate = threading.Event()
+    data = json.dumps(JSON_ANSWER).encode()
+    with beating(tmp_path) as (gateway, upstream), gateway.client() as client:
+        upstream.script(
+            [head(200, {"content-length": str(len(data))}), Send(data[:90]), WaitFor(gate), Send(data[90:])]
+        )
+        gateway.chat(client, question())
+        client.read_head()
+        sweeps: list[int] = []
+        gateway.call(lambda running: running.deadlines.every_sweep(lambda: sweep(sweeps, gate)))
+        body = client.read_chunked()
+    assert body.payload == shown(data)
