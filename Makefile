@@ -48,9 +48,9 @@ wheel: $(VENV)/.dev
 	rm -rf build dist
 	PROMETHEUS_COMPILE=1 $(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
 
-# The same tests, run against that wheel and not against the files here.
+# The same tests, run against that wheel and not against the files here; but for the loads, which start Pythons of their own.
 test-compiled: $(COMPILED)/.dev
-	$(COMPILED)/bin/python -P -m pytest --import-mode=append $(ARGS)
+	$(COMPILED)/bin/python -P -m pytest --import-mode=append --ignore=tests/load $(ARGS)
 
 # Measured is the compiled gateway; COMPILED= measures the files as they are.
 bench: $(VENV)/.plain $(GATEWAY)
