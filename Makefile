@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 ARGS ?=
 COMPILED ?= .venv-compiled
 GATEWAY = $(if $(COMPILED),$(COMPILED)/.plain)
-GATEWAY_OPTION = $(if $(COMPILED),--gateway $(COMPILED)/bin/prometheus-gateway)
+GATEWAY_OPTION = $(if $(COMPILED),--gateway $(abspath $(COMPILED))/bin/prometheus-gateway)
 
 .PHONY: run test kill faults disconnects crosstalk slow soak process check fmt wheel test-compiled bench bench-peers bench-guard clean
 

@@ -66,7 +66,10 @@ class Pool:
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._waiters: deque[Waiter] = deque()
-        self._opening: set[asyncio.Task[None]] = set()
+        #: In the order in which they began; and those whose failure is nobody's: a request that has only just come has
+        #: not waited as long as they have.
+        self._opening: list[asyncio.Task[None]] = []
+        self._unwanted: set[asyncio.Task[None]] = set()
         self._closed = False
         self._retired = False
 
@@ -74,7 +77,7 @@ class Pool:
         busy = len(self._open) - len(self._idle)
         return (
             f"<Pool {self.name}: {len(self._idle)} idle, {busy} busy, "
-            f"{len(self._opening)} opening, {len(self._waiters)} waiting>"
+            f"{self.opening} opening, {len(self._waiters)} waiting>"
         )
 
     @property
@@ -85,7 +88,7 @@ class Pool:
     @property
     def opening(self) -> int:
         """Connections that are about to be open."""
-        return len(self._opening)
+        return len(self._opening) + len(self._unwanted)
 
     @property
     def idle(self) -> int:
@@ -123,9 +126,10 @@ class Pool:
         return None
 
     def forget(self, waiter: Waiter) -> None:
-        """The waiter no longer wants a connection."""
+        """The waiter no longer wants a connection. One that is being opened for it is for the next, if it comes up."""
         if waiter in self._waiters:
             self._waiters.remove(waiter)
+            self._served()
 
     def sweep(self, now: float, spare: bool = False) -> None:
         """Close what has idled too long; `now` is loop time. `spare`: the process needs what idle ones take up."""
@@ -136,7 +140,7 @@ class Pool:
     @property
     def is_empty(self) -> bool:
         """No connection is open, and nobody waits for one."""
-        return not (self._open or self._opening or self._waiters)
+        return not (self._open or self.opening or self._waiters)
 
     def retire(self) -> None:
         """Keep nothing warm any more: who has a connection, or still asks for one, is served, and then it is closed."""
@@ -147,7 +151,7 @@ class Pool:
     async def close(self) -> None:
         """Close every connection and wait for the tasks that open them."""
         self._closed = True
-        opening = list(self._opening)
+        opening = [*self._opening, *self._unwanted]
         for task in opening:
             task.cancel()
         await asyncio.gather(*opening, return_exceptions=True)
@@ -170,7 +174,9 @@ class Pool:
             return
         connection.resume()
         if self._waiters:
-            self._waiters.popleft().connected(connection)
+            waiter = self._waiters.popleft()
+            self._served()
+            waiter.connected(connection)
         elif self._retired:
             connection.close()
         else:
@@ -189,12 +195,11 @@ class Pool:
 
     def _open_more(self) -> None:
         while (
-            len(self._opening) < len(self._waiters)
-            and len(self._open) + len(self._opening) < self.upstream.max_connections
+            len(self._opening) < len(self._waiters) and len(self._open) + self.opening < self.upstream.max_connections
         ):
             task = self._loop.create_task(self._open_one())
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+            self._opening.append(task)
+            task.add_done_callback(self._opened_one)
 
     async def _open_one(self) -> None:
         if self._may_connect is not None and not self._may_connect():
@@ -221,17 +226,24 @@ class Pool:
             if not connection.usable:
                 self._not_opened(_refused(ConnectionResetError("closed as soon as it was open")))
                 return
-            self._opened_one()
+            self._opened_one(asyncio.current_task())
             self.released(connection)
 
-    def _opened_one(self) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._opening.discard(task)
+    def _served(self) -> None:
+        """One waits no longer: of more openings than are waited for, the oldest is for whoever comes next."""
+        if len(self._opening) > len(self._waiters):
+            self._unwanted.add(self._opening.pop(0))
+
+    def _opened_one(self, task: asyncio.Task[None] | None) -> bool:
+        """An opening is over; whether somebody waited for it."""
+        if task in self._opening:
+            self._opening.remove(task)
+            return True
+        self._unwanted.discard(task)  # type: ignore[arg-type]
+        return False
 
     def _not_opened(self, error: UpstreamFailed) -> None:
-        self._opened_one()
-        if self._waiters:
+        if self._opened_one(asyncio.current_task()) and self._waiters:
             self._waiters.popleft().not_connected(error)
         if not self._closed:
             self._open_more()

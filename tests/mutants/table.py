@@ -348,7 +348,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a pool without a bound",
         "proxy/upstream/pool.py",
-        "and len(self._open) + len(self._opening) < self.upstream.max_connections",
+        "and len(self._open) + self.opening < self.upstream.max_connections",
         "",
         ("tests/upstream/test_pool.py",),
     ),

@@ -420,6 +420,18 @@ def test_cancelling_while_connecting_in_vain_leaves_nothing() -> None:
     run(main())
 
 
+def test_an_opening_that_nobody_waits_for_any_more_fails_on_nobody_who_has_only_just_come() -> None:
+    async def main() -> None:
+        async with open_pool("http://127.0.0.1:1") as pool:
+            pool.forget(Recorder().start(pool))
+            late = Recorder().start(pool)
+            assert repr(pool) == "<Pool vendor: 0 idle, 0 busy, 2 opening, 1 waiting>"
+            await until(lambda: repr(pool) == "<Pool vendor: 0 idle, 0 busy, 0 opening, 0 waiting>")
+            assert late.ends == 1
+
+    run(main())
+
+
 async def cancelled(pool: Pool, recorder: Recorder) -> None:
     assert recorder.connection is not None
     recorder.connection.abandon()
