@@ -239,7 +239,7 @@ class Pool:
         if task in self._opening:
             self._opening.remove(task)
             return True
-        self._unwanted.discard(task)  # type: ignore[arg-type]
+        self._unwanted.discard(task)
         return False
 
     def _not_opened(self, error: UpstreamFailed) -> None:
