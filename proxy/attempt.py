@@ -29,6 +29,8 @@ from proxy.wire.headers import Header
 
 #: Bytes of an upstream's error body that are read.
 MAX_ERROR_BODY = 65_536
+#: Bytes of events without content that wait for the first content, so that another target may still answer instead.
+MAX_PRELUDE = 4_096
 #: Seconds that an answer which has given its reason to finish may take to end.
 LAST_EVENTS = 5.0
 
@@ -86,6 +88,8 @@ class Attempt:
     _waiting = False
     _draining = False
     _error_body = b""
+    #: The events before the first content.
+    _prelude = b""
     _moved = False
     _deadline = math.inf
     #: When the wait that the deadline ends began, and how many seconds the upstream may let wait.
@@ -208,13 +212,32 @@ class Attempt:
                 # Ended by the dialect's mark; the end of the HTTP body is still to come, and nobody waits for it.
                 self._services.deadlines.add(leave(self.connection))
                 self.connection = None
-            self._asker.finish(self, reply, out)
+            self._asker.finish(self, reply, self._prelude + out)
         elif complete:
             if self._asker.committed:
                 self._asker.relay(reply, out)
             self._asker.fail(UpstreamDropped("The model's provider ended the answer early.", detail="not whole"))
         elif out:
+            if not self._asker.committed:
+                out = self._prelude + out
+                if self._may_wait(reply, out):
+                    self._prelude = out
+                    return
+                self._prelude = b""
             self._asker.relay(reply, out)
+
+    def _may_wait(self, reply: Reply, data: bytes) -> bool:
+        """Whether all that came, such as the role of who will speak, may wait for the first content to come with it.
+
+        That costs no time to the first token, and an answer that breaks off until then is replaced by another target's.
+        """
+        return (
+            reply.events
+            and not reply.tap.text_out
+            and not reply.tap.finished
+            and len(data) <= MAX_PRELUDE
+            and self._attempts.has_next
+        )
 
     def failed(self, error: UpstreamFailed) -> None:
         """The connection is gone before the answer's end."""
@@ -299,7 +322,7 @@ class Attempt:
             self._asker.drained()
         elif reply is not None and reply.whole:
             # It gave its reason to finish, and neither the last mark nor an end.
-            self._asker.finish(self, reply, b"")
+            self._asker.finish(self, reply, self._prelude)
         else:
             self._asker.fail(self._timeout(waiting, crowded))
 

@@ -81,6 +81,11 @@ class Attempts:
         return self.target is not self._call.targets[0]
 
     @property
+    def has_next(self) -> bool:
+        """Another target may still be asked."""
+        return self._place + 1 < len(self._targets) and self.count < MAX_ATTEMPTS
+
+    @property
     def sent_without_losses(self) -> float:
         """When the request would have been sent without the failed attempts: their time is no doing of the gateway."""
         return max(self.sent - self._lost, self._call.arrived) if self.sent else 0.0

@@ -12,6 +12,7 @@ from tests.fakes import (
     LAST_CHUNK,
     Close,
     Hang,
+    Pause,
     RecordedRequest,
     Reset,
     ScriptedUpstream,
@@ -34,6 +35,7 @@ from tests.relay.samples import (
     ask,
     begun,
     ended,
+    event,
     nobody,
     only_row,
     question,
@@ -61,6 +63,9 @@ MENDED: dict[str, Sequence[Step]] = {
     "no HTTP": [Send(b"+OK hello\r\n\r\n")],
     "a head without end": [Send(b"HTTP/1.1 200 OK\r\nx: " + b"a" * 100_000)],
     "no body": [*begun(), Reset()],
+    "a reset behind the role": [*begun(ROLE), Pause(0.05), Reset()],
+    "an end behind the role": ended(ROLE),
+    "an error event behind the role": ended(ROLE, ERROR_EVENT),
     "half an event": [*begun(HELLO[:20]), Close()],
     "408": error(408),
     "429": error(429),
@@ -151,12 +156,55 @@ def test_three_attempts_are_the_most(tmp_path: Path) -> None:
         assert [request.target for request in upstream.requests] == [f"/{name}/chat/completions" for name in "abc"]
 
 
+def test_silence_behind_the_role_is_mended_too(tmp_path: Path) -> None:
+    with serving_two(tmp_path, upstream={"idle_timeout": 0.1}) as (gateway, first, second):
+        first.script([*begun(ROLE), Hang()])
+        second.script(sse_answer(STREAM))
+        _, body = ask(gateway)
+    assert body.payload == SHOWN_STREAM
+
+
+def test_what_came_before_the_first_content_leaves_with_it(tmp_path: Path) -> None:
+    with serving_two(tmp_path) as (gateway, first, _):
+        gate = threading.Event()
+        first.script([*begun(ROLE), Pause(0.05), chunk(HELLO), WaitFor(gate)])
+        with gateway.client() as client:
+            gateway.chat(client, question())
+            client.read_head()
+            assert client.read_chunk() == shown(ROLE + HELLO)
+            gate.set()
+
+
+def test_the_role_leaves_at_once_where_nobody_else_could_answer(tmp_path: Path) -> None:
+    with serving(tmp_path) as (gateway, upstream):
+        gate = threading.Event()
+        upstream.script([*begun(ROLE), WaitFor(gate)])
+        with gateway.client() as client:
+            gateway.chat(client, question())
+            client.read_head()
+            assert client.read_chunk() == shown(ROLE)
+            gate.set()
+
+
+def test_an_opening_without_content_is_held_up_to_a_bound(tmp_path: Path) -> None:
+    long = event(choices=[], system_fingerprint="x" * 5_000)
+    with serving_two(tmp_path) as (gateway, first, second):
+        gate = threading.Event()
+        first.script([*begun(ROLE), Pause(0.05), chunk(long), WaitFor(gate), Reset()])
+        with gateway.client() as client:
+            gateway.chat(client, question())
+            client.read_head()
+            gate.set()
+            assert not client.read_chunked().complete
+        assert not second.requests
+
+
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "json"])
-def test_nothing_is_tried_again_after_the_first_byte(tmp_path: Path, stream: bool) -> None:
+def test_nothing_is_tried_again_after_the_first_content(tmp_path: Path, stream: bool) -> None:
     with serving_two(tmp_path) as (gateway, first, second):
         gate = threading.Event()
         half = head(200, {"content-length": "9999"}), Send(json.dumps(JSON_ANSWER).encode()[:80])
-        first.script([*(begun(ROLE) if stream else half), WaitFor(gate), Reset()])
+        first.script([*(begun(ROLE, HELLO) if stream else half), WaitFor(gate), Reset()])
         with gateway.client() as client:
             gateway.chat(client, question(stream=stream))
             client.read_head()
