@@ -16,6 +16,8 @@ from typing import IO, Self
 
 #: Seconds that a process gets to say that it is ready, and to end.
 PATIENCE = 60.0
+#: Where the module is found, whatever the folder that the process runs in.
+_ROOT = Path(__file__).parent.parent.parent
 _PR_SET_PDEATHSIG = 1
 _PAGE = resource.getpagesize()
 
@@ -42,6 +44,7 @@ class Process:
             self._process = subprocess.Popen(
                 self._command,
                 cwd=self._folder,
+                env={**os.environ, "PYTHONPATH": str(_ROOT)},
                 stdin=subprocess.PIPE if self._talks else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
