@@ -337,10 +337,14 @@ class Exchange:
 
     def _settle_left(self) -> None:
         """Bill a client that left, with what it got until then."""
-        left = self._left
+        left, attempt = self._left, self._attempt
         assert left is not None
-        outcome: Outcome = "client_stalled" if left.stalled else "client_closed"
-        self._settle(outcome, "client_closed", None, status=left.status if self.begun else 499)
+        status = left.status if self.begun else 499
+        if attempt is not None and attempt.reply is not None and attempt.reply.tap.failed:
+            # It was told of the upstream's error, and had nothing more to wait for.
+            self._settle("upstream_error", None, None, status=status)
+            return
+        self._settle("client_stalled" if left.stalled else "client_closed", "client_closed", None, status=status)
 
     def _settle(
         self, outcome: Outcome, code: str | None, then: Callable[[], None] | None, *, status: int, pending: int = 0

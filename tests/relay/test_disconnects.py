@@ -69,6 +69,16 @@ def test_leaving_inside_a_stream_reaches_the_upstream(tmp_path: Path, how: Calla
         assert row.cost == row.input_tokens * 1100 + row.output_tokens * 4400
 
 
+def test_leaving_behind_an_error_of_the_upstream_s_is_no_leaving(tmp_path: Path) -> None:
+    with serving(tmp_path) as (gateway, upstream):
+        upstream.script([*begun(ROLE, HELLO, b'data: {"error":{"message":"broken"}}\n\n'), Hang()])
+        with gateway.client() as client:
+            gateway.chat(client, question())
+            client.read_until(b"broken")
+        (row,) = wait_for_settled(gateway)
+        assert (row.outcome, row.status, row.error_code) == ("upstream_error", 200, None)
+
+
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "json"])
 @pytest.mark.parametrize("how", LEAVINGS.values(), ids=LEAVINGS.keys())
 def test_leaving_before_the_first_byte_reaches_the_upstream(
