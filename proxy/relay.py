@@ -286,6 +286,11 @@ class Exchange:
         self._client = None
         attempt = self._attempt
         if attempt is not None:
+            if attempt.reply is not None and attempt.reply.tap.failed:
+                # It was told of the upstream's error, and has nothing more to wait for.
+                attempt.drop()
+                self._settle("upstream_error", None, None, status=client.status)
+                return
             asked = self._call.upload is None or self._call.upload.whole
             if self._alias.on_disconnect == "drain" and attempt.connection and asked and not client.stalled:
                 attempt.drain(self._services.drain_max_seconds)
@@ -337,14 +342,10 @@ class Exchange:
 
     def _settle_left(self) -> None:
         """Bill a client that left, with what it got until then."""
-        left, attempt = self._left, self._attempt
+        left = self._left
         assert left is not None
-        status = left.status if self.begun else 499
-        if attempt is not None and attempt.reply is not None and attempt.reply.tap.failed:
-            # It was told of the upstream's error, and had nothing more to wait for.
-            self._settle("upstream_error", None, None, status=status)
-            return
-        self._settle("client_stalled" if left.stalled else "client_closed", "client_closed", None, status=status)
+        outcome: Outcome = "client_stalled" if left.stalled else "client_closed"
+        self._settle(outcome, "client_closed", None, status=left.status if self.begun else 499)
 
     def _settle(
         self, outcome: Outcome, code: str | None, then: Callable[[], None] | None, *, status: int, pending: int = 0

@@ -71,9 +71,14 @@ def test_leaving_inside_a_stream_reaches_the_upstream(tmp_path: Path, how: Calla
 
 def test_leaving_behind_an_error_of_the_upstream_s_is_no_leaving(tmp_path: Path) -> None:
     with serving(tmp_path) as (gateway, upstream):
-        upstream.script([*begun(ROLE, HELLO, b'data: {"error":{"message":"broken"}}\n\n'), Hang()])
+        read = threading.Event()
+        upstream.script(
+            [*begun(ROLE, HELLO), WaitFor(read), chunk(b'data: {"error":{"message":"broken"}}\n\n'), Hang()]
+        )
         with gateway.client() as client:
             gateway.chat(client, question())
+            client.read_until(b"Hello")
+            read.set()
             client.read_until(b"broken")
         (row,) = wait_for_settled(gateway)
         assert (row.outcome, row.status, row.error_code) == ("upstream_error", 200, None)
