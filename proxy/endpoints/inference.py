@@ -274,6 +274,7 @@ def count_text(call: Call, data: bytes) -> None:
 
 def text_bytes(data: bytes) -> int:
     """The size of a request body without the base64 of its data URLs."""
-    if b";base64," not in data:
+    # From the end: in a long text that is several times the speed of a search from the beginning.
+    if data.rfind(b";base64,") < 0:
         return len(data)
     return len(data) - sum(match.end() - match.start() for match in _DATA_URL.finditer(data))
