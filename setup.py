@@ -28,7 +28,10 @@ COMPILED = (
     "proxy/upstream/connection.py",
     "proxy/upstream/health.py",
     "proxy/upstream/pool.py",
+    "proxy/upstream/target.py",
     "proxy/ledger/estimate.py",
+    "proxy/ledger/pricing.py",
+    "proxy/policies/base.py",
     "proxy/policies/rights.py",
     "proxy/endpoints/credentials.py",
     "proxy/endpoints/inference.py",
@@ -38,6 +41,7 @@ COMPILED = (
     "proxy/deadlines.py",
     "proxy/relay.py",
     "proxy/reply.py",
+    "proxy/services.py",
     "proxy/settlement.py",
 )
 

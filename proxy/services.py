@@ -1,9 +1,8 @@
 """What an exchange is given: what all exchanges of one gateway share, and the face of the client's side."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
-
-import msgspec
 
 from proxy.deadlines import Deadlines
 from proxy.errors import GatewayError
@@ -28,7 +27,8 @@ class Client(Protocol):
     def cut(self) -> None: ...
 
 
-class Services(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, eq=False, slots=True)
+class Services:
     """See the module."""
 
     journal: Journal

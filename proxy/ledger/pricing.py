@@ -3,10 +3,9 @@
 Pure: no clock, no file, no float. Money is nano-dollars (10^-9 USD).
 """
 
+from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact
-from typing import Protocol
-
-import msgspec
+from typing import Final, Protocol
 
 from proxy.config.tree import Price
 from proxy.errors import ConfigFault
@@ -18,7 +17,7 @@ PRICE_LIMIT = 1_000_000
 
 # Tokens are priced per 10^6 and audio per 60,000 ms. 3,000,000 is the least common multiple of the two, so all parts
 # of a bill are added as integers over it and rounded once.
-_SCALE = 3_000_000
+_SCALE: Final = 3_000_000
 _PER_TOKEN = _SCALE // 1_000_000
 _PER_MILLISECOND = _SCALE // 60_000
 _NANO = Decimal("0.000000001")
@@ -41,7 +40,8 @@ class Usage(Protocol):
     def images(self) -> int: ...
 
 
-class CompiledPrice(msgspec.Struct, frozen=True, gc=False):
+@dataclass(frozen=True, eq=False, slots=True)
+class CompiledPrice:
     """A price in nano-dollars times `_SCALE` per token, millisecond or image; None is "no price"."""
 
     input: int | None
@@ -76,37 +76,63 @@ def cost(price: CompiledPrice | None, usage: Usage) -> int | None:
     `input_tokens` includes those read from and written to a cache. Kinds that were not used need no price. A model
     whose audio or images are counted in its tokens needs no price by the minute or by the image on top.
     """
+    return cost_of(
+        price,
+        usage.input_tokens,
+        usage.cached_input_tokens,
+        usage.cache_write_tokens,
+        usage.output_tokens,
+        usage.audio_milliseconds,
+        usage.images,
+    )
+
+
+def cost_of(
+    price: CompiledPrice | None, given: int, cached: int, written: int, produced: int, audio: int, images: int
+) -> int | None:
+    """The same for the counts themselves, in the order in which `Usage` has them."""
     if price is None:
         return None
-    cached, written, output = usage.cached_input_tokens, usage.cache_write_tokens, usage.output_tokens
-    audio, images = usage.audio_milliseconds, usage.images
     # Never below 0: an upstream that counts its cached tokens beside the input, not in it, must not earn a discount.
-    plain = max(usage.input_tokens - cached - written, 0)
+    plain = max(given - cached - written, 0)
     sum_ = 0
-    for count, each in (
-        (plain, price.input),
-        (cached, price.cached_input),
-        (written, price.cache_write),
-        (output, price.output),
-    ):
-        if count:
-            if each is None:
-                return None
-            sum_ += count * each
-    in_tokens = bool(plain or cached or written or output)
-    for count, each in ((audio, price.millisecond), (images, price.image)):
-        if count:
-            if each is not None:
-                sum_ += count * each
-            elif not in_tokens:
-                return None
+    if plain:
+        if price.input is None:
+            return None
+        sum_ += plain * price.input
+    if cached:
+        if price.cached_input is None:
+            return None
+        sum_ += cached * price.cached_input
+    if written:
+        if price.cache_write is None:
+            return None
+        sum_ += written * price.cache_write
+    if produced:
+        if price.output is None:
+            return None
+        sum_ += produced * price.output
+    in_tokens = bool(plain or cached or written or produced)
+    if audio:
+        if price.millisecond is not None:
+            sum_ += audio * price.millisecond
+        elif not in_tokens:
+            return None
+    if images:
+        if price.image is not None:
+            sum_ += images * price.image
+        elif not in_tokens:
+            return None
     return _rounded(sum_)
 
 
 def _rounded(sum_: int) -> int:
-    whole, rest = divmod(sum_, _SCALE)
-    twice = 2 * rest
-    return whole + (twice > _SCALE or (twice == _SCALE and whole & 1))
+    """A sum over `_SCALE`, rounded half to even."""
+    whole = sum_ // _SCALE
+    twice = 2 * (sum_ - whole * _SCALE)
+    if twice > _SCALE or (twice == _SCALE and whole % 2):
+        whole += 1
+    return whole
 
 
 def _scaled(name: str, price: Decimal | None, factor: int) -> int | None:

@@ -6,8 +6,6 @@ A policy never writes to the client and never waits; it raises one of our errors
 import math
 from typing import Final, Literal, Protocol
 
-import msgspec
-
 from proxy.dialects.base import Dialect
 from proxy.ledger.keys import Key
 from proxy.upload import Upload
@@ -34,49 +32,74 @@ class Watch(Protocol):
         ...
 
 
-class Call(msgspec.Struct):
+class Call:
     """One request that has been read: who asks what of which endpoint."""
 
-    id: str
-    trace_id: str
-    key: Key
-    #: The endpoint's path, which labels rows and metrics.
-    endpoint: str
-    dialect: Dialect
-    #: The path below an upstream's base URL, with its query; `{model}` stands for the upstream's model.
-    path: bytes
-    #: Usage may be asked for on the client's behalf, by `stream_options`.
-    may_ask_usage: bool
-    #: What an alias must be able to do for this endpoint; any of them.
-    capabilities: frozenset[str]
-    body: Body
-    #: Header lines of the client that go to the upstream.
-    forwarded: bytes
-    #: UTC, in microseconds since 1970.
-    started: int
-    #: Monotonic seconds.
-    arrived: float
-    #: Bytes of text in the request; what an estimate is made from.
-    text_in: int
-    #: Set by the rights policy: the alias, and those of its targets that speak the endpoint's dialect.
-    alias: Alias | None = None
+    # What most requests do not bring or change stands here, and is not set for each of them.
+    #: Those of the alias's targets that speak the endpoint's dialect; set by the rights policy.
     targets: tuple[Target, ...] = ()
-    #: What is billed.
-    unit: Unit = "tokens"
-    #: Beginnings of the content types of answers that pass unread.
-    opaque: tuple[bytes, ...] = ()
-    #: Largest event of an answer, in bytes, where the endpoint needs larger ones than the server's setting.
-    max_event_bytes: int = 0
-    #: The body, where it is a form on its way; `body` then holds only what is known of it.
-    upload: Upload | None = None
     #: (field, id) of each object at an upstream that the body names; set by the references policy.
     references: tuple[tuple[str, str], ...] = ()
-    #: The words by which nested values of the body may name objects; few, because every body is searched for them.
-    naming: tuple[bytes, ...] = NESTED
-    #: Seconds that the client says it waits for its next byte.
-    patience: float = math.inf
-    #: Who is to see the answer first, if anybody.
-    watch: Watch | None = None
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        trace_id: str,
+        key: Key,
+        endpoint: str,
+        dialect: Dialect,
+        path: bytes,
+        may_ask_usage: bool,
+        capabilities: frozenset[str],
+        body: Body,
+        forwarded: bytes,
+        started: int,
+        arrived: float,
+        text_in: int,
+        naming: tuple[bytes, ...] = NESTED,
+        unit: Unit = "tokens",
+        opaque: tuple[bytes, ...] = (),
+        max_event_bytes: int = 0,
+        patience: float = math.inf,
+    ) -> None:
+        self.id = id
+        self.trace_id = trace_id
+        self.key = key
+        #: The endpoint's path, which labels rows and metrics.
+        self.endpoint = endpoint
+        self.dialect = dialect
+        #: The path below an upstream's base URL, with its query; `{model}` stands for the upstream's model.
+        self.path = path
+        #: Usage may be asked for on the client's behalf, by `stream_options`.
+        self.may_ask_usage = may_ask_usage
+        #: What an alias must be able to do for this endpoint; any of them.
+        self.capabilities = capabilities
+        self.body = body
+        #: Header lines of the client that go to the upstream.
+        self.forwarded = forwarded
+        #: UTC, in microseconds since 1970.
+        self.started = started
+        #: Monotonic seconds.
+        self.arrived = arrived
+        #: Bytes of text in the request; what an estimate is made from.
+        self.text_in = text_in
+        #: The words by which nested values of the body may name objects; few, because every body is searched for them.
+        self.naming = naming
+        #: What is billed.
+        self.unit = unit
+        #: Beginnings of the content types of answers that pass unread.
+        self.opaque = opaque
+        #: Largest event of an answer, in bytes, where the endpoint needs larger ones than the server's setting.
+        self.max_event_bytes = max_event_bytes
+        #: Seconds that the client says it waits for its next byte.
+        self.patience = patience
+        #: Set by the rights policy.
+        self.alias: Alias | None = None
+        #: The body, where it is a form on its way; `body` then holds only what is known of it.
+        self.upload: Upload | None = None
+        #: Who is to see the answer first, if anybody.
+        self.watch: Watch | None = None
 
 
 class Policy(Protocol):

@@ -10,4 +10,5 @@ def new_request_id() -> str:
     It begins with the time, so that rows that are stored one after the other lie side by side in the ledger's index:
     ids without an order would each touch another page of it.
     """
-    return f"req_{time.time_ns() >> 20:012x}{random.getrandbits(80):020x}"
+    begin = (time.time_ns() >> 20).to_bytes(6, "big")
+    return "req_" + (begin + random.getrandbits(80).to_bytes(10, "big")).hex()

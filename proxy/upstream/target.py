@@ -4,9 +4,9 @@ Values and string building only; connections are the pool's, choosing and retryi
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
-
-import msgspec
 
 from proxy.config.presets import PRESETS
 from proxy.config.tree import Model, OnDisconnect, Server, Upstream, split_target
@@ -15,11 +15,15 @@ from proxy.upstream.pool import Pool
 from proxy.wire.headers import REQUEST_HEADERS
 
 USER_AGENT = "prometheus-gateway"
-_JSON = b"content-type: application/json\r\n"
-_NO_LENGTH = b"content-length: 0\r\n\r\n"
+_JSON: Final = b"content-type: application/json\r\n"
+_NO_LENGTH: Final = b"content-length: 0\r\n\r\n"
+_END: Final = b"\r\n\r\n"
+#: "{", which a path has that names a model: a byte is found much sooner than a word.
+_BRACE: Final = 0x7B
 
 
-class Target(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class Target:
     """One upstream model that can serve an alias."""
 
     pool: Pool
@@ -35,7 +39,7 @@ class Target(msgspec.Struct, frozen=True):
     #: Whether `stream_options` may be added to streaming requests.
     takes_stream_options: bool = True
     #: Paths that are not below the base URL: as they are elsewhere -> from the host's root.
-    moved_paths: Mapping[bytes, bytes] = msgspec.field(default_factory=dict)
+    moved_paths: Mapping[bytes, bytes] = field(default_factory=dict)
     #: Query parameters that every request has, encoded.
     query: bytes = b""
     #: Headers of the kind that a client may send too: (start of the line, the line, whether it beats the client's).
@@ -56,7 +60,7 @@ class Target(msgspec.Struct, frozen=True):
 
     def head(self, path: bytes, forwarded: bytes, length: int) -> bytes:
         """The request head for a POST of `length` bytes; `path` is below the base URL, `forwarded` are header lines."""
-        if b"{model}" in path:
+        if _BRACE in path:
             path = path.replace(b"{model}", quote(self.model, safe="").encode())
         before = self.before_path
         if self.moved_paths:
@@ -67,16 +71,13 @@ class Target(msgspec.Struct, frozen=True):
             path += (b"&" if b"?" in path else b"?") + self.query
         for start, line, wins in self.single:
             forwarded = _with_single(forwarded, start, line, wins)
-        return b"POST %b%b%b%bcontent-length: %d\r\n\r\n" % (
-            before,
-            path,
-            self.after_path,
-            forwarded,
-            length,
-        )
+        # One join: formatting costs several times as much.
+        parts = (b"POST ", before, path, self.after_path, forwarded, b"content-length: ", str(length).encode(), _END)
+        return b"".join(parts)
 
 
-class Alias(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, eq=False, slots=True)
+class Alias:
     """A stable name as the relay needs it."""
 
     name: str
@@ -90,7 +91,7 @@ class Alias(msgspec.Struct, frozen=True):
     heartbeat_interval: float = 0.0
 
     #: The targets by the family of formats that their upstream speaks, in the order of fallback.
-    by_dialect: dict[str, tuple[Target, ...]] = msgspec.field(default_factory=dict)
+    by_dialect: dict[str, tuple[Target, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for dialect in {dialect for target in self.targets for dialect in target.dialects}:
