@@ -1,6 +1,7 @@
 """One gateway that serves in this process, whoever else there is: alone, or as one of several workers."""
 
 import gc
+import os
 import resource
 import socket
 import sys
@@ -11,6 +12,7 @@ from proxy.app import Gateway
 from proxy.config.changes import Changes
 from proxy.config.tree import Config
 from proxy.server.listener import Listener
+from proxy.server.memory import keep_freed
 
 #: More than this a system may refuse although it names no limit.
 MOST_DESCRIPTORS = 65_536
@@ -97,9 +99,11 @@ def _settle_process() -> None:
     """Keep what is not a request out of the requests' way.
 
     The collector need not look at what lives as long as the process, and requests leave it nothing. The threads that
-    store rows and write lines give the interpreter back after half a millisecond, not five.
+    store rows and write lines give the interpreter back after half a millisecond, not five. Large blocks are kept for
+    the next large body.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
     sys.setswitchinterval(0.0005)
+    keep_freed(os.environ)
