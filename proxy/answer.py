@@ -1,6 +1,7 @@
 """Small parts of the gateway's own answers: facts about a request as header lines, timestamps, outcomes of errors."""
 
 import time
+import typing
 from datetime import UTC, datetime
 
 from proxy.errors import ClientGone, GatewayError, UpstreamTimeout
@@ -11,15 +12,20 @@ from proxy.policies.base import Call
 PROVIDER = "prometheus"
 #: The head of a stream of events that begins with a heartbeat.
 EVENT_LINES = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n"
+#: Nano-dollars in a dollar.
+_NANO: typing.Final = 1_000_000_000
 
 
 def fact_lines(call: Call, *, model: str, provider: str, timeout: float, fell_back: bool) -> bytes:
     """What the gateway says of a request that went upstream; `timeout` in seconds."""
-    latency = (time.monotonic() - call.arrived) * 1000
+    # Whole numbers need no format, which costs more than all the rest.
+    latency = int((time.monotonic() - call.arrived) * 10_000 + 0.5)
+    milliseconds = int(timeout * 1000 + 0.5)
+    request_id = call.id
     lines = (
-        f"x-request-id: {call.id}\r\nX-Prism-Request-Id: {call.id}\r\nX-Prism-Trace-Id: {call.trace_id}\r\n"
-        f"X-Prism-Latency-Ms: {latency:.1f}\r\nX-Prism-Model-Used: {model}\r\nX-Prism-Provider: {provider}\r\n"
-        f"X-Prism-Timeout-Ms: {timeout * 1000:.0f}\r\n"
+        f"x-request-id: {request_id}\r\nX-Prism-Request-Id: {request_id}\r\nX-Prism-Trace-Id: {call.trace_id}\r\n"
+        f"X-Prism-Latency-Ms: {latency // 10}.{latency % 10}\r\nX-Prism-Model-Used: {model}\r\n"
+        f"X-Prism-Provider: {provider}\r\nX-Prism-Timeout-Ms: {milliseconds}\r\n"
     )
     if fell_back:
         lines += "X-Prism-Fallback-Used: true\r\n"
@@ -28,10 +34,12 @@ def fact_lines(call: Call, *, model: str, provider: str, timeout: float, fell_ba
 
 def cost_line(final: Final) -> bytes:
     """The cost in USD, exact to the nano-dollar, where the alias has a price."""
-    if final.cost is None:
+    cost = final.cost
+    if cost is None:
         return b""
-    whole, part = divmod(final.cost, 1_000_000_000)
-    return b"X-Prism-Cost: %d.%09d\r\n" % (whole, part)
+    # The one in front makes nine digits of the part.
+    part = str(_NANO + cost % _NANO)[1:]
+    return f"X-Prism-Cost: {cost // _NANO}.{part}\r\n".encode()
 
 
 def header_lines(error: GatewayError) -> bytes:

@@ -5,11 +5,11 @@ answer is over by its own mark, and whether it was whole.
 """
 
 import re
-from typing import Protocol
 
 import msgspec
 
-from proxy.dialects.base import AnswerTap, Dialect
+from proxy.dialects.base import Dialect
+from proxy.dialects.tap import AnswerTap
 from proxy.dialects.typed import MediaTap
 from proxy.errors import UpstreamProtocolError
 from proxy.wire.headers import Header
@@ -21,38 +21,41 @@ _MESSAGE = re.compile(rb'"(?:message|error)"\s*:\s*("(?:[^"\\]|\\.)*+")', re.DOT
 _string = msgspec.json.Decoder(str)
 
 
-class Reply(Protocol):
-    """One answer being read."""
+class Reply:
+    """One answer being read. Each kind has its own `feed`."""
 
-    tap: AnswerTap
     #: Made of server-sent events: an error can be told inside it.
-    events: bool
+    events = False
+
+    def __init__(self, tap: AnswerTap) -> None:
+        self.tap = tap
+        self._whole = False
 
     def feed(self, data: bytes, complete: bool) -> bytes:
         """Take upstream's next bytes, the last ones if `complete`; return the client's.
 
         Raises `UpstreamProtocolError`.
         """
-        ...
+        raise NotImplementedError
 
     @property
     def over(self) -> bool:
         """Ended by its own mark, whatever the framing of the HTTP body says."""
-        ...
+        return False
 
     @property
     def whole(self) -> bool:
         """Now that the HTTP body has ended: was that the end of the answer too?"""
-        ...
+        return self._whole
 
 
-class EventReply:
+class EventReply(Reply):
     """A stream of server-sent events."""
 
     events = True
 
     def __init__(self, tap: AnswerTap, alias: str, max_event_bytes: int) -> None:
-        self.tap = tap
+        super().__init__(tap)
         self._rewriter = StreamRewriter(tap, alias, max_event_bytes)
 
     def feed(self, data: bytes, complete: bool) -> bytes:
@@ -70,15 +73,11 @@ class EventReply:
         return self.tap.finished or self.tap.failed
 
 
-class JsonReply:
+class JsonReply(Reply):
     """One JSON object: rewritten at once when it comes in one piece, else as it arrives, in bounded memory."""
 
-    events = False
-    over = False
-
     def __init__(self, tap: AnswerTap, alias: str, usage_key: str) -> None:
-        self.tap = tap
-        self.whole = False
+        super().__init__(tap)
         self._rewriter = JsonRewriter(tap, alias, usage_key)
         self._begun = False
 
@@ -86,13 +85,13 @@ class JsonReply:
         if complete and not self._begun:
             whole = self._rewriter.whole(data)
             if whole is not None:
-                self.whole = True
+                self._whole = True
                 return whole
         self._begun = True
         out = self._rewriter.feed(data)
         self.tap.text_out += len(data)
         if complete:
-            self.whole = self._rewriter.closed
+            self._whole = self._rewriter.closed
             self.tap.take_usage(self._rewriter.usage)
         return out
 
@@ -111,19 +110,12 @@ class MediaReply(JsonReply):
         return out
 
 
-class OpaqueReply:
+class OpaqueReply(Reply):
     """Bytes that mean nothing to the gateway: audio, or a transcript as plain text. They pass as they come."""
 
-    events = False
-    over = False
-
-    def __init__(self, tap: AnswerTap) -> None:
-        self.tap = tap
-        #: As whole as the HTTP body is: an end that its framing did not announce never gets here.
-        self.whole = False
-
     def feed(self, data: bytes, complete: bool) -> bytes:
-        self.whole = complete
+        # As whole as the HTTP body is: an end that its framing did not announce never gets here.
+        self._whole = complete
         return data
 
 

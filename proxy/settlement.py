@@ -8,7 +8,7 @@ import typing
 
 import msgspec
 
-from proxy.dialects.base import AnswerTap
+from proxy.dialects.tap import AnswerTap
 from proxy.ledger.estimate import Estimator
 from proxy.ledger.pricing import CompiledPrice, cost, cost_of
 from proxy.ledger.record import Final, Outcome, UsageSource

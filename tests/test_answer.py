@@ -1,11 +1,13 @@
 """The small parts of the gateway's own answers."""
 
 import re
-from typing import get_args
+import time
+from types import SimpleNamespace
+from typing import Any, get_args
 
 import pytest
 
-from proxy.answer import cost_line, header_lines, outcome_of, timestamp
+from proxy.answer import cost_line, fact_lines, header_lines, outcome_of, timestamp
 from proxy.errors import (
     AuthenticationFailed,
     BodyTooLarge,
@@ -49,6 +51,37 @@ def final(cost: int | None) -> Final:
 )
 def test_a_cost_is_told_to_the_nano_dollar_or_not_at_all(cost: int | None, line: bytes) -> None:
     assert cost_line(final(cost)) == line
+
+
+def facts(timeout: float, latency: float = 0.0, fell_back: bool = False) -> list[str]:
+    call: Any = SimpleNamespace(id="req_1", trace_id="trace", arrived=time.monotonic() - latency)
+    lines = fact_lines(call, model="core", provider="vendor", timeout=timeout, fell_back=fell_back)
+    assert lines.endswith(b"\r\n")
+    return lines.decode().splitlines()
+
+
+def test_the_facts_of_a_request_are_one_line_each() -> None:
+    lines = facts(60)
+    latency = lines.pop(3)
+    assert re.fullmatch(r"X-Prism-Latency-Ms: [0-9]+\.[0-9]", latency)
+    assert lines == [
+        "x-request-id: req_1",
+        "X-Prism-Request-Id: req_1",
+        "X-Prism-Trace-Id: trace",
+        "X-Prism-Model-Used: core",
+        "X-Prism-Provider: vendor",
+        "X-Prism-Timeout-Ms: 60000",
+    ]
+    assert facts(60, fell_back=True)[-1] == "X-Prism-Fallback-Used: true"
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.5, "500"), (0.0014, "1"), (0.0016, "2"), (86_400, "86400000")])
+def test_a_timeout_is_told_in_whole_milliseconds(seconds: float, told: str) -> None:
+    assert facts(seconds)[-1] == f"X-Prism-Timeout-Ms: {told}"
+
+
+def test_a_latency_is_told_in_milliseconds() -> None:
+    assert 1234.5 <= float(facts(1, latency=1.2345)[3].partition(": ")[2]) < 3000
 
 
 def test_an_error_brings_its_headers_along() -> None:

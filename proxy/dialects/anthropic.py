@@ -10,7 +10,7 @@ import msgspec
 
 from proxy.dialects.anthropic_shapes import decode_answer, decode_event
 from proxy.dialects.base import Dialect
-from proxy.dialects.tap import EMPTY, NULL, BaseTap, broken, scrub
+from proxy.dialects.tap import EMPTY, NULL, AnswerTap, broken, scrub
 from proxy.errors import GatewayError
 from proxy.wire.shapes import Usage
 from proxy.wire.usage import read_usage
@@ -30,7 +30,7 @@ _TYPES: Final = {
 }
 
 
-class _Tap(BaseTap):
+class _Tap(AnswerTap):
     """What both kinds of answers share: the usage of a message's start, over which that of its last delta is laid."""
 
     __slots__ = ("_first_usage",)
@@ -59,7 +59,7 @@ class MessagesTap(_Tap):
     path: tuple[str, ...] = ("message", "model")
 
     @property
-    def counts_so_far(self) -> bool:  # type: ignore[override]
+    def counts_so_far(self) -> bool:
         """Only the start's usage came, whose output tokens stand for an answer that is yet to be made."""
         return self._usage is EMPTY and self._first_usage is not EMPTY
 

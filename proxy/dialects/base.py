@@ -1,37 +1,14 @@
 """The face of a dialect: what the relay needs of any of them, as one value."""
 
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Literal
 
 import msgspec
 
+from proxy.dialects.tap import AnswerTap
 from proxy.errors import GatewayError
-from proxy.wire.rewrite import Tap
-from proxy.wire.shapes import Usage
 
 DialectName = Literal["openai", "anthropic", "gemini"]
-
-
-class AnswerTap(Tap, Protocol):
-    """A tap that also keeps what the bill needs."""
-
-    #: The answer said of itself that it is whole, by a finish reason or the like.
-    finished: bool
-    #: Bytes of text seen.
-    text_out: int
-
-    def usage(self) -> Usage | None:
-        """What the answer said it used, or None."""
-        ...
-
-    @property
-    def counts_so_far(self) -> bool:
-        """The usage is what was known when the answer began: its output was still to be counted."""
-        ...
-
-    def take_usage(self, raw: bytes) -> None:
-        """Set the raw usage object of an answer that was not read through `read`; b"" is none."""
-        ...
 
 
 #: (alias, upstream model, leave out the usage event that the client did not ask for) -> a tap for one answer.

@@ -52,7 +52,7 @@ class ChatTap(ChoicesTap):
                     self._finish_choice()
                 if choice.usage is not EMPTY and choice.usage != NULL:
                     self._usage = choice.usage
-            if len(choices) == 1 and usage in NOTHING and chunk.x_groq is None and chunk.error in NOTHING:
+            if len(choices) == 1 and chunk.x_groq is None and usage in NOTHING and chunk.error in NOTHING:
                 self._note_plain(choices[0], self.text_out - seen, finished)
         else:
             self.drop = (

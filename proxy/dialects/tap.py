@@ -20,14 +20,14 @@ _MOST_CHOICES: Final = 128
 _TELLING = re.compile(rb"\b(?:org|proj|sk|user|acct)[-_][A-Za-z0-9*_-]{4,}|https?:(?:/|\\/){2}(?:[^\s\"'<>\\]|\\/)+")
 
 
-class BaseTap:
-    """Reads nothing by itself; a dialect's tap adds `path` and `read`."""
+class AnswerTap:
+    """A tap (`wire.rewrite`) that also keeps what the bill needs. It reads nothing by itself: a dialect's own one adds
+    `path` and `read`."""
 
     __slots__ = ("_alias", "_upstream_model", "_usage", "drop", "ended", "failed", "finished", "text_out")
     path: tuple[str, ...]
     #: The text of an event that brought nothing else; empty where events differ in more than their text.
     plain = b""
-    counts_so_far = False
 
     def __init__(self, alias: str, upstream_model: str, drop_usage: bool) -> None:
         self._alias = alias.encode()
@@ -41,6 +41,18 @@ class BaseTap:
         #: Bytes of text seen, JSON escapes included; what an estimate is made from.
         self.text_out = 0
 
+    @property
+    def counts_so_far(self) -> bool:
+        """The usage is what was known when the answer began: its output was still to be counted."""
+        return False
+
+    def read(self, payload: bytes) -> msgspec.Raw:
+        """Read one event's JSON, or the whole answer's; return the raw value of its model, or an empty one.
+
+        Raises `UpstreamProtocolError` when it is not JSON.
+        """
+        raise NotImplementedError
+
     def scrub(self, block: bytes) -> bytes:
         """An error's bytes with the alias for the upstream's model name, and without account ids."""
         return scrub(block, self._upstream_model, self._alias)
@@ -50,7 +62,7 @@ class BaseTap:
         return read_usage(bytes(self._usage)) if self._usage is not EMPTY else None
 
     def take_usage(self, raw: bytes) -> None:
-        """Set the usage object of an answer that was not read through `read`."""
+        """Set the raw usage object of an answer that was not read through `read`; b"" is none."""
         if raw:
             self._usage = msgspec.Raw(raw)
 
@@ -62,7 +74,7 @@ class BaseTap:
             self.failed = True
 
 
-class ChoicesTap(BaseTap):
+class ChoicesTap(AnswerTap):
     """For answers of several choices, each with its own reason to finish: whole when all that began have theirs."""
 
     __slots__ = ("_choice", "_choices")

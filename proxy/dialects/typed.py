@@ -11,7 +11,7 @@ import msgspec
 
 from proxy.dialects.base import Dialect
 from proxy.dialects.openai import ChatTap, error_body, error_event, upstream_error
-from proxy.dialects.tap import EMPTY, NULL, BaseTap, broken
+from proxy.dialects.tap import EMPTY, NULL, AnswerTap, broken
 from proxy.dialects.typed_shapes import (
     decode_event,
     decode_items,
@@ -28,7 +28,7 @@ _LONGEST_AUDIO: Final = 10**9
 _TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
-class TypedTap(BaseTap):
+class TypedTap(AnswerTap):
     """Reads one stream of typed events."""
 
     __slots__ = ()
@@ -69,7 +69,7 @@ class TypedTap(BaseTap):
         return EMPTY
 
 
-class MediaTap(BaseTap):
+class MediaTap(AnswerTap):
     """Reads one answer of audio, images or transcripts, events or JSON: usage, seconds of audio, and how many images.
 
     The events are `transcript.text.*`, `speech.audio.*`, `image_generation.*` and `image_edit.*`; Mistral's are

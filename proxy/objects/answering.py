@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from proxy.answer import outcome_of, timestamp
-from proxy.dialects.base import AnswerTap
 from proxy.dialects.openai import error_event, upstream_error
 from proxy.dialects.typed import TypedTap
 from proxy.errors import ClientGone, GatewayError, UpstreamDropped, UpstreamFailed
@@ -107,7 +106,7 @@ class Answering:
         record = visit.record
         alias = visit.alias or (record.alias if record is not None else "") or UNNAMED
         of_run = not visit.row.path.startswith("/v1/responses")
-        tap: AnswerTap = TypedTap(alias, visit.model, False)
+        tap: TypedTap | RunTap = TypedTap(alias, visit.model, False)
         if of_run:
             tap = RunTap(alias, visit.model)
         rewriter = StreamRewriter(tap, alias, self._services.max_event_bytes)

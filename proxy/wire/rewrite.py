@@ -5,7 +5,7 @@ value is, whether the event is one to leave out and whether the stream has ended
 """
 
 import re
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -21,8 +21,13 @@ _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 _BOM = b"\xef\xbb\xbf"
 _DONE = b"[DONE]"
 _LAST = b"data: [DONE]\n\n"
-_QUOTE = 34
-_PLAIN_TEXT = re.compile(rb'[^"\\\x00-\x1f\x7f-\xff]*')
+_QUOTE: Final = 34
+_BACKSLASH: Final = 92
+_LF: Final = 10
+_CR: Final = 13
+#: Every byte of a text as it is, but for quotes, escapes, control characters and what is not ASCII: those become
+#: question marks. A text that this table leaves alone is plain; asking so is cheaper than by a pattern.
+_PLAIN: Final = bytes([at if 32 <= at < 127 and at not in (_QUOTE, _BACKSLASH) else 63 for at in range(256)])
 
 
 class Tap(Protocol):
@@ -61,20 +66,25 @@ class StreamRewriter:
         "_behind",
         "_framer",
         "_head",
+        "_learned",
         "_lessons",
+        "_limit",
+        "_most",
         "_new_before",
         "_new_behind",
         "_new_head",
         "_raw",
         "_replacement",
         "_tap",
+        "_text_begin",
+        "_text_end",
         "dropped",
     )
 
     def __init__(self, tap: Tap, alias: str, limit: int = 1_048_576) -> None:
         self._tap = tap
         self._framer = Framer(limit)
-        self._replacement = _encoder.encode(alias)
+        self._replacement = _quoted(alias)
         # The last event's bytes up to the end of its model value: an event that begins with the same bytes has its
         # model in the same place, and needs no scan.
         self._head = b"\x00"
@@ -83,11 +93,17 @@ class StreamRewriter:
         # The same for events that differ in their text alone: what stands before it and behind it. An event with these
         # ends and a text without quotes, escapes and control characters is the same JSON but for that text, and needs
         # no parse.
-        self._before = b"\x00"
+        self._learned = False
+        self._before = b""
         self._behind = b""
+        # Bytes before and behind the text, and the most that may come before its end.
+        self._text_begin = 0
+        self._text_end = 0
+        self._most = 0
         self._new_before = b""
         self._new_behind = b""
         self._lessons = 4
+        self._limit = limit
         #: How many events were left out.
         self.dropped = 0
 
@@ -96,16 +112,25 @@ class StreamRewriter:
 
         Raises `UpstreamProtocolError` for an event that is not JSON or passes the limit.
         """
+        if self._learned and data.startswith(self._before) and self._framer.empty:
+            # Nearly always a read is one event, and one of these is whole by its ends.
+            out = self._alike(data)
+            if out:
+                return out
         blocks = self._framer.feed(data)
-        if len(blocks) == 1:
-            return self._event(blocks[0])
-        out: list[bytes] = []
+        if len(blocks) == 1 and blocks[0] is data:
+            return self._event(data)
+        parts: list[bytes] = []
         for block in blocks:
-            out.append(self._event(block))
+            out = self._alike(block) if self._learned and block.startswith(self._before) else b""
+            if out:
+                parts.append(out)
+                continue
+            parts.append(self._event(block))
             if self._tap.ended:
                 # What came in the same read is no more part of the answer than what comes in the next one.
                 break
-        return b"".join(out)
+        return b"".join(parts)
 
     def end(self) -> bytes:
         """The stream ended as its framing says it should: return what came after the last whole event.
@@ -123,14 +148,22 @@ class StreamRewriter:
             return b""
         return out if self._tap.failed or _mask(rest).strip() else b""
 
+    def _alike(self, block: bytes) -> bytes:
+        """The client's bytes of an event that differs from the one that was learned in a plain text alone; else b"".
+
+        It is known to begin as that one did.
+        """
+        begin, end = self._text_begin, len(block) - self._text_end
+        if not begin <= end <= self._most or not block.endswith(self._behind):
+            return b""
+        text = block[begin:end]
+        if text.translate(_PLAIN) != text:
+            return b""
+        self._tap.text_out += end - begin
+        return self._new_before + text + self._new_behind
+
     def _event(self, block: bytes) -> bytes:
         tap = self._tap
-        before, behind = self._before, self._behind
-        if block.startswith(before) and block.endswith(behind, len(before)) and not tap.failed:
-            between = block[len(before) : -len(behind)]
-            if _PLAIN_TEXT.fullmatch(between) is not None:
-                tap.text_out += len(between)
-                return b"%b%b%b" % (self._new_before, between, self._new_behind)
         if block == _LAST:
             tap.ended = True
             return block
@@ -158,19 +191,22 @@ class StreamRewriter:
         if tap.drop:
             self.dropped += 1
             return b""
-        if tap.failed:
+        failed = tap.failed
+        if failed:
+            # From here on the texts must be scrubbed, too.
+            self._learned = False
             block = tap.scrub(block)
             text = _mask(block)
             start = 0
         if block.startswith(self._head) and model == self._raw:
             out = self._new_head + block[len(self._head) :]
-            if tap.plain and self._lessons:
+            if self._lessons and not failed and tap.plain:
                 self._learn(block, out, tap.plain)
             return out
         raw = bytes(model)
         if not raw:
             return block
-        path = self._tap.path
+        path = tap.path
         found = _only_span(text, path[0], raw) if len(path) == 1 and raw[0] == _QUOTE else []
         return self._replace(block, found or spans(text, path, start), model)
 
@@ -190,6 +226,9 @@ class StreamRewriter:
     def _learn(self, block: bytes, out: bytes, plain: bytes) -> None:
         """Remember what stands before and behind this event's text; given up where it changes all the time."""
         self._lessons -= 1
+        if _CR in block:
+            # Whether such an event is over may be told by what comes behind it.
+            return
         marked = b'"content":' + plain
         at = block.find(marked)
         if at < len(self._head) or block.find(marked, at + 1) >= 0:
@@ -199,6 +238,9 @@ class StreamRewriter:
         longer = len(out) - len(block)
         self._before, self._behind = block[:begin], block[end:]
         self._new_before, self._new_behind = out[: begin + longer], out[end + longer :]
+        self._text_begin, self._text_end = len(self._before), len(self._behind)
+        self._most = self._limit - self._text_end
+        self._learned = True
 
     def _replace(self, block: bytes, found: list[tuple[int, int]], model: msgspec.Raw) -> bytes:
         """Replace the values at these spans, and remember where one stood for the next event."""
@@ -218,7 +260,7 @@ class JsonRewriter:
 
     def __init__(self, tap: Tap, alias: str, usage_key: str = "usage", whole_limit: int = 262_144) -> None:
         self._tap = tap
-        self._replacement = _encoder.encode(alias)
+        self._replacement = _quoted(alias)
         self._usage_key = usage_key
         self._scanner: TopLevelScanner | None = None
         self._whole_limit = whole_limit
@@ -230,13 +272,14 @@ class JsonRewriter:
         """
         if len(data) > self._whole_limit:
             return None
-        model = self._tap.read(data)
-        if self._tap.failed:
-            data = self._tap.scrub(data)
+        tap = self._tap
+        model = tap.read(data)
+        if tap.failed:
+            data = tap.scrub(data)
         raw = bytes(model)
         if not raw:
             return data
-        path = self._tap.path
+        path = tap.path
         found = _only_span(data, path[0], raw) if raw[0] == _QUOTE else []
         return _replaced(data, found or spans(data, path), self._replacement)
 
@@ -269,6 +312,9 @@ class JsonRewriter:
 
 def _replaced(data: bytes, found: list[tuple[int, int]], replacement: bytes) -> bytes:
     """The bytes with the strings at these spans replaced; empty strings stay."""
+    if len(found) == 1 and found[0][1] - found[0][0] > 2:
+        begin, end = found[0]
+        return data[:begin] + replacement + data[end:]
     out: list[bytes] = []
     position = 0
     for begin, end in found:
@@ -299,16 +345,24 @@ def _only_span(data: bytes, name: str, raw: bytes) -> list[tuple[int, int]]:
     There is none when no key is written with an escaped letter and the quoted name stands in the text once, with the
     value that the decoder found at the top level behind it.
     """
-    if b"\\u00" in data and _ESCAPED_LETTER.search(data) is not None:
+    if _BACKSLASH in data and _ESCAPED_LETTER.search(data) is not None:
         return []
-    key = b'"%b"' % name.encode()
+    key = b'"' + name.encode() + b'"'
     at = data.find(key)
-    if at < 0 or data.find(key, at + 1) >= 0:
+    if at < 0 or data.rfind(key) != at:
         return []
-    begin = data.find(raw, at + len(key))
-    if begin < 0 or data[at + len(key) : begin].strip() != b":":
+    at += len(key)
+    begin = data.find(raw, at)
+    if begin < 0:
         return []
-    return [(begin, begin + len(raw))]
+    between = data[at:begin]
+    return [(begin, begin + len(raw))] if between == b":" or between.strip() == b":" else []
+
+
+def _quoted(text: str) -> bytes:
+    """A text as a JSON string."""
+    encoded = text.encode()
+    return b'"' + encoded + b'"' if encoded.translate(_PLAIN) == encoded else _encoder.encode(text)
 
 
 def _is_error(text: bytes) -> bool:

@@ -77,44 +77,5 @@ class PlainUsage(msgspec.Struct, gc=False):
     prompt_audio_seconds: msgspec.UnsetType | object = msgspec.UNSET
     seconds: msgspec.UnsetType | object = msgspec.UNSET
 
-    def usage(self) -> Usage | None:
-        """The usage, or None where it must be read with more care."""
-        given, produced, total = self.prompt_tokens, self.completion_tokens, self.total_tokens
-        if (
-            total != given + produced
-            or not (0 <= given <= LARGEST and 0 <= produced <= LARGEST)
-            or not (
-                self.input_tokens_details
-                is self.input_token_details
-                is self.output_tokens_details
-                is self.output_token_details
-                is self.cached_tokens
-                is self.prompt_cache_hit_tokens
-                is self.reasoning_tokens
-                is self.cache_read_input_tokens
-                is self.cache_creation_input_tokens
-                is self.prompt_audio_seconds
-                is self.seconds
-                is msgspec.UNSET
-            )
-        ):
-            return None
-        cached = written = reasoning = 0
-        asked = self.prompt_tokens_details
-        if asked is not None:
-            cached = asked.cached_tokens or 0
-            wrote = asked.cache_write_tokens
-            if wrote is None:
-                wrote = asked.created_cache_tokens
-            if wrote is None:
-                wrote = asked.cache_creation_tokens
-            written = wrote or 0
-        made = self.completion_tokens_details
-        if made is not None:
-            reasoning = (made.thinking_tokens or 0) if made.reasoning_tokens is None else made.reasoning_tokens
-        if not (0 <= cached <= LARGEST and 0 <= written <= LARGEST and 0 <= reasoning <= LARGEST):
-            return None
-        return Usage(given, min(cached, given), min(written, given), produced, reasoning)
-
 
 decode_plain: Final = msgspec.json.Decoder(PlainUsage).decode

@@ -5,6 +5,7 @@ or CR, mixed as they like (https://html.spec.whatwg.org/multipage/server-sent-ev
 """
 
 import re
+from typing import Final
 
 from proxy.errors import UpstreamProtocolError
 
@@ -12,6 +13,7 @@ from proxy.errors import UpstreamProtocolError
 # CRLF are never taken for two line ends. A CR at the very end may be half of a CRLF: `feed` waits for the next byte,
 # but not after a lone CR, where nothing is expected to follow.
 _BLANK_LINE = re.compile(rb"\r\r|(?>\r\n|\n)(?>\r\n|\n|\r)")
+_CR: Final = 13
 
 
 class Framer:
@@ -30,19 +32,26 @@ class Framer:
         Raises `UpstreamProtocolError` when one event passes the limit.
         """
         held = self._held
-        if b"\r" not in data and len(held) < 16_384 and b"\r" not in held:
+        if _CR not in data and len(held) < 16_384 and (not held or _CR not in held):
             # Nearly always: plain line feeds, and one event or a few whole ones.
             if held:
                 data = bytes(held) + data
                 held.clear()
             parts = data.split(b"\n\n")
-            held += parts.pop()
-            self._scanned = max(0, len(held) - 3)
-            if len(data) > self._limit and max(len(held), *(len(part) + 2 for part in parts), 0) > self._limit:
+            rest = parts.pop()
+            self._scanned = max(0, len(rest) - 3)
+            if rest:
+                held += rest
+            if len(data) > self._limit and max(len(rest), *(len(part) + 2 for part in parts), 0) > self._limit:
                 self._too_large()
-            return [part + b"\n\n" for part in parts]
-        self._held += data
+            return [data] if len(parts) == 1 and not rest else [part + b"\n\n" for part in parts]
+        held += data
         return self._cut()
+
+    @property
+    def empty(self) -> bool:
+        """Nothing is held: what comes next begins an event."""
+        return not self._held
 
     def rest(self) -> bytes:
         """What came after the last whole block; the framer is empty afterwards."""

@@ -3,13 +3,14 @@
 Only reads; which usage object of a stream counts (the last that is not null) is its caller's decision.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from proxy.wire.shapes import LARGEST, Usage, decode_plain
+from proxy.wire.shapes import LARGEST, PlainUsage, Usage, decode_plain
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
+_UNSET: Final = msgspec.UNSET
 
 
 def read_usage(raw: bytes) -> Usage | None:
@@ -24,7 +25,46 @@ def read_usage(raw: bytes) -> Usage | None:
         plain = decode_plain(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _read_any(raw)
-    return plain.usage() or _read_any(raw)
+    return _usage_of(plain) or _read_any(raw)
+
+
+def _usage_of(plain: PlainUsage) -> Usage | None:
+    """The usage in OpenAI's own spelling, or None where it must be read with more care."""
+    given, produced = plain.prompt_tokens, plain.completion_tokens
+    if (
+        plain.total_tokens != given + produced
+        or not 0 <= given <= LARGEST
+        or not 0 <= produced <= LARGEST
+        or plain.input_tokens_details is not _UNSET
+        or plain.input_token_details is not _UNSET
+        or plain.output_tokens_details is not _UNSET
+        or plain.output_token_details is not _UNSET
+        or plain.cached_tokens is not _UNSET
+        or plain.prompt_cache_hit_tokens is not _UNSET
+        or plain.reasoning_tokens is not _UNSET
+        or plain.cache_read_input_tokens is not _UNSET
+        or plain.cache_creation_input_tokens is not _UNSET
+        or plain.prompt_audio_seconds is not _UNSET
+        or plain.seconds is not _UNSET
+    ):
+        return None
+    cached = written = reasoning = 0
+    asked = plain.prompt_tokens_details
+    if asked is not None:
+        cached = asked.cached_tokens or 0
+        wrote = asked.cache_write_tokens
+        if wrote is None:
+            wrote = asked.created_cache_tokens
+        if wrote is None:
+            wrote = asked.cache_creation_tokens
+        written = wrote or 0
+    made = plain.completion_tokens_details
+    if made is not None:
+        thought = made.reasoning_tokens
+        reasoning = (made.thinking_tokens if thought is None else thought) or 0
+    if not (0 <= cached <= LARGEST and 0 <= written <= LARGEST and 0 <= reasoning <= LARGEST):
+        return None
+    return Usage(given, min(cached, given), min(written, given), produced, reasoning)
 
 
 def _read_any(raw: bytes) -> Usage | None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from proxy.dialects.base import AnswerTap, Dialect
+from proxy.dialects.base import Dialect
+from proxy.dialects.tap import AnswerTap
 from proxy.wire.rewrite import JsonRewriter, StreamRewriter
 from proxy.wire.shapes import Usage
 

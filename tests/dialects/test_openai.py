@@ -431,6 +431,32 @@ def test_a_broken_event_after_many_alike_is_our_error(tail: bytes) -> None:
         rewriter.feed(begin + whole[whole.index(b"word") + 5 :])
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_event_like_those_before_is_no_larger_than_the_limit_either(whole: bool) -> None:
+    rewriter = StreamRewriter(tap(), ALIAS, len(event(said("w" * 50))))
+    for text in ("a", "b", "w" * 50):
+        assert rewriter.feed(event(said(text)))
+    large = event(said("w" * 51))
+    with pytest.raises(UpstreamProtocolError):
+        rewriter.feed(large if whole else event(said("a")) + large)
+
+
+def test_events_alike_are_the_same_however_they_are_cut() -> None:
+    stream = b"".join(event(said(text)) for text in ("a", "b", "cd", "", "efg")) + b"data: [DONE]\n\n"
+    for pieces in ways(stream):
+        one = tap()
+        assert relay(pieces, one) == stream.replace(b'"gpt-5-2025-08-07"', b'"prometheus-core"')
+        assert (one.text_out, one.ended) == (7, True)
+
+
+def test_an_event_that_begins_inside_another_is_not_taken_for_one_alike() -> None:
+    rewriter = StreamRewriter(tap(), ALIAS)
+    for text in ("a", "b"):
+        rewriter.feed(event(said(text)))
+    assert rewriter.feed(b": half a comment, ") == b""
+    assert rewriter.feed(event(said("c"))) == b": half a comment, " + event(said("c"))
+
+
 @pytest.mark.parametrize("last", [said("", "stop"), said("x", usage=USAGE), {"error": {"message": "x"}}])
 def test_what_comes_after_many_events_alike_is_still_seen(last: dict[str, Any]) -> None:
     one = tap()
