@@ -15,6 +15,7 @@ from typing import TextIO
 
 import msgspec
 
+from proxy.breath import breathe
 from proxy.config.tree import LogFormat
 from proxy.ledger.record import Final
 
@@ -22,6 +23,8 @@ from proxy.ledger.record import Final
 MAX_WAITING = 10_000
 #: Characters that a pipe takes in one piece, whoever else writes to it; names of keys may be longer in bytes.
 WHOLE = 3_000
+#: Lines that are made at a time; between them the event loop has its turn.
+TOGETHER = 50
 #: Seconds that an output which takes nothing can hold up the end of the gateway.
 PATIENCE = 1.0
 _encoder = msgspec.json.Encoder()
@@ -86,17 +89,19 @@ class AccessLog:
         self._thread.shutdown(wait=True)
 
     def _write(self, batch: list[Access], lost: int) -> None:
-        line = text_line if self._text else json_line
+        lines = text_lines if self._text else json_lines
         try:
             if lost:
                 self._stream.write(lost_line(lost, self._text) + "\n")
-            for lines in _pieces(line(access) + "\n" for access in batch):
-                # Other workers write to the same output: no line of theirs may come in the middle of one of ours.
-                if not self._can_write():
-                    print("access lines are lost: the output does not take them, and the end has come", file=sys.stderr)
-                    return
-                self._stream.writelines(lines)
-                self._stream.flush()
+            for at in range(0, len(batch), TOGETHER):
+                for piece in _pieces(lines(batch[at : at + TOGETHER])):
+                    # Other workers write to the same output: no line of theirs may come in the middle of one of ours.
+                    if not self._can_write():
+                        print("access lines are lost: the output takes none, and the end has come", file=sys.stderr)
+                        return
+                    self._stream.writelines((piece,))
+                    self._stream.flush()
+                breathe()
         except (OSError, ValueError) as error:
             # Nobody reads any more; serving goes on. Said once a batch, where operators look.
             print(f"the access log cannot be written: {error}", file=sys.stderr)
@@ -109,43 +114,65 @@ class AccessLog:
         return True
 
 
-def _pieces(lines: Iterable[str]) -> Iterator[list[str]]:
+def _pieces(lines: str) -> Iterator[str]:
     """The lines in pieces that each are written as a whole."""
-    piece: list[str] = []
-    size = 0
-    for line in lines:
-        size += len(line)
-        if piece and size > WHOLE:
-            yield piece
-            piece, size = [], len(line)
-        piece.append(line)
-    if piece:
-        yield piece
+    begin = 0
+    while begin < len(lines):
+        # Behind the last line that fits; one that is longer than a piece goes alone.
+        end = lines.rfind("\n", begin, begin + WHOLE) + 1 or lines.index("\n", begin) + 1
+        yield lines[begin:end]
+        begin = end
+
+
+class _Moments:
+    """The texts of moments: most are in the second of the one before, and what is costly is the same for all of it."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._text = ""
+
+    def local(self, time_: int) -> str:
+        """The clock of the machine's time zone."""
+        second = time_ // 1_000_000
+        if second != self._second:
+            self._second, self._text = second, time.strftime("%H:%M:%S", time.localtime(second))
+        return self._text
+
+    def utc(self, time_: int) -> str:
+        """ISO 8601, to the millisecond."""
+        second, rest = divmod(time_, 1_000_000)
+        if second != self._second:
+            self._second = second
+            self._text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._text}.{rest // 1000:03d}+00:00"
+
+
+def text_lines(batch: Iterable[Access]) -> str:
+    """The lines for people."""
+    clock = _Moments().local
+    return "".join([f"{clock(access.time)}  {_text(access)}\n" for access in batch])
 
 
 def text_line(access: Access) -> str:
-    """The line for people."""
-    clock = time.strftime("%H:%M:%S", time.localtime(access.time / 1_000_000))
-    parts = [clock, access.method, access.path, str(access.status)]
+    """The same of one request, without the end of the line."""
+    return text_lines([access])[:-1]
+
+
+def _text(access: Access) -> str:
     final = access.final
-    if final is not None:
-        if final.alias:
-            parts.append(final.alias)
-        parts.append(f"in {final.input_tokens} out {final.output_tokens}")
-        if final.usage_source == "estimated":
-            parts.append("(estimated)")
-        parts.append("unpriced" if final.cost is None else f"${dollars(final.cost)}")
-        if final.ttft is not None:
-            parts.append(f"ttft {final.ttft / 1000:.1f} ms")
-        parts.append(f"total {final.total / 1000:.1f} ms")
-        parts.append(f"overhead {final.overhead / 1000:.2f} ms")
-    else:
-        parts.append(f"total {access.total / 1000:.1f} ms")
-    if access.key:
-        parts.append(f"key {access.key}")
-    if final is not None and final.outcome != "complete":
-        parts.append(final.outcome)
-    return "  ".join(parts)
+    line = f"{access.method}  {access.path}  {access.status}"
+    key = f"  key {access.key}" if access.key else ""
+    if final is None:
+        return f"{line}  total {access.total / 1000:.1f} ms{key}"
+    alias = f"  {final.alias}" if final.alias else ""
+    estimated = "  (estimated)" if final.usage_source == "estimated" else ""
+    price = "unpriced" if final.cost is None else f"${dollars(final.cost)}"
+    ttft = "" if final.ttft is None else f"  ttft {final.ttft / 1000:.1f} ms"
+    outcome = "" if final.outcome == "complete" else f"  {final.outcome}"
+    return (
+        f"{line}{alias}  in {final.input_tokens} out {final.output_tokens}{estimated}  {price}{ttft}"
+        f"  total {final.total / 1000:.1f} ms  overhead {final.overhead / 1000:.2f} ms{key}{outcome}"
+    )
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -176,14 +203,23 @@ class _BilledLine(_Line, gc=False):
     error_code: str | None
 
 
+def json_lines(batch: Iterable[Access]) -> str:
+    """The lines for machines: one JSON object each."""
+    moment = _Moments().utc
+    return _encoder.encode_lines([_json(access, moment(access.time)) for access in batch]).decode()
+
+
 def json_line(access: Access) -> str:
-    """The line for machines: one JSON object."""
-    moment = datetime.fromtimestamp(access.time / 1_000_000, UTC).isoformat(timespec="milliseconds")
+    """The same of one request, without the end of the line."""
+    return json_lines([access])[:-1]
+
+
+def _json(access: Access, moment: str) -> _Line:
     plain = (moment, access.method, access.path, access.status, access.request_id, access.key or None)
     final = access.final
     if final is None:
-        return _encoder.encode(_Line(*plain, access.total / 1000)).decode()
-    line = _BilledLine(
+        return _Line(*plain, access.total / 1000)
+    return _BilledLine(
         *plain,
         final.total / 1000,
         final.alias,
@@ -198,7 +234,6 @@ def json_line(access: Access) -> str:
         final.overhead / 1000,
         final.error_code,
     )
-    return _encoder.encode(line).decode()
 
 
 def lost_line(count: int, text: bool) -> str:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 LONGEST_FILE = 600
 
 _GATEWAY_ORDER = (
-    ("errors",),
+    ("errors", "breath"),
     ("wire",),
     ("dialects",),
     ("config",),
@@ -81,7 +81,7 @@ LASTING_CALLS = frozenset(
     {"re.compile", "msgspec.json.Encoder", "msgspec.json.Decoder", "msgspec.Raw", "msgspec.Meta", "logging.getLogger"}
     | {"struct.Struct", "Decimal", "Fraction", "Path", "MappingProxyType", "TypeVar", "ParamSpec", "NewType"}
     | {"timedelta", "object", "bytes.maketrans", "frozenset", "tuple", "bytes", "str", "int", "float", "bool"}
-    | {"len", "max", "min", "sum", "range", "click.option", "click.argument", "click.Choice", "click.Path"}
+    | {"len", "max", "min", "sum", "range", "slice", "click.option", "click.argument", "click.Choice", "click.Path"}
 )
 #: Methods whose result cannot be changed, whatever they are called on.
 LASTING_METHODS = frozenset(

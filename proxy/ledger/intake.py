@@ -5,12 +5,12 @@ Runs in a thread beside the event loop. It reads and judges; the database is `wr
 
 import logging
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
+from proxy.breath import breathe
 from proxy.ledger import segments
 from proxy.ledger.record import Final, Opened, Owned, Record
 
@@ -18,14 +18,14 @@ from proxy.ledger.record import Final, Opened, Owned, Record
 BATCH = 2_000
 # Bytes read at once; a longer line is damaged.
 _CHUNK = 256 * 1024
-# After this many lines a thread lets the event loop run, for so many seconds: Python itself would let the loop wait
-# for up to 5 ms. A sleep of 0 is too short for the loop's thread to wake and take its turn.
+# After this many lines the event loop has its turn.
 _BREATH_LINES = 100
-_BREATH_SECONDS = 0.0001
 # How the lines of the two frequent records begin, as the journal writes them.
 _FINAL = b'{"event":"final",'
 _OPEN = b'{"event":"open","id":"'
-_ID_END = len(_OPEN) + len("req_") + 32
+# Where the id of either lies.
+_OPEN_ID = slice(len(_OPEN), len(_OPEN) + len("req_") + 32)
+_FINAL_ID = slice(len(_FINAL) + len('"id":"'), len(_FINAL) + len('"id":"') + len("req_") + 32)
 
 # What a line raises that is no record.
 _NO_RECORD = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -40,8 +40,10 @@ class Batch(msgspec.Struct):
     finals: dict[str, Final] = {}
     #: Upstream calls by request id, with the journal's owner, of requests not settled in this batch.
     opens: dict[str, tuple[str, Opened]] = {}
-    #: Lines of upstream calls as they were found, by request id: few are ever decoded, for most are settled at once.
-    calls: dict[bytes, list[tuple[str, bytes]]] = {}
+    #: Lines of upstream calls as they were found, by segment: few are ever decoded, for most are settled at once.
+    calls: dict[str, list[bytes]] = {}
+    #: The ids of settled requests as their lines have them.
+    settled: set[bytes] = set()
     #: Owners of objects by the object's id; the deletion where one was deleted.
     owned: dict[str, Owned] = {}
     #: How far each segment is read, of those that moved.
@@ -108,20 +110,24 @@ class Intake:
         return count
 
     def _take_lines(self, name: str, lines: list[bytes], batch: Batch) -> None:
-        finals, calls = batch.finals, batch.calls
-        for line in lines:
-            if line.startswith(_FINAL):
-                try:
-                    final = self._decode_final(line)
-                except _NO_RECORD:
-                    batch.damaged.setdefault(name, []).append(line)
-                else:
-                    finals.setdefault(final.id, final)
-            elif line.startswith(_OPEN):
-                # Whether it is to be decoded shows when the batch is read.
-                calls.setdefault(line[len(_OPEN) : _ID_END], []).append((name, line))
-            elif line and not line.isspace():
+        finals = [line for line in lines if line.startswith(_FINAL)]
+        calls = [line for line in lines if line.startswith(_OPEN)]
+        try:
+            records = list(map(self._decode_final, finals))
+        except _NO_RECORD:
+            # One of them is damaged: which one shows line by line.
+            for line in finals:
                 self._take(name, line, batch)
+        else:
+            for record in records:
+                batch.finals.setdefault(record.id, record)
+            batch.settled.update([line[_FINAL_ID] for line in finals])
+        # Whether these are to be decoded shows when the batch is read.
+        batch.calls.setdefault(name, []).extend(calls)
+        if len(finals) + len(calls) < len(lines):
+            for line in lines:
+                if line and not line.isspace() and not line.startswith((_FINAL, _OPEN)):
+                    self._take(name, line, batch)
 
     def _take(self, name: str, line: bytes, batch: Batch) -> None:
         try:
@@ -143,8 +149,9 @@ class Intake:
     def _take_calls(self, batch: Batch) -> None:
         """Decode the calls of those requests that are not settled in this batch."""
         calls, batch.calls = batch.calls, {}
-        for id_ in calls.keys() - set(map(str.encode, batch.finals)):
-            for name, line in calls[id_]:
+        settled = batch.settled
+        for name, lines in calls.items():
+            for line in [line for line in lines if line[_OPEN_ID] not in settled]:
                 self._take(name, line, batch)
         for id_settled in batch.opens.keys() & batch.finals.keys():
             del batch.opens[id_settled]
@@ -159,11 +166,6 @@ class Intake:
             path.write_bytes(b"\n".join(lines) + b"\n")
             if not told:
                 _log.warning("%d damaged journal lines were put aside in %s", len(lines), path)
-
-
-def breathe() -> None:
-    """Let the event loop have its turn. For work in a thread."""
-    time.sleep(_BREATH_SECONDS)
 
 
 def interrupted(opened: Opened) -> Final:

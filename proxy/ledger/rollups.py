@@ -6,8 +6,10 @@ quarter of an octave of 16 microsecond units: its bounds are within 25 % of each
 """
 
 from bisect import bisect_right
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
+from typing import Any
 
 from proxy.ledger.record import Final
 
@@ -63,26 +65,28 @@ def _bounds(lane: int) -> tuple[int, int]:
 _LOWS = tuple(_bounds(lane)[0] for lane in range(_LANES))
 
 Group = tuple[int, int, str, str]
-# Finals whose columns are added up at a time.
+#: A row of the ledger: the fields of a `Final`, in their order.
+Row = tuple[Any, ...]
+# Rows whose columns are added up at a time.
 _SLICE = 250
+_MICROSECONDS = 1_000_000
+_FIELDS = {name: position for position, name in enumerate(Final.__struct_fields__)}
+_STARTED, _KEY, _ALIAS = _FIELDS["started"], _FIELDS["key"], _FIELDS["alias"]
+_STATUS, _OUTCOME, _SOURCE = _FIELDS["status"], _FIELDS["outcome"], _FIELDS["usage_source"]
+_COST, _TTFT, _TOTAL, _OVERHEAD = _FIELDS["cost"], _FIELDS["ttft"], _FIELDS["total"], _FIELDS["overhead"]
+# Those from `input_tokens` to `images` are added up as they are, and stand in the same order in both.
+_COUNTS = slice(_FIELDS["input_tokens"], _FIELDS["images"] + 1)
 
 
-def summarise(
-    finals: Sequence[Final], between: Callable[[], None] | None = None
-) -> list[tuple[int | str | bytes, ...]]:
+def summarise(rows: Iterable[Row], between: Callable[[], None] | None = None) -> list[tuple[int | str | bytes, ...]]:
     """Rows for `UPSERT`: for each hour and day, key and alias. `between` is called now and then."""
-    members: dict[Group, list[Final]] = {}
-    for final in finals:
-        seconds = final.started // 1_000_000
-        group = (HOUR, seconds - seconds % HOUR, final.key, final.alias)
-        try:
-            members[group].append(final)
-        except KeyError:
-            members[group] = [final]
+    members: defaultdict[tuple[int, str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        members[row[_STARTED] // (HOUR * _MICROSECONDS), row[_KEY], row[_ALIAS]].append(row)
     groups: dict[Group, list[int]] = {}
-    for group, all_of_it in members.items():
+    for (hour, key, alias), all_of_it in members.items():
         for at in range(0, len(all_of_it), _SLICE):
-            _add(groups, group, _summary(all_of_it[at : at + _SLICE]))
+            _add(groups, (HOUR, hour * HOUR, key, alias), _summary(all_of_it[at : at + _SLICE]))
             if between is not None:
                 between()
     for (_, start, key, alias), summary in list(groups.items()):
@@ -95,25 +99,23 @@ def _add(groups: dict[Group, list[int]], group: Group, summary: list[int]) -> No
     groups[group] = summary if known is None else [a + b for a, b in zip(known, summary, strict=True)]
 
 
-def _summary(finals: list[Final]) -> list[int]:
-    """The columns of one group: each is added up by itself, which costs far less than record by record."""
-    ttfts = [final.ttft for final in finals if final.ttft is not None]
-    totals = [final.total for final in finals]
-    overheads = [final.overhead for final in finals]
-    costs = [final.cost for final in finals if final.cost is not None]
+def _summary(rows: list[Row]) -> list[int]:
+    """The columns of one group: each is added up by itself, which costs far less than row by row."""
+    columns = list(zip(*rows, strict=True))
+    failed = [
+        status >= 400 or outcome in _FAILURES
+        for status, outcome in zip(columns[_STATUS], columns[_OUTCOME], strict=True)
+    ]
+    costs = columns[_COST]
+    ttfts = [ttft for ttft in columns[_TTFT] if ttft is not None]
+    totals, overheads = columns[_TOTAL], columns[_OVERHEAD]
     return [
-        len(finals),
-        sum([final.status >= 400 or final.outcome in _FAILURES for final in finals]),
-        sum([final.input_tokens for final in finals]),
-        sum([final.cached_input_tokens for final in finals]),
-        sum([final.cache_write_tokens for final in finals]),
-        sum([final.output_tokens for final in finals]),
-        sum([final.reasoning_tokens for final in finals]),
-        sum([final.audio_milliseconds for final in finals]),
-        sum([final.images for final in finals]),
-        sum(costs),
-        len(finals) - len(costs),
-        sum([final.usage_source == "estimated" for final in finals]),
+        len(rows),
+        sum(failed),
+        *map(sum, columns[_COUNTS]),
+        sum(filter(None, costs)),
+        costs.count(None),
+        columns[_SOURCE].count("estimated"),
         len(ttfts),
         sum(ttfts),
         sum(totals),
@@ -127,7 +129,7 @@ def _summary(finals: list[Final]) -> list[int]:
 def observation(*microseconds: int) -> int:
     """A histogram of some durations."""
     histogram = 0
-    for lane, count in Counter([bisect_right(_LOWS, duration) for duration in microseconds]).items():
+    for lane, count in Counter(map(bisect_right, repeat(_LOWS), microseconds)).items():
         histogram += count << (_LANE * max(lane - 1, 0))
     return histogram
 

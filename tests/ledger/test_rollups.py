@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 
 from proxy.ledger import rollups
 from tests.ledger.samples import STARTED, final
@@ -45,7 +46,7 @@ def test_merging_stored_histograms_is_counting_all(ones: list[int], others: list
 def test_hours_and_days_are_summed_apart() -> None:
     hour = 3_600_000_000
     finals = [final(1), final(2), final(3, started=STARTED + hour), final(4, key="key_b")]
-    rows = {row[:4]: row for row in rollups.summarise(finals)}
+    rows = {row[:4]: row for row in rollups.summarise(map(astuple, finals))}
     start = STARTED // 1_000_000 // 3_600 * 3_600
     day = start // 86_400 * 86_400
     counts = {group: row[4] for group, row in rows.items()}
@@ -69,11 +70,11 @@ def test_hours_and_days_are_summed_apart() -> None:
 )
 def test_what_is_counted(changes: dict[str, object], column: str) -> None:
     position = 4 + rollups.SUMS.index(column)
-    (plain, _), (changed, _) = (rollups.summarise([record]) for record in (final(1), final(1, **changes)))
+    (plain, _), (changed, _) = (rollups.summarise([astuple(record)]) for record in (final(1), final(1, **changes)))
     assert (plain[position], changed[position]) == (0, 1)
 
 
 def test_a_client_that_leaves_is_no_error() -> None:
-    row = rollups.summarise([final(1, outcome="client_closed", ttft=None)])[0]
+    row = rollups.summarise([astuple(final(1, outcome="client_closed", ttft=None))])[0]
     assert row[4 + rollups.SUMS.index("errors")] == 0
     assert row[4 + rollups.SUMS.index("answered")] == 0

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import StoreFailed
-from proxy.ledger import segments
+from proxy.ledger import segments, storing
 from proxy.ledger.journal import Journal
 from proxy.ledger.record import Final, Opened
 from proxy.ledger.store import prepare
@@ -67,6 +67,62 @@ def test_rows_hold_every_field_and_stored_segments_go(data_dir: Path) -> None:
     # The row of its offset goes with the next look.
     ingest(data_dir)
     assert query(data_dir, "SELECT * FROM segments") == []
+
+
+def many(count: int) -> list[Final]:
+    """Rows that differ in everything that is stored in a way of its own."""
+    return [
+        final(
+            number,
+            stream=number % 2 == 0,
+            error_code=("timeout", None, "")[number % 3],
+            cost=None if number % 5 == 0 else number,
+            ttft=None if number % 7 == 0 else number,
+        )
+        for number in range(count)
+    ]
+
+
+def test_many_rows_at_once_hold_every_field(data_dir: Path) -> None:
+    records = many(3 * storing.TOGETHER + 7)
+    segment(data_dir / "journal", lines(*records))
+    ingest(data_dir)
+    found = query(data_dir, "SELECT * FROM requests ORDER BY id")
+    assert [Final(*row) for row in found] == records
+
+
+def test_a_replay_among_many_new_rows_counts_only_the_new(data_dir: Path) -> None:
+    records = many(2 * storing.TOGETHER)
+    segment(data_dir / "journal", lines(*records[30:60]), "first")
+    ingest(data_dir)
+    segment(data_dir / "journal", lines(*records), "second")
+    ingest(data_dir)
+    assert [row[0] for row in rows(data_dir)] == [record.id for record in records]
+    assert query(data_dir, "SELECT sum(requests), sum(cost) FROM rollups WHERE grain = 3600") == [
+        (len(records), sum(record.cost or 0 for record in records))
+    ]
+
+
+def test_what_was_open_when_a_batch_ended_is_open_no_more_once_it_is_settled(data_dir: Path) -> None:
+    async def run() -> None:
+        journal = Journal(data_dir / "journal", durability="process")
+        async with writing(data_dir) as writer:
+            for number in range(3):
+                journal.append(opened(number))
+            await drain(writer)
+            journal.append(final(1))
+            await drain(writer)
+            assert query(data_dir, "SELECT id FROM opens") == [(request_id(0),), (request_id(2),)]
+        # Another writer knows them from the database.
+        async with writing(data_dir) as writer:
+            journal.append(final(0))
+            journal.append(final(2))
+            await drain(writer)
+            assert query(data_dir, "SELECT id FROM opens") == []
+        journal.close()
+
+    asyncio.run(run())
+    assert {row[1] for row in rows(data_dir)} == {"complete"}
 
 
 _steps = st.lists(

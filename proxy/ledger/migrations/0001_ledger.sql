@@ -29,7 +29,6 @@ CREATE TABLE requests (
     error_code TEXT
 ) STRICT;
 CREATE INDEX requests_by_time ON requests (started, id);
-CREATE INDEX requests_by_key ON requests (key, started, id);
 
 -- Upstream calls whose request is not settled yet, so that a segment can go before a long request ends.
 CREATE TABLE opens (
