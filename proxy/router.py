@@ -25,7 +25,7 @@ from proxy.endpoints.table import ROWS, Row, dialect_at
 from proxy.errors import GatewayError, InvalidRequest
 from proxy.objects.desk import Desk
 from proxy.readiness import Readiness
-from proxy.server.client import EXTENSION
+from proxy.server.client import EXTENSION, ClientCycle
 from proxy.server.ids import new_request_id
 
 
@@ -36,7 +36,7 @@ class Routes(Starlette):
         models, health = Models(shared), Health(readiness)
         handlers = [(row, Inference(row, shared)) for row in ROWS]
         #: Those with an exact path, by method and path.
-        self.exact: dict[tuple[str, str], ASGIApp] = {(row.method, row.path): handler for row, handler in handlers}
+        self.exact = {(row.method, row.path): handler for row, handler in handlers}
         super().__init__(
             routes=[
                 *(_row_route(row, handler) for row, handler in handlers),
@@ -68,9 +68,14 @@ class Router:
         """Serve the requests to come by these routes; those under way stay with the ones before."""
         self._routes, self._exact = routes, routes.exact
 
+    def at_once(self, client: ClientCycle) -> bool:
+        """Let a row's handler serve a request without a coroutine; False where that cannot be."""
+        handler = self._exact.get((client.head.method, client.head.path))
+        return handler is not None and handler.at_once(client)
+
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Not a coroutine of its own, but the handler's: one layer less for every request."""
-        handler = self._exact.get((scope["method"], scope["path"]), self._other)
+        handler: ASGIApp = self._exact.get((scope["method"], scope["path"])) or self._other
         return handler(scope, receive, send)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:

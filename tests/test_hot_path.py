@@ -64,8 +64,9 @@ def on_rig(models: Iterable[str], work: Callable[[Rig, CountingLoop], T]) -> T:
 
 
 def exchange(rig: Rig, loop: CountingLoop, sent: bytes, reads: tuple[bytes, ...]) -> Counts:
-    """What one whole exchange costs; the first of its kind, which compiles and fills caches, is not counted."""
-    for _ in range(2):
+    """What one whole exchange costs. The first of its kind, which compiles and fills caches, is not counted, nor is the
+    second, whose head is learned."""
+    for _ in range(3):
         rig.client_transport.writes = rig.upstream_transport.writes = 0
         with counted(loop) as counts:
             rig.ask(sent)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from proxy.errors import AuthenticationFailed, InvalidRequest
-from proxy.ledger.keys import Key, KeyIndex
+from proxy.ledger.keys import Key, KeyIndex, digest_of
 from proxy.wire.headers import Header
 
 MISSING: Final = "Missing API key. Provide it as Authorization: Bearer <key>."
@@ -19,24 +19,34 @@ def authenticate(headers: Iterable[Header], keys: KeyIndex, now: float) -> Key:
 
     Raises `AuthenticationFailed` for none or a wrong one, and `InvalidRequest` for two different ones.
     """
+    return found(keys, digest_of(shown(headers)), now)
+
+
+def found(keys: KeyIndex, digest: bytes, now: float) -> Key:
+    """The key whose secret has this digest. Raises `AuthenticationFailed`."""
+    key = keys.at(digest, now)
+    if key is None:
+        raise AuthenticationFailed(INVALID)
+    return key
+
+
+def shown(headers: Iterable[Header]) -> bytes:
+    """The secret that a request shows. Raises `AuthenticationFailed` for none, `InvalidRequest` for two."""
     secret: bytes | None = None
     for name, value in headers:
         if name not in _CREDENTIALS:
             continue
         if name == b"authorization":
             match = _BEARER.fullmatch(value)
-            found = match.group(1) if match is not None else b""
+            one = match.group(1) if match is not None else b""
         else:
-            found = value
-        if secret is not None and found != secret:
+            one = value
+        if secret is not None and one != secret:
             raise InvalidRequest(
                 "Two different API keys in one request. Send one, as Authorization: Bearer <key>.",
                 code="ambiguous_api_key",
             )
-        secret = found
+        secret = one
     if secret is None:
         raise AuthenticationFailed(MISSING)
-    key = keys.find(secret, now)
-    if key is None:
-        raise AuthenticationFailed(INVALID)
-    return key
+    return secret

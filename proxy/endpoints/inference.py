@@ -5,18 +5,17 @@ It waits for two things only: the request's body, and the client's leaving.
 
 import re
 import time
-from collections.abc import Mapping
-from types import MappingProxyType
 
 from starlette.types import Receive, Scope, Send
 
 from proxy.access import Access
 from proxy.answer import PROVIDER, header_lines, outcome_of, timestamp
-from proxy.endpoints.credentials import authenticate
+from proxy.endpoints.credentials import found, shown
+from proxy.endpoints.facts import Facts
 from proxy.endpoints.gateway import Shared
-from proxy.endpoints.table import BodyKind, Row
-from proxy.errors import ClientGone, GatewayError, InvalidRequest, StoreFailed
-from proxy.ledger.keys import Key
+from proxy.endpoints.table import Row
+from proxy.errors import ClientGone, GatewayError, StoreFailed
+from proxy.ledger.keys import Key, digest_of
 from proxy.ledger.record import Final
 from proxy.objects import claims
 from proxy.objects.watch import ResponseWatch
@@ -28,20 +27,10 @@ from proxy.settlement import refused_record
 from proxy.upload import Upload
 from proxy.upstream.target import Alias
 from proxy.wire.body import peek, peek_without_model
-from proxy.wire.headers import first, forwarded, is_request_id, seconds
-from proxy.wire.multipart import boundary_of, is_multipart
 from proxy.wire.shapes import Body
 
-_CONTENT_TYPES: Mapping[BodyKind, str] = MappingProxyType(
-    {
-        "json": "application/json",
-        "form": "multipart/form-data",
-        "form or json": "multipart/form-data or application/json",
-    }
-)
 #: Bytes from which on a body is large.
 LARGE = 16_384
-_CONTENT_HEADERS = frozenset({b"content-type", b"content-encoding"})
 # Base64 in a data URL is no text.
 _DATA_URL = re.compile(rb";base64,[A-Za-z0-9+/=]+")
 
@@ -52,46 +41,71 @@ class Inference:
     def __init__(self, row: Row, shared: Shared) -> None:
         self._row = row
         self._shared = shared
-        self._upstream_path = row.upstream_path.encode()
         self._max_body_bytes = min(row.max_body_bytes or shared.max_body_bytes, shared.max_body_bytes)
+
+    def at_once(self, client: ClientCycle) -> bool:
+        """Serve a request that is all here, without a coroutine; False, and nothing done, where it has to wait for more
+        than its client: then it is to be called as an application."""
+        if self._row.model != "body":
+            return False
+        request_id, started = new_request_id(), time.time_ns() // 1000
+        key: Key | None = None
+        body: Body | None = None
+        try:
+            key = self._authenticate(client, started)
+            self._shared.overload.admit()
+            facts = self._facts(client)
+            data = client.body_now(self._max_body_bytes) if facts.boundary is None else None
+            if data is None:
+                return False
+            body = peek(data)
+            call = self._call(client, facts, request_id, key, body, data, started)
+            self._admit(call)
+            if call.references:
+                client.keep(data)
+                return False
+        except GatewayError as error:
+            self._refuse(client, request_id, started, key, body, error)
+            return True
+        exchange = self._exchange(client, call, data)
+        try:
+            exchange.start()
+        except BaseException:
+            exchange.interrupt()
+            raise
+        return True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client: ClientCycle = scope["extensions"][EXTENSION]
         row, shared = self._row, self._shared
-        request_id = new_request_id()
+        request_id, started = new_request_id(), time.time_ns() // 1000
         key: Key | None = None
         body: Body | None = None
-        started = time.time_ns() // 1000
         try:
-            key = authenticate(scope["headers"], shared.keys, started / 1_000_000)
-            shared.overload.admit()
-            form = check_head(scope, row.body)
+            key = self._authenticate(client, started)
+            self._shared.overload.admit()
+            facts = self._facts(client)
             data, upload = b"", None
-            if form is None:
+            if facts.boundary is None:
                 here = client.body_now(self._max_body_bytes)
                 data = here if here is not None else await client.read_body(self._max_body_bytes)
-                body = self._peek(scope, data)
+                if row.model == "body":
+                    body = peek(data)
+                else:
+                    body = peek_without_model(data, scope["path_params"]["model"], row.streams)
             else:
-                upload, body = await self._read_form(client, form)
-            call = self._call(scope, client, request_id, key, body, data, started)
+                upload, body = await self._read_form(client, facts.boundary)
+            call = self._call(client, facts, request_id, key, body, data, started)
             call.upload = upload
-            for policy in shared.policies:
-                policy.admit(call)
+            self._admit(call)
             if call.references:
                 await claims.admit(shared.owners, call)
-            # What is not stored cannot be asked for again.
-            if row.creates and bytes(body.fields.get("store", b"")) != b"false":
-                call.watch = ResponseWatch(shared.owners, key.id, row.creates, shared.services.max_event_bytes)
         except GatewayError as error:
-            self._refuse(client, scope, request_id, started, key, body, error)
+            self._refuse(client, request_id, started, key, body, error)
             return
-        assert call.alias is not None
-        if upload is not None and row.unit == "audio" and may_need_length(call.alias):
+        if upload is not None and row.unit == "audio" and call.alias is not None and may_need_length(call.alias):
             upload.measure_with(shared.audio)
-        exchange = Exchange(shared.services, call, call.alias, client)
-        if len(data) >= LARGE:
-            # The text of a large body is counted while the upstream has it.
-            client.loop.call_soon(count_text, call, data)
+        exchange = self._exchange(client, call, data)
         del data, body
         try:
             exchange.start()
@@ -106,6 +120,39 @@ class Inference:
             raise
         exchange.client_gone()
 
+    def _authenticate(self, client: ClientCycle, started: int) -> Key:
+        """The key of a request. Raises `AuthenticationFailed`, and `InvalidRequest` for two."""
+        shared, facts = self._shared, client.head.facts
+        digest = facts.digest if isinstance(facts, Facts) else digest_of(shown(client.head.headers))
+        return found(shared.keys, digest, started / 1_000_000)
+
+    def _facts(self, client: ClientCycle) -> Facts:
+        """What the head says; read once for all requests with the same. Raises `InvalidRequest`."""
+        head, row = client.head, self._row
+        facts = head.facts
+        if isinstance(facts, Facts) and facts.row is row:
+            return facts
+        facts = Facts(row, digest_of(shown(head.headers)), head.headers, head.query)
+        head.facts = facts
+        return facts
+
+    def _admit(self, call: Call) -> None:
+        """Ask all policies. Raises `GatewayError`."""
+        shared, row = self._shared, self._row
+        for policy in shared.policies:
+            policy.admit(call)
+        # What is not stored cannot be asked for again.
+        if row.creates and bytes(call.body.fields.get("store", b"")) != b"false":
+            call.watch = ResponseWatch(shared.owners, call.key.id, row.creates, shared.services.max_event_bytes)
+
+    def _exchange(self, client: ClientCycle, call: Call, data: bytes) -> Exchange:
+        alias = call.alias
+        assert alias is not None
+        if len(data) >= LARGE:
+            # The text of a large body is counted while the upstream has it.
+            client.loop.call_soon(count_text, call, data)
+        return Exchange(self._shared.services, call, alias, client)
+
     async def _read_form(self, client: ClientCycle, boundary: bytes) -> tuple[Upload, Body]:
         """A form as far as its model: the rest follows while it goes on. Raises `InvalidRequest` and `ClientGone`."""
         upload = Upload(client, boundary, self._max_body_bytes, client.announced())
@@ -119,28 +166,21 @@ class Inference:
         assert upload.model is not None
         return upload, Body({}, upload.model, upload.stream, wants_usage=True)
 
-    def _peek(self, scope: Scope, data: bytes) -> Body:
-        row = self._row
-        if row.model == "body":
-            return peek(data)
-        return peek_without_model(data, scope["path_params"]["model"], row.streams)
-
     def _call(
-        self, scope: Scope, client: ClientCycle, request_id: str, key: Key, body: Body, data: bytes, started: int
+        self, client: ClientCycle, facts: Facts, request_id: str, key: Key, body: Body, data: bytes, started: int
     ) -> Call:
         row = self._row
-        trace = first(scope["headers"], b"x-prism-trace-id")
         return Call(
             id=request_id,
-            trace_id=trace.decode() if trace is not None and is_request_id(trace) else request_id,
+            trace_id=facts.trace_id or request_id,
             key=key,
             endpoint=row.path,
             dialect=row.dialect,
-            path=self._upstream_path + allowed_query(scope["query_string"], row.query),
+            path=facts.path,
             may_ask_usage=row.usage_option,
             capabilities=row.capabilities,
             body=body,
-            forwarded=forwarded(scope["headers"]),
+            forwarded=facts.forwarded,
             started=started,
             arrived=client.arrived,
             text_in=text_bytes(data) if len(data) < LARGE else 0,
@@ -148,13 +188,12 @@ class Inference:
             unit=row.unit,
             opaque=row.opaque,
             max_event_bytes=row.max_event_bytes,
-            patience=seconds(first(scope["headers"], b"x-stainless-read-timeout")),
+            patience=facts.patience,
         )
 
     def _refuse(
         self,
         client: ClientCycle,
-        scope: Scope,
         request_id: str,
         started: int,
         key: Key | None,
@@ -189,7 +228,7 @@ class Inference:
         shared.access.add(
             Access(
                 time=started,
-                method=scope["method"],
+                method=client.head.method,
                 path=self._row.path,
                 status=error.status,
                 request_id=request_id,
@@ -228,43 +267,6 @@ async def follow(client: ClientCycle, upload: Upload, exchange: Exchange, call: 
 def may_need_length(alias: Alias) -> bool:
     """Whether the length of audio may be what a request is billed by, or all that is known of it."""
     return alias.price is None or alias.price.millisecond is not None
-
-
-def check_head(scope: Scope, kind: BodyKind) -> bytes | None:
-    """Refuse what the body's head already shows to be unreadable; the boundary, if the body is a form.
-
-    Raises `InvalidRequest`.
-    """
-    content_type: bytes | None = None
-    for name, value in scope["headers"]:
-        if name not in _CONTENT_HEADERS:
-            continue
-        if name == b"content-type":
-            if content_type is not None:
-                raise InvalidRequest("The request has two content types.", code="unsupported_content_type")
-            content_type = value
-        elif value.lower() != b"identity":
-            raise InvalidRequest(
-                "Compressed request bodies are not taken; send the body as it is.",
-                status=415,
-                code="unsupported_content_encoding",
-            )
-    if kind != "json" and content_type is not None and is_multipart(content_type):
-        return boundary_of(content_type)
-    if kind == "form" or (
-        content_type is not None and content_type.partition(b";")[0].strip().lower() != b"application/json"
-    ):
-        wanted = _CONTENT_TYPES[kind]
-        raise InvalidRequest(f"The request's content type must be {wanted}.", code="unsupported_content_type")
-    return None
-
-
-def allowed_query(query: bytes, allowed: frozenset[str]) -> bytes:
-    """The part of a query string that goes to the upstream, with its question mark; never a credential."""
-    if not query or not allowed:
-        return b""
-    kept = [part for part in query.split(b"&") if part.partition(b"=")[0].decode("latin-1") in allowed]
-    return b"?" + b"&".join(kept) if kept else b""
 
 
 def count_text(call: Call, data: bytes) -> None:

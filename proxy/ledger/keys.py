@@ -181,6 +181,11 @@ class KeyStore:
                     raise
 
 
+def digest_of(secret: bytes) -> bytes:
+    """What a secret is found by."""
+    return hashlib.sha256(secret if len(secret) <= _LONGEST_SECRET else b"").digest()
+
+
 class KeyIndex:
     """Keys by the digest of their secret, in memory, kept up to date with `keys.db`.
 
@@ -201,8 +206,11 @@ class KeyIndex:
 
     def find(self, secret: bytes, now: float) -> Key | None:
         """The key of a secret at `now` (seconds since 1970); None alike for unknown, revoked, expired and malformed."""
-        digest = hashlib.sha256(secret if len(secret) <= _LONGEST_SECRET else b"").digest()
-        # The digest is the index: what an attacker can time is the comparison of hashes, from which no secret follows.
+        return self.at(digest_of(secret), now)
+
+    def at(self, digest: bytes, now: float) -> Key | None:
+        """The same by the secret's digest, as `digest_of` gives it."""
+        # What an attacker can time is the comparison of hashes, from which no secret follows.
         key = self._keys.get(digest)
         if key is None or (key.expires is not None and now >= key.expires):
             return None

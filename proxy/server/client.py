@@ -2,16 +2,20 @@
 
 The relay reads a body and pushes an answer through that face without a coroutine or a message per piece; everything
 else (Starlette, the docs pages) uses ASGI's `receive` and `send` as ever. It decides nothing about the answer.
+
+An application may have a method `at_once`: it is asked first whether it serves a request that is all here directly,
+without a coroutine; whoever feeds the answer then, the `reader`, is told when the client leaves.
 """
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
 
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from proxy.errors import BodyTooLarge, ClientGone
+from proxy.server.head import Head
 from proxy.server.ids import new_request_id
 from proxy.server.signal import Signal
 from proxy.server.suspension import SUSPENDED, taken_over
@@ -24,16 +28,24 @@ ASGI = {"version": "3.0", "spec_version": "2.3"}
 class ClientCycle(RequestResponseCycle):
     """See the module. `begin` once, then `write` until `last`; or `cut`."""
 
-    message_event: Signal
+    # What the base class sets is declared again, for compiled code; some of it only for ASGI.
+    transport: Any
+    flow: Any
+    logger: Any
+    default_headers: Any
+    on_response: Any
+    tasks: Any
+    message_event: Any
     scope: Any
-    loop: asyncio.AbstractEventLoop
-    body: bytearray
+    loop: Any
+    keep_alive: bool
+    waiting_for_100_continue: bool
     # What most requests never change stands here, and is not set for each of them.
     disconnected = False
     more_body = True
     response_started = False
     response_complete = False
-    chunked_encoding: bool | None = None
+    chunked_encoding: Any = None
     expected_content_length = 0
     access_log = False
     #: Whoever feeds the answer; told, by `client_paused` and `client_resumed`, how the client's own reading goes.
@@ -44,29 +56,32 @@ class ClientCycle(RequestResponseCycle):
     bytes_out = 0
     #: HTTP status of the answer, 0 until it began.
     status = 0
+    #: The body's length where the guard knows it from elsewhere than the headers, else -1.
+    length = -1
+    #: The body as far as it came in one piece, before anybody asked for it.
+    here = b""
+    body: Any = b""
     _head = b""
     _received = 0
     _limit = 0
     _collecting = False
     #: Takes the body's pieces instead; it says when those who wait should look.
     _sink: Callable[[bytes], bool] | None = None
+    _parts: list[bytes]
     _coroutine: Any = None
+    _signal: Signal | None = None
+    #: Served without a coroutine.
+    _direct = False
 
-    def __init__(self, protocol: Any, expects_continue: bool, keep_alive: bool) -> None:
-        """`protocol` is the guard of the connection. The scope is set by it, too; the base class's own way of being
-        made, with each of its parts as an argument, costs too much for every request."""
+    def __init__(self, protocol: Any, head: Head, expects_continue: bool, keep_alive: bool) -> None:
+        """`protocol` is the guard of the connection. The base class's own way of being made, with each of its parts as
+        an argument, costs too much for every request, and most of it is only for ASGI."""
+        self._protocol = protocol
+        self.head = head
         self.transport = protocol.transport
-        self.flow = protocol.flow
-        self.logger = protocol.logger
-        self.default_headers = protocol.server_state.default_headers
-        self.on_response = protocol.on_response_complete
         self.loop = protocol.loop
-        self.tasks = protocol.tasks
-        self.message_event = Signal()
         self.waiting_for_100_continue = expects_continue
         self.keep_alive = keep_alive
-        self.body = bytearray()
-        self._parts: list[bytes] = []
         #: Monotonic time at which the request's head was complete.
         self.arrived = time.monotonic()
 
@@ -78,13 +93,36 @@ class ClientCycle(RequestResponseCycle):
                 message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
         await super().send(message)
 
+    def receive(self) -> Any:
+        """ASGI's `receive`."""
+        if self.here:
+            self.body, self.here = bytearray(self.here), b""
+        return super().receive()
+
+    def keep(self, body: bytes) -> bool:
+        """A piece of the body that nobody waits for yet; whether there is too much of it by now."""
+        if self.body:
+            self.body += body
+        elif self.here:
+            self.body, self.here = bytearray(self.here), b""
+            self.body += body
+        else:
+            self.here = body
+        return len(self.here) + len(self.body) > HIGH_WATER_LIMIT
+
+    def _unread(self) -> bytes:
+        """What is kept of the body, which is then no longer kept."""
+        here, body = self.here, self.body
+        self.here = self.body = b""
+        return here or bytes(body)
+
     def body_now(self, limit: int) -> bytes | None:
         """The whole request body, if it is all here already. Raises `BodyTooLarge` and `ClientGone`."""
         if self.more_body:
             return None
-        data = bytes(self.body)
-        self.body = bytearray()
-        self.message_event.clear()
+        data = self._unread()
+        if self._signal is not None:
+            self._signal.clear()
         if len(data) > limit:
             raise _too_large(limit)
         if self.disconnected:
@@ -99,10 +137,10 @@ class ClientCycle(RequestResponseCycle):
         self._ask_for_body(limit)
         self._limit = limit
         self._collecting = True
-        self._received = len(self.body)
-        if self.body:
-            self._parts.append(bytes(self.body))
-            self.body = bytearray()
+        here = self._unread()
+        self._received = len(here)
+        if here:
+            self._parts.append(here)
         while self.more_body and not self.disconnected and self._received <= limit:
             self.flow.resume_reading()
             self.message_event.clear()
@@ -123,8 +161,7 @@ class ClientCycle(RequestResponseCycle):
         """
         self._ask_for_body(limit)
         self._sink = sink
-        here = bytes(self.body)
-        self.body = bytearray()
+        here = self._unread()
         self.message_event.clear()
         seen = sink(here) if here else False
         self.flow.resume_reading()
@@ -160,12 +197,33 @@ class ClientCycle(RequestResponseCycle):
             self.message_event.set()
         return True
 
+    def tell(self, now: bool) -> None:
+        """Something came: whoever waits goes on now, or with the next `poke`."""
+        if self._signal is not None:
+            self._signal.set(now)
+
+    def poke(self) -> None:
+        """Let whoever waits go on, if something came."""
+        if self._signal is not None:
+            self._signal.poke()
+
+    def left(self) -> None:
+        """The client has left, or is treated as if it had."""
+        self.disconnected = True
+        if self._direct:
+            reader = self.reader
+            if reader is not None:
+                reader.client_gone()
+            self._release()
+        elif self._signal is not None:
+            self._signal.set()
+
     def begin(self, status: int, lines: bytes, length: int | None) -> None:
         """Set the head: `lines` are whole header lines, `length` that of the body or None. It leaves with the body."""
         self.response_started = True
         self.status = status
         if length is None:
-            if self.scope["http_version"] == "1.1":
+            if self.head.version == "1.1":
                 self.chunked_encoding = True
                 framing = b"transfer-encoding: chunked\r\n"
             else:
@@ -174,13 +232,13 @@ class ClientCycle(RequestResponseCycle):
         else:
             framing = b"content-length: %d\r\n" % length
         parts = [STATUS_LINE[status]]
-        for name, value in self.default_headers:
+        for name, value in self._protocol.server_state.default_headers:
             parts += (name, b": ", value, b"\r\n")
         if not self.keep_alive or self.more_body:
             # A body that was not read to its end must not be taken for the next request.
             self.keep_alive = False
             framing += b"connection: close\r\n"
-        elif self.scope["http_version"] == "1.0":
+        elif self.head.version == "1.0":
             framing += b"connection: keep-alive\r\n"
         parts += (lines, framing, b"\r\n")
         self._head = b"".join(parts)
@@ -191,7 +249,7 @@ class ClientCycle(RequestResponseCycle):
             return
         self.bytes_out += len(data)
         head = self._head
-        if self.scope["method"] == "HEAD":
+        if self.head.method == "HEAD":
             data = b""
         elif self.chunked_encoding:
             if not data:
@@ -207,11 +265,14 @@ class ClientCycle(RequestResponseCycle):
             self.transport.write(data)
         if last:
             self.response_complete = True
-            self.message_event.set()
+            if self._direct:
+                self._release()
+            elif self._signal is not None:
+                self._signal.set()
             if not self.keep_alive and not self.more_body:
                 # Else the guard closes it, so that a client that still sends can read this first.
                 self.transport.close()
-            self.on_response()
+            self._protocol.on_response_complete()
 
     def cut(self) -> None:
         """End the answer before its end: what was written leaves, the body's closing mark does not."""
@@ -220,15 +281,59 @@ class ClientCycle(RequestResponseCycle):
             self.transport.close()
 
     def run(self, app: Any) -> None:
-        """Run the application: at once and without a task, as far as it waits for nothing but its client.
+        """Run the application: at once and without a coroutine, or without a task as far as it waits for nothing but
+        its client.
 
         One that waits for anything else goes on in a task. Its own error becomes a 500, or a cut where the answer had
         begun.
         """
-        if not self.disconnected:
-            self._coroutine = app(self.scope, self.receive, self.send)
-            self.message_event.resume = self._step
-            self._step()
+        if self.disconnected:
+            return
+        if not self.more_body and not self.waiting_for_100_continue:
+            at_once = getattr(app, "at_once", None)
+            if at_once is not None:
+                self._direct = True
+                try:
+                    if at_once(self):
+                        return
+                except Exception as error:  # noqa: BLE001 (the border of the application)
+                    self._ended(error)
+                    return
+                self._direct = False
+        self._prepare()
+        self._coroutine = app(self.scope, self.receive, self.send)
+        self._step()
+
+    def _prepare(self) -> None:
+        """Set what is only needed by ASGI, and by a body that is still to come."""
+        protocol, head = self._protocol, self.head
+        self.flow = protocol.flow
+        self.logger = protocol.logger
+        self.default_headers = protocol.server_state.default_headers
+        self.on_response = protocol.on_response_complete
+        self.tasks = protocol.tasks
+        self._parts = []
+        signal = Signal()
+        signal.resume = self._step
+        if self.here or self.body or not self.more_body:
+            signal.set(resume=False)
+        self.message_event = self._signal = signal
+        self.scope = {
+            "type": "http",
+            "asgi": ASGI,
+            "http_version": head.version,
+            "server": protocol.server,
+            "client": protocol.client,
+            "scheme": protocol.scheme,
+            "method": head.method,
+            "root_path": "",
+            "path": head.path,
+            "raw_path": head.raw_path,
+            "query_string": head.query,
+            "headers": head.headers if self.length < 0 else head.headers_for(self.length),
+            "state": {},
+            "extensions": {EXTENSION: self},
+        }
 
     def _step(self) -> None:
         coroutine = self._coroutine
@@ -256,7 +361,7 @@ class ClientCycle(RequestResponseCycle):
     def _ended(self, error: Exception | None) -> None:
         self._coroutine = None
         if error is not None:
-            self.logger.error("A request failed inside the gateway.", exc_info=error)
+            self._protocol.logger.error("A request failed inside the gateway.", exc_info=error)
         if not self.disconnected and not self.response_complete:
             if self.response_started:
                 self.cut()
@@ -264,15 +369,21 @@ class ClientCycle(RequestResponseCycle):
                 lines = f"content-type: application/json\r\nx-request-id: {new_request_id()}\r\n".encode()
                 self.begin(500, lines, len(_INTERNAL_ERROR))
                 self.write(_INTERNAL_ERROR, True)
-        # Nothing may point back here: what a request leaves is to go at once, and not wait for the collector.
-        self.message_event.resume = None
+        self._release()
+
+    def _release(self) -> None:
+        """Let go of whoever served it: what a request leaves is to go at once, and not wait for the collector."""
+        if self._signal is not None:
+            self._signal.resume = None
         self.reader = None
         self._sink = None
         self.scope = None
 
     def announced(self) -> int | None:
         """The length of the body, if the client told it."""
-        for name, value in self.scope["headers"]:
+        if self.length >= 0:
+            return self.length
+        for name, value in self.head.headers:
             if name == b"content-length":
                 return int(value)
         return None

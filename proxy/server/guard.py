@@ -10,16 +10,15 @@ import math
 import re
 import socket
 import struct
-import urllib.parse
 from collections.abc import Iterable
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from proxy.config.tree import Server
-from proxy.server.client import ASGI, EXTENSION, ClientCycle
+from proxy.server.client import ClientCycle
+from proxy.server.head import Head
 from proxy.server.ids import new_request_id
 from proxy.server.pressure import Pressure
 
@@ -33,6 +32,8 @@ HIGH_WATER, LOW_WATER = 4_096, 1_024
 MAX_FRAMING = 65_536
 #: Bytes that each byte of a body may cost before the rest counts as framing.
 FRAMING_PER_BYTE = 50
+#: Heads that are learned in vain before no more are.
+LESSONS = 4
 #: Seconds that a refused client gets to read the refusal before its connection is closed.
 LINGER = 2.0
 _TARGET = re.compile(rb"/[\x21\x22\x24-\x7e]*")
@@ -65,6 +66,7 @@ class GuardedProtocol(HttpToolsProtocol):
     """
 
     # The base class sets these, and compiled code must be told of what is set elsewhere. Some are None at first.
+    parser: Any
     url: Any
     headers: Any
     expect_100_continue: Any
@@ -92,6 +94,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self._feeding = False
         #: `_answering` is new and has not been run.
         self._to_start = False
+        #: The head that is known again, and how many more may be learned without having been.
+        self._known: Head | None = None
+        self._lessons = LESSONS
+        #: Bytes still to come of a body that the parser does not see, because its head was known.
+        self._owed = 0
 
     # asyncio.Protocol
 
@@ -105,11 +112,15 @@ class GuardedProtocol(HttpToolsProtocol):
             pressure.reached()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
+        # Not the base class's own: it would wake up a request that may be one without a coroutine.
+        self.connections.discard(self)
         answering = self._answering
         if answering is not None and not answering.response_complete:
-            answering.disconnected = True
-            answering.message_event.set()
+            answering.left()
+        self.flow.resume_writing()
+        if exc is None:
+            self.transport.close()
+        self.parser = None
         # Requests point back here: without this the last ones would be kept until the collector runs.
         self.cycle = self._answering = None
         self.pipeline.clear()
@@ -117,21 +128,88 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._lingering or self._refusal is not None:
             return
-        self._feeding = True
-        self._take(data)
-        self._feeding = False
+        known = self._known
+        if known is not None and self._is_between and known.matches(data):
+            self._repeat(known, data)
+        else:
+            self._feeding = True
+            if self._owed:
+                data = self._take_owed(data)
+            if data:
+                self._take(data)
+            self._feeding = False
         answering = self._answering
-        if self._to_start and answering is not None:
+        if answering is None:
+            return
+        if self._to_start:
             # Outside the parser's callbacks, but in the same turn of the loop.
             self._to_start = False
             answering.run(self.app)
-        elif answering is not None:
-            answering.message_event.poke()
+        else:
+            answering.poke()
+
+    @property
+    def _is_between(self) -> bool:
+        """Whether no request is under way: what comes is the beginning of the next."""
+        answering = self._answering
+        return (
+            answering is not None
+            and answering.response_complete
+            and not answering.more_body
+            and not self._in_head
+            and not self.pipeline
+            and not self._owed
+        )
+
+    def _repeat(self, head: Head, data: bytes) -> None:
+        """Begin a request whose head is that of an earlier one, without the parser, which never hears of it."""
+        self._framing = 0
+        self._lessons = LESSONS
+        cycle = ClientCycle(self, head, False, self._terms.keeps_alive)
+        cycle.length = head.length
+        self.cycle = self._answering = cycle
+        self._to_start = True
+        body = data[head.body_at :]
+        if len(body) == head.length:
+            self.read_deadline = math.inf
+            cycle.here = body
+            cycle.more_body = False
+            return
+        self._owed = head.length
+        self._feeding = True
+        behind = self._take_owed(body)
+        if behind:
+            self._take(behind)
+        self._feeding = False
+
+    def _take_owed(self, data: bytes) -> bytes:
+        """Take what is still owed of a body; return what came behind it."""
+        owed = self._owed
+        behind = data[owed:]
+        if behind:
+            data = data[:owed]
+        self._owed = owed - len(data)
+        if data:
+            self.on_body(data)
+        if self._owed:
+            self.read_deadline = self.loop.time() + self._terms.limits.body_idle_timeout
+        else:
+            self._body_ended()
+        return behind
+
+    def _learn(self, data: bytes) -> None:
+        """Remember the head with which a read began, for the requests to come."""
+        cycle = self._answering
+        self._lessons -= 1
+        if cycle is not None and cycle.keep_alive and cycle.head.version == "1.1" and cycle.head.learn(data):
+            self._known = cycle.head
 
     def _take(self, data: bytes) -> None:
         """Feed the parser, and judge what came."""
         self._mixed = False
         self._body_read = 0
+        # Not the first one of a connection: it may be the only one.
+        learns = self._lessons > 0 and self._is_between
         try:
             self._feed(data)
         except httptools.HttpParserCallbackError as error:
@@ -141,6 +219,8 @@ class GuardedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             self._refuse(Refused(400, f"The request is not valid HTTP/1.1: {error}."))
             return
+        if learns and self._to_start and not self.pipeline and not self._in_head:
+            self._learn(data)
         if self._in_head:
             if not self._mixed:
                 self._head_bytes += len(data)
@@ -282,26 +362,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._mixed = True
         self._framing = 0
         self.read_deadline = math.inf
-        path, _, query = self.url.partition(b"?")
-        text = path.decode("ascii")
-        cycle = ClientCycle(self, self.expect_100_continue, self._terms.keeps_alive and self.parser.should_keep_alive())
-        # Not the base class's scope with entries changed: this is made for every request.
-        cycle.scope = {
-            "type": "http",
-            "asgi": ASGI,
-            "http_version": version,
-            "server": self.server,
-            "client": self.client,
-            "scheme": self.scheme,
-            "method": self.parser.get_method().decode("ascii"),
-            "root_path": "",
-            "path": urllib.parse.unquote(text) if "%" in text else text,
-            "raw_path": path,
-            "query_string": query,
-            "headers": self.headers,
-            "state": {},
-            "extensions": {EXTENSION: cycle},
-        }
+        head = Head(self.parser.get_method().decode("ascii"), version, self.url, self.headers)
+        keep_alive = self._terms.keeps_alive and self.parser.should_keep_alive()
+        cycle = ClientCycle(self, head, self.expect_100_continue, keep_alive)
         self.cycle = cycle
         if behind:
             # Reading goes on, or the client's leaving would not be seen; what may wait is bounded by its number here
@@ -313,26 +376,26 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._body_read += len(body)
-        cycle = self.cycle
-        if cycle.response_complete or (cycle.take(body)):
+        cycle: ClientCycle = self.cycle
+        if cycle.response_complete or cycle.take(body):
             return
-        cycle.body += body
-        if len(cycle.body) > HIGH_WATER_LIMIT:
+        if cycle.keep(body):
             self.flow.pause_reading()
-        self._tell(cycle)
+        cycle.tell(not self._feeding)
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
             return
         self._mixed = True
-        self.read_deadline = math.inf
-        self.cycle.more_body = False
-        if not self.cycle.response_complete:
-            self._tell(self.cycle)
+        self._body_ended()
 
-    def _tell(self, cycle: ClientCycle) -> None:
-        """Something came for a request: it goes on once the parser's callbacks are over."""
-        cycle.message_event.set(not self._feeding)
+    def _body_ended(self) -> None:
+        """The request that is being read is whole; it goes on once the parser's callbacks are over."""
+        cycle: ClientCycle = self.cycle
+        self.read_deadline = math.inf
+        cycle.more_body = False
+        if not cycle.response_complete:
+            cycle.tell(not self._feeding)
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
@@ -341,7 +404,8 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._answering is not None and self.cycle is self._answering and self._answering.more_body:
             self._linger()
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         now = self.loop.time()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
@@ -413,8 +477,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport.write(STATUS_LINE[refusal.status] + lines + body)
         if cycle is not None:
             # The application is told that its client is gone: it must not answer any more.
-            cycle.disconnected = True
-            cycle.message_event.set()
+            cycle.left()
         self._linger()
 
     def _linger(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.endpoints.credentials import INVALID, MISSING, authenticate
 from proxy.errors import AuthenticationFailed
-from proxy.ledger.keys import Key
+from proxy.ledger.keys import Key, digest_of
 from proxy.wire.headers import Header
 from tests.fakes import ScriptedUpstream
 from tests.relay.samples import wait_until
@@ -89,8 +89,8 @@ def test_an_expired_and_a_revoked_key_look_like_a_wrong_one(gateway: RunningGate
 class OneKey:
     """An index of one key."""
 
-    def find(self, secret: bytes, now: float) -> Key | None:
-        return self.key if secret == b"good" and now < 2_000 else None
+    def at(self, digest: bytes, now: float) -> Key | None:
+        return self.key if digest == digest_of(b"good") and now < 2_000 else None
 
     key = Key(id="key_1", name="one", models=None, created=0, expires=2_000)
 

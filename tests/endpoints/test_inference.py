@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from proxy.endpoints.inference import allowed_query, text_bytes
+from proxy.endpoints.facts import allowed_query
+from proxy.endpoints.inference import text_bytes
 from proxy.endpoints.table import ROWS, Row
 from proxy.ledger.record import Final
 from tests.fakes import Body, Head, ScriptedUpstream

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from proxy.server.guard import GuardedProtocol
+from proxy.server.head import Head
 from tests.fakes import RecordedRequest, ScriptedUpstream, Step, json_answer
 from tests.relay.samples import wait_until
 from tests.server.conftest import ANSWER
@@ -125,11 +126,15 @@ def good(nonce: str, *lines: bytes) -> bytes:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     begun: list[None] = []
-    on_message_begin = GuardedProtocol.on_message_begin
+    on_message_begin, repeat = GuardedProtocol.on_message_begin, GuardedProtocol._repeat
 
     def counting(self: GuardedProtocol) -> None:
         begun.append(None)
         on_message_begin(self)
+
+    def counting_known(self: GuardedProtocol, head: Head, data: bytes) -> None:
+        begun.append(None)
+        repeat(self, head, data)
 
     with (
         pytest.MonkeyPatch.context() as patch,
@@ -138,6 +143,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
         nginx_before(gateway.port, tmp_path_factory.mktemp("nginx")) as front,
     ):
         patch.setattr(GuardedProtocol, "on_message_begin", counting)
+        patch.setattr(GuardedProtocol, "_repeat", counting_known)
         both = Both(front, gateway, upstream, begun)
         assert_in_step(both)
         # Its threads are up once it has stored a row and written a line.

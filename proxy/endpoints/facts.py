@@ -1,0 +1,77 @@
+"""What a request's head tells the handler of a row: read once, and kept with a head that comes again.
+
+No secret is kept, but what it is found by; whether the key still holds is asked anew for every request.
+"""
+
+from typing import Final
+
+from proxy.endpoints.table import BodyKind, Row
+from proxy.errors import InvalidRequest
+from proxy.wire.headers import Header, first, forwarded, is_request_id, seconds
+from proxy.wire.multipart import boundary_of, is_multipart
+
+_CONTENT_TYPES: Final[dict[BodyKind, str]] = {
+    "json": "application/json",
+    "form": "multipart/form-data",
+    "form or json": "multipart/form-data or application/json",
+}
+_CONTENT_HEADERS: Final = frozenset({b"content-type", b"content-encoding"})
+
+
+class Facts:
+    """See the module."""
+
+    def __init__(self, row: Row, digest: bytes, headers: list[Header], query: bytes) -> None:
+        """`digest` is that of the secret. Raises `InvalidRequest` where the head already shows that the body cannot be
+        read."""
+        #: The row that it was read for.
+        self.row = row
+        self.digest = digest
+        #: Where the body is a form, what stands between its parts.
+        self.boundary = check_head(headers, row.body)
+        #: The path for the upstream, with its query.
+        self.path = row.upstream_path.encode() + allowed_query(query, row.query)
+        #: Header lines for the upstream.
+        self.forwarded = forwarded(headers)
+        #: How many seconds the client waits.
+        self.patience = seconds(first(headers, b"x-stainless-read-timeout"))
+        trace = first(headers, b"x-prism-trace-id")
+        #: The client's own id of what it is doing, or "".
+        self.trace_id = trace.decode() if trace is not None and is_request_id(trace) else ""
+
+
+def check_head(headers: list[Header], kind: BodyKind) -> bytes | None:
+    """Refuse what the body's head already shows to be unreadable; the boundary, if the body is a form.
+
+    Raises `InvalidRequest`.
+    """
+    content_type: bytes | None = None
+    for name, value in headers:
+        if name not in _CONTENT_HEADERS:
+            continue
+        if name == b"content-type":
+            if content_type is not None:
+                raise InvalidRequest("The request has two content types.", code="unsupported_content_type")
+            content_type = value
+        elif value.lower() != b"identity":
+            raise InvalidRequest(
+                "Compressed request bodies are not taken; send the body as it is.",
+                status=415,
+                code="unsupported_content_encoding",
+            )
+    if kind != "json" and content_type is not None and is_multipart(content_type):
+        return boundary_of(content_type)
+    if kind == "form" or (
+        content_type is not None and content_type.partition(b";")[0].strip().lower() != b"application/json"
+    ):
+        wanted = _CONTENT_TYPES[kind]
+        raise InvalidRequest(f"The request's content type must be {wanted}.", code="unsupported_content_type")
+    return None
+
+
+def allowed_query(query: bytes, allowed: frozenset[str]) -> bytes:
+    """The part of a query string that goes to the upstream, with its question mark; never a credential."""
+    if not query or not allowed:
+        return b""
+    kept = [part for part in query.split(b"&") if part.partition(b"=")[0].decode("latin-1") in allowed]
+    return b"?" + b"&".join(kept) if kept else b""
