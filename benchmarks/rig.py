@@ -67,7 +67,15 @@ class Rig:
     def __init__(self, gateway: Gateway, server: Server) -> None:
         loop = asyncio.get_running_loop()
         app: Any = gateway.app
-        config = uvicorn.Config(app, interface="asgi3", log_config=None, access_log=False, lifespan="off", ws="none")
+        config = uvicorn.Config(
+            app,
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            proxy_headers=False,
+        )
         config.load()
         self.client_transport = FakeTransport()
         self.upstream_transport = FakeTransport()
