@@ -139,6 +139,20 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/endpoints/test_credentials.py",),
     ),
     Mutant(
+        "any head for a known one",
+        "proxy/server/head.py",
+        "hash(read) != self._hash or read != self._known or ",
+        "",
+        ("tests/server/test_head.py",),
+    ),
+    Mutant(
+        "a known head's body without its end",
+        "proxy/server/guard.py",
+        "            data = data[:owed]",
+        "            pass",
+        ("tests/server/test_known_heads.py",),
+    ),
+    Mutant(
         "two keys",
         "proxy/endpoints/credentials.py",
         "secret is not None and one != secret",
