@@ -75,9 +75,10 @@ def _fill_ledger(path: Path, keys: int, count: int, now: int) -> None:
             connection.execute("PRAGMA synchronous = OFF")
             connection.execute(f"PRAGMA cache_size = -{512 * 1024}")
             for batch in _batches(keys, count, now):
+                rows = list(map(msgspec.structs.astuple, batch))
                 with sqlite.transaction(connection):
-                    connection.executemany(_ROW, map(msgspec.structs.astuple, batch))
-                    connection.executemany(rollups.UPSERT, rollups.summarise(batch))
+                    connection.executemany(_ROW, rows)
+                    connection.executemany(rollups.UPSERT, rollups.summarise(rows))
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         connection.close()
