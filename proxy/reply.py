@@ -161,7 +161,7 @@ def reply_for(
     if kind.startswith(b"text/event-stream"):
         return EventReply(dialect.event_tap(alias, upstream_model, drop_usage), alias, max_event_bytes)
     tap = dialect.json_tap(alias, upstream_model, drop_usage)
-    if kind.startswith(opaque):
+    if opaque and kind.startswith(opaque):
         return OpaqueReply(tap)
     if isinstance(tap, MediaTap):
         return MediaReply(tap, alias, dialect.usage_key)

@@ -47,7 +47,7 @@ class ChatTap(ChoicesTap):
                 if text is not None:
                     self.text_out += _length(text)
                 elif choice.text is not EMPTY and choice.text != NULL:
-                    self.text_out += len(bytes(choice.text)) - 2
+                    self.text_out += len(choice.text) - 2
                 if choice.finish_reason is not EMPTY and choice.finish_reason != NULL:
                     self._finish_choice()
                 if choice.usage is not EMPTY and choice.usage != NULL:
@@ -126,7 +126,7 @@ def _length(text: Text) -> int:
         text.function_call,
     ):
         if value is not EMPTY and value != NULL:
-            size += len(bytes(value)) - 2
+            size += len(value) - 2
     return size
 
 

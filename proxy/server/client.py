@@ -9,7 +9,7 @@ without a coroutine; whoever feeds the answer then, the `reader`, is told when t
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -22,6 +22,9 @@ from proxy.server.suspension import SUSPENDED, taken_over
 
 #: The key of the ASGI scope's extensions under which an endpoint finds its `ClientCycle`.
 EXTENSION = "prometheus.client"
+#: The lines in front of chunks that have fewer bytes than this: most have.
+_SIZED: Final = 2_048
+_SIZE_LINES: Final = tuple([b"%x\r\n" % size for size in range(_SIZED)])
 ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
@@ -257,7 +260,8 @@ class ClientCycle(RequestResponseCycle):
             elif last:
                 data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data)
             else:
-                data = b"%x\r\n%b\r\n" % (len(data), data)
+                size = len(data)
+                data = (_SIZE_LINES[size] if size < _SIZED else b"%x\r\n" % size) + data + b"\r\n"
         if head:
             self._head = b""
             data = head + data

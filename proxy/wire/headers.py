@@ -58,8 +58,8 @@ def lines(headers: Iterable[Header], allowed: frozenset[bytes]) -> bytes:
     kept = [header for header in headers if header[0] in allowed]
     found = values = b""
     for name, value in kept:
-        found += name + b": " + value + b"\r\n"
-        values += value
+        found = found + name + b": " + value + b"\r\n"
+        values = values + value
     # Asked of all values at once: hardly ever one is not.
     if _is_safe(values):
         return found

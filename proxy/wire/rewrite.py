@@ -182,7 +182,7 @@ class StreamRewriter:
         try:
             model = tap.read(payload)
         except UpstreamProtocolError:
-            if not start or b"\r" not in payload:
+            if not start or _CR not in payload:
                 raise
             # A lone CR ends a line too: there may be more data lines than one.
             text = _mask(block)
@@ -226,8 +226,8 @@ class StreamRewriter:
     def _learn(self, block: bytes, out: bytes, plain: bytes) -> None:
         """Remember what stands before and behind this event's text; given up where it changes all the time."""
         self._lessons -= 1
-        if _CR in block:
-            # Whether such an event is over may be told by what comes behind it.
+        if _CR in block or plain[0] != _QUOTE:
+            # Where such an event or text is over is not told by a quote or by a blank line alone.
             return
         marked = b'"content":' + plain
         at = block.find(marked)
@@ -328,7 +328,10 @@ def _replaced(data: bytes, found: list[tuple[int, int]], replacement: bytes) -> 
 def _only_data(block: bytes) -> int:
     """Where the JSON object begins in a block with one data line and at most an event line before it; else 0."""
     start = 6
-    if not block.startswith(b"data: {"):
+    if block.startswith(b"data: {"):
+        if block.endswith(b"}\n\n") and _LF not in block[6:-2]:
+            return start
+    else:
         if not block.startswith(b"event: "):
             return 0
         line_end = block.find(b"\n")
@@ -348,15 +351,17 @@ def _only_span(data: bytes, name: str, raw: bytes) -> list[tuple[int, int]]:
     if _BACKSLASH in data and _ESCAPED_LETTER.search(data) is not None:
         return []
     key = b'"' + name.encode() + b'"'
-    at = data.find(key)
-    if at < 0 or data.rfind(key) != at:
+    pieces = data.split(key, 2)
+    if len(pieces) != 2:
         return []
-    at += len(key)
+    at = len(pieces[0]) + len(key)
+    begin = at + 1 if data[at : at + 2] == b':"' else at + 2
+    if data[at:begin] in (b":", b": ") and data[begin : begin + len(raw)] == raw:
+        return [(begin, begin + len(raw))]
     begin = data.find(raw, at)
     if begin < 0:
         return []
-    between = data[at:begin]
-    return [(begin, begin + len(raw))] if between == b":" or between.strip() == b":" else []
+    return [(begin, begin + len(raw))] if data[at:begin].strip() == b":" else []
 
 
 def _quoted(text: str) -> bytes:

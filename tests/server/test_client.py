@@ -80,6 +80,17 @@ def test_an_unknown_length_is_chunked_piece_by_piece() -> None:
     assert (body.pieces, body.complete) == ([b"one", b"two", b"three"], True)
 
 
+@pytest.mark.parametrize("size", [1, 15, 16, 2_047, 2_048, 2_049, 70_000])
+def test_a_chunk_of_any_size_is_a_whole_one(size: int) -> None:
+    async def app(client: ClientCycle) -> None:
+        client.begin(200, b"", None)
+        client.write(b"a" * size, False)
+        client.write(b"b" * size, True)
+
+    _, body = answer_to(app)
+    assert (body.pieces, body.complete) == ([b"a" * size, b"b" * size], True)
+
+
 def test_an_empty_last_piece_ends_the_chunks() -> None:
     async def app(client: ClientCycle) -> None:
         client.begin(200, b"", None)
