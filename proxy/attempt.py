@@ -26,6 +26,7 @@ from proxy.upstream.leftover import leave
 from proxy.upstream.target import Alias
 from proxy.wire.body import splice
 from proxy.wire.headers import Header
+from proxy.wire.pieces import pieces
 
 #: Bytes of an upstream's error body that are read.
 MAX_ERROR_BODY = 65_536
@@ -134,9 +135,16 @@ class Attempt:
             lines = call.upload.lines(target.model)
             call.upload.open(connection, target.form_head(call.path, call.forwarded, lines), target.model, self)
             return
-        body = splice(call.body, target.model, self._inject)
+        if not call.large:
+            body = splice(call.body, target.model, self._inject)
+            self._sent()
+            connection.send(target.head(call.path, call.forwarded, len(body)), body, self)
+            return
+        # Its pieces go as they are: nothing of it is copied.
+        parts = pieces(call.body, target.model, self._inject)
         self._sent()
-        connection.send(target.head(call.path, call.forwarded, len(body)), body, self)
+        length = sum([len(part) for part in parts])
+        connection.send(target.head(call.path, call.forwarded, length), b"", self, pieces=parts)
 
     def _sent(self) -> None:
         """The request goes now, and the wait for the first byte begins."""

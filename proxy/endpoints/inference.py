@@ -27,10 +27,10 @@ from proxy.settlement import refused_record
 from proxy.upload import Upload
 from proxy.upstream.target import Alias
 from proxy.wire.body import peek, peek_without_model
+from proxy.wire.pieces import LARGE
+from proxy.wire.scan import holds
 from proxy.wire.shapes import Body
 
-#: Bytes from which on a body is large.
-LARGE = 16_384
 # Base64 in a data URL is no text.
 _DATA_URL = re.compile(rb";base64,[A-Za-z0-9+/=]+")
 
@@ -148,7 +148,7 @@ class Inference:
     def _exchange(self, client: ClientCycle, call: Call, data: bytes) -> Exchange:
         alias = call.alias
         assert alias is not None
-        if len(data) >= LARGE:
+        if call.large:
             # The text of a large body is counted while the upstream has it.
             client.loop.call_soon(count_text, call, data)
         return Exchange(self._shared.services, call, alias, client)
@@ -170,7 +170,8 @@ class Inference:
         self, client: ClientCycle, facts: Facts, request_id: str, key: Key, body: Body, data: bytes, started: int
     ) -> Call:
         row = self._row
-        return Call(
+        large = len(data) >= LARGE
+        call = Call(
             id=request_id,
             trace_id=facts.trace_id or request_id,
             key=key,
@@ -183,13 +184,16 @@ class Inference:
             forwarded=facts.forwarded,
             started=started,
             arrived=client.arrived,
-            text_in=text_bytes(data) if len(data) < LARGE else 0,
+            text_in=0 if large else text_bytes(data),
             naming=row.naming,
             unit=row.unit,
             opaque=row.opaque,
             max_event_bytes=row.max_event_bytes,
             patience=facts.patience,
         )
+        if large:
+            call.large = True
+        return call
 
     def _refuse(
         self,
@@ -271,7 +275,7 @@ def may_need_length(alias: Alias) -> bool:
 
 def count_text(call: Call, data: bytes) -> None:
     """Set the size of a call's text."""
-    call.text_in = text_bytes(data)
+    call.text_in = text_bytes(data) if holds(data, b";base64,", b";") else len(data)
 
 
 def text_bytes(data: bytes) -> int:

@@ -40,6 +40,8 @@ class Call:
     targets: tuple[Target, ...] = ()
     #: (field, id) of each object at an upstream that the body names; set by the references policy.
     references: tuple[tuple[str, str], ...] = ()
+    #: Its body is long enough to be searched and sent in the ways of long ones.
+    large = False
 
     def __init__(
         self,

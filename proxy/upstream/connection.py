@@ -115,8 +115,16 @@ class Connection(asyncio.Protocol):
         """Idle and open."""
         return self._sink is None and self._transport is not None and not self._transport.is_closing()
 
-    def send(self, head: bytes, body: bytes, sink: Sink, source: Source | None = None) -> None:
-        """Write a request; its answer goes to `sink`. A `source` means that more of the body follows by `write`."""
+    def send(
+        self,
+        head: bytes,
+        body: bytes,
+        sink: Sink,
+        source: Source | None = None,
+        pieces: list[bytes | memoryview] | None = None,
+    ) -> None:
+        """Write a request; its answer goes to `sink`. A `source` means that more of the body follows by `write`; the
+        `pieces` of a large one follow `body` at once."""
         assert self._transport is not None
         assert self._sink is None
         self._sink = sink
@@ -124,7 +132,9 @@ class Connection(asyncio.Protocol):
         self.exchanges += 1
         self.answered = False
         self._reset()
-        if len(body) < 16_384:
+        if pieces is not None:
+            self._transport.writelines([head, body, *pieces])
+        elif len(body) < 16_384:
             self._transport.write(head + body)
         else:
             self._transport.writelines((head, body))

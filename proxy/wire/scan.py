@@ -4,6 +4,7 @@ The whole-text scanner expects valid JSON (its callers have decoded it); the inc
 bounds what it keeps. Neither changes a byte: that is `rewrite`.
 """
 
+import codecs
 import re
 
 import msgspec
@@ -14,6 +15,14 @@ _NESTED = re.compile(rb'["{}\[\]]')
 _STRING_END = re.compile(rb'["\\]')
 _STRUCTURE = bytes.maketrans(b"{}", b"[]")
 _NOT_STRUCTURE = bytes(byte for byte in range(256) if byte not in b'[]{}"')
+# With these in their places, whatever stands behind a backslash makes with it an escape that Python knows, of another
+# byte than it is alone: `a` and `b` for brackets, `n` for quotes, `t` for everything else.
+_OTHERS = bytes(byte for byte in range(256) if byte not in b'{[}]"\\')
+_ESCAPABLE = bytes.maketrans(b'{[}]"\\' + _OTHERS, b"aabbn\\" + b"t" * len(_OTHERS))
+_UNESCAPABLE = bytes.maketrans(b"abn", b'[]"')
+_NOT_ESCAPABLE = bytes(byte for byte in range(256) if byte not in b"abn")
+#: Times that a word's rare byte is looked at before the word itself is searched for.
+_MOST_RARE = 64
 
 _QUOTE, _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _COMMA, _COLON, _BACKSLASH = b'"{}[],:\\'
 #: What may stand outside every object.
@@ -28,12 +37,9 @@ def nesting_exceeds(data: bytes, depth: int, brackets: int) -> bool:
     """
     if _opens_at_most(data, depth):
         return False
-    if b"\\" in data:
-        # Before anything else goes: what stands behind a backslash tells whether a quote there ends the string.
-        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     # Two quotes side by side change nothing about what is inside a string and what is not; what is left of the
     # strings are the odd parts between the quotes.
-    bare = data.translate(_STRUCTURE, _NOT_STRUCTURE).replace(b'""', b"")
+    bare = _structure(data).replace(b'""', b"")
     if bare.count(b'"') > 2 * brackets:
         return True
     bare = b"".join(bare.split(b'"')[::2])
@@ -45,6 +51,32 @@ def nesting_exceeds(data: bytes, depth: int, brackets: int) -> bool:
         bare = bare.replace(b"[]", b"")
     # A few that are not closed are left to the parser, which can say where the text ends too early.
     return b"[]" in bare or bare.count(b"[") > depth
+
+
+def _structure(data: bytes) -> bytes:
+    """The brackets, each as a square one, and the quotes that no backslash stands before."""
+    if b"\\" not in data:
+        return data.translate(_STRUCTURE, _NOT_STRUCTURE)
+    try:
+        plain, _ = codecs.escape_decode(data.translate(_ESCAPABLE))
+    except ValueError:
+        # The last byte is a backslash that nothing follows.
+        plain, _ = codecs.escape_decode(data[:-1].translate(_ESCAPABLE))
+    return plain.translate(_UNESCAPABLE, _NOT_ESCAPABLE)
+
+
+def holds(data: bytes, word: bytes, rare: bytes) -> bool:
+    """Whether a long text holds a word, which is looked for by a byte of it that few texts hold often."""
+    inside = word.index(rare)
+    at = data.find(rare, inside)
+    for _ in range(_MOST_RARE):
+        if at < 0:
+            return False
+        if data.startswith(word, at - inside):
+            return True
+        at = data.find(rare, at + 1)
+    # From the end: in a long text that is several times the speed of a search from the beginning.
+    return at >= 0 and data.rfind(word, at - inside) >= 0
 
 
 def _opens_at_most(data: bytes, limit: int) -> bool:

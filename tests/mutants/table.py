@@ -239,6 +239,13 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/wire/test_body.py",),
     ),
     Mutant(
+        "a second model in a large body",
+        "proxy/wire/pieces.py",
+        "position != len(body.data) or ",
+        "",
+        ("tests/wire/test_pieces.py",),
+    ),
+    Mutant(
         "any depth of JSON",
         "proxy/wire/body.py",
         "if nesting_exceeds(data, MAX_DEPTH, max(MAX_BRACKETS, len(data) // 16)):",

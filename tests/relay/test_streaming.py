@@ -21,6 +21,7 @@ from tests.relay.samples import (
     ended,
     question,
     serving,
+    serving_two,
     shown,
     wait_for_pool,
     word,
@@ -76,6 +77,23 @@ def test_each_event_is_with_the_client_before_the_upstream_writes_the_next(tmp_p
                 assert client.read_chunk() == shown(one)
                 gate.set()
             assert client.read_chunk() == b""
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("size", [16_000, 20_000, 3_000_000])
+def test_a_body_of_any_size_reaches_each_target_whole(tmp_path: Path, size: int, stream: bool) -> None:
+    text = "".join(map(chr, range(32, 127))) * (size // 95 + 1)
+    asked = question(stream, user=text, messages=[{"role": "user", "content": text[::-1]}])
+    with serving_two(tmp_path) as (gateway, first, second):
+        first.script([head(503, {"content-length": "0"})])
+        second.script(sse_answer(STREAM) if stream else json_answer(JSON_ANSWER))
+        answer, _ = ask(gateway, asked)
+        assert answer.status == 200
+        asked |= {"model": UPSTREAM_MODEL}
+        if stream:
+            asked |= {"stream_options": {"include_usage": True}}
+        for upstream in (first, second):
+            assert [json.loads(request.body) for request in upstream.requests] == [asked]
 
 
 def test_the_head_leaves_in_one_write_with_the_first_event(tmp_path: Path) -> None:

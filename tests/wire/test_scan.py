@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.wire.scan import TopLevelScanner, nesting_exceeds, spans
+from proxy.wire.scan import TopLevelScanner, holds, nesting_exceeds, spans
 from tests.corpus import with_model
 from tests.wire.pieces import cut, cut_places, single_bytes, ways
 
@@ -318,3 +318,26 @@ def test_an_unclosed_text_is_never_much_deeper_than_was_said(depth: int) -> None
     # What is not closed may be read by the parser to see where it ends: up to twice the bound, never without one.
     for text in (b"[" * depth, b"[[]," * depth, b'{"a":"\\n","b":' * depth, b"[1," * depth + b"\\" + b"]" * depth):
         assert nesting_exceeds(text, 64, 100_000) == (depth > 64)
+
+
+@pytest.mark.parametrize("text", [b"a" * 50_000, b"_id_" * 20_000, b"file_i" * 10_000, b"_" * 63 + b"a" * 50_000])
+@pytest.mark.parametrize("place", [0, 1, 17, 30_000, -1])
+def test_a_word_is_found_wherever_it_stands(text: bytes, place: int) -> None:
+    place %= len(text) + 1
+    for size in (100, len(text)):
+        assert not holds(text[:size], b"file_id", b"_")
+    assert holds(text[:place] + b"file_id" + text[place:], b"file_id", b"_")
+
+
+def test_a_word_that_is_cut_is_none() -> None:
+    assert not holds(b"_id" + b"a" * 20_000 + b"file_i", b"file_id", b"_")
+    assert not holds(b"_id" + b"a_" * 20_000 + b"file_i", b"file_id", b"_")
+
+
+@pytest.mark.parametrize("escape", [b"\\\\", b'\\"', b"\\n", b"\\/", b"\\u005b", b"\\\\\\n", b'\\\\\\"'])
+def test_escapes_hide_no_bracket_and_show_none(escape: bytes) -> None:
+    for inside in (b"", b"[", b"]", b"{" * 70):
+        text = b'{"a%b%b":[%b]}' % (inside, escape, b",".join([b'["%b%b"]' % (escape, inside)] * 30))
+        assert not nesting_exceeds(text, 3, 32)
+        assert nesting_exceeds(text, 2, 32)
+        assert nesting_exceeds(text, 3, 31)
