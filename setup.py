@@ -33,6 +33,7 @@ COMPILED = (
     "proxy/ledger/estimate.py",
     "proxy/ledger/pricing.py",
     "proxy/policies/base.py",
+    "proxy/policies/references.py",
     "proxy/policies/rights.py",
     "proxy/endpoints/credentials.py",
     "proxy/endpoints/facts.py",

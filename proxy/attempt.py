@@ -8,7 +8,7 @@ failure is mended, and how the client is told, is for the exchange to say.
 import math
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final
 
 from proxy.attempts import Attempts
 from proxy.errors import (
@@ -34,43 +34,44 @@ MAX_ERROR_BODY = 65_536
 MAX_PRELUDE = 4_096
 #: Seconds that an answer which has given its reason to finish may take to end.
 LAST_EVENTS = 5.0
+_now: Final = time.monotonic
 
 
-class Asker(Protocol):
+class Asker:
     """Who makes the attempt: the exchange. Of `finish`, `refused` and `fail` one comes, and then nothing more."""
 
     #: A part of the answer has reached the client.
-    committed: bool
+    committed = False
     #: Something has: the head at least, which then says that events follow.
-    begun: bool
+    begun = False
 
     def relay(self, reply: Reply, data: bytes) -> None:
         """The next bytes for the client."""
-        ...
+        raise NotImplementedError
 
     def finish(self, attempt: "Attempt", reply: Reply, last: bytes) -> None:
         """The answer is whole, with these last bytes."""
-        ...
+        raise NotImplementedError
 
     def refused(self, attempt: "Attempt", body: bytes) -> None:
         """The upstream answered with a status other than success, and this body."""
-        ...
+        raise NotImplementedError
 
     def fail(self, error: GatewayError) -> None:
         """It came to nothing, or broke off."""
-        ...
+        raise NotImplementedError
 
     def pulse(self, now: float) -> None:
         """The sweep comes by, and neither side has ended; not called where the alias has no heartbeats."""
-        ...
+        raise NotImplementedError
 
     def drained(self) -> None:
         """What was read for a client that has left has taken long enough."""
-        ...
+        raise NotImplementedError
 
     def interrupt(self) -> None:
         """The gateway goes down."""
-        ...
+        raise NotImplementedError
 
 
 class Attempt:
@@ -89,6 +90,8 @@ class Attempt:
     _waiting = False
     _draining = False
     _error_body = b""
+    #: Usage is asked for on the client's behalf.
+    _injects = False
     #: The events before the first content.
     _prelude = b""
     _moved = False
@@ -113,7 +116,7 @@ class Attempt:
     def start(self, fresh: bool) -> None:
         """Ask for a connection, one that has served nobody if `fresh`. Raises what the pool raises."""
         attempts, pool = self._attempts, self._target.pool
-        self._since, self._limit = attempts.began, pool.upstream.connect_timeout
+        self._since, self._limit = attempts.began, pool.connect_timeout
         self._deadline = min(self._since + self._limit, attempts.answer_by)
         self._services.deadlines.add(self)
         self._waiting = True
@@ -135,13 +138,14 @@ class Attempt:
             lines = call.upload.lines(target.model)
             call.upload.open(connection, target.form_head(call.path, call.forwarded, lines), target.model, self)
             return
+        self._injects = self._may_inject()
         if not call.large:
-            body = splice(call.body, target.model, self._inject)
+            body = splice(call.body, target.model, self._injects)
             self._sent()
             connection.send(target.head(call.path, call.forwarded, len(body)), body, self)
             return
         # Its pieces go as they are: nothing of it is copied.
-        parts = pieces(call.body, target.model, self._inject)
+        parts = pieces(call.body, target.model, self._injects)
         self._sent()
         length = sum([len(part) for part in parts])
         connection.send(target.head(call.path, call.forwarded, length), b"", self, pieces=parts)
@@ -149,7 +153,7 @@ class Attempt:
     def _sent(self) -> None:
         """The request goes now, and the wait for the first byte begins."""
         attempts = self._attempts
-        self._since = attempts.sent = time.monotonic()
+        self._since = attempts.sent = _now()
         self._limit = self._target.first_byte_timeout
         self._deadline = min(self._since + self._limit, attempts.answer_by)
 
@@ -158,9 +162,8 @@ class Attempt:
         self._waiting = False
         self._asker.fail(error)
 
-    @property
-    def _inject(self) -> bool:
-        """Whether usage is asked for on the client's behalf."""
+    def _may_inject(self) -> bool:
+        """Whether usage is to be asked for on the client's behalf."""
         body = self._call.body
         return self._call.may_ask_usage and body.stream and not body.wants_usage and self._target.takes_stream_options
 
@@ -180,7 +183,7 @@ class Attempt:
                 call.dialect,
                 self._alias.name,
                 target.model,
-                self._inject,
+                self._injects,
                 max(self._services.max_event_bytes, call.max_event_bytes),
                 call.opaque,
             )
@@ -196,7 +199,7 @@ class Attempt:
         """Upstream's next bytes: to the client, in this very turn."""
         self._moved = True
         if not self.first_byte:
-            self.first_byte = time.monotonic()
+            self.first_byte = _now()
         if complete:
             self.connection = None
         reply = self.reply
@@ -285,7 +288,7 @@ class Attempt:
         """Read on without a client, to the usage, for so many seconds at the most."""
         self.resume()
         self._draining = True
-        self._deadline = time.monotonic() + seconds
+        self._deadline = _now() + seconds
 
     @property
     def awaits_events(self) -> bool:
@@ -336,7 +339,7 @@ class Attempt:
 
     def _timeout(self, waiting: bool, crowded: bool) -> UpstreamTimeout:
         """Which deadline it was, and whether the upstream had all the time that it may take."""
-        now = time.monotonic()
+        now = _now()
         if now > self._attempts.until:
             error = UpstreamTimeout("The answer took longer than it may in all.", detail="total")
         elif waiting:

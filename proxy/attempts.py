@@ -6,6 +6,7 @@ upstreams, and by the time that is left.
 
 import logging
 import time
+from typing import Final
 
 from proxy.errors import GatewayError, UpstreamConnectFailed, UpstreamDropped, UpstreamTimeout
 from proxy.ledger.record import Opened
@@ -21,6 +22,7 @@ RESTING = frozenset({429, 503, 529})
 #: Seconds by which a client that says how long it waits is answered before it leaves.
 AHEAD = 0.5
 _log = logging.getLogger(__name__)
+_now: Final = time.monotonic
 
 
 class Attempts:
@@ -57,7 +59,7 @@ class Attempts:
         self._lost = 0.0
         self.target: Target = call.targets[0]
         if self.target.pool.health.out:
-            self._targets = _healthy_first(call.targets, time.monotonic())
+            self._targets = _healthy_first(call.targets, _now())
             self.target = self._targets[0]
         self.count = 0
         #: When the running attempt began, and when a request was last sent.
@@ -100,7 +102,7 @@ class Attempts:
         call, target = self._call, self.target
         alias = call.alias
         assert alias is not None
-        now = time.monotonic()
+        now = _now()
         if self.count:
             self._lost += now - self.began
         self.count += 1
@@ -126,25 +128,25 @@ class Attempts:
     def after_race(self) -> bool:
         """The connection was closed as it was used: whether another one to the same target may be tried."""
         # Nothing was asked of the upstream yet, so this is on no budget.
-        return self._once_more(time.monotonic())
+        return self._once_more(_now())
 
     def after_status(self, status: int) -> bool:
         """Choose the target of another attempt after an upstream's error: the same one once after a 500, or the next.
 
         False when none is left, or when no other would do better.
         """
-        now = time.monotonic()
+        now = _now()
         return (status == 500 and self._may_repeat(now) and self._once_more(now)) or (
             (status >= 500 or status in RETRYABLE) and self._turn(now)
         )
 
     def after_failure(self) -> bool:
         """Choose the target of another attempt after one that brought no answer: the next. False when none is left."""
-        return self._turn(time.monotonic())
+        return self._turn(_now())
 
     def rest(self, status: int, seconds: float) -> float:
         """When the same target is to be asked again, which has said so; 0.0 when it is not."""
-        now = time.monotonic()
+        now = _now()
         if status not in RESTING or self._rested or seconds > self.target.pool.upstream.retry_after_max:
             return 0.0
         if self.count >= MAX_ATTEMPTS or now + seconds >= self.answer_by or not self._may_repeat(now):
@@ -215,12 +217,12 @@ class Attempts:
     def succeeded(self) -> None:
         """The upstream, which was in trouble, answers."""
         pool = self.target.pool
-        if pool.health.answered(time.monotonic()):
+        if pool.health.answered(_now()):
             _log.warning("upstream %s answers again", pool.name)
 
     def _note_failure(self, *, gateway: bool) -> None:
         pool = self.target.pool
-        seconds = pool.health.failed(time.monotonic(), gateway=gateway)
+        seconds = pool.health.failed(_now(), gateway=gateway)
         if seconds:
             _log.warning("upstream %s fails: others are asked first for %.0f seconds", pool.name, seconds)
 

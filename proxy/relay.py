@@ -8,34 +8,42 @@ byte leaves.
 
 import math
 import time
-from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from proxy.answer import EVENT_LINES, PROVIDER, cost_line, fact_lines, header_lines, outcome_of, timestamp
-from proxy.attempt import Attempt
+from proxy.attempt import Asker, Attempt
 from proxy.attempts import Attempts
 from proxy.errors import GatewayError, StoreFailed, UpstreamDropped, UpstreamFailed, UpstreamTimeout
 from proxy.ledger.record import Outcome
 from proxy.policies.base import Call
 from proxy.reply import Reply, reported_error
-from proxy.services import Client, Services
+from proxy.server.client import ClientCycle
+from proxy.services import Services
 from proxy.settlement import final_record
 from proxy.upstream.target import Alias
 from proxy.wire.body import forgotten
 from proxy.wire.headers import relayed, retry_after
 
+_now: Final = time.monotonic
 
-class Exchange:
+
+class Exchange(Asker):
     """See the module. It makes the attempts, feeds the client, and is a member of the deadlines while it rests."""
 
     # What it begins with; set for each exchange only once it changes.
     #: The running attempt; none while it rests between two, and once it is settled.
     _attempt: Attempt | None = None
+    #: The client, once it has left.
+    _left: ClientCycle | None = None
     _resting_until = math.inf
-    _cost_line = b""
-    #: The answer's head has left, or is about to; and some of the answer itself.
-    begun = False
-    committed = False
+    #: What leaves once the bill is written: header lines, where the head has not left, and the last bytes.
+    _lines: bytes | None = None
+    _length: int | None = None
+    _last = b""
+    _status = 0
+    #: The answer is cut behind them.
+    _cuts = False
     _first_write = 0.0
     #: Bytes that the client had when it was looked at last, and when a heartbeat is due if it gets no more.
     _beaten = -1
@@ -43,13 +51,11 @@ class Exchange:
     #: Settled: nothing more will happen.
     done = False
 
-    def __init__(self, services: Services, call: Call, alias: Alias, client: Client) -> None:
+    def __init__(self, services: Services, call: Call, alias: Alias, client: ClientCycle) -> None:
         self._services = services
         self._call = call
         self._alias = alias
-        self._client: Client | None = client
-        #: The client, once it has left. (Compiled code forgets a None above where the type is a protocol.)
-        self._left: Client | None = None
+        self._client: ClientCycle | None = client
         self._attempts = Attempts(call)
 
     def start(self) -> None:
@@ -76,20 +82,16 @@ class Exchange:
             return
         if not self.committed:
             self.committed = True
-            self._first_write = time.monotonic()
-            self._begin(client, None, b"")
+            self._first_write = _now()
+            attempt = self._attempt
+            if not self.begun and attempt is not None:
+                # Else a heartbeat has taken the head along.
+                self.begun = True
+                client.begin(attempt.status, relayed(attempt.headers) + self._fact_lines(), None)
             self._call.body = forgotten(self._call.body)
             if self._attempts.target.pool.health.out:
                 self._attempts.succeeded()
         client.write(data, False)
-
-    def _begin(self, client: Client, length: int | None, lines: bytes) -> None:
-        """Let the head leave with what is written next, unless a heartbeat has taken it along."""
-        attempt = self._attempt
-        if not self.begun:
-            assert attempt is not None
-            self.begun = True
-            client.begin(attempt.status, relayed(attempt.headers) + self._fact_lines() + lines, length)
 
     def _fact_lines(self) -> bytes:
         target = self._attempts.target
@@ -120,20 +122,14 @@ class Exchange:
         client = self._client
         if self.done or client is None:
             return
-        begun = self.begun
+        if not self.begun:
+            self._lines = relayed(attempt.headers)
+            self._length = None if reply.events else len(last)
         if not self.committed:
-            self._first_write = time.monotonic()
+            self._first_write = _now()
             self.committed = self.begun = True
-        outcome: Outcome = "upstream_error" if reply.tap.failed else "complete"
-        leave = partial(self._leave, client, attempt, reply.events, last, begun)
-        self._settle(outcome, None, leave, status=attempt.status, pending=len(last))
-
-    def _leave(self, client: Client, attempt: Attempt, events: bool, last: bytes, begun: bool) -> None:
-        """Let the last bytes go, with the head where it has not left."""
-        if not begun:
-            lines = relayed(attempt.headers) + self._fact_lines() + self._cost_line
-            client.begin(attempt.status, lines, None if events else len(last))
-        client.write(last, True)
+        self._last = last
+        self._settle("upstream_error" if reply.tap.failed else "complete", None, attempt.status, whole=True)
 
     def refused(self, attempt: Attempt, body: bytes) -> None:
         """The upstream answered with an error of its own."""
@@ -181,7 +177,8 @@ class Exchange:
             self._settle_left()
         elif self.committed or isinstance(error, StoreFailed) or not self._repeatable:
             self._tell(error)
-        elif _was_race(error) and attempts.after_race():
+        elif isinstance(error, UpstreamDropped) and error.reused and attempts.after_race():
+            # It closed an idle connection just as that was used: a fresh one mends it.
             self._retry(fresh=True)
         elif attempts.after_failure():
             self._retry(fresh=False)
@@ -256,11 +253,8 @@ class Exchange:
         client.status = status
         # Nothing of an answer that may have begun was relayed, so nothing of it is billed.
         self._forget_attempt()
-        self._settle(outcome, code, partial(self._leave_error, client, status, lines, body), status=status)
-
-    def _leave_error(self, client: Client, status: int, lines: bytes, body: bytes) -> None:
-        client.begin(status, lines + self._fact_lines(), len(body))
-        client.write(body, True)
+        self._lines, self._length, self._last = lines, len(body), body
+        self._settle(outcome, code, status)
 
     def _break(self, error: GatewayError) -> None:
         """In an answer that has begun: say it in the stream, in the caller's dialect, and cut. Never a clean end."""
@@ -274,8 +268,9 @@ class Exchange:
             self._forget_attempt()
         elif self._attempt is not None and self._attempt.reply is not None:
             events = self._attempt.reply.events
-        event = call.dialect.error_event(error, call.id, timestamp()) if events else b""
-        self._settle(outcome, error.code, partial(_cut, client, event), status=client.status)
+        self._last = call.dialect.error_event(error, call.id, timestamp()) if events else b""
+        self._cuts = True
+        self._settle(outcome, error.code, client.status)
 
     def client_gone(self) -> None:
         """The client left before its answer ended: cancel upstream, or read on to the usage if that is configured."""
@@ -289,7 +284,7 @@ class Exchange:
             if attempt.reply is not None and attempt.reply.tap.failed:
                 # It was told of the upstream's error, and has nothing more to wait for.
                 attempt.drop()
-                self._settle("upstream_error", None, None, status=client.status)
+                self._settle("upstream_error", None, client.status)
                 return
             asked = self._call.upload is None or self._call.upload.whole
             if self._alias.on_disconnect == "drain" and attempt.connection and asked and not client.stalled:
@@ -344,13 +339,14 @@ class Exchange:
         """Bill a client that left, with what it got until then."""
         left = self._left
         assert left is not None
-        outcome: Outcome = "client_stalled" if left.stalled else "client_closed"
-        self._settle(outcome, "client_closed", None, status=left.status if self.begun else 499)
+        status = left.status if self.begun else 499
+        self._settle("client_stalled" if left.stalled else "client_closed", "client_closed", status)
 
-    def _settle(
-        self, outcome: Outcome, code: str | None, then: Callable[[], None] | None, *, status: int, pending: int = 0
-    ) -> None:
-        """Write the bill, once; `then` runs when it is as durable as configured. `pending` bytes are still to leave."""
+    def _settle(self, outcome: Outcome, code: str | None, status: int, whole: bool = False) -> None:
+        """Write the bill, once, and let what is left leave when it is as durable as configured.
+
+        Of a `whole` answer that counts as sent, and the head tells what it cost.
+        """
         self.done = True
         services, attempts, attempt = self._services, self._attempts, self._attempt
         client = self._client or self._left
@@ -369,29 +365,33 @@ class Exchange:
             sent=attempts.sent_without_losses,
             first_byte=attempt.first_byte if attempt is not None else 0.0,
             first_write=self._first_write,
-            bytes_out=pending + client.bytes_out,
+            bytes_out=client.bytes_out + len(self._last) if whole else client.bytes_out,
         )
         # The two no longer know each other: what a request leaves goes at once, and not when the collector comes.
         services.deadlines.discard(attempt or self)
         self._attempt = None
-        self._cost_line = cost_line(final)
+        if whole and self._lines is not None:
+            self._lines += cost_line(final)
+        self._status = status
+        at_once = services.journal.at_once
         try:
-            services.journal.append(final, then)
+            services.journal.append(final, None if at_once else self._leave)
         except StoreFailed as error:
             # The journal keeps what it could not write and refuses new work; this answer was already earned.
             services.attempt_failed(self._call, attempts.target.pool.name, error)
-            if then is not None:
-                then()
+            at_once = True
+        if at_once:
+            self._leave()
         services.settled(self._call, final)
 
-
-def _was_race(error: GatewayError) -> bool:
-    """The upstream closed an idle connection just as it was used: a fresh one mends it."""
-    return isinstance(error, UpstreamDropped) and error.reused
-
-
-def _cut(client: Client, event: bytes) -> None:
-    """End an answer before its end, with an event that says why where it is made of events."""
-    if event:
-        client.write(event, False)
-    client.cut()
+    def _leave(self) -> None:
+        """The bill is written: let the last bytes go, with the head where it has not left."""
+        client = self._client
+        if client is None:
+            return
+        if self._lines is not None:
+            client.begin(self._status, self._lines + self._fact_lines(), self._length)
+        if self._last or not self._cuts:
+            client.write(self._last, not self._cuts)
+        if self._cuts:
+            client.cut()

@@ -1,8 +1,7 @@
-"""What an exchange is given: what all exchanges of one gateway share, and the face of the client's side."""
+"""What an exchange is given: what all exchanges of one gateway share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from proxy.deadlines import Deadlines
 from proxy.errors import GatewayError
@@ -10,21 +9,6 @@ from proxy.ledger.estimate import Estimator
 from proxy.ledger.journal import Journal
 from proxy.ledger.record import Final
 from proxy.policies.base import Call
-
-
-class Client(Protocol):
-    """The client's side: `server.client.ClientCycle`."""
-
-    stalled: bool
-    status: int
-    bytes_out: int
-    reader: Any
-
-    def begin(self, status: int, lines: bytes, length: int | None) -> None: ...
-
-    def write(self, data: bytes, last: bool) -> None: ...
-
-    def cut(self) -> None: ...
 
 
 @dataclass(frozen=True, eq=False, slots=True)

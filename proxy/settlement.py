@@ -18,6 +18,7 @@ from proxy.wire.shapes import Usage
 
 _NOTHING_USED: typing.Final = Usage()
 _CLIENT_LEFT: typing.Final = frozenset({"client_closed", "client_stalled"})
+_now: typing.Final = time.monotonic
 #: Units of endpoints that are billed by the minute or the image.
 _PIECES: typing.Final = ("audio", "images")
 
@@ -80,7 +81,7 @@ def final_record(
         source,
         nanos,
         _microseconds(first_write - arrived) if first_write else None,
-        _microseconds(time.monotonic() - arrived),
+        _microseconds(_now() - arrived),
         _microseconds(overhead),
         bytes_out,
         call.text_in,

@@ -5,16 +5,18 @@ alias, for a bounded number of them.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 #: Tokens per byte before anything was learned: about right for English under the common vocabularies.
-FIRST_RATIO = 0.25
+FIRST_RATIO: Final = 0.25
 
 # What is known counts as this many bytes of FIRST_RATIO, so that one odd short request moves little.
-_FIRST_WEIGHT = 2_000.0
+_FIRST_WEIGHT: Final = 2_000.0
 # Each observation leaves this share of the older ones' weight: about the last hundred requests speak.
-_DECAY = 0.99
+_DECAY: Final = 0.99
 # Samples outside are not about the text: an image in the prompt, or an answer that is nearly all hidden reasoning.
-_LEAST, _MOST = 1 / 64, 4.0
+_LEAST: Final = 0.015625  # 1 / 64
+_MOST: Final = 4.0
 
 
 @dataclass(slots=True)

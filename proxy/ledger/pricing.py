@@ -3,6 +3,7 @@
 Pure: no clock, no file, no float. Money is nano-dollars (10^-9 USD).
 """
 
+import math
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact
 from typing import Final, Protocol
@@ -42,8 +43,10 @@ class Usage(Protocol):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class CompiledPrice:
-    """A price in nano-dollars times `_SCALE` per token, millisecond or image; None is "no price"."""
+    """A price in nano-dollars times `scale` per token, millisecond or image; None is "no price"."""
 
+    #: The least number by which all of them become whole; 1 for most, so that bills are sums of small numbers.
+    scale: int
     input: int | None
     cached_input: int | None
     cache_write: int | None
@@ -60,14 +63,16 @@ def compile_price(price: Price) -> CompiledPrice:
     plain = _scaled("input", price.input, _PER_TOKEN)
     cached = _scaled("cached_input", price.cached_input, _PER_TOKEN)
     written = _scaled("cache_write", price.cache_write, _PER_TOKEN)
-    return CompiledPrice(
-        input=plain,
-        cached_input=plain if cached is None else cached,
-        cache_write=plain if written is None else written,
-        output=_scaled("output", price.output, _PER_TOKEN),
-        millisecond=_scaled("minute", price.minute, _PER_MILLISECOND),
-        image=_scaled("image", price.image, _SCALE),
+    each = (
+        plain,
+        plain if cached is None else cached,
+        plain if written is None else written,
+        _scaled("output", price.output, _PER_TOKEN),
+        _scaled("minute", price.minute, _PER_MILLISECOND),
+        _scaled("image", price.image, _SCALE),
     )
+    common = math.gcd(_SCALE, *[one for one in each if one is not None])
+    return CompiledPrice(_SCALE // common, *[None if one is None else one // common for one in each])
 
 
 def cost(price: CompiledPrice | None, usage: Usage) -> int | None:
@@ -123,14 +128,10 @@ def cost_of(
             sum_ += images * price.image
         elif not in_tokens:
             return None
-    return _rounded(sum_)
-
-
-def _rounded(sum_: int) -> int:
-    """A sum over `_SCALE`, rounded half to even."""
-    whole = sum_ // _SCALE
-    twice = 2 * (sum_ - whole * _SCALE)
-    if twice > _SCALE or (twice == _SCALE and whole % 2):
+    scale = price.scale
+    whole = sum_ // scale
+    twice = 2 * (sum_ - whole * scale)
+    if twice > scale or (twice == scale and whole % 2):
         whole += 1
     return whole
 

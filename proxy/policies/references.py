@@ -5,7 +5,6 @@ searches for a word; only one that may name some is read to its leaves. Every re
 with escapes too, because another reader may take the one that this one would not.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -14,6 +13,7 @@ import msgspec
 
 from proxy.errors import InvalidRequest
 from proxy.policies.base import NESTED, Call
+from proxy.policies.pairs import Pairs, read
 from proxy.wire.scan import holds
 
 #: Fields whose value is an id, a list of ids, or an object with one.
@@ -77,10 +77,6 @@ def find(fields: Mapping[str, msgspec.Raw]) -> tuple[Reference, ...]:
     return tuple(dict.fromkeys(found))
 
 
-class _Pairs(list[tuple[str, Any]]):
-    """A JSON object with all its keys, the repeated ones too."""
-
-
 def _may_name(value: bytes, words: tuple[bytes, ...] = NESTED, large: bool = False) -> bool:
     """Whether nested values may name anything; the other names stand at the top only, but for a container."""
     for word in words:
@@ -92,13 +88,13 @@ def _may_name(value: bytes, words: tuple[bytes, ...] = NESTED, large: bool = Fal
 
 def _read(value: bytes) -> Any:
     try:
-        return json.loads(value, object_pairs_hook=_Pairs)
+        return read(value)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest("The request body could not be read.") from error
 
 
 def _walk(value: Any) -> Iterator[Reference]:
-    if isinstance(value, _Pairs):
+    if isinstance(value, Pairs):
         for name, inner in value:
             if name in NAMES:
                 yield from _ids(name, inner)
@@ -113,7 +109,7 @@ def _ids(name: str, value: Any) -> Iterable[Reference]:
     """The ids in a field's value."""
     if isinstance(value, str):
         return [(name, value)]
-    if isinstance(value, _Pairs):
+    if isinstance(value, Pairs):
         return [(name, inner) for key, inner in value if key == "id" and isinstance(inner, str)]
     if isinstance(value, list):
         return [(name, inner) for inner in value if isinstance(inner, str)]

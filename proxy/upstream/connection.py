@@ -69,6 +69,7 @@ class Connection(asyncio.Protocol):
         "_owner",
         "_parser",
         "_parts",
+        "_paused",
         "_sink",
         "_source",
         "_status",
@@ -85,6 +86,8 @@ class Connection(asyncio.Protocol):
         self._sink: Sink | None = None
         #: Who still owes a part of the running request's body.
         self._source: Source | None = None
+        #: Its own reading is stopped.
+        self._paused = False
         #: The upstream is slow to take a request.
         self._behind = False
         self._parser = httptools.HttpResponseParser(self)
@@ -152,11 +155,15 @@ class Connection(asyncio.Protocol):
 
     def pause(self) -> None:
         """Stop reading: the sink's own reader is behind."""
+        self._paused = True
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
+        if not self._paused:
+            return
+        self._paused = False
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 

@@ -55,6 +55,8 @@ class Pool:
         """
         self.name = name
         self.upstream = upstream
+        #: Read for every request.
+        self.connect_timeout = upstream.connect_timeout
         self.health = Health(upstream, may_eject)
         self.retries = RetryBudget(upstream.retry_budget_percent, upstream.retry_budget_min)
         url = urlsplit(upstream.base_url)

@@ -298,8 +298,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "no error event in a cut stream",
         "proxy/relay.py",
-        "    if event:\n        client.write(event, False)\n",
-        "",
+        "if self._last or not self._cuts:",
+        "if not self._cuts:",
         ("tests/relay/test_endings.py",),
     ),
     Mutant(
@@ -391,15 +391,22 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the last byte before the bill",
         "proxy/relay.py",
-        "services.journal.append(final, then)",
-        "then and then()\n            services.journal.append(final, None)",
+        "services.journal.append(final, None if at_once else self._leave)",
+        "self._leave()\n            at_once = False\n            services.journal.append(final, None)",
+        ("tests/relay/test_endings.py",),
+    ),
+    Mutant(
+        "the last byte before the sync",
+        "proxy/relay.py",
+        "at_once = services.journal.at_once",
+        "at_once = True",
         ("tests/relay/test_endings.py",),
     ),
     Mutant(
         "no bill",
         "proxy/relay.py",
-        "services.journal.append(final, then)",
-        "then and then()",
+        "services.journal.append(final, None if at_once else self._leave)",
+        "at_once = True",
         ("tests/relay/test_endings.py",),
     ),
     Mutant(

@@ -1,6 +1,8 @@
 """How answers end: a cut one never cleanly, a whole one at once."""
 
 import json
+import os
+import select
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -44,6 +46,7 @@ from tests.relay.samples import (
     shown,
     wait_for_pool,
     wait_for_settled,
+    wait_until,
     word,
 )
 from tests.serving import ALIAS, RunningGateway
@@ -236,6 +239,29 @@ def test_the_bill_is_written_before_the_last_byte_leaves(tmp_path: Path, monkeyp
         wait_for_settled(gateway)
         assert client.read_answer()[1].payload == shown(ROLE + STOP + DONE)
     assert [(b'"role"' in data, b"[DONE]" in data) for data in unread] == [(True, False)]
+
+
+def test_in_power_mode_the_last_byte_waits_for_the_sync_of_the_bill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_sync, sync = threading.Event(), os.fdatasync
+
+    def held(descriptor: int) -> None:
+        may_sync.wait(5)
+        sync(descriptor)
+
+    with serving(tmp_path, server={"durability": "power"}) as (gateway, upstream), gateway.client() as client:
+        monkeypatch.setattr(os, "fdatasync", held)
+        try:
+            upstream.script(json_answer(JSON_ANSWER))
+            gateway.chat(client, question(stream=False))
+            wait_until(lambda: bool(upstream.requests), "the request")
+            wait_until(lambda: not gateway.call(lambda running: len(running.deadlines)), "the end")
+            assert not select.select([client.socket], [], [], 0.05)[0]
+        finally:
+            may_sync.set()
+        answer, body = client.read_answer()
+        assert (answer.status, body.complete, len(gateway.rows())) == (200, True, 1)
 
 
 @pytest.mark.parametrize("then", [[Close()], [Reset()]], ids=["closed", "reset"])
