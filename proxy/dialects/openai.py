@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from proxy.dialects.base import Dialect
-from proxy.dialects.openai_shapes import Choice, Text, decode_chunk, decode_loose
+from proxy.dialects.openai_shapes import Choice, Chunk, Text, decode_chunk, decode_loose
 from proxy.dialects.tap import EMPTY, NOTHING, NULL, ChoicesTap, broken, scrub
 from proxy.errors import GatewayError
 
@@ -52,8 +52,9 @@ class ChatTap(ChoicesTap):
                     self._finish_choice()
                 if choice.usage is not EMPTY and choice.usage != NULL:
                     self._usage = choice.usage
-            if len(choices) == 1 and chunk.x_groq is None and usage in NOTHING and chunk.error in NOTHING:
-                self._note_plain(choices[0], self.text_out - seen, finished)
+            length = self.text_out - seen
+            if length and finished == self.finished and len(choices) == 1:
+                self._note_plain(chunk, choices[0], length)
         else:
             self.drop = (
                 self._drop_usage
@@ -73,10 +74,16 @@ class ChatTap(ChoicesTap):
             self.failed = True
         return chunk.model
 
-    def _note_plain(self, choice: Choice, length: int, finished: bool) -> None:
+    def _note_plain(self, chunk: Chunk, choice: Choice, length: int) -> None:
         """Keep the text of a chunk that brought nothing else."""
         delta = choice.delta
-        if delta is not None and finished == self.finished and choice.usage in NOTHING:
+        if (
+            delta is not None
+            and choice.usage in NOTHING
+            and chunk.usage in NOTHING
+            and chunk.x_groq is None
+            and chunk.error in NOTHING
+        ):
             content = bytes(delta.content)
             if length == len(content) - 2 and delta.function_call in NOTHING:
                 self.plain = content
@@ -117,14 +124,14 @@ def upstream_error(body: bytes, upstream_model: str, alias: str) -> bytes | None
 
 def _length(text: Text) -> int:
     size = 0
-    for value in (
+    for value in [
         text.content,
         text.reasoning_content,
         text.reasoning,
         text.refusal,
         text.tool_calls,
         text.function_call,
-    ):
+    ]:
         if value is not EMPTY and value != NULL:
             size += len(value) - 2
     return size

@@ -77,26 +77,29 @@ class AnswerTap:
 class ChoicesTap(AnswerTap):
     """For answers of several choices, each with its own reason to finish: whole when all that began have theirs."""
 
-    __slots__ = ("_choice", "_choices")
+    __slots__ = ("_choice", "_choices", "_unfinished")
 
     def __init__(self, alias: str, upstream_model: str, drop_usage: bool) -> None:
         super().__init__(alias, upstream_model, drop_usage)
         #: The choice read last, and of each that began whether it has finished.
         self._choice: ChoiceIndex = -1
         self._choices: dict[ChoiceIndex, bool] = {}
+        self._unfinished = 0
 
     def _turn_to(self, choice: ChoiceIndex) -> None:
         """Another choice than the one read before."""
         self._choice = choice
         if choice not in self._choices and len(self._choices) < _MOST_CHOICES:
             self._choices[choice] = False
+            self._unfinished += 1
             self.finished = False
 
     def _finish_choice(self) -> None:
         """The choice read last has its reason to finish."""
-        if self._choice in self._choices:
+        if self._choices.get(self._choice) is False:
             self._choices[self._choice] = True
-        self.finished = all(self._choices.values())
+            self._unfinished -= 1
+        self.finished = not self._unfinished
 
 
 def scrub(text: bytes, upstream_model: bytes, alias: bytes) -> bytes:

@@ -5,7 +5,7 @@ answer that ended cleanly, with nothing left over, and that nobody cancelled.
 """
 
 import asyncio
-from typing import Protocol
+from typing import Final, Protocol
 
 import httptools
 
@@ -13,7 +13,8 @@ from proxy.errors import UpstreamDropped, UpstreamFailed, UpstreamProtocolError
 from proxy.wire.headers import Header
 
 #: Bytes of an answer's head, all header lines together; and of chunk extensions and trailers without any content.
-MAX_HEAD_BYTES = 65_536
+MAX_HEAD_BYTES: Final = 65_536
+_LOWER: Final = bytes(range(256)).lower()
 
 
 class Sink(Protocol):
@@ -268,7 +269,7 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._head_done:
-            self._headers.append((name.lower(), value))
+            self._headers.append((name.translate(_LOWER), value))
 
     def on_headers_complete(self) -> None:
         if self._complete:

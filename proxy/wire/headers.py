@@ -37,6 +37,9 @@ RESPONSE_HEADERS: Final = frozenset(
         ),
     }
 )
+#: How their lines begin.
+_REQUEST_LINES: Final = {name: name + b": " for name in REQUEST_HEADERS}
+_RESPONSE_LINES: Final = {name: name + b": " for name in RESPONSE_HEADERS}
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _SECONDS: Final = re.compile(rb"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 #: Leaves every byte of a value alone but those that may not stand in one, which become question marks.
@@ -45,25 +48,31 @@ _SAFE: Final = bytes([63 if (at < 32 and at != 9) or at == 127 else at for at in
 
 def forwarded(headers: Iterable[Header]) -> bytes:
     """The client's headers that go to the upstream, as header lines."""
-    return lines(headers, REQUEST_HEADERS)
+    return lines(headers, _REQUEST_LINES)
 
 
 def relayed(headers: Iterable[Header]) -> bytes:
     """The upstream's headers that go to the client, as header lines."""
-    return lines(headers, RESPONSE_HEADERS)
+    return lines(headers, _RESPONSE_LINES)
 
 
-def lines(headers: Iterable[Header], allowed: frozenset[bytes]) -> bytes:
-    """Header lines of those headers (names in lower case) that are allowed and whose values are safe."""
-    kept = [header for header in headers if header[0] in allowed]
-    found = values = b""
-    for name, value in kept:
-        found = found + name + b": " + value + b"\r\n"
-        values = values + value
-    # Asked of all values at once: hardly ever one is not.
-    if _is_safe(values):
-        return found
-    return lines([header for header in kept if _is_safe(header[1])], allowed)
+def lines(headers: Iterable[Header], allowed: dict[bytes, bytes]) -> bytes:
+    """Header lines of those headers (names in lower case) that are allowed and whose values are safe.
+
+    `allowed` has how the line of each name begins.
+    """
+    found: list[bytes] = []
+    for name, value in headers:
+        begin = allowed.get(name)
+        if begin is not None:
+            found.append(begin + value)
+    # Asked of all lines at once: hardly ever one is not.
+    if not _is_safe(b"".join(found)):
+        found = [line for line in found if _is_safe(line)]
+    if not found:
+        return b""
+    found.append(b"")
+    return b"\r\n".join(found)
 
 
 def _is_safe(value: bytes) -> bool:

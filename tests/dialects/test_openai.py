@@ -431,6 +431,19 @@ def test_a_broken_event_after_many_alike_is_our_error(tail: bytes) -> None:
         rewriter.feed(begin + whole[whole.index(b"word") + 5 :])
 
 
+def test_a_choice_that_finishes_twice_has_finished_once() -> None:
+    both = [choice_of(0, "a"), choice_of(1, "b")]
+    twice = [choice_of(0, "", "stop"), choice_of(0, "", "stop")]
+    assert not read(chunk(choices=both), *[chunk(choices=[one]) for one in twice]).finished
+    assert read(
+        chunk(choices=both), *[chunk(choices=[one]) for one in twice], chunk(choices=[choice_of(1, "", "stop")])
+    ).finished
+
+
+def choice_of(index: int, text: str, reason: str | None = None) -> dict[str, Any]:
+    return {"index": index, "delta": {"content": text}, "finish_reason": reason}
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_an_event_like_those_before_is_no_larger_than_the_limit_either(whole: bool) -> None:
     rewriter = StreamRewriter(tap(), ALIAS, len(event(said("w" * 50))))
