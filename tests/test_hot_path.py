@@ -42,7 +42,7 @@ BURST_CHUNK = Counts(python_calls=2, c_calls=7)
 #: Times that a large piece of an answer may be in memory while it is relayed, beside the bytes that came.
 COPIES = 4.5
 #: The same of a large request on its way up, those included that came: as pieces, as one, and as it goes.
-REQUEST_COPIES = 2.75
+REQUEST_COPIES = 2.1
 #: Objects that a finished request leaves to the collector of cycles. It should be none: until the collector runs, the
 #: request's body is kept with them.
 GARBAGE = 0

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from proxy.endpoints.facts import allowed_query
-from proxy.endpoints.inference import text_bytes
 from proxy.endpoints.table import ROWS, Row
 from proxy.ledger.record import Final
 from tests.fakes import Body, Head, ScriptedUpstream
@@ -247,8 +246,3 @@ def test_only_named_query_parameters_go_on() -> None:
     assert allowed_query(b"alt=sse&key=secret&beta=true", frozenset({"alt", "beta"})) == b"?alt=sse&beta=true"
     assert allowed_query(b"key=secret", frozenset({"alt"})) == b""
     assert allowed_query(b"alt=sse", frozenset()) == b""
-
-
-def test_the_data_of_a_picture_is_no_text() -> None:
-    assert text_bytes(b'{"url":"data:image/png;base64,' + b"A" * 1000 + b'"}') == len(b'{"url":"data:image/png"}')
-    assert text_bytes(b"plain") == 5
