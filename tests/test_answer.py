@@ -2,12 +2,12 @@
 
 import re
 import time
-from types import SimpleNamespace
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 
 from proxy.answer import cost_line, fact_lines, header_lines, outcome_of, timestamp
+from proxy.dialects.openai import CHAT
 from proxy.errors import (
     AuthenticationFailed,
     BodyTooLarge,
@@ -21,7 +21,10 @@ from proxy.errors import (
     UpstreamProtocolError,
     UpstreamTimeout,
 )
+from proxy.ledger.keys import Key
 from proxy.ledger.record import Final, Outcome
+from proxy.policies.base import Call
+from proxy.wire.body import peek
 
 
 def final(cost: int | None) -> Final:
@@ -54,7 +57,21 @@ def test_a_cost_is_told_to_the_nano_dollar_or_not_at_all(cost: int | None, line:
 
 
 def facts(timeout: float, latency: float = 0.0, fell_back: bool = False) -> list[str]:
-    call: Any = SimpleNamespace(id="req_1", trace_id="trace", arrived=time.monotonic() - latency)
+    call = Call(
+        id="req_1",
+        trace_id="trace",
+        key=Key(id="key_1", name="one", models=None, created=0, expires=None),
+        endpoint="/v1/chat/completions",
+        dialect=CHAT,
+        path=b"/chat/completions",
+        may_ask_usage=True,
+        capabilities=frozenset({"chat"}),
+        body=peek(b'{"model":"core"}'),
+        forwarded=b"",
+        started=0,
+        arrived=time.monotonic() - latency,
+        text_in=0,
+    )
     lines = fact_lines(call, model="core", provider="vendor", timeout=timeout, fell_back=fell_back)
     assert lines.endswith(b"\r\n")
     return lines.decode().splitlines()
