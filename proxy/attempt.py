@@ -223,7 +223,7 @@ class Attempt:
                 # Ended by the dialect's mark; the end of the HTTP body is still to come, and nobody waits for it.
                 self._services.deadlines.add(leave(self.connection))
                 self.connection = None
-            self._asker.finish(self, reply, self._prelude + out)
+            self._asker.finish(self, reply, self._prelude + out if self._prelude else out)
         elif complete:
             if self._asker.committed:
                 self._asker.relay(reply, out)

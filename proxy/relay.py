@@ -370,8 +370,9 @@ class Exchange(Asker):
         # The two no longer know each other: what a request leaves goes at once, and not when the collector comes.
         services.deadlines.discard(attempt or self)
         self._attempt = None
-        if whole and self._lines is not None:
-            self._lines += cost_line(final)
+        lines = self._lines
+        if whole and lines is not None:
+            self._lines = lines + cost_line(final)
         self._status = status
         at_once = services.journal.at_once
         try:

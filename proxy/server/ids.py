@@ -2,6 +2,9 @@
 
 import random
 import time
+from typing import Final
+
+_random_bits: Final = random.getrandbits
 
 
 def new_request_id() -> str:
@@ -11,4 +14,4 @@ def new_request_id() -> str:
     ids without an order would each touch another page of it.
     """
     begin = (time.time_ns() >> 20).to_bytes(6, "big")
-    return "req_" + (begin + random.getrandbits(80).to_bytes(10, "big")).hex()
+    return "req_" + (begin + _random_bits(80).to_bytes(10, "big")).hex()
