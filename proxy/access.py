@@ -1,14 +1,15 @@
 """The access line: one for every request, text on a terminal and JSON lines elsewhere.
 
-Lines are made and written off the request's path, in batches, by a thread of its own: a terminal or pipe that does not
-take them never holds up an answer. It prints no key, no prompt and no answer.
+Lines are made a few at a time behind the requests' last bytes: a thread would need the interpreter for it too, and
+all that they are made of would have left the processor's caches. They are written in larger batches, by a thread of
+their own: a terminal or pipe that does not take them never holds up an answer. They hold no key, no prompt, no answer.
 """
 
 import select
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TextIO
@@ -23,8 +24,10 @@ from proxy.ledger.record import Final
 MAX_WAITING = 10_000
 #: Characters that a pipe takes in one piece, whoever else writes to it; names of keys may be longer in bytes.
 WHOLE = 3_000
-#: Lines that are made at a time; between them the event loop has its turn.
-TOGETHER = 50
+# Requests whose lines are made at a time: the same work again and again costs half as much as each by itself.
+_MADE_TOGETHER = 32
+# Pieces that are written at a time; between them the event loop has its turn.
+_WRITTEN_TOGETHER = 16
 #: Seconds that an output which takes nothing can hold up the end of the gateway.
 PATIENCE = 1.0
 _encoder = msgspec.json.Encoder()
@@ -49,7 +52,8 @@ class AccessLog:
     def __init__(self, stream: TextIO, form: LogFormat) -> None:
         self._stream = stream
         self.write_as(form)
-        self._waiting: deque[Access] = deque(maxlen=MAX_WAITING)
+        self._ended: list[Access] = []
+        self._waiting: deque[str] = deque(maxlen=MAX_WAITING)
         self._seen = 0
         self._written = 0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="access-log")
@@ -64,14 +68,17 @@ class AccessLog:
     def write_as(self, form: LogFormat) -> None:
         """Write the lines to come in this form."""
         self._text = self._stream.isatty() if form == "auto" else form == "text"
+        self._lines = text_lines if self._text else json_lines
 
     def add(self, access: Access) -> None:
         """Take a line."""
-        self._waiting.append(access)
-        self._seen += 1
+        self._ended.append(access)
+        if len(self._ended) == _MADE_TOGETHER:
+            self._make()
 
     def flush(self) -> None:
         """Hand what waits to the thread, unless it is still busy."""
+        self._make()
         if not self._waiting or (self._busy is not None and not self._busy.done()):
             return
         batch = list(self._waiting)
@@ -88,20 +95,25 @@ class AccessLog:
         self.flush()
         self._thread.shutdown(wait=True)
 
-    def _write(self, batch: list[Access], lost: int) -> None:
-        lines = text_lines if self._text else json_lines
+    def _make(self) -> None:
+        ended, self._ended = self._ended, []
+        if ended:
+            self._seen += len(ended)
+            self._waiting.extend(self._lines(ended))
+
+    def _write(self, batch: list[str], lost: int) -> None:
         try:
             if lost:
                 self._stream.write(lost_line(lost, self._text) + "\n")
-            for at in range(0, len(batch), TOGETHER):
-                for piece in _pieces(lines(batch[at : at + TOGETHER])):
-                    # Other workers write to the same output: no line of theirs may come in the middle of one of ours.
-                    if not self._can_write():
-                        print("access lines are lost: the output takes none, and the end has come", file=sys.stderr)
-                        return
-                    self._stream.writelines((piece,))
-                    self._stream.flush()
-                breathe()
+            for number, lines in enumerate(_pieces(batch), 1):
+                # Other workers write to the same output: no line of theirs may come in the middle of one of ours.
+                if not self._can_write():
+                    print("access lines are lost: the output does not take them, and the end has come", file=sys.stderr)
+                    return
+                self._stream.writelines(("\n".join(lines), "\n"))
+                self._stream.flush()
+                if number % _WRITTEN_TOGETHER == 0:
+                    breathe()
         except (OSError, ValueError) as error:
             # Nobody reads any more; serving goes on. Said once a batch, where operators look.
             print(f"the access log cannot be written: {error}", file=sys.stderr)
@@ -114,48 +126,43 @@ class AccessLog:
         return True
 
 
-def _pieces(lines: str) -> Iterator[str]:
+def _pieces(lines: Iterable[str]) -> Iterator[list[str]]:
     """The lines in pieces that each are written as a whole."""
-    begin = 0
-    while begin < len(lines):
-        # Behind the last line that fits; one that is longer than a piece goes alone.
-        end = lines.rfind("\n", begin, begin + WHOLE) + 1 or lines.index("\n", begin) + 1
-        yield lines[begin:end]
-        begin = end
+    piece: list[str] = []
+    size = 0
+    for line in lines:
+        size += len(line) + 1
+        if piece and size > WHOLE:
+            yield piece
+            piece, size = [], len(line) + 1
+        piece.append(line)
+    if piece:
+        yield piece
 
 
-class _Moments:
-    """The texts of moments: most are in the second of the one before, and what is costly is the same for all of it."""
+class _Seconds:
+    """Makes a text of a second once for all the lines of it: most are of the same second as the one before."""
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[int], str]) -> None:
+        self._make = make
         self._second = -1
         self._text = ""
 
-    def local(self, time_: int) -> str:
-        """The clock of the machine's time zone."""
-        second = time_ // 1_000_000
+    def text(self, second: int) -> str:
         if second != self._second:
-            self._second, self._text = second, time.strftime("%H:%M:%S", time.localtime(second))
+            self._second, self._text = second, self._make(second)
         return self._text
 
-    def utc(self, time_: int) -> str:
-        """ISO 8601, to the millisecond."""
-        second, rest = divmod(time_, 1_000_000)
-        if second != self._second:
-            self._second = second
-            self._text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        return f"{self._text}.{rest // 1000:03d}+00:00"
 
-
-def text_lines(batch: Iterable[Access]) -> str:
+def text_lines(batch: Iterable[Access]) -> list[str]:
     """The lines for people."""
-    clock = _Moments().local
-    return "".join([f"{clock(access.time)}  {_text(access)}\n" for access in batch])
+    clock = _Seconds(lambda second: time.strftime("%H:%M:%S", time.localtime(second)))
+    return [f"{clock.text(access.time // 1_000_000)}  {_text(access)}" for access in batch]
 
 
 def text_line(access: Access) -> str:
-    """The same of one request, without the end of the line."""
-    return text_lines([access])[:-1]
+    """The line of one request."""
+    return text_lines([access])[0]
 
 
 def _text(access: Access) -> str:
@@ -203,18 +210,23 @@ class _BilledLine(_Line, gc=False):
     error_code: str | None
 
 
-def json_lines(batch: Iterable[Access]) -> str:
+def json_lines(batch: Iterable[Access]) -> list[str]:
     """The lines for machines: one JSON object each."""
-    moment = _Moments().utc
-    return _encoder.encode_lines([_json(access, moment(access.time)) for access in batch]).decode()
+    moments = _Seconds(lambda second: datetime.fromtimestamp(second, UTC).isoformat()[:19])
+    lines: list[str] = []
+    for access in batch:
+        second, rest = divmod(access.time, 1_000_000)
+        moment = f"{moments.text(second)}.{rest // 1000:03d}+00:00"
+        lines.append(_encoder.encode(_line(access, moment)).decode())
+    return lines
 
 
 def json_line(access: Access) -> str:
-    """The same of one request, without the end of the line."""
-    return json_lines([access])[:-1]
+    """The line of one request."""
+    return json_lines([access])[0]
 
 
-def _json(access: Access, moment: str) -> _Line:
+def _line(access: Access, moment: str) -> _Line:
     plain = (moment, access.method, access.path, access.status, access.request_id, access.key or None)
     final = access.final
     if final is None:
@@ -245,5 +257,5 @@ def lost_line(count: int, text: bool) -> str:
 def dollars(nano: int) -> str:
     """Nano-dollars as USD, exactly, without needless zeros but with two decimals at least."""
     whole, part = divmod(nano, 1_000_000_000)
-    decimals = f"{part:09d}".rstrip("0")
-    return f"{whole}.{decimals:0<2}"
+    decimals = f"{part:09d}"
+    return f"{whole}.{decimals[:2]}{decimals[2:].rstrip('0')}"

@@ -54,6 +54,8 @@ class Journal:
         store. Raises StoreFailed when no segment can be made. "power" needs a running event loop.
         """
         self.directory = directory
+        #: A record is as durable as it will be when `append` returns: nothing waits for a sync.
+        self.immediate = durability == "process"
         self.owner = segments.new_owner()
         self._segment_bytes = segment_bytes
         self._bounded = bounded
@@ -67,6 +69,8 @@ class Journal:
         self._pause = _FIRST_PAUSE
         self._mend_after = 0.0
         self._unstored = 0
+        #: What fewer bytes than this wait takes a record without another look: `bounded`, or 0 while there is a fault.
+        self._room = bounded
         #: Per segment not yet known to be stored and closed: bytes of whole records in it, and those already stored.
         self._lengths: dict[str, int] = {}
         self._stored: dict[str, int] = {}
@@ -122,27 +126,36 @@ class Journal:
     def append(self, record: Record, then: Then = None) -> None:
         """Write one record; `then` is called once it is durable: before this returns, or in power mode after a sync.
 
+        Where `immediate` is true it is durable when this returns, and a caller needs no `then`.
+
         A record whose sync failed is written again, elsewhere; only if that fails too is `then` called all the same,
         and the record kept in memory. Raises StoreFailed when the record was not written: what is no `Opened` is then
         kept, up to a bound, until the disk takes it.
         """
-        line = self._line(record)
-        if self._broken is not None or self._closed or self._unstored + len(line) > self._bounded:
+        try:
+            line = self._encode(record) + b"\n"
+        except (ValueError, TypeError, OverflowError) as error:
+            raise StoreFailed(f"request {record.id} has a value that no record can hold: {error}") from error
+        size = len(line)
+        if self._unstored + size >= self._room:
             self._admit(record, line)
         try:
             written = os.write(self._descriptor, line)
-            if written != len(line):
+            if written != size:
                 _write_all(self._descriptor, line[written:])
         except OSError as error:
             self._break(_cannot_write(self.directory, error))
             self._owe(record, line)
             raise self._refusal() from error
-        self._count(line)
+        length = self._length = self._length + size
+        unstored = self._unstored = self._unstored + size
+        if unstored >= self._room:
+            self._tell_full()
         if self._syncer is not None:
             self._syncer.submit(self._file, line, then)
         elif then is not None:
             then()
-        if self._length >= self._rotate_at:
+        if length >= self._rotate_at:
             self._rotate()
 
     def positions(self) -> dict[str, int]:
@@ -185,18 +198,13 @@ class Journal:
         if self._closed:
             return
         self._closed = True
+        self._room = 0
         if self._syncer is not None:
             self._syncer.close()
         self._let_go()
         if self._owed or not self._is_there():
             self._write_last()
         os.close(self._descriptor)
-
-    def _line(self, record: Record) -> bytes:
-        try:
-            return self._encode(record) + b"\n"
-        except (ValueError, TypeError, OverflowError) as error:
-            raise StoreFailed(f"request {record.id} has a value that no record can hold: {error}") from error
 
     def _admit(self, record: Record, line: bytes) -> None:
         """The slow way in: mend, or refuse."""
@@ -211,9 +219,12 @@ class Journal:
         if self._unstored + len(line) > self._bounded + reserve:
             raise self._refusal()
 
-    def _count(self, line: bytes) -> None:
-        self._length += len(line)
-        self._unstored += len(line)
+    def _count(self, written: bytes) -> None:
+        self._length += len(written)
+        self._unstored += len(written)
+        self._tell_full()
+
+    def _tell_full(self) -> None:
         if self._unstored >= self._bounded and not self._full:
             self._full = True
             _log.error("new work is refused: %s", self.failed)
@@ -272,6 +283,7 @@ class Journal:
     def _mended(self) -> None:
         if self._usable and self._broken is not None:
             self._broken = None
+            self._room = 0 if self._closed else self._bounded
             self._pause = _FIRST_PAUSE
             _log.warning("the journal in %s is written again; new work is taken", self.directory)
 
@@ -279,6 +291,7 @@ class Journal:
         if self._broken is None:
             _log.error("new work is refused: %s", reason)
         self._broken = reason
+        self._room = 0
         self._usable = False
 
     def _sync_failed(self, file: File, error: OSError, written: list[Written]) -> None:

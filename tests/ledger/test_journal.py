@@ -440,3 +440,34 @@ def test_in_power_mode_closing_syncs_what_is_left(tmp_path: Path, monkeypatch: p
     asyncio.run(run())
     assert syncs
     assert all(segments.is_closed(tmp_path / name) for name in segments.names(tmp_path))
+
+
+async def turns_until(condition: Callable[[], bool]) -> None:
+    """Wait turn by turn of the event loop, so that not one of them is missed."""
+    while not condition():  # noqa: ASYNC110 (what is looked at has no event)
+        await asyncio.sleep(0)
+
+
+def test_a_closed_journal_that_is_mended_at_last_takes_no_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FailingSync(monkeypatch, 1)
+
+    async def run() -> None:
+        journal = Journal(tmp_path, durability="power")
+        assert not journal.immediate
+        journal.append(final(1))
+        await turns_until(lambda: journal.failed is not None)
+        journal.close()
+        await turns_until(lambda: journal.failed is None)
+        with pytest.raises(StoreFailed, match="shutting down"):
+            journal.append(final(2))
+
+    asyncio.run(asyncio.wait_for(run(), 10))
+
+
+def test_without_a_sync_a_record_is_durable_when_append_returns(journal: Journal) -> None:
+    told: list[int] = []
+    assert journal.immediate
+    journal.append(final(1), lambda: told.append(1))
+    assert told == [1]
