@@ -73,8 +73,9 @@ class ClientCycle(RequestResponseCycle):
     _parts: list[bytes]
     _coroutine: Any = None
     _signal: Signal | None = None
-    #: Served without a coroutine.
+    #: Served without a coroutine; or by one that asks for the body as ASGI has it.
     _direct = False
+    _asgi = False
 
     def __init__(self, protocol: Any, head: Head, expects_continue: bool, keep_alive: bool) -> None:
         """`protocol` is the guard of the connection. The base class's own way of being made, with each of its parts as
@@ -98,13 +99,15 @@ class ClientCycle(RequestResponseCycle):
 
     def receive(self) -> Any:
         """ASGI's `receive`."""
-        if self.here:
-            self.body, self.here = bytearray(self.here), b""
+        if not self._asgi:
+            # What comes while it waits goes where the base class looks.
+            self._asgi = True
+            self.body = bytearray(self._unread())
         return super().receive()
 
     def keep(self, body: bytes) -> bool:
         """A piece of the body that nobody waits for yet; whether there is too much of it by now."""
-        if self.body:
+        if self._asgi or self.body:
             self.body += body
         elif self.here:
             self.body, self.here = bytearray(self.here), b""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -148,6 +149,31 @@ def test_the_body_is_read_whole() -> None:
         assert client.read_answer()[1].payload == b"onetwo"
 
     serve(app, work)
+
+
+def test_an_asgi_application_gets_the_body_piece_by_piece() -> None:
+    first = threading.Event()
+    pieces: list[bytes] = []
+
+    async def app(client: ClientCycle) -> None:
+        while True:
+            message = await client.receive()
+            pieces.append(message["body"])
+            first.set()
+            if not message["more_body"]:
+                break
+        client.begin(200, b"", 0)
+        client.write(b"", True)
+
+    def work(client: RawClient) -> None:
+        client.send(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 6\r\n\r\none")
+        assert first.wait(5)
+        # By now it waits for the next one.
+        client.send(b"two")
+        client.read_answer()
+
+    serve(app, work)
+    assert b"".join(pieces) == b"onetwo"
 
 
 @pytest.mark.parametrize(
