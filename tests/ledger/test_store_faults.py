@@ -12,6 +12,7 @@ import pytest
 from proxy.config.tree import Durability
 from proxy.errors import StoreFailed
 from proxy.ledger.store import Ledger
+from proxy.overload.grades import NEVER, Gauge
 from tests.fakes import LAST_CHUNK, ScriptedUpstream, Send, WaitFor, chunk
 from tests.ledger.disk_faults import Fault, failing, file_size_limit, filled, moved_away, small_disk
 from tests.relay.samples import DONE, HELLO, ROLE, STOP, USAGE, begun, ended, question, serving, wait_until
@@ -126,6 +127,8 @@ def test_a_database_that_another_program_locks_disturbs_nothing_until_the_bound(
     with ScriptedUpstream(lambda _: ended(ROLE, HELLO, STOP, USAGE, DONE)) as upstream:
         gateway = RunningGateway(simple_config(data_dir, upstream.base_url))
         gateway.gateway.ledger = Ledger(data_dir, bounded=20_000, interval=0.01)
+        # It would refuse a little before the bound, were it to look just then.
+        gateway.gateway.overload.backlog = Gauge(NEVER, NEVER, NEVER)
         with gateway:
             other = sqlite3.connect(data_dir / "ledger.db", isolation_level=None)
             other.execute("BEGIN IMMEDIATE")
