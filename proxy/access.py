@@ -27,7 +27,7 @@ WHOLE = 3_000
 # Requests whose lines are made at a time: the same work again and again costs half as much as each by itself.
 _MADE_TOGETHER = 32
 # Pieces that are written at a time; between them the event loop has its turn.
-_WRITTEN_TOGETHER = 16
+_WRITTEN_TOGETHER = 8
 #: Seconds that an output which takes nothing can hold up the end of the gateway.
 PATIENCE = 1.0
 _encoder = msgspec.json.Encoder()

@@ -79,10 +79,12 @@ class Intake:
         late = set(segments.names(self._directory)).difference(names)
         batch.living = {segments.owner_of(name) for name in late.union(names) - closed}
         batch.names = late.union(names)
+        breathe()
         room = self._batch
         for name in names:
             room -= self._read_segment(name, offsets.get(name, 0), name in closed, room, batch)
         self._take_calls(batch)
+        breathe()
         self._keep_damaged(batch.damaged, offsets)
         return batch
 

@@ -83,6 +83,8 @@ def summarise(rows: Iterable[Row], between: Callable[[], None] | None = None) ->
     members: defaultdict[tuple[int, str, str], list[Row]] = defaultdict(list)
     for row in rows:
         members[row[_STARTED] // (HOUR * _MICROSECONDS), row[_KEY], row[_ALIAS]].append(row)
+    if between is not None:
+        between()
     groups: dict[Group, list[int]] = {}
     for (hour, key, alias), all_of_it in members.items():
         for at in range(0, len(all_of_it), _SLICE):

@@ -94,6 +94,8 @@ class Storage:
                 connection.executemany(_OFFSET, batch.offsets.items())
                 if gone:
                     connection.execute(f"DELETE FROM segments WHERE name IN {_AMONG}", (self._json(gone),))
+                breathe()
+        breathe()
         self._open_owners.update(owner for owner, _ in batch.opens.values())
         self._open_ids.difference_update(settled)
         self._open_ids.update(batch.opens)
@@ -126,8 +128,7 @@ class Storage:
             return
         connection = self._connection
         before = connection.total_changes
-        rows = list(map(astuple, finals))
-        _insert_rows(connection, rows)
+        rows = _insert_rows(connection, finals)
         if connection.total_changes - before < len(finals):
             # Some were stored before, by a replay. It is rare, so only now it is asked which.
             connection.execute("ROLLBACK")
@@ -136,8 +137,7 @@ class Storage:
             ids = self._json([final.id for final in finals])
             known = {id_ for (id_,) in connection.execute(query, (ids,))}
             finals = [final for final in finals if final.id not in known]
-            rows = list(map(astuple, finals))
-            _insert_rows(connection, rows)
+            rows = _insert_rows(connection, finals)
         connection.executemany(rollups.UPSERT, rollups.summarise(rows, breathe))
 
     def _check_identity(self) -> None:
@@ -163,11 +163,14 @@ def _own(connection: sqlite3.Connection, records: list[Owned]) -> None:
         connection.executemany(_DISOWN, gone)
 
 
-def _insert_rows(connection: sqlite3.Connection, rows: list[rollups.Row]) -> None:
-    for at in range(0, len(rows), TOGETHER):
-        piece = rows[at : at + TOGETHER]
+def _insert_rows(connection: sqlite3.Connection, finals: list[Final]) -> list[rollups.Row]:
+    """The rows of some finals, which are in the table then."""
+    rows: list[rollups.Row] = []
+    width = len(_FIELDS)
+    for at in range(0, len(finals), TOGETHER):
+        piece = list(map(astuple, finals[at : at + TOGETHER]))
+        rows += piece
         values = list(chain.from_iterable(piece))
-        width = len(_FIELDS)
         values[_STREAM::width] = map(int, values[_STREAM::width])
         values[_ERROR_CODE::width] = [0 if code is None else code for code in values[_ERROR_CODE::width]]
         if len(piece) == TOGETHER:
@@ -175,6 +178,7 @@ def _insert_rows(connection: sqlite3.Connection, rows: list[rollups.Row]) -> Non
         else:
             connection.executemany(_INSERT, zip(*[iter(values)] * width, strict=True))
         breathe()
+    return rows
 
 
 def _identity(path: Path) -> tuple[int, int]:
