@@ -19,7 +19,7 @@ BATCH = 2_000
 # Bytes read at once; a longer line is damaged.
 _CHUNK = 256 * 1024
 # After this many lines the event loop has its turn.
-_BREATH_LINES = 100
+_BREATH_LINES = 200
 # How the lines of the two frequent records begin, as the journal writes them.
 _FINAL = b'{"event":"final",'
 _OPEN = b'{"event":"open","id":"'
