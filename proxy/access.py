@@ -24,8 +24,9 @@ from proxy.ledger.record import Final
 MAX_WAITING = 10_000
 #: Characters that a pipe takes in one piece, whoever else writes to it; names of keys may be longer in bytes.
 WHOLE = 3_000
-# Requests whose lines are made at a time: the same work again and again costs half as much as each by itself.
-_MADE_TOGETHER = 32
+# Requests whose lines are made at a time, behind the answer of the last: the same work again and again costs half as
+# much as each by itself, but the next answer must not wait for many.
+_MADE_TOGETHER = 8
 # Pieces that are written at a time; between them the event loop has its turn.
 _WRITTEN_TOGETHER = 8
 #: Seconds that an output which takes nothing can hold up the end of the gateway.
