@@ -374,7 +374,7 @@ class Exchange(Asker):
         if whole and lines is not None:
             self._lines = lines + cost_line(final)
         self._status = status
-        at_once = services.journal.at_once
+        at_once = services.journal.immediate
         try:
             services.journal.append(final, None if at_once else self._leave)
         except StoreFailed as error:

@@ -49,9 +49,9 @@ class Inference:
         key: Key | None = None
         body: Body | None = None
         try:
-            key = self._authenticate(client, started)
+            key, digest = self._authenticate(client, started)
             self._shared.overload.admit()
-            facts = self._facts(client)
+            facts = self._facts(client, digest)
             data = client.body_now(self._max_body_bytes) if facts.boundary is None else None
             if data is None:
                 return False
@@ -79,9 +79,9 @@ class Inference:
         key: Key | None = None
         body: Body | None = None
         try:
-            key = self._authenticate(client, started)
+            key, digest = self._authenticate(client, started)
             self._shared.overload.admit()
-            facts = self._facts(client)
+            facts = self._facts(client, digest)
             data, upload = b"", None
             if facts.boundary is None:
                 here = client.body_now(self._max_body_bytes)
@@ -117,19 +117,19 @@ class Inference:
             raise
         exchange.client_gone()
 
-    def _authenticate(self, client: ClientCycle, started: int) -> Key:
-        """The key of a request. Raises `AuthenticationFailed`, and `InvalidRequest` for two."""
+    def _authenticate(self, client: ClientCycle, started: int) -> tuple[Key, bytes]:
+        """The key of a request, and what it was found by. Raises `AuthenticationFailed`, `InvalidRequest` for two."""
         shared, facts = self._shared, client.head.facts
         digest = facts.digest if isinstance(facts, Facts) else digest_of(shown(client.head.headers))
-        return found(shared.keys, digest, started / 1_000_000)
+        return found(shared.keys, digest, started / 1_000_000), digest
 
-    def _facts(self, client: ClientCycle) -> Facts:
+    def _facts(self, client: ClientCycle, digest: bytes) -> Facts:
         """What the head says; read once for all requests with the same. Raises `InvalidRequest`."""
         head, row = client.head, self._row
         facts = head.facts
         if isinstance(facts, Facts) and facts.row is row:
             return facts
-        facts = Facts(row, digest_of(shown(head.headers)), head.headers, head.query)
+        facts = Facts(row, digest, head.headers, head.query)
         head.facts = facts
         return facts
 

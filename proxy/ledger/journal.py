@@ -87,8 +87,6 @@ class Journal:
         self._length = 0
         self._file = File(self._descriptor)
         self._syncer = Syncer(directory, self._sync_failed) if durability == "power" else None
-        #: What was appended is as durable as configured when `append` returns.
-        self.at_once = self._syncer is None
         if self._syncer is not None:
             self._syncer.adopt()
 

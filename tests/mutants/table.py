@@ -398,7 +398,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the last byte before the sync",
         "proxy/relay.py",
-        "at_once = services.journal.at_once",
+        "at_once = services.journal.immediate",
         "at_once = True",
         ("tests/relay/test_endings.py",),
     ),
