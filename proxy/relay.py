@@ -374,14 +374,11 @@ class Exchange(Asker):
         if whole and lines is not None:
             self._lines = lines + cost_line(final)
         self._status = status
-        at_once = services.journal.immediate
         try:
-            services.journal.append(final, None if at_once else self._leave)
+            services.journal.append(final, self._leave)
         except StoreFailed as error:
             # The journal keeps what it could not write and refuses new work; this answer was already earned.
             services.attempt_failed(self._call, attempts.target.pool.name, error)
-            at_once = True
-        if at_once:
             self._leave()
         services.settled(self._call, final)
 

@@ -18,7 +18,8 @@ import uvloop
 from proxy.app import Gateway
 from proxy.config.changes import Changes
 from proxy.config.tree import Config, Model, Price, Server, Upstream
-from proxy.ledger.record import Final
+from proxy.ledger.journal import Journal
+from proxy.ledger.record import Final, Record
 from proxy.server.listener import Listener, bind
 from tests.fakes import RawClient
 
@@ -54,6 +55,17 @@ def simple_config(
             )
         },
     )
+
+
+def hear(journal: Journal, told: Callable[[Record], None]) -> None:
+    """Have each record told when it is written. Where the journal is compiled its methods cannot be replaced."""
+    encode = journal._encode
+
+    def telling(record: Record) -> bytes:
+        told(record)
+        return encode(record)
+
+    journal._encode = telling
 
 
 class RunningGateway:

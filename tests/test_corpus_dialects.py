@@ -6,7 +6,7 @@ must come out is worked out here over whole bodies, without help from `proxy`.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from proxy.config.tree import Config, Model, Server, Upstream
 from proxy.ledger.record import Final, Record
 from tests.corpus import Dialect, Exchange, ExpectedUsage, cuts, exchanges, read_usage
 from tests.fakes import Body, Head, RawClient, ScriptedUpstream, Step, json_answer, sse_answer
-from tests.serving import ALIAS, KEY, PRICE, UPSTREAM_MODEL, RunningGateway
+from tests.serving import ALIAS, KEY, PRICE, UPSTREAM_MODEL, RunningGateway, hear
 
 DIALECTS: tuple[Dialect, ...] = ("openai-responses", "anthropic", "gemini")
 RECORDINGS = [one for dialect in DIALECTS for one in exchanges(dialect=dialect, status=200)]
@@ -44,16 +44,12 @@ class Replay:
         self.finals: dict[str, Final] = {}
         self._upstream = upstream
         self._client = client
-        journal = gateway.gateway.ledger.journal
-        append = journal.append
+        hear(gateway.gateway.ledger.journal, self._remember)
 
-        def remember(record: Record, then: Callable[[], None] | None = None) -> None:
-            if isinstance(record, Final):
-                assert record.id not in self.finals, "a second bill for one request"
-                self.finals[record.id] = record
-            append(record, then)
-
-        journal.append = remember  # type: ignore[method-assign]
+    def _remember(self, record: Record) -> None:
+        if isinstance(record, Final):
+            assert record.id not in self.finals, "a second bill for one request"
+            self.finals[record.id] = record
 
     def ask(self, recording: Exchange, pieces: Sequence[int] | int | None) -> tuple[Head, Body]:
         """Send the recorded request, which is answered by the recording in pieces."""

@@ -4,7 +4,7 @@ Each recording is replayed in one piece, in pieces of one byte, and cut at rando
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from proxy.ledger.record import Final, Record
 from tests.corpus import Exchange, cuts, exchanges
 from tests.fakes import Body, Head, RawClient, ScriptedUpstream, Step, json_answer, sse_answer
-from tests.serving import ALIAS, RunningGateway, simple_config
+from tests.serving import ALIAS, RunningGateway, hear, simple_config
 
 RECORDINGS = [one for one in exchanges(dialect="openai-chat") if one.path.endswith("/chat/completions")]
 ANSWERS = [one for one in RECORDINGS if one.status == 200]
@@ -31,16 +31,12 @@ class Replay:
         self._gateway = gateway
         self._upstream = upstream
         self._client = client
-        journal = gateway.gateway.ledger.journal
-        append = journal.append
+        hear(gateway.gateway.ledger.journal, self._remember)
 
-        def remember(record: Record, then: Callable[[], None] | None = None) -> None:
-            if isinstance(record, Final):
-                assert record.id not in self.finals, "a second bill for one request"
-                self.finals[record.id] = record
-            append(record, then)
-
-        journal.append = remember  # type: ignore[method-assign]
+    def _remember(self, record: Record) -> None:
+        if isinstance(record, Final):
+            assert record.id not in self.finals, "a second bill for one request"
+            self.finals[record.id] = record
 
     def ask(
         self, recording: Exchange, request: dict[str, Any], pieces: Sequence[int] | int | None

@@ -54,8 +54,6 @@ class Journal:
         store. Raises StoreFailed when no segment can be made. "power" needs a running event loop.
         """
         self.directory = directory
-        #: A record is as durable as it will be when `append` returns: nothing waits for a sync.
-        self.immediate = durability == "process"
         self.owner = segments.new_owner()
         self._segment_bytes = segment_bytes
         self._bounded = bounded
@@ -123,8 +121,6 @@ class Journal:
 
     def append(self, record: Record, then: Then = None) -> None:
         """Write one record; `then` is called once it is durable: before this returns, or in power mode after a sync.
-
-        Where `immediate` is true it is durable when this returns, and a caller needs no `then`.
 
         A record whose sync failed is written again, elsewhere; only if that fails too is `then` called all the same,
         and the record kept in memory. Raises StoreFailed when the record was not written: what is no `Opened` is then

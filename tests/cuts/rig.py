@@ -1,13 +1,12 @@
 """A whole gateway without sockets, in which an upstream can be cut at any byte: thousands of times a second.
 
-Nothing is replaced but the sockets and the journal's file: the guard, the endpoint, the relay, the connection and its
-parser are those that serve.
+Nothing is replaced but the sockets: the guard, the endpoint, the relay, the connection and its parser are those that serve.
 """
 
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +23,7 @@ from proxy.upstream.connection import Connection
 from tests.corpus import Exchange
 from tests.cuts.judge import Outcome
 from tests.fakes import LAST_CHUNK, chunk
-from tests.serving import ALIAS, KEY, PRICE, UPSTREAM_MODEL
+from tests.serving import ALIAS, KEY, PRICE, UPSTREAM_MODEL, hear
 from tests.test_corpus_dialects import request_of
 
 #: How the HTTP body ends at the cut. Of `last chunk` and `end` HTTP itself says that it is whole.
@@ -135,13 +134,11 @@ class CutRig:
         self._protocol = guarded_protocol(Terms(server))
         self._outcomes: list[str] = []
 
-        def remember(record: Record, then: Callable[[], None] | None = None) -> None:
+        def remember(record: Record) -> None:
             if isinstance(record, Final):
                 self._outcomes.append(record.outcome)
-            if then is not None:
-                then()
 
-        gateway.ledger.journal.append = remember  # type: ignore[method-assign]
+        hear(gateway.ledger.journal, remember)
 
     def cut(self, recording: Exchange, request: bytes, at: int, ending: Ending) -> Outcome:
         """Ask, and answer with the recording's first `at` bytes and this ending."""

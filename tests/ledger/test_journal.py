@@ -455,7 +455,6 @@ def test_a_closed_journal_that_is_mended_at_last_takes_no_record(
 
     async def run() -> None:
         journal = Journal(tmp_path, durability="power")
-        assert not journal.immediate
         journal.append(final(1))
         await turns_until(lambda: journal.failed is not None)
         journal.close()
@@ -468,6 +467,5 @@ def test_a_closed_journal_that_is_mended_at_last_takes_no_record(
 
 def test_without_a_sync_a_record_is_durable_when_append_returns(journal: Journal) -> None:
     told: list[int] = []
-    assert journal.immediate
     journal.append(final(1), lambda: told.append(1))
     assert told == [1]

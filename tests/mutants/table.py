@@ -391,22 +391,22 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the last byte before the bill",
         "proxy/relay.py",
-        "services.journal.append(final, None if at_once else self._leave)",
-        "self._leave()\n            at_once = False\n            services.journal.append(final, None)",
+        "services.journal.append(final, self._leave)",
+        "self._leave()\n            services.journal.append(final, None)",
         ("tests/relay/test_endings.py",),
     ),
     Mutant(
         "the last byte before the sync",
         "proxy/relay.py",
-        "at_once = services.journal.immediate",
-        "at_once = True",
+        "services.journal.append(final, self._leave)",
+        "services.journal.append(final, None)\n            self._leave()",
         ("tests/relay/test_endings.py",),
     ),
     Mutant(
         "no bill",
         "proxy/relay.py",
-        "services.journal.append(final, None if at_once else self._leave)",
-        "at_once = True",
+        "services.journal.append(final, self._leave)",
+        "self._leave()",
         ("tests/relay/test_endings.py",),
     ),
     Mutant(
