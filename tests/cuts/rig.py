@@ -1,6 +1,7 @@
 """A whole gateway without sockets, in which an upstream can be cut at any byte: thousands of times a second.
 
-Nothing is replaced but the sockets: the guard, the endpoint, the relay, the connection and its parser are those that serve.
+Nothing is replaced but the sockets: the guard, the endpoint, the relay, the connection and its parser are those that
+serve.
 """
 
 import asyncio
