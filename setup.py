@@ -19,6 +19,7 @@ from setuptools import Extension, setup
 #: What a request runs through. Not here: modules whose classes are msgspec's, and what runs once.
 COMPILED = (
     "proxy/wire/*.py",
+    "proxy/access/lines.py",
     "proxy/dialects/[!b]*.py",
     "proxy/server/client.py",
     "proxy/server/guard.py",

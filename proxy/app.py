@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
-from proxy.access import Access, AccessLog
+from proxy.access.log import AccessLog
+from proxy.access.shapes import Access
 from proxy.audio import AudioMeter
 from proxy.config.changes import Changes, applicable, changes
 from proxy.config.tree import Config, Upstream

@@ -13,7 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proxy.access import Access, AccessLog
+from proxy.access.log import AccessLog
+from proxy.access.shapes import Access
 from proxy.answer import timestamp
 from proxy.endpoints.gateway import Shared
 from proxy.endpoints.health import LIVE_PATHS, READY_PATHS, Health, Home

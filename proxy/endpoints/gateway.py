@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from proxy.access import AccessLog
+from proxy.access.log import AccessLog
 from proxy.audio import AudioMeter
 from proxy.ledger.keys import KeyIndex
 from proxy.ledger.owners import Owners

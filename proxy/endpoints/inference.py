@@ -7,7 +7,7 @@ import time
 
 from starlette.types import Receive, Scope, Send
 
-from proxy.access import Access
+from proxy.access.shapes import Access
 from proxy.answer import PROVIDER, header_lines, outcome_of, timestamp
 from proxy.endpoints.credentials import found, shown
 from proxy.endpoints.facts import Facts

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from starlette.types import Receive, Scope, Send
 
-from proxy.access import Access
+from proxy.access.shapes import Access
 from proxy.answer import PROVIDER, header_lines, timestamp
 from proxy.dialects.openai import error_body
 from proxy.endpoints.credentials import authenticate

@@ -40,13 +40,14 @@ class Framer:
                 held.clear()
             blocks: list[bytes] = []
             begin = end = 0
-            # A split at two line feeds looks at every byte, four times as long as this.
+            size = len(data)
+            # A split at two line feeds looks at every byte, and takes half as long again.
             for line in BytesIO(data):
                 end += len(line)
                 if line == b"\n" and end > begin + 1:
                     if end - begin > self._limit:
                         self._too_large()
-                    blocks.append(data[begin:end] if begin or end < len(data) else data)
+                    blocks.append(data[begin:end] if begin or end < size else data)
                     begin = end
             if begin < end:
                 held += data[begin:]

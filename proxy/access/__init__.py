@@ -1,0 +1,1 @@
+"""The access line: one for every request, text on a terminal and JSON lines elsewhere."""

@@ -1,0 +1,116 @@
+"""How access lines read: text for people, JSON for machines. They hold no key, no prompt, no answer.
+
+Made for several requests at a time; nothing here knows where they are written.
+"""
+
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from proxy.access.shapes import Access, BilledLine, Line
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def text_lines(batch: Iterable[Access]) -> list[str]:
+    """The lines for people."""
+    lines: list[str] = []
+    clocked, clock = -1, ""
+    for access in batch:
+        second = access.time // 1_000_000
+        if second != clocked:
+            # Most lines are of the same second as the one before.
+            clocked, clock = second, time.strftime("%H:%M:%S", time.localtime(second))
+        lines.append(f"{clock}  {_text(access)}")
+    return lines
+
+
+def json_lines(batch: Iterable[Access]) -> list[str]:
+    """The lines for machines: one JSON object each."""
+    lines: list[str] = []
+    clocked, clock = -1, ""
+    for access in batch:
+        second = access.time // 1_000_000
+        if second != clocked:
+            clocked, clock = second, datetime.fromtimestamp(second, UTC).isoformat()[:19]
+        # The thousand more gives the milliseconds their leading zeros.
+        milliseconds = str(1000 + access.time // 1000 % 1000)[1:]
+        lines.append(_encode(_line(access, f"{clock}.{milliseconds}+00:00")).decode())
+    return lines
+
+
+def text_line(access: Access) -> str:
+    """The line of one request."""
+    return text_lines([access])[0]
+
+
+def json_line(access: Access) -> str:
+    """The line of one request."""
+    return json_lines([access])[0]
+
+
+def lost_line(count: int, text: bool) -> str:
+    """The line that stands for those that could not be written."""
+    message = f"{count} access lines were lost: the output does not take them fast enough"
+    return message if text else _encode({"lost": count, "message": message}).decode()
+
+
+def dollars(nano: int) -> str:
+    """Nano-dollars as USD, exactly, without needless zeros but with two decimals at least."""
+    decimals = str(1_000_000_000 + nano % 1_000_000_000)[1:]
+    return f"{nano // 1_000_000_000}.{decimals[:2]}{decimals[2:].rstrip('0')}"
+
+
+def _text(access: Access) -> str:
+    final = access.final
+    line = f"{access.method}  {access.path}  {access.status}"
+    key = f"  key {access.key}" if access.key else ""
+    if final is None:
+        return f"{line}  total {access.total / 1000:.1f} ms{key}"
+    alias = f"  {final.alias}" if final.alias else ""
+    estimated = "  (estimated)" if final.usage_source == "estimated" else ""
+    price = "unpriced" if final.cost is None else f"${dollars(final.cost)}"
+    ttft = "" if final.ttft is None else f"  ttft {final.ttft / 1000:.1f} ms"
+    outcome = "" if final.outcome == "complete" else f"  {final.outcome}"
+    return (
+        f"{line}{alias}  in {final.input_tokens} out {final.output_tokens}{estimated}  {price}{ttft}"
+        f"  total {final.total / 1000:.1f} ms  overhead {final.overhead / 1000:.2f} ms{key}{outcome}"
+    )
+
+
+def _line(access: Access, moment: str) -> Line:
+    # By position, in the order of the fields: naming them costs more than the values.
+    final = access.final
+    if final is None:
+        return Line(
+            moment,
+            access.method,
+            access.path,
+            access.status,
+            access.request_id,
+            access.key or None,
+            access.total / 1000,
+        )
+    return BilledLine(
+        moment,
+        access.method,
+        access.path,
+        access.status,
+        access.request_id,
+        access.key or None,
+        final.total / 1000,
+        final.alias,
+        final.stream,
+        final.outcome,
+        final.attempts,
+        final.input_tokens,
+        final.output_tokens,
+        final.usage_source,
+        None if final.cost is None else dollars(final.cost),
+        None if final.ttft is None else final.ttft / 1000,
+        final.overhead / 1000,
+        final.error_code,
+    )
