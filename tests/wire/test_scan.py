@@ -224,6 +224,18 @@ def test_any_document_is_rewritten_as_a_whole_reader_would(document: bytes, plac
         assert not overflow
 
 
+@given(st.lists(st.tuples(words, values), max_size=5), st.sampled_from([60, 127, 128, 129, 500]), cut_places(3000))
+def test_brackets_that_stand_far_apart_are_found_too(
+    pairs: list[tuple[str, Any]], distance: int, places: list[int]
+) -> None:
+    document = json.dumps(Repeated(pairs), indent=distance).encode()
+    expected = with_model(document, "N")
+    for pieces in ([document], cut(document, places)):
+        out, _, closed, _ = scan(pieces)
+        assert out == expected
+        assert closed
+
+
 @given(documents)
 def test_any_document_has_the_spans_a_whole_reader_sees(document: bytes) -> None:
     out, position = b"", 0
