@@ -158,7 +158,7 @@ def _load(rig: Rig, system: System, scenario: Scenario) -> Iterator[Child]:
         assert load.process.stdout is not None
         if load.process.stdout.readline() != "ready\n":
             load.process.wait()
-            raise load.failure(f"no load on {system.name}:\n{system.process.said()[-2_000:]}")
+            raise BenchmarkFailed(f"no load on {system.name}: {load.said()}\n{system.process.said()[-2_000:]}")
         yield load
 
 
