@@ -68,6 +68,11 @@ bench-guard: $(VENV)/.plain $(GATEWAY)
 cuts: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow tests/cuts $(ARGS)
 
+# Power cuts on a disk that drops, keeps or tears what was not synced; ARGS=--help tells how many.
+.PHONY: power
+power: $(VENV)/.dev
+	$(BIN)/python -m tests.power $(ARGS)
+
 # Twice the capacity by the clock: what is answered, and how soon the rest is refused.
 .PHONY: overload
 overload: $(VENV)/.dev
