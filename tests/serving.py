@@ -68,6 +68,19 @@ def hear(journal: Journal, told: Callable[[Record], None]) -> None:
     journal._encode = telling
 
 
+def finals_of(journal: Journal) -> dict[str, Final]:
+    """The settled requests by id, from now on and as they are written. A second bill for one raises AssertionError."""
+    finals: dict[str, Final] = {}
+
+    def remember(record: Record) -> None:
+        if isinstance(record, Final):
+            assert record.id not in finals, "a second bill for one request"
+            finals[record.id] = record
+
+    hear(journal, remember)
+    return finals
+
+
 class RunningGateway:
     """Starts on entering, with one key that may use everything; stops, and has stored all rows, on leaving."""
 

@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from proxy.config.tree import Config, Model, Server, Upstream
-from proxy.ledger.record import Final, Record
 from tests.corpus import Dialect, Exchange, ExpectedUsage, cuts, exchanges, read_usage
 from tests.fakes import Body, Head, RawClient, ScriptedUpstream, Step, json_answer, sse_answer
-from tests.serving import ALIAS, KEY, PRICE, UPSTREAM_MODEL, RunningGateway, hear
+from tests.serving import ALIAS, KEY, PRICE, UPSTREAM_MODEL, RunningGateway, finals_of
 
 DIALECTS: tuple[Dialect, ...] = ("openai-responses", "anthropic", "gemini")
 RECORDINGS = [one for dialect in DIALECTS for one in exchanges(dialect=dialect, status=200)]
@@ -41,15 +40,9 @@ class Replay:
     """A gateway whose upstream speaks all dialects, and one client connection through both."""
 
     def __init__(self, gateway: RunningGateway, upstream: ScriptedUpstream, client: RawClient) -> None:
-        self.finals: dict[str, Final] = {}
+        self.finals = finals_of(gateway.gateway.ledger.journal)
         self._upstream = upstream
         self._client = client
-        hear(gateway.gateway.ledger.journal, self._remember)
-
-    def _remember(self, record: Record) -> None:
-        if isinstance(record, Final):
-            assert record.id not in self.finals, "a second bill for one request"
-            self.finals[record.id] = record
 
     def ask(self, recording: Exchange, pieces: Sequence[int] | int | None) -> tuple[Head, Body]:
         """Send the recorded request, which is answered by the recording in pieces."""

@@ -11,10 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from proxy.ledger.record import Final, Record
 from tests.corpus import Exchange, cuts, exchanges
 from tests.fakes import Body, Head, RawClient, ScriptedUpstream, Step, json_answer, sse_answer
-from tests.serving import ALIAS, RunningGateway, hear, simple_config
+from tests.serving import ALIAS, RunningGateway, finals_of, simple_config
 
 RECORDINGS = [one for one in exchanges(dialect="openai-chat") if one.path.endswith("/chat/completions")]
 ANSWERS = [one for one in RECORDINGS if one.status == 200]
@@ -27,16 +26,10 @@ class Replay:
     """A gateway, the upstream that plays recordings, and one client connection through both."""
 
     def __init__(self, gateway: RunningGateway, upstream: ScriptedUpstream, client: RawClient) -> None:
-        self.finals: dict[str, Final] = {}
+        self.finals = finals_of(gateway.gateway.ledger.journal)
         self._gateway = gateway
         self._upstream = upstream
         self._client = client
-        hear(gateway.gateway.ledger.journal, self._remember)
-
-    def _remember(self, record: Record) -> None:
-        if isinstance(record, Final):
-            assert record.id not in self.finals, "a second bill for one request"
-            self.finals[record.id] = record
 
     def ask(
         self, recording: Exchange, request: dict[str, Any], pieces: Sequence[int] | int | None

@@ -34,11 +34,11 @@ JSON_REQUEST = Counts(python_calls=141, c_calls=152, decodes=4, file_writes=2)
 #: A streamed one with three chunks of content, each in a read of its own.
 STREAM = Counts(python_calls=220, c_calls=264, decodes=7, file_writes=2)
 #: A chunk that differs from the one before in its text alone, as those of nearly all providers do.
-CHUNK = Counts(python_calls=11, c_calls=10)
+CHUNK = Counts(python_calls=11, c_calls=9)
 #: A chunk that differs elsewhere too: it is read once.
 STRANGE_CHUNK = Counts(python_calls=17, c_calls=24, decodes=1)
-#: A chunk that shares its read with others. Lines counted by `len` take less time than a split does, and more calls.
-BURST_CHUNK = Counts(python_calls=2, c_calls=10)
+#: A chunk that shares its read with others.
+BURST_CHUNK = Counts(python_calls=2, c_calls=6)
 #: Times that a large piece of an answer may be in memory while it is relayed, beside the bytes that came.
 COPIES = 4.5
 #: The same of a large request on its way up, those included that came: as pieces, as one, and as it goes.

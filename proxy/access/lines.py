@@ -4,7 +4,7 @@ Made for several requests at a time; nothing here knows where they are written.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -15,31 +15,30 @@ from proxy.access.shapes import Access, BilledLine, Line
 _encode: Final = msgspec.json.Encoder().encode
 
 
+class _Seconds:
+    """Makes a text of a second once for all the lines of it: most are of the same second as the one before."""
+
+    def __init__(self, make: Callable[[int], str]) -> None:
+        self._make = make
+        self._second = -1
+        self._text = ""
+
+    def text(self, second: int) -> str:
+        if second != self._second:
+            self._second, self._text = second, self._make(second)
+        return self._text
+
+
 def text_lines(batch: Iterable[Access]) -> list[str]:
     """The lines for people."""
-    lines: list[str] = []
-    clocked, clock = -1, ""
-    for access in batch:
-        second = access.time // 1_000_000
-        if second != clocked:
-            # Most lines are of the same second as the one before.
-            clocked, clock = second, time.strftime("%H:%M:%S", time.localtime(second))
-        lines.append(f"{clock}  {_text(access)}")
-    return lines
+    clock = _Seconds(_clock)
+    return [f"{clock.text(access.time // 1_000_000)}  {_text(access)}" for access in batch]
 
 
 def json_lines(batch: Iterable[Access]) -> list[str]:
     """The lines for machines: one JSON object each."""
-    lines: list[str] = []
-    clocked, clock = -1, ""
-    for access in batch:
-        second = access.time // 1_000_000
-        if second != clocked:
-            clocked, clock = second, datetime.fromtimestamp(second, UTC).isoformat()[:19]
-        # The thousand more gives the milliseconds their leading zeros.
-        milliseconds = str(1000 + access.time // 1000 % 1000)[1:]
-        lines.append(_encode(_line(access, f"{clock}.{milliseconds}+00:00")).decode())
-    return lines
+    date = _Seconds(_date)
+    return [_encode(_line(access, date)).decode() for access in batch]
 
 
 def text_line(access: Access) -> str:
@@ -81,7 +80,18 @@ def _text(access: Access) -> str:
     )
 
 
-def _line(access: Access, moment: str) -> Line:
+def _clock(second: int) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(second))
+
+
+def _date(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat()[:19]
+
+
+def _line(access: Access, date: _Seconds) -> Line:
+    # The thousand more gives the milliseconds their leading zeros.
+    milliseconds = str(1000 + access.time // 1000 % 1000)[1:]
+    moment = f"{date.text(access.time // 1_000_000)}.{milliseconds}+00:00"
     # By position, in the order of the fields: naming them costs more than the values.
     final = access.final
     if final is None:

@@ -62,7 +62,6 @@ class StreamRewriter:
     """Rewrites a stream of server-sent events."""
 
     __slots__ = (
-        "_around",
         "_before",
         "_behind",
         "_framer",
@@ -78,6 +77,7 @@ class StreamRewriter:
         "_tap",
         "_text_begin",
         "_text_end",
+        "_text_out",
         "dropped",
     )
 
@@ -96,12 +96,13 @@ class StreamRewriter:
         self._learned = False
         self._before = b""
         self._behind = b""
-        # Bytes before and behind the text, both together as the client gets them, and the most before the text's end.
+        # Bytes before and behind the text, and the most that may come before its end.
         self._text_begin = 0
         self._text_end = 0
-        self._around = 0
         self._most = 0
         self._new_before = b""
+        # Bytes of such texts that the tap is not yet told of: once for all that share a read.
+        self._text_out = 0
         self._lessons = 4
         self._limit = limit
         #: How many events were left out.
@@ -116,25 +117,26 @@ class StreamRewriter:
             # Nearly always a read is one event, and one of these is whole by its ends.
             out = self._alike(data)
             if out:
-                self._tap.text_out += len(out) - self._around
+                self._tap.text_out += self._text_out
+                self._text_out = 0
                 return out
         blocks = self._framer.feed(data)
         if len(blocks) == 1 and blocks[0] is data:
             return self._event(data)
         parts: list[bytes] = []
-        text_out = 0
-        for block in blocks:
-            out = self._alike(block) if self._learned and block.startswith(self._before) else b""
-            if out:
-                text_out += len(out) - self._around
-                parts.append(out)
-                continue
-            parts.append(self._event(block))
-            if self._tap.ended:
-                # What came in the same read is no more part of the answer than what comes in the next one.
-                break
-        if text_out:
-            self._tap.text_out += text_out
+        try:
+            for block in blocks:
+                out = self._alike(block) if self._learned and block.startswith(self._before) else b""
+                if out:
+                    parts.append(out)
+                    continue
+                parts.append(self._event(block))
+                if self._tap.ended:
+                    # What came in the same read is no more part of the answer than what comes in the next one.
+                    break
+        finally:
+            self._tap.text_out += self._text_out
+            self._text_out = 0
         return b"".join(parts)
 
     def end(self) -> bytes:
@@ -164,6 +166,7 @@ class StreamRewriter:
         text = block[begin:end]
         if text.translate(_PLAIN) != text:
             return b""
+        self._text_out += end - begin
         return self._new_before + block[begin:]
 
     def _event(self, block: bytes) -> bytes:
@@ -243,7 +246,6 @@ class StreamRewriter:
         self._before, self._behind = block[:begin], block[end:]
         self._new_before = out[: begin + longer]
         self._text_begin, self._text_end = len(self._before), len(self._behind)
-        self._around = len(self._new_before) + self._text_end
         self._most = self._limit - self._text_end
         self._learned = True
 

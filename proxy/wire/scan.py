@@ -253,8 +253,7 @@ class TopLevelScanner:
                 position = at + 1
             else:
                 match = _OUTSIDE.search(data, position)
-                at = match.start() if match is not None else end
-                position = match.end() if match is not None else end
+                at, position = match.span() if match is not None else (end, end)
             if at == end:
                 break
             sent = self._token(data, at, sent, out)

@@ -38,23 +38,28 @@ class Framer:
             if held:
                 data = bytes(held) + data
                 held.clear()
-            blocks: list[bytes] = []
-            begin = end = 0
             size = len(data)
-            # A split at two line feeds looks at every byte, and takes half as long again.
-            for line in BytesIO(data):
-                end += len(line)
-                if line == b"\n" and end > begin + 1:
-                    if end - begin > self._limit:
-                        self._too_large()
-                    blocks.append(data[begin:end] if begin or end < size else data)
-                    begin = end
-            if begin < end:
-                held += data[begin:]
-                if end - begin > self._limit:
-                    self._too_large()
-            self._scanned = max(0, end - begin - 3)
-            return blocks
+            first = data.find(b"\n")
+            if size <= self._limit and data.endswith(b"\n\n") and data.find(b"\n\n", first) == size - 2:
+                self._scanned = 0
+                return [data]
+            # Events of a line each are found by their lines, in half the time: the split looks at every byte.
+            lines = BytesIO(data).readlines() if data.startswith(b"\n\n", first) else []
+            ends = lines[1::2]
+            if ends and ends.count(b"\n") == len(ends):
+                parts = lines[: 2 * len(ends) : 2]
+                rest = lines[-1] if len(lines) > 2 * len(ends) else b""
+                end = b"\n"
+            else:
+                parts = data.split(b"\n\n")
+                rest = parts.pop()
+                end = b"\n\n"
+            self._scanned = max(0, len(rest) - 3)
+            if rest:
+                held += rest
+            if size > self._limit and max(len(rest), *(len(part) + len(end) for part in parts), 0) > self._limit:
+                self._too_large()
+            return [part + end for part in parts]
         held += data
         return self._cut()
 

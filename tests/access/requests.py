@@ -6,22 +6,12 @@ import msgspec
 
 from proxy.access.shapes import Access
 from proxy.ledger.record import Final
+from tests.ledger.samples import final
 
-FINAL = Final(
-    id="req_1",
-    started=1_700_000_000_000_000,
-    key="key_1",
-    alias="prometheus-core",
-    endpoint="/v1/chat/completions",
-    upstream="vendor1",
-    upstream_model="vendor-model",
-    stream=True,
-    status=200,
-    outcome="complete",
-    attempts=1,
+FINAL = final(
+    1,
     input_tokens=9,
     output_tokens=2,
-    usage_source="reported",
     cost=18_700,
     ttft=12_340,
     total=56_780,
@@ -29,7 +19,7 @@ FINAL = Final(
 )
 
 
-def access(final: Final | None = FINAL, **changes: Any) -> Access:
+def access(bill: Final | None = FINAL, **changes: Any) -> Access:
     line = Access(
         time=1_700_000_000_000_000,
         method="POST",
@@ -38,7 +28,7 @@ def access(final: Final | None = FINAL, **changes: Any) -> Access:
         request_id="req_1",
         total=56_780,
         key="laptop",
-        final=final,
+        final=bill,
     )
     return msgspec.structs.replace(line, **changes)
 

@@ -414,6 +414,13 @@ def test_events_that_are_nearly_alike_are_read_each(chunks: list[dict[str, Any]]
     assert counters(one) == counters(plainly)
 
 
+def test_texts_that_share_a_read_with_a_broken_event_are_counted() -> None:
+    one = tap()
+    with pytest.raises(UpstreamProtocolError):
+        relay([event(said("word")) * 5 + b"data: {\n\n"], one)
+    assert one.text_out == len("word") * 5
+
+
 @pytest.mark.parametrize("tail", [b'},"finish_reason":null}]}', b'"},"logprobs":null,"finish_reason":null}]},{}', b""])
 def test_a_broken_event_after_many_alike_is_our_error(tail: bytes) -> None:
     whole = event(said("word"))
