@@ -18,7 +18,9 @@ _OPENING: Final = """\
 # Endpoints
 
 An endpoint is one row in a table of the code, and this document is made from those tables. All of them take the key as
-`Authorization: Bearer …`, `x-api-key`, `api-key` or `x-goog-api-key`, and all answers carry `x-request-id`.
+`Authorization: Bearer …`, `x-api-key`, `api-key` or `x-goog-api-key`, and all answers carry `x-request-id`. An empty
+credential, one of another scheme and one that the gateway does not know do no harm beside one that it knows; two
+keys of the gateway in one request are a `400`.
 
 - *Model* says where the alias stands: in the body's `model`, or in the path as `{model}`.
 - *Answer* says what comes back; with more than one kind the request decides, mostly by `stream`.

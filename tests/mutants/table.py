@@ -155,8 +155,22 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "two keys",
         "proxy/endpoints/credentials.py",
-        "secret is not None and one != secret",
+        "key is not None and one.id != key.id",
         "False",
+        ("tests/endpoints/test_credentials.py",),
+    ),
+    Mutant(
+        "any number of keys",
+        "proxy/endpoints/credentials.py",
+        "len(secrets) == MAX_SECRETS",
+        "False",
+        ("tests/endpoints/test_credentials.py",),
+    ),
+    Mutant(
+        "a digest for each request",
+        "proxy/endpoints/inference.py",
+        "facts.digests if isinstance(facts, Facts) else digests_of(client.head.headers)",
+        "digests_of(client.head.headers)",
         ("tests/endpoints/test_credentials.py",),
     ),
     Mutant("an expired key", "proxy/ledger/keys.py", "now >= key.expires", "False", ("tests/ledger/test_keys.py",)),
