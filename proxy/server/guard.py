@@ -431,11 +431,12 @@ class GuardedProtocol(HttpToolsProtocol):
         if len(self.headers) > MAX_HEADERS:
             raise Refused(431, f"The request has more than {MAX_HEADERS} headers.")
         size = hosts = codings = 0
+        underscores = False
         for name, value in self.headers:
             # The parser has refused control characters in values.
             size += len(name) + len(value) + 4
             if _UNDERSCORE in name:
-                raise Refused(400, f"The header name {name.decode('latin-1')!r} has an underscore; use a hyphen.")
+                underscores = True
             if name not in CHECKED:
                 continue
             if name == b"host":
@@ -454,6 +455,10 @@ class GuardedProtocol(HttpToolsProtocol):
             raise self._head_too_large()
         if hosts > 1 or (hosts == 0 and version == "1.1"):
             raise Refused(400, "The request must have exactly one Host header.")
+        if underscores:
+            # What a server behind a CGI-like interface would read as another header's name (`x_api_key`) is dropped, as
+            # nginx drops it.
+            self.headers = [header for header in self.headers if _UNDERSCORE not in header[0]]
 
     def _refuse(self, refusal: Refused) -> None:
         """Answer with an error and close; behind answers that are still due, only once they have ended."""

@@ -11,6 +11,8 @@ Header = tuple[bytes, bytes]
 
 #: Digits that the length of a body may have in a head that is known again.
 MOST_DIGITS: Final = 10
+#: "_", for which a byte is looked for sooner than for a text.
+_UNDERSCORE: Final = 95
 #: Whose head is not known again: its body is framed, or its answer begins, in another way.
 _NEVER: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 
@@ -41,14 +43,20 @@ class Head:
     def learn(self, data: bytes) -> bool:
         """Remember the bytes that this head was read from, with which `data` begins; False if they leave any doubt."""
         end = data.find(b"\r\n\r\n")
-        lines = data[:end].split(b"\r\n") if end > 0 else []
-        if len(lines) != len(self.headers) + 1 or not lines[0].startswith(self.method.encode() + b" "):
+        lines = data[:end].split(b"\r\n") if end > 0 else [b""]
+        if not lines[0].startswith(self.method.encode() + b" "):
             return False
-        begin = digits = 0
+        begin = digits = place = 0
         position = len(lines[0]) + 2
-        for place, (name, value) in enumerate(self.headers):
-            line = lines[place + 1]
+        for line in lines[1:]:
             field, _, text = line.partition(b":")
+            if _UNDERSCORE in field:
+                # It was dropped from the headers.
+                position += len(line) + 2
+                continue
+            if place == len(self.headers):
+                return False
+            name, value = self.headers[place]
             if name in _NEVER or field.lower() != name or text.strip(b" \t") != value:
                 return False
             if name == b"content-length":
@@ -58,7 +66,8 @@ class Head:
                 digits = len(value)
                 begin = position + len(line) - digits
             position += len(line) + 2
-        if not begin:
+            place += 1
+        if not begin or place != len(self.headers):
             return False
         self._begin = begin
         self._behind = end + 4 - begin - digits

@@ -105,6 +105,13 @@ def test_more_secrets_than_a_client_has_headers_for_are_not_looked_up(gateway: R
     assert ask(gateway, *many, ("x-api-key", KEY))[:2] == (400, "ambiguous_api_key")
 
 
+@pytest.mark.parametrize("name", ["x_api_key", "api_key", "x_goog_api_key", "x-api_key"])
+def test_a_name_with_an_underscore_carries_no_key(gateway: RunningGateway, name: str) -> None:
+    assert ask(gateway, (name, KEY)) == (401, "invalid_api_key", MISSING)
+    gateway.add_key("other", OTHER_KEY)
+    assert "empty" in ask(gateway, ("x-api-key", KEY), (name, OTHER_KEY))[2]
+
+
 @pytest.mark.parametrize("target", ["?key=", "?api_key=", "?api-key="])
 def test_a_key_in_the_query_is_none(gateway: RunningGateway, target: str) -> None:
     with gateway.client() as client:

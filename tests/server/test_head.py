@@ -85,6 +85,19 @@ def test_a_body_that_is_framed_in_another_way_is_not_learned(lines: list[bytes])
     assert not Head("POST", "1.1", b"/", headers).learn(read)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("at", range(4))
+def test_a_line_that_was_dropped_for_its_underscore_is_part_of_what_is_known(at: int) -> None:
+    lines = READ.split(b"\r\n")
+    lines.insert(min(at, 3) + 1, b"session_id: 1")
+    read = b"\r\n".join(lines)
+    head = learned(read)
+    assert head.matches(read.replace(b"12", b"5") + b"hello")
+    assert head.headers_for(5) == [(b"host", b"a"), (b"content-length", b"5"), (b"x-b", b"c d")]
+    assert read.replace(b"12", b"5")[head.body_at :] == b""
+    assert not head.matches(read.replace(b"session_id: 1", b"session_id: 2"))
+    assert not head.matches(READ)
+
+
 @given(st.binary(max_size=120), st.integers(0, len(READ)), st.integers(0, 12))
 def test_only_the_digits_of_the_length_may_differ(noise: bytes, at: int, width: int) -> None:
     head = learned()
