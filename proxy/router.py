@@ -41,7 +41,7 @@ class Routes(Starlette):
         super().__init__(
             routes=[
                 *(_row_route(row, handler) for row, handler in handlers),
-                *(Route(row.also, handler, methods=[row.method]) for row, handler in handlers if row.also),
+                *(Route(_pattern(row.also), handler, methods=[row.method]) for row, handler in handlers if row.also),
                 *(_object_route(path, Objects(rows, desk, shared)) for path, rows in by_path(OBJECT_ROWS).items()),
                 Route("/", Home()),
                 Route("/v1/models", models.all, methods=["GET"]),
@@ -104,8 +104,13 @@ class Router:
 def _row_route(row: Row, handler: Inference) -> Route:
     """The route of a row. An exact path comes here with another method only, and must not pass for an object's id."""
     if "{" in row.path:
-        return Route(row.path, handler, methods=[row.method])
+        return Route(_pattern(row.path), handler, methods=[row.method])
     return Route(row.path, OtherMethod(row.method))
+
+
+def _pattern(path: str) -> str:
+    """A row's path for Starlette: a model's name may hold slashes."""
+    return path.replace("{model}", "{model:path}")
 
 
 class OtherMethod:

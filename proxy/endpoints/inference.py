@@ -4,6 +4,7 @@ It waits for two things only: the request's body, and the client's leaving.
 """
 
 import time
+from urllib.parse import unquote
 
 from starlette.types import Receive, Scope, Send
 
@@ -89,7 +90,7 @@ class Inference:
                 if row.model == "body":
                     body = peek(data)
                 else:
-                    body = peek_without_model(data, scope["path_params"]["model"], row.streams)
+                    body = peek_without_model(data, unquote(scope["path_params"]["model"]), row.streams)
             else:
                 upload, body = await self._read_form(client, facts.boundary)
             call = self._call(client, facts, request_id, key, body, data, started)

@@ -16,9 +16,10 @@ def learned(read: bytes = READ) -> Head:
     return head
 
 
-def test_the_target_is_split_and_unquoted() -> None:
-    head = Head("GET", "1.1", b"/a%20b?c=%20&d", [])
-    assert (head.path, head.raw_path, head.query) == ("/a b", b"/a%20b", b"c=%20&d")
+def test_the_target_is_split_and_only_its_colons_are_decoded() -> None:
+    head = Head("GET", "1.1", b"/a%20b%2Fc%253Ad%3Ae%3af?c=%20&d", [])
+    assert (head.path, head.query) == ("/a%20b%2Fc%253Ad:e:f", b"c=%20&d")
+    assert head.raw_path == b"/a%20b%2Fc%253Ad%3Ae%3af"
 
 
 def test_the_same_head_with_another_length_is_known() -> None:
