@@ -51,6 +51,19 @@ _GATEWAY: Final = """\
 | `GET /v1/models/{model}` | Show one of them. |
 """
 
+_SPELLINGS: Final = """\
+## Other spellings of a path
+
+Base URLs have a slash too many, or their version twice. A slash too many in front of a path, behind its version or at
+its end does no harm, and neither does `/v1/v1/…` or `/v1beta/v1beta/…`. `/openai/…` and `/openai/v1/…`, as Azure has
+them, are `/v1/…`. Other mistakes that are certain, such as `/chat/completions` or `/v1/messages/v1/messages`, are a
+`404` that names the right path and how to set the SDK's base URL. A method that an endpoint does not have is a `405`
+with those that it has.
+
+An encoded slash or letter is never taken for a plain one where it would lead to another endpoint. In a model's name
+slashes may stand as they are or encoded.
+"""
+
 _ERRORS: Final = """\
 ## Errors
 
@@ -70,7 +83,9 @@ _TIME: Final = "2026-01-31T12:00:00.000Z"
 
 def document() -> str:
     """Make the document."""
-    return "\n".join([_OPENING, *_relayed(), _OBJECTS, *_objects(), _GATEWAY + _probes(), _ERRORS, *_errors()])
+    return "\n".join(
+        [_OPENING, *_relayed(), _OBJECTS, *_objects(), _GATEWAY + _probes(), _SPELLINGS, _ERRORS, *_errors()]
+    )
 
 
 def _relayed() -> Iterator[str]:
@@ -125,7 +140,7 @@ def _probes() -> str:
     return (
         f"| {live} | The process answers. No key is needed. |\n"
         f"| {ready} | It takes new work; `503` where it cannot write its ledger. No key is needed. |\n"
-        "| `HEAD /` | Somebody is here, as SDKs ask it before their first request. No key is needed. |\n"
+        "| `GET /`, `HEAD /` | What this is; SDKs ask it before their first request. No key is needed. |\n"
     )
 
 

@@ -371,8 +371,8 @@ def test_what_is_no_id_and_no_model_is_not_found(gateway: RunningGateway, row: A
         assert answer.status in (404, 405), trick
 
 
-ENDS = ["/", "/.", "/..", "/../models", "/%2e%2e", "%2f", "%00", "%20", ";a=b", "/%ff", "%23"]
-BEGINNINGS = ["/", "/.", "/..", "/v1/..", "/%2e", "/v1", "/x"]
+ENDS = ["/.", "/..", "/../models", "/%2e%2e", "%2f", "%00", "%20", ";a=b", "/%ff", "%23"]
+BEGINNINGS = ["/.", "/..", "/v1/..", "/%2e", "/v2", "/x"]
 
 
 @rows(*EVERY_ROW)
