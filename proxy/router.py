@@ -18,13 +18,14 @@ from proxy.access.log import AccessLog
 from proxy.access.shapes import Access
 from proxy.answer import timestamp
 from proxy.dialects.base import Dialect
+from proxy.endpoints.cors import is_preflight, preflight_headers
 from proxy.endpoints.gateway import Shared
 from proxy.endpoints.health import LIVE_PATHS, READY_PATHS, Health, home
 from proxy.endpoints.inference import Inference
 from proxy.endpoints.models import Models
 from proxy.endpoints.object_table import OBJECT_ROWS
 from proxy.endpoints.objects import Objects, by_path
-from proxy.endpoints.paths import Mistakes, respelled
+from proxy.endpoints.paths import Mistakes, is_for_clients, respelled
 from proxy.endpoints.table import ROWS, Row, dialect_at
 from proxy.errors import GatewayError, InvalidRequest
 from proxy.objects.desk import Desk
@@ -43,6 +44,7 @@ class Routes(Starlette):
         self.exact = {(row.method, row.path): handler for row, handler in handlers}
         #: Paths in which there is nothing to be filled in.
         self.fixed = frozenset(["/v1/models", *(row.path for row in ROWS if "{" not in row.path)])
+        self.cors = shared.cors
         super().__init__(
             routes=[
                 *(_row_route(row, handler) for row, handler in handlers),
@@ -81,11 +83,20 @@ class Router:
         """Let a row's handler serve a request without a coroutine; False where that cannot be."""
         head = client.head
         handler = self._exact.get((head.method, head.path))
-        return handler is not None and handler.at_once(client)
+        if handler is None:
+            return False
+        if head.origin:
+            client.more_lines = self._routes.cors.lines(head.origin)
+        return handler.at_once(client)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Not a coroutine of its own, but the handler's: one layer less for every request."""
-        handler: ASGIApp = self._exact.get((scope["method"], scope["path"])) or self._other
+        handler: ASGIApp | None = self._exact.get((scope["method"], scope["path"]))
+        if handler is None:
+            return self._other(scope, receive, send)
+        client = scope["extensions"][EXTENSION]
+        if client.head.origin:
+            client.more_lines = self._routes.cors.lines(client.head.origin)
         return handler(scope, receive, send)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,6 +104,11 @@ class Router:
         client = scope["extensions"][EXTENSION]
         routes = self._routes
         scope["path"] = path = respelled(scope["path"], routes.fixed)
+        app: ASGIApp = routes
+        if client.head.origin and routes.cors.is_on and is_for_clients(path):
+            client.more_lines = routes.cors.lines(client.head.origin)
+            if is_preflight(scope["method"], scope["headers"]):
+                app = functools.partial(_answer_preflight, routes.cors.allows(client.head.origin))
         exact = routes.exact.get((scope["method"], path))
         if exact is not None:
             await exact(scope, receive, send)
@@ -100,7 +116,7 @@ class Router:
         scope["state"]["request_id"] = request_id = new_request_id()
         started = time.time_ns() // 1000
         try:
-            await routes(scope, receive, send)
+            await app(scope, receive, send)
         finally:
             if not isinstance(scope.get("endpoint"), Inference | Objects):
                 # Those that are forwarded have written their own, with the bill in it.
@@ -144,6 +160,15 @@ def _object_route(path: str, handler: Objects) -> Route:
         # Starlette adds it to every GET; here it would ask the upstream for a body that nobody wants.
         route.methods.discard("HEAD")
     return route
+
+
+async def _answer_preflight(allowed: bool, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a browser's question whether a page may call; no key is needed, and none comes along."""
+    headers = {"x-request-id": scope["state"]["request_id"]}
+    response = Response(status_code=204, headers={**headers, **preflight_headers(scope["headers"])})
+    if not allowed:
+        response = Response("This page's origin is not in server.cors_origins.", 403, headers, "text/plain")
+    await response(scope, receive, send)
 
 
 async def _answer_gateway_error(request: Request, error: Exception) -> Response:

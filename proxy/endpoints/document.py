@@ -62,6 +62,13 @@ with those that it has.
 
 An encoded slash or letter is never taken for a plain one where it would lead to another endpoint. In a model's name
 slashes may stand as they are or encoded.
+
+## Calls from web pages
+
+Scripts of web pages may call all endpoints that take a key, with a key that the page has from its user: any page, or
+those of `server.cors_origins`. Every answer to a page has `access-control-allow-origin` and, for its script to read,
+the `x-request-id`, `X-Prism-…`, `retry-after` and `x-ratelimit-…` headers; a preflight needs no key. The browser's
+own credentials are not allowed, nor is the way into private networks; health pages are for no page.
 """
 
 _ERRORS: Final = """\

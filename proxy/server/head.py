@@ -31,6 +31,8 @@ class Head:
         #: What decides the route. It is not decoded, but for the colons in front of Gemini's methods: an encoded slash
         #: or letter must not lead past a rule for paths that a proxy in front may have. Names in it are yet to be.
         self.path = _ENCODED_COLON.sub(":", text) if "%" in text else text
+        #: The web page whose script asks, as its browser says; empty for all other clients.
+        self.origin = b""
         #: What a handler keeps of what it has read here; the handler's own.
         self.facts: Any = None
         #: The length of the body, and where it begins, in the bytes that matched last.
