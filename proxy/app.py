@@ -16,6 +16,7 @@ from proxy.audio import AudioMeter
 from proxy.config.changes import Changes, applicable, changes
 from proxy.config.tree import Config, Upstream
 from proxy.deadlines import Deadlines
+from proxy.endpoints.cors import Cors
 from proxy.endpoints.gateway import Shared
 from proxy.endpoints.table import endpoint_of
 from proxy.errors import ConfigFault, GatewayError, UpstreamFailed
@@ -159,6 +160,7 @@ class Gateway:
             access=self.access,
             audio=self.audio,
             overload=self.overload,
+            cors=Cors(server.cors_origins),
             max_body_bytes=server.max_body_bytes,
             created=self._created,
         )

@@ -3,6 +3,7 @@
 All routes are made anew for another configuration, and swapped at once.
 """
 
+import functools
 import time
 from collections.abc import Awaitable
 
@@ -16,12 +17,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from proxy.access.log import AccessLog
 from proxy.access.shapes import Access
 from proxy.answer import timestamp
+from proxy.dialects.base import Dialect
+from proxy.endpoints.cors import is_preflight, preflight_headers
 from proxy.endpoints.gateway import Shared
-from proxy.endpoints.health import LIVE_PATHS, READY_PATHS, Health, Home
+from proxy.endpoints.health import LIVE_PATHS, READY_PATHS, Health, home
 from proxy.endpoints.inference import Inference
 from proxy.endpoints.models import Models
 from proxy.endpoints.object_table import OBJECT_ROWS
 from proxy.endpoints.objects import Objects, by_path
+from proxy.endpoints.paths import Mistakes, is_for_clients, respelled
 from proxy.endpoints.table import ROWS, Row, dialect_at
 from proxy.errors import GatewayError, InvalidRequest
 from proxy.objects.desk import Desk
@@ -38,18 +42,24 @@ class Routes(Starlette):
         handlers = [(row, Inference(row, shared)) for row in ROWS]
         #: Those with an exact path, by method and path.
         self.exact = {(row.method, row.path): handler for row, handler in handlers}
+        #: Paths in which there is nothing to be filled in.
+        self.fixed = frozenset(["/v1/models", *(row.path for row in ROWS if "{" not in row.path)])
+        self.cors = shared.cors
         super().__init__(
             routes=[
                 *(_row_route(row, handler) for row, handler in handlers),
-                *(Route(row.also, handler, methods=[row.method]) for row, handler in handlers if row.also),
+                *(Route(_pattern(row.also), handler, methods=[row.method]) for row, handler in handlers if row.also),
                 *(_object_route(path, Objects(rows, desk, shared)) for path, rows in by_path(OBJECT_ROWS).items()),
-                Route("/", Home()),
+                Route("/", home, methods=["GET"]),
                 Route("/v1/models", models.all, methods=["GET"]),
                 Route("/v1/models/{model:path}", models.retrieve, methods=["GET"]),
                 *(Route(path, health.live, methods=["GET"]) for path in LIVE_PATHS),
                 *(Route(path, health.ready, methods=["GET"]) for path in READY_PATHS),
             ],
-            exception_handlers={GatewayError: _answer_gateway_error, HTTPException: _answer_http_error},
+            exception_handlers={
+                GatewayError: _answer_gateway_error,
+                HTTPException: functools.partial(_answer_http_error, Mistakes(ROWS, [row.path for row in OBJECT_ROWS])),
+            },
         )
         # A redirect would be built from the Host header, and no SDK follows one with its body.
         self.router.redirect_slashes = False
@@ -71,21 +81,42 @@ class Router:
 
     def at_once(self, client: ClientCycle) -> bool:
         """Let a row's handler serve a request without a coroutine; False where that cannot be."""
-        handler = self._exact.get((client.head.method, client.head.path))
-        return handler is not None and handler.at_once(client)
+        head = client.head
+        handler = self._exact.get((head.method, head.path))
+        if handler is None:
+            return False
+        if head.origin:
+            client.more_lines = self._routes.cors.lines(head.origin)
+        return handler.at_once(client)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Not a coroutine of its own, but the handler's: one layer less for every request."""
-        handler: ASGIApp = self._exact.get((scope["method"], scope["path"])) or self._other
+        handler: ASGIApp | None = self._exact.get((scope["method"], scope["path"]))
+        if handler is None:
+            return self._other(scope, receive, send)
+        client = scope["extensions"][EXTENSION]
+        if client.head.origin:
+            client.more_lines = self._routes.cors.lines(client.head.origin)
         return handler(scope, receive, send)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve by Starlette's routes, and write the access line."""
+        """Serve another spelling of a row's path, or by Starlette's routes; and write the access line."""
         client = scope["extensions"][EXTENSION]
+        routes = self._routes
+        scope["path"] = path = respelled(scope["path"], routes.fixed)
+        app: ASGIApp = routes
+        if client.head.origin and routes.cors.is_on and is_for_clients(path):
+            client.more_lines = routes.cors.lines(client.head.origin)
+            if is_preflight(scope["method"], scope["headers"]):
+                app = functools.partial(_answer_preflight, routes.cors.allows(client.head.origin))
+        exact = routes.exact.get((scope["method"], path))
+        if exact is not None:
+            await exact(scope, receive, send)
+            return
         scope["state"]["request_id"] = request_id = new_request_id()
         started = time.time_ns() // 1000
         try:
-            await self._routes(scope, receive, send)
+            await app(scope, receive, send)
         finally:
             if not isinstance(scope.get("endpoint"), Inference | Objects):
                 # Those that are forwarded have written their own, with the bill in it.
@@ -104,8 +135,13 @@ class Router:
 def _row_route(row: Row, handler: Inference) -> Route:
     """The route of a row. An exact path comes here with another method only, and must not pass for an object's id."""
     if "{" in row.path:
-        return Route(row.path, handler, methods=[row.method])
+        return Route(_pattern(row.path), handler, methods=[row.method])
     return Route(row.path, OtherMethod(row.method))
+
+
+def _pattern(path: str) -> str:
+    """A row's path for Starlette: a model's name may hold slashes."""
+    return path.replace("{model}", "{model:path}")
 
 
 class OtherMethod:
@@ -126,20 +162,34 @@ def _object_route(path: str, handler: Objects) -> Route:
     return route
 
 
+async def _answer_preflight(allowed: bool, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a browser's question whether a page may call; no key is needed, and none comes along."""
+    headers = {"x-request-id": scope["state"]["request_id"]}
+    response = Response(status_code=204, headers={**headers, **preflight_headers(scope["headers"])})
+    if not allowed:
+        response = Response("This page's origin is not in server.cors_origins.", 403, headers, "text/plain")
+    await response(scope, receive, send)
+
+
 async def _answer_gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)
+    return _refusal(request, error, dialect_at(request.scope["path"]))
+
+
+def _refusal(request: Request, error: GatewayError, dialect: Dialect) -> Response:
     request_id = request.scope["state"]["request_id"]
     return Response(
-        dialect_at(request.scope["path"]).error_body(error, request_id, timestamp()),
+        dialect.error_body(error, request_id, timestamp()),
         error.status,
         headers={"x-request-id": request_id, **error.headers},
         media_type="application/json",
     )
 
 
-async def _answer_http_error(request: Request, error: Exception) -> Response:
+async def _answer_http_error(mistakes: Mistakes, request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    asked = f"{request.method} {request.scope['path'][:256]}"
+    asked = f"{request.method} {request.scope['raw_path'].decode('latin-1')[:256]}"
+    path = request.scope["path"]
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
         refusal = InvalidRequest(
@@ -149,5 +199,8 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
             headers={"allow": allowed},
         )
     else:
-        refusal = InvalidRequest(f"Unknown request URL: {asked}.", status=error.status_code, code="unknown_url")
-    return await _answer_gateway_error(request, refusal)
+        meant = mistakes.meant(path)
+        hint = f" {meant.hint}" if meant is not None else ""
+        refusal = InvalidRequest(f"Unknown request URL: {asked}.{hint}", status=error.status_code, code="unknown_url")
+        path = meant.path if meant is not None else path
+    return _refusal(request, refusal, dialect_at(path))

@@ -33,7 +33,11 @@ def settings(section: type[msgspec.Struct]) -> Iterator[Setting]:
     assert isinstance(info, inspect.StructType)
     texts = help_texts(section)
     for field in info.fields:
-        default = None if field.default in (msgspec.NODEFAULT, None) else toml_value(field.default)
+        value = field.default
+        if field.default_factory is not msgspec.NODEFAULT:
+            # An empty one is what is meant where the reference says nothing.
+            value = field.default_factory() or None
+        default = None if value in (msgspec.NODEFAULT, None) else toml_value(value)
         yield Setting(field.name, describe(field.type), default, field.required, texts.get(field.name, ""))
 
 

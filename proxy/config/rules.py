@@ -123,6 +123,12 @@ def query_parameter(name: str, value: str) -> Iterator[Wrong]:
         yield "is no usable query parameter", 'write it as query = { api-version = "…" }'
 
 
+def origin(text: str) -> Iterator[Wrong]:
+    """What a browser may send as `Origin`, or `*` for all of them."""
+    if not text.isascii() or not re.fullmatch(r"\*|null|[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@,*\x00-\x1f\x7f]+", text):
+        yield "is no origin", 'write it as "https://app.example.com", without a path; "*" is any'
+
+
 def listen_host(host: str) -> Iterator[Wrong]:
     """A name or an address, without a port."""
     if not host or not host.isascii() or re.search(r"[\s/\x00-\x1f\x7f]", host):

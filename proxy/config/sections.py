@@ -50,6 +50,8 @@ class Sections:
         ):
             if key in server:
                 self._tell_all((*path, key), rule(server[key]))
+        for origin in server.get("cors_origins", ()):
+            self._tell_all((*path, "cors_origins"), rules.origin(origin))
 
     def _default_base_url(self, upstream: dict[str, Any], path: Path) -> None:
         """Put the kind's own address where none is written."""

@@ -130,6 +130,9 @@ class Server(Section, frozen=True):
     #: Most bytes of bills that wait in a worker's journal while the database takes none; then new work is refused.
     #: A segment of the journal is a sixty-fourth of this.
     journal_max_bytes: Annotated[int, Meta(ge=1_048_576, le=1_099_511_627_776)] = 268_435_456
+    #: Origins of the web pages whose scripts may call with a key that their user gives them, such as
+    #: "https://app.example.com"; "*" is any, and none turns CORS off. Never with the browser's own credentials.
+    cors_origins: list[str] = msgspec.field(default_factory=lambda: ["*"])
     #: The access line: "text", "json", or "auto" (text on a terminal, JSON elsewhere).
     log_format: LogFormat = "auto"
 

@@ -18,7 +18,9 @@ _OPENING: Final = """\
 # Endpoints
 
 An endpoint is one row in a table of the code, and this document is made from those tables. All of them take the key as
-`Authorization: Bearer …`, `x-api-key`, `api-key` or `x-goog-api-key`, and all answers carry `x-request-id`.
+`Authorization: Bearer …`, `x-api-key`, `api-key` or `x-goog-api-key`, and all answers carry `x-request-id`. An empty
+credential, one of another scheme and one that the gateway does not know do no harm beside one that it knows; two
+keys of the gateway in one request are a `400`.
 
 - *Model* says where the alias stands: in the body's `model`, or in the path as `{model}`.
 - *Answer* says what comes back; with more than one kind the request decides, mostly by `stream`.
@@ -49,6 +51,26 @@ _GATEWAY: Final = """\
 | `GET /v1/models/{model}` | Show one of them. |
 """
 
+_SPELLINGS: Final = """\
+## Other spellings of a path
+
+Base URLs have a slash too many, or their version twice. A slash too many in front of a path, behind its version or at
+its end does no harm, and neither does `/v1/v1/…` or `/v1beta/v1beta/…`. `/openai/…` and `/openai/v1/…`, as Azure has
+them, are `/v1/…`. Other mistakes that are certain, such as `/chat/completions` or `/v1/messages/v1/messages`, are a
+`404` that names the right path and how to set the SDK's base URL. A method that an endpoint does not have is a `405`
+with those that it has.
+
+An encoded slash or letter is never taken for a plain one where it would lead to another endpoint. In a model's name
+slashes may stand as they are or encoded.
+
+## Calls from web pages
+
+Scripts of web pages may call all endpoints that take a key, with a key that the page has from its user: any page, or
+those of `server.cors_origins`. Every answer to a page has `access-control-allow-origin` and, for its script to read,
+the `x-request-id`, `X-Prism-…`, `retry-after` and `x-ratelimit-…` headers; a preflight needs no key. The browser's
+own credentials are not allowed, nor is the way into private networks; health pages are for no page.
+"""
+
 _ERRORS: Final = """\
 ## Errors
 
@@ -68,7 +90,9 @@ _TIME: Final = "2026-01-31T12:00:00.000Z"
 
 def document() -> str:
     """Make the document."""
-    return "\n".join([_OPENING, *_relayed(), _OBJECTS, *_objects(), _GATEWAY + _probes(), _ERRORS, *_errors()])
+    return "\n".join(
+        [_OPENING, *_relayed(), _OBJECTS, *_objects(), _GATEWAY + _probes(), _SPELLINGS, _ERRORS, *_errors()]
+    )
 
 
 def _relayed() -> Iterator[str]:
@@ -123,7 +147,7 @@ def _probes() -> str:
     return (
         f"| {live} | The process answers. No key is needed. |\n"
         f"| {ready} | It takes new work; `503` where it cannot write its ledger. No key is needed. |\n"
-        "| `HEAD /` | Somebody is here, as SDKs ask it before their first request. No key is needed. |\n"
+        "| `GET /`, `HEAD /` | What this is; SDKs ask it before their first request. No key is needed. |\n"
     )
 
 

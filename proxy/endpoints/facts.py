@@ -21,12 +21,12 @@ _CONTENT_HEADERS: Final = frozenset({b"content-type", b"content-encoding"})
 class Facts:
     """See the module."""
 
-    def __init__(self, row: Row, digest: bytes, headers: list[Header], query: bytes) -> None:
-        """`digest` is that of the secret. Raises `InvalidRequest` where the head already shows that the body cannot be
-        read."""
+    def __init__(self, row: Row, digests: tuple[bytes, ...], headers: list[Header], query: bytes) -> None:
+        """Raises `InvalidRequest` where the head already shows that the body cannot be read."""
         #: The row that it was read for.
         self.row = row
-        self.digest = digest
+        #: Those of the secrets, known and unknown ones: which of them are a key's is asked anew for every request.
+        self.digests = digests
         #: Where the body is a form, what stands between its parts.
         self.boundary = check_head(headers, row.body)
         #: The path for the upstream, with its query.

@@ -6,6 +6,7 @@ import msgspec
 
 from proxy.access.log import AccessLog
 from proxy.audio import AudioMeter
+from proxy.endpoints.cors import Cors
 from proxy.ledger.keys import KeyIndex
 from proxy.ledger.owners import Owners
 from proxy.overload.monitor import Overload
@@ -25,6 +26,7 @@ class Shared(msgspec.Struct, frozen=True):
     access: AccessLog
     audio: AudioMeter
     overload: Overload
+    cors: Cors
     max_body_bytes: int
     #: When the gateway came up, in seconds since 1970.
     created: int

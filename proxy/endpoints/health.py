@@ -2,16 +2,18 @@
 
 import time
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from proxy.endpoints.models import json_response
 from proxy.readiness import Readiness
 
 LIVE_PATHS = ("/livez", "/healthz", "/health", "/health/live")
 READY_PATHS = ("/readyz", "/health/ready")
+WELCOME = (
+    "This is a gateway to AI models. Set the base URL of OpenAI's SDKs to this address with /v1 behind it, that of "
+    "Anthropic's and Google's to this address alone, and send a key of this gateway. GET /v1/models lists its models."
+)
 
 
 class Health:
@@ -36,10 +38,6 @@ class Health:
         return json_response(request, answer, 503 if reasons else 200)
 
 
-class Home:
-    """Answers `HEAD /`, by which Anthropic's SDKs find out whether somebody is here; there is nothing else at `/`."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] != "HEAD":
-            raise HTTPException(404)
-        await Response(headers={"x-request-id": scope["state"]["request_id"]})(scope, receive, send)
+async def home(request: Request) -> Response:
+    """What this is, for people; SDKs of Anthropic ask `HEAD /` to find out whether the gateway is there."""
+    return json_response(request, {"object": "gateway", "name": "prometheus-gateway", "message": WELCOME})

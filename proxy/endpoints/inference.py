@@ -4,17 +4,18 @@ It waits for two things only: the request's body, and the client's leaving.
 """
 
 import time
+from urllib.parse import unquote
 
 from starlette.types import Receive, Scope, Send
 
 from proxy.access.shapes import Access
 from proxy.answer import PROVIDER, header_lines, outcome_of, timestamp
-from proxy.endpoints.credentials import found, shown
+from proxy.endpoints.credentials import digests_of, found
 from proxy.endpoints.facts import Facts
 from proxy.endpoints.gateway import Shared
 from proxy.endpoints.table import Row
 from proxy.errors import ClientGone, GatewayError, StoreFailed
-from proxy.ledger.keys import Key, digest_of
+from proxy.ledger.keys import Key
 from proxy.ledger.record import Final
 from proxy.objects import claims
 from proxy.objects.watch import ResponseWatch
@@ -49,9 +50,9 @@ class Inference:
         key: Key | None = None
         body: Body | None = None
         try:
-            key, digest = self._authenticate(client, started)
+            key, digests = self._authenticate(client, started)
             self._shared.overload.admit()
-            facts = self._facts(client, digest)
+            facts = self._facts(client, digests)
             data = client.body_now(self._max_body_bytes) if facts.boundary is None else None
             if data is None:
                 return False
@@ -79,9 +80,9 @@ class Inference:
         key: Key | None = None
         body: Body | None = None
         try:
-            key, digest = self._authenticate(client, started)
+            key, digests = self._authenticate(client, started)
             self._shared.overload.admit()
-            facts = self._facts(client, digest)
+            facts = self._facts(client, digests)
             data, upload = b"", None
             if facts.boundary is None:
                 here = client.body_now(self._max_body_bytes)
@@ -89,7 +90,7 @@ class Inference:
                 if row.model == "body":
                     body = peek(data)
                 else:
-                    body = peek_without_model(data, scope["path_params"]["model"], row.streams)
+                    body = peek_without_model(data, unquote(scope["path_params"]["model"]), row.streams)
             else:
                 upload, body = await self._read_form(client, facts.boundary)
             call = self._call(client, facts, request_id, key, body, data, started)
@@ -117,19 +118,19 @@ class Inference:
             raise
         exchange.client_gone()
 
-    def _authenticate(self, client: ClientCycle, started: int) -> tuple[Key, bytes]:
+    def _authenticate(self, client: ClientCycle, started: int) -> tuple[Key, tuple[bytes, ...]]:
         """The key of a request, and what it was found by. Raises `AuthenticationFailed`, `InvalidRequest` for two."""
         shared, facts = self._shared, client.head.facts
-        digest = facts.digest if isinstance(facts, Facts) else digest_of(shown(client.head.headers))
-        return found(shared.keys, digest, started / 1_000_000), digest
+        digests = facts.digests if isinstance(facts, Facts) else digests_of(client.head.headers)
+        return found(shared.keys, digests, started / 1_000_000), digests
 
-    def _facts(self, client: ClientCycle, digest: bytes) -> Facts:
+    def _facts(self, client: ClientCycle, digests: tuple[bytes, ...]) -> Facts:
         """What the head says; read once for all requests with the same. Raises `InvalidRequest`."""
         head, row = client.head, self._row
         facts = head.facts
         if isinstance(facts, Facts) and facts.row is row:
             return facts
-        facts = Facts(row, digest, head.headers, head.query)
+        facts = Facts(row, digests, head.headers, head.query)
         head.facts = facts
         return facts
 

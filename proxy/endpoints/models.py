@@ -1,6 +1,7 @@
 """`GET /v1/models` and `GET /v1/models/{model}`: the aliases that the key may use, in OpenAI's list shape."""
 
 import time
+from urllib.parse import unquote
 
 import orjson
 from starlette.requests import Request
@@ -27,7 +28,7 @@ class Models:
     async def retrieve(self, request: Request) -> Response:
         """One; one that the key may not use is not found."""
         visible = self._visible(request)
-        name = request.path_params["model"]
+        name = unquote(request.path_params["model"])
         if name not in visible:
             raise not_found(name, visible)
         return json_response(request, self._model(name))

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
+from urllib.parse import unquote
 
 from starlette.types import Receive, Scope, Send
 
@@ -50,7 +51,7 @@ class Objects:
                 trace_id=trace.decode() if trace is not None and is_request_id(trace) else request_id,
                 key=key,
                 row=row,
-                ids=scope.get("path_params", {}),
+                ids={name: unquote(value) for name, value in scope["path_params"].items()},
                 query=scope["query_string"],
                 headers=scope["headers"],
                 client=client,

@@ -59,6 +59,8 @@ class ClientCycle(RequestResponseCycle):
     bytes_out = 0
     #: HTTP status of the answer, 0 until it began.
     status = 0
+    #: Header lines that the answer has beside those of whoever makes it.
+    more_lines = b""
     #: The body's length where the guard knows it from elsewhere than the headers, else -1.
     length = -1
     #: The body as far as it came in one piece, before anybody asked for it.
@@ -93,8 +95,11 @@ class ClientCycle(RequestResponseCycle):
         """ASGI's `send`; keeps the status for the access line, and tells the client when the connection ends."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            more = [line.split(b": ", 1) for line in self.more_lines.splitlines()]
             if not self.keep_alive:
-                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+                more.append([b"connection", b"close"])
+            if more:
+                message = {**message, "headers": [*message.get("headers", ()), *more]}
         await super().send(message)
 
     def receive(self) -> Any:
@@ -246,7 +251,7 @@ class ClientCycle(RequestResponseCycle):
             framing += b"connection: close\r\n"
         elif self.head.version == "1.0":
             framing += b"connection: keep-alive\r\n"
-        parts += (lines, framing, b"\r\n")
+        parts += (lines, self.more_lines, framing, b"\r\n")
         self._head = b"".join(parts)
 
     def write(self, data: bytes, last: bool) -> None:

@@ -23,7 +23,7 @@ from proxy.server.ids import new_request_id
 from proxy.server.pressure import Pressure
 
 MAX_HEADERS = 128
-CHECKED = frozenset({b"host", b"transfer-encoding", b"expect"})
+CHECKED = frozenset({b"host", b"transfer-encoding", b"expect", b"origin"})
 #: Requests that may wait behind the one that is being answered.
 MAX_PIPELINED = 100
 #: Bytes of an answer that wait for a client's connection before its upstream is read no more, and at which it is again.
@@ -355,7 +355,7 @@ class GuardedProtocol(HttpToolsProtocol):
                 raise Refused(400, "The request's target must be a path: this is no tunnel.")
             return
         version = self.parser.get_http_version()
-        self._check_head(version)
+        origin = self._check_head(version)
         before = self.cycle
         behind = before is not None and not before.response_complete
         if behind and len(self.pipeline) >= MAX_PIPELINED:
@@ -365,6 +365,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._framing = 0
         self.read_deadline = math.inf
         head = Head(self.parser.get_method().decode("ascii"), version, self.url, self.headers)
+        head.origin = origin
         keep_alive = self._terms.keeps_alive and self.parser.should_keep_alive()
         cycle = ClientCycle(self, head, self.expect_100_continue, keep_alive)
         self.cycle = cycle
@@ -423,7 +424,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     # refusing
 
-    def _check_head(self, version: str) -> None:
+    def _check_head(self, version: str) -> bytes:
+        """Judge the head; return its `Origin`, which is no matter of the guard's."""
         if version not in ("1.1", "1.0"):
             raise Refused(400, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
         if _TARGET.fullmatch(self.url) is None:
@@ -431,11 +433,13 @@ class GuardedProtocol(HttpToolsProtocol):
         if len(self.headers) > MAX_HEADERS:
             raise Refused(431, f"The request has more than {MAX_HEADERS} headers.")
         size = hosts = codings = 0
+        underscores = False
+        origin = b""
         for name, value in self.headers:
             # The parser has refused control characters in values.
             size += len(name) + len(value) + 4
             if _UNDERSCORE in name:
-                raise Refused(400, f"The header name {name.decode('latin-1')!r} has an underscore; use a hyphen.")
+                underscores = True
             if name not in CHECKED:
                 continue
             if name == b"host":
@@ -446,6 +450,8 @@ class GuardedProtocol(HttpToolsProtocol):
                 codings += 1
                 if codings > 1 or value.lower() != b"chunked" or version == "1.0":
                     raise Refused(501, "Only 'Transfer-Encoding: chunked' is understood, and only in HTTP/1.1.")
+            elif name == b"origin":
+                origin = value
             elif value.lower() != b"100-continue":
                 raise Refused(417, "Only 'Expect: 100-continue' is understood.")
             else:
@@ -454,6 +460,11 @@ class GuardedProtocol(HttpToolsProtocol):
             raise self._head_too_large()
         if hosts > 1 or (hosts == 0 and version == "1.1"):
             raise Refused(400, "The request must have exactly one Host header.")
+        if underscores:
+            # What a server behind a CGI-like interface would read as another header's name (`x_api_key`) is dropped, as
+            # nginx drops it.
+            self.headers = [header for header in self.headers if _UNDERSCORE not in header[0]]
+        return origin
 
     def _refuse(self, refusal: Refused) -> None:
         """Answer with an error and close; behind answers that are still due, only once they have ended."""
@@ -476,6 +487,8 @@ class GuardedProtocol(HttpToolsProtocol):
         body = _error_body(refusal)
         head = b"content-type: application/json\r\nx-request-id: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
         lines = head % (new_request_id().encode(), len(body))
+        if cycle is not None:
+            lines = cycle.more_lines + lines
         self.transport.write(STATUS_LINE[refusal.status] + lines + body)
         if cycle is not None:
             # The application is told that its client is gone: it must not answer any more.

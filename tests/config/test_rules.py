@@ -38,6 +38,30 @@ def test_wrong_addresses_are_told(url: str, message: str) -> None:
     assert [wrong for wrong, _ in rules.base_url(url)] == [message]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "*",
+        "null",
+        "https://app.example.com",
+        "http://localhost:3000",
+        "http://[::1]:80",
+        "chrome-extension://abc",
+        "tauri://localhost",
+    ],
+)
+def test_origins_pass(text: str) -> None:
+    assert list(rules.origin(text)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "app.example.com", "https://app.example.com/", "https://*.example.com", "https://a b", "https://", "a,b"],
+)
+def test_what_no_browser_sends_as_an_origin_does_not(text: str) -> None:
+    assert [wrong for wrong, _ in rules.origin(text)] == ["is no origin"]
+
+
 @pytest.mark.parametrize("text", ["0", "1", "1.10", "0.000000001", "999999999"])
 def test_exact_prices_pass(text: str) -> None:
     assert list(rules.price(text)) == []

@@ -209,7 +209,7 @@ def test_another_method_is_refused_with_the_one_to_use(gateway: RunningGateway, 
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/v1", "/v1/nothing", "/v1/chat/completions/", "/V1/chat/completions", "/v1//chat/completions"],
+    ["/v1", "/v1/nothing", "/v1/chat/completions/x", "/V1/chat/completions", "/v1/chat/%63ompletions"],
 )
 def test_an_unknown_path_is_not_found(gateway: RunningGateway, path: str) -> None:
     with gateway.client() as client:

@@ -102,3 +102,17 @@ def test_a_head_request_has_no_body(gateway: RunningGateway) -> None:
 def test_every_answer_names_its_request(gateway: RunningGateway, path: str) -> None:
     answer, _ = get(gateway, path)
     assert (answer.header("x-request-id") or "").startswith("req_")
+
+
+@pytest.mark.parametrize("version", ["v1beta", "v1"])
+@pytest.mark.parametrize("name", ["team/special%20model", "team%2Fspecial%20model", "team%2fspecial%20model"])
+@pytest.mark.parametrize("colon", [":", "%3A", "%3a"])
+def test_a_name_with_slashes_may_stand_before_a_method_of_gemini_s(
+    gateway: RunningGateway, version: str, name: str, colon: str
+) -> None:
+    with gateway.client() as client:
+        path = f"/{version}/models/{name}{colon}countTokens"
+        client.request("POST", path, b"{}", {"authorization": f"Bearer {KEY}"})
+        answer, body = client.read_answer()
+    # It is found, and its upstream speaks another format.
+    assert (answer.status, "`team/special model`" in json.loads(body.payload)["error"]["message"]) == (400, True)

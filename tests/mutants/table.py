@@ -30,7 +30,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("any version", "proxy/server/guard.py", 'version not in ("1.1", "1.0")', "False", (HOSTILE,)),
     Mutant("any target", "proxy/server/guard.py", "_TARGET.fullmatch(self.url) is None", "False", (HOSTILE,)),
     Mutant("any number of headers", "proxy/server/guard.py", "len(self.headers) > MAX_HEADERS", "False", (HOSTILE,)),
-    Mutant("names with underscores", "proxy/server/guard.py", "if _UNDERSCORE in name:", "if False:", (HOSTILE,)),
+    Mutant("names with underscores", "proxy/server/guard.py", "if underscores:", "if False:", (GUARD,)),
     Mutant("any Host", "proxy/server/guard.py", "_HOST.fullmatch(value) is None", "False", (HOSTILE,)),
     Mutant(
         "two Hosts", "proxy/server/guard.py", 'hosts > 1 or (hosts == 0 and version == "1.1")', "hosts == 0", (HOSTILE,)
@@ -155,8 +155,22 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "two keys",
         "proxy/endpoints/credentials.py",
-        "secret is not None and one != secret",
+        "key is not None and one.id != key.id",
         "False",
+        ("tests/endpoints/test_credentials.py",),
+    ),
+    Mutant(
+        "any number of keys",
+        "proxy/endpoints/credentials.py",
+        "len(secrets) == MAX_SECRETS",
+        "False",
+        ("tests/endpoints/test_credentials.py",),
+    ),
+    Mutant(
+        "a digest for each request",
+        "proxy/endpoints/inference.py",
+        "facts.digests if isinstance(facts, Facts) else digests_of(client.head.headers)",
+        "digests_of(client.head.headers)",
         ("tests/endpoints/test_credentials.py",),
     ),
     Mutant("an expired key", "proxy/ledger/keys.py", "now >= key.expires", "False", ("tests/ledger/test_keys.py",)),

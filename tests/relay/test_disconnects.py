@@ -85,6 +85,20 @@ def test_leaving_behind_an_error_of_the_upstream_s_is_no_leaving(tmp_path: Path)
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "json"])
+def test_a_client_that_closes_its_sending_side_has_left(tmp_path: Path, stream: bool) -> None:
+    """Its packet is the same as that of a client that closes both sides, which must cancel the upstream at once."""
+    with serving(tmp_path) as (gateway, upstream):
+        upstream.script([Hang()])
+        with gateway.client() as client:
+            gateway.chat(client, question(stream=stream))
+            (request,) = upstream.wait_for_requests(1)
+            leave(request, client, lambda client: client.socket.shutdown(socket.SHUT_WR))
+            assert client.read_all() == b""
+        (row,) = wait_for_settled(gateway)
+        assert (row.outcome, row.error_code) == ("client_closed", "client_closed")
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "json"])
 @pytest.mark.parametrize("how", LEAVINGS.values(), ids=LEAVINGS.keys())
 def test_leaving_before_the_first_byte_reaches_the_upstream(
     tmp_path: Path, stream: bool, how: Callable[[RawClient], None]

@@ -35,6 +35,20 @@ def trailed(trailer: bytes) -> bytes:
 
 GOOD = request(LENGTH)
 GOOD_CHUNKED = request(CHUNKED, body=CHUNKS)
+#: Lines whose names have an underscore: each is dropped, and the request is as good as without it.
+UNDERSCORED = (
+    b"session_id: 1",
+    b"x_api_key: another",
+    b"X_Api-Key: another",
+    b"content_length: 5",
+    b"content_length: 0",
+    b"transfer_encoding: chunked",
+    b"host_: b",
+    b"_: a",
+    b"expect_: a-miracle",
+    b"upgrade_: h2c",
+    b"content_type: text/plain",
+)
 
 
 @dataclass(frozen=True)
@@ -108,8 +122,6 @@ SMALL: tuple[Hostile, ...] = (
     Hostile("no-name", request(b": b", LENGTH)),
     Hostile("name-with-a-control", request(b"x\x01a: b", LENGTH)),
     Hostile("name-not-ascii", request(b"x-\xe4: b", LENGTH)),
-    Hostile("name-with-underscore", request(b"content_length: 5", LENGTH)),
-    Hostile("name-with-underscore-beside-the-real-one", request(b"x-api-key: a", b"x_api_key: b", LENGTH)),
     Hostile("name-with-vertical-tab", request(b"x\x0ba: b", LENGTH)),
     Hostile("value-with-nul", request(b"x-a: b\x00c", LENGTH)),
     Hostile("value-with-bare-cr", request(b"x-a: b\rc: d", LENGTH)),
@@ -130,7 +142,6 @@ SMALL: tuple[Hostile, ...] = (
     Hostile("upgrade-with-two-hosts", request(*UPGRADE, HOST, LENGTH)),
     Hostile("upgrade-with-two-framings", request(*UPGRADE, CHUNKED, LENGTH, body=CHUNKS)),
     Hostile("upgrade-with-a-coding", request(*UPGRADE, b"transfer-encoding: gzip, chunked", body=CHUNKS), (400, 501)),
-    Hostile("upgrade-with-a-name", request(*UPGRADE, b"x_a: b", LENGTH)),
     Hostile("upgrade-to-http-0.9", request(*UPGRADE, start=b"POST /v1/chat/completions HTTP/0.9")),
     # Chunks.
     Hostile("chunk-size-overflow", chunked(b"10000000000000001\r\n" + BODY)),

@@ -21,7 +21,18 @@ from tests.fakes import RecordedRequest, ScriptedUpstream, Step, json_answer
 from tests.relay.samples import wait_until
 from tests.server.conftest import ANSWER
 from tests.server.fronts import NGINX, Front, nginx_before
-from tests.server.payloads import BODY, GOOD, GOOD_CHUNKED, LARGE, SMALL, UNREAD_BODIES, Hostile, request
+from tests.server.payloads import (
+    BODY,
+    GOOD,
+    GOOD_CHUNKED,
+    LARGE,
+    LENGTH,
+    SMALL,
+    UNDERSCORED,
+    UNREAD_BODIES,
+    Hostile,
+    request,
+)
 from tests.serving import RunningGateway, simple_config
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed: apt-get install nginx-light")
@@ -213,4 +224,12 @@ def test_good_requests_are_served_through_both(both: Both, data: bytes, piece: i
     last = both.nonce()
     seen = both.sent(data * 2 + good(last, b"connection: close"), piece)
     assert seen == Seen([(200, THEIRS), (200, THEIRS), (200, last)], [THEIRS, THEIRS, last])
+    assert_in_step(both)
+
+
+@pytest.mark.parametrize("line", UNDERSCORED)
+def test_a_header_with_an_underscore_is_understood_alike(both: Both, line: bytes) -> None:
+    last = both.nonce()
+    seen = both.sent(request(line, LENGTH) * 3 + good(last, b"connection: close"))
+    assert seen == Seen([(200, THEIRS)] * 3 + [(200, last)], [THEIRS] * 3 + [last])
     assert_in_step(both)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.server.guard import MAX_HEADERS
 from tests.fakes import (
     LAST_CHUNK,
     Hang,
@@ -21,7 +22,7 @@ from tests.fakes import (
     sse_answer,
 )
 from tests.server.conftest import ANSWER, Site, answer
-from tests.server.payloads import BODY, CHUNKED, GOOD, GOOD_CHUNKED, KEY_LINE, LENGTH, POST, request
+from tests.server.payloads import BODY, CHUNKED, GOOD, GOOD_CHUNKED, KEY_LINE, LENGTH, POST, UNDERSCORED, request
 from tests.serving import ALIAS, RunningGateway, simple_config
 
 GET = b"GET /v1/models HTTP/1.1"
@@ -350,6 +351,29 @@ def test_empty_lines_before_a_request_are_skipped(site: Site) -> None:
     with site.client() as client:
         client.send(b"\r\n\r\n" + GOOD)
         assert client.read_answer()[0].status == 200
+
+
+@pytest.mark.parametrize("line", UNDERSCORED)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_header_with_an_underscore_is_dropped_and_the_request_served(site: Site, line: bytes, first: bool) -> None:
+    with site.client() as client:
+        for _ in range(4):
+            client.send(request(line, LENGTH) if first else request(LENGTH, line))
+            assert client.read_answer()[0].status == 200
+    assert site.upstream.requests[-1].body == site.upstream.requests[-4].body
+    assert b"_" not in b"".join(name.encode() for name, _ in site.upstream.requests[-1].headers)
+
+
+def test_a_header_with_an_underscore_hides_no_flaw(site: Site) -> None:
+    with site.client() as client:
+        client.send(request(b"x_a: b", b"host: other.test", LENGTH))
+        assert client.read_answer()[0].status == 400
+
+
+def test_headers_with_an_underscore_count_as_headers(site: Site) -> None:
+    with site.client() as client:
+        client.send(request(*[b"x_a: b"] * MAX_HEADERS, LENGTH))
+        assert client.read_answer()[0].status == 431
 
 
 @pytest.mark.parametrize("host", [b"gateway.test:8080", b"[::1]:8080", b"127.0.0.1", b""])

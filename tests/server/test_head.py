@@ -16,9 +16,10 @@ def learned(read: bytes = READ) -> Head:
     return head
 
 
-def test_the_target_is_split_and_unquoted() -> None:
-    head = Head("GET", "1.1", b"/a%20b?c=%20&d", [])
-    assert (head.path, head.raw_path, head.query) == ("/a b", b"/a%20b", b"c=%20&d")
+def test_the_target_is_split_and_only_its_colons_are_decoded() -> None:
+    head = Head("GET", "1.1", b"/a%20b%2Fc%253Ad%3Ae%3af?c=%20&d", [])
+    assert (head.path, head.query) == ("/a%20b%2Fc%253Ad:e:f", b"c=%20&d")
+    assert head.raw_path == b"/a%20b%2Fc%253Ad%3Ae%3af"
 
 
 def test_the_same_head_with_another_length_is_known() -> None:
@@ -83,6 +84,19 @@ def test_a_body_that_is_framed_in_another_way_is_not_learned(lines: list[bytes])
     headers = [tuple(line.split(b": ")) for line in lines]
     read = b"\r\n".join([b"POST / HTTP/1.1", *lines, b"", b""])
     assert not Head("POST", "1.1", b"/", headers).learn(read)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_a_line_that_was_dropped_for_its_underscore_is_part_of_what_is_known(at: int) -> None:
+    lines = READ.split(b"\r\n")
+    lines.insert(min(at, 3) + 1, b"session_id: 1")
+    read = b"\r\n".join(lines)
+    head = learned(read)
+    assert head.matches(read.replace(b"12", b"5") + b"hello")
+    assert head.headers_for(5) == [(b"host", b"a"), (b"content-length", b"5"), (b"x-b", b"c d")]
+    assert read.replace(b"12", b"5")[head.body_at :] == b""
+    assert not head.matches(read.replace(b"session_id: 1", b"session_id: 2"))
+    assert not head.matches(READ)
 
 
 @given(st.binary(max_size=120), st.integers(0, len(READ)), st.integers(0, 12))

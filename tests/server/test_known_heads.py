@@ -13,7 +13,7 @@ from uvicorn.server import ServerState
 from proxy.config.tree import Server
 from proxy.server.client import EXTENSION, ClientCycle
 from proxy.server.guard import Terms, guarded_protocol
-from tests.server.payloads import SMALL, Hostile, request
+from tests.server.payloads import SMALL, UNDERSCORED, Hostile, request
 from tests.server.test_splits import Wire
 from tests.upstream.recording import run
 
@@ -89,6 +89,26 @@ def test_a_known_head_brings_its_own_body(at_once: bool) -> None:
     assert [body for _, body in served.asked] == bodies
     assert served.lengths == ([] if at_once else list(map(len, bodies)))
     assert served.direct == (len(bodies) if at_once else 0)
+
+
+@pytest.mark.parametrize("line", UNDERSCORED)
+def test_a_head_with_an_underscored_header_is_known_again_and_does_not_have_it(line: bytes) -> None:
+    def work(served: Served) -> None:
+        served.send(*(asking(body, line) for body in (b"1", b"2", b"3", b"4")))
+
+    served = on_connection(work)
+    assert served.knows
+    assert [body for _, body in served.asked] == [b"1", b"2", b"3", b"4"]
+    known = served.protocol._known
+    assert known is not None
+    assert all(b"_" not in name for name, _ in known.headers)
+
+
+def test_an_underscored_header_of_another_value_is_another_head() -> None:
+    def work(served: Served) -> None:
+        served.send(*(asking(b"a", b"session_id: %d" % number) for number in (1, 1, 1, 2, 2, 1)))
+
+    assert len(on_connection(work).asked) == 6
 
 
 def test_a_connection_s_first_request_teaches_nothing() -> None:
