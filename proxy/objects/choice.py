@@ -83,6 +83,9 @@ class Choice:
         if row.takes_batches and not all(one.kind == BATCH_INPUT for one in named):
             raise InvalidRequest("The file is no batch: upload it with purpose 'batch'.", param="input_file_id")
         visit.stream = bytes(fields.get("stream", b"")) == b"true"
+        assert visit.account is not None
+        for client_id in visit.account.target.client_ids:
+            fields.pop(client_id, None)
         if name:
             fields["model"] = msgspec.Raw(_encoder.encode(visit.model))
         return _encoder.encode(fields)

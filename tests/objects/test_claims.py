@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config.tree import Kind
 from tests.fakes import ScriptedUpstream, Send, WaitFor, chunk, head, json_answer, sse_answer
 from tests.objects.samples import ALIAS, KEY, OTHER, ask, ask_json, gateway_over, own
 from tests.serving import RunningGateway
@@ -114,6 +115,35 @@ def taken_over_by_nobody(gateway: RunningGateway, upstream: ScriptedUpstream, st
     assert ask_json(gateway, "POST", "/v1/responses", {**INPUT, "previous_response_id": "resp_new"})[0] == 200
     upstream.script(json_answer({"id": "resp_new", "object": "response", "deleted": True}))
     assert ask_json(gateway, "DELETE", "/v1/responses/resp_new")[0] == 200
+
+
+CHOSEN = {"request_id": "resp_chosen", "rid": "resp_chosen", "response_id": "resp_chosen", "metadata": {"rid": "kept"}}
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+@pytest.mark.parametrize(
+    ("kind", "passed"),
+    [
+        ("vllm", {"rid", "response_id"}),
+        ("sglang", {"response_id"}),
+        ("compatible", set()),
+        ("openai", {"request_id", "rid", "response_id"}),
+    ],
+)
+def test_a_client_cannot_choose_the_id_of_what_it_makes(
+    tmp_path: Path, kind: Kind, passed: set[str], size: int
+) -> None:
+    """What the upstream is known to take ids from is left out; a field that means nothing to it stays."""
+    with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url, upstream={"kind": kind}) as gateway:
+        upstream.handler = lambda request: json_answer(RESPONSE)
+        chat = {"model": ALIAS, "messages": [{"role": "user", "content": "x" * size}]}
+        for path, body in (("/v1/responses", {**INPUT, "input": "x" * size}), ("/v1/chat/completions", chat)):
+            ask_json(gateway, "POST", path, {**body, **CHOSEN})
+            sent = json.loads(upstream.requests[-1].body)
+            assert sent.keys() & CHOSEN.keys() == passed | {"metadata"}, path
+            assert sent["metadata"] == CHOSEN["metadata"]
+        assert ask_json(gateway, "POST", "/v1/conversations", CHOSEN)[0] == 200
+        assert json.loads(upstream.requests[-1].body).keys() == passed | {"metadata"}
 
 
 @pytest.mark.parametrize("stream", [False, True])

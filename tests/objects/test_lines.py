@@ -92,6 +92,14 @@ def test_a_repeated_key_in_a_line_smuggles_nothing(tmp_path: Path) -> None:
         assert b"secret" not in upstream.requests[0].body
 
 
+def test_a_line_cannot_choose_the_id_of_what_it_makes(tmp_path: Path) -> None:
+    with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
+        upstream.script(json_answer(FILE))
+        assert upload(gateway, form(request_line(request_id="resp_chosen", n=1)))[0] == 200
+        assert b"resp_chosen" not in upstream.requests[0].body
+        assert b'"n":1' in upstream.requests[0].body
+
+
 def test_a_second_purpose_smuggles_nothing(tmp_path: Path) -> None:
     body = form(request_line(UPSTREAM_MODEL), purpose="user_data").removesuffix(b"--b--\r\n")
     body += b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--b--\r\n'
