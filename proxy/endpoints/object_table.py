@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from proxy.ledger.record import BATCH_INPUT
 from proxy.objects.row import ObjectRow
 
 _PAGE: Final = frozenset({"limit", "order", "after", "before"})
@@ -81,6 +82,7 @@ FILES: Final = (
         method="GET",
         path="/v1/files",
         lists="file",
+        lists_too=(BATCH_INPUT,),
         most=10_000,
         usual=10_000,
         query=_PAGE | {"purpose"},

@@ -44,8 +44,8 @@ class Batch(msgspec.Struct):
     calls: dict[str, list[bytes]] = {}
     #: The ids of settled requests as their lines have them.
     settled: set[bytes] = set()
-    #: Owners of objects by the object's id; the deletion where one was deleted.
-    owned: dict[str, Owned] = {}
+    #: Owners of objects, and deletions, in the order in which they were written.
+    owned: list[Owned] = []
     #: How far each segment is read, of those that moved.
     offsets: dict[str, int] = {}
     #: Segments that are closed and read to the end, with their size.
@@ -84,6 +84,8 @@ class Intake:
         for name in names:
             room -= self._read_segment(name, offsets.get(name, 0), name in closed, room, batch)
         self._take_calls(batch)
+        # Across the segments the moment says which was first: the processes of one machine have one clock.
+        batch.owned.sort(key=_created)
         breathe()
         self._keep_damaged(batch.damaged, offsets)
         return batch
@@ -142,9 +144,7 @@ class Intake:
             if record.id not in batch.finals and (known is None or known[1].attempt <= record.attempt):
                 batch.opens[record.id] = (segments.owner_of(name), record)
         elif isinstance(record, Owned):
-            first = batch.owned.get(record.id)
-            if record.gone or first is None or first.gone or first.key == record.key:
-                batch.owned[record.id] = record
+            batch.owned.append(record)
         else:
             batch.finals.setdefault(record.id, record)
 
@@ -185,6 +185,10 @@ def interrupted(opened: Opened) -> Final:
         outcome="interrupted",
         attempts=opened.attempt,
     )
+
+
+def _created(record: Owned) -> int:
+    return record.created
 
 
 def _lines(chunk: bytes, most: int) -> tuple[list[bytes], int]:

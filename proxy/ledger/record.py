@@ -19,6 +19,8 @@ Outcome = Literal[
     "refused",
     "interrupted",
 ]
+#: The kind of a file that was uploaded as the input of a batch, whose lines were looked at; other files are "file".
+BATCH_INPUT = "batch.input"
 UsageSource = Literal["reported", "estimated", "none"]
 
 # What can be true: without these bounds one absurd number from an upstream would overflow the sums. They are checked
@@ -92,7 +94,7 @@ class Owned(msgspec.Struct, frozen=True, tag="owned", tag_field="event", omit_de
 
     #: The upstream's own id of the object.
     id: str
-    #: What it is, in OpenAI's words: file, response, thread.run.
+    #: What it is, in OpenAI's words: file, response, thread.run; or `BATCH_INPUT`.
     kind: str
     #: Id of the key that made it.
     key: str

@@ -8,6 +8,7 @@ import fcntl
 import os
 import secrets
 import time
+from contextlib import suppress
 from pathlib import Path
 
 SUFFIX = ".journal"
@@ -30,6 +31,17 @@ def names(directory: Path) -> list[str]:
     """The segments in a directory, oldest first. Raises OSError."""
     with os.scandir(directory) as entries:
         return sorted(entry.name for entry in entries if entry.name.endswith(SUFFIX))
+
+
+def sizes(directory: Path, *, but: str) -> dict[str, int]:
+    """The segments of all owners but one, with their sizes in bytes. Raises OSError."""
+    found: dict[str, int] = {}
+    for name in names(directory):
+        if owner_of(name) != but:
+            # One that is gone by now was stored.
+            with suppress(FileNotFoundError):
+                found[name] = os.stat(directory / name).st_size
+    return found
 
 
 def create(directory: Path, owner: str, number: int) -> tuple[str, int, int]:

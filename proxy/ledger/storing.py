@@ -38,6 +38,8 @@ _OWN = (
     "INSERT INTO objects (id, kind, key, upstream, created, alias, model) VALUES (?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (id) DO UPDATE SET alias = excluded.alias, model = excluded.model WHERE key = excluded.key"
 )
+# Of two keys that made the same id the first one counts, also where the journal of the other was read before.
+_YIELD = "DELETE FROM objects WHERE id = ? AND key <> ? AND created > ?"
 _DISOWN = "DELETE FROM objects WHERE id = ? AND key = ?"
 _AMONG = "(SELECT value FROM json_each(?))"
 
@@ -90,7 +92,7 @@ class Storage:
                     connection.executemany(_OPEN, opens)
                 if settled:
                     connection.execute(f"DELETE FROM opens WHERE id IN {_AMONG}", (self._json(settled),))
-                _own(connection, list(batch.owned.values()))
+                _own(connection, batch.owned)
                 connection.executemany(_OFFSET, batch.offsets.items())
                 if gone:
                     connection.execute(f"DELETE FROM segments WHERE name IN {_AMONG}", (self._json(gone),))
@@ -153,14 +155,14 @@ class Storage:
 
 
 def _own(connection: sqlite3.Connection, records: list[Owned]) -> None:
-    kept = [
-        (one.id, one.kind, one.key, one.upstream, one.created, one.alias, one.model) for one in records if not one.gone
-    ]
-    gone = [(one.id, one.key) for one in records if one.gone]
-    if kept:
-        connection.executemany(_OWN, kept)
-    if gone:
-        connection.executemany(_DISOWN, gone)
+    """Owners and deletions, one after the other: an id that was deleted may be made again."""
+    for one in records:
+        if one.gone:
+            connection.execute(_DISOWN, (one.id, one.key))
+        else:
+            connection.execute(_YIELD, (one.id, one.key, one.created))
+            row = (one.id, one.kind, one.key, one.upstream, one.created, one.alias, one.model)
+            connection.execute(_OWN, row)
 
 
 def _insert_rows(connection: sqlite3.Connection, finals: list[Final]) -> list[rollups.Row]:

@@ -11,7 +11,7 @@ from proxy.answer import outcome_of, timestamp
 from proxy.dialects.openai import error_event, upstream_error
 from proxy.dialects.typed import TypedTap
 from proxy.errors import ClientGone, GatewayError, UpstreamDropped, UpstreamFailed
-from proxy.ledger.record import Outcome
+from proxy.ledger.record import BATCH_INPUT, Outcome
 from proxy.objects.asking import Asking
 from proxy.objects.events import RunTap
 from proxy.objects.lines import BatchDown
@@ -86,7 +86,7 @@ class Answering:
         lines = None
         length: int | None = None
         announced = first(asking.headers, b"content-length")
-        if record is not None and record.kind == "file" and record.alias:
+        if record is not None and record.kind in ("file", BATCH_INPUT) and record.alias:
             lines = BatchDown(record.alias, record.model, self._max_body_bytes)
         elif announced is not None and announced.isdigit():
             length = int(announced)

@@ -11,7 +11,7 @@ import msgspec
 from proxy.errors import InvalidRequest
 from proxy.ledger.keys import Key
 from proxy.ledger.owners import Owners
-from proxy.ledger.record import Owned
+from proxy.ledger.record import BATCH_INPUT, Owned
 from proxy.objects.account import Account, Accounts, target_at
 from proxy.objects.claims import not_found, one_place, own, own_all
 from proxy.objects.row import CHILD_IDS
@@ -80,9 +80,12 @@ class Choice:
             )
         name = text_of(fields, "model") if row.model != "none" else ""
         self.choose(visit, named, name)
-        if row.takes_batches and not all(one.alias for one in named if one.kind == "file"):
+        if row.takes_batches and not all(one.kind == BATCH_INPUT for one in named):
             raise InvalidRequest("The file is no batch: upload it with purpose 'batch'.", param="input_file_id")
         visit.stream = bytes(fields.get("stream", b"")) == b"true"
+        assert visit.account is not None
+        for client_id in visit.account.target.client_ids:
+            fields.pop(client_id, None)
         if name:
             fields["model"] = msgspec.Raw(_encoder.encode(visit.model))
         return _encoder.encode(fields)

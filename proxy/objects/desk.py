@@ -166,6 +166,7 @@ class Desk:
         if change.target is None:
             raise InvalidRequest("The batch holds no requests.", param="file")
         visit.alias, visit.model = change.alias, change.target.model
+        visit.uploads_batch = True
         visit.account = self._choice.account(change.target.pool.name)
         return _joined(begun, pieces)
 

@@ -93,6 +93,8 @@ class BatchUp:
         for one in await own_all(self._owners, self._key.id, find(body)):
             if one.upstream != self.target.pool.name:
                 raise InvalidRequest("The objects in the request are at another provider.", code="objects_apart")
+        for client_id in self.target.client_ids:
+            body.pop(client_id, None)
         body["model"] = msgspec.Raw(_encoder.encode(self.target.model))
         fields["body"] = msgspec.Raw(_encoder.encode(body))
         return _encoder.encode(fields)

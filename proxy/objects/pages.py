@@ -61,7 +61,7 @@ async def wanted_of(query: bytes, row: ObjectRow, owners: Owners, key: str) -> W
 
 async def own_page(wanted: Wanted, row: ObjectRow, owners: Owners, key: str, fetch: Fetch, show: Show) -> bytes:
     """The answer to a list. Raises `UpstreamFailed`."""
-    owned = await owners.count(key, row.lists)
+    owned = await owners.count(key, row.lists, *row.lists_too)
     if not owned:
         return _EMPTY
     backwards = bool(wanted.before) and not wanted.after

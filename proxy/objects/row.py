@@ -50,8 +50,9 @@ class ObjectRow(msgspec.Struct, frozen=True, kw_only=True):
     creates: tuple[tuple[str, str], ...] = ()
     #: Keys anywhere in the answer under which files and the like stand that the upstream made for this key.
     adopts: frozenset[str] = frozenset()
-    #: The answer is the list of all objects of this kind, of which a key sees its own.
+    #: The answer is the list of all objects of this kind, of which a key sees its own; and further kinds in it.
     lists: str = ""
+    lists_too: tuple[str, ...] = ()
     #: Most objects in one page of the list, and how many where the client does not say.
     most: int = 100
     usual: int = 20

@@ -8,7 +8,7 @@ import time
 import msgspec
 
 from proxy.ledger.owners import Owners
-from proxy.ledger.record import Owned
+from proxy.ledger.record import BATCH_INPUT, Owned
 from proxy.objects.account import Accounts
 from proxy.objects.events import RunTap
 from proxy.objects.shown import (
@@ -43,7 +43,7 @@ class Taking:
         if row.deletes:
             self._owners.forget(visit.records[row.deletes])
         for path, kind in row.creates:
-            self._record(visit, _id_at(fields, path), kind)
+            self._record(visit, _id_at(fields, path), BATCH_INPUT if visit.uploads_batch else kind)
         await self._adopt(visit, data)
         if row.bills and "usage" in fields:
             visit.usage = read_usage(bytes(fields["usage"]))

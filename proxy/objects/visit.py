@@ -42,6 +42,8 @@ class Visit(msgspec.Struct):
     alias: str = ""
     model: str = ""
     account: Account | None = None
+    #: It uploads the input of a batch, whose lines are looked at.
+    uploads_batch: bool = False
     stream: bool = False
     attempts: int = 0
     #: Monotonic seconds at which the request left, and the answer's first byte did; 0 while it has not.

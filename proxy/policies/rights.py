@@ -10,7 +10,10 @@ from proxy.upstream.target import Alias
 
 
 class Rights:
-    """Finds the call's alias. One that the key may not use looks exactly like one that does not exist."""
+    """Finds the call's alias. One that the key may not use looks exactly like one that does not exist.
+
+    Fields by which a client would choose the id of what is made are taken out of the body.
+    """
 
     def __init__(self, aliases: Mapping[str, Alias], endpoint_of: Mapping[str, str]) -> None:
         self._aliases = aliases
@@ -37,6 +40,9 @@ class Rights:
                 param="model",
                 code="model_not_supported",
             )
+        if not alias.client_ids.isdisjoint(call.body.fields):
+            for name in alias.client_ids:
+                call.body.fields.pop(name, None)
 
     def visible(self, key: Key) -> list[str]:
         """The aliases that a key may use, in the order of the configuration."""

@@ -44,6 +44,8 @@ class Target:
     query: bytes = b""
     #: Headers of the kind that a client may send too: (start of the line, the line, whether it beats the client's).
     single: tuple[tuple[bytes, bytes, bool], ...] = ()
+    #: Fields of a request that are not passed on: see `Preset.client_ids`.
+    client_ids: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         """Name no secret: the ready-made head holds the credential, and a repr ends in logs and tracebacks."""
@@ -89,6 +91,8 @@ class Alias:
     total_timeout: float = 3600.0
     #: Seconds after which a client that waits for an event hears a heartbeat; 0 is never.
     heartbeat_interval: float = 0.0
+    #: Fields of a request that are not passed on to any of the targets, because one of them does not take them.
+    client_ids: frozenset[str] = frozenset()
 
     #: The targets by the family of formats that their upstream speaks, in the order of fallback.
     by_dialect: dict[str, tuple[Target, ...]] = field(default_factory=dict)
@@ -122,19 +126,22 @@ def compile_target(target: str, pools: dict[str, Pool], alias: Model | None = No
         {path.encode(): moved.encode() for path, moved in preset.paths.items()},
         urlencode(upstream.query).encode(),
         tuple(_single(upstream, name) for name in single),
+        preset.client_ids,
     )
 
 
 def compile_alias(name: str, model: Model, pools: dict[str, Pool], server: Server) -> Alias:
     """Compile one `[models.ALIAS]`; what it does not set is as for the whole server."""
+    targets = tuple(compile_target(target, pools, model) for target in model.targets)
     return Alias(
         name=name,
         capability=model.capability,
-        targets=tuple(compile_target(target, pools, model) for target in model.targets),
+        targets=targets,
         price=compile_price(model.price) if model.price is not None else None,
         on_disconnect=model.on_disconnect or server.on_disconnect,
         total_timeout=_first_of(model.total_timeout, server.total_timeout),
         heartbeat_interval=_first_of(model.heartbeat_interval, server.heartbeat_interval),
+        client_ids=frozenset().union(*(target.client_ids for target in targets)),
     )
 
 

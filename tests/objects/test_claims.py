@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config.tree import Kind
 from tests.fakes import ScriptedUpstream, Send, WaitFor, chunk, head, json_answer, sse_answer
-from tests.objects.samples import ALIAS, KEY, OTHER, ask_json, gateway_over, own
+from tests.objects.samples import ALIAS, KEY, OTHER, ask, ask_json, gateway_over, own
+from tests.serving import RunningGateway
 
 RESPONSE: dict[str, object] = {
     "id": "resp_new",
@@ -69,6 +71,79 @@ def test_a_response_is_its_keys_and_no_others(tmp_path: Path, stream: bool) -> N
             client.request("POST", "/v1/responses", json.dumps(next_turn).encode(), headers)
             assert client.read_answer()[0].status == 200
         assert len(upstream.requests) == 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_response_that_another_key_makes_again_is_still_the_first_keys(
+    tmp_path: Path, stream: bool, restarts: bool
+) -> None:
+    """Some upstreams let a client choose the id of its response; an answer may name any id that was known before."""
+    with ScriptedUpstream() as upstream:
+        with gateway_over(tmp_path, upstream.base_url) as gateway:
+            gateway.add_key("other", OTHER)
+            upstream.script(json_answer(RESPONSE))
+            assert ask_json(gateway, "POST", "/v1/responses", INPUT)[0] == 200
+            if not restarts:
+                taken_over_by_nobody(gateway, upstream, stream)
+        if restarts:
+            with gateway_over(tmp_path, upstream.base_url) as gateway:
+                gateway.add_key("other", OTHER)
+                taken_over_by_nobody(gateway, upstream, stream)
+
+
+def taken_over_by_nobody(gateway: RunningGateway, upstream: ScriptedUpstream, stream: bool) -> None:
+    """The other key is answered with the id of the first one's response, and can do nothing with it."""
+    upstream.script(sse_answer(EVENTS) if stream else json_answer(RESPONSE))
+    with gateway.client() as client:
+        ask(client, "POST", "/v1/responses", {**INPUT, "stream": stream}, key=OTHER)
+    asked = len(upstream.requests)
+    item = {"items": [{"type": "message", "role": "user", "content": "x"}]}
+    for method, path, body in (
+        ("GET", "/v1/responses/resp_new", None),
+        ("GET", "/v1/responses/resp_new/input_items", None),
+        ("POST", "/v1/responses/resp_new/cancel", None),
+        ("DELETE", "/v1/responses/resp_new", None),
+        ("POST", "/v1/conversations/resp_new/items", item),
+        ("POST", "/v1/responses", {**INPUT, "previous_response_id": "resp_new"}),
+        ("POST", "/v1/responses", {**INPUT, "conversation": "resp_new"}),
+    ):
+        assert ask_json(gateway, method, path, body, key=OTHER)[0] == 404, (method, path)
+    assert len(upstream.requests) == asked
+    upstream.script(json_answer(RESPONSE), times=2)
+    assert ask_json(gateway, "GET", "/v1/responses/resp_new")[0] == 200
+    assert ask_json(gateway, "POST", "/v1/responses", {**INPUT, "previous_response_id": "resp_new"})[0] == 200
+    upstream.script(json_answer({"id": "resp_new", "object": "response", "deleted": True}))
+    assert ask_json(gateway, "DELETE", "/v1/responses/resp_new")[0] == 200
+
+
+CHOSEN = {"request_id": "resp_chosen", "rid": "resp_chosen", "response_id": "resp_chosen", "metadata": {"rid": "kept"}}
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+@pytest.mark.parametrize(
+    ("kind", "passed"),
+    [
+        ("vllm", {"rid", "response_id"}),
+        ("sglang", {"response_id"}),
+        ("compatible", set()),
+        ("openai", {"request_id", "rid", "response_id"}),
+    ],
+)
+def test_a_client_cannot_choose_the_id_of_what_it_makes(
+    tmp_path: Path, kind: Kind, passed: set[str], size: int
+) -> None:
+    """What the upstream is known to take ids from is left out; a field that means nothing to it stays."""
+    with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url, upstream={"kind": kind}) as gateway:
+        upstream.handler = lambda request: json_answer(RESPONSE)
+        chat = {"model": ALIAS, "messages": [{"role": "user", "content": "x" * size}]}
+        for path, body in (("/v1/responses", {**INPUT, "input": "x" * size}), ("/v1/chat/completions", chat)):
+            ask_json(gateway, "POST", path, {**body, **CHOSEN})
+            sent = json.loads(upstream.requests[-1].body)
+            assert sent.keys() & CHOSEN.keys() == passed | {"metadata"}, path
+            assert sent["metadata"] == CHOSEN["metadata"]
+        assert ask_json(gateway, "POST", "/v1/conversations", CHOSEN)[0] == 200
+        assert json.loads(upstream.requests[-1].body).keys() == passed | {"metadata"}
 
 
 @pytest.mark.parametrize("stream", [False, True])

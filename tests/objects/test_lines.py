@@ -92,6 +92,14 @@ def test_a_repeated_key_in_a_line_smuggles_nothing(tmp_path: Path) -> None:
         assert b"secret" not in upstream.requests[0].body
 
 
+def test_a_line_cannot_choose_the_id_of_what_it_makes(tmp_path: Path) -> None:
+    with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
+        upstream.script(json_answer(FILE))
+        assert upload(gateway, form(request_line(request_id="resp_chosen", n=1)))[0] == 200
+        assert b"resp_chosen" not in upstream.requests[0].body
+        assert b'"n":1' in upstream.requests[0].body
+
+
 def test_a_second_purpose_smuggles_nothing(tmp_path: Path) -> None:
     body = form(request_line(UPSTREAM_MODEL), purpose="user_data").removesuffix(b"--b--\r\n")
     body += b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--b--\r\n'
@@ -109,6 +117,44 @@ def test_only_a_file_that_was_uploaded_as_a_batch_may_be_run(tmp_path: Path) -> 
         purpose = {"purpose": "batch", "filename": "a", "bytes": 1, "mime_type": "application/jsonl"}
         assert ask_json(gateway, "POST", "/v1/uploads", purpose)[0] == 400
         assert upstream.requests == []
+
+
+@pytest.mark.parametrize("made", ["by a run", "by a batch", "in parts", "for another purpose"])
+def test_a_file_whose_lines_nobody_looked_at_is_not_run(tmp_path: Path, made: str) -> None:
+    """It may hold any model of the account: that it has an alias, or that its key owns it, is not enough."""
+    with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
+        own(gateway, "thread_1", "thread", alias=ALIAS)
+        own(gateway, "batch_1", "batch", alias=ALIAS)
+        own(gateway, "upload_1", "upload", alias=ALIAS)
+        if made == "by a run":
+            message = {"id": "msg_1", "content": [{"type": "image_file", "image_file": {"file_id": "file-made"}}]}
+            upstream.script(json_answer(message))
+            assert ask_json(gateway, "GET", "/v1/threads/thread_1/messages/msg_1")[0] == 200
+        elif made == "by a batch":
+            upstream.script(json_answer({**BATCH, "output_file_id": "file-made"}))
+            assert ask_json(gateway, "GET", "/v1/batches/batch_1")[0] == 200
+        elif made == "in parts":
+            upstream.script(json_answer({"id": "upload_1", "file": {"id": "file-made"}}))
+            assert ask_json(gateway, "POST", "/v1/uploads/upload_1/complete", {"part_ids": []})[0] == 200
+        else:
+            upstream.script(json_answer({**FILE, "id": "file-made"}))
+            assert upload(gateway, form(request_line("any"), purpose="user_data"))[0] == 200
+        asked = len(upstream.requests)
+        body = {"input_file_id": "file-made", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+        status, answer = ask_json(gateway, "POST", "/v1/batches", body)
+        assert (status, answer["error"]["param"]) == (400, "input_file_id")
+        assert len(upstream.requests) == asked
+        upstream.script(json_answer({**FILE, "id": "file-made"}))
+        assert ask_json(gateway, "GET", "/v1/files/file-made")[0] == 200
+
+
+def test_the_input_of_a_batch_is_a_file_like_any_other(tmp_path: Path) -> None:
+    with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
+        upstream.script(json_answer(FILE))
+        assert upload(gateway, form(request_line()))[0] == 200
+        upstream.script(json_answer({"object": "list", "data": [FILE], "has_more": False}))
+        status, page = ask_json(gateway, "GET", "/v1/files")
+        assert (status, [one["id"] for one in page["data"]]) == (200, ["file-in"])
 
 
 def test_what_a_batch_makes_is_its_keys_and_shows_the_alias(tmp_path: Path) -> None:

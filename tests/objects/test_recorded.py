@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from proxy.endpoints.object_table import OBJECT_ROWS
+from proxy.ledger.record import BATCH_INPUT
 from proxy.objects.row import ObjectRow
 from proxy.policies.references import NAMES
 from tests.corpus import Exchange, exchanges, with_model
@@ -120,7 +121,8 @@ def test_recorded_answers_reach_their_owner_as_they_are_but_for_the_model(
     upstream.handler = lambda request: json_answer({"object": "list", "data": [], "has_more": False})
     for exchange, row in recordings():
         for id_ in ids_in(exchange, row):
-            own(running, id_, alias="" if row.creates and row.model == "none" and not row.takes_batches else ALIAS)
+            alias = "" if row.creates and row.model == "none" and not row.takes_batches else ALIAS
+            own(running, id_, BATCH_INPUT if row.takes_batches else "file", alias=alias)
         if row.lists:
             for one in json.loads(exchange.response)["data"]:
                 own(running, one["id"], row.lists, alias=ALIAS)

@@ -5,6 +5,7 @@ from proxy.config.presets.preset import Preset
 PRESET = Preset(
     title="OpenAI-compatible",
     example_url="https://api.example.com/v1",
+    client_ids=frozenset({"request_id", "response_id", "rid"}),
     note="Also what an upstream is that names no kind. Where the provider refuses `stream_options` with a 400 or 422, "
     "set `stream_options = false`: streams that then end without usage are billed by estimate.",
 )

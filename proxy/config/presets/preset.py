@@ -25,5 +25,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     paths: dict[str, str] = msgspec.field(default_factory=dict)
     #: Whether `stream_options` may be added to streaming requests.
     stream_options: bool = True
+    #: Fields of a request by which its client chooses the id of what is made. They are not passed on: the ids of an
+    #: account belong to all keys, and an upstream may hand out, or overwrite, what has the id already.
+    client_ids: frozenset[str] = frozenset()
     #: What one should know, in a sentence or two; Markdown.
     note: str = ""

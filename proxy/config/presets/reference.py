@@ -64,6 +64,10 @@ def _section(kind: str, preset: Preset) -> Iterator[str]:
     if preset.note:
         yield preset.note
         yield ""
+    if preset.client_ids:
+        names = ", ".join(f"`{name}`" for name in sorted(preset.client_ids))
+        yield f"Not passed on, because a client must not choose the id of what is made in everybody's account: {names}."
+        yield ""
     for name, value in preset.headers.items():
         yield f"Sends `{name}: {value}` unless `headers` has another."
         yield ""

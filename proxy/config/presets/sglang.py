@@ -6,5 +6,6 @@ PRESET = Preset(
     title="SGLang",
     example_url="http://127.0.0.1:30000/v1",
     dialects=frozenset({"openai", "anthropic"}),
+    client_ids=frozenset({"request_id", "rid"}),
     note="`/v1/messages` needs a version of 2026.",
 )
