@@ -56,7 +56,6 @@ class Gateway:
             shared=config.server.workers > 1,
         )
         self.keys = KeyIndex(data_dir)
-        self.store = KeyStore(data_dir, prefix=config.server.key_prefix)
         self.deadlines = Deadlines()
         self.readiness = Readiness()
         #: For the listener.
@@ -76,11 +75,15 @@ class Gateway:
         """Open the store, compile the configuration and warm the pools. Raises `StoreFailed` and `ConfigFault`."""
         await self.ledger.start()
         self.readiness.watch(lambda: self.ledger.failure)
+        self.readiness.watch(self._keys_failure)
         self.readiness.watch(self.overload.reason)
         self.readiness.watch_for_warning(lambda: self.ledger.warning)
         self.readiness.watch_for_warning(self.overload.warning)
         self.overload.start(self.ledger.journal)
-        await self.store.open()
+        # Made where there is none, and held open by nobody but the index.
+        store = KeyStore(self.ledger.data_dir)
+        await store.open()
+        await store.close()
         await self.keys.open()
         self._watching = asyncio.create_task(self.keys.watch(), name="keys-watch")
         self.pools = await self._pools_for(self.config.upstreams)
@@ -189,11 +192,13 @@ class Gateway:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
         await self.keys.close()
-        await self.store.close()
         await self.ledger.stop()
         self.audio.close()
         self.access.close()
         self.overload.stop()
+
+    def _keys_failure(self) -> str | None:
+        return f"keys are not refreshed: {self.keys.failed}" if self.keys.failed is not None else None
 
     def _may_connect(self) -> bool:
         return self.overload.may_connect(sum(pool.opening for pool in (*self.pools.values(), *self.retired)))

@@ -117,7 +117,9 @@ def data_directory(directory: Path) -> Iterator[Check]:
         yield Check(name, "fail", f"{directory} cannot be read and written", "give it to this user, or use --data-dir")
         return
     open_to_others = [
-        path for path in (directory, *sorted(directory.glob("*.db"))) if stat.S_IMODE(path.stat().st_mode) & 0o077
+        path
+        for path in (directory, *sorted(directory.glob("*.db")))
+        if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077
     ]
     for path in open_to_others:
         mode = f"{stat.S_IMODE(path.stat().st_mode):04o}"
@@ -130,7 +132,13 @@ def store(directory: Path) -> Iterator[Check]:
     """Can the databases be read, and by this version?"""
     for name, prefix in (("ledger.db", ""), ("keys.db", "keys_")):
         path = directory / name
-        yield asyncio.run(_database(path, prefix)) if path.exists() else Check(name, "ok", "is not there yet")
+        if path.exists():
+            yield asyncio.run(_database(path, prefix))
+        elif prefix and (directory / "ledger.db").exists():
+            what = f"{path} is missing, though there is a ledger: no key works"
+            yield Check(name, "fail", what, "put it back, or make new keys: prometheus-gateway keys create NAME")
+        else:
+            yield Check(name, "ok", "is not there yet")
 
 
 async def _database(path: Path, prefix: str) -> Check:
@@ -149,6 +157,8 @@ async def _database(path: Path, prefix: str) -> Check:
         return Check(path.name, "ok", f"{path} can be read; it is too large to search all of it for damage", hint)
     if damage is not None:
         return Check(path.name, "fail", f"{path}: {sqlite.repair_advice(path, damage)}", "start from a copy")
+    if prefix and not version:
+        return Check(path.name, "fail", f"{path} is empty: no key works", "put a whole copy there")
     if version > known:
         return Check(path.name, "fail", f"{path} was written by a newer gateway", "install that version")
     return Check(path.name, "ok", f"{path} can be read")

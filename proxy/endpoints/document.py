@@ -146,7 +146,7 @@ def _probes() -> str:
     live, ready = (", ".join(f"`GET {path}`" for path in paths) for paths in (LIVE_PATHS, READY_PATHS))
     return (
         f"| {live} | The process answers. No key is needed. |\n"
-        f"| {ready} | It takes new work; `503` where it cannot write its ledger. No key is needed. |\n"
+        f"| {ready} | It takes new work; `503` where it cannot write its ledger or read its keys. No key is needed. |\n"
         "| `GET /`, `HEAD /` | What this is; SDKs ask it before their first request. No key is needed. |\n"
     )
 

@@ -9,12 +9,14 @@ import hashlib
 import logging
 import re
 import secrets
+import stat
 import string
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import aiosqlite
@@ -33,6 +35,15 @@ _NAME_LENGTH = 64
 _PAGE = 1_000
 _COLUMNS = "id, name, models, created, expires, revoked, revision"
 _NEXT_REVISION = "(SELECT coalesce(max(revision), 0) + 1 FROM keys)"
+
+#: Seconds for which the last known keys work while the file cannot be read.
+MAX_STALE_SECONDS = 60.0
+#: All keys are compared at most so that this many times as long passes until they are again: what the gateway's own
+#: commands change is taken in at once in any case.
+COMPARE_SHARE = 20.0
+_MEND = "put a whole copy there, or start anew with: prometheus-gateway keys create NAME"
+_UNREADABLE = "The gateway cannot read its keys. Try again shortly."
+_RETRY_AFTER = MappingProxyType({"retry-after": "5"})
 
 _log = logging.getLogger(__name__)
 
@@ -189,23 +200,38 @@ def digest_of(secret: bytes) -> bytes:
 class KeyIndex:
     """Keys by the digest of their secret, in memory, kept up to date with `keys.db`.
 
-    `find` is what requests use: no await, no database. Memory is about half a kilobyte a live key.
+    `find` is what requests use: no await, no database. Memory is about half a kilobyte a live key. What counts is the
+    file that the name leads to now: one that was put in its place is read anew. While there is none that can be read,
+    the last known keys work for `MAX_STALE_SECONDS`, and then none does.
     """
 
     def __init__(self, data_dir: Path) -> None:
         self._path = data_dir / "keys.db"
         self._connection: aiosqlite.Connection | None = None
         self._keys: dict[bytes, Key] = {}
-        #: The digests of each key, so that a changed one can be taken out.
-        self._digests: dict[str, list[bytes]] = {}
+        #: Of each key a fingerprint of what was read, and its digests, so that a changed one can be taken out.
+        self._known: dict[str, tuple[int, tuple[bytes, ...]]] = {}
+        #: Keys of this process only.
+        self._remembered: set[str] = set()
         self._revision = 0
         self._data_version: int | None = None
+        #: The file as it was before it was last read.
+        self._file: _File | None = None
+        #: The file has changed since all of it was compared, and the monotonic time from which on it may be again.
+        self._compares = False
+        self._compare_at = 0.0
         self._refreshing = asyncio.Lock()
-        #: Why the index is not up to date, or None.
+        self._scripts: list[str] = []
+        #: Why the index is not up to date, or None; and since when, in monotonic seconds.
         self.failed: str | None = None
+        self._failed_at = 0.0
+        self._expired = False
 
     def find(self, secret: bytes, now: float) -> Key | None:
-        """The key of a secret at `now` (seconds since 1970); None alike for unknown, revoked, expired and malformed."""
+        """The key of a secret at `now` (seconds since 1970); None alike for unknown, revoked, expired and malformed.
+
+        Raises StoreFailed when the keys could not be read for too long.
+        """
         return self.at(digest_of(secret), now)
 
     def at(self, digest: bytes, now: float) -> Key | None:
@@ -213,6 +239,8 @@ class KeyIndex:
         # What an attacker can time is the comparison of hashes, from which no secret follows.
         key = self._keys.get(digest)
         if key is None or (key.expires is not None and now >= key.expires):
+            if self._expired:
+                raise StoreFailed(_UNREADABLE, headers=_RETRY_AFTER)
             return None
         return key
 
@@ -226,14 +254,15 @@ class KeyIndex:
             expires=None,
             hint=secret[-4:],
         )
+        self._remembered.add(key.id)
         self._put(key, [(_digest(secret), None)])
         return key
 
     async def open(self) -> None:
         """Open the database and load all keys. `KeyStore.open` makes it. Raises StoreFailed."""
-        self._connection = await sqlite.open_rollback(self._path)
+        self._scripts = sqlite.migrations("keys_")
         try:
-            await self._load(self._connection)
+            await self._load()
         except BaseException:
             await self.close()
             raise
@@ -245,20 +274,17 @@ class KeyIndex:
             await connection.close()
 
     async def refresh(self) -> None:
-        """Take in what changed. When the database fails, the index stays as it is, `failed` says why, logged once."""
-        connection = self._connection
-        if connection is None:
-            return
+        """Take in what changed. When the file cannot be read, `failed` says why, logged once, and the last known keys
+        stay for `MAX_STALE_SECONDS`."""
         try:
-            await self._load(connection)
+            await self._load()
         except StoreFailed as error:
-            if self.failed is None:
-                _log.error("keys are not refreshed, the last known ones stay: %s", error.message)
-            self.failed = error.message
+            self._fail(error.message)
             return
         if self.failed is not None:
             _log.warning("keys are refreshed again")
         self.failed = None
+        self._expired = False
 
     async def watch(self, interval: float = 0.25) -> None:
         """Refresh for ever, every `interval` seconds; cancel it to end it."""
@@ -266,49 +292,158 @@ class KeyIndex:
             await asyncio.sleep(interval)
             await self.refresh()
 
-    async def _load(self, connection: aiosqlite.Connection) -> None:
+    def _fail(self, why: str) -> None:
+        now = time.monotonic()
+        if self.failed is None:
+            self._failed_at = now
+            _log.error("keys are not refreshed, the last known ones work for %d s more: %s", MAX_STALE_SECONDS, why)
+        self.failed = why
+        if now - self._failed_at >= MAX_STALE_SECONDS and not self._expired:
+            _log.error(
+                "keys could not be read for %d s, and are all refused until they can: %s", MAX_STALE_SECONDS, why
+            )
+            # One that was revoked meanwhile must not work for ever.
+            self._expired = True
+            for id_ in self._known.keys() - self._remembered:
+                self._take_out(id_)
+            self._revision, self._data_version = 0, None
+
+    async def _load(self) -> None:
+        """Read what changed. Raises StoreFailed."""
         async with self._refreshing:
             with sqlite.mapped(self._path):
-                version = (await _one(connection, "PRAGMA data_version"))[0]
-                if version == self._data_version:
-                    return
-                while await self._load_page(connection):
-                    pass
-            self._data_version = version
+                # In a thread: a disk that hangs must not hold the streams.
+                file = await asyncio.to_thread(_file_at, self._path)
+                connection = self._connection
+                if connection is None or self._file is None or not file.is_same_as(self._file):
+                    connection = await self._open_anew()
+                version = await _version(connection)
+                if version == self._data_version and file != self._file:
+                    # Written by something else than SQLite, which may still see what it has read before.
+                    connection = await self._open_anew()
+                    version = await _version(connection)
+                if version != self._data_version:
+                    await self._read_changes(connection)
+                    self._compares = True
+                now = time.monotonic()
+                if self._compares and now >= self._compare_at:
+                    await self._read_all(connection)
+                    self._compares = False
+                    self._compare_at = time.monotonic() + COMPARE_SHARE * (time.monotonic() - now)
+            self._data_version, self._file = version, file
 
-    async def _load_page(self, connection: aiosqlite.Connection) -> bool:
-        """Take in the next changed keys; a key changed meanwhile has a higher revision and comes again."""
+    async def _open_anew(self) -> aiosqlite.Connection:
+        """Open the file that is there now; nothing that was known of another is believed."""
+        await self.close()
+        connection = await sqlite.open_rollback(self._path, make=False)
+        try:
+            if not await sqlite.is_current(connection, self._path, self._scripts):
+                raise StoreFailed(f"{self._path}: it is empty, or of an older version; {_MEND}")
+        except BaseException:
+            await connection.close()
+            raise
+        if self._file is not None:
+            _log.warning("%s was replaced, and is read anew", self._path)
+        self._connection = connection
+        self._file, self._data_version = None, None
+        self._compares, self._compare_at = True, 0.0
+        return connection
+
+    async def _read_changes(self, connection: aiosqlite.Connection) -> None:
+        """Take in the keys with a higher revision than any that is known: what the gateway's own commands change."""
+        newest = (await _all(connection, "SELECT coalesce(max(revision), 0) FROM keys", ()))[0][0]
+        if newest < self._revision:
+            # An older copy was put in its place: compared at once.
+            self._revision, self._compare_at = 0, 0.0
+            return
+        while (last := await self._read_page(connection, self._revision, set())) is not None:
+            self._revision = last
+
+    async def _read_all(self, connection: aiosqlite.Connection) -> None:
+        """Compare everything, and forget what is not there: a copy may say something else by the same revisions."""
+        found: set[str] = set()
+        after = 0
+        while (last := await self._read_page(connection, after, found)) is not None:
+            after = last
+        self._revision = after
+        for id_ in self._known.keys() - found - self._remembered:
+            self._take_out(id_)
+
+    async def _read_page(self, connection: aiosqlite.Connection, after: int, ids: set[str]) -> int | None:
+        """Take in the next keys in the order of their revisions, and add their ids; the last revision, None at the end.
+
+        One that is changed meanwhile has a higher revision and comes again.
+        """
         rows = await _all(
             connection,
             f"SELECT {_COLUMNS} FROM keys WHERE revision > ? ORDER BY revision LIMIT ?",
-            (self._revision, _PAGE),
+            (after, _PAGE),
         )
         if not rows:
-            return False
-        last = rows[-1][-1]
+            return None
+        last: int = rows[-1][-1]
         found: dict[str, list[tuple[bytes, int | None]]] = {row[0]: [] for row in rows}
         for id_, digest, expires in await _all(
             connection,
             "SELECT k.id, s.digest, s.expires FROM keys k JOIN secrets s ON s.key = k.id "
-            "WHERE k.revision > ? AND k.revision <= ?",
-            (self._revision, last),
+            "WHERE k.revision > ? AND k.revision <= ? AND k.revoked IS NULL ORDER BY s.digest",
+            (after, last),
         ):
-            found[id_].append((digest, expires))
+            if id_ in found:
+                found[id_].append((digest, expires))
         for row in rows:
-            key = _key((*row[:-1], ""))
-            self._put(key, found[key.id] if key.revoked is None else [])
-        self._revision = last
-        return True
+            digests = found[row[0]]
+            fingerprint = hash((row, tuple(digests)))
+            known = self._known.get(row[0])
+            if known is None or known[0] != fingerprint:
+                self._put(_key((*row[:-1], "")), digests, fingerprint)
+        ids.update(found)
+        return last
 
-    def _put(self, key: Key, digests: list[tuple[bytes, int | None]]) -> None:
+    def _put(self, key: Key, digests: list[tuple[bytes, int | None]], fingerprint: int = 0) -> None:
         """Put a key in the place of what was known of it; without an await, so a request sees all or nothing."""
-        for digest in self._digests.pop(key.id, ()):
-            del self._keys[digest]
+        self._take_out(key.id)
         for digest, expires in digests:
             ends = [moment for moment in (key.expires, expires) if moment is not None]
             self._keys[digest] = msgspec.structs.replace(key, expires=min(ends, default=None))
         if digests:
-            self._digests[key.id] = [digest for digest, _ in digests]
+            self._known[key.id] = (fingerprint, tuple([digest for digest, _ in digests]))
+
+    def _take_out(self, id_: str) -> None:
+        """Forget a key. A secret that has become another key's by now stays."""
+        for digest in self._known.pop(id_, (0, ()))[1]:
+            if self._keys[digest].id == id_:
+                del self._keys[digest]
+
+
+class _File(msgspec.Struct, frozen=True):
+    """What tells one state of a file from another."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+    changed: int
+
+    def is_same_as(self, other: "_File") -> bool:
+        """Whether it is the same file, however often it was written."""
+        return self.device == other.device and self.inode == other.inode
+
+
+def _file_at(path: Path) -> _File:
+    """The file that a name leads to now. Raises StoreFailed and OSError."""
+    try:
+        found = path.stat()
+    except FileNotFoundError as error:
+        raise StoreFailed(f"{path}: there is no such file; {_MEND}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise StoreFailed(f"{path}: is no file; {_MEND}")
+    return _File(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+async def _version(connection: aiosqlite.Connection) -> int:
+    """A number that is another after each commit of another connection."""
+    return int((await _all(connection, "PRAGMA data_version", ()))[0][0])
 
 
 def _digest(secret: str) -> bytes:
@@ -372,13 +507,12 @@ async def _keys(connection: aiosqlite.Connection, where: str, values: tuple[str 
 
 def _key(row: tuple[Any, ...]) -> Key:
     id_, name, models, created, expires, revoked, hint = row
-    rights = None if models is None else frozenset(msgspec.json.decode(models, type=list[str]))
+    try:
+        rights = None if models is None else frozenset(msgspec.json.decode(models, type=list[str]))
+    except msgspec.DecodeError as error:
+        raise StoreFailed(f"keys.db: the rights of {id_} are no list of aliases; revoke the key") from error
     return Key(id_, name, rights, created, expires, revoked, hint or "")
 
 
 async def _all(connection: aiosqlite.Connection, query: str, values: tuple[str | int | None, ...]) -> list[Any]:
     return list(await connection.execute_fetchall(query, values))
-
-
-async def _one(connection: aiosqlite.Connection, query: str) -> Any:
-    return (await _all(connection, query, ()))[0]

@@ -59,10 +59,21 @@ def open_writer(path: Path, durability: Durability) -> sqlite3.Connection:
     return connection
 
 
+async def _connect_beside(address: str) -> aiosqlite.Connection:
+    """A connection with a thread of its own."""
+    connection = aiosqlite.connect(address, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
+    try:
+        return await connection
+    except BaseException:
+        # Its thread has been told to end, and would report a loop that has ended before.
+        await asyncio.to_thread(connection._thread.join)
+        raise
+
+
 async def open_reader(path: Path) -> aiosqlite.Connection:
     """Open a WAL database to read: this connection cannot write, and never checkpoints. Raises StoreFailed."""
     with mapped(path):
-        connection = await aiosqlite.connect(_read_only(path), uri=True, isolation_level=None, timeout=BUSY_SECONDS)
+        connection = await _connect_beside(_read_only(path))
     try:
         with mapped(path):
             await connection.execute("PRAGMA query_only = ON")
@@ -73,11 +84,15 @@ async def open_reader(path: Path) -> aiosqlite.Connection:
     return connection
 
 
-async def open_rollback(path: Path) -> aiosqlite.Connection:
-    """Open a database that several processes may write: a rollback journal, synced. Raises StoreFailed."""
+async def open_rollback(path: Path, *, make: bool = True) -> aiosqlite.Connection:
+    """Open a database that several processes may write: a rollback journal, synced. Raises StoreFailed.
+
+    Without `make` it must be there.
+    """
     with mapped(path):
-        _make(path)
-        connection = await aiosqlite.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
+        if make:
+            _make(path)
+        connection = await _connect_beside(_existing(path))
     try:
         with mapped(path):
             await connection.execute("PRAGMA journal_mode = DELETE")
@@ -223,6 +238,11 @@ def _read_only(path: Path) -> str:
     if not path.exists():
         raise StoreFailed(f"{path}: there is no ledger yet; the gateway makes it when it first starts")
     return f"{path.absolute().as_uri()}?mode=ro"
+
+
+def _existing(path: Path) -> str:
+    """By this address SQLite makes no file where there is none."""
+    return f"{path.absolute().as_uri()}?mode=rw"
 
 
 def repair_advice(path: Path, damage: str) -> str:

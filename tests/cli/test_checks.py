@@ -108,7 +108,8 @@ def test_what_others_may_read_is_a_warning_each(tmp_path: Path) -> None:
 def test_a_damaged_database_fails_and_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").write_bytes(b"no database at all" * 100)
     ledger, keys = checks.store(tmp_path)
-    assert (ledger.state, keys.state) == ("fail", "ok")
+    assert (ledger.state, keys.state) == ("fail", "fail")
+    assert "is missing" in keys.message
     assert (tmp_path / "ledger.db").read_bytes() == b"no database at all" * 100
 
 
@@ -130,3 +131,18 @@ def test_a_database_that_is_too_large_to_be_searched_says_how_to(
     monkeypatch.setattr(sqlite, "find_damage", too_large)
     _, keys = checks.store(tmp_path)
     assert (keys.state, "quick_check" in keys.hint) == ("ok", True)
+
+
+@pytest.mark.parametrize("state", ["missing", "link to nothing", "empty", "directory"])
+def test_keys_that_are_gone_beside_a_ledger_are_a_failure(state: str, tmp_path: Path) -> None:
+    sqlite.make_rollback(tmp_path / "ledger.db", sqlite.migrations())
+    file = tmp_path / "keys.db"
+    if state == "link to nothing":
+        file.symlink_to("nowhere")
+    elif state == "empty":
+        file.touch(0o600)
+    elif state == "directory":
+        file.mkdir()
+    _, keys = checks.store(tmp_path)
+    assert (keys.name, keys.state) == ("keys.db", "fail")
+    assert list(checks.data_directory(tmp_path))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -79,6 +80,12 @@ class Crew:
         """The status of a request on a connection of its own."""
         with self.client() as client:
             self.send(client, alias, stream=False, key=key)
+            return client.read_answer()[0].status
+
+    def ready(self) -> int:
+        """The status of readiness, by a connection of its own."""
+        with self.client() as client:
+            client.request("GET", "/readyz")
             return client.read_answer()[0].status
 
     def stream(self) -> RawClient:
@@ -401,3 +408,23 @@ def test_what_keeps_workers_from_starting_is_told_once_and_ends_all(tmp_path: Pa
     assert code == 1
     assert said.count("the file is damaged") == 1
     assert "Traceback" not in said
+
+
+def test_every_worker_follows_the_keys_file_that_is_there_now(folder: Path, run: Run) -> None:
+    file = folder / "data" / "keys.db"
+    with crew(folder) as gateway:
+
+        def answers(key: str) -> set[int]:
+            """Those of enough connections to meet both workers."""
+            return {gateway.ask(key=key) for _ in range(12)}
+
+        assert answers(gateway.key) == {200}
+        shutil.copy(file, folder / "copy")
+        (folder / "copy").rename(file)
+        new = run("keys", "create", "new", "--data-dir", str(folder / "data")).stdout.strip()
+        assert run("keys", "revoke", "load", "--data-dir", str(folder / "data")).exit_code == 0
+        wait_until(lambda: answers(gateway.key) == {401}, "the revocation in both workers")
+        wait_until(lambda: answers(new) == {200}, "the new key in both workers")
+        file.unlink()
+        wait_until(lambda: {gateway.ready() for _ in range(12)} == {503}, "both workers' readiness to end")
+        assert answers(new) == {200}

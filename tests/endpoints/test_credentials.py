@@ -10,7 +10,7 @@ import pytest
 from benchmarks.rig import request, running_rig
 from proxy.endpoints.credentials import INVALID, MAX_SECRETS, MISSING, authenticate
 from proxy.errors import AuthenticationFailed
-from proxy.ledger.keys import Key, digest_of
+from proxy.ledger.keys import Key, KeyStore, digest_of
 from proxy.wire.headers import Header
 from tests.fakes import ScriptedUpstream
 from tests.relay.samples import wait_until
@@ -133,8 +133,10 @@ def test_a_wrong_key_looks_like_any_other_wrong_key(gateway: RunningGateway, val
 
 
 def test_an_expired_and_a_revoked_key_look_like_a_wrong_one(gateway: RunningGateway) -> None:
+    store = KeyStore(Path(gateway.config.server.data_dir))
+
     async def make() -> tuple[str, str]:
-        store = gateway.gateway.store
+        await store.open()
         _, revoked = await store.create("revoked")
         _, expiring = await store.create("expiring", expires=datetime.now(UTC) + timedelta(seconds=1.5))
         return revoked, expiring
@@ -142,7 +144,8 @@ def test_an_expired_and_a_revoked_key_look_like_a_wrong_one(gateway: RunningGate
     revoked, expiring = gateway.wait_for(make())
     for secret in (revoked, expiring):
         wait_until(lambda secret=secret: ask(gateway, ("x-api-key", secret))[0] == 400, "the new key")  # type: ignore[misc]
-    gateway.wait_for(gateway.gateway.store.revoke("revoked"))
+    gateway.wait_for(store.revoke("revoked"))
+    gateway.wait_for(store.close())
     for secret in (revoked, expiring):
         wait_until(lambda secret=secret: ask(gateway, ("x-api-key", secret))[0] == 401, "the key's end")  # type: ignore[misc]
         assert ask(gateway, ("x-api-key", secret)) == (401, "invalid_api_key", INVALID)

@@ -1,11 +1,13 @@
 """Keys: shown once, hashed at rest, found without waiting, gone within a moment of being revoked."""
 
 import asyncio
+import os
 import re
+import shutil
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -329,3 +331,202 @@ def test_a_closed_store_says_so(tmp_path: Path) -> None:
             await KeyStore(tmp_path).create("app")
 
     asyncio.run(inner())
+
+
+def moved_in_place(file: Path, copy: Path) -> None:
+    shutil.copy(copy, file.with_suffix(".new"))
+    file.with_suffix(".new").rename(file)
+
+
+def removed_and_restored(file: Path, copy: Path) -> None:
+    file.unlink()
+    shutil.copy(copy, file)
+
+
+def overwritten(file: Path, copy: Path) -> None:
+    shutil.copyfile(copy, file)
+
+
+def truncated_and_overwritten(file: Path, copy: Path) -> None:
+    file.write_bytes(b"")
+    shutil.copyfile(copy, file)
+
+
+def linked(file: Path, copy: Path) -> None:
+    file.unlink()
+    file.symlink_to(copy)
+
+
+def linked_elsewhere(file: Path, copy: Path) -> None:
+    """A link in the place of the file, and then another in the place of the link."""
+    first = shutil.copy(copy, copy.with_suffix(".first"))
+    file.unlink()
+    file.symlink_to(first)
+    copy.with_suffix(".link").symlink_to(copy)
+    copy.with_suffix(".link").rename(file)
+
+
+REPLACED = pytest.mark.parametrize(
+    "replace",
+    [moved_in_place, removed_and_restored, overwritten, truncated_and_overwritten, linked, linked_elsewhere],
+    ids=lambda one: one.__name__,
+)
+
+
+@REPLACED
+def test_after_the_file_was_replaced_a_revocation_and_a_new_key_act(
+    tmp_path: Path, replace: Callable[[Path, Path], None]
+) -> None:
+    async def test(store: KeyStore, index: KeyIndex) -> None:
+        _, secret = await store.create("app")
+        await index.refresh()
+        replace(tmp_path / "keys.db", Path(shutil.copy(tmp_path / "keys.db", tmp_path / "copy")))
+        await index.refresh()
+        assert find(index, secret) == "app"
+        async with anew(tmp_path) as other:
+            await other.revoke("app")
+            _, new = await other.create("new")
+        await index.refresh()
+        assert (find(index, secret), find(index, new), index.failed) == (None, "new", None)
+
+    run(tmp_path, test)
+
+
+@REPLACED
+def test_an_older_copy_holds_as_it_is(tmp_path: Path, replace: Callable[[Path, Path], None]) -> None:
+    async def test(store: KeyStore, index: KeyIndex) -> None:
+        _, kept = await store.create("kept")
+        _, revoked = await store.create("revoked later")
+        copy = Path(shutil.copy(tmp_path / "keys.db", tmp_path / "copy"))
+        _, later = await store.create("later")
+        await store.revoke("revoked later")
+        await index.refresh()
+        assert (find(index, revoked), find(index, later)) == (None, "later")
+        replace(tmp_path / "keys.db", copy)
+        await index.refresh()
+        assert (find(index, kept), find(index, revoked), find(index, later)) == ("kept", "revoked later", None)
+
+    run(tmp_path, test)
+
+
+@REPLACED
+def test_a_copy_that_says_something_else_by_the_same_revisions_holds(
+    tmp_path: Path, replace: Callable[[Path, Path], None]
+) -> None:
+    async def test(store: KeyStore, index: KeyIndex) -> None:
+        _, one = await store.create("one")
+        _, two = await store.create("two")
+        copy = Path(shutil.copy(tmp_path / "keys.db", tmp_path / "copy"))
+        await store.revoke("one")
+        await index.refresh()
+        replace(tmp_path / "keys.db", copy)
+        async with anew(tmp_path) as other:
+            await other.revoke("two")
+        await index.refresh()
+        assert (find(index, one), find(index, two)) == ("one", None)
+
+    run(tmp_path, test)
+
+
+def test_a_row_that_was_removed_by_hand_is_no_key_any_more(tmp_path: Path) -> None:
+    async def test(store: KeyStore, index: KeyIndex) -> None:
+        _, secret = await store.create("app")
+        await index.refresh()
+        with closing(sqlite3.connect(tmp_path / "keys.db")) as connection, connection:
+            connection.execute("DELETE FROM secrets")
+            connection.execute("DELETE FROM keys")
+        await index.refresh()
+        assert find(index, secret) is None
+
+    run(tmp_path, test)
+
+
+def missing(file: Path) -> None:
+    file.unlink()
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def another_empty(file: Path) -> None:
+    file.with_suffix(".new").touch()
+    file.with_suffix(".new").rename(file)
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:5000])
+
+
+def no_database(file: Path) -> None:
+    file.write_bytes(b"no database at all" * 500)
+
+
+def a_directory(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def a_pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+def a_link_to_nothing(file: Path) -> None:
+    file.unlink()
+    file.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [missing, empty, another_empty, cut, no_database, a_directory, a_pipe, a_link_to_nothing],
+    ids=lambda one: one.__name__,
+)
+def test_what_cannot_be_read_is_told_once_and_ends_every_key_after_a_while(
+    tmp_path: Path,
+    spoil: Callable[[Path], None],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tmp_path / "keys.db"
+
+    async def test(store: KeyStore, index: KeyIndex) -> None:
+        _, secret = await store.create("app")
+        index.remember("demo", "prom_sk_demo")
+        await index.refresh()
+        copy = shutil.copy(file, tmp_path / "copy")
+        spoil(file)
+        await index.refresh()
+        await index.refresh()
+        assert find(index, secret) == "app"
+        assert index.failed
+        assert caplog.text.count("keys are not refreshed") == 1
+
+        monkeypatch.setattr("proxy.ledger.keys.MAX_STALE_SECONDS", 0.0)
+        await index.refresh()
+        await index.refresh()
+        with pytest.raises(StoreFailed):
+            find(index, secret)
+        assert find(index, "prom_sk_demo") == "demo"
+        assert caplog.text.count("all refused") == 1
+        assert not (tmp_path / "nowhere").exists()
+
+        if file.is_dir():
+            file.rmdir()
+        file.unlink(missing_ok=True)
+        shutil.copy(copy, file)
+        await index.refresh()
+        assert [find(index, secret), find(index, "unknown"), index.failed] == ["app", None, None]
+
+    run(tmp_path, test)
+
+
+@asynccontextmanager
+async def anew(data_dir: Path) -> AsyncIterator[KeyStore]:
+    """The keys of a data directory as a command opens them."""
+    store = KeyStore(data_dir)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()

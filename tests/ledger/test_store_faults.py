@@ -141,11 +141,18 @@ def test_a_database_that_another_program_locks_disturbs_nothing_until_the_bound(
             status, told = readiness(gateway)
             assert (status, "that is its bound" in str(told["reason"])) == (503, True)
             other.close()
+            # Once all of it is stored: before, the next record may pass the bound again. A refusal that came as late
+            # as the request's own record has a row of its own.
+            assert [row.outcome for row in gateway.rows()].count("complete") == good
             wait_until(lambda: readiness(gateway) == (200, {"status": "ok"}), "the recovery")
             assert ask(gateway) == 200
-            assert len(gateway.rows()) == good + 1 == len(upstream.requests)
-    told_by = [record.name.rpartition(".")[2] for record in caplog.records if record.name.startswith("proxy.ledger")]
-    assert sorted(told_by) == ["journal", "journal", "writer", "writer"]
+            assert [row.outcome for row in gateway.rows()].count("complete") == good + 1 == len(upstream.requests)
+    for part in ("journal", "writer"):
+        told = [record.levelno for record in caplog.records if record.name == f"proxy.ledger.{part}"]
+        # How often it crosses its bound is the machine's business; each time both sides of it are told, once.
+        assert told[0] == max(told)
+        assert told[-1] == logging.WARNING
+        assert len(told) % 2 == 0
 
 
 def test_a_database_that_is_removed_while_the_gateway_runs_is_made_anew_from_the_journal_by_the_next_start(
