@@ -47,6 +47,13 @@ def _checked_host(ctx: click.Context, param: click.Parameter, value: str | None)
     metavar="N",
     help="Listen on this inherited socket instead; systemd's are found without it.",
 )
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Colour access lines; auto: on a terminal, unless NO_COLOR is set.",
+)
 @as_json
 def command(
     config_path: Path | None,
@@ -55,6 +62,7 @@ def command(
     port: int | None,
     workers: int | None,
     descriptors: tuple[int, ...],
+    color: str,
     as_json: bool,
 ) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; SIGHUP reads the configuration again.
@@ -62,6 +70,10 @@ def command(
     Without a configuration it is a demo: all eight aliases on a built-in provider that costs nothing and calls nobody,
     with a key that is printed at every start and stays the same.
     """
+    if color != "auto":
+        # Here it is also found by the workers.
+        os.environ.pop("NO_COLOR", None)
+        os.environ["FORCE_COLOR"] = "1" if color == "always" else "0"
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("proxy").setLevel(logging.INFO)
     path = chosen_file(config_path)
