@@ -128,6 +128,7 @@ class Router:
                         status=client.status,
                         request_id=request_id,
                         total=int((time.monotonic() - client.arrived) * 1_000_000),
+                        key=scope["state"].get("key", ""),
                     )
                 )
 

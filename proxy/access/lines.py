@@ -13,6 +13,12 @@ import msgspec
 from proxy.access.shapes import Access, BilledLine, Line
 
 _encode: Final = msgspec.json.Encoder().encode
+#: Characters that are left of a path, however little room there is.
+_MIN_PATH: Final = 12
+_RED: Final = "\x1b[31m"
+_PLAIN: Final = "\x1b[0m"
+#: By the first digit of the status: green, cyan, yellow, red.
+_COLOURS: Final[dict[int, str]] = {2: "\x1b[32m", 3: "\x1b[36m", 4: "\x1b[33m", 5: _RED}
 
 
 class _Seconds:
@@ -29,10 +35,10 @@ class _Seconds:
         return self._text
 
 
-def text_lines(batch: Iterable[Access]) -> list[str]:
-    """The lines for people."""
+def text_lines(batch: Iterable[Access], width: int = 0, coloured: bool = False) -> list[str]:
+    """The lines for people: of at most `width` characters where that can be, and with all there is to say for 0."""
     clock = _Seconds(_clock)
-    return [f"{clock.text(access.time // 1_000_000)}  {_text(access)}" for access in batch]
+    return [_text(access, clock.text(access.time // 1_000_000), width, coloured) for access in batch]
 
 
 def json_lines(batch: Iterable[Access]) -> list[str]:
@@ -41,9 +47,9 @@ def json_lines(batch: Iterable[Access]) -> list[str]:
     return [_encode(_line(access, date)).decode() for access in batch]
 
 
-def text_line(access: Access) -> str:
+def text_line(access: Access, width: int = 0, coloured: bool = False) -> str:
     """The line of one request."""
-    return text_lines([access])[0]
+    return text_lines([access], width, coloured)[0]
 
 
 def json_line(access: Access) -> str:
@@ -63,13 +69,21 @@ def dollars(nano: int) -> str:
     return f"{nano // 1_000_000_000}.{decimals[:2]}{decimals[2:].rstrip('0')}"
 
 
-def _text(access: Access) -> str:
+def _text(access: Access, clock: str, width: int, coloured: bool) -> str:
+    path = _printable(access.path)
+    line = _full(access, clock, path)
+    if width and len(line) > width:
+        line = _short(access, clock, path, width)
+    return _coloured(line, access) if coloured else line
+
+
+def _full(access: Access, clock: str, path: str) -> str:
     final = access.final
-    line = f"{access.method}  {access.path}  {access.status}"
+    line = f"{clock}  {access.method}  {path}  {access.status}"
     key = f"  key {access.key}" if access.key else ""
     if final is None:
         return f"{line}  total {access.total / 1000:.1f} ms{key}"
-    alias = f"  {final.alias}" if final.alias else ""
+    alias = f"  {_printable(final.alias)}" if final.alias else ""
     estimated = "  (estimated)" if final.usage_source == "estimated" else ""
     price = "unpriced" if final.cost is None else f"${dollars(final.cost)}"
     ttft = "" if final.ttft is None else f"  ttft {final.ttft / 1000:.1f} ms"
@@ -78,6 +92,62 @@ def _text(access: Access) -> str:
         f"{line}{alias}  in {final.input_tokens} out {final.output_tokens}{estimated}  {price}{ttft}"
         f"  total {final.total / 1000:.1f} ms  overhead {final.overhead / 1000:.2f} ms{key}{outcome}"
     )
+
+
+def _short(access: Access, clock: str, path: str, width: int) -> str:
+    """The same in fewer characters; what can be missed goes first, and the path is cut last."""
+    final = access.final
+    head = f"{clock} {access.method} "
+    key = f" {access.key}" if access.key else ""
+    if final is None:
+        rest = f" {access.status} {_milliseconds(access.total)}{key}"
+        return f"{head}{_cut(path, width - len(head) - len(rest))}{rest}"
+    alias = f" {_printable(final.alias)}" if final.alias else ""
+    estimated = "~" if final.usage_source == "estimated" else ""
+    price = "unpriced" if final.cost is None else f"${dollars(final.cost)}"
+    outcome = "" if final.outcome == "complete" else f" {final.outcome}"
+    before = f" {access.status}{alias} {estimated}{final.input_tokens}+{final.output_tokens} {price}"
+    first = final.total if final.ttft is None else final.ttft
+    time_ = f" {_milliseconds(first)}"
+    added = f" +{final.overhead / 1000:.2f}ms"
+    room = width - len(before) - len(time_) - len(key) - len(outcome)
+    for start, shown, more in (
+        (head, path, added),
+        (head, path, ""),
+        (f"{clock} ", path, ""),
+        (f"{clock} ", path.removeprefix("/v1"), ""),
+    ):
+        if len(start) + len(shown) + len(more) <= room:
+            return f"{start}{shown}{before}{time_}{more}{key}{outcome}"
+    start = f"{clock} "
+    shown = _cut(path.removeprefix("/v1"), room - len(start))
+    return f"{start}{shown}{before}{time_}{key}{outcome}"
+
+
+def _milliseconds(microseconds: int) -> str:
+    return f"{microseconds / 1000:.0f}ms" if microseconds >= 100_000 else f"{microseconds / 1000:.1f}ms"
+
+
+def _cut(path: str, room: int) -> str:
+    """The beginning of a path, in as many characters as there are, but not too few to tell."""
+    room = max(room, _MIN_PATH)
+    return path if len(path) <= room else path[: room - 2] + ".."
+
+
+def _printable(text: str) -> str:
+    """A text that moves nothing on a terminal."""
+    return text if text.isprintable() else ascii(text)[1:-1]
+
+
+def _coloured(line: str, access: Access) -> str:
+    """The line with its status, and an outcome that is none to be had, in a colour."""
+    status = f" {access.status} "
+    before, _, after = line.partition(status)
+    colour = _COLOURS.get(access.status // 100, "")
+    final = access.final
+    if final is not None and final.outcome != "complete" and after.endswith(final.outcome):
+        after = f"{after.removesuffix(final.outcome)}{_RED}{final.outcome}{_PLAIN}"
+    return f"{before} {colour}{access.status}{_PLAIN} {after}" if colour else before + status + after
 
 
 def _clock(second: int) -> str:

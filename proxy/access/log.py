@@ -5,13 +5,15 @@ all that they are made of would have left the processor's caches. They are writt
 their own: a terminal or pipe that does not take them never holds up an answer.
 """
 
+import os
 import select
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TextIO
 
+from proxy.access.colour import may_colour
 from proxy.access.lines import json_lines, lost_line, text_lines
 from proxy.access.shapes import Access
 from proxy.breath import breathe
@@ -28,6 +30,8 @@ _MADE_TOGETHER = 8
 _WRITTEN_TOGETHER = 8
 #: Seconds that an output which takes nothing can hold up the end of the gateway.
 PATIENCE = 1.0
+#: Columns of a terminal that does not say.
+_USUAL_WIDTH = 80
 
 
 class AccessLog:
@@ -51,8 +55,10 @@ class AccessLog:
 
     def write_as(self, form: LogFormat) -> None:
         """Write the lines to come in this form."""
-        self._text = self._stream.isatty() if form == "auto" else form == "text"
-        self._lines = text_lines if self._text else json_lines
+        self._on_terminal = form != "json" and self._stream.isatty()
+        self._text = self._on_terminal if form == "auto" else form == "text"
+        self._coloured = self._text and may_colour(self._stream, os.environ)
+        self._lines: Callable[[list[Access]], list[str]] = self._text_lines if self._text else json_lines
 
     def add(self, access: Access) -> None:
         """Take a line."""
@@ -78,6 +84,18 @@ class AccessLog:
             self._busy.result()
         self.flush()
         self._thread.shutdown(wait=True)
+
+    def _text_lines(self, batch: list[Access]) -> list[str]:
+        return text_lines(batch, self._width(), self._coloured)
+
+    def _width(self) -> int:
+        """The columns of the terminal as it is now; 0 where lines may be of any length."""
+        if self._descriptor is None or not self._on_terminal:
+            return 0
+        try:
+            return os.get_terminal_size(self._descriptor).columns or _USUAL_WIDTH
+        except OSError:
+            return _USUAL_WIDTH
 
     def _make(self) -> None:
         ended, self._ended = self._ended, []

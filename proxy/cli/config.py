@@ -9,6 +9,7 @@ import msgspec
 from proxy.cli.options import as_json, chosen_file, config_file, data_directory, resolved, store_directory
 from proxy.cli.output import data, print_json, talk
 from proxy.cli.reloading import ORDER, Outcome
+from proxy.cli.usage_errors import Group
 from proxy.config.load import examine
 from proxy.config.problems import ConfigProblems
 from proxy.config.schema import schema
@@ -19,7 +20,7 @@ from proxy.server.control import ask
 _RELOAD_SECONDS = 60.0
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Check, show, describe and reload the configuration."""
 

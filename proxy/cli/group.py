@@ -5,7 +5,6 @@ nothing but click and our errors may be imported here.
 """
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from importlib import import_module
 from types import MappingProxyType
 from typing import NamedTuple
@@ -13,11 +12,12 @@ from typing import NamedTuple
 import click
 
 from proxy import __version__
+from proxy.cli.usage_errors import Group
 from proxy.errors import GatewayError
 
 PROGRAM = "prometheus-gateway"
 _DEFAULT = "serve"
-_OWN_OPTIONS = frozenset({"--help", "-h", "--version"})
+_OWN_OPTIONS = frozenset({"--help", "-h", "--version", "-V"})
 
 
 class Entry(NamedTuple):
@@ -38,11 +38,12 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "ledger": Entry("proxy.cli.ledger", "Export the ledger, one row a request."),
         "doctor": Entry("proxy.cli.doctor", "Look for what is wrong with this installation."),
         "version": Entry("proxy.cli.version", "Print the version."),
+        "help": Entry("proxy.cli.help", "Explain a command: help keys create."),
     }
 )
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group whose commands are imported when they are called; what names none is meant for `serve`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -59,15 +60,6 @@ class LazyGroup(click.Group):
         if not args or (args[0].startswith("-") and args[0] not in _OWN_OPTIONS):
             args = [_DEFAULT, *args]
         return super().parse_args(ctx, args)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in COMMANDS:
-            close = get_close_matches(args[0], COMMANDS, n=1)
-            hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(COMMANDS)}."
-            ctx.fail(f"No such command '{args[0]}'. {hint}")
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -86,7 +78,7 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Every command takes --json and --help. Exit codes: 0 done, 1 failed, 2 wrong use.",
 )
-@click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
+@click.version_option(__version__, "-V", "--version", prog_name=PROGRAM, message="%(prog)s %(version)s")
 def group() -> None:
     """Prometheus Gateway: an OpenAI-compatible gateway with one correct bill per request.
 

@@ -1,5 +1,6 @@
 """`init`: writes a configuration file to start from, and never over another one unasked."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -28,4 +29,9 @@ def command(file: Path, force: bool, as_json: bool) -> None:
         print_json({"file": str(file)})
     else:
         data(str(file))
-    talk("Next: export OPENAI_API_KEY=…, then: prometheus-gateway config check, prometheus-gateway serve")
+    option = [] if file == DEFAULT_FILE else ["--config", str(file)]
+    talk("Next:")
+    talk("  export OPENAI_API_KEY=…")
+    for words in ("config check", "doctor", "keys create NAME", "serve"):
+        talk("  " + shlex.join(["prometheus-gateway", *words.split(), *option]))
+    talk("Nothing is translated yet: an alias is called in the format of its provider (docs/upstreams.md).")

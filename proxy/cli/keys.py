@@ -4,24 +4,28 @@ A secret goes to stdout, alone, and nowhere else; what there is to say about it 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
-from proxy.cli import moments
+from proxy.cli import demo_key, moments
 from proxy.cli.options import as_json, config_file, configured, data_directory, store_directory
-from proxy.cli.output import data, print_json, print_table, talk, utc
+from proxy.cli.output import data, minute, print_json, print_table, talk, utc
+from proxy.cli.usage_errors import Group, Number
 from proxy.config.problems import did_you_mean
+from proxy.errors import InvalidRequest
 from proxy.ledger.keys import Key, KeyStore
 from proxy.ledger.store import prepare
 
+T = TypeVar("T")
 _MOST = 500
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Create, list, revoke and rotate keys. A running gateway takes changes up within a second."""
 
@@ -62,7 +66,7 @@ def create(
 
 @command.command("list")
 @click.option("--all", "with_revoked", is_flag=True, help="Show revoked keys too.")
-@click.option("--limit", type=click.IntRange(1, _MOST), default=_MOST, show_default=True, help="Most keys.")
+@click.option("--limit", type=Number(1, _MOST), default=_MOST, show_default=True, help="Most keys.")
 @click.option("--after", metavar="ID", help="Go on after this key, the last one of the page before.")
 @config_file
 @data_directory
@@ -77,13 +81,16 @@ def list_command(
 ) -> None:
     """List keys, without their secrets."""
     directory = store_directory(config_path, data_dir)
-    found = asyncio.run(_list(directory, limit + 1, after, with_revoked))
+    demo = demo_key.find(directory) if after is None else None
+    found = [*filter(None, [demo]), *asyncio.run(_list(directory, limit + 1, after, with_revoked))]
     keys = found[:limit]
     if as_json:
         print_json([_as_data(key) for key in keys])
     elif keys:
         headings = ("id", "name", "ends in", "models", "created", "expires", *(["revoked"] if with_revoked else []))
-        print_table(headings, [_row(key, with_revoked) for key in keys])
+        print_table(headings, [_row(key, with_revoked) for key in keys], ("created", "ends in"), ("models",))
+        if demo is not None:
+            talk(f'"{demo.name}" is the demo\'s key: it works only where serve runs without a configuration.')
     else:
         talk(f"There are no keys in {directory}. Make one with: prometheus-gateway keys create NAME")
     if len(found) > limit:
@@ -97,7 +104,8 @@ def list_command(
 @as_json
 def revoke(name: str, config_path: Path | None, data_dir: Path | None, as_json: bool) -> None:
     """End the key NAME (or id) for good."""
-    key = asyncio.run(_revoke(store_directory(config_path, data_dir), name))
+    directory = store_directory(config_path, data_dir)
+    key = asyncio.run(_of_the_store(directory, name, _revoke(directory, name)))
     if as_json:
         print_json(_as_data(key))
     else:
@@ -120,7 +128,8 @@ def revoke(name: str, config_path: Path | None, data_dir: Path | None, as_json: 
 def rotate(name: str, grace: timedelta, config_path: Path | None, data_dir: Path | None, as_json: bool) -> None:
     """Give the key NAME (or id) a new secret and print it; it is shown this once."""
     server = configured(config_path).server
-    key, secret = asyncio.run(_rotate(data_dir or Path(server.data_dir), server.key_prefix, name, grace))
+    directory = data_dir or Path(server.data_dir)
+    key, secret = asyncio.run(_of_the_store(directory, name, _rotate(directory, server.key_prefix, name, grace)))
     old = f"works for another {grace}" if grace else "works no longer"
     _hand_over(key, secret, f"Key {key.name} ({key.id}) has a new secret; the old one {old}.", as_json)
 
@@ -146,13 +155,30 @@ def _as_data(key: Key) -> dict[str, object]:
 
 
 def _row(key: Key, with_revoked: bool) -> tuple[object, ...]:
-    models = "all" if key.models is None else ",".join(sorted(key.models))
-    row = (key.id, key.name, key.hint, models, _time(key.created), _time(key.expires))
-    return (*row, _time(key.revoked)) if with_revoked else row
+    models = "all" if key.models is None else ", ".join(sorted(key.models))
+    row = (key.id, key.name, key.hint, models, _minute(key.created)[:10], _minute(key.expires))
+    return (*row, _minute(key.revoked)) if with_revoked else row
 
 
 def _time(seconds: int | None) -> str | None:
     return None if seconds is None else utc(seconds * 1_000_000)
+
+
+def _minute(seconds: int | None) -> str:
+    return "" if seconds is None else minute(seconds * 1_000_000)
+
+
+async def _of_the_store(directory: Path, name: str, change: Coroutine[Any, Any, T]) -> T:
+    """Make a change; where there is no such key because it is the demo's, say what to do with that one."""
+    try:
+        return await change
+    except InvalidRequest as error:
+        if error.code == "key_not_found" and name in (demo_key.NAME, demo_key.identity()):
+            raise click.ClickException(
+                f"The demo's key is not in the store: stop the demo, delete {directory / demo_key.FILE}, and its next "
+                "start makes another one."
+            ) from error
+        raise
 
 
 @asynccontextmanager

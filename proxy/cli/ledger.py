@@ -15,8 +15,10 @@ import click
 import msgspec
 
 from proxy.cli import moments
+from proxy.cli.filters import Wanted, filters
 from proxy.cli.options import as_json, config_file, data_directory, store_directory
 from proxy.cli.output import talk, usd, utc
+from proxy.cli.usage_errors import Group
 from proxy.ledger.record import Final
 from proxy.ledger.store import open_reports
 
@@ -24,7 +26,7 @@ from proxy.ledger.store import open_reports
 Write = Callable[[dict[str, Any]], None]
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Export the ledger, one row a request."""
 
@@ -37,6 +39,7 @@ def command() -> None:
     "--since", callback=moments.past, metavar="TIME", help="From then on: 24h, 7d, 2026-11-01, an ISO timestamp."
 )
 @click.option("--until", callback=moments.past, metavar="TIME", help="To before then.")
+@filters
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -50,12 +53,13 @@ def export(
     format_name: str | None,
     since: datetime | None,
     until: datetime | None,
+    wanted: Wanted,
     output: Path | None,
     config_path: Path | None,
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Write the rows that started in a time, the oldest first.
+    """Write the rows that started in a time, the oldest first. A filter that is given twice takes both.
 
     Costs are exact USD, empty where the price is not known; durations are microseconds; `started` is UTC. --json is
     the same as --format jsonl.
@@ -66,14 +70,15 @@ def export(
         raise click.UsageError("--since must lie before --until.")
     directory = store_directory(config_path, data_dir)
     with _opened(output) as stream:
-        count = asyncio.run(_export(directory, since, until, _writer(format_name or "jsonl", stream)))
+        count = asyncio.run(_export(directory, since, until, wanted, _writer(format_name or "jsonl", stream)))
     talk(f"{count} rows exported")
 
 
-async def _export(directory: Path, since: datetime | None, until: datetime | None, write: Write) -> int:
+async def _export(directory: Path, since: datetime | None, until: datetime | None, wanted: Wanted, write: Write) -> int:
     count = 0
     async with open_reports(directory) as reports:
-        async for row in reports.export(since=since, until=until):
+        only = await wanted.selection(directory)
+        async for row in reports.export(since=since, until=until, only=only):
             write(_as_data(row))
             count += 1
     return count

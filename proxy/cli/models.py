@@ -1,36 +1,66 @@
 """`models`: the aliases that are configured. It asks no upstream and needs no credential."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import click
 import msgspec
 
 from proxy.cli.options import as_json, config_file, configured
 from proxy.cli.output import print_json, print_table, talk
-from proxy.config.tree import Model, Price
+from proxy.config.presets import PRESETS
+from proxy.config.tree import Model, Price, Upstream, split_target
+
+#: The formats, the most usual first.
+_ORDER = ("openai", "anthropic", "gemini")
+#: What a price is for, where its own name is not short enough.
+_PER: Mapping[str, str] = MappingProxyType(
+    {"input": "in", "output": "out", "cached_input": "cached", "minute": "a minute", "image": "an image"}
+)
 
 
 @click.command()
 @config_file
 @as_json
 def command(config_path: Path | None, as_json: bool) -> None:
-    """List the configured aliases, their capability, targets and prices."""
-    models = configured(config_path).models
+    """List the configured aliases, what they can do, the formats they can be called in, targets and prices."""
+    config = configured(config_path)
     if as_json:
-        print_json([{"alias": alias, **_described(model)} for alias, model in models.items()])
+        print_json([_described(alias, model, config.upstreams) for alias, model in config.models.items()])
         return
-    if not models:
+    if not config.models:
         talk("No aliases are configured. Write a configuration with: prometheus-gateway init")
         return
     print_table(
-        ("alias", "capability", "targets", "price in USD"),
-        [(alias, model.capability, ", ".join(model.targets), _price(model.price)) for alias, model in models.items()],
+        ("alias", "capability", "formats", "targets", "USD per 1M"),
+        [
+            (alias, model.capability, ", ".join(formats(model, config.upstreams)), _targets(model), _price(model.price))
+            for alias, model in config.models.items()
+        ],
     )
+    talk("Formats are those in which an alias can be called; nothing is translated (docs/upstreams.md).")
 
 
-def _described(model: Model) -> dict[str, object]:
+def formats(model: Model, upstreams: Mapping[str, Upstream]) -> list[str]:
+    """The families of formats that an alias's targets speak: the endpoints of the others refuse it."""
+    kinds = [upstreams[split_target(target)[0]].kind for target in model.targets]
+    return sorted({dialect for kind in kinds for dialect in PRESETS[kind].dialects}, key=_ORDER.index)
+
+
+def _targets(model: Model) -> str:
+    return ", ".join(model.targets)
+
+
+def _described(alias: str, model: Model, upstreams: Mapping[str, Upstream]) -> dict[str, object]:
     price = None if model.price is None else {kind: str(value) for kind, value in _prices(model.price).items()}
-    return {"capability": model.capability, "targets": model.targets, "price": price}
+    return {
+        "alias": alias,
+        "capability": model.capability,
+        "formats": formats(model, upstreams),
+        "targets": model.targets,
+        "price": price,
+    }
 
 
 def _prices(price: Price) -> dict[str, object]:
@@ -40,5 +70,4 @@ def _prices(price: Price) -> dict[str, object]:
 def _price(price: Price | None) -> str:
     if price is None:
         return "unpriced"
-    per = {"minute": " a minute", "image": " each"}
-    return ", ".join(f"{kind} {value}{per.get(kind, ' per 1M')}" for kind, value in _prices(price).items())
+    return " ".join(f"{value} {_PER.get(kind, kind)}" for kind, value in _prices(price).items())

@@ -1,15 +1,25 @@
 """How results are printed: aligned tables for people, JSON for programs, exact money, UTC times.
 
-Data goes to stdout and talk to stderr. Nothing is coloured.
+Data goes to stdout and talk to stderr. Nothing is coloured. A table is as wide as the terminal, 80 columns where there
+is none (COLUMNS says otherwise): what has no room is wrapped in its column, or left out and named.
 """
 
 import json
-from collections.abc import Sequence
+import re
+import shutil
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
 import click
 
 _NANO = 1_000_000_000
+_GAP = "  "
+#: What a cell is broken into: a word with the space before it, or a part of one that ends with a slash.
+_PIECE = re.compile(r"\s*[^\s/]+/?|\s*/")
+#: Cells that tell nothing.
+_NOTHING = frozenset({"-", "0"})
+#: Characters that a column of text keeps, however little room there is.
+_MIN_WIDTH = 6
 
 
 def data(text: str) -> None:
@@ -27,17 +37,93 @@ def print_json(value: object) -> None:
     data(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print columns side by side; those that hold only numbers stand to the right."""
-    cells = [[_cell(value) for value in row] for row in rows]
-    right = [bool(rows) and all(isinstance(row[place], int) for row in rows) for place in range(len(headings))]
-    widths = [max([len(heading), *(len(row[place]) for row in cells)]) for place, heading in enumerate(headings)]
-    for row in ([heading.upper() for heading in headings], *cells):
+def print_table(
+    headings: Sequence[str], rows: Sequence[Sequence[object]], optional: Sequence[str] = (), lists: Collection[str] = ()
+) -> None:
+    """Print columns side by side; those that hold only numbers stand to the right.
+
+    `optional` are headings that may be left out for want of room, the first ones first, though those without a value
+    go before the others; the columns of `lists` are wrapped before that.
+    """
+    room = shutil.get_terminal_size().columns
+    table = [
+        _Column(
+            heading,
+            [_cell(row[place]) for row in rows],
+            bool(rows) and all(isinstance(row[place], int) for row in rows),
+        )
+        for place, heading in enumerate(headings)
+    ]
+    candidates = [column for heading in optional for column in table if column.heading == heading]
+    candidates.sort(key=lambda column: column.tells)
+    left_out = []
+    while candidates and _total(column.longest if column.heading in lists else column.width for column in table) > room:
+        column = candidates.pop(0)
+        table.remove(column)
+        if column.tells:
+            left_out.append(column.heading)
+    widths = _narrowed(table, room)
+    for row in zip(*([column.heading.upper(), *column.cells] for column in table), strict=True):
+        _print_row(row, widths, [column.right for column in table])
+    if left_out:
+        talk(f"Left out for want of room: {', '.join(left_out)}. A wider terminal, or --json, has all.")
+
+
+class _Column:
+    """One column of a table, and what it needs."""
+
+    def __init__(self, heading: str, cells: list[str], right: bool) -> None:
+        self.heading = heading
+        self.cells = cells
+        self.right = right
+        self.width = max(map(len, (heading, *cells)))
+        #: The longest piece that is not broken unless it must be.
+        self.longest = max(len(piece.lstrip()) for text in (heading, *cells) for piece in _PIECE.findall(text))
+        self.tells = any(cell not in _NOTHING for cell in cells)
+
+
+def _print_row(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> None:
+    """Print one row; a cell that is wider than its column goes on below."""
+    cells = [_wrapped(text, width) for text, width in zip(row, widths, strict=True)]
+    for number in range(max(map(len, cells))):
+        texts = [cell[number] if number < len(cell) else "" for cell in cells]
         aligned = [
             text.rjust(width) if to_right else text.ljust(width)
-            for text, width, to_right in zip(row, widths, right, strict=True)
+            for text, width, to_right in zip(texts, widths, right, strict=True)
         ]
-        data("  ".join(aligned).rstrip())
+        data(_GAP.join(aligned).rstrip())
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """The lines of a cell: broken between words and behind slashes, and anywhere where that is not enough."""
+    lines = [""]
+    for piece in _PIECE.findall(text):
+        if len(lines[-1]) + len(piece) > width and lines[-1]:
+            lines.append("")
+        rest = piece if lines[-1] else piece.lstrip()
+        while len(rest) > width:
+            lines[-1:] = [rest[:width], ""]
+            rest = rest[width:]
+        lines[-1] += rest
+    return lines
+
+
+def _narrowed(table: Sequence[_Column], room: int) -> list[int]:
+    """The widths with which columns fit into the room, as far as those of text can give way.
+
+    Cells are wrapped between their words first; then words are broken, the longest first.
+    """
+    widths = [column.width for column in table]
+    free = [place for place, column in enumerate(table) if not column.right]
+    for limits in ([column.longest for column in table], [_MIN_WIDTH] * len(table)):
+        while _total(widths) > room and (wide := [place for place in free if widths[place] > limits[place]]):
+            widths[max(wide, key=widths.__getitem__)] -= 1
+    return widths
+
+
+def _total(widths: Iterable[int]) -> int:
+    each = list(widths)
+    return sum(each) + len(_GAP) * (len(each) - 1)
 
 
 def _cell(value: object) -> str:
@@ -60,3 +146,8 @@ def utc(microseconds: int | None) -> str:
     if microseconds is None:
         return ""
     return datetime.fromtimestamp(microseconds // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def minute(microseconds: int | None) -> str:
+    """Write microseconds since 1970 as a UTC time in minutes, for tables; nothing for None."""
+    return utc(microseconds)[:16] + "Z" if microseconds is not None else ""

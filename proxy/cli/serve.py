@@ -1,41 +1,58 @@
 """`serve`: run the gateway; without a configuration, the demo on the built-in provider."""
 
+import asyncio
 import logging
 import os
-import secrets
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import click
-import msgspec
 import uvloop
 
+from proxy.cli import demo_key
 from proxy.cli.alone import serve_alone
 from proxy.cli.crew import Crew
 from proxy.cli.options import as_json, chosen_file, config_file, data_directory
 from proxy.cli.reloading import Source, overridden
+from proxy.cli.usage_errors import Number
+from proxy.cli.welcome import Welcome, has_keys
+from proxy.config.rules import listen_host
 from proxy.config.tree import Config
 from proxy.demo import DemoSettings, demo_config
 from proxy.server.inherit import adopt, handed_over
-from proxy.server.listener import address, bind, bind_each
+from proxy.server.listener import CannotListen, address, bind, bind_each
 from proxy.server.notify import Notifier
+
+#: In the environment where `make run` starts it, whose options are spelled otherwise.
+_MADE = "PROMETHEUS_GATEWAY_MADE"
+
+
+def _checked_host(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    for message, hint in () if value is None else listen_host(value):
+        raise click.BadParameter(f"'{value}' {message}: {hint}")
+    return value
 
 
 @click.command()
 @config_file
 @data_directory
-@click.option("--host", help="Address to listen on; wins over the configuration's.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 picks a free one.")
-@click.option("--workers", type=click.IntRange(1, 256), help="Worker processes.")
+@click.option("--host", callback=_checked_host, help="Address to listen on; wins over the configuration's.")
+@click.option("--port", type=Number(0, 65535), help="Port to listen on; 0 picks a free one.")
+@click.option("--workers", type=Number(1, 256), help="Worker processes.")
 @click.option(
     "--fd",
     "descriptors",
-    type=click.IntRange(0),
+    type=Number(0),
     multiple=True,
     metavar="N",
     help="Listen on this inherited socket instead; systemd's are found without it.",
+)
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Colour access lines; auto: on a terminal, unless NO_COLOR is set.",
 )
 @as_json
 def command(
@@ -45,13 +62,18 @@ def command(
     port: int | None,
     workers: int | None,
     descriptors: tuple[int, ...],
+    color: str,
     as_json: bool,
 ) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; SIGHUP reads the configuration again.
 
     Without a configuration it is a demo: all eight aliases on a built-in provider that costs nothing and calls nobody,
-    with a key that is printed at every start.
+    with a key that is printed at every start and stays the same.
     """
+    if color != "auto":
+        # Here it is also found by the workers.
+        os.environ.pop("NO_COLOR", None)
+        os.environ["FORCE_COLOR"] = "1" if color == "always" else "0"
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("proxy").setLevel(logging.INFO)
     path = chosen_file(config_path)
@@ -61,16 +83,27 @@ def command(
     config = overridden(Config(), over) if source is None else source.read().config
     server = config.server
     inherited = adopt(descriptors or handed_over(os.environ))
-    sockets = inherited or bind_each(server.host, server.port, server.workers)
+    try:
+        sockets = inherited or bind_each(server.host, server.port, server.workers)
+    except CannotListen as error:
+        hint = " (make run PORT=8090, or make run ARGS='--host …')" if _MADE in os.environ else ""
+        raise click.ClickException(f"{error}{hint}") from error
+    directory = Path(server.data_dir)
     demo = None
     if source is None:
         settings = DemoSettings()
         provider = bind("127.0.0.1", 0)
         config = demo_config(provider.getsockname()[1], settings, config.server)
-        demo = (provider, settings, config.server.key_prefix + secrets.token_urlsafe(32))
+        demo = (provider, settings, demo_key.obtain(directory, server.key_prefix))
     url = address(sockets[0])
-    key = demo[2] if demo is not None else ""
-    ready: Callable[[], None] = partial(_ready_json if as_json else _ready_text, config, url, key)
+    ready = Welcome(
+        config,
+        url,
+        demo_secret=demo[2] if demo is not None else "",
+        keyless=demo is None and not asyncio.run(has_keys(directory)),
+        options=_repeated(config_path, data_dir),
+        as_json=as_json,
+    ).show
     notifier = Notifier(os.environ)
     if server.workers > 1:
         # Sockets that were bound for workers are one for each.
@@ -80,32 +113,7 @@ def command(
         uvloop.run(serve_alone(config, sockets, source, notifier, url, ready, demo))
 
 
-def _ready_text(config: Config, url: str, secret: str) -> None:
-    lines = []
-    if secret:
-        lines = [
-            "Prometheus Gateway demo: a make-believe provider, nothing is called and nothing costs anything.",
-            f"Aliases: {', '.join(config.models)}",
-            f"Key:     {secret}",
-            "",
-            "Try it:",
-            "",
-            f"curl -N {url}/v1/chat/completions \\",
-            f"  -H 'Authorization: Bearer {secret}' \\",
-            "  -H 'Content-Type: application/json' \\",
-            """  -d '{"model": "prometheus-core", "stream": true, "messages": """
-            """[{"role": "user", "content": "What is a gateway?"}]}'""",
-            "",
-            "Your own providers: prometheus-gateway init",
-        ]
-    elif not config.models:
-        lines = ["No models are configured yet: every request will be a 404. See docs/configuration.md."]
-    lines.append(f"Ready: {url}")
-    print("\n".join(lines), flush=True)
-
-
-def _ready_json(config: Config, url: str, secret: str) -> None:
-    line: dict[str, object] = {"event": "ready", "url": url, "aliases": list(config.models)}
-    if secret:
-        line["key"] = secret
-    print(msgspec.json.encode(line).decode(), flush=True)
+def _repeated(config_path: Path | None, data_dir: Path | None) -> list[str]:
+    """The options that another command needs, to mean the same gateway."""
+    given = {"--config": config_path, "--data-dir": data_dir}
+    return [word for name, path in given.items() if path is not None for word in (name, str(path))]

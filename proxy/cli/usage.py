@@ -1,77 +1,100 @@
-"""`usage`: requests, tokens and cost, summed up by key, model, day or hour. It reads the store and changes nothing."""
+"""`usage`: requests, tokens and cost, summed up by key, alias, day or hour. It reads the store and changes nothing."""
 
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 import msgspec
 
-from proxy.cli import moments
+from proxy.cli import demo_key, moments
+from proxy.cli.filters import Wanted, filters
 from proxy.cli.options import as_json, config_file, data_directory, store_directory
 from proxy.cli.output import print_json, print_table, talk, usd
+from proxy.cli.usage_errors import Number
 from proxy.ledger.keys import KeyStore
 from proxy.ledger.reports import PAGE, By, Usage, UsageLine
 from proxy.ledger.store import open_reports
 
 _HEADINGS = ("requests", "errors", "input", "cached", "output", "cost USD", "unpriced", "estimated", "TTFT p50 ms")
+#: Those that go first where there is no room for all.
+_OPTIONAL = ("cached", "TTFT p50 ms", "estimated", "unpriced", "errors")
 
 
 @click.command()
-@click.option("--by", type=click.Choice(["key", "model", "day", "hour"]), default="model", show_default=True)
+@click.option(
+    "--by", "by_name", type=click.Choice(["key", "model", "alias", "day", "hour"]), default="model", show_default=True
+)
 @click.option(
     "--since", callback=moments.past, metavar="TIME", help="From then on: 24h, 7d, 2026-11-01, an ISO timestamp."
 )
 @click.option(
     "--until", callback=moments.past, metavar="TIME", help="To before then. Both are rounded out to whole hours."
 )
-@click.option("--limit", type=click.IntRange(1, PAGE), default=100, show_default=True, help="Most lines.")
+@filters
+@click.option("--limit", type=Number(1, PAGE), default=100, show_default=True, help="Most lines.")
 @click.option("--cursor", metavar="CURSOR", help="Go on after the page that ended with this cursor.")
 @config_file
 @data_directory
 @as_json
 def command(
-    by: By,
+    by_name: str,
     since: datetime | None,
     until: datetime | None,
+    wanted: Wanted,
     limit: int,
     cursor: str | None,
     config_path: Path | None,
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Sum up requests, tokens and cost."""
+    """Sum up requests, tokens and cost.
+
+    A filter that is given twice takes both. Filters by upstream or outcome read every row of the time, which takes
+    seconds for millions of them; all others do not.
+    """
     if since is not None and until is not None and since >= until:
         raise click.UsageError("--since must lie before --until.")
+    by: By = "model" if by_name == "alias" else cast(By, by_name)
     directory = store_directory(config_path, data_dir)
-    usage = asyncio.run(_usage(directory, by, since, until, limit, cursor))
+    usage = asyncio.run(_usage(directory, by, since, until, wanted, limit, cursor))
     names = asyncio.run(_names(directory, [line.group for line in usage.lines])) if by == "key" else {}
     if as_json:
         print_json(_as_data(usage, names))
         return
     rows = [(_label(line.group, names), *_numbers(line)) for line in usage.lines]
-    print_table((by, *_HEADINGS), [*rows, ("total", *_numbers(usage.totals))])
+    print_table((by_name, *_HEADINGS), [*rows, ("total", *_numbers(usage.totals))], _OPTIONAL)
     if usage.cursor is not None:
         talk(f"There is more: --cursor '{usage.cursor}'. The totals are those of all lines.")
+    elif not usage.lines and wanted.are_some:
+        talk("No request of this time passes these filters.")
 
 
 async def _usage(
-    directory: Path, by: By, since: datetime | None, until: datetime | None, limit: int, cursor: str | None
+    directory: Path,
+    by: By,
+    since: datetime | None,
+    until: datetime | None,
+    wanted: Wanted,
+    limit: int,
+    cursor: str | None,
 ) -> Usage:
     async with open_reports(directory) as reports:
-        return await reports.usage(by=by, since=since, until=until, limit=limit, cursor=cursor)
+        only = await wanted.selection(directory)
+        return await reports.usage(by=by, since=since, until=until, only=only, limit=limit, cursor=cursor)
 
 
 async def _names(directory: Path, ids: list[str]) -> Mapping[str, str]:
-    """The names of keys by id, of those that the store knows: the demo's key, for one, is not in it."""
+    """The names of keys by id, of those that are known here: the store's, and the demo's, which is not in it."""
+    names = {id_: demo_key.NAME for id_ in ids if id_ == demo_key.identity()}
     if not ids or not await asyncio.to_thread((directory / "keys.db").exists):
-        return {}
+        return names
     store = KeyStore(directory)
     await store.open()
     try:
-        return {id_: key.name for id_ in ids if (key := await store.find(id_)) is not None}
+        return names | {id_: key.name for id_ in ids if (key := await store.find(id_)) is not None}
     finally:
         await store.close()
 

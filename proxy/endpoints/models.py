@@ -35,6 +35,8 @@ class Models:
 
     def _visible(self, request: Request) -> list[str]:
         key = authenticate(request.scope["headers"], self._shared.keys, time.time())
+        # For the access line.
+        request.scope["state"]["key"] = key.name
         return [name for name in self._shared.aliases if may_use(key, name)]
 
     def _model(self, name: str) -> dict[str, object]:

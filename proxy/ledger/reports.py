@@ -15,6 +15,7 @@ from proxy.errors import InvalidRequest
 from proxy.ledger import rollups, sqlite
 from proxy.ledger.record import Final
 from proxy.ledger.rollups import DAY, HOUR
+from proxy.ledger.selection import Selection
 
 By = Literal["key", "model", "day", "hour"]
 
@@ -24,6 +25,9 @@ _FOREVER = 253_402_300_800  # the year 10,000, in seconds: after all rows
 # Every sum and histogram is added up in chunks of so many rollups, so that the event loop is not held.
 _CHUNK = 500
 _GROUPS = {"key": "key", "model": "alias", "day": f"start - start % {DAY}", "hour": "start"}
+#: What the histograms are made of, in their order, where rows are read.
+_DURATIONS = ("ttft_if_any", "total", "overhead")
+_ALL = Selection()
 _SUMS = ", ".join(f"sum({name})" for name in rollups.SUMS)
 _ROW = ", ".join(Final.__struct_fields__)
 
@@ -103,16 +107,18 @@ class Reports:
         by: By,
         since: datetime | None = None,
         until: datetime | None = None,
+        only: Selection = _ALL,
         limit: int = 100,
         cursor: str | None = None,
     ) -> Usage:
         """Usage by key, model, day or hour, in that order; whole hours: `since` is rounded down and `until` up.
 
+        A selection by upstream or outcome reads every row of the time; all others read the rollups.
         Raises InvalidRequest when `limit` is not from 1 to 1,000, or the cursor is not one of this report.
         """
         _check_limit(limit)
         span = _seconds(since, 0), _seconds(until, _FOREVER)
-        source, bounds = _source(by, *span, rollups.SUMS)
+        source, bounds = _source(by, *span, rollups.SUMS, only)
         group = _GROUPS[by]
         where = "" if cursor is None else f"WHERE {group} > ?"
         after = () if cursor is None else (_group_value(by, cursor),)
@@ -126,7 +132,7 @@ class Reports:
             totals = (None, *(sum(column) for column in zip(*(row[1:] for row in sums), strict=True)))
         else:
             totals = (await self._fetch(f"SELECT NULL, {_SUMS} FROM {source}", bounds))[0]
-        by_line, overall = await self._histograms(by, span, {row[0] for row in sums})
+        by_line, overall = await self._histograms(by, span, only, {row[0] for row in sums})
         lines = [_line(by, row, by_line[row[0]]) for row in sums]
         return Usage(lines, _line(None, totals, overall), lines[-1].group if more else None)
 
@@ -144,15 +150,18 @@ class Reports:
         more = len(rows) > limit
         return Page(finals, f"{finals[-1].started}.{finals[-1].id}" if more else None)
 
-    async def export(self, *, since: datetime | None = None, until: datetime | None = None) -> AsyncIterator[Final]:
+    async def export(
+        self, *, since: datetime | None = None, until: datetime | None = None, only: Selection = _ALL
+    ) -> AsyncIterator[Final]:
         """All rows started from `since` to before `until`, the oldest first, in bounded memory."""
+        condition, values = only.condition()
         started, id_ = _microseconds(since, 0), ""
         end = _microseconds(until, _FOREVER * 1_000_000)
         while True:
             rows = await self._fetch(
-                f"SELECT {_ROW} FROM requests WHERE (started, id) > (?, ?) AND started < ? "
+                f"SELECT {_ROW} FROM requests WHERE (started, id) > (?, ?) AND started < ?{condition} "
                 "ORDER BY started, id LIMIT ?",
-                (started, id_, end, PAGE),
+                (started, id_, end, *values, PAGE),
             )
             for row in rows:
                 yield _final(row)
@@ -182,13 +191,15 @@ class Reports:
         return {str(name): int(offset) for name, offset in found}
 
     async def _histograms(
-        self, by: By, span: tuple[int, int], wanted: set[str | int]
+        self, by: By, span: tuple[int, int], only: Selection, wanted: set[str | int]
     ) -> tuple[dict[str | int | None, tuple[int, int, int]], tuple[int, int, int]]:
         """Histograms of ttft, total and overhead: for each line wanted, and of all."""
         # A row is added once, to its line or to the rest; None is the rest, and stays in the dictionary.
         by_line: dict[str | int | None, tuple[int, int, int]] = dict.fromkeys((None, *wanted), (0, 0, 0))
-        source, bounds = _source(by, *span, rollups.HISTOGRAMS)
-        query = f"SELECT {_GROUPS[by]}, {', '.join(rollups.HISTOGRAMS)} FROM {source}"
+        columns = _DURATIONS if only.needs_rows else rollups.HISTOGRAMS
+        read = _observed if only.needs_rows else rollups.unpack
+        source, bounds = _source(by, *span, columns, only)
+        query = f"SELECT {_GROUPS[by]}, {', '.join(columns)} FROM {source}"
         with sqlite.mapped(self._path):
             async with self._connection.execute(query, bounds) as cursor:
                 while rows := list(await cursor.fetchmany(_CHUNK)):
@@ -196,9 +207,9 @@ class Reports:
                         into = line if line in by_line else None
                         one, two, three = by_line[into]
                         by_line[into] = (
-                            one + rollups.unpack(ttft),
-                            two + rollups.unpack(total),
-                            three + rollups.unpack(overhead),
+                            one + read(ttft),
+                            two + read(total),
+                            three + read(overhead),
                         )
         one, two, three = (sum(histograms) for histograms in zip(*by_line.values(), strict=True))
         return by_line, (one, two, three)
@@ -208,11 +219,15 @@ class Reports:
             return list(await self._connection.execute_fetchall(query, values))
 
 
-def _source(by: By, since: int, until: int, columns: tuple[str, ...]) -> tuple[str, tuple[int, ...]]:
+def _source(
+    by: By, since: int, until: int, columns: tuple[str, ...], only: Selection = _ALL
+) -> tuple[str, tuple[str | int, ...]]:
     """The rollups of a time: whole days where there are some, hours at the edges, the hour of `since` included.
 
     Only `columns` are named: what goes through a UNION is copied, and histograms are long.
     """
+    if only.needs_rows:
+        return only.rows(since, until, columns)
     since -= since % HOUR
     first, last = -(-since // DAY) * DAY, until - until % DAY
     if by == "hour" or first >= last:
@@ -220,8 +235,18 @@ def _source(by: By, since: int, until: int, columns: tuple[str, ...]) -> tuple[s
     else:
         spans = ((HOUR, since, first), (DAY, first, last), (HOUR, last, until))
         spans = tuple(span for span in spans if span[1] < span[2])
+    condition, values = only.condition()
     part = f"SELECT start, key, alias, {', '.join(columns)} FROM rollups WHERE grain = ? AND start >= ? AND start < ?"
-    return f"({' UNION ALL '.join([part] * len(spans))})", tuple(number for span in spans for number in span)
+    text = f"({' UNION ALL '.join([part + condition] * len(spans))})"
+    bounds: list[str | int] = []
+    for span in spans:
+        bounds += [*span, *values]
+    return text, tuple(bounds)
+
+
+def _observed(microseconds: int | None) -> int:
+    """The histogram of one row's duration, where it has one."""
+    return 0 if microseconds is None else rollups.observation(microseconds)
 
 
 def _line(by: By | None, row: tuple[Any, ...], histograms: tuple[int, int, int]) -> UsageLine:

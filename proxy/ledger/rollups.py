@@ -47,7 +47,8 @@ UPSERT = (
     + ", ".join([f"{name} = merge_histograms({name}, excluded.{name})" for name in HISTOGRAMS])
 )
 
-_FAILURES = frozenset({"upstream_cut", "upstream_error", "timeout", "refused", "interrupted"})
+#: Outcomes that count as errors, whatever the status.
+FAILURES = frozenset({"upstream_cut", "upstream_error", "timeout", "refused", "interrupted"})
 _LANE = 40
 _UNIT_BITS = 4
 _LANES = 108
@@ -105,7 +106,7 @@ def _summary(rows: list[Row]) -> list[int]:
     """The columns of one group: each is added up by itself, which costs far less than row by row."""
     columns = list(zip(*rows, strict=True))
     failed = [
-        status >= 400 or outcome in _FAILURES
+        status >= 400 or outcome in FAILURES
         for status, outcome in zip(columns[_STATUS], columns[_OUTCOME], strict=True)
     ]
     costs = columns[_COST]

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +24,7 @@ SWEEP_TICKS = 5
 TICK = 0.1
 #: Ticks that the last words of what was ended have to leave for a client that reads slowly.
 LAST_TICKS = 10
+_HOST_ADVICE = "choose another --host: 127.0.0.1 for this machine alone, 0.0.0.0 for all its addresses"
 _log = logging.getLogger(__name__)
 
 
@@ -35,12 +38,29 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """A bound, listening socket; port 0 picks a free one. `shared` ones may have one address. Raises `CannotListen`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
+        socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or "it is not a host name"
+        raise CannotListen(f"cannot listen on {host}: {why}; {_HOST_ADVICE}") from error
+    try:
         listening = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=shared)
     except OSError as error:
-        hint = "choose another --port (0 picks a free one), or stop what uses it"
-        raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror or error}; {hint}") from error
+        raise CannotListen(f"cannot listen on {host}:{port}: {_why_not(error)}") from error
     tune(listening)
     return listening
+
+
+def _why_not(error: OSError) -> str:
+    """What a failed bind means, and how to mend it."""
+    # The library adds the address as a Python tuple to the system's own words.
+    why = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        return f"{why}: this machine does not have that address; {_HOST_ADVICE}"
+    if error.errno == errno.EACCES:
+        return f"{why}: choose a --port from 1024 on, or let this user bind lower ones"
+    if error.errno == errno.EADDRINUSE:
+        return f"{why}; choose another --port (0 picks a free one), or stop what uses it"
+    return f"{why}; choose another --host or --port"
 
 
 def bind_each(host: str, port: int, count: int) -> list[socket.socket]:

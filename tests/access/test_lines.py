@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from proxy.access.lines import dollars, json_line, text_line
-from tests.access.requests import access, changed
+from proxy.ledger.record import Final
+from tests.access.requests import FINAL, access, changed
 
 
 def test_the_text_line_tells_the_request_its_tokens_its_price_and_its_times() -> None:
@@ -85,3 +86,72 @@ def test_an_unpriced_request_is_not_free() -> None:
 )
 def test_money_is_exact(nano: int, text: str) -> None:
     assert dollars(nano) == text
+
+
+# narrow terminals
+
+USUAL = changed(input_tokens=1_234, output_tokens=567, cost=3_852_100, ttft=812_000)
+
+
+def rest(line: str) -> str:
+    return line.partition(" ")[2]
+
+
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (100, "POST /v1/chat/completions 200 prometheus-core 1234+567 $0.0038521 812ms +0.12ms laptop"),
+        (90, "POST /v1/chat/completions 200 prometheus-core 1234+567 $0.0038521 812ms laptop"),
+        (83, "/v1/chat/completions 200 prometheus-core 1234+567 $0.0038521 812ms laptop"),
+        (80, "/chat/completions 200 prometheus-core 1234+567 $0.0038521 812ms laptop"),
+        (78, "/chat/completi.. 200 prometheus-core 1234+567 $0.0038521 812ms laptop"),
+    ],
+)
+def test_a_line_is_as_short_as_the_terminal_is_narrow(width: int, line: str) -> None:
+    short = text_line(USUAL, width)
+    assert rest(short) == line
+    assert len(short) <= width
+
+
+def test_where_there_is_room_the_line_is_the_whole_one() -> None:
+    whole = text_line(USUAL)
+    assert text_line(USUAL, len(whole)) == whole
+    assert text_line(USUAL, len(whole) - 1) != whole
+
+
+def test_a_short_line_says_what_is_estimated_unpriced_and_unfinished() -> None:
+    line = text_line(changed(usage_source="estimated", cost=None, ttft=None, outcome="client_closed"), 80)
+    assert rest(line) == "/chat/comp.. 200 prometheus-core ~9+2 unpriced 56.8ms laptop client_closed"
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/" + "x" * 200])
+def test_a_short_line_of_another_request_fits_too(path: str) -> None:
+    line = text_line(access(None, method="GET", path=path), 44)
+    assert len(line) <= 44
+    assert line.endswith(" 200 56.8ms laptop")
+
+
+@pytest.mark.parametrize("width", [0, 80])
+def test_no_text_moves_anything_on_a_terminal(width: int) -> None:
+    for line in (
+        text_line(access(None, path="/v1/\x9b2J\x1b[31m"), width),
+        text_line(changed(alias="a\x1b[2Jb\u202e"), width),
+    ):
+        assert line.isprintable()
+
+
+# colours
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, "32"), (304, "36"), (404, "33"), (503, "31")])
+@pytest.mark.parametrize("bill", [FINAL, None])
+@pytest.mark.parametrize("width", [0, 80])
+def test_the_status_has_the_colour_of_its_class(status: int, code: str, bill: Final | None, width: int) -> None:
+    request = access(bill, status=status)
+    line = text_line(request, width, True)
+    assert f" \x1b[{code}m{status}\x1b[0m " in line
+    assert line.replace(f"\x1b[{code}m", "").replace("\x1b[0m", "") == text_line(request, width)
+
+
+def test_an_answer_that_did_not_end_well_is_seen() -> None:
+    assert text_line(changed(outcome="upstream_cut"), 0, True).endswith("  \x1b[31mupstream_cut\x1b[0m")

@@ -1,9 +1,13 @@
 """The access log: what its lines never say, and that an output that takes no lines holds nobody up."""
 
+import fcntl
 import io
 import json
 import os
+import pty
 import select
+import struct
+import termios
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -126,6 +130,80 @@ def test_nothing_waiting_writes_nothing() -> None:
     assert stream.getvalue() == ""
 
 
+# terminals
+
+
+@contextmanager
+def terminal(columns: int) -> Iterator[tuple[Any, int]]:
+    """A pseudo terminal: a stream to write to, and the descriptor of who watches it."""
+    watching, writing = pty.openpty()
+    fcntl.ioctl(writing, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with os.fdopen(writing, "w") as stream:
+        try:
+            yield stream, watching
+        finally:
+            os.close(watching)
+
+
+def shown(columns: int, form: Any, monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
+    for name in ("NO_COLOR", "FORCE_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with terminal(columns) as (stream, watching):
+        with logging_to(stream, form) as log:
+            log.add(access())
+        return os.read(watching, 4096).decode()
+
+
+def test_a_line_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(shown(80, "auto", monkeypatch, NO_COLOR="1").rstrip()) <= 80
+    assert "overhead 0.12 ms" in shown(200, "auto", monkeypatch)
+
+
+def test_a_terminal_that_does_not_say_its_width_has_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(shown(0, "auto", monkeypatch, NO_COLOR="1").rstrip()) <= 80
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"),
+    [
+        ({}, True),
+        ({"NO_COLOR": ""}, True),
+        ({"NO_COLOR": "1"}, False),
+        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
+        ({"FORCE_COLOR": "0"}, False),
+        ({"TERM": "dumb"}, False),
+        ({"TERM": "dumb", "FORCE_COLOR": "1"}, True),
+    ],
+)
+def test_a_terminal_has_colours_unless_it_is_told_not_to(
+    environment: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ("\x1b[32m200" in shown(80, "auto", monkeypatch, **environment)) is coloured
+
+
+def test_json_has_no_colour_whatever_is_demanded(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = shown(80, "json", monkeypatch, FORCE_COLOR="1")
+    assert "\x1b" not in line
+    assert json.loads(line)["key"] == "laptop"
+
+
+@pytest.mark.parametrize(("environment", "coloured"), [({}, False), ({"FORCE_COLOR": "1"}, True)])
+def test_a_file_has_the_whole_line_and_no_colour(
+    environment: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    stream = io.StringIO()
+    with logging_to(stream, "text") as log:
+        log.add(access())
+    assert "overhead 0.12 ms" in stream.getvalue()
+    assert ("\x1b" in stream.getvalue()) is coloured
+
+
 # the gateway's
 
 
@@ -148,6 +226,29 @@ def test_no_secret_and_no_text_of_a_request_is_in_its_line(tmp_path: Path) -> No
     assert [json.loads(line)["status"] for line in lines] == [200, 404, 401]
     for secret in (*canaries, KEY, "sk-upstream-secret", "prom_sk_", UPSTREAM_MODEL):
         assert secret not in gateway.log.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("path", "secret", "status", "key"),
+    [
+        ("/v1/models", KEY, 200, "test"),
+        (f"/v1/models/{ALIAS}", KEY, 200, "test"),
+        ("/v1/models/none", KEY, 404, "test"),
+        ("/v1/models", "prom_sk_wrong", 401, None),
+        ("/livez", KEY, 200, None),
+    ],
+)
+def test_a_list_of_models_has_the_name_of_its_key(
+    path: str, secret: str, status: int, key: str | None, tmp_path: Path
+) -> None:
+    with (
+        RunningGateway(simple_config(tmp_path, "http://127.0.0.1:1")) as gateway,
+        gateway.client() as client,
+    ):
+        client.request("GET", path, b"", {"authorization": f"Bearer {secret}"})
+        client.read_answer()
+    (line,) = gateway.log.getvalue().splitlines()
+    assert (json.loads(line)["status"], json.loads(line)["key"]) == (status, key)
 
 
 def test_an_output_that_nobody_reads_does_not_hold_up_the_end(capsys: pytest.CaptureFixture[str]) -> None:

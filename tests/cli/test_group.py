@@ -25,7 +25,7 @@ def imported(folder: Path, *args: str) -> set[str]:
     return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
 
 
-@pytest.mark.parametrize("args", [["--help"], ["version"], ["--version"]])
+@pytest.mark.parametrize("args", [["--help"], ["version"], ["--version"], ["-V"], ["help"]])
 def test_help_and_version_import_nothing_heavy(args: list[str], folder: Path) -> None:
     heavy = {"msgspec", "asyncio", "uvicorn", "starlette", "sqlite3", "httpx", "tomllib", "proxy.config.tree"}
     assert not imported(folder, *args) & heavy
@@ -82,6 +82,44 @@ def test_an_unknown_command_is_a_wrong_use(name: str, hint: str, run: Run) -> No
     result = run(name)
     assert result.exit_code == 2
     assert hint in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("run", "No such command 'run'. Did you mean serve?"),
+        ("start", "No such command 'start'. Did you mean serve?"),
+        ("reload", "Did you mean config reload?"),
+        ("keys lst", "No such command 'lst'. Did you mean list?"),
+        ("keys delete", "Did you mean revoke?"),
+        ("config chek", "Did you mean check?"),
+        ("ledger zzz", "There are export."),
+        ("serve --prt 1", "No such option '--prt'. Did you mean --port?"),
+        ("--prt 1", "No such option '--prt'. Did you mean --port?"),
+        ("usage --modle x", "No such option '--modle'. Did you mean --model?"),
+        ("keys create me --modls x", "No such option '--modls'. Did you mean --models?"),
+        ("keys --jsn list", "No such option '--jsn'."),
+        ("help kezs", "Did you mean keys?"),
+        ("help keys creat", "Did you mean create?"),
+        ("help version x", "'prometheus-gateway version' has no commands of its own."),
+    ],
+)
+def test_an_unknown_word_is_answered_in_one_style(words: str, hint: str, run: Run) -> None:
+    result = run(*words.split())
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert hint in result.stderr
+    assert "(Did you mean" not in result.stderr
+
+
+def test_help_is_a_command(run: Run) -> None:
+    assert run("help").stdout == run("--help").stdout
+    assert run("help", "keys").stdout == run("keys", "--help").stdout
+    assert run("help", "keys", "create").stdout == run("keys", "create", "--help").stdout
+
+
+@pytest.mark.parametrize("option", ["-V", "--version"])
+def test_the_version_is_an_option(option: str, run: Run) -> None:
+    assert run(option).stdout.startswith("prometheus-gateway ")
 
 
 def test_our_errors_are_one_message_and_exit_code_1(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

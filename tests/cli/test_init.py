@@ -36,3 +36,21 @@ def test_a_place_that_cannot_be_written_is_an_error(run: Run) -> None:
     result = run("init", "no/such/folder.toml")
     assert result.exit_code == 1
     assert "cannot be written: No such file or directory" in result.stderr
+
+
+def test_the_next_steps_include_a_key_and_the_limits_of_an_alias(run: Run) -> None:
+    steps = run("init").stderr
+    assert (
+        steps.index("OPENAI_API_KEY") < steps.index("config check") < steps.index("keys create") < steps.index("serve")
+    )
+    assert "Nothing is translated" in steps
+    assert "Nothing is translated" in EXAMPLE
+
+
+def test_the_next_steps_name_another_file(run: Run) -> None:
+    steps = run("init", "my gateway.toml").stderr
+    assert "prometheus-gateway serve --config 'my gateway.toml'" in steps
+
+
+def test_the_prices_are_said_to_be_examples(run: Run) -> None:
+    assert "YOUR PRICES" in EXAMPLE

@@ -118,3 +118,53 @@ def test_the_data_directory_may_be_named(run: Run, folder: Path) -> None:
     run("keys", "create", "me", "--data-dir", "elsewhere")
     assert (folder / "elsewhere" / "keys.db").exists()
     assert not (folder / "data").exists()
+
+
+@pytest.mark.parametrize("more", [(), ("--all",)])
+def test_the_list_fits_80_columns(more: tuple[str, ...], run: Run) -> None:
+    run("keys", "create", "n" * 64, "--models", ",".join(f"prometheus-{n}" for n in range(20)), "--expires", "30d")
+    run("keys", "create", "me")
+    assert max(map(len, run("keys", "list", *more).stdout.splitlines())) <= 80
+
+
+# the demo's key
+
+SECRET = "prom_sk_" + "d" * 43
+
+
+@pytest.fixture
+def demo(folder: Path) -> Path:
+    """The file of a demo's key."""
+    (folder / "data").mkdir()
+    file = folder / "data" / "demo-key"
+    file.write_text(SECRET + "\n")
+    return file
+
+
+def test_the_demo_s_key_is_in_the_list_and_its_secret_is_not(demo: Path, run: Run) -> None:
+    run("keys", "create", "me")
+    result = run("keys", "list")
+    assert [line.split()[1] for line in result.stdout.splitlines()] == ["NAME", "demo", "me"]
+    assert "without a configuration" in result.stderr
+    assert [key["name"] for key in json.loads(run("keys", "list", "--json").stdout)] == ["demo", "me"]
+    assert SECRET not in result.output
+
+
+def test_the_demo_s_key_is_on_the_first_page_alone(demo: Path, run: Run) -> None:
+    run("keys", "create", "me")
+    (first,) = json.loads(run("keys", "list", "--limit", "1", "--json").stdout)
+    (second,) = json.loads(run("keys", "list", "--after", first["id"], "--json").stdout)
+    assert (first["name"], second["name"]) == ("demo", "me")
+
+
+@pytest.mark.parametrize("command", ["revoke", "rotate"])
+@pytest.mark.parametrize("name", ["demo", "key_2a97516c354b"])
+def test_how_to_be_rid_of_the_demo_s_key(command: str, name: str, demo: Path, run: Run) -> None:
+    result = run("keys", command, name)
+    assert result.exit_code == 1
+    assert "delete data/demo-key" in result.stderr
+
+
+def test_a_key_of_ones_own_may_be_called_demo(demo: Path, run: Run) -> None:
+    run("keys", "create", "demo")
+    assert run("keys", "revoke", "demo").exit_code == 0

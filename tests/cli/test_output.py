@@ -46,3 +46,45 @@ def test_a_cell_sends_no_control_characters_to_the_terminal(capsys: pytest.Captu
 def test_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"a": "ü"})
     assert capsys.readouterr().out == '{\n  "a": "ü"\n}\n'
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> tuple[list[str], str]:
+    out, err = capsys.readouterr()
+    return out.splitlines(), err
+
+
+def test_a_cell_that_is_too_wide_is_wrapped_between_its_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    print_table(("name", "list"), [("a", "one, two, three, four"), ("b", "five")])
+    assert printed(capsys)[0] == ["NAME  LIST", "a     one, two,", "      three, four", "b     five"]
+
+
+def test_a_word_that_is_too_long_is_broken(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "16")
+    print_table(("n", "word"), [(1, "x" * 30)])
+    assert printed(capsys)[0] == ["N  WORD", f"1  {'x' * 13}", f"   {'x' * 13}", f"   {'x' * 4}"]
+
+
+def test_columns_without_a_value_go_first_and_silently(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "14")
+    print_table(("alpha", "bravo", "delta"), [("x", 1, 0)], ("bravo", "delta"))
+    assert printed(capsys) == (["ALPHA  BRAVO", "x          1"], "")
+
+
+def test_a_column_that_is_left_out_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "14")
+    print_table(("alpha", "bravo", "delta"), [("x", 1, 2)], ("bravo", "delta"))
+    lines, said = printed(capsys)
+    assert lines == ["ALPHA  DELTA", "x          2"]
+    assert said.startswith("Left out for want of room: bravo.")
+
+
+def test_an_empty_table_has_its_headings(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("a", "b"), [])
+    assert printed(capsys)[0] == ["A  B"]

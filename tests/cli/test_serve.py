@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -141,13 +142,95 @@ def test_as_json_the_ready_line_is_one_object(tmp_path: Path) -> None:
         assert serve.stop()[0] == 0
 
 
-def test_the_demo_makes_a_new_key_at_every_start(tmp_path: Path) -> None:
+def test_the_demo_has_one_key_at_every_start(tmp_path: Path) -> None:
     keys = set()
     for _ in range(2):
         with running(tmp_path, "--port", "0") as serve:
             keys.add(serve.lines[2])
             serve.stop()
-    assert len(keys) == 2
+    assert len(keys) == 1
+    assert stat.S_IMODE((tmp_path / "data" / "demo-key").stat().st_mode) == 0o600
+
+
+def test_the_demo_says_what_stays(tmp_path: Path) -> None:
+    with running(tmp_path, "--port", "0") as serve:
+        said = "\n".join(serve.lines)
+    assert "demo-key" in said
+    assert "keys that you create" in said
+    assert "prometheus-gateway keys create NAME" in said
+
+
+def test_a_gateway_with_real_providers_does_not_know_the_demo_s_key(tmp_path: Path) -> None:
+    with running(tmp_path, "--port", "0", "--json") as serve:
+        secret = json.loads(serve.lines[0])["key"]
+        serve.stop()
+    (tmp_path / "prometheus.toml").write_text("[server]\nport = 0\n")
+    with running(tmp_path) as serve, RawClient("127.0.0.1", serve.port) as client:
+        client.request("GET", "/v1/models", headers={"authorization": f"Bearer {secret}"})
+        assert client.read_answer()[0].status == 401
+
+
+MODEL = """\
+[upstreams.u]
+base_url = "http://127.0.0.1:1/v1"
+warm_connections = 0
+[models.{}]
+capability = "{}"
+targets = ["u/x"]
+"""
+
+
+def test_without_keys_it_says_how_to_make_one_and_a_call(tmp_path: Path) -> None:
+    (tmp_path / "my gateway.toml").write_text(MODEL.format("core", "chat"))
+    with running(tmp_path, "--config", "my gateway.toml", "--port", "0", "--data-dir", "d") as serve:
+        assert serve.lines[0] == (
+            "There are no keys yet: prometheus-gateway keys create NAME --config 'my gateway.toml' --data-dir d"
+        )
+        said = "\n".join(serve.lines)
+        assert f"curl -N {serve.url}/v1/chat/completions" in said
+        assert '"model": "core"' in said
+        assert serve.lines[-1].startswith("Ready: ")
+
+
+def test_without_a_chat_alias_there_is_no_call_to_show(tmp_path: Path) -> None:
+    (tmp_path / "prometheus.toml").write_text(MODEL.format("atlas", "embeddings"))
+    with running(tmp_path, "--port", "0") as serve:
+        assert serve.lines[0].startswith("There are no keys yet")
+        assert "curl" not in "\n".join(serve.lines)
+
+
+def make_key(folder: Path, *more: str) -> None:
+    command = [sys.executable, "-m", "proxy", "keys", "create", "me", *more]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+def test_with_a_key_it_is_ready_and_says_no_more(tmp_path: Path) -> None:
+    (tmp_path / "prometheus.toml").write_text(MODEL.format("core", "chat"))
+    make_key(tmp_path)
+    with running(tmp_path, "--port", "0") as serve:
+        assert len(serve.lines) == 1
+
+
+def test_keys_that_are_over_are_no_keys(tmp_path: Path) -> None:
+    (tmp_path / "prometheus.toml").write_text(MODEL.format("core", "chat"))
+    make_key(tmp_path)
+    command = [sys.executable, "-m", "proxy", "keys", "revoke", "me"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    with running(tmp_path, "--port", "0") as serve:
+        assert serve.lines[0].startswith("There are no keys yet")
+
+
+def test_workers_say_so_too(tmp_path: Path) -> None:
+    (tmp_path / "prometheus.toml").write_text(MODEL.format("core", "chat"))
+    with running(tmp_path, "--port", "0", "--workers", "2") as serve:
+        assert serve.lines[0].startswith("There are no keys yet")
+        assert serve.stop()[0] == 0
+
+
+def test_who_listens_on_all_addresses_is_called_on_its_own(tmp_path: Path) -> None:
+    with running(tmp_path, "--host", "0.0.0.0", "--port", "0") as serve:
+        assert serve.lines[-1] == f"Ready: http://0.0.0.0:{serve.port}"
+        assert f"curl -N http://127.0.0.1:{serve.port}/v1/chat/completions \\" in serve.lines
 
 
 def test_a_port_in_use_is_told_with_a_way_out(tmp_path: Path) -> None:
@@ -158,6 +241,37 @@ def test_a_port_in_use_is_told_with_a_way_out(tmp_path: Path) -> None:
     assert f"cannot listen on 127.0.0.1:{port}" in said
     assert "--port" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("host", ["nosuch.invalid", "a..b", "192.0.2.1"])
+def test_a_host_that_cannot_be_had_is_told_with_a_way_out(host: str, tmp_path: Path) -> None:
+    code, said = failing(tmp_path, "--host", host, "--port", "0")
+    assert code == 1
+    assert f"cannot listen on {host}" in said
+    assert "--host" in said
+    assert "--port" not in said
+    assert "('" not in said
+
+
+@pytest.mark.parametrize("host", ["", "[::1]", "127.0.0.1:80", "a b"])
+def test_what_is_no_host_is_wrong_use(host: str, tmp_path: Path) -> None:
+    code, said = failing(tmp_path, "--host", host)
+    assert code == 2
+    assert "--host" in said
+
+
+@pytest.mark.parametrize("port", ["abc", "70000", "-1", "80.5", ""])
+def test_a_port_that_is_none_is_wrong_use_in_plain_words(port: str, tmp_path: Path) -> None:
+    code, said = failing(tmp_path, f"--port={port}")
+    assert code == 2
+    assert f"'{port}' is not a whole number from 0 to 65535" in said
+
+
+def test_make_says_how_to_give_it_another_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMETHEUS_GATEWAY_MADE", "1")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        _, said = failing(tmp_path, "--port", str(taken.getsockname()[1]))
+    assert "make run PORT=" in said
 
 
 def test_all_faults_of_a_configuration_are_told_at_once(tmp_path: Path) -> None:

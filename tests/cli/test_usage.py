@@ -14,14 +14,45 @@ Stored = Callable[[Sequence[Final]], None]
 def test_sums_by_model_and_their_total(run: Run, stored: Stored) -> None:
     stored([row(1), row(2), row(3, alias="prometheus-lite", cost=1)])
     lines = run("usage").stdout.splitlines()
-    assert " ".join(lines[0].split()) == (
+    assert " ".join(lines[0].split()) == "MODEL REQUESTS ERRORS INPUT OUTPUT COST USD TTFT P50 MS"
+    assert [line.split()[:6] for line in lines[1:]] == [
+        ["prometheus-core", "2", "0", "20", "10", "0.000066"],
+        ["prometheus-lite", "1", "0", "10", "5", "0.000000001"],
+        ["total", "3", "0", "30", "15", "0.000066001"],
+    ]
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_wide_terminal_has_all_columns(run: Run, stored: Stored) -> None:
+    stored([row(1)])
+    result = run("usage", COLUMNS="120")
+    assert " ".join(result.stdout.splitlines()[0].split()) == (
         "MODEL REQUESTS ERRORS INPUT CACHED OUTPUT COST USD UNPRICED ESTIMATED TTFT P50 MS"
     )
-    assert [line.split()[:7] for line in lines[1:]] == [
-        ["prometheus-core", "2", "0", "20", "0", "10", "0.000066"],
-        ["prometheus-lite", "1", "0", "10", "0", "5", "0.000000001"],
-        ["total", "3", "0", "30", "0", "15", "0.000066001"],
-    ]
+    assert result.stderr == ""
+
+
+def test_what_tells_something_and_is_left_out_is_named(run: Run, stored: Stored) -> None:
+    stored([row(1, cached_input_tokens=7, cost=None)])
+    result = run("usage", COLUMNS="60")
+    assert "cached" in result.stderr
+    assert "--json" in result.stderr
+    assert max(map(len, result.stdout.splitlines())) <= 60
+
+
+@pytest.mark.parametrize("by", ["key", "model", "alias", "day", "hour"])
+def test_no_line_is_wider_than_80_columns(by: str, run: Run, stored: Stored) -> None:
+    big = {"input_tokens": 10**10, "cached_input_tokens": 10**9, "output_tokens": 10**9, "cost": 10**14}
+    stored([row(1, alias="a" * 128, **big), row(2, usage_source="estimated", status=500, cost=None)])
+    assert max(map(len, run("usage", "--by", by).stdout.splitlines())) <= 80
+
+
+def test_by_alias_is_by_model(run: Run, stored: Stored) -> None:
+    stored([row(1), row(2, alias="prometheus-lite")])
+    by_alias, by_model = run("usage", "--by", "alias").stdout, run("usage", "--by", "model").stdout
+    assert by_alias.startswith("ALIAS ")
+    assert by_alias.splitlines()[1:] == by_model.splitlines()[1:]
+    assert run("usage", "--by", "alias", "--json").stdout == run("usage", "--by", "model", "--json").stdout
 
 
 def test_what_has_no_price_is_unpriced_and_not_0(run: Run, stored: Stored) -> None:
@@ -70,7 +101,8 @@ def test_a_limit_names_the_way_on(run: Run, stored: Stored) -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [["--limit", "0"], ["--by", "moon"], ["--since", "soon"], ["--since", "1h", "--until", "2h"]]
+    "args",
+    [["--limit", "0"], ["--by", "moon"], ["--since", "soon"], ["--since", "1h", "--until", "2h"], ["--outcome", "odd"]],
 )
 def test_wrong_use(args: list[str], run: Run) -> None:
     assert run("usage", *args).exit_code == 2
@@ -80,3 +112,94 @@ def test_no_ledger_is_an_error_that_says_how_to_mend_it(run: Run) -> None:
     result = run("usage")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "--data-dir" in result.stderr
+
+
+# filters
+
+OTHER = "key_ffffffffffff"
+
+
+@pytest.mark.parametrize(
+    ("filters", "numbers"),
+    [
+        (("--key", "key_000000000001"), {1, 2, 3}),
+        (("--key", OTHER), {4, 5}),
+        (("--key", OTHER, "--key", "key_000000000001"), {1, 2, 3, 4, 5}),
+        (("--alias", "prometheus-lite"), {2, 5}),
+        (("--model", "prometheus-lite"), {2, 5}),
+        (("--alias", "prometheus-lite", "--key", OTHER), {5}),
+        (("--upstream", "azure"), {3, 5}),
+        (("--upstream", "azure", "--upstream", "openai"), {1, 2, 3, 4, 5}),
+        (("--outcome", "upstream_cut"), {3}),
+        (("--outcome", "upstream_cut", "--alias", "prometheus-core", "--upstream", "azure"), {3}),
+        (("--upstream", "azure", "--key", OTHER), {5}),
+        (("--alias", "no-such-alias"), set()),
+        (("--upstream", "no-such-upstream"), set()),
+        (("--alias", "prometheus-lite' OR 1=1 --"), set()),
+    ],
+)
+@pytest.mark.parametrize("command", ["usage", "ledger export"])
+def test_filters_take_what_passes_all_of_them(
+    command: str, filters: tuple[str, ...], numbers: set[int], run: Run, stored: Stored
+) -> None:
+    rows = [
+        row(1),
+        row(2, alias="prometheus-lite"),
+        row(3, upstream="azure", outcome="upstream_cut", usage_source="estimated", ttft=None),
+        row(4, key=OTHER, cost=None),
+        row(5, key=OTHER, alias="prometheus-lite", upstream="azure"),
+    ]
+    stored(rows)
+    if command == "usage":
+        totals = json.loads(run("usage", "--json", *filters).stdout)["totals"]
+        taken = [final for final in rows if int(final.id[4:], 16) in numbers]
+        assert totals["requests"] == len(taken)
+        assert totals["cost_nano_usd"] == sum(final.cost or 0 for final in taken)
+        assert totals["errors"] == sum(final.outcome != "complete" for final in taken)
+        assert totals["estimated"] == sum(final.usage_source == "estimated" for final in taken)
+        assert (totals["ttft"]["mean"] is None) is not any(final.ttft for final in taken)
+        assert (totals["ttft"]["p50"] is None) is not any(final.ttft for final in taken)
+    else:
+        found = [json.loads(line) for line in run("ledger", "export", *filters).stdout.splitlines()]
+        assert {int(final["id"][4:], 16) for final in found} == numbers
+
+
+@pytest.mark.parametrize("by", ["key", "model", "day", "hour"])
+def test_rows_and_rollups_tell_the_same(by: str, run: Run, stored: Stored) -> None:
+    stored([row(number, alias=f"a{number % 3}", ttft=number * 100 or None) for number in range(50)])
+    of_rows = run("usage", "--by", by, "--json", "--upstream", "openai").stdout
+    assert of_rows == run("usage", "--by", by, "--json").stdout
+
+
+def test_a_filter_by_upstream_has_pages(run: Run, stored: Stored) -> None:
+    stored([row(1, alias="a"), row(2, alias="b")])
+    result = run("usage", "--limit", "1", "--upstream", "openai")
+    assert "--cursor 'a'" in result.stderr
+    rest = run("usage", "--cursor", "a", "--upstream", "openai").stdout.splitlines()
+    assert [line.split()[0] for line in rest] == ["MODEL", "b", "total"]
+
+
+def test_a_key_is_named_as_people_name_it(run: Run, stored: Stored) -> None:
+    key = json.loads(run("keys", "create", "alice", "--json").stdout)
+    stored([row(1, key=key["id"]), row(2)])
+    assert json.loads(run("usage", "--key", "alice", "--json").stdout)["totals"]["requests"] == 1
+    run("keys", "revoke", "alice")
+    assert json.loads(run("usage", "--key", "alice", "--json").stdout)["totals"]["requests"] == 1
+
+
+def test_a_key_that_is_not_known_is_an_error(run: Run, stored: Stored) -> None:
+    stored([row(1)])
+    result = run("usage", "--key", "alic")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "keys list --all" in result.stderr
+
+
+def test_nothing_found_is_said(run: Run, stored: Stored) -> None:
+    stored([row(1)])
+    assert "No request" in run("usage", "--alias", "prometheus-cor").stderr
+
+
+def test_the_demo_s_key_has_its_name(run: Run, stored: Stored) -> None:
+    stored([row(1, key="key_2a97516c354b")])
+    assert "\ndemo (key_2a97516c354b) " in run("usage", "--by", "key").stdout
+    assert json.loads(run("usage", "--key", "demo", "--json").stdout)["totals"]["requests"] == 1

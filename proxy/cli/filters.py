@@ -1,0 +1,104 @@
+"""The options by which reports are narrowed: --key, --alias, --upstream and --outcome, the same for every report."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import msgspec
+
+from proxy.cli import demo_key
+from proxy.ledger.keys import KeyStore
+from proxy.ledger.record import Outcome
+from proxy.ledger.selection import Selection
+
+_ID = re.compile(r"key_[0-9a-f]{12}")
+_PAGE = 1_000
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for on the command line; keys by name or id."""
+
+    keys: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    upstreams: tuple[str, ...] = ()
+    outcomes: tuple[str, ...] = ()
+
+    @property
+    def are_some(self) -> bool:
+        """Whether anything was asked for."""
+        return self != Wanted()
+
+    async def selection(self, data_dir: Path) -> Selection:
+        """Give it in the ledger's own terms. Raises click.ClickException for a key that is not known."""
+        keys = await _ids(data_dir, self.keys) if self.keys else ()
+        return Selection(keys=keys, aliases=self.aliases, upstreams=self.upstreams, outcomes=self.outcomes)
+
+
+def filters(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options, and hand it what they say as `wanted`."""
+
+    @click.option("--key", "keys", multiple=True, metavar="NAME", help="Only this key, by name or id.")
+    @click.option("--alias", "--model", "aliases", multiple=True, metavar="ALIAS", help="Only this alias.")
+    @click.option("--upstream", "upstreams", multiple=True, metavar="NAME", help="Only what this upstream answered.")
+    @click.option(
+        "--outcome",
+        "outcomes",
+        multiple=True,
+        type=click.Choice(get_args(Outcome)),
+        metavar="OUTCOME",
+        help=f"Only what ended so: {', '.join(get_args(Outcome))}.",
+    )
+    @wraps(command)
+    def with_filters(
+        *args: Any,
+        keys: tuple[str, ...],
+        aliases: tuple[str, ...],
+        upstreams: tuple[str, ...],
+        outcomes: tuple[str, ...],
+        **options: Any,
+    ) -> None:
+        wanted = Wanted(keys=keys, aliases=aliases, upstreams=upstreams, outcomes=outcomes)
+        command(*args, wanted=wanted, **options)
+
+    return with_filters
+
+
+async def _ids(data_dir: Path, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """The ids of keys that are named by name or id: a name is that of the live key, else of the revoked ones."""
+    names = {name for name in wanted if not _ID.fullmatch(name)}
+    if not names:
+        return wanted
+    known: dict[str, list[str]] = {demo_key.NAME: [demo_key.identity()]}
+    if await asyncio.to_thread((data_dir / "keys.db").exists):
+        store = KeyStore(data_dir)
+        await store.open()
+        try:
+            for name in names:
+                key = await store.find(name)
+                if key is not None:
+                    known.setdefault(name, []).append(key.id)
+            if names - known.keys():
+                await _add_revoked(store, known)
+        finally:
+            await store.close()
+    for name in sorted(names - known.keys()):
+        raise click.ClickException(
+            f'There is no key named "{name}"; those there are, revoked ones too: prometheus-gateway keys list --all'
+        )
+    ids = {name for name in wanted if name not in names}
+    return tuple(sorted(ids.union(*(known[name] for name in names))))
+
+
+async def _add_revoked(store: KeyStore, known: dict[str, list[str]]) -> None:
+    """Add every key that has no live one of its name."""
+    live = set(known)
+    after = None
+    while page := await store.list(limit=_PAGE, after=after, revoked=True):
+        for key in page:
+            if key.name not in live:
+                known.setdefault(key.name, []).append(key.id)
+        after = page[-1].id

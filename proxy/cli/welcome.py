@@ -1,0 +1,115 @@
+"""The ready block of `serve`: what was started, what is still missing, and a call that works as pasted.
+
+Its last line names the address. It goes to stdout, for it is what `serve` has to say.
+"""
+
+import asyncio
+import shlex
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from proxy.cli.demo_key import FILE
+from proxy.config.tree import Config
+from proxy.ledger.keys import KeyStore
+
+_PAGE = 500
+_QUESTION = '{"model": "%s", "stream": true, "messages": [{"role": "user", "content": "What is a gateway?"}]}'
+#: Addresses that stand for all of a machine's; nobody can call them.
+_ALL_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+
+
+class Welcome:
+    """Prints the ready block once the sockets are served."""
+
+    def __init__(
+        self, config: Config, url: str, *, demo_secret: str, keyless: bool, options: list[str], as_json: bool
+    ) -> None:
+        """`demo_secret` is "" without a demo; `keyless` says that no key could be used yet.
+
+        `options` are those with which other commands find the same configuration and the same data.
+        """
+        self._config = config
+        self._url = url
+        self._demo_secret = demo_secret
+        self._keyless = keyless
+        self._options = options
+        self._as_json = as_json
+
+    def show(self) -> None:
+        """Print it."""
+        if self._as_json:
+            print(self._json(), flush=True)
+        else:
+            print("\n".join([*self._lines(), f"Ready: {self._url}"]), flush=True)
+
+    def _json(self) -> str:
+        line: dict[str, object] = {"event": "ready", "url": self._url, "aliases": list(self._config.models)}
+        if self._demo_secret:
+            line["key"] = self._demo_secret
+        return msgspec.json.encode(line).decode()
+
+    def _lines(self) -> Iterator[str]:
+        if self._demo_secret:
+            yield "Prometheus Gateway demo: a make-believe provider, nothing is called and nothing costs anything."
+            yield f"Aliases: {', '.join(self._config.models)}"
+            yield f"Key:     {self._demo_secret}"
+            yield f"Kept:    in {self._config.server.data_dir}: this key ({FILE}), keys that you create, and the usage."
+            yield from self._call(self._demo_secret)
+            yield f"Another key: {self._command('keys create NAME')}"
+            yield f"Your own providers: {self._command('init', [])}"
+        elif not self._config.models:
+            yield "No models are configured yet: every request will be a 404. See docs/configuration.md."
+        if self._keyless:
+            yield f"There are no keys yet: {self._command('keys create NAME')}"
+            if self._chat_alias:
+                yield from self._call("YOUR_KEY")
+
+    @property
+    def _chat_alias(self) -> str:
+        """The first alias that answers `/v1/chat/completions`."""
+        models = self._config.models.items()
+        return next((alias for alias, model in models if model.capability in ("chat", "vision", "realtime")), "")
+
+    def _call(self, secret: str) -> Iterator[str]:
+        alias = "prometheus-core" if "prometheus-core" in self._config.models else self._chat_alias
+        yield from (
+            "",
+            "Try it:",
+            "",
+            f"curl -N {callable_url(self._url)}/v1/chat/completions \\",
+            f"  -H 'Authorization: Bearer {secret}' \\",
+            "  -H 'Content-Type: application/json' \\",
+            f"  -d {shlex.quote(_QUESTION % alias)}",
+            "",
+        )
+
+    def _command(self, words: str, options: list[str] | None = None) -> str:
+        more = self._options if options is None else options
+        return " ".join(["prometheus-gateway", words, *map(shlex.quote, more)])
+
+
+def callable_url(url: str) -> str:
+    """The URL under which this machine reaches a listener, also where that takes all addresses."""
+    parts = urlsplit(url)
+    host = _ALL_ADDRESSES.get(parts.hostname or "")
+    return url if host is None else parts._replace(netloc=f"{host}:{parts.port}").geturl()
+
+
+async def has_keys(data_dir: Path) -> bool:
+    """Whether a key could be used now. Raises StoreFailed. It makes no database where there is none."""
+    if not await asyncio.to_thread((data_dir / "keys.db").exists):
+        return False
+    store, now, after = KeyStore(data_dir), time.time(), None
+    await store.open()
+    try:
+        while page := await store.list(limit=_PAGE, after=after):
+            if any(key.expires is None or key.expires > now for key in page):
+                return True
+            after = page[-1].id
+        return False
+    finally:
+        await store.close()
