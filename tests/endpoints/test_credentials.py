@@ -25,6 +25,15 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway
         yield running
 
 
+@pytest.fixture(scope="module")
+def store(gateway: RunningGateway) -> Iterator[KeyStore]:
+    """The keys of the gateway, as another process changes them."""
+    opened = KeyStore(Path(gateway.config.server.data_dir))
+    gateway.wait_for(opened.open())
+    yield opened
+    gateway.wait_for(opened.close())
+
+
 def ask(gateway: RunningGateway, *headers: tuple[str, str]) -> tuple[int, str, str]:
     """Ask for something that only a key's owner is told; gives the status, the code and the message."""
     with gateway.client() as client:
@@ -132,20 +141,12 @@ def test_a_wrong_key_looks_like_any_other_wrong_key(gateway: RunningGateway, val
     assert ask(gateway, ("authorization", value)) == (401, "invalid_api_key", INVALID)
 
 
-def test_an_expired_and_a_revoked_key_look_like_a_wrong_one(gateway: RunningGateway) -> None:
-    store = KeyStore(Path(gateway.config.server.data_dir))
-
-    async def make() -> tuple[str, str]:
-        await store.open()
-        _, revoked = await store.create("revoked")
-        _, expiring = await store.create("expiring", expires=datetime.now(UTC) + timedelta(seconds=1.5))
-        return revoked, expiring
-
-    revoked, expiring = gateway.wait_for(make())
+def test_an_expired_and_a_revoked_key_look_like_a_wrong_one(gateway: RunningGateway, store: KeyStore) -> None:
+    revoked = gateway.wait_for(store.create("revoked"))[1]
+    expiring = gateway.wait_for(store.create("expiring", expires=datetime.now(UTC) + timedelta(seconds=1.5)))[1]
     for secret in (revoked, expiring):
         wait_until(lambda secret=secret: ask(gateway, ("x-api-key", secret))[0] == 400, "the new key")  # type: ignore[misc]
     gateway.wait_for(store.revoke("revoked"))
-    gateway.wait_for(store.close())
     for secret in (revoked, expiring):
         wait_until(lambda secret=secret: ask(gateway, ("x-api-key", secret))[0] == 401, "the key's end")  # type: ignore[misc]
         assert ask(gateway, ("x-api-key", secret)) == (401, "invalid_api_key", INVALID)
@@ -153,9 +154,9 @@ def test_an_expired_and_a_revoked_key_look_like_a_wrong_one(gateway: RunningGate
 
 @pytest.mark.parametrize("others", [(), (("x-api-key", "sk-stale"),)])
 def test_a_head_that_comes_again_is_judged_by_the_keys_of_the_moment(
-    gateway: RunningGateway, others: tuple[tuple[str, str], ...]
+    gateway: RunningGateway, store: KeyStore, others: tuple[tuple[str, str], ...]
 ) -> None:
-    secret = gateway.wait_for(gateway.gateway.store.create(f"ends {len(others)}"))[1]
+    secret = gateway.wait_for(store.create(f"ends {len(others)}"))[1]
     lines = "".join(f"{name}: {value}\r\n" for name, value in (("authorization", f"Bearer {secret}"), *others))
     sent = f"POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\n{lines}content-length: 2\r\n\r\n{{}}".encode()
     wait_until(lambda: ask(gateway, ("x-api-key", secret))[0] == 400, "the new key")
@@ -166,7 +167,7 @@ def test_a_head_that_comes_again_is_judged_by_the_keys_of_the_moment(
             return client.read_answer()[0].status
 
         assert [status() for _ in range(4)] == [400] * 4
-        gateway.wait_for(gateway.gateway.store.revoke(f"ends {len(others)}"))
+        gateway.wait_for(store.revoke(f"ends {len(others)}"))
         wait_until(lambda: status() == 401, "the key's end")
         if others:
             gateway.add_key("once stale", "sk-stale")
@@ -190,9 +191,9 @@ def test_the_digest_of_a_head_that_comes_again_is_not_made_again(tmp_path: Path)
     assert run(scene()).startswith(b"HTTP/1.1 404 ")
 
 
-def test_the_old_and_the_new_secret_of_one_key_are_one_key(gateway: RunningGateway) -> None:
-    old = gateway.wait_for(gateway.gateway.store.create("turns"))[1]
-    new = gateway.wait_for(gateway.gateway.store.rotate("turns", 60))
+def test_the_old_and_the_new_secret_of_one_key_are_one_key(gateway: RunningGateway, store: KeyStore) -> None:
+    old = gateway.wait_for(store.create("turns"))[1]
+    new = gateway.wait_for(store.rotate("turns", 60))
     wait_until(lambda: ask(gateway, ("x-api-key", new))[0] == 400, "the new secret")
     assert "empty" in ask(gateway, ("x-api-key", new), ("authorization", f"Bearer {old}"))[2]
 
