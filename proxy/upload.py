@@ -9,6 +9,7 @@ from typing import Protocol
 
 from proxy.audio import AudioMeter
 from proxy.errors import BodyTooLarge, GatewayError, InvalidRequest
+from proxy.server.bodies import Bodies, Holding, no_room
 from proxy.upstream.connection import Connection, Sink
 from proxy.wire.multipart import MultipartScanner, content_type_line
 from proxy.wire.shapes import Usage
@@ -33,9 +34,11 @@ class Source(Protocol):
 class Upload:
     """See the module. It feeds the connection that it was opened on last."""
 
-    def __init__(self, source: Source, boundary: bytes, limit: int, announced: int | None) -> None:
-        """`limit` is in bytes; `announced` is the body's length, if the client told it."""
+    def __init__(self, source: Source, boundary: bytes, limit: int, announced: int | None, bodies: Bodies) -> None:
+        """`limit` is in bytes; `announced` is the body's length, if the client told it. What it holds counts among
+        `bodies`, until `close`."""
         self._source = source
+        self._holding = Holding(bodies)
         self._scanner = MultipartScanner(boundary)
         self._boundary = boundary
         self._limit = limit
@@ -95,6 +98,9 @@ class Upload:
         self.moved = True
         self._pump()
         self._throttle()
+        if not self._holding.hold(len(self._spool)):
+            self.error = no_room()
+            return True
         return new and self._scanner.model is not None
 
     def end(self) -> None:
@@ -109,6 +115,10 @@ class Upload:
         self.whole = True
         self._measure()
         self._pump()
+
+    def close(self) -> None:
+        """The request is over, or was refused."""
+        self._holding.release()
 
     # the upstream's side
 
@@ -201,6 +211,7 @@ class Upload:
         if self._most_sent > MAX_KEPT and self._sent > self._base:
             del self._spool[: self._sent - self._base]
             self._base = self._sent
+            self._holding.hold(len(self._spool))
 
     def _throttle(self) -> None:
         """Read the client only as fast as the upstream takes it; a body whose model is not known is read to the cap."""
