@@ -2,6 +2,7 @@
 
 import pytest
 
+from proxy.audio import Measured
 from proxy.errors import BodyTooLarge, InvalidRequest
 from proxy.server.bodies import Bodies
 from proxy.upload import HIGH_WATER, MAX_KEPT, SLICE, Upload
@@ -188,3 +189,21 @@ def test_a_second_model_is_an_error_after_bytes_have_left() -> None:
     assert upload.piece(MODEL + END)
     assert isinstance(upload.error, InvalidRequest)
     assert not line.ended
+
+
+def test_what_a_thread_may_look_at_is_kept_also_when_nobody_waits_for_it() -> None:
+    class Lent:
+        """A meter whose thread goes on after its time is over."""
+
+        def measure(self, data: memoryview, done: Measured) -> None:
+            self.data, self.done = data, done
+
+    content = bytes(range(256)) * (4 * MAX_KEPT // 256)
+    upload, line, meter = Upload(Client(), B, LIMIT, None, Bodies()), Line(), Lent()
+    upload.measure_with(meter)  # type: ignore[arg-type]
+    upload.piece(MODEL + file(content) + END)
+    upload.end()
+    meter.done(None, "it took too long")
+    opened(upload, line)
+    assert content in line.data
+    assert bytes(meter.data) == content

@@ -5,7 +5,8 @@ import threading
 from pathlib import Path
 
 from tests.cli.test_serve import Running, running
-from tests.fakes import RawClient
+from tests.endpoints.forms import FORM, TRANSCRIPTIONS, form, plain
+from tests.fakes import RawClient, ScriptedUpstream
 from tests.test_kill import make_key
 
 MIB = 1_048_576
@@ -83,3 +84,17 @@ def refusal(client: RawClient) -> int | None:
     except AssertionError:
         # Nothing came.
         return None
+
+
+def test_a_file_that_is_hard_to_measure_does_not_hold_up_the_end(folder: Path) -> None:
+    with ScriptedUpstream(lambda _: plain(b"hi")) as upstream:
+        audio = CONFIG.replace('"chat"', '"audio"').replace("http://127.0.0.1:9", upstream.base_url)
+        text = audio.format(data_dir=folder / "data", most=0) + 'price = { minute = "0.006" }\n'
+        (folder / "prometheus.toml").write_text(text)
+        headers = {"authorization": f"Bearer {make_key(folder)}", "content-type": FORM}
+        body = form(model="first", content=b"ID3\x04" + bytes(6) + b"\xff" * (20 * MIB))
+        with running(folder) as serve, RawClient("127.0.0.1", serve.port, seconds=30.0) as client:
+            client.request("POST", TRANSCRIPTIONS, body, headers)
+            assert client.read_answer()[1].payload == b"hi"
+            # All of it would be a minute's work.
+            assert serve.stop()[0] == 0
