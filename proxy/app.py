@@ -228,7 +228,8 @@ def _desk(shared: Shared, pools: Mapping[str, Pool]) -> Desk:
     taking = Taking(owners, accounts)
     answering = Answering(taking, shared.aliases, shared.services, shared.max_body_bytes, _failed)
     choice = Choice(owners, accounts, shared.aliases)
-    return Desk(owners, choice, taking, answering, shared.services, shared.max_body_bytes)
+    bodies = shared.overload.bodies
+    return Desk(owners, choice, taking, answering, shared.services, shared.max_body_bytes, bodies)
 
 
 def _attempt_failed(call: Call, upstream: str, error: GatewayError) -> None:

@@ -7,8 +7,9 @@ attempt may need it, or while the length of its audio is still to be measured. I
 from collections.abc import Callable
 from typing import Protocol
 
-from proxy.audio import AudioMeter
+from proxy.audio import AudioMeter, warn
 from proxy.errors import BodyTooLarge, GatewayError, InvalidRequest
+from proxy.server.bodies import Bodies, Holding, no_room
 from proxy.upstream.connection import Connection, Sink
 from proxy.wire.multipart import MultipartScanner, content_type_line
 from proxy.wire.shapes import Usage
@@ -33,9 +34,11 @@ class Source(Protocol):
 class Upload:
     """See the module. It feeds the connection that it was opened on last."""
 
-    def __init__(self, source: Source, boundary: bytes, limit: int, announced: int | None) -> None:
-        """`limit` is in bytes; `announced` is the body's length, if the client told it."""
+    def __init__(self, source: Source, boundary: bytes, limit: int, announced: int | None, bodies: Bodies) -> None:
+        """`limit` is in bytes; `announced` is the body's length, if the client told it. What it holds counts among
+        `bodies`, until `close`."""
         self._source = source
+        self._holding = Holding(bodies)
         self._scanner = MultipartScanner(boundary)
         self._boundary = boundary
         self._limit = limit
@@ -54,6 +57,10 @@ class Upload:
         self._paused = False
         self._meter: AudioMeter | None = None
         self._measuring = False
+        #: A thread may still look at the spool, even one whose answer is no longer waited for.
+        self._lent = False
+        #: Why the length of its audio is not known.
+        self._unknown = ""
         self._after: list[Callable[[], None]] = []
         #: What is wrong with the body, once that is known.
         self.error: GatewayError | None = None
@@ -95,6 +102,9 @@ class Upload:
         self.moved = True
         self._pump()
         self._throttle()
+        if not self._holding.hold(len(self._spool)):
+            self.error = no_room()
+            return True
         return new and self._scanner.model is not None
 
     def end(self) -> None:
@@ -109,6 +119,10 @@ class Upload:
         self.whole = True
         self._measure()
         self._pump()
+
+    def close(self) -> None:
+        """The request is over, or was refused."""
+        self._holding.release()
 
     # the upstream's side
 
@@ -196,11 +210,12 @@ class Upload:
 
     def _trim(self) -> None:
         """Let go of what nobody needs any more."""
-        if self._meter is not None and not self.whole:
+        if self._meter is not None and (not self.whole or self._lent):
             return
         if self._most_sent > MAX_KEPT and self._sent > self._base:
             del self._spool[: self._sent - self._base]
             self._base = self._sent
+            self._holding.hold(len(self._spool))
 
     def _throttle(self) -> None:
         """Read the client only as fast as the upstream takes it; a body whose model is not known is read to the cap."""
@@ -225,19 +240,31 @@ class Upload:
         begin, end = self._scanner.file
         if self._meter is not None and end > begin:
             self._measuring = True
-            content = bytes(memoryview(self._spool)[begin - self._base : end - self._base])
-            self._meter.measure(content, self._measured)
+            self._meter.measure(memoryview(self._spool)[begin - self._base : end - self._base], self._measured)
+            self._lent = self._measuring
 
     def settled(self, usage: Usage | None, then: Callable[[], None]) -> bool:
         """Whether nothing is to come that a bill with this usage needs; if not, `then` is called when it is there."""
-        if not self._measuring or (usage is not None and usage.audio_milliseconds):
+        if usage is not None and usage.audio_milliseconds:
+            return True
+        if not self._measuring:
+            self._tell_unknown()
             return True
         self._after.append(then)
         return False
 
-    def _measured(self, milliseconds: int | None) -> None:
+    def _tell_unknown(self) -> None:
+        """Say it, of a bill that lacks the length."""
+        if self._unknown:
+            begin, end = self._scanner.file
+            warn(end - begin, self._unknown)
+
+    def _measured(self, milliseconds: int | None, unknown: str) -> None:
         self.milliseconds = milliseconds
+        self._unknown = unknown
         self._measuring = False
         after, self._after = self._after, []
+        if after:
+            self._tell_unknown()
         for call in after:
             call()

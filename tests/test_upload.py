@@ -2,7 +2,9 @@
 
 import pytest
 
+from proxy.audio import Measured
 from proxy.errors import BodyTooLarge, InvalidRequest
+from proxy.server.bodies import Bodies
 from proxy.upload import HIGH_WATER, MAX_KEPT, SLICE, Upload
 from tests.endpoints.forms import END, B, field, file
 
@@ -76,7 +78,7 @@ def unchunked(data: bytes) -> bytes:
 def test_everything_is_sent_with_the_other_name_in_its_framing(announced: bool, first: str, size: int) -> None:
     parts = [MODEL, file(bytes(size))]
     body = b"".join(parts if first == "model" else parts[::-1]) + END
-    upload = Upload(Client(), B, LIMIT, len(body) if announced else None)
+    upload = Upload(Client(), B, LIMIT, len(body) if announced else None, Bodies())
     line = Line()
     half = len(body) - 4
     upload.piece(body[:half])
@@ -94,7 +96,7 @@ def test_everything_is_sent_with_the_other_name_in_its_framing(announced: bool, 
 
 def test_a_body_that_is_whole_is_sent_with_its_length_though_none_was_announced() -> None:
     body = MODEL + END
-    upload = Upload(Client(), B, LIMIT, None)
+    upload = Upload(Client(), B, LIMIT, None, Bodies())
     assert upload.piece(body)
     upload.end()
     line = Line()
@@ -103,7 +105,7 @@ def test_a_body_that_is_whole_is_sent_with_its_length_though_none_was_announced(
 
 
 def test_the_model_is_told_once() -> None:
-    upload = Upload(Client(), B, LIMIT, None)
+    upload = Upload(Client(), B, LIMIT, None, Bodies())
     assert not upload.piece(file(b"x"))
     assert upload.piece(MODEL + BEGUN[:10])
     assert not upload.piece(BEGUN[10:])
@@ -112,7 +114,7 @@ def test_the_model_is_told_once() -> None:
 
 def test_a_client_is_not_read_while_the_upstream_takes_nothing_and_is_again_when_it_does() -> None:
     client, line = Client(), Line(room=100)
-    upload = Upload(client, B, LIMIT, None)
+    upload = Upload(client, B, LIMIT, None, Bodies())
     upload.piece(MODEL + BEGUN)
     opened(upload, line)
     while not client.paused:
@@ -125,7 +127,7 @@ def test_a_client_is_not_read_while_the_upstream_takes_nothing_and_is_again_when
 
 def test_a_client_is_read_to_the_cap_while_its_model_is_not_known() -> None:
     client = Client()
-    upload = Upload(client, B, LIMIT, None)
+    upload = Upload(client, B, LIMIT, None, Bodies())
     upload.piece(BEGUN)
     for _ in range(100):
         upload.piece(bytes(SLICE))
@@ -134,7 +136,7 @@ def test_a_client_is_read_to_the_cap_while_its_model_is_not_known() -> None:
 
 
 def test_what_was_sent_is_let_go_beyond_what_another_attempt_may_need() -> None:
-    upload, line = Upload(Client(), B, LIMIT, None), Line()
+    upload, line = Upload(Client(), B, LIMIT, None, Bodies()), Line()
     upload.piece(MODEL + BEGUN)
     opened(upload, line)
     for _ in range(MAX_KEPT // SLICE + 2):
@@ -146,7 +148,7 @@ def test_what_was_sent_is_let_go_beyond_what_another_attempt_may_need() -> None:
 @pytest.mark.parametrize("model", ["m", "a-much-longer-name-of-a-model"])
 def test_another_attempt_sends_it_from_its_beginning_under_its_own_name(model: str) -> None:
     body = file(bytes(5000)) + MODEL + END
-    upload = Upload(Client(), B, LIMIT, len(body))
+    upload = Upload(Client(), B, LIMIT, len(body), Bodies())
     upload.piece(body[:-20])
     first, second = Line(), Line()
     opened(upload, first)
@@ -161,7 +163,7 @@ def test_another_attempt_sends_it_from_its_beginning_under_its_own_name(model: s
 
 
 def test_a_body_beyond_the_limit_is_an_error_and_nothing_of_it_is_kept_after() -> None:
-    upload = Upload(Client(), B, 1000, None)
+    upload = Upload(Client(), B, 1000, None, Bodies())
     upload.piece(MODEL)
     assert upload.piece(bytes(1000))
     assert isinstance(upload.error, BodyTooLarge)
@@ -171,7 +173,7 @@ def test_a_body_beyond_the_limit_is_an_error_and_nothing_of_it_is_kept_after() -
 
 
 def test_a_body_that_ends_too_early_is_never_ended_towards_the_upstream() -> None:
-    upload, line = Upload(Client(), B, LIMIT, None), Line()
+    upload, line = Upload(Client(), B, LIMIT, None, Bodies()), Line()
     upload.piece(MODEL + BEGUN)
     opened(upload, line)
     upload.end()
@@ -181,9 +183,27 @@ def test_a_body_that_ends_too_early_is_never_ended_towards_the_upstream() -> Non
 
 
 def test_a_second_model_is_an_error_after_bytes_have_left() -> None:
-    upload, line = Upload(Client(), B, LIMIT, None), Line()
+    upload, line = Upload(Client(), B, LIMIT, None, Bodies()), Line()
     upload.piece(MODEL)
     opened(upload, line)
     assert upload.piece(MODEL + END)
     assert isinstance(upload.error, InvalidRequest)
     assert not line.ended
+
+
+def test_what_a_thread_may_look_at_is_kept_also_when_nobody_waits_for_it() -> None:
+    class Lent:
+        """A meter whose thread goes on after its time is over."""
+
+        def measure(self, data: memoryview, done: Measured) -> None:
+            self.data, self.done = data, done
+
+    content = bytes(range(256)) * (4 * MAX_KEPT // 256)
+    upload, line, meter = Upload(Client(), B, LIMIT, None, Bodies()), Line(), Lent()
+    upload.measure_with(meter)  # type: ignore[arg-type]
+    upload.piece(MODEL + file(content) + END)
+    upload.end()
+    meter.done(None, "it took too long")
+    opened(upload, line)
+    assert content in line.data
+    assert bytes(meter.data) == content

@@ -217,7 +217,7 @@ class Crew:
 
     def _begin(self, source: Source) -> None:
         try:
-            loaded = source.read()
+            loaded = source.read_again()
         except ConfigFault as fault:
             self._finish(failed(source.path, fault))
             return
@@ -235,6 +235,7 @@ class Crew:
         file = str(self._source.path)
         faults = {name: answer.decode(errors="replace") for name, answer in answers.items() if answer != _TAKEN}
         if not faults:
+            self._source.taken(loaded.config)
             self._finish(Outcome(True, file, (), loaded.warnings, found))
             return
         problems = [Problem(file, None, "", f"{name}: {fault}") for name, fault in faults.items()]

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from proxy.config.changes import Changes
-from proxy.config.load import Loaded, examine
+from proxy.config.load import Loaded, examine_text, read_settled, read_text
 from proxy.config.problems import ConfigProblems, Problem
 from proxy.config.tree import Config
 from proxy.errors import ConfigFault
@@ -44,11 +44,42 @@ class Source:
         # Absolute: the file must be found again whatever becomes of the working directory.
         self.path = path.absolute()
         self._over = over
+        #: The text that was read last, the one in force, and whether that has aliases.
+        self._read = self._in_force = ""
+        self._has_aliases = False
 
     def read(self) -> Loaded:
-        """Read it as it is now, with the secrets it refers to. Raises ConfigProblems."""
-        loaded = examine(self.path, os.environ)
+        """Read it as it is now, with the secrets it refers to, for the start. Raises ConfigProblems."""
+        return self._loaded(read_text(self.path))
+
+    def read_again(self) -> Loaded:
+        """The same for a reload: what looks like a file that is not whole is a fault, and what is in force stays.
+
+        May wait for a moment. Raises ConfigProblems.
+        """
+        text = read_settled(self.path)
+        if not text.strip():
+            raise self._fault("is empty", "")
+        if len(text) < len(self._in_force) and self._in_force.startswith(text):
+            hint = "if nothing is missing, write a line of its own at the end, such as: # end"
+            raise self._fault("ends where the one in force goes on, as if it had been cut off", hint)
+        loaded = self._loaded(text)
+        if self._has_aliases and not loaded.config.models:
+            raise self._fault("has no aliases any more", "to serve none, start the gateway anew")
+        return loaded
+
+    def taken(self, config: Config) -> None:
+        """What was read last is in force from now on."""
+        self._in_force = self._read
+        self._has_aliases = bool(config.models)
+
+    def _loaded(self, text: str) -> Loaded:
+        self._read = text
+        loaded = examine_text(text, self.path, os.environ)
         return msgspec.structs.replace(loaded, config=overridden(loaded.config, self._over))
+
+    def _fault(self, message: str, hint: str) -> ConfigProblems:
+        return ConfigProblems([Problem(str(self.path), None, "", message, hint)])
 
 
 def overridden(config: Config, over: dict[str, Any]) -> Config:
@@ -114,8 +145,9 @@ class Reloader:
 
     async def _reload(self) -> Outcome:
         try:
-            loaded = await asyncio.to_thread(self._source.read)
+            loaded = await asyncio.to_thread(self._source.read_again)
             outcome = Outcome(True, str(self._source.path), (), loaded.warnings, await self._take(loaded.config))
+            self._source.taken(loaded.config)
         except ConfigFault as fault:
             outcome = failed(self._source.path, fault)
         tell(outcome)

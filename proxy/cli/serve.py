@@ -80,7 +80,10 @@ def command(
     given = {"host": host, "port": port, "workers": workers, "data_dir": str(data_dir) if data_dir else None}
     over = {name: value for name, value in given.items() if value is not None}
     source = Source(path, over) if path is not None else None
-    config = overridden(Config(), over) if source is None else source.read().config
+    config = overridden(Config(), over)
+    if source is not None:
+        config = source.read().config
+        source.taken(config)
     server = config.server
     inherited = adopt(descriptors or handed_over(os.environ))
     try:

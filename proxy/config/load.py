@@ -4,7 +4,9 @@ The environment is an argument, so that two configurations can be read side by s
 holds a resolved value.
 """
 
+import os
 import re
+import time
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +23,11 @@ from proxy.config.walk import prune
 from proxy.config.warnings import warnings
 
 _LARGEST_FILE = 4 * 1024 * 1024
+#: A file that was written in the last so many seconds may not be whole yet: it must be the same twice, so far apart.
+FRESH_SECONDS = 1.0
+SETTLE_SECONDS = 0.1
+#: Times that it is read before it counts as being written.
+SETTLE_READS = 8
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -38,7 +45,7 @@ def load(path: Path, environment: Mapping[str, str] | None) -> Config:
 
     Raises ConfigProblems, a ConfigFault, with every fault of the file.
     """
-    return parse(_read(path), path, environment)
+    return parse(read_text(path), path, environment)
 
 
 def parse(text: str, path: Path, environment: Mapping[str, str] | None) -> Config:
@@ -48,7 +55,7 @@ def parse(text: str, path: Path, environment: Mapping[str, str] | None) -> Confi
 
 def examine(path: Path, environment: Mapping[str, str]) -> Loaded:
     """Like `load`, and with the warnings, in the order of the file."""
-    return examine_text(_read(path), path, environment)
+    return examine_text(read_text(path), path, environment)
 
 
 def examine_text(text: str, path: Path, environment: Mapping[str, str]) -> Loaded:
@@ -79,14 +86,57 @@ def _parse(text: str, path: Path, environment: Mapping[str, str] | None) -> tupl
         raise ConfigProblems([Problem(str(path), None, "", str(error))]) from error
 
 
-def _read(path: Path) -> str:
+def read_settled(path: Path) -> str:
+    """Read the file once nobody writes it any more, which takes a moment where it was just written.
+
+    Raises ConfigProblems, also for one that is written all the time.
+    """
+    before: tuple[os.stat_result, bytes] | None = None
+    for _ in range(SETTLE_READS):
+        state, content = _content(path)
+        is_fresh = (
+            abs(time.time() - state.st_mtime) < FRESH_SECONDS or abs(time.time() - state.st_ctime) < FRESH_SECONDS
+        )
+        # What came between the two looks of one reading shows in the next.
+        if _is_same(state, path) and (
+            not is_fresh or (before is not None and _is_same(before[0], path) and before[1] == content)
+        ):
+            return _text(path, content)
+        before = state, content
+        time.sleep(SETTLE_SECONDS)
+    hint = "write another file and rename it to this one; then reload"
+    raise ConfigProblems([Problem(str(path), None, "", "is being written", hint)])
+
+
+def _is_same(state: os.stat_result, path: Path) -> bool:
+    """Whether the name still leads to the file as it was."""
+    try:
+        now = path.stat()
+    except OSError:
+        return False
+    return all(
+        getattr(state, name) == getattr(now, name)
+        for name in ("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
+    )
+
+
+def read_text(path: Path) -> str:
+    """Read the file as it is. Raises ConfigProblems."""
+    return _text(path, _content(path)[1])
+
+
+def _content(path: Path) -> tuple[os.stat_result, bytes]:
+    """The file as it was before it was read, and what was read."""
     try:
         with path.open("rb") as file:
-            content = file.read(_LARGEST_FILE + 1)
+            return os.fstat(file.fileno()), file.read(_LARGEST_FILE + 1)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         hint = "name another with --config, or write one with: prometheus-gateway init"
         raise ConfigProblems([Problem(str(path), None, "", f"cannot be read: {why}", hint)]) from error
+
+
+def _text(path: Path, content: bytes) -> str:
     if len(content) > _LARGEST_FILE:
         raise ConfigProblems([Problem(str(path), None, "", "is larger than 4 MiB", "is this the right file?")])
     try:

@@ -80,6 +80,12 @@ class Server(Section, frozen=True):
     #: Most memory of each worker, in bytes: new work is refused from nine tenths of it on. Nine tenths of what the
     #: control group or the machine has, shared by the workers, where it is 0.
     max_memory_bytes: BytesOrNone = 0
+    #: Most bytes of request bodies that are still coming, of all clients of a worker together: one that passes it gets
+    #: 503. A quarter of the memory where it is 0, and room for one largest body in any case (docs/overload.md).
+    max_coming_bytes: BytesOrNone = 0
+    #: The same for what waits in temporary files: uploads whose `purpose` or `model` has not come. A quarter of what
+    #: is free there at the start, shared by the workers, where it is 0.
+    max_spool_bytes: BytesOrNone = 0
     #: Seconds by which the event loop may be late, again and again, before a part of the new requests is refused.
     max_loop_lag: Seconds = 0.25
     #: Worker processes; about one for each core. Above 1 a supervisor keeps them running (docs/shutdown.md).
@@ -102,6 +108,8 @@ class Server(Section, frozen=True):
     head_timeout: Seconds = 10.0
     #: Seconds a request body may pause.
     body_idle_timeout: Seconds = 20.0
+    #: Seconds in which a whole request body must arrive; one of more than 32 MiB has them again for each 32 MiB.
+    body_timeout: Seconds = 300.0
     #: Seconds an idle client connection is kept open for its next request.
     keep_alive_timeout: Seconds = 75.0
     #: Seconds a client may leave the answer unread before it is dropped.

@@ -1,10 +1,11 @@
 """What a valid configuration probably does not mean: told apart from faults, and never in the way of a start.
 
-Pure: a configuration in, warnings out. None quotes a credential.
+A configuration in, warnings out; beside it only what is installed counts. None quotes a credential.
 """
 
 import ipaddress
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -34,6 +35,7 @@ def warnings(config: Config) -> Iterator[Warned]:
         yield from _address(upstream, ("upstreams", name, "base_url"))
     for alias, model in config.models.items():
         yield from _dialects(model, config.upstreams, ("models", alias, "targets"))
+        yield from _unmeasured(model, ("models", alias, "price"))
 
 
 def is_near(host: str) -> bool:
@@ -90,6 +92,15 @@ def _address(upstream: Upstream, path: Path) -> Iterator[Warned]:
             yield path, f"is where {preset.title} speaks its own format", mend
     elif not _same_habits(preset, PRESETS[upstream.kind]):
         yield path, f'is an address of {preset.title}, whose habits kind = "{owner}" knows', f'kind = "{owner}"'
+
+
+def _unmeasured(model: Model, path: Path) -> Iterator[Warned]:
+    """A price by the minute, where only the length of WAV files can be told."""
+    if model.price is not None and model.price.minute is not None and find_spec("tinytag") is None:
+        what = (
+            "is by the minute, and of files other than WAV no length is measured: answers that tell none are unpriced"
+        )
+        yield path, what, "pip install 'prometheus-gateway[audio]'"
 
 
 def _host_of(preset: Preset) -> str:

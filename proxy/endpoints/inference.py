@@ -79,11 +79,16 @@ class Inference:
         request_id, started = new_request_id(), time.time_ns() // 1000
         key: Key | None = None
         body: Body | None = None
+        upload: Upload | None = None
+        data = b""
+        waits = False
         try:
             key, digests = self._authenticate(client, started)
-            self._shared.overload.admit()
+            shared.overload.admit()
+            # Under way from here on; later by the exchange, which has a deadline.
+            shared.overload.others += 1
+            waits = True
             facts = self._facts(client, digests)
-            data, upload = b"", None
             if facts.boundary is None:
                 here = client.body_now(self._max_body_bytes)
                 data = here if here is not None else await client.read_body(self._max_body_bytes)
@@ -92,15 +97,22 @@ class Inference:
                 else:
                     body = peek_without_model(data, unquote(scope["path_params"]["model"]), row.streams)
             else:
-                upload, body = await self._read_form(client, facts.boundary)
+                upload = Upload(
+                    client, facts.boundary, self._max_body_bytes, client.announced(), shared.overload.bodies
+                )
+                body = await self._read_form(client, upload)
             call = self._call(client, facts, request_id, key, body, data, started)
             call.upload = upload
             self._admit(call)
             if call.references:
                 await claims.admit(shared.owners, call)
         except GatewayError as error:
+            if upload is not None:
+                upload.close()
             self._refuse(client, request_id, started, key, body, error)
             return
+        finally:
+            shared.overload.others -= waits
         if upload is not None and row.unit == "audio" and call.alias is not None and may_need_length(call.alias):
             upload.measure_with(shared.audio)
         exchange = self._exchange(client, call, data)
@@ -116,6 +128,9 @@ class Inference:
             # The server's own deadline, or a fault of ours: never an unsettled request.
             exchange.interrupt()
             raise
+        finally:
+            if upload is not None:
+                upload.close()
         exchange.client_gone()
 
     def _authenticate(self, client: ClientCycle, started: int) -> tuple[Key, tuple[bytes, ...]]:
@@ -151,9 +166,9 @@ class Inference:
             client.loop.call_soon(count_text, call, data)
         return Exchange(self._shared.services, call, alias, client)
 
-    async def _read_form(self, client: ClientCycle, boundary: bytes) -> tuple[Upload, Body]:
-        """A form as far as its model: the rest follows while it goes on. Raises `InvalidRequest` and `ClientGone`."""
-        upload = Upload(client, boundary, self._max_body_bytes, client.announced())
+    async def _read_form(self, client: ClientCycle, upload: Upload) -> Body:
+        """A form as far as its model: the rest follows while it goes on. Raises `InvalidRequest`, `Overloaded` and
+        `ClientGone`."""
         await client.feed_body(upload.piece, self._max_body_bytes)
         if client.disconnected:
             raise ClientGone("The client left while it sent its request.")
@@ -162,7 +177,7 @@ class Inference:
         if upload.error is not None:
             raise upload.error
         assert upload.model is not None
-        return upload, Body({}, upload.model, upload.stream, wants_usage=True)
+        return Body({}, upload.model, upload.stream, wants_usage=True)
 
     def _call(
         self, client: ClientCycle, facts: Facts, request_id: str, key: Key, body: Body, data: bytes, started: int

@@ -40,7 +40,7 @@ class Objects:
         request_id = new_request_id()
         started = time.time_ns() // 1000
         visit: Visit | None = None
-        self._shared.overload.others += 1
+        counted = False
         # The server begins a request outside any task, and moves it into one when it waits like this.
         try:
             await asyncio.sleep(0)
@@ -59,6 +59,8 @@ class Objects:
                 arrived=client.arrived,
             )
             self._shared.overload.admit()
+            self._shared.overload.others += 1
+            counted = True
             check_body(scope, row)
             await self._desk.serve(visit, receive)
         except GatewayError as error:
@@ -71,7 +73,7 @@ class Objects:
                 answer_error(client, request_id, restarting)
             raise
         finally:
-            self._shared.overload.others -= 1
+            self._shared.overload.others -= counted
             self._log(scope, row, client, visit, request_id, started)
 
     def _log(

@@ -21,6 +21,7 @@ from proxy.objects.pages import own_page, wanted_of
 from proxy.objects.taking import Taking
 from proxy.objects.visit import Visit
 from proxy.objects.waiting import Receive, body_pieces, while_there
+from proxy.server.bodies import Bodies, Holding
 from proxy.services import Services
 from proxy.wire.headers import first, forwarded
 from proxy.wire.multipart import boundary_of, content_type_line, is_multipart
@@ -42,6 +43,7 @@ class Desk:
         answering: Answering,
         services: Services,
         max_body_bytes: int,
+        bodies: Bodies,
     ) -> None:
         self._owners = owners
         self._choice = choice
@@ -49,6 +51,7 @@ class Desk:
         self._answering = answering
         self._services = services
         self._max_body_bytes = max_body_bytes
+        self._bodies = bodies
 
     async def serve(self, visit: Visit, receive: Receive) -> None:
         """Answer a request. Raises `GatewayError`, also after the answer has begun: `fail` knows what is left to do."""
@@ -132,11 +135,12 @@ class Desk:
             raise BodyTooLarge(f"The request body is larger than {MAX_FILE} bytes, the most this endpoint takes.")
         boundary = boundary_of(first(visit.headers, b"content-type") or b"")
         wanted = "purpose" if row.body == "file" else "model" if row.model != "none" else ""
-        form = Form(body_pieces(receive), boundary, MAX_FILE, wanted)
+        form = Form(body_pieces(receive), boundary, MAX_FILE, wanted, Holding(self._bodies))
+        lines = Holding(self._bodies)
         try:
             value = await form.look()
             if wanted == "purpose" and value == "batch":
-                pieces = await self._batch(visit, form)
+                pieces = await self._batch(visit, form, lines)
             else:
                 name = (value or "") if wanted == "model" else ""
                 self._choice.choose(visit, [], name)
@@ -145,10 +149,12 @@ class Desk:
             await self._stream(visit, receive, pieces, content_type_line(boundary))
         finally:
             form.close()
+            lines.release()
 
-    async def _batch(self, visit: Visit, form: Form) -> AsyncIterator[bytes]:
+    async def _batch(self, visit: Visit, form: Form, holding: Holding) -> AsyncIterator[bytes]:
         """The form of a batch, read as far as its first line, which says where it goes."""
-        change = BatchUp(self._choice, self._owners, visit.key, self._choice.asked_place(visit), self._max_body_bytes)
+        place = self._choice.asked_place(visit)
+        change = BatchUp(self._choice, self._owners, visit.key, place, self._max_body_bytes, holding)
 
         def changed(part: Part) -> BatchUp | None:
             return change if part.is_file or part.name == "file" else None
@@ -161,6 +167,7 @@ class Desk:
             size += len(piece)
             if change.target is not None:
                 break
+            holding.require(size + change.held)
             if size > self._max_body_bytes:
                 raise InvalidRequest("The batch does not begin with a request.", param="file")
         if change.target is None:

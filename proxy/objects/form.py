@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from proxy.errors import BodyTooLarge, InvalidRequest
+from proxy.server.bodies import Holding
 from proxy.wire.multipart import read_part_head
 
 MAX_HEAD = 16_384
@@ -106,8 +107,11 @@ class FormScanner:
 class Form:
     """See the module. `look` once, then `body`; `close` whatever happens."""
 
-    def __init__(self, pieces: AsyncIterator[bytes], boundary: bytes, limit: int, wanted: str) -> None:
-        """`wanted` names the field that decides; "" is none."""
+    def __init__(
+        self, pieces: AsyncIterator[bytes], boundary: bytes, limit: int, wanted: str, holding: Holding
+    ) -> None:
+        """`wanted` names the field that decides; "" is none. What is kept counts as `holding`, until `close`."""
+        self._holding = holding
         self._pieces = pieces
         self._boundary = boundary
         self._limit = limit
@@ -117,6 +121,7 @@ class Form:
         #: What came before the deciding field: parts, and the sizes of their content, which is in the file.
         self._kept: list[Part | int] = []
         self._file: tempfile.SpooledTemporaryFile[bytes] | None = None
+        self._size = 0
         self._value: bytearray | None = None
         self._decided = False
         #: Items that the last piece held and nobody has taken yet.
@@ -158,6 +163,7 @@ class Form:
         """Let go of what is kept."""
         if self._file is not None:
             self._file.close()
+        self._holding.release()
 
     async def _all(self) -> AsyncIterator[Part | bytes]:
         if self._file is not None:
@@ -225,6 +231,12 @@ class Form:
         if isinstance(item, Part):
             self._kept.append(item)
             return
+        self._size += len(item)
+        if self._size > MAX_KEPT:
+            self._holding.require_disk(self._size)
+            self._holding.hold(0)
+        else:
+            self._holding.require(self._size)
         # The first large pieces move the file to the disk, which may wait.
         await asyncio.to_thread(self._file.write, item)
         last = self._kept[-1] if self._kept else None

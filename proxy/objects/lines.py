@@ -15,6 +15,7 @@ from proxy.objects.choice import Choice
 from proxy.objects.claims import own_all
 from proxy.objects.shown import text_of, with_alias
 from proxy.policies.references import find
+from proxy.server.bodies import Holding
 from proxy.upstream.target import Target
 from proxy.wire.body import decode_object
 
@@ -40,6 +41,11 @@ class Lines:
             raise InvalidRequest(f"A line is longer than {self._longest} bytes.")
         return [line + b"\n" for line in lines]
 
+    @property
+    def held(self) -> int:
+        """Bytes of the line that is not whole."""
+        return len(self._held)
+
     def rest(self) -> bytes:
         """What came after the last line end."""
         rest, self._held = bytes(self._held), bytearray()
@@ -49,8 +55,12 @@ class Lines:
 class BatchUp:
     """Changes an uploaded batch. Its first line decides the alias, and with it the upstream."""
 
-    def __init__(self, choice: Choice, owners: Owners, key: Key, upstream: str | None, longest: int) -> None:
-        """`upstream` is where the file must go, if that is decided already."""
+    def __init__(
+        self, choice: Choice, owners: Owners, key: Key, upstream: str | None, longest: int, holding: Holding
+    ) -> None:
+        """`upstream` is where the file must go, if that is decided already; a line that is not whole counts as
+        `holding`."""
+        self._holding = holding
         self._choice = choice
         self._owners = owners
         self._key = key
@@ -60,8 +70,15 @@ class BatchUp:
         self.alias = ""
         self.target: Target | None = None
 
+    @property
+    def held(self) -> int:
+        """Bytes of the line that is not whole."""
+        return self._lines.held
+
     async def feed(self, data: bytes) -> bytes:
-        return b"".join([await self._line(line) for line in self._lines.feed(data)])
+        lines = self._lines.feed(data)
+        self._holding.require(self._lines.held)
+        return b"".join([await self._line(line) for line in lines])
 
     async def end(self) -> bytes:
         return await self._line(self._lines.rest())

@@ -15,11 +15,14 @@ from proxy.deadlines import Deadlines
 from proxy.errors import Overloaded, StoreFailed
 from proxy.ledger.journal import Journal
 from proxy.overload.grades import BEGINS, CLOSE, NEVER, PAUSE, REFUSE, Gauge, Shedder
-from proxy.overload.readings import Readings, memory_bound
+from proxy.overload.readings import Readings, memory_bound, spool_bound
+from proxy.server.bodies import RESERVE
 from proxy.server.pressure import Pressure
 
 #: The part of the descriptors from which on they are for files: upstreams have what is left above the last grade.
 FILES: Final = 0.98
+#: The part of the memory that heads and unread answers must hold to be a reason to refuse while nothing else runs.
+HELD: Final = 1 / 64
 #: Sweeps from one count of the descriptors to the next.
 COUNT_EVERY: Final = 5
 _RETRY_AFTER: Final = MappingProxyType({"retry-after": "1"})
@@ -41,7 +44,9 @@ class Overload:
         self.descriptors = Gauge(*BEGINS)
         self.backlog = Gauge(NEVER, 0.80, NEVER)
         self.loop = Shedder()
-        #: Requests under way that have no deadline of their own: those for objects.
+        #: Bodies that are on their way.
+        self.bodies = pressure.bodies
+        #: Requests under way that have no deadline of their own: those for objects, and those whose body still comes.
         self.others = 0
         #: The worst of all; what it is about is in `problems`.
         self.grade = 0
@@ -69,6 +74,11 @@ class Overload:
         self._max_in_flight = server.max_in_flight
         self._max_lag = server.max_loop_lag
         self._max_memory = server.max_memory_bytes or memory_bound(server.workers)
+        bodies = self.bodies
+        # A largest one has room by itself, beside what only small ones may use.
+        least = server.max_body_bytes * RESERVE // (RESERVE - 1) + 1
+        bodies.max_memory = max(server.max_coming_bytes or self._max_memory // 4, least)
+        bodies.max_disk = server.max_spool_bytes or spool_bound(server.workers)
 
     @property
     def in_flight(self) -> int:
@@ -154,7 +164,9 @@ class Overload:
     def _follow(self) -> None:
         """Act on what was read."""
         # With nothing under way there is nothing whose end would free memory: refusing would never end.
-        memory = self.memory.grade if self.in_flight else min(self.memory.grade, CLOSE)
+        frees = self.in_flight or self._pressure.held >= self._max_memory * HELD
+        memory = self.memory.grade if frees else min(self.memory.grade, CLOSE)
+        self.bodies.short = memory >= REFUSE
         full = max(memory, self.descriptors.grade)
         self._refused = 1.0 if full >= REFUSE else self.loop.share
         # The journal has no first grade: its only one is the second.

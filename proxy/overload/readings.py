@@ -7,7 +7,9 @@ is the very time to read it.
 import errno
 import os
 import resource
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 _OPEN = "/proc/self/fd"
@@ -75,6 +77,15 @@ def memory_bound(workers: int, root: Path = Path("/")) -> int:
     bounds = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     bounds += [int(text) for file in _group_files(root) if (text := _read(file)).isdecimal()]
     return min(bounds) * 9 // 10 // workers
+
+
+def spool_bound(workers: int) -> int:
+    """Bytes of temporary files for each of `workers` processes: an equal part of a quarter of what is free."""
+    try:
+        return shutil.disk_usage(tempfile.gettempdir()).free // 4 // workers
+    except OSError:
+        # There is no place for any.
+        return 0
 
 
 def _group_files(root: Path) -> list[Path]:

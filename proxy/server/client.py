@@ -15,6 +15,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from proxy.errors import BodyTooLarge, ClientGone
+from proxy.server.bodies import Holding, no_room
 from proxy.server.head import Head
 from proxy.server.ids import new_request_id
 from proxy.server.signal import Signal
@@ -25,6 +26,8 @@ EXTENSION = "prometheus.client"
 #: The lines in front of chunks that have fewer bytes than this: most have.
 _SIZED: Final = 2_048
 _SIZE_LINES: Final = tuple([b"%x\r\n" % size for size in range(_SIZED)])
+#: Bytes of a body for which it has all the time that a body may take; longer ones have it again for each part.
+BODY_PART: Final = 33_554_432
 ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
@@ -70,6 +73,13 @@ class ClientCycle(RequestResponseCycle):
     _received = 0
     _limit = 0
     _collecting = False
+    #: What the collected body counts for, and whether there was no room for its last piece.
+    _holding: Holding | None = None
+    _crowded = False
+    #: When the time for the rest of the body began, in monotonic seconds, where that is not the request's arrival.
+    body_since = 0.0
+    #: Bytes of it that wait for the answers before its own.
+    queued = 0
     #: Takes the body's pieces instead; it says when those who wait should look.
     _sink: Callable[[bytes], bool] | None = None
     _parts: list[bytes]
@@ -113,6 +123,7 @@ class ClientCycle(RequestResponseCycle):
     def keep(self, body: bytes) -> bool:
         """A piece of the body that nobody waits for yet; whether there is too much of it by now."""
         if self._asgi or self.body:
+            self._received += len(body)
             self.body += body
         elif self.here:
             self.body, self.here = bytearray(self.here), b""
@@ -143,7 +154,8 @@ class ClientCycle(RequestResponseCycle):
     async def read_body(self, limit: int) -> bytes:
         """The whole request body.
 
-        Raises `BodyTooLarge` once more than `limit` bytes are announced or there, and `ClientGone`.
+        Raises `BodyTooLarge` once more than `limit` bytes are announced or there, `Overloaded` where there is no room
+        for it beside all others, and `ClientGone`.
         """
         self._ask_for_body(limit)
         self._limit = limit
@@ -152,14 +164,22 @@ class ClientCycle(RequestResponseCycle):
         self._received = len(here)
         if here:
             self._parts.append(here)
-        while self.more_body and not self.disconnected and self._received <= limit:
-            self.flow.resume_reading()
-            self.message_event.clear()
-            await self.message_event.wait()
+        holding = self._holding = Holding(self._protocol.bodies)
+        self._crowded = self.more_body and not holding.hold(self._received)
+        try:
+            while self.more_body and not self.disconnected and self._received <= limit and not self._crowded:
+                self.flow.resume_reading()
+                self.message_event.clear()
+                await self.message_event.wait()
+        finally:
+            self._holding = None
+            holding.release()
         parts, self._parts = self._parts, []
         self.message_event.clear()
         if self._received > limit:
             raise _too_large(limit)
+        if self._crowded:
+            raise no_room()
         if self.disconnected:
             raise ClientGone("The client left while it sent its request.")
         return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -197,6 +217,7 @@ class ClientCycle(RequestResponseCycle):
     def take(self, body: bytes) -> bool:
         """A piece of the body came in; whether `read_body` or `feed_body` wanted it."""
         if self._sink is not None:
+            self._received += len(body)
             if self._sink(body):
                 self.message_event.set(resume=False)
             return True
@@ -204,9 +225,17 @@ class ClientCycle(RequestResponseCycle):
             return False
         self._parts.append(body)
         self._received += len(body)
-        if self._received > self._limit:
+        holding = self._holding
+        if holding is not None and not holding.hold(self._received):
+            self._crowded = True
+        if self._received > self._limit or self._crowded:
             self.message_event.set()
         return True
+
+    def is_late(self, now: float, patience: float) -> bool:
+        """Whether the body has taken longer than it may: `patience` seconds for each part of `BODY_PART` bytes."""
+        parts = 1 + self._received // BODY_PART
+        return now - (self.body_since or self.arrived) > patience * parts
 
     def tell(self, now: bool) -> None:
         """Something came: whoever waits goes on now, or with the next `poke`."""

@@ -17,6 +17,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from proxy.config.tree import Server
+from proxy.server.bodies import Bodies
 from proxy.server.client import ClientCycle
 from proxy.server.head import Head
 from proxy.server.ids import new_request_id
@@ -26,6 +27,8 @@ MAX_HEADERS = 128
 CHECKED = frozenset({b"host", b"transfer-encoding", b"expect", b"origin"})
 #: Requests that may wait behind the one that is being answered.
 MAX_PIPELINED = 100
+#: Bytes of them, heads and bodies, beyond which the client is read no more until some are answered.
+MAX_QUEUED = 262_144
 #: Bytes of an answer that wait for a client's connection before its upstream is read no more, and at which it is again.
 HIGH_WATER, LOW_WATER = 4_096, 1_024
 #: Bytes that a client may send beyond its requests' content: chunk extensions, trailers, empty lines.
@@ -99,6 +102,8 @@ class GuardedProtocol(HttpToolsProtocol):
         #: The head that is known again, and how many more may be learned without having been.
         self._known: Head | None = None
         self._lessons = LESSONS
+        #: Bytes of requests that wait behind the one that is being answered.
+        self._queued = 0
         #: Bytes still to come of a body that the parser does not see, because its head was known.
         self._owed = 0
 
@@ -273,6 +278,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def sweep(self, now: float) -> None:
         """Act on a deadline that has passed; `now` is loop time."""
+        cycle = self.cycle
         if self.write_deadline < now:
             if self._answering is not None and not self._answering.response_complete:
                 self._answering.stalled = True
@@ -285,6 +291,27 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.write_deadline = now + self._terms.limits.write_stall_timeout
         elif self.read_deadline < now:
             self._expire(now)
+        elif cycle is not None and cycle.more_body and cycle is self._answering:
+            self._check_body(self.cycle, now)
+
+    def _check_body(self, cycle: ClientCycle, now: float) -> None:
+        """The body comes, but it may not come for ever."""
+        if self.flow.read_paused:
+            # It is we who do not read.
+            cycle.body_since = now
+        elif cycle.is_late(now, self._terms.limits.body_timeout):
+            self._refuse(Refused(408, "The request's body took too long to come."))
+
+    @property
+    def bodies(self) -> Bodies:
+        """What all bodies count for that come slowly."""
+        return self._terms.pressure.bodies
+
+    @property
+    def held(self) -> int:
+        """Bytes of heads, of requests that wait for their turn, and of answers that the client has not read."""
+        head = self._head_bytes if self._in_head else 0
+        return head + self._queued + int(self.transport.get_write_buffer_size())
 
     def _reset(self) -> None:
         """Drop a client that does not read. A mere close would leave what the kernel has taken, megabytes, in its hands
@@ -355,7 +382,7 @@ class GuardedProtocol(HttpToolsProtocol):
                 raise Refused(400, "The request's target must be a path: this is no tunnel.")
             return
         version = self.parser.get_http_version()
-        origin = self._check_head(version)
+        size, origin = self._check_head(version)
         before = self.cycle
         behind = before is not None and not before.response_complete
         if behind and len(self.pipeline) >= MAX_PIPELINED:
@@ -373,6 +400,7 @@ class GuardedProtocol(HttpToolsProtocol):
             # Reading goes on, or the client's leaving would not be seen; what may wait is bounded by its number here
             # and by its size in `on_body`.
             self.pipeline.appendleft((cycle, self.app))
+            self._queue(cycle, size)
         else:
             self._answering = cycle
             self._to_start = True
@@ -382,9 +410,19 @@ class GuardedProtocol(HttpToolsProtocol):
         cycle: ClientCycle = self.cycle
         if cycle.response_complete or cycle.take(body):
             return
+        if cycle is not self._answering:
+            self._queue(cycle, len(body))
         if cycle.keep(body):
             self.flow.pause_reading()
         cycle.tell(not self._feeding)
+
+    def _queue(self, cycle: ClientCycle, size: int) -> None:
+        """So many more bytes wait behind the request that is being answered."""
+        cycle.queued += size
+        self._queued += size
+        if self._queued > MAX_QUEUED:
+            # Its leaving is not seen meanwhile; but what waits for all clients together would be without a bound.
+            self.flow.pause_reading()
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
@@ -407,25 +445,30 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._answering is not None and self.cycle is self._answering and self._answering.more_body:
             self._linger()
             return
-        if self.flow.read_paused:
-            self.flow.resume_reading()
         now = self.loop.time()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._answering = cycle
+            self._queued -= cycle.queued
+            if self.flow.read_paused and self._queued <= MAX_QUEUED:
+                self.flow.resume_reading()
             if cycle.more_body:
+                cycle.body_since = now
                 self.read_deadline = now + self._terms.limits.body_idle_timeout
             # Not at once: a hundred requests in one packet must not be a hundred calls deep.
             self.loop.call_soon(cycle.run, app)
-        elif self._refusal is not None:
+            return
+        if self.flow.read_paused:
+            self.flow.resume_reading()
+        if self._refusal is not None:
             self._refuse_now(self._refusal, None)
         elif not self._in_head:
             self.read_deadline = now + self._terms.limits.keep_alive_timeout
 
     # refusing
 
-    def _check_head(self, version: str) -> bytes:
-        """Judge the head; return its `Origin`, which is no matter of the guard's."""
+    def _check_head(self, version: str) -> tuple[int, bytes]:
+        """Refuse what could be read in two ways; returns the size of the headers and their `Origin`."""
         if version not in ("1.1", "1.0"):
             raise Refused(400, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
         if _TARGET.fullmatch(self.url) is None:
@@ -464,7 +507,7 @@ class GuardedProtocol(HttpToolsProtocol):
             # What a server behind a CGI-like interface would read as another header's name (`x_api_key`) is dropped, as
             # nginx drops it.
             self.headers = [header for header in self.headers if _UNDERSCORE not in header[0]]
-        return origin
+        return size, origin
 
     def _refuse(self, refusal: Refused) -> None:
         """Answer with an error and close; behind answers that are still due, only once they have ended."""
@@ -478,7 +521,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self.read_deadline = math.inf
             if self.pipeline and self.cycle.more_body:
                 # It is the newest in the queue that is refused.
-                self.pipeline.popleft()
+                refused, _ = self.pipeline.popleft()
+                self._queued -= refused.queued
 
     def _refuse_now(self, refusal: Refused, cycle: Any) -> None:
         if cycle is not None and cycle.response_started:
@@ -514,10 +558,13 @@ def guarded_protocol(terms: Terms) -> Any:
     return functools.partial(GuardedProtocol, terms)
 
 
-def sweep(connections: Iterable[Any], now: float) -> None:
-    """Let every connection act on its deadlines; `now` is loop time."""
+def sweep(connections: Iterable[Any], now: float) -> int:
+    """Let every connection act on its deadlines; `now` is loop time. Returns the bytes that they hold."""
+    held = 0
     for connection in list(connections):
         connection.sweep(now)
+        held += connection.held
+    return held
 
 
 def _error_body(refusal: Refused) -> bytes:

@@ -230,7 +230,7 @@ class Listener(uvicorn.Server):
         """What is due at every tick, while the server serves and while it ends."""
         self.terms.keeps_alive = self._close_at is None and not self._pressure.closing
         if counter % SWEEP_TICKS == 0:
-            sweep(self.server_state.connections, asyncio.get_running_loop().time())
+            self._pressure.held = sweep(self.server_state.connections, asyncio.get_running_loop().time())
             if self._pressure.closing:
                 for connection in self._connections():
                     connection.retire()

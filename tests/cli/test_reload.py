@@ -157,3 +157,19 @@ def test_a_demo_has_nothing_to_reload(folder: Path, run: Run) -> None:
         assert "without a configuration file" in done.stderr
         # Its terminal is gone: it ends.
         assert serve.stop(signal.SIGHUP)[0] == 0
+
+
+def test_a_file_that_was_emptied_is_not_taken_by_a_signal_nor_by_the_command(folder: Path, run: Run) -> None:
+    with ScriptedUpstream(answer) as upstream:
+        place = Place(folder, upstream.base_url)
+        with running(folder) as serve:
+            place.file.write_text("")
+            serve.process.send_signal(signal.SIGHUP)
+            refused = run("config", "reload")
+            assert refused.exit_code == 1
+            assert "is empty" in refused.stderr
+            assert place.ask(serve, "first") == 200
+            place.write("second")
+            assert run("config", "reload").exit_code == 0
+            assert (place.ask(serve, "first"), place.ask(serve, "second")) == (404, 200)
+            assert serve.stop()[2].count("is empty") == 2

@@ -428,3 +428,15 @@ def test_every_worker_follows_the_keys_file_that_is_there_now(folder: Path, run:
         file.unlink()
         wait_until(lambda: {gateway.ready() for _ in range(12)} == {503}, "both workers' readiness to end")
         assert answers(new) == {200}
+
+
+def test_no_worker_takes_a_file_that_was_emptied(folder: Path, run: Run) -> None:
+    with crew(folder) as gateway:
+        (folder / "prometheus.toml").write_text("")
+        refused = run("config", "reload", "--data-dir", str(folder / "data"))
+        assert refused.exit_code == 1
+        assert "is empty" in refused.stderr
+        assert {gateway.ask() for _ in range(12)} == {200}
+        gateway.write("second")
+        assert run("config", "reload", "--data-dir", str(folder / "data")).exit_code == 0
+        assert {gateway.ask("second") for _ in range(12)} == {200}

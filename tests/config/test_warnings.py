@@ -146,3 +146,17 @@ def test_warnings_come_in_the_order_of_the_file_with_the_configuration(tmp_path:
     loaded = examine(file, {})
     assert [warning.line for warning in loaded.warnings] == [3, 5]
     assert loaded.config.models["m"].targets == ["u/x"]
+
+
+@pytest.mark.parametrize(
+    ("price", "installed", "told"),
+    [('minute = "0.006"', False, 1), ('minute = "0.006"', True, 0), ('input = "1", output = "2"', False, 0)],
+)
+def test_a_price_by_the_minute_without_the_library_that_measures_is_told(
+    monkeypatch: pytest.MonkeyPatch, price: str, installed: bool, told: int
+) -> None:
+    monkeypatch.setattr("proxy.config.warnings.find_spec", lambda _: object() if installed else None)
+    text = upstream("http://127.0.0.1:1/v1") + model("u/m", capability="audio") + f"price = {{ {price} }}\n"
+    found = [problem for problem in warned(text) if problem.key == "models.m.price"]
+    assert len(found) == told
+    assert all("prometheus-gateway[audio]" in problem.hint for problem in found)

@@ -5,6 +5,7 @@ No expectation of a test stands here.
 
 import io
 import json
+import struct
 import wave
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -35,6 +36,13 @@ def wav(seconds: float = 2.5) -> bytes:
         writer.setframerate(8000)
         writer.writeframes(b"\x80" * int(8000 * seconds))
     return out.getvalue()
+
+
+def flac(samples: int, rate: int) -> bytes:
+    """The head of a FLAC file."""
+    block = struct.pack(">HH", 4096, 4096) + bytes(6)
+    block += ((rate << 44) | (0 << 41) | (15 << 36) | samples).to_bytes(8, "big") + bytes(16)
+    return b"fLaC" + b"\x80" + len(block).to_bytes(3, "big") + block
 
 
 def field(name: str, value: str) -> bytes:

@@ -23,6 +23,7 @@ from tests.endpoints.forms import (
     error_of,
     field,
     file,
+    flac,
     form,
     only_row,
     plain,
@@ -37,6 +38,7 @@ from tests.fakes import (
     ReadNothing,
     Reset,
     Send,
+    Step,
     WaitFor,
     chunk,
     head,
@@ -46,6 +48,8 @@ from tests.fakes import (
 from tests.serving import ALIAS, KEY, UPSTREAM_MODEL, RunningGateway
 
 SPEECH = "/v1/audio/speech"
+#: 2.5 s.
+FLAC = flac(20_000, 8_000)
 TOKENS = Price(input=Decimal("2.50"), output=Decimal("10.00"))
 SOUND = bytes(range(256)) * 40
 DONE = (
@@ -441,9 +445,9 @@ def test_an_answer_that_tells_no_length_is_billed_by_the_files_own(tmp_path: Pat
 def test_an_answer_that_comes_before_the_length_waits_for_it(tmp_path: Path) -> None:
     measured = threading.Event()
     with serving(tmp_path) as (gateway, (upstream,)), gateway.client() as client:
-        gateway.call(lambda inner: inner.audio._threads.submit(measured.wait, 5))
+        gateway.call(lambda inner: inner.audio._threads[0][0].submit(measured.wait, 5))
         upstream.script(plain(b"hi"))
-        send_form(client, form())
+        send_form(client, form(content=FLAC))
         (request,) = upstream.wait_for_requests(1)
         assert request.answered.wait(5)
         assert gateway.call(lambda inner: len(inner.deadlines)) == 1
@@ -457,9 +461,9 @@ def test_an_answer_does_not_wait_long_for_the_length(tmp_path: Path, monkeypatch
     monkeypatch.setattr(audio, "MAX_SECONDS", 0.05)
     never = threading.Event()
     with serving(tmp_path) as (gateway, (upstream,)):
-        gateway.call(lambda inner: inner.audio._threads.submit(never.wait, 5))
+        gateway.call(lambda inner: inner.audio._threads[0][0].submit(never.wait, 5))
         upstream.script(plain(b"hi"))
-        assert ask(gateway, form())[1].payload == b"hi"
+        assert ask(gateway, form(content=FLAC))[1].payload == b"hi"
         never.set()
         row = only_row(gateway)
         assert (row.outcome, row.usage_source, row.cost) == ("complete", "none", None)
@@ -468,11 +472,29 @@ def test_an_answer_does_not_wait_long_for_the_length(tmp_path: Path, monkeypatch
 def test_an_answer_that_reports_its_seconds_waits_for_no_length(tmp_path: Path) -> None:
     never = threading.Event()
     with serving(tmp_path) as (gateway, (upstream,)):
-        gateway.call(lambda inner: inner.audio._threads.submit(never.wait, 5))
+        gateway.call(lambda inner: inner.audio._threads[0][0].submit(never.wait, 5))
         upstream.script(json_answer({"text": "hi", "usage": {"type": "duration", "seconds": 3}}))
-        assert ask(gateway, form())[0].status == 200
+        assert ask(gateway, form(content=FLAC))[0].status == 200
         never.set()
         assert only_row(gateway).audio_milliseconds == 3000
+
+
+@pytest.mark.parametrize(
+    ("answer", "warned"),
+    [
+        (json_answer({"text": "hi", "usage": {"type": "duration", "seconds": 3}}), 0),
+        (plain(b"hi"), 1),
+    ],
+    ids=["the answer tells the length", "nothing does"],
+)
+def test_a_length_that_is_not_known_is_told_where_the_bill_lacks_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, answer: list[Step], warned: int
+) -> None:
+    with serving(tmp_path) as (gateway, (upstream,)):
+        upstream.script(answer)
+        assert ask(gateway, form(content=b"no sound at all"))[0].status == 200
+        assert (only_row(gateway).cost is None) == bool(warned)
+    assert caplog.text.count("the length of an audio file") == warned
 
 
 def test_a_file_whose_length_cannot_be_told_is_unpriced_and_never_free(tmp_path: Path) -> None:
@@ -482,7 +504,6 @@ def test_a_file_whose_length_cannot_be_told_is_unpriced_and_never_free(tmp_path:
         assert answer.header("x-prism-cost") is None
         row = only_row(gateway)
         assert (row.outcome, row.usage_source, row.cost) == ("complete", "none", None)
-        assert gateway.call(lambda inner: inner.audio.unknown) == 1
 
 
 def test_reported_tokens_are_billed_where_the_alias_is_priced_by_the_token(tmp_path: Path) -> None:

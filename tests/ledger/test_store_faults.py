@@ -148,11 +148,11 @@ def test_a_database_that_another_program_locks_disturbs_nothing_until_the_bound(
             assert ask(gateway) == 200
             assert [row.outcome for row in gateway.rows()].count("complete") == good + 1 == len(upstream.requests)
     for part in ("journal", "writer"):
-        told = [record.levelno for record in caplog.records if record.name == f"proxy.ledger.{part}"]
+        levels = [record.levelno for record in caplog.records if record.name == f"proxy.ledger.{part}"]
         # How often it crosses its bound is the machine's business; each time both sides of it are told, once.
-        assert told[0] == max(told)
-        assert told[-1] == logging.WARNING
-        assert len(told) % 2 == 0
+        assert levels[0] == max(levels)
+        assert levels[-1] == logging.WARNING
+        assert len(levels) % 2 == 0
 
 
 def test_a_database_that_is_removed_while_the_gateway_runs_is_made_anew_from_the_journal_by_the_next_start(

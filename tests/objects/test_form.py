@@ -7,6 +7,7 @@ import pytest
 
 from proxy.errors import BodyTooLarge, InvalidRequest
 from proxy.objects.form import MAX_KEPT, Form, FormScanner, Part, Renamed
+from proxy.server.bodies import Bodies, Holding
 from tests.fakes import split
 
 BODY = (
@@ -24,7 +25,7 @@ async def pieces_of(data: bytes, size: int) -> AsyncIterator[bytes]:
 
 def passed(data: bytes, size: int, wanted: str, *, limit: int = 10_000_000, name: str = "") -> tuple[str | None, bytes]:
     async def run() -> tuple[str | None, bytes]:
-        form = Form(pieces_of(data, size), b"xyz", limit, wanted)
+        form = Form(pieces_of(data, size), b"xyz", limit, wanted, Holding(Bodies()))
         try:
             value = await form.look()
             change = Renamed("new") if name else None
