@@ -48,7 +48,11 @@ class Routes(Starlette):
         super().__init__(
             routes=[
                 *(_row_route(row, handler) for row, handler in handlers),
-                *(Route(_pattern(row.also), handler, methods=[row.method]) for row, handler in handlers if row.also),
+                *(
+                    Route(_pattern(path), handler, methods=[row.method])
+                    for row, handler in handlers
+                    for path in row.paths
+                ),
                 *(_object_route(path, Objects(rows, desk, shared)) for path, rows in by_path(OBJECT_ROWS).items()),
                 Route("/", home, methods=["GET"]),
                 Route("/v1/models", models.all, methods=["GET"]),

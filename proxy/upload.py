@@ -33,10 +33,10 @@ class Source(Protocol):
 class Upload:
     """See the module. It feeds the connection that it was opened on last."""
 
-    def __init__(self, source: Source, boundary: bytes, limit: int, announced: int | None) -> None:
-        """`limit` is in bytes; `announced` is the body's length, if the client told it."""
+    def __init__(self, source: Source, boundary: bytes, limit: int, announced: int | None, named: str = "") -> None:
+        """`limit` is in bytes; `announced` is the body's length, `named` the path's model, if the client told them."""
         self._source = source
-        self._scanner = MultipartScanner(boundary)
+        self._scanner = MultipartScanner(boundary, named)
         self._boundary = boundary
         self._limit = limit
         self._announced = announced

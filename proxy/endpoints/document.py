@@ -22,7 +22,8 @@ An endpoint is one row in a table of the code, and this document is made from th
 credential, one of another scheme and one that the gateway does not know do no harm beside one that it knows; two
 keys of the gateway in one request are a `400`.
 
-- *Model* says where the alias stands: in the body's `model`, or in the path as `{model}`.
+- *Model* says where the alias stands: in the body's `model`, or in the path as `{model}`. A path below
+  `/openai/deployments/` names it for bodies too: one that stands in the body is replaced, as Azure does.
 - *Answer* says what comes back; with more than one kind the request decides, mostly by `stream`.
 - *Billed* says what the bill counts. *Nothing*: the request has its row in the ledger, and costs nothing.
 - *Capabilities* are those of the aliases that an endpoint takes. An alias of another one is refused with a `400` that
@@ -108,7 +109,8 @@ def _relayed() -> Iterator[str]:
 
 def _relayed_line(row: Row) -> str:
     capabilities = ", ".join(sorted(row.capabilities))
-    what = f"{row.help} Also at `{row.also}`." if row.also else row.help
+    also = " and ".join(f"`{path}`" for path in row.paths)
+    what = f"{row.help} Also at {also}." if also else row.help
     return _line(f"`{row.method} {row.path}`", what, row.body, row.model, row.reply, row.unit, capabilities)
 
 

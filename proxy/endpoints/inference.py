@@ -76,6 +76,8 @@ class Inference:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client: ClientCycle = scope["extensions"][EXTENSION]
         row, shared = self._row, self._shared
+        parameters = scope.get("path_params")
+        named = unquote(parameters["model"]) if parameters else ""
         request_id, started = new_request_id(), time.time_ns() // 1000
         key: Key | None = None
         body: Body | None = None
@@ -87,12 +89,9 @@ class Inference:
             if facts.boundary is None:
                 here = client.body_now(self._max_body_bytes)
                 data = here if here is not None else await client.read_body(self._max_body_bytes)
-                if row.model == "body":
-                    body = peek(data)
-                else:
-                    body = peek_without_model(data, unquote(scope["path_params"]["model"]), row.streams)
+                body = peek(data, named) if row.model == "body" else peek_without_model(data, named, row.streams)
             else:
-                upload, body = await self._read_form(client, facts.boundary)
+                upload, body = await self._read_form(client, facts.boundary, named)
             call = self._call(client, facts, request_id, key, body, data, started)
             call.upload = upload
             self._admit(call)
@@ -151,9 +150,9 @@ class Inference:
             client.loop.call_soon(count_text, call, data)
         return Exchange(self._shared.services, call, alias, client)
 
-    async def _read_form(self, client: ClientCycle, boundary: bytes) -> tuple[Upload, Body]:
+    async def _read_form(self, client: ClientCycle, boundary: bytes, named: str) -> tuple[Upload, Body]:
         """A form as far as its model: the rest follows while it goes on. Raises `InvalidRequest` and `ClientGone`."""
-        upload = Upload(client, boundary, self._max_body_bytes, client.announced())
+        upload = Upload(client, boundary, self._max_body_bytes, client.announced(), named)
         await client.feed_body(upload.piece, self._max_body_bytes)
         if client.disconnected:
             raise ClientGone("The client left while it sent its request.")
