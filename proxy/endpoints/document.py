@@ -48,8 +48,16 @@ _GATEWAY: Final = """\
 
 | endpoint | what it is for |
 |---|---|
-| `GET /v1/models` | List the aliases that the key may use. |
-| `GET /v1/models/{model}` | Show one of them. |
+| `GET /v1/models` | List the aliases that the key may use. Also at `/v1beta/models`. |
+| `GET /v1/models/{model}` | Show one of them. Also at `/v1beta/models/{model}`. |
+"""
+
+_MODELS: Final = """\
+Models are shown in the shape that the caller reads: Google's at `/v1beta/models`, and at `/v1/models` where a header
+of Google's SDKs comes along; Anthropic's where `anthropic-version` does; else OpenAI's. Where the API has pages, so
+has the list. OpenAI's and Anthropic's shapes have two fields more: `capability`, which says what an alias is for, and
+`formats`, the families of formats (`openai`, `anthropic`, `gemini`) in which its providers can be asked. Google's
+shape has these as `supportedGenerationMethods`.
 """
 
 _SPELLINGS: Final = """\
@@ -92,7 +100,7 @@ _TIME: Final = "2026-01-31T12:00:00.000Z"
 def document() -> str:
     """Make the document."""
     return "\n".join(
-        [_OPENING, *_relayed(), _OBJECTS, *_objects(), _GATEWAY + _probes(), _SPELLINGS, _ERRORS, *_errors()]
+        [_OPENING, *_relayed(), _OBJECTS, *_objects(), _GATEWAY + _probes(), _MODELS, _SPELLINGS, _ERRORS, *_errors()]
     )
 
 
