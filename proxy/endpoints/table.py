@@ -341,6 +341,15 @@ def endpoint_of(rows: tuple[Row, ...] = ROWS) -> dict[str, str]:
     return found
 
 
+def endpoints_by_format(rows: tuple[Row, ...] = ROWS) -> dict[tuple[str, str], str]:
+    """The same for each family of formats: (its name, capability) -> the endpoint."""
+    found: dict[tuple[str, str], str] = {}
+    for row in rows:
+        for capability in row.capabilities:
+            found.setdefault((row.dialect.name, capability), row.path)
+    return found
+
+
 def dialect_at(path: str, rows: tuple[Row, ...] = ROWS) -> Dialect:
     """The dialect to answer in at a path that may be no row's: that of the rows nearest to it, else the first row's."""
     for row in rows:
