@@ -14,7 +14,7 @@ from proxy.endpoints.credentials import digests_of, found
 from proxy.endpoints.facts import Facts
 from proxy.endpoints.gateway import Shared
 from proxy.endpoints.table import Row
-from proxy.errors import ClientGone, GatewayError, StoreFailed
+from proxy.errors import ClientGone, GatewayError, StoreFailed, UnknownKey
 from proxy.ledger.keys import Key
 from proxy.ledger.record import Final
 from proxy.objects import claims
@@ -63,6 +63,8 @@ class Inference:
                 client.keep(data)
                 return False
         except GatewayError as error:
+            if isinstance(error, UnknownKey) and self._shared.keys.may_catch_up:
+                return False
             self._refuse(client, request_id, started, key, body, error)
             return True
         exchange = self._exchange(client, call, data)
@@ -82,8 +84,13 @@ class Inference:
         key: Key | None = None
         body: Body | None = None
         try:
-            key, digests = self._authenticate(client, started)
-            self._shared.overload.admit()
+            try:
+                key, digests = self._authenticate(client, started)
+            except UnknownKey:
+                if not await shared.keys.catch_up():
+                    raise
+                key, digests = self._authenticate(client, started)
+            shared.overload.admit()
             facts = self._facts(client, digests)
             data, upload = b"", None
             if facts.boundary is None:

@@ -65,7 +65,7 @@ class Models:
         shape = shape_of(request)
         try:
             show = functools.partial(self._show, shape)
-            return json_response(request, shape.page(self._visible(request), request.query_params, show))
+            return json_response(request, shape.page(await self._visible(request), request.query_params, show))
         except GatewayError as error:
             return error_response(request, error, shape.dialect)
 
@@ -73,7 +73,7 @@ class Models:
         """One; one that the key may not use is not found."""
         shape = shape_of(request)
         try:
-            visible = self._visible(request)
+            visible = await self._visible(request)
             name = unquote(request.path_params["model"])
             if name in visible:
                 return json_response(request, self._show(shape, name))
@@ -83,8 +83,8 @@ class Models:
         except GatewayError as error:
             return error_response(request, error, shape.dialect)
 
-    def _visible(self, request: Request) -> list[str]:
-        key = authenticate(request.scope["headers"], self._shared.keys, time.time())
+    async def _visible(self, request: Request) -> list[str]:
+        key = await authenticate(request.scope["headers"], self._shared.keys, time.time())
         # For the access line.
         request.scope["state"]["key"] = key.name
         return [name for name in self._shared.aliases if may_use(key, name)]
