@@ -18,7 +18,7 @@ from proxy.config.tree import Config, Upstream
 from proxy.deadlines import Deadlines
 from proxy.endpoints.cors import Cors
 from proxy.endpoints.gateway import Shared
-from proxy.endpoints.table import endpoint_of
+from proxy.endpoints.table import endpoint_of, endpoints_by_format
 from proxy.errors import ConfigFault, GatewayError, UpstreamFailed
 from proxy.ledger.keys import KeyIndex, KeyStore
 from proxy.ledger.record import Final
@@ -158,7 +158,7 @@ class Gateway:
             services=services,
             keys=self.keys,
             aliases=aliases,
-            policies=ordered(aliases, endpoint_of()),
+            policies=ordered(aliases, endpoint_of(), endpoints_by_format()),
             owners=self.ledger.owners,
             access=self.access,
             audio=self.audio,

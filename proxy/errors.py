@@ -62,6 +62,10 @@ class AuthenticationFailed(InvalidRequest):
     code = "invalid_api_key"
 
 
+class UnknownKey(AuthenticationFailed):
+    """There is a key, and the gateway does not know it: it may have been made a moment ago."""
+
+
 class ModelNotFound(InvalidRequest):
     """The alias does not exist, or the key has no right to it: the two look the same from outside."""
 

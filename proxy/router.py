@@ -16,13 +16,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.access.log import AccessLog
 from proxy.access.shapes import Access
-from proxy.answer import timestamp
-from proxy.dialects.base import Dialect
 from proxy.endpoints.cors import is_preflight, preflight_headers
 from proxy.endpoints.gateway import Shared
 from proxy.endpoints.health import LIVE_PATHS, READY_PATHS, Health, home
 from proxy.endpoints.inference import Inference
-from proxy.endpoints.models import Models
+from proxy.endpoints.models import GOOGLE_PATH, Models, error_response
 from proxy.endpoints.object_table import OBJECT_ROWS
 from proxy.endpoints.objects import Objects, by_path
 from proxy.endpoints.paths import Mistakes, is_for_clients, respelled
@@ -32,6 +30,8 @@ from proxy.objects.desk import Desk
 from proxy.readiness import Readiness
 from proxy.server.client import EXTENSION, ClientCycle
 from proxy.server.ids import new_request_id
+
+MODEL_PATHS = ("/v1/models", GOOGLE_PATH)
 
 
 class Routes(Starlette):
@@ -43,16 +43,20 @@ class Routes(Starlette):
         #: Those with an exact path, by method and path.
         self.exact = {(row.method, row.path): handler for row, handler in handlers}
         #: Paths in which there is nothing to be filled in.
-        self.fixed = frozenset(["/v1/models", *(row.path for row in ROWS if "{" not in row.path)])
+        self.fixed = frozenset([*MODEL_PATHS, *(row.path for row in ROWS if "{" not in row.path)])
         self.cors = shared.cors
         super().__init__(
             routes=[
                 *(_row_route(row, handler) for row, handler in handlers),
-                *(Route(_pattern(row.also), handler, methods=[row.method]) for row, handler in handlers if row.also),
+                *(
+                    Route(_pattern(path), handler, methods=[row.method])
+                    for row, handler in handlers
+                    for path in row.paths
+                ),
                 *(_object_route(path, Objects(rows, desk, shared)) for path, rows in by_path(OBJECT_ROWS).items()),
                 Route("/", home, methods=["GET"]),
-                Route("/v1/models", models.all, methods=["GET"]),
-                Route("/v1/models/{model:path}", models.retrieve, methods=["GET"]),
+                *(Route(path, models.all, methods=["GET"]) for path in MODEL_PATHS),
+                *(Route(f"{path}/{{model:path}}", models.retrieve, methods=["GET"]) for path in MODEL_PATHS),
                 *(Route(path, health.live, methods=["GET"]) for path in LIVE_PATHS),
                 *(Route(path, health.ready, methods=["GET"]) for path in READY_PATHS),
             ],
@@ -174,17 +178,7 @@ async def _answer_preflight(allowed: bool, scope: Scope, receive: Receive, send:
 
 async def _answer_gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)
-    return _refusal(request, error, dialect_at(request.scope["path"]))
-
-
-def _refusal(request: Request, error: GatewayError, dialect: Dialect) -> Response:
-    request_id = request.scope["state"]["request_id"]
-    return Response(
-        dialect.error_body(error, request_id, timestamp()),
-        error.status,
-        headers={"x-request-id": request_id, **error.headers},
-        media_type="application/json",
-    )
+    return error_response(request, error, dialect_at(request.scope["path"]))
 
 
 async def _answer_http_error(mistakes: Mistakes, request: Request, error: Exception) -> Response:
@@ -204,4 +198,4 @@ async def _answer_http_error(mistakes: Mistakes, request: Request, error: Except
         hint = f" {meant.hint}" if meant is not None else ""
         refusal = InvalidRequest(f"Unknown request URL: {asked}.{hint}", status=error.status_code, code="unknown_url")
         path = meant.path if meant is not None else path
-    return _refusal(request, refusal, dialect_at(path))
+    return error_response(request, refusal, dialect_at(path))

@@ -34,12 +34,20 @@ class Source(Protocol):
 class Upload:
     """See the module. It feeds the connection that it was opened on last."""
 
-    def __init__(self, source: Source, boundary: bytes, limit: int, announced: int | None, bodies: Bodies) -> None:
-        """`limit` is in bytes; `announced` is the body's length, if the client told it. What it holds counts among
-        `bodies`, until `close`."""
+    def __init__(
+        self,
+        source: Source,
+        boundary: bytes,
+        limit: int,
+        announced: int | None,
+        bodies: Bodies,
+        named: str = "",
+    ) -> None:
+        """`limit` is in bytes; `announced` is the body's length, `named` the path's model, if the client told them. What
+        it holds counts among `bodies`, until `close`."""
         self._source = source
         self._holding = Holding(bodies)
-        self._scanner = MultipartScanner(boundary)
+        self._scanner = MultipartScanner(boundary, named)
         self._boundary = boundary
         self._limit = limit
         self._announced = announced

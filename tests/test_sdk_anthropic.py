@@ -305,3 +305,16 @@ def test_the_asynchronous_client_streams_many_messages_at_once(demo: RunningGate
 
     (text,) = asyncio.run(run())
     assert len(text.split()) == 3
+
+
+def test_models_are_listed_page_by_page_and_shown(client: Anthropic) -> None:
+    first = client.models.list(limit=3)
+    assert (len(first.data), first.has_more) == (3, True)
+    listed = [model.id for model in client.models.list(limit=3)]
+    assert ALIAS in listed
+    assert len(listed) == len(set(listed)) > 3
+    model = client.models.retrieve(ALIAS)
+    assert (model.type, model.id, model.display_name) == ("model", ALIAS, ALIAS)
+    assert model.created_at.tzinfo is not None
+    with pytest.raises(anthropic.NotFoundError):
+        client.models.retrieve("nothing")

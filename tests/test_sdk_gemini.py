@@ -248,3 +248,22 @@ def test_the_asynchronous_client_streams(demo: RunningGateway) -> None:
             client.close()
 
     assert [len(texts) for texts in asyncio.run(run())] == [3] * 5
+
+
+def test_models_are_listed_page_by_page_and_shown(client: genai.Client) -> None:
+    listed = list(client.models.list(config={"page_size": 3}))
+    assert {f"models/{ALIAS}", f"models/{EMBEDDER}"} <= {model.name for model in listed}
+    assert len(listed) == len({model.name for model in listed}) > 3
+    model = client.models.get(model=ALIAS)
+    assert (model.name, model.display_name) == (f"models/{ALIAS}", ALIAS)
+    assert model.supported_actions is not None
+    assert "generateContent" in model.supported_actions
+    with pytest.raises(ClientError) as refused:
+        client.models.get(model="nothing")
+    assert refused.value.code == 404
+
+
+def test_models_are_listed_in_the_other_version_of_the_api_too(demo: RunningGateway) -> None:
+    options = types.HttpOptions(base_url=demo.url, api_version="v1")
+    with genai.Client(api_key=KEY, vertexai=False, http_options=options) as client:
+        assert f"models/{ALIAS}" in {model.name for model in client.models.list()}

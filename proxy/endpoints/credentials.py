@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from proxy.errors import AuthenticationFailed, InvalidRequest
+from proxy.errors import AuthenticationFailed, InvalidRequest, UnknownKey
 from proxy.ledger.keys import Key, KeyIndex, digest_of
 from proxy.wire.headers import Header
 
@@ -21,18 +21,24 @@ _CREDENTIALS: Final = frozenset({b"authorization", b"x-api-key", b"api-key", b"x
 _BEARER = re.compile(rb"bearer +(\S+) *", re.IGNORECASE)
 
 
-def authenticate(headers: Iterable[Header], keys: KeyIndex, now: float) -> Key:
-    """The key that a request shows; `now` is in seconds since 1970.
+async def authenticate(headers: Iterable[Header], keys: KeyIndex, now: float) -> Key:
+    """The key that a request shows, if need be after a look at what has changed; `now` is in seconds since 1970.
 
     Raises `AuthenticationFailed` for none or a wrong one, and `InvalidRequest` for two different ones.
     """
-    return found(keys, digests_of(headers), now)
+    digests = digests_of(headers)
+    try:
+        return found(keys, digests, now)
+    except UnknownKey:
+        if not await keys.catch_up():
+            raise
+    return found(keys, digests, now)
 
 
 def found(keys: KeyIndex, digests: tuple[bytes, ...], now: float) -> Key:
     """The one key that has a secret with one of these digests; those of no key do not count.
 
-    Raises `AuthenticationFailed` for none, and `InvalidRequest` for two.
+    Raises `UnknownKey` for none, and `InvalidRequest` for two.
     """
     key: Key | None = None
     for digest in digests:
@@ -43,7 +49,7 @@ def found(keys: KeyIndex, digests: tuple[bytes, ...], now: float) -> Key:
             raise _ambiguous()
         key = one
     if key is None:
-        raise AuthenticationFailed(INVALID)
+        raise UnknownKey(INVALID)
     return key
 
 

@@ -22,7 +22,8 @@ An endpoint is one row in a table of the code, and this document is made from th
 credential, one of another scheme and one that the gateway does not know do no harm beside one that it knows; two
 keys of the gateway in one request are a `400`.
 
-- *Model* says where the alias stands: in the body's `model`, or in the path as `{model}`.
+- *Model* says where the alias stands: in the body's `model`, or in the path as `{model}`. A path below
+  `/openai/deployments/` names it for bodies too: one that stands in the body is replaced, as Azure does.
 - *Answer* says what comes back; with more than one kind the request decides, mostly by `stream`.
 - *Billed* says what the bill counts. *Nothing*: the request has its row in the ledger, and costs nothing.
 - *Capabilities* are those of the aliases that an endpoint takes. An alias of another one is refused with a `400` that
@@ -47,8 +48,16 @@ _GATEWAY: Final = """\
 
 | endpoint | what it is for |
 |---|---|
-| `GET /v1/models` | List the aliases that the key may use. |
-| `GET /v1/models/{model}` | Show one of them. |
+| `GET /v1/models` | List the aliases that the key may use. Also at `/v1beta/models`. |
+| `GET /v1/models/{model}` | Show one of them. Also at `/v1beta/models/{model}`. |
+"""
+
+_MODELS: Final = """\
+Models are shown in the shape that the caller reads: Google's at `/v1beta/models`, and at `/v1/models` where a header
+of Google's SDKs comes along; Anthropic's where `anthropic-version` does; else OpenAI's. Where the API has pages, so
+has the list. OpenAI's and Anthropic's shapes have two fields more: `capability`, which says what an alias is for, and
+`formats`, the families of formats (`openai`, `anthropic`, `gemini`) in which its providers can be asked. Google's
+shape has these as `supportedGenerationMethods`.
 """
 
 _SPELLINGS: Final = """\
@@ -91,7 +100,7 @@ _TIME: Final = "2026-01-31T12:00:00.000Z"
 def document() -> str:
     """Make the document."""
     return "\n".join(
-        [_OPENING, *_relayed(), _OBJECTS, *_objects(), _GATEWAY + _probes(), _SPELLINGS, _ERRORS, *_errors()]
+        [_OPENING, *_relayed(), _OBJECTS, *_objects(), _GATEWAY + _probes(), _MODELS, _SPELLINGS, _ERRORS, *_errors()]
     )
 
 
@@ -108,7 +117,8 @@ def _relayed() -> Iterator[str]:
 
 def _relayed_line(row: Row) -> str:
     capabilities = ", ".join(sorted(row.capabilities))
-    what = f"{row.help} Also at `{row.also}`." if row.also else row.help
+    also = " and ".join(f"`{path}`" for path in row.paths)
+    what = f"{row.help} Also at {also}." if also else row.help
     return _line(f"`{row.method} {row.path}`", what, row.body, row.model, row.reply, row.unit, capabilities)
 
 

@@ -14,7 +14,7 @@ from proxy.endpoints.credentials import digests_of, found
 from proxy.endpoints.facts import Facts
 from proxy.endpoints.gateway import Shared
 from proxy.endpoints.table import Row
-from proxy.errors import ClientGone, GatewayError, StoreFailed
+from proxy.errors import ClientGone, GatewayError, StoreFailed, UnknownKey
 from proxy.ledger.keys import Key
 from proxy.ledger.record import Final
 from proxy.objects import claims
@@ -63,6 +63,8 @@ class Inference:
                 client.keep(data)
                 return False
         except GatewayError as error:
+            if isinstance(error, UnknownKey) and self._shared.keys.may_catch_up:
+                return False
             self._refuse(client, request_id, started, key, body, error)
             return True
         exchange = self._exchange(client, call, data)
@@ -76,6 +78,8 @@ class Inference:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client: ClientCycle = scope["extensions"][EXTENSION]
         row, shared = self._row, self._shared
+        parameters = scope.get("path_params")
+        named = unquote(parameters["model"]) if parameters else ""
         request_id, started = new_request_id(), time.time_ns() // 1000
         key: Key | None = None
         body: Body | None = None
@@ -83,7 +87,12 @@ class Inference:
         data = b""
         waits = False
         try:
-            key, digests = self._authenticate(client, started)
+            try:
+                key, digests = self._authenticate(client, started)
+            except UnknownKey:
+                if not await shared.keys.catch_up():
+                    raise
+                key, digests = self._authenticate(client, started)
             shared.overload.admit()
             # Under way from here on; later by the exchange, which has a deadline.
             shared.overload.others += 1
@@ -92,13 +101,10 @@ class Inference:
             if facts.boundary is None:
                 here = client.body_now(self._max_body_bytes)
                 data = here if here is not None else await client.read_body(self._max_body_bytes)
-                if row.model == "body":
-                    body = peek(data)
-                else:
-                    body = peek_without_model(data, unquote(scope["path_params"]["model"]), row.streams)
+                body = peek(data, named) if row.model == "body" else peek_without_model(data, named, row.streams)
             else:
                 upload = Upload(
-                    client, facts.boundary, self._max_body_bytes, client.announced(), shared.overload.bodies
+                    client, facts.boundary, self._max_body_bytes, client.announced(), shared.overload.bodies, named
                 )
                 body = await self._read_form(client, upload)
             call = self._call(client, facts, request_id, key, body, data, started)

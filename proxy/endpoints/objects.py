@@ -44,7 +44,7 @@ class Objects:
         # The server begins a request outside any task, and moves it into one when it waits like this.
         try:
             await asyncio.sleep(0)
-            key = authenticate(scope["headers"], self._shared.keys, started / 1_000_000)
+            key = await authenticate(scope["headers"], self._shared.keys, started / 1_000_000)
             trace = first(scope["headers"], b"x-prism-trace-id")
             visit = Visit(
                 id=request_id,

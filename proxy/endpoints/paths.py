@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
 from proxy.dialects.base import DialectName
-from proxy.endpoints.table import ROWS, Row
+from proxy.endpoints.table import DEPLOYMENTS, ROWS, Row
 
 #: Azure's API in the form of OpenAI's, with and without a version; its deployments are rows of their own.
 _AZURE = re.compile(r"/openai/+(?!deployments/|/)(?:v1/+)?")
@@ -48,6 +48,8 @@ def respelled(path: str, exact: Collection[str]) -> str:
     program forgot to fill in, it would lead to another endpoint.
     """
     bare = "/" + path.strip("/")
+    if bare.startswith(DEPLOYMENTS):
+        return bare
     azure = _AZURE.match(bare)
     if azure is not None:
         bare = "/v1/" + bare[azure.end() :]

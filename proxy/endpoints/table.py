@@ -23,6 +23,8 @@ MAX_AUDIO: Final = 26_214_400
 MAX_IMAGE_EVENT: Final = 33_554_432
 #: Audio, also where a server does not say which.
 SOUND: Final = (b"audio/", b"application/octet-stream", b"binary/octet-stream", b"application/ogg")
+#: Where Azure has what it calls deployments, with the alias for the deployment's name.
+DEPLOYMENTS: Final = "/openai/deployments/"
 TEXT: Final[frozenset[Capability]] = frozenset({"chat", "vision", "realtime"})
 
 
@@ -34,6 +36,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     #: Another path of the same endpoint.
     also: str = ""
+    #: It is there below Azure's `/openai/deployments/{model}` too.
+    deployed: bool = False
     #: Below an upstream's base URL; `{model}` is the upstream's model.
     upstream_path: str
     dialect: Dialect
@@ -63,10 +67,17 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     #: One line for people.
     help: str
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Its further paths."""
+        deployment = self.path.replace("/v1/", DEPLOYMENTS + "{model}/", 1) if self.deployed else ""
+        return tuple(path for path in (self.also, deployment) if path)
+
 
 ROWS: Final = (
     Row(
         path="/v1/chat/completions",
+        deployed=True,
         upstream_path="/chat/completions",
         dialect=CHAT,
         reply="json or events",
@@ -77,6 +88,7 @@ ROWS: Final = (
     ),
     Row(
         path="/v1/completions",
+        deployed=True,
         upstream_path="/completions",
         dialect=CHAT,
         reply="json or events",
@@ -114,6 +126,7 @@ ROWS: Final = (
     ),
     Row(
         path="/v1/embeddings",
+        deployed=True,
         upstream_path="/embeddings",
         dialect=CHAT,
         reply="json",
@@ -142,6 +155,7 @@ ROWS: Final = (
     ),
     Row(
         path="/v1/audio/transcriptions",
+        deployed=True,
         upstream_path="/audio/transcriptions",
         dialect=MEDIA,
         body="form",
@@ -154,6 +168,7 @@ ROWS: Final = (
     ),
     Row(
         path="/v1/audio/translations",
+        deployed=True,
         upstream_path="/audio/translations",
         dialect=MEDIA,
         body="form",
@@ -166,6 +181,7 @@ ROWS: Final = (
     ),
     Row(
         path="/v1/audio/speech",
+        deployed=True,
         upstream_path="/audio/speech",
         dialect=MEDIA,
         reply="audio, json or events",
@@ -185,6 +201,7 @@ ROWS: Final = (
     ),
     Row(
         path="/v1/images/generations",
+        deployed=True,
         upstream_path="/images/generations",
         dialect=MEDIA,
         reply="json or events",
@@ -195,6 +212,7 @@ ROWS: Final = (
     ),
     Row(
         path="/v1/images/edits",
+        deployed=True,
         upstream_path="/images/edits",
         dialect=MEDIA,
         body="form or json",
@@ -320,6 +338,15 @@ def endpoint_of(rows: tuple[Row, ...] = ROWS) -> dict[str, str]:
     for row in rows:
         for capability in row.capabilities:
             found.setdefault(capability, row.path)
+    return found
+
+
+def endpoints_by_format(rows: tuple[Row, ...] = ROWS) -> dict[tuple[str, str], str]:
+    """The same for each family of formats: (its name, capability) -> the endpoint."""
+    found: dict[tuple[str, str], str] = {}
+    for row in rows:
+        for capability in row.capabilities:
+            found.setdefault((row.dialect.name, capability), row.path)
     return found
 
 

@@ -41,6 +41,8 @@ MAX_STALE_SECONDS = 60.0
 #: All keys are compared at most so that this many times as long passes until they are again: what the gateway's own
 #: commands change is taken in at once in any case.
 COMPARE_SHARE = 20.0
+#: Seconds between two looks at the file for the sake of secrets that are not known.
+CATCH_UP_SECONDS = 0.05
 _MEND = "put a whole copy there, or start anew with: prometheus-gateway keys create NAME"
 _UNREADABLE = "The gateway cannot read its keys. Try again shortly."
 _RETRY_AFTER = MappingProxyType({"retry-after": "5"})
@@ -221,6 +223,9 @@ class KeyIndex:
         self._compares = False
         self._compare_at = 0.0
         self._refreshing = asyncio.Lock()
+        #: A look at the file for the sake of an unknown secret, and the monotonic time from which there may be another.
+        self._catching_up: asyncio.Task[None] | None = None
+        self._catch_up_at = 0.0
         self._scripts: list[str] = []
         #: Why the index is not up to date, or None; and since when, in monotonic seconds.
         self.failed: str | None = None
@@ -285,6 +290,25 @@ class KeyIndex:
             _log.warning("keys are refreshed again")
         self.failed = None
         self._expired = False
+
+    @property
+    def may_catch_up(self) -> bool:
+        """Whether `catch_up` would do anything now."""
+        runs = self._catching_up is not None and not self._catching_up.done()
+        return runs or time.monotonic() >= self._catch_up_at
+
+    async def catch_up(self) -> bool:
+        """Take in what changed, for the sake of a secret that is not known; False where that was done a moment ago.
+
+        All who ask at the same time share one look at the file, so unknown secrets, however many, cost little.
+        """
+        if not self.may_catch_up:
+            return False
+        if self._catching_up is None or self._catching_up.done():
+            self._catch_up_at = time.monotonic() + CATCH_UP_SECONDS
+            self._catching_up = asyncio.create_task(self.refresh(), name="keys-catch-up")
+        await asyncio.shield(self._catching_up)
+        return True
 
     async def watch(self, interval: float = 0.25) -> None:
         """Refresh for ever, every `interval` seconds; cancel it to end it."""

@@ -8,6 +8,8 @@ from proxy.policies.rights import Rights
 from proxy.upstream.target import Alias
 
 
-def ordered(aliases: Mapping[str, Alias], endpoint_of: Mapping[str, str]) -> tuple[Policy, ...]:
+def ordered(
+    aliases: Mapping[str, Alias], endpoint_of: Mapping[str, str], by_format: Mapping[tuple[str, str], str]
+) -> tuple[Policy, ...]:
     """Every policy, in the order in which they are asked."""
-    return (Rights(aliases, endpoint_of), References())
+    return (Rights(aliases, endpoint_of, by_format), References())

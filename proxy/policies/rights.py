@@ -2,11 +2,15 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from proxy.errors import InvalidRequest, ModelNotFound
 from proxy.ledger.keys import Key
 from proxy.policies.base import Call
 from proxy.upstream.target import Alias
+
+#: The families of formats as people know them.
+_FORMATS: Final = {"openai": "OpenAI's", "anthropic": "Anthropic's", "gemini": "Gemini's"}
 
 
 class Rights:
@@ -15,9 +19,13 @@ class Rights:
     Fields by which a client would choose the id of what is made are taken out of the body.
     """
 
-    def __init__(self, aliases: Mapping[str, Alias], endpoint_of: Mapping[str, str]) -> None:
+    def __init__(
+        self, aliases: Mapping[str, Alias], endpoint_of: Mapping[str, str], by_format: Mapping[tuple[str, str], str]
+    ) -> None:
+        """`endpoint_of` has the endpoint for each capability, `by_format` that for each (format, capability)."""
         self._aliases = aliases
         self._endpoint_of = endpoint_of
+        self._by_format = by_format
 
     def admit(self, call: Call) -> None:
         alias = self._aliases.get(call.body.model)
@@ -35,14 +43,21 @@ class Rights:
         call.targets = alias.speaking(call.dialect.name)
         if not call.targets:
             raise InvalidRequest(
-                f"The model `{alias.name}` cannot be used with {call.endpoint}: its provider does not speak that "
-                "endpoint's format.",
+                f"The model `{alias.name}` cannot be used with {call.endpoint}: none of its providers speaks "
+                f"{_FORMATS[call.dialect.name]} format, and nothing is translated. {self._instead(alias)}",
                 param="model",
                 code="model_not_supported",
             )
         if not alias.client_ids.isdisjoint(call.body.fields):
             for name in alias.client_ids:
                 call.body.fields.pop(name, None)
+
+    def _instead(self, alias: Alias) -> str:
+        """What can be done about an alias whose providers do not speak the format that it was called in."""
+        paths = [self._by_format.get((name, alias.capability)) for name in _FORMATS if name in alias.by_dialect]
+        usable = [path.replace("{model}", alias.name) for path in paths if path is not None]
+        use = f"Use it with {' or '.join(usable)}, or have" if usable else "Have"
+        return f"{use} the gateway's operator add a target that speaks it."
 
     def visible(self, key: Key) -> list[str]:
         """The aliases that a key may use, in the order of the configuration."""

@@ -29,14 +29,16 @@ _encoder = msgspec.json.Encoder()
 _string = msgspec.json.Decoder(str)
 
 
-def peek(data: bytes) -> Body:
-    """Look at a JSON body that holds its model.
+def peek(data: bytes, named: str = "") -> Body:
+    """Look at a JSON body that holds its model; one that the path has `named` takes that one's place.
 
     Raises `InvalidRequest`, with the byte position where it can be told, when it is no JSON object, nests too deep, is
     not UTF-8, or `model` or `stream` are not what they must be.
     """
     fields = decode_object(data)
-    model = _model(fields.get("model"))
+    if named:
+        fields["model"] = msgspec.Raw(_encoder.encode(named))
+    model = named or _model(fields.get("model"))
     stream = _boolean(fields.get("stream"), "stream")
     wants_usage = False
     options = fields.get("stream_options")

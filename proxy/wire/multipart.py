@@ -24,6 +24,7 @@ _NOTED: Final = frozenset({b"stream", b"response_format"})
 _MAX_NOTED: Final = 64
 #: Bytes that may follow the closing boundary, line ends all of them.
 _MAX_EPILOGUE: Final = 64
+_MODEL_HEAD: Final = b'\r\nContent-Disposition: form-data; name="model"\r\n\r\n'
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BOUNDARY: Final = re.compile(rb"[\x21\x23-\x5b\x5d-\x7e](?:[\x20\x21\x23-\x5b\x5d-\x7e]*[\x21\x23-\x5b\x5d-\x7e])?")
 _TYPE: Final = re.compile(rb'[ \t]*;[ \t]*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=("[^"\\]*"|[^\s;",]+)')
@@ -44,7 +45,9 @@ class _State(Enum):
 class MultipartScanner:
     """Feed it a body in pieces of any size; it gives back what goes on, and says where the model's value belongs."""
 
-    def __init__(self, boundary: bytes) -> None:
+    def __init__(self, boundary: bytes, named: str = "") -> None:
+        """`named` is the model that the path names, if it does: it takes the place of the form's."""
+        self._named = named
         self._delimiter = b"--" + boundary
         self._state = _State.START
         self._buffer = bytearray()
@@ -120,7 +123,7 @@ class MultipartScanner:
         if mark == b"--":
             self._state = _State.ENDED
             if self.model is None:
-                raise _no_model()
+                self._add_model(out)
         elif mark == b"\r\n":
             self._state = _State.HEAD
             self._searched = 0
@@ -201,10 +204,10 @@ class MultipartScanner:
         value = bytes(self._value)
         if self._field == b"model":
             try:
-                self.model = value.decode()
+                self.model = self._named or value.decode()
             except UnicodeDecodeError as error:
                 raise InvalidRequest("The model's name is not valid UTF-8.", param="model") from error
-            if not value:
+            if not self.model:
                 raise InvalidRequest("You must provide a model parameter; it is empty.", param="model")
             self.model_at = self._given
             self.model_size = len(value)
@@ -212,6 +215,18 @@ class MultipartScanner:
             self.stream = value.strip().lower() in (b"true", b"1")
         else:
             self.response_format = value.strip().decode("latin-1")
+
+    def _add_model(self, out: bytearray) -> None:
+        """Behind the last boundary: add the part that the form lacks, if the path names the model."""
+        if not self._named:
+            raise InvalidRequest("You must provide a model parameter.", param="model")
+        self.model = self._named
+        self.model_at = self._given + len(_MODEL_HEAD)
+        added = _MODEL_HEAD + b"\r\n" + self._delimiter
+        out += added
+        self._given += len(added)
+        # The form grows by it.
+        self.model_size = -len(added)
 
     def _give(self, out: bytearray, size: int) -> None:
         out += self._buffer[:size]
@@ -301,7 +316,3 @@ def _parameters(disposition: bytes, pattern: re.Pattern[bytes]) -> dict[bytes, b
 
 def _broken(what: str) -> InvalidRequest:
     return InvalidRequest(f"The multipart body cannot be read: {what}.")
-
-
-def _no_model() -> InvalidRequest:
-    return InvalidRequest("You must provide a model parameter.", param="model")

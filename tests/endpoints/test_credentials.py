@@ -1,6 +1,8 @@
 """Who asks: every header that carries a key, and what the wrong ones get."""
 
+import asyncio
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.rig import request, running_rig
-from proxy.endpoints.credentials import INVALID, MAX_SECRETS, MISSING, authenticate
+from proxy.endpoints.credentials import INVALID, MAX_SECRETS, MISSING, digests_of, found
 from proxy.errors import AuthenticationFailed
-from proxy.ledger.keys import Key, KeyStore, digest_of
+from proxy.ledger.keys import CATCH_UP_SECONDS, Key, KeyIndex, KeyStore, digest_of
 from proxy.wire.headers import Header
 from tests.fakes import ScriptedUpstream
 from tests.relay.samples import wait_until
@@ -198,6 +200,51 @@ def test_the_old_and_the_new_secret_of_one_key_are_one_key(gateway: RunningGatew
     assert "empty" in ask(gateway, ("x-api-key", new), ("authorization", f"Bearer {old}"))[2]
 
 
+def test_a_key_is_known_as_soon_as_it_is_made(tmp_path: Path) -> None:
+    asked = [
+        ("POST", "/v1/chat/completions"),
+        ("GET", "/v1/models"),
+        ("GET", "/v1/files/file-1"),
+        ("POST", "/v1/messages"),
+    ]
+    with RunningGateway(simple_config(tmp_path, "http://127.0.0.1:9")) as gateway, gateway.client() as client:
+        watching = gateway.gateway._watching
+        assert watching is not None
+        gateway.call(lambda _: watching.cancel())
+        store = KeyStore(tmp_path)
+        gateway.wait_for(store.open())
+        for method, path in asked:
+            # As long as it takes, for the tests, to start a command.
+            time.sleep(CATCH_UP_SECONDS)
+            secret = gateway.wait_for(store.create(path))[1]
+            client.request(method, path, b"", {"x-api-key": secret})
+            assert client.read_answer()[0].status != 401, path
+        gateway.wait_for(store.close())
+
+
+def test_unknown_keys_share_a_look_at_the_file(tmp_path: Path) -> None:
+    async def scene() -> tuple[int, list[bool], bool]:
+        store, index = KeyStore(tmp_path), KeyIndex(tmp_path)
+        await store.open()
+        await index.open()
+        looks = 0
+        refresh = index.refresh
+
+        async def counted() -> None:
+            nonlocal looks
+            looks += 1
+            await refresh()
+
+        index.refresh = counted  # type: ignore[method-assign]
+        caught_up = await asyncio.gather(*(index.catch_up() for _ in range(100)))
+        again = await index.catch_up()
+        await index.close()
+        await store.close()
+        return looks, caught_up, again
+
+    assert run(scene()) == (1, [True] * 100, False)
+
+
 class OneKey:
     """An index of one key."""
 
@@ -210,6 +257,6 @@ class OneKey:
 def test_a_key_is_valid_up_to_its_end() -> None:
     headers: list[Header] = [(b"x-api-key", b"good")]
     index = OneKey()
-    assert authenticate(headers, index, 1_999) is OneKey.key  # type: ignore[arg-type]
+    assert found(index, digests_of(headers), 1_999) is OneKey.key  # type: ignore[arg-type]
     with pytest.raises(AuthenticationFailed):
-        authenticate(headers, index, 2_000)  # type: ignore[arg-type]
+        found(index, digests_of(headers), 2_000)  # type: ignore[arg-type]

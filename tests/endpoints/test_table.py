@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from proxy.endpoints.table import ROWS, dialect_at, endpoint_of
+from proxy.endpoints.table import ROWS, dialect_at, endpoint_of, endpoints_by_format
 
 
 def test_each_row_is_there_once() -> None:
@@ -31,6 +31,14 @@ def test_each_capability_is_sent_to_the_first_row_that_takes_it() -> None:
     assert found["chat"] == "/v1/chat/completions"
     assert found["embeddings"] == "/v1/embeddings"
     assert set(found) == {capability for row in ROWS for capability in row.capabilities}
+
+
+def test_each_capability_has_an_endpoint_in_the_formats_that_know_it() -> None:
+    found = endpoints_by_format()
+    assert found["openai", "chat"] == "/v1/chat/completions"
+    assert found["anthropic", "vision"] == "/v1/messages"
+    assert found["gemini", "embeddings"] == "/v1beta/models/{model}:embedContent"
+    assert ("anthropic", "embeddings") not in found
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from proxy.policies.rights import Rights, may_use, not_found
 from proxy.upstream.target import Alias
 from proxy.wire.body import peek
 
+BY_FORMAT = {("openai", "chat"): "/v1/chat/completions", ("gemini", "chat"): "/v1beta/models/{model}:generateContent"}
 ENDPOINTS = {"chat": "/v1/chat/completions", "embeddings": "/v1/embeddings"}
 
 
@@ -44,7 +45,7 @@ def call(model: str, caller: Key) -> Call:
 
 
 def rights(*aliases: Alias) -> Rights:
-    return Rights({one.name: one for one in aliases}, ENDPOINTS)
+    return Rights({one.name: one for one in aliases}, ENDPOINTS, BY_FORMAT)
 
 
 def test_a_key_without_a_list_may_use_everything() -> None:
@@ -97,10 +98,28 @@ def test_an_alias_for_something_that_no_endpoint_takes_is_refused() -> None:
     assert "Use it with" not in error.value.message
 
 
-def test_an_alias_whose_provider_speaks_another_format_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match="does not speak") as error:
-        rights(alias("core")).admit(call("core", key()))
+@pytest.mark.parametrize(
+    ("spoken", "advice"),
+    [
+        ([], "Have the gateway's operator add a target that speaks it."),
+        (["anthropic"], "Have the gateway's operator add a target that speaks it."),
+        (
+            ["gemini"],
+            "Use it with /v1beta/models/core:generateContent, "
+            "or have the gateway's operator add a target that speaks it.",
+        ),
+    ],
+)
+def test_an_alias_whose_provider_speaks_another_format_is_refused(spoken: list[str], advice: str) -> None:
+    one = alias("core")
+    one.by_dialect.update(dict.fromkeys(spoken, ()))
+    with pytest.raises(InvalidRequest) as error:
+        rights(one).admit(call("core", key()))
     assert error.value.code == "model_not_supported"
+    assert error.value.message == (
+        "The model `core` cannot be used with /v1/chat/completions: none of its providers speaks OpenAI's format, and "
+        f"nothing is translated. {advice}"
+    )
 
 
 def test_the_visible_aliases_stand_in_the_order_of_the_configuration() -> None:
@@ -108,4 +127,4 @@ def test_the_visible_aliases_stand_in_the_order_of_the_configuration() -> None:
 
 
 def test_rights_are_asked_first() -> None:
-    assert isinstance(ordered({}, {})[0], Rights)
+    assert isinstance(ordered({}, {}, {})[0], Rights)

@@ -240,3 +240,27 @@ def test_a_content_type_without_one_clear_boundary_is_refused(content_type: byte
 def test_an_unquoted_boundary_stays_unquoted() -> None:
     assert content_type_line(b"abc") == b"content-type: multipart/form-data; boundary=abc\r\n"
     assert content_type_line(b"a=c") == b'content-type: multipart/form-data; boundary="a=c"\r\n'
+
+
+@pytest.mark.parametrize(
+    ("body", "names_one"),
+    [(MODEL + FILE + END, True), (FILE + MODEL + END, True), (FILE + END, False), (b"--" + B + b"--\r\n", False)],
+    ids=["first", "last", "none", "no part at all"],
+)
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_a_model_that_the_path_names_takes_the_place_of_the_form_s(body: bytes, names_one: bool, size: int) -> None:
+    scanner = MultipartScanner(B, "of-the-path")
+    out = b"".join(scanner.feed(body[at : at + size]) for at in range(0, len(body), size))
+    scanner.finish()
+    assert scanner.model == "of-the-path"
+    whole = out[: scanner.model_at] + b"renamed" + out[scanner.model_at :]
+    wanted = body.replace(b"prometheus-echo", b"renamed")
+    if not names_one:
+        wanted = body.removesuffix(b"--" + B + b"--\r\n") + field("model", b"renamed") + END
+    assert whole == wanted
+    assert len(whole) == len(body) - scanner.model_size + len(b"renamed")
+
+
+def test_a_model_of_the_path_s_does_not_hide_two_in_the_form() -> None:
+    with pytest.raises(InvalidRequest, match="two 'model' parts"):
+        MultipartScanner(B, "of-the-path").feed(MODEL + MODEL + END)
