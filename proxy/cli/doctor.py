@@ -19,7 +19,7 @@ from proxy.errors import ConfigFault
 
 
 @click.command()
-@click.option("--offline", is_flag=True, help="Do not look upstreams up nor connect to them.")
+@click.option("--offline", is_flag=True, help="Do not ask upstreams.")
 @config_file
 @data_directory
 @as_json
@@ -54,7 +54,7 @@ def _run(path: Path | None, data_dir: Path | None, offline: bool) -> Iterator[Ch
             yield Check("configuration", "warn", str(warning))
     yield from _data(path, data_dir)
     if config is not None and not offline:
-        yield from asyncio.run(checks.upstreams(config.upstreams))
+        yield from asyncio.run(checks.upstreams(config.upstreams, config.models))
 
 
 def _data(path: Path | None, data_dir: Path | None) -> Iterator[Check]:
