@@ -240,13 +240,17 @@ def other_words(connection: socket.socket) -> None:
         connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
 
 
+def no_words(connection: socket.socket) -> None:
+    connection.recv(4096)
+
+
 def test_what_is_no_http_is_told() -> None:
     check = serving(other_words)
     assert (check.state, "does not answer in HTTP" in check.message) == ("fail", True)
 
 
 def test_a_server_that_hangs_up_may_want_tls() -> None:
-    check = serving(lambda connection: connection.recv(4096) and None)
+    check = serving(no_words)
     assert (check.state, "https://" in check.hint) == ("fail", True)
 
 
