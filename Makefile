@@ -9,8 +9,10 @@ GATEWAY_OPTION = $(if $(COMPILED),--gateway $(abspath $(COMPILED))/bin/prometheu
 
 .PHONY: run test kill faults disconnects crosstalk slow soak process check fmt wheel test-compiled bench bench-peers bench-guard clean
 
+# Another port: make run PORT=8090. Any options of `serve`: make run ARGS='--host 0.0.0.0 --workers 2'.
+run: export PROMETHEUS_GATEWAY_MADE = 1
 run: $(VENV)/.plain
-	$(BIN)/prometheus-gateway serve $(ARGS)
+	@$(BIN)/prometheus-gateway serve $(if $(filter command,$(origin PORT)),--port $(PORT)) $(ARGS)
 
 test: check
 	$(BIN)/python -m pytest $(ARGS)
@@ -88,20 +90,23 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 …")'
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 …")'
+	@echo 'Installing into $(VENV) (half a minute) …'
+	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.plain: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
-	touch $@
+	@if test -e $@; then echo 'Installing into $(VENV) again, for pyproject.toml has changed …'; fi
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml tests/node/package.json
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@echo 'Installing what the tests need into $(VENV) (a minute) …'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@if ! command -v npm > /dev/null; then echo 'no npm: the tests with the JavaScript SDK are skipped'; \
 	elif ! npm install --prefix tests/node --silent --no-audit --no-fund --no-package-lock; then \
 	echo 'npm failed: the tests with the JavaScript SDK are skipped'; fi
 	@.ci/install-nginx
-	touch $(VENV)/.plain $@
+	@touch $(VENV)/.plain $@
 
 ifneq ($(COMPILED),)
 $(COMPILED)/.plain: setup.py pyproject.toml $(shell find proxy -name '*.py')

@@ -1,6 +1,6 @@
 """The checks of `doctor`. Each says ok, warn or fail, and how to mend it; none changes anything.
 
-They write no file and send no request: the reach of an upstream is a name lookup and a TCP connection, closed at once.
+They write no file. An upstream is asked for its list of models, as `serve` asks it when it starts.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import resource
 import socket
 import sqlite3
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -19,7 +19,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from proxy.config.tree import Upstream
+from proxy.cli.demo_key import FILE
+from proxy.cli.verdicts import judge
+from proxy.config.tree import Model, Upstream, split_target
 from proxy.errors import StoreFailed
 from proxy.ledger import sqlite
 
@@ -83,8 +85,8 @@ def sqlite_version() -> Check:
     if sqlite3.sqlite_version_info < sqlite.OLDEST_SQLITE:
         return Check("sqlite", "fail", f"{version} is older than {oldest}", "use a Python that brings a newer SQLite")
     if sqlite3.sqlite_version_info < (3, 51, 3):
-        note = "its fault with several writers (mended in 3.51.3) cannot bite, the ledger has one; let no other write"
-        return Check("sqlite", "ok", f"{version}; {note}")
+        note = "good here; do not write to the ledger with other programs while the gateway runs"
+        return Check("sqlite", "ok", f"{version}, {note}")
     return Check("sqlite", "ok", version)
 
 
@@ -118,7 +120,7 @@ def data_directory(directory: Path) -> Iterator[Check]:
         return
     open_to_others = [
         path
-        for path in (directory, *sorted(directory.glob("*.db")))
+        for path in (directory, *sorted(directory.glob("*.db")), directory / FILE)
         if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077
     ]
     for path in open_to_others:
@@ -164,34 +166,55 @@ async def _database(path: Path, prefix: str) -> Check:
     return Check(path.name, "ok", f"{path} can be read")
 
 
-async def upstreams(configured: Mapping[str, Upstream]) -> list[Check]:
-    """Does each upstream's name resolve, and does it take a connection within two seconds?"""
+async def upstreams(configured: Mapping[str, Upstream], models: Mapping[str, Model] | None = None) -> list[Check]:
+    """Does each upstream answer, does it take its credential, and does it know the models of the aliases?"""
     places = asyncio.Semaphore(_AT_ONCE)
 
-    async def bounded(name: str, upstream: Upstream) -> Check:
+    async def bounded(name: str, upstream: Upstream) -> list[Check]:
         async with places:
-            return await _upstream(f"upstream {name}", upstream)
+            return await _upstream(name, upstream, _wanted(name, models or {}))
 
-    return await asyncio.gather(*(bounded(name, upstream) for name, upstream in configured.items()))
+    found = await asyncio.gather(*(bounded(name, upstream) for name, upstream in configured.items()))
+    return [check for checks in found for check in checks]
 
 
-async def _upstream(name: str, upstream: Upstream) -> Check:
+def _wanted(upstream: str, models: Mapping[str, Model]) -> dict[str, list[str]]:
+    """The models that targets name on an upstream, with their aliases."""
+    wanted: dict[str, list[str]] = {}
+    for alias, model in models.items():
+        for name, its_model in map(split_target, model.targets):
+            if name == upstream:
+                wanted.setdefault(its_model, []).append(alias)
+    return wanted
+
+
+async def _upstream(name: str, upstream: Upstream, wanted: Mapping[str, Sequence[str]]) -> list[Check]:
+    title = f"upstream {name}"
+    unreached = await _reach(title, upstream)
+    if unreached is not None:
+        return [unreached]
+    return [Check(title, *verdict) for verdict in await judge(name, upstream, wanted)]
+
+
+async def _reach(title: str, upstream: Upstream) -> Check | None:
+    """Does its name resolve, and does it take a connection within two seconds? None if so."""
     parts = urlsplit(upstream.base_url)
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         async with asyncio.timeout(_CONNECT_SECONDS):
             _, writer = await asyncio.open_connection(host, port)
-    except socket.gaierror as error:
-        return Check(name, "fail", f"{host} is not known: {error.strerror}", "check base_url and the name server")
+    except (socket.gaierror, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no host name"
+        return Check(title, "fail", f"{host} is not known: {why}", "check base_url and the name server")
     except TimeoutError:
         what = f"{host}:{port} took no connection in {_CONNECT_SECONDS:g} s"
-        return Check(name, "fail", what, "check base_url, the firewall and the route")
+        return Check(title, "fail", what, "check base_url, the firewall and the route")
     except OSError as error:
         what = f"{host}:{port} refused: {error.strerror or error}"
-        return Check(name, "fail", what, "check base_url, and that the upstream runs")
+        return Check(title, "fail", what, "check base_url, and that the upstream runs")
     writer.close()
-    return Check(name, "ok", f"{host}:{port} takes connections")
+    return None
 
 
 def _at_least(version: str, minimum: str) -> bool:

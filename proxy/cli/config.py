@@ -11,7 +11,7 @@ from proxy.cli.output import data, print_json, talk
 from proxy.cli.reloading import ORDER, Outcome
 from proxy.cli.usage_errors import Group
 from proxy.config.load import examine
-from proxy.config.problems import ConfigProblems
+from proxy.config.problems import ConfigProblems, Problem
 from proxy.config.schema import schema
 from proxy.config.show import masked, show
 from proxy.server.control import ask
@@ -47,10 +47,15 @@ def check(ctx: click.Context, file: Path | None, config_path: Path | None, as_js
         print_json({"ok": False, "problems": msgspec.to_builtins(faults.problems), "warnings": []})
         ctx.exit(1)
     config = loaded.config
+    warnings = loaded.warnings
+    if not config.models and not config.upstreams:
+        hint = "prometheus-gateway init writes an example"
+        what = "has no upstreams and no aliases, so that every request will be refused"
+        warnings += (Problem(str(path), None, "", what, hint),)
     if as_json:
-        print_json({"ok": True, "problems": [], "warnings": msgspec.to_builtins(loaded.warnings)})
+        print_json({"ok": True, "problems": [], "warnings": msgspec.to_builtins(warnings)})
     else:
-        for warning in loaded.warnings:
+        for warning in warnings:
             talk(f"warning: {warning}")
         data(f"{path}: no faults; upstreams: {len(config.upstreams)}, aliases: {len(config.models)}")
 

@@ -2,24 +2,32 @@
 
 import asyncio
 import os
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import msgspec
 
+from proxy.access.colour import may_colour
 from proxy.cli import checks
 from proxy.cli.checks import Check
 from proxy.cli.options import as_json, chosen_file, config_file, data_directory, store_directory
-from proxy.cli.output import data, print_json
+from proxy.cli.output import print_json, wrapped
 from proxy.config.load import Loaded, examine
 from proxy.config.problems import ConfigProblems
 from proxy.config.tree import Config
 from proxy.errors import ConfigFault
 
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+#: Characters that the state takes, and those that a line has at least beside it.
+_INDENT = 6
+_MIN_ROOM = 20
+
 
 @click.command()
-@click.option("--offline", is_flag=True, help="Do not look upstreams up nor connect to them.")
+@click.option("--offline", is_flag=True, help="Do not ask upstreams.")
 @config_file
 @data_directory
 @as_json
@@ -32,8 +40,18 @@ def command(ctx: click.Context, offline: bool, config_path: Path | None, data_di
         print_json({"ok": not failed, "checks": msgspec.to_builtins(found)})
     else:
         for check in found:
-            data(f"{check.state:<4}  {check.name}: {check.message}" + (f" ({check.hint})" if check.hint else ""))
+            _print(check)
     ctx.exit(1 if failed else 0)
+
+
+def _print(check: Check) -> None:
+    """Print a line; on a terminal what does not fit goes on below the message, and the state has a colour."""
+    text = f"{check.name}: {check.message}" + (f" ({check.hint})" if check.hint else "")
+    room = shutil.get_terminal_size().columns - _INDENT
+    lines = wrapped(text, max(room, _MIN_ROOM)) if sys.stdout.isatty() else [text]
+    state = click.style(f"{check.state:<{_INDENT}}", fg=_COLOURS[check.state])
+    # Coloured or not, whatever the library thinks of this stream.
+    click.echo(state + f"\n{' ' * _INDENT}".join(lines), color=may_colour(sys.stdout, os.environ))
 
 
 def _run(path: Path | None, data_dir: Path | None, offline: bool) -> Iterator[Check]:
@@ -54,7 +72,7 @@ def _run(path: Path | None, data_dir: Path | None, offline: bool) -> Iterator[Ch
             yield Check("configuration", "warn", str(warning))
     yield from _data(path, data_dir)
     if config is not None and not offline:
-        yield from asyncio.run(checks.upstreams(config.upstreams))
+        yield from asyncio.run(checks.upstreams(config.upstreams, config.models))
 
 
 def _data(path: Path | None, data_dir: Path | None) -> Iterator[Check]:

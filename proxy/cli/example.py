@@ -50,7 +50,7 @@ targets = ["openai/gpt-4.1-mini"]
 price = { input = "0.40", output = "1.60" }
 
 [models.prometheus-pulse]
-capability = "realtime"
+capability = "realtime"            # chat over HTTP that answers at once; there is no /v1/realtime
 targets = ["openai/gpt-4o-mini"]
 price = { input = "0.15", output = "0.60" }
 

@@ -139,7 +139,7 @@ def _hand_over(key: Key, secret: str, what: str, as_json: bool) -> None:
         print_json({**_as_data(key), "secret": secret})
         return
     data(secret)
-    talk(f"{what} Its secret, on stdout, is not shown again.")
+    talk(f"{what} Its secret, on stdout, is not shown again. A gateway that runs takes it within a second.")
 
 
 def _as_data(key: Key) -> dict[str, object]:

@@ -84,7 +84,7 @@ class _Column:
 
 def _print_row(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> None:
     """Print one row; a cell that is wider than its column goes on below."""
-    cells = [_wrapped(text, width) for text, width in zip(row, widths, strict=True)]
+    cells = [wrapped(text, width) for text, width in zip(row, widths, strict=True)]
     for number in range(max(map(len, cells))):
         texts = [cell[number] if number < len(cell) else "" for cell in cells]
         aligned = [
@@ -94,7 +94,7 @@ def _print_row(row: Sequence[str], widths: Sequence[int], right: Sequence[bool])
         data(_GAP.join(aligned).rstrip())
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def wrapped(text: str, width: int) -> list[str]:
     """The lines of a cell: broken between words and behind slashes, and anywhere where that is not enough."""
     lines = [""]
     for piece in _PIECE.findall(text):

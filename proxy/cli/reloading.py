@@ -96,8 +96,9 @@ def failed(file: Path, fault: ConfigFault) -> Outcome:
 
 def without_file() -> Outcome:
     """The outcome where there is nothing to read."""
-    hint = "start it with --config FILE, or write one with: prometheus-gateway init"
-    return Outcome(False, "", (Problem("", None, "", "the gateway runs without a configuration file", hint),))
+    what = "the gateway runs without a configuration file, as the demo does"
+    hint = "end it, write a file with: prometheus-gateway init, and start it again, with --config FILE for another name"
+    return Outcome(False, "", (Problem("", None, "", what, hint),))
 
 
 def tell(outcome: Outcome) -> None:

@@ -14,7 +14,7 @@ from proxy.errors import ConfigFault
 class Problem(msgspec.Struct, frozen=True):
     """One fault of a configuration file."""
 
-    #: The file as it was named.
+    #: The file as it was named; empty where there is none.
     file: str
     #: From 1; None where it is not known.
     line: int | None
@@ -26,9 +26,8 @@ class Problem(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
-        key = f"{self.key}: " if self.key else ""
         hint = f" ({self.hint})" if self.hint else ""
-        return f"{place}: {key}{self.message}{hint}"
+        return ": ".join(filter(None, (place, self.key, self.message))) + hint
 
 
 class ConfigProblems(ConfigFault):

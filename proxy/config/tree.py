@@ -141,7 +141,8 @@ class Server(Section, frozen=True):
     #: Origins of the web pages whose scripts may call with a key that their user gives them, such as
     #: "https://app.example.com"; "*" is any, and none turns CORS off. Never with the browser's own credentials.
     cors_origins: list[str] = msgspec.field(default_factory=lambda: ["*"])
-    #: The access line: "text", "json", or "auto" (text on a terminal, JSON elsewhere).
+    #: The access line: "text", "json", or "auto" (text on a terminal, JSON elsewhere). Text is coloured on a terminal
+    #: alone, unless the environment has NO_COLOR, or FORCE_COLOR.
     log_format: LogFormat = "auto"
 
 
@@ -224,7 +225,8 @@ class Price(Section, frozen=True):
 class Model(Section, frozen=True):
     """`[models.ALIAS]`: a stable name, what it can do, who serves it and what it costs."""
 
-    #: What the alias can do; it decides which endpoints take it.
+    #: What the alias can do; it decides which endpoints take it. `realtime` is chat over HTTP by a model that answers
+    #: at once: there is no Realtime API (WebSocket, `/v1/realtime`).
     capability: Capability
     #: "upstream/model", in the order in which they are tried.
     targets: Annotated[list[str], Meta(min_length=1)]

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import Final
 from urllib.parse import urlsplit
 
+from proxy.config.addresses import odd, without_endpoint
 from proxy.config.lines import Path
 from proxy.config.presets import PRESETS
 from proxy.config.presets.preset import Preset
@@ -23,6 +24,8 @@ _OPENAI_PATHS: Final[Mapping[Capability, str]] = {
     "realtime": "/v1/chat/completions",
     "embeddings": "/v1/embeddings",
 }
+#: Capabilities of the aliases that Anthropic's endpoints take.
+_TEXT: Final[frozenset[Capability]] = frozenset({"chat", "vision", "realtime"})
 #: Names that no public server has.
 _INNER_ENDINGS: Final = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".svc")
 
@@ -36,6 +39,7 @@ def warnings(config: Config) -> Iterator[Warned]:
     for alias, model in config.models.items():
         yield from _dialects(model, config.upstreams, ("models", alias, "targets"))
         yield from _unmeasured(model, ("models", alias, "price"))
+    yield from _without_messages(config)
 
 
 def is_near(host: str) -> bool:
@@ -74,7 +78,9 @@ def _address(upstream: Upstream, path: Path) -> Iterator[Warned]:
     """A well-known address under a kind that does not fit it, or not written in full."""
     host = urlsplit(upstream.base_url).hostname or ""
     owner = next((kind for kind, preset in PRESETS.items() if host and _host_of(preset) == host), None)
-    if owner is None:
+    if owner is None or without_endpoint(upstream.base_url) is not None:
+        for message, mend in odd(upstream):
+            yield path, message, mend
         return
     preset = PRESETS[owner]
     known = preset.base_url
@@ -117,7 +123,7 @@ def _same_habits(one: Preset, other: Preset) -> bool:
 def _dialects(model: Model, upstreams: Mapping[str, Upstream], path: Path) -> Iterator[Warned]:
     """An alias that OpenAI's endpoints cannot use, since none of its targets speaks their format."""
     endpoint = _OPENAI_PATHS.get(model.capability)
-    kinds: list[Kind] = [upstreams[split_target(target)[0]].kind for target in model.targets]
+    kinds = _kinds(model, upstreams)
     if endpoint is None or any("openai" in PRESETS[kind].dialects for kind in kinds):
         return
     spoken = sorted({dialect for kind in kinds for dialect in PRESETS[kind].dialects})
@@ -126,4 +132,28 @@ def _dialects(model: Model, upstreams: Mapping[str, Upstream], path: Path) -> It
         path,
         f"all speak only the format of {' or '.join(spoken)}: {endpoint} refuses this alias",
         f'add a target on an upstream with kind = "compatible" and base_url = "{address}"',
+    )
+
+
+def _kinds(model: Model, upstreams: Mapping[str, Upstream]) -> list[Kind]:
+    return [upstreams[split_target(target)[0]].kind for target in model.targets]
+
+
+def _without_messages(config: Config) -> Iterator[Warned]:
+    """Aliases that Anthropic's endpoints cannot use, though OpenAI's can: told once for all, at the first one."""
+    found: dict[str, set[str]] = {}
+    for alias, model in config.models.items():
+        spoken = {dialect for kind in _kinds(model, config.upstreams) for dialect in PRESETS[kind].dialects}
+        if model.capability in _TEXT and "openai" in spoken and "anthropic" not in spoken:
+            found[alias] = spoken
+    if not found:
+        return
+    first, *others = found
+    refused = "/v1/messages" if "gemini" in found[first] else "/v1/messages and /v1beta/models/…"
+    verb = "refuses" if "gemini" in found[first] else "refuse"
+    more = f" (and {len(others)} more: {', '.join(others[:4])}{', …' if len(others) > 4 else ''})" if others else ""
+    yield (
+        ("models", first, "targets"),
+        f"all speak only the format of {' or '.join(sorted(found[first]))}: {refused} {verb} this alias{more}",
+        'for clients of Anthropic\'s API, such as Claude Code, add a target on an upstream with kind = "anthropic"',
     )

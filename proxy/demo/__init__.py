@@ -12,6 +12,7 @@ socket, as it reaches any other provider. Phrases in the last user message make 
     demo:cut=5            drop the connection after 5 content chunks
     demo:stall=5          send nothing more after 5 content chunks, but keep the connection
     demo:error-event=3    an error event inside the stream after 3 content chunks
+    demo:call=NAME        call this function of the tools on offer
     demo:no-usage         leave the token usage out
     demo:no-done          end the stream without its end mark
 """

@@ -84,6 +84,7 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
             for tool in self.tools
             for one in tool.function_declarations
         ]
+        modes = {"NONE": "none", "ANY": "required"}
         allowed = calling.allowed_function_names
         return chat_request(
             model,
@@ -91,7 +92,7 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
             limit=config.max_output_tokens,
             stops=config.stop_sequences,
             functions=functions,
-            choice="none" if calling.mode == "NONE" else demanded(allowed[0]) if allowed else None,
+            choice=demanded(allowed[0]) if allowed and calling.mode == "ANY" else modes.get(calling.mode),
             schema=config.response_json_schema or config.response_schema,
             as_json=config.response_mime_type == "application/json",
         )

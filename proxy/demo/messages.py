@@ -34,7 +34,7 @@ class MessagesRequest(msgspec.Struct, frozen=True, kw_only=True):
         """The same as a chat request."""
         system = [message("system", [text_of(self.system)])] if self.system else []
         choice = self.tool_choice or {}
-        named = {"tool": demanded(str(choice.get("name"))), "none": "none"}
+        named = {"tool": demanded(str(choice.get("name"))), "none": "none", "any": "required"}
         functions = [
             {"name": tool.get("name"), "description": tool.get("description"), "parameters": tool["input_schema"]}
             for tool in self.tools

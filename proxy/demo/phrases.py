@@ -11,7 +11,7 @@ from proxy.errors import InvalidRequest
 _PHRASE = re.compile(r"(?<![\w:])demo:(?:(?P<flag>no-usage|no-done)\b|(?P<name>[a-z-]+)=(?P<value>[^\s,;\"'`<>()]*))")
 _USAGE = (
     "known are demo:error=429, demo:delay=2.5, demo:pace=0.2, demo:tokens=500, demo:cut=5, demo:stall=5, "
-    "demo:error-event=3, demo:no-usage and demo:no-done."
+    "demo:error-event=3, demo:call=NAME, demo:no-usage and demo:no-done."
 )
 _LONGEST_DELAY = 600.0
 _EITHER_END = 10_000
@@ -29,6 +29,7 @@ class Orders:
     cut: int | None = None
     stall: int | None = None
     error_event: int | None = None
+    call: str | None = None
     no_usage: bool = False
     no_done: bool = False
 
@@ -38,7 +39,7 @@ def read_orders(text: str) -> Orders:
 
     Raises InvalidRequest for an unknown `demo:name=value` and for a value out of its range.
     """
-    orders: dict[str, int | float | bool] = {}
+    orders: dict[str, int | float | bool | str] = {}
     for match in _PHRASE.finditer(_ends(text)):
         name = match["flag"] or match["name"]
         orders[name.replace("-", "_")] = True if match["flag"] else _value(name, match["value"].rstrip(".!?:"))
@@ -55,7 +56,7 @@ def _ends(text: str) -> str:
     return text if len(text) <= 2 * _EITHER_END else f"{text[:_EITHER_END]} {text[-_EITHER_END:]}"
 
 
-def _value(name: str, value: str) -> int | float:
+def _value(name: str, value: str) -> int | float | str:
     match name:
         case "error":
             return int(_number(name, value, 400, 599, whole=True))
@@ -65,6 +66,8 @@ def _value(name: str, value: str) -> int | float:
             return int(_number(name, value, 1, _MOST_CHUNKS, whole=True))
         case "cut" | "stall" | "error-event":
             return int(_number(name, value, 0, _MOST_CHUNKS, whole=True))
+        case "call" if value:
+            return value
     raise InvalidRequest(f"Unknown demo phrase demo:{name}; {_USAGE}", code="invalid_value")
 
 

@@ -22,7 +22,8 @@ def plan(request: ChatRequest, orders: Orders, index: int) -> Choice:
     """Decide on one choice: a tool call, JSON in the wanted form, or text."""
     message = request.last_user_message
     words = without_phrases(message.text)
-    if function := request.wanted_function:
+    function = request.ordered_function(orders.call) if orders.call else request.wanted_function
+    if function is not None:
         return _call(request, function, words)
     if orders.tokens:
         text = filler(orders.tokens)

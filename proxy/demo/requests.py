@@ -3,6 +3,8 @@
 Pure. Fields that it makes no use of are not named and so not checked: a provider takes more than we know.
 """
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -15,6 +17,11 @@ MOST_CHOICES = 4
 _MESSAGE_TOKENS = 3
 _IMAGE_TOKENS_LOW = 85
 _IMAGE_TOKENS = 765
+_LONGEST_ASKING = 300
+_WORD = re.compile(r"[^\W_]+")
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+#: Words of a function's name that need not stand in a text which asks for it.
+_VERBS = frozenset({"get", "fetch", "find", "search", "look", "up", "lookup", "list", "show", "the", "current", "my"})
 
 
 class ImageUrl(msgspec.Struct, frozen=True):
@@ -156,24 +163,75 @@ class ChatRequest(Generation, frozen=True, kw_only=True):
 
     @property
     def wanted_function(self) -> Function | None:
-        """The function to call: none after a tool's answer, else the one that is demanded, else the first."""
-        if self.tool_choice == "none" or self.messages[-1].role == "tool":
+        """The function to call: the one that `tool_choice` demands, or that the text asks for, and else none; none
+        after a tool's answer either."""
+        functions = self._functions
+        choice = self.tool_choice
+        if choice == "none" or self.messages[-1].role == "tool":
             return None
-        functions = [tool.function for tool in self.tools or () if tool.function]
-        if not isinstance(self.tool_choice, dict):
-            return functions[0] if functions else None
-        demanded = self.tool_choice.get("function")
-        name = demanded.get("name") if isinstance(demanded, dict) else None
-        for function in functions:
-            if function.name == name:
-                return function
-        raise _refusal("tool_choice", f"The tool that 'tool_choice' names ({name}) is not among 'tools'.")
+        asked = asked_for(self.last_user_message.text, functions)
+        if not isinstance(choice, dict):
+            return asked or (functions[0] if functions and choice == "required" else None)
+        if choice.get("type") == "allowed_tools":
+            return _among_allowed(choice, functions, self.last_user_message.text)
+        demanded = choice.get("function")
+        return _named(functions, demanded.get("name") if isinstance(demanded, dict) else None, "tool_choice")
+
+    def ordered_function(self, name: str) -> Function | None:
+        """The function that a phrase names; none after a tool's answer."""
+        return None if self.messages[-1].role == "tool" else _named(self._functions, name, "demo:call")
+
+    @property
+    def _functions(self) -> list[Function]:
+        return [tool.function for tool in self.tools or () if tool.function]
 
 
 class CompletionRequest(Generation, frozen=True, kw_only=True):
     """`POST /v1/completions`."""
 
     prompt: str | list[str]
+
+
+def asked_for(text: str, functions: Sequence[Function]) -> Function | None:
+    """The function that a short text names: by its whole name, or by all words of it that are no mere verbs.
+
+    A long one, such as a coding agent sends with every message, has all kinds of words in it and asks for none.
+    """
+    if len(text) > _LONGEST_ASKING:
+        return None
+    words = set(_words(text))
+    for function in functions:
+        name = [word for word in _words(function.name) if word not in _VERBS]
+        if function.name.lower() in words or (name and words.issuperset(name)):
+            return function
+    return None
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text or a name, in lower case: get_weather, get-weather and getWeather are the same two."""
+    return _WORD.findall(_HUMP.sub(" ", text).lower())
+
+
+def _named(functions: Sequence[Function], name: Any, param: str) -> Function:
+    for function in functions:
+        if function.name == name:
+            return function
+    raise _refusal(param, f"The tool that '{param}' names ({name}) is not among 'tools'.")
+
+
+def _among_allowed(choice: dict[str, Any], functions: Sequence[Function], text: str) -> Function | None:
+    """The function for a `tool_choice` that allows some; in the chat format they are one level deeper."""
+    inner = choice.get("allowed_tools")
+    allowed = inner if isinstance(inner, dict) else choice
+    tools = allowed.get("tools")
+    names = set()
+    for tool in tools if isinstance(tools, list) else []:
+        if isinstance(tool, dict):
+            function = tool.get("function")
+            names.add(str(function.get("name") if isinstance(function, dict) else tool.get("name")))
+    among = [function for function in functions if function.name in names]
+    first = among[0] if among and allowed.get("mode") == "required" else None
+    return asked_for(text, among) or first
 
 
 def _refusal(param: str, message: str, code: str = "invalid_value") -> InvalidRequest:

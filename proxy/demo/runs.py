@@ -124,7 +124,8 @@ def _conversation(
         ],
         limit=run["max_completion_tokens"],
         functions=functions,
-        choice=choice if isinstance(choice, dict) or choice == "none" else None,
+        # Without a word about it too: who gives a run functions wants to see it wait for one.
+        choice=choice if isinstance(choice, dict) or choice == "none" else "required",
     )
 
 

@@ -14,6 +14,7 @@ _MOST_VALUES = 500
 _MOST_ITEMS = 8
 _LONGEST_STRING = 4096
 _LARGEST_NUMBER = 1e12
+_BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
 
 _BY_FORMAT = (
     ("date-time", "2026-11-20T09:30:00Z"),
@@ -187,19 +188,50 @@ def _names(schema: Schema) -> list[str]:
 
 
 def _number(schema: Schema, *, whole: bool) -> int | float:
-    """A number inside the schema's range: its lower end, else its upper end, else 1."""
-    step = schema.get("multipleOf")
-    if not isinstance(step, int | float) or not 1e-6 <= step <= _LARGEST_NUMBER:
-        step = 1 if whole else 0.5
+    """A number inside the schema's range: its lower end, else its upper end, else 1.
+
+    It is whole wherever that fits, for what a schema calls a number is often a count to who reads it.
+    """
+    given = schema.get("multipleOf")
+    bounds = [schema.get(name) for name in _BOUNDS]
+    steps: list[float] = (
+        [1] if whole or all(bound is None or bound == int(bound) for bound in map(_bound, bounds)) else []
+    )
+    steps += [] if whole else [0.5]
+    if isinstance(given, int | float) and 1e-6 <= given <= _LARGEST_NUMBER:
+        steps = [1, given] if not whole and not 1 % given else [given]
+    numbers = [_in_steps(schema, step) for step in steps]
+    numbers += [bound for bound in (_bound(schema.get("minimum")), _bound(schema.get("maximum"))) if bound is not None]
+    number = next((number for number in numbers if _fits(schema, number)), numbers[0])
+    return int(number) if whole or number == int(number) else number
+
+
+def _in_steps(schema: Schema, step: float) -> float:
     candidates = (
         (schema.get("minimum"), 0.0),
         (schema.get("exclusiveMinimum"), step),
         (schema.get("maximum"), 0.0),
         (schema.get("exclusiveMaximum"), -step),
     )
-    for bound, shift in candidates:
-        if isinstance(bound, int | float) and not isinstance(bound, bool) and abs(bound) <= _LARGEST_NUMBER:
-            upwards = shift >= 0 and bound is not schema.get("maximum")
-            steps = -(-(bound + shift) // step) if upwards else (bound + shift) // step
-            return int(steps * step) if whole else steps * step
-    return int(step) if whole else step
+    for given, shift in candidates:
+        bound = _bound(given)
+        if bound is not None:
+            upwards = shift >= 0 and given is not schema.get("maximum")
+            return (-(-(bound + shift) // step) if upwards else (bound + shift) // step) * step
+    return step
+
+
+def _fits(schema: Schema, number: float) -> bool:
+    low, above, high, below = (_bound(schema.get(name)) for name in _BOUNDS)
+    return (
+        (low is None or number >= low)
+        and (above is None or number > above)
+        and (high is None or number <= high)
+        and (below is None or number < below)
+    )
+
+
+def _bound(given: Any) -> int | float | None:
+    """A bound that can be counted with; None for none."""
+    usable = isinstance(given, int | float) and not isinstance(given, bool) and abs(given) <= _LARGEST_NUMBER
+    return given if usable else None

@@ -27,7 +27,10 @@ keys of the gateway in one request are a `400`.
 - *Answer* says what comes back; with more than one kind the request decides, mostly by `stream`.
 - *Billed* says what the bill counts. *Nothing*: the request has its row in the ledger, and costs nothing.
 - *Capabilities* are those of the aliases that an endpoint takes. An alias of another one is refused with a `400` that
-  names the endpoint it belongs to.
+  names the endpoint it belongs to. `realtime` is chat over HTTP, by a model that answers at once: it is taken where
+  `chat` is. The Realtime API over WebSocket (`/v1/realtime`) is not served.
+- Nothing is translated: an endpoint takes an alias that has a target of its format. `prometheus-gateway models` shows
+  the formats of each alias.
 """
 
 _TITLES: Final[dict[DialectName, str]] = {

@@ -88,3 +88,22 @@ def test_without_a_file_the_defaults_are_shown(run: Run) -> None:
 
 def test_the_schema_is_json(run: Run) -> None:
     assert json.loads(run("config", "schema").stdout)["title"] == "Prometheus Gateway configuration"
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "[server]\nport = 1\n"])
+def test_a_file_without_anything_to_serve_is_warned_of(text: str, run: Run, folder: Path) -> None:
+    (folder / "prometheus.toml").write_text(text)
+    result = run("config", "check")
+    assert result.exit_code == 0
+    assert "warning: prometheus.toml: has no upstreams and no aliases" in result.stderr
+    assert "prometheus-gateway init" in result.stderr
+    (warning,) = json.loads(run("config", "check", "--json").stdout)["warnings"]
+    assert "has no upstreams and no aliases" in warning["message"]
+
+
+def test_an_alias_that_anthropic_s_endpoints_refuse_is_warned_of(run: Run) -> None:
+    run("init")
+    result = run("config", "check", OPENAI_API_KEY="sk")
+    assert result.exit_code == 0
+    assert result.stderr.count("warning: ") == 1
+    assert "/v1/messages" in result.stderr

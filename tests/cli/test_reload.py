@@ -155,6 +155,8 @@ def test_a_demo_has_nothing_to_reload(folder: Path, run: Run) -> None:
         done = run("config", "reload")
         assert done.exit_code == 1
         assert "without a configuration file" in done.stderr
+        assert "prometheus-gateway init" in done.stderr
+        assert "\n:" not in done.stderr
         # Its terminal is gone: it ends.
         assert serve.stop(signal.SIGHUP)[0] == 0
 

@@ -140,6 +140,126 @@ def test_one_target_that_speaks_openais_format_is_enough(other: str) -> None:
     assert warned(text) == []
 
 
+# Anthropic's endpoints
+
+
+def of_kinds(*kinds: str, capability: str = "chat") -> str:
+    upstreams = "".join(f'[upstreams.{kind}]\nkind = "{kind}"\napi_key = "k"\n' for kind in kinds)
+    return upstreams + model(*(f"{kind}/x" for kind in kinds), capability=capability)
+
+
+@pytest.mark.parametrize("capability", ["chat", "vision", "realtime"])
+def test_an_alias_that_anthropic_s_endpoints_cannot_use_is_told_with_the_mend(capability: str) -> None:
+    (warning,) = warned(of_kinds("openai", capability=capability))
+    assert (warning.line, warning.key) == (6, "models.m.targets")
+    assert warning.message == (
+        "all speak only the format of openai: /v1/messages and /v1beta/models/… refuse this alias"
+    )
+    assert 'kind = "anthropic"' in warning.hint
+
+
+def test_what_other_formats_an_alias_speaks_is_not_told_of() -> None:
+    (warning,) = warned(of_kinds("openai", "gemini"))
+    assert warning.message == "all speak only the format of gemini or openai: /v1/messages refuses this alias"
+
+
+@pytest.mark.parametrize("capability", ["embeddings", "audio", "image"])
+def test_what_anthropic_s_endpoints_never_take_is_not_odd(capability: str) -> None:
+    assert warned(of_kinds("openai", capability=capability)) == []
+
+
+def test_many_such_aliases_are_told_at_once() -> None:
+    (warning,) = warned(
+        of_kinds("openai") + "".join(model("openai/x").replace("models.m", f"models.n{n}") for n in range(6))
+    )
+    assert warning.message.endswith("this alias (and 6 more: n0, n1, n2, n3, …)")
+
+
+# addresses
+
+
+@pytest.mark.parametrize(
+    ("url", "mend"),
+    [
+        ("https://api.example.com/v1/chat/completions", "https://api.example.com/v1"),
+        ("https://api.example.com/v1/chat/completions/", "https://api.example.com/v1"),
+        ("https://api.example.com/v1/Chat/Completions", "https://api.example.com/v1"),
+        ("https://api.example.com/v1/completions", "https://api.example.com/v1"),
+        ("https://api.example.com/v1/embeddings", "https://api.example.com/v1"),
+        ("https://api.example.com/v1/messages", "https://api.example.com/v1"),
+        ("https://api.example.com/v1/messages/count_tokens", "https://api.example.com/v1"),
+        ("https://api.example.com/v1/responses", "https://api.example.com/v1"),
+        ("https://api.example.com/v1/audio/transcriptions", "https://api.example.com/v1"),
+        ("https://api.example.com/v1/images/generations", "https://api.example.com/v1"),
+        ("https://api.example.com/v1/rerank", "https://api.example.com/v1"),
+        ("https://api.example.com/v1/models", "https://api.example.com/v1"),
+        ("https://api.example.com/v1beta/models/gemini-x:generateContent", "https://api.example.com/v1beta"),
+        ("https://api.openai.com/v1/chat/completions", "https://api.openai.com/v1"),
+        (f"{GEMINI}/openai/chat/completions", f"{GEMINI}/openai"),
+        (
+            "https://r.openai.azure.com/openai/deployments/{model}/chat/completions",
+            "https://r.openai.azure.com/openai/deployments/{model}",
+        ),
+    ],
+)
+def test_an_address_that_ends_in_an_endpoint_is_told(url: str, mend: str) -> None:
+    (warning,) = warned(upstream(url, 'api_key = "k"'))
+    assert warning.key == "upstreams.u.base_url"
+    assert "the path of an endpoint" in warning.message
+    assert warning.hint == f'base_url = "{mend}"'
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "mend"),
+    [
+        ("http://127.0.0.1:8000", "compatible", "http://127.0.0.1:8000/v1"),
+        ("http://127.0.0.1:8000/", "compatible", "http://127.0.0.1:8000/v1"),
+        ("http://127.0.0.1:8000", "vllm", "http://127.0.0.1:8000/v1"),
+        ("http://127.0.0.1:11434", "ollama", "http://127.0.0.1:11434/v1"),
+        ("http://127.0.0.1:11434/api", "ollama", "http://127.0.0.1:11434/api/v1"),
+        ("http://127.0.0.1:4000", "anthropic", "http://127.0.0.1:4000/v1"),
+        ("http://127.0.0.1:4000", "gemini", "http://127.0.0.1:4000/v1beta"),
+        ("http://127.0.0.1:4000", "openai", "http://127.0.0.1:4000/v1"),
+        ("https://r.openai.azure.com", "azure", "https://r.openai.azure.com/openai/v1"),
+        ("https://r.openai.azure.com/openai", "azure", "https://r.openai.azure.com/openai/v1"),
+    ],
+)
+def test_an_address_without_a_version_is_told(url: str, kind: str, mend: str) -> None:
+    (warning,) = warned(upstream(url, f'kind = "{kind}"', 'api_key = "k"'))
+    assert "no version" in warning.message
+    assert warning.hint.startswith(f'base_url = "{mend}"')
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("http://127.0.0.1:8000/v1", "compatible"),
+        ("http://127.0.0.1:8000/v1/", "compatible"),
+        ("http://127.0.0.1:8000/api/paas/v4", "compatible"),
+        ("http://127.0.0.1:8000/v1beta/openai", "compatible"),
+        ("http://127.0.0.1:8000/inference", "compatible"),
+        ("https://api.deepseek.com", "deepseek"),
+        ("https://api.perplexity.ai", "perplexity"),
+        ("http://mock:1", "perplexity"),
+    ],
+)
+def test_an_address_that_needs_no_other_is_not_odd(url: str, kind: str) -> None:
+    assert warned(upstream(url, f'kind = "{kind}"', 'api_key = "k"')) == []
+
+
+def test_an_address_with_its_version_twice_is_told() -> None:
+    (warning,) = warned(upstream("http://127.0.0.1:8000/v1/v1/"))
+    assert (warning.message, warning.hint) == ("has its version twice", 'base_url = "http://127.0.0.1:8000/v1"')
+
+
+def test_a_deployment_s_address_needs_its_version_in_the_query() -> None:
+    lines = ('kind = "azure"', 'api_key = "k"')
+    url = "https://r.openai.azure.com/openai/deployments/{model}"
+    (warning,) = warned(upstream(url, *lines))
+    assert "api-version" in warning.hint
+    assert warned(upstream(url, *lines, 'query = { api-version = "2024-10-21" }')) == []
+
+
 def test_warnings_come_in_the_order_of_the_file_with_the_configuration(tmp_path: Path) -> None:
     file = tmp_path / "p.toml"
     file.write_text(model("u/x") + upstream("https://api.anthropic.com", 'kind = "anthropic"', 'api_key = "k"'))

@@ -18,6 +18,8 @@ from proxy.errors import InvalidRequest
         ("demo:cut=0", Orders(cut=0)),
         ("demo:stall=5", Orders(stall=5)),
         ("demo:error-event=3", Orders(error_event=3)),
+        ("demo:call=get_weather", Orders(call="get_weather")),
+        ("demo:call=look.", Orders(call="look")),
         ("demo:no-usage", Orders(no_usage=True)),
         ("demo:no-done", Orders(no_done=True)),
         ("Say hi, demo:cut=5, please; demo:no-usage.", Orders(cut=5, no_usage=True)),

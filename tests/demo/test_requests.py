@@ -76,3 +76,84 @@ def test_a_tool_that_is_no_function_is_not_called() -> None:
 def test_an_unknown_tool_choice_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="other"):
         _ = request(tools=[TOOL], tool_choice={"type": "function", "function": {"name": "other"}}).wanted_function
+
+
+# which function is called
+
+
+def offered(*names: str) -> list[dict[str, object]]:
+    return [{"type": "function", "function": {"name": name}} for name in names]
+
+
+def called(text: str, *names: str, **fields: object) -> str | None:
+    messages = [{"role": "user", "content": text}]
+    function = request(messages=messages, tools=offered(*names), **fields).wanted_function
+    return None if function is None else function.name
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Weather?", "get_weather"),
+        ("What is the weather in Paris?", "get_weather"),
+        ("weather", "getWeather"),
+        ("the weather, please", "fetch-current-weather"),
+        ("Call get_weather.", "get_weather"),
+        ("search the web", "web_search"),
+        ("run the shell", "shell"),
+        ("Apply this patch", "apply_patch"),
+    ],
+)
+def test_a_text_asks_for_a_function_by_its_name(text: str, name: str) -> None:
+    assert called(text, "other", name) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Hi", "Agent"),
+        ("What is a gateway?", "shell"),
+        ("Apply yourself", "apply_patch"),
+        ("reading", "read"),
+        ("", "look"),
+        ("Hi", "get"),
+        ("The agent reads files. " * 50, "Agent"),
+    ],
+)
+def test_a_text_that_asks_for_none_gets_none(text: str, name: str) -> None:
+    assert called(text, name) is None
+    assert called(text, name, tool_choice="auto") is None
+
+
+def test_what_is_required_is_called() -> None:
+    assert called("Hi", "one", "two", tool_choice="required") == "one"
+    assert called("Two?", "one", "two", tool_choice="required") == "two"
+
+
+@pytest.mark.parametrize("deep", [True, False])
+@pytest.mark.parametrize(
+    ("mode", "text", "name"), [("auto", "Hi", None), ("required", "Hi", "two"), ("auto", "two", "two")]
+)
+def test_of_allowed_tools_one_is_called(deep: bool, mode: str, text: str, name: str | None) -> None:
+    allowed: dict[str, object] = {
+        "mode": mode,
+        "tools": offered("two", "three") if deep else [{"type": "function", "name": "two"}],
+    }
+    choice = {"type": "allowed_tools", "allowed_tools": allowed} if deep else {"type": "allowed_tools", **allowed}
+    assert called(text, "one", "two", "three", tool_choice=choice) == name
+
+
+def test_nothing_is_called_after_the_answer_of_a_tool() -> None:
+    messages = [{"role": "user", "content": "one"}, {"role": "tool", "content": "done"}]
+    asked = request(messages=messages, tools=offered("one"), tool_choice="required")
+    assert asked.wanted_function is None
+    assert asked.ordered_function("one") is None
+
+
+def test_a_phrase_names_the_function() -> None:
+    asked = request(messages=[{"role": "user", "content": "Hi"}], tools=offered("one", "two"))
+    found = asked.ordered_function("two")
+    assert found is not None
+    assert found.name == "two"
+    with pytest.raises(InvalidRequest, match="demo:call"):
+        asked.ordered_function("three")

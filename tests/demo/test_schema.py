@@ -1,5 +1,6 @@
 """Values made for JSON schemas."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -27,7 +28,18 @@ NODE: dict[str, Any] = {
         ({"type": "integer", "exclusiveMaximum": -3}, -4),
         ({"type": "integer", "minimum": 7, "multipleOf": 5}, 10),
         ({"type": "number", "minimum": 0.5}, 0.5),
-        ({"type": "number"}, 0.5),
+        ({"type": "number"}, 1),
+        ({"type": "number", "minimum": 0}, 0),
+        ({"type": "number", "minimum": 3.0}, 3),
+        ({"type": "number", "exclusiveMinimum": 0}, 1),
+        ({"type": "number", "exclusiveMinimum": 0, "maximum": 0.9}, 0.5),
+        ({"type": "number", "minimum": 0.1, "maximum": 0.4}, 0.1),
+        ({"type": "number", "maximum": -2}, -2),
+        ({"type": "number", "multipleOf": 0.5}, 1),
+        ({"type": "number", "multipleOf": 0.3}, 0.3),
+        ({"type": "number", "multipleOf": 5}, 5),
+        ({"type": ["number", "null"]}, 1),
+        ({"type": "array", "items": {"type": "number"}, "minItems": 2}, [1, 1]),
         ({"type": "boolean"}, True),
         ({"type": "null"}, None),
         ({"type": ["null", "integer"]}, 1),
@@ -56,7 +68,8 @@ NODE: dict[str, Any] = {
     ],
 )
 def test_a_value_fits_its_schema(schema: Any, value: Any) -> None:
-    assert sample(schema, "hi") == value
+    # By way of JSON: 1.0 is no 1 to a strict reader.
+    assert json.dumps(sample(schema, "hi")) == json.dumps(value)
 
 
 def test_names_choose_plausible_words() -> None:

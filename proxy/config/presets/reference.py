@@ -25,11 +25,14 @@ base_url = "http://127.0.0.1:8000/v1"
   that speak `anthropic`, `/v1beta/models/…` to those that speak `gemini`, everything else to those that speak
   `openai`. An alias may mix them, and then works on all; one without a target for an endpoint answers it with a 400.
 - Where OpenAI's formats live at an address of their own, that is a second upstream, of kind `compatible`. The sections
-  below name the address. `prometheus-gateway config check` warns when an alias has only targets that the OpenAI
-  endpoints cannot use.
+  below name the address. `prometheus-gateway config check` warns of aliases that OpenAI's endpoints, or `/v1/messages`,
+  cannot use; `prometheus-gateway models` shows the formats of each.
 - `config check` also warns when a credential would go over plain http to a host that is neither this machine nor of
-  the local network, when a provider that needs a credential has none, and when a well-known address stands under a
-  kind that does not fit it.
+  the local network, when a provider that needs a credential has none, when a well-known address stands under a kind
+  that does not fit it, and when a `base_url` ends in an endpoint's path or lacks the version that its kind has.
+- `prometheus-gateway doctor` asks each upstream for its models, as `serve` does when it starts. It says when the
+  credential is refused, which `base_url` would answer where this one does not, what is wrong with TLS, and which model
+  of a target the upstream does not list. A provider without such a list is only a warning.
 - The model behind the first slash of a target is sent as it is, further slashes and all.
 
 | kind | provider | formats | credential | `base_url` | `stream_options` |

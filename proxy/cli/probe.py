@@ -1,0 +1,120 @@
+"""One GET to an upstream, as `serve` makes it to warm a connection: same address, same head, same transport.
+
+It says what came back, in values; what that means is decided in `verdicts`. Bounded in time and in bytes.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+from proxy.config.presets import PRESETS
+from proxy.config.tree import Upstream
+from proxy.errors import ConfigFault, GatewayError, UpstreamFailed
+from proxy.upstream.connection import Connection
+from proxy.upstream.pool import Pool
+from proxy.upstream.target import head_lines
+from proxy.wire.headers import Header
+
+#: Seconds for one answer, the connection included.
+ANSWER_SECONDS = 10.0
+#: Bytes of an answer that are looked at.
+MAX_BYTES = 4 * 1024 * 1024
+#: Formats whose lists of models have pages, and how to ask for a large one.
+_PAGES = {"anthropic": {"limit": "1000"}, "gemini": {"pageSize": "1000"}}
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came back: a status and a body, or the error for which none did; neither within the time for an answer."""
+
+    status: int = 0
+    headers: Sequence[Header] = ()
+    body: bytes = b""
+    error: GatewayError | None = None
+
+    def header(self, name: bytes) -> str:
+        """The value of a header, or ""."""
+        return next((value.decode("latin-1") for key, value in self.headers if key == name), "")
+
+
+class _Exchange:
+    """The waiter and the sink of one GET."""
+
+    def __init__(self, request: bytes) -> None:
+        self._request = request
+        self._head: tuple[int, list[Header]] = (0, [])
+        self._body = bytearray()
+        self._connection: Connection | None = None
+        self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+    def connected(self, connection: Connection) -> None:
+        self._connection = connection
+        connection.send(self._request, b"", self)
+
+    def not_connected(self, error: UpstreamFailed) -> None:
+        self._settle(Answer(error=error))
+
+    def head(self, status: int, headers: list[Header]) -> None:
+        self._head = (status, headers)
+
+    def body(self, data: bytes, complete: bool) -> None:
+        self._body += data
+        if complete:
+            self._connection = None
+            self._settle(Answer(*self._head, bytes(self._body)))
+        elif len(self._body) > MAX_BYTES:
+            # The status is known, and no list of models is as long as that.
+            self.abandon()
+            self._settle(Answer(*self._head))
+
+    def failed(self, error: UpstreamFailed) -> None:
+        self._connection = None
+        self._settle(Answer(error=error))
+
+    def abandon(self) -> None:
+        """End the exchange, if it still runs."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abandon()
+
+    def _settle(self, answer: Answer) -> None:
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+
+def models_url(base_url: str) -> str:
+    """Where an upstream lists its models; a path with the model in it is cut there."""
+    parts = urlsplit(base_url)
+    return parts._replace(path=parts.path.partition("{model}")[0].rstrip("/") + "/models").geturl()
+
+
+async def get_models(name: str, upstream: Upstream) -> Answer:
+    """Ask an upstream for its list of models."""
+    try:
+        seconds = min(upstream.connect_timeout, ANSWER_SECONDS)
+        pool = Pool(name, msgspec.structs.replace(upstream, connect_timeout=seconds))
+    except ConfigFault as error:
+        return Answer(error=error)
+    path = urlsplit(models_url(upstream.base_url)).path
+    query = urlencode({**_page_of(upstream), **upstream.query})
+    target = f"{path}?{query}" if query else path
+    exchange = _Exchange(b"GET " + target.encode() + head_lines(upstream) + b"\r\n")
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            connection = pool.acquire(exchange)
+            if connection is not None:
+                exchange.connected(connection)
+            return await exchange.answer
+    except TimeoutError:
+        return Answer()
+    except GatewayError as error:
+        return Answer(error=error)
+    finally:
+        exchange.abandon()
+        await pool.close()
+
+
+def _page_of(upstream: Upstream) -> dict[str, str]:
+    dialects = PRESETS[upstream.kind].dialects
+    return _PAGES[next(iter(dialects))] if dialects in (frozenset({"anthropic"}), frozenset({"gemini"})) else {}
