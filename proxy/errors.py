@@ -110,6 +110,21 @@ class UpstreamFailed(GatewayError):
         self.detail = detail
 
 
+class InternalFault(UpstreamFailed):
+    """A fault of the gateway's own while it read an answer or passed it on; what was raised stands in the log.
+
+    Where nothing has reached the client another target may still do.
+    """
+
+    status = 500
+    type = "server_error"
+    code = "internal_error"
+    fault: Fault = "gateway"
+
+    def __init__(self) -> None:
+        super().__init__("The gateway failed. Try again; if it goes on, tell its operator.", detail="internal fault")
+
+
 class UpstreamConnectFailed(UpstreamFailed):
     """No connection came up: refused, unknown host, TLS not agreed. Nothing was sent, so a retry is always safe."""
 

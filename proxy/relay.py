@@ -81,13 +81,13 @@ class Exchange(Asker):
             self._check_drain(reply.tap.text_out)
             return
         if not self.committed:
-            self.committed = True
-            self._first_write = _now()
             attempt = self._attempt
             if not self.begun and attempt is not None:
                 # Else a heartbeat has taken the head along.
-                self.begun = True
                 client.begin(attempt.status, relayed(attempt.headers) + self._fact_lines(), None)
+                self.begun = True
+            self.committed = True
+            self._first_write = _now()
             self._call.body = forgotten(self._call.body)
             if self._attempts.target.pool.health.out:
                 self._attempts.succeeded()
@@ -170,6 +170,13 @@ class Exchange(Asker):
         """An attempt failed: try again, or end the request with the error."""
         if self.done:
             return
+        try:
+            self._mend(error)
+        except Exception as fault:  # noqa: BLE001 (whatever is raised, the client must have an end)
+            self._collapse(fault)
+
+    def _mend(self, error: GatewayError) -> None:
+        """Make another attempt after a failed one, or tell the client."""
         attempts = self._attempts
         attempts.failed(error)
         self._services.attempt_failed(self._call, attempts.target.pool.name, error)
@@ -231,8 +238,8 @@ class Exchange(Asker):
         elif now >= self._beat_at and attempt.awaits_events:
             # What was written so far are whole events, so that this stands between two.
             if not self.begun:
-                self.begun = True
                 client.begin(200, EVENT_LINES + self._fact_lines(), None)
+                self.begun = True
             client.write(call.dialect.heartbeat, False)
 
     # endings that are none of the upstream's whole answers
@@ -351,35 +358,39 @@ class Exchange(Asker):
         services, attempts, attempt = self._services, self._attempts, self._attempt
         client = self._client or self._left
         assert client is not None
-        if attempts.held is not None:
-            attempts.release()
-        final = final_record(
-            self._call,
-            attempts.target,
-            attempt.reply.tap if attempt is not None and attempt.reply is not None else None,
-            services.estimator,
-            outcome=outcome,
-            error_code=code,
-            status=status,
-            attempts=attempts.count,
-            sent=attempts.sent_without_losses,
-            first_byte=attempt.first_byte if attempt is not None else 0.0,
-            first_write=self._first_write,
-            bytes_out=client.bytes_out + len(self._last) if whole else client.bytes_out,
-        )
-        # The two no longer know each other: what a request leaves goes at once, and not when the collector comes.
-        services.deadlines.discard(attempt or self)
-        self._attempt = None
-        lines = self._lines
-        if whole and lines is not None:
-            self._lines = lines + cost_line(final)
-        self._status = status
         try:
-            services.journal.append(final, self._leave)
-        except StoreFailed as error:
-            # The journal keeps what it could not write and refuses new work; this answer was already earned.
-            services.attempt_failed(self._call, attempts.target.pool.name, error)
-            self._leave()
+            if attempts.held is not None:
+                attempts.release()
+            final = final_record(
+                self._call,
+                attempts.target,
+                attempt.reply.tap if attempt is not None and attempt.reply is not None else None,
+                services.estimator,
+                outcome=outcome,
+                error_code=code,
+                status=status,
+                attempts=attempts.count,
+                sent=attempts.sent_without_losses,
+                first_byte=attempt.first_byte if attempt is not None else 0.0,
+                first_write=self._first_write,
+                bytes_out=client.bytes_out + len(self._last) if whole else client.bytes_out,
+            )
+            # The two no longer know each other: what a request leaves goes at once, and not when the collector comes.
+            services.deadlines.discard(attempt or self)
+            self._attempt = None
+            lines = self._lines
+            if whole and lines is not None:
+                self._lines = lines + cost_line(final)
+            self._status = status
+            try:
+                services.journal.append(final, self._leave)
+            except StoreFailed as error:
+                # The journal keeps what it could not write and refuses new work; this answer was already earned.
+                services.attempt_failed(self._call, attempts.target.pool.name, error)
+                self._leave()
+        except Exception as fault:  # noqa: BLE001 (whatever is raised, the client must have an end)
+            self._collapse(fault)
+            return
         services.settled(self._call, final)
 
     def _leave(self) -> None:
@@ -387,9 +398,26 @@ class Exchange(Asker):
         client = self._client
         if client is None:
             return
-        if self._lines is not None:
-            client.begin(self._status, self._lines + self._fact_lines(), self._length)
-        if self._last or not self._cuts:
-            client.write(self._last, not self._cuts)
-        if self._cuts:
-            client.cut()
+        try:
+            if self._lines is not None:
+                client.begin(self._status, self._lines + self._fact_lines(), self._length)
+            if self._last or not self._cuts:
+                client.write(self._last, not self._cuts)
+            if self._cuts:
+                client.cut()
+        except Exception as fault:  # noqa: BLE001 (whatever is raised, the client must have an end)
+            client.fail(fault)
+
+    def _collapse(self, fault: Exception) -> None:
+        """A fault of the gateway's own on the way to an ending: give all up, and end the client honestly.
+
+        The journal settles what it has no bill for when it is read again.
+        """
+        self.done = True
+        attempt, client = self._attempt, self._client
+        self._attempt = None
+        if attempt is not None:
+            attempt.drop()
+        self._services.deadlines.discard(attempt or self)
+        if client is not None:
+            client.fail(fault)

@@ -126,7 +126,10 @@ SCENARIOS: Final = (
     ),
     Scenario("error-body-is-cut", "resets inside an error's body", lambda a: [*_part_of_an_error(a), Reset()], DROPPED),
     Scenario("204", "no content", lambda a: [head(204)], UNREADABLE, wires=ALL),
-    Scenario("101", "switches protocols unasked", lambda a: [a.head(101), Send(a.body)], _UNSHAPED),
+    Scenario("101", "switches protocols unasked", lambda a: [a.head(101), Send(a.body)], UNREADABLE),
+    Scenario("600", "a status that is none of HTTP's", status(600), UNREADABLE, wires=ALL),
+    Scenario("999", "another one", status(999), UNREADABLE),
+    Scenario("099", "one below them", lambda a: [Send(b"HTTP/1.1 099 X\r\n\r\n")], UNREADABLE),
     Scenario("interim-answers", "a few 103 before the answer", _interim(5), WHOLE),
     Scenario("interim-answers-without-end", "twenty thousand 103 before the answer", _interim(20_000), UNREADABLE),
 )
