@@ -11,13 +11,23 @@ import time
 from functools import partial
 from typing import Final
 
-from proxy.answer import EVENT_LINES, PROVIDER, cost_line, fact_lines, header_lines, outcome_of, timestamp
+from proxy.answer import (
+    EVENT_LINES,
+    PROVIDER,
+    cost_line,
+    fact_lines,
+    header_lines,
+    may_show_limits,
+    outcome_of,
+    timestamp,
+)
 from proxy.attempt import Asker, Attempt
 from proxy.attempts import Attempts
+from proxy.dialects.refusal import own_failure, reason_of, refusal_of
 from proxy.errors import GatewayError, StoreFailed, UpstreamDropped, UpstreamFailed, UpstreamTimeout
 from proxy.ledger.record import Outcome
 from proxy.policies.base import Call
-from proxy.reply import Reply, reported_error
+from proxy.reply import Reply
 from proxy.server.client import ClientCycle
 from proxy.services import Services
 from proxy.settlement import final_record
@@ -140,13 +150,13 @@ class Exchange(Asker):
             self._settle_left()
             return
         attempts.answered(status)
-        if status in (401, 403):
-            self.fail(UpstreamFailed("The gateway was refused by the model's provider.", detail=f"status {status}"))
+        call, target = self._call, attempts.target
+        failure = own_failure(status, body)
+        if failure is not None:
+            self.fail(failure)
             return
-        if status < 400:
-            # Redirects are not followed, nor told: what they point to is the upstream's own affair.
-            self.fail(UpstreamFailed(f"The model's provider failed (status {status})."))
-            return
+        answered = UpstreamFailed("It answered with an error.", detail=reason_of(status, body))
+        self._services.attempt_failed(call, target.label, answered)
         if self._repeatable:
             if attempts.after_status(status):
                 self._retry(fresh=False)
@@ -155,16 +165,24 @@ class Exchange(Asker):
             if until:
                 self._rest(until)
                 return
-        call, target = self._call, attempts.target
-        told = call.dialect.upstream_error(body, target.model, self._alias.name)
-        if told is None:
-            self._tell(UpstreamFailed(f"The model's provider failed (status {status})."))
+        try:
+            refusal = refusal_of(
+                call.dialect,
+                status,
+                attempt.headers,
+                body,
+                {target.model: self._alias.name},
+                limits=may_show_limits(status),
+                request_id=call.id,
+                timestamp=timestamp(),
+            )
+        except UpstreamFailed as error:
+            self._tell(error)
             return
-        self._services.attempt_failed(call, target.pool.name, UpstreamFailed("", detail=f"status {status}"))
         if self.begun:
-            self._break(reported_error(told))
+            self._break(refusal.error, refusal.code)
             return
-        self._respond(status, relayed(attempt.headers), told, "upstream_error", f"upstream_{status}")
+        self._respond(status, refusal.lines, refusal.body, "upstream_error", refusal.code)
 
     def fail(self, error: GatewayError) -> None:
         """An attempt failed: try again, or end the request with the error."""
@@ -179,7 +197,7 @@ class Exchange(Asker):
         """Make another attempt after a failed one, or tell the client."""
         attempts = self._attempts
         attempts.failed(error)
-        self._services.attempt_failed(self._call, attempts.target.pool.name, error)
+        self._services.attempt_failed(self._call, attempts.target.label, error)
         if self._client is None:
             self._settle_left()
         elif self.committed or isinstance(error, StoreFailed) or not self._repeatable:
@@ -263,8 +281,11 @@ class Exchange(Asker):
         self._lines, self._length, self._last = lines, len(body), body
         self._settle(outcome, code, status)
 
-    def _break(self, error: GatewayError) -> None:
-        """In an answer that has begun: say it in the stream, in the caller's dialect, and cut. Never a clean end."""
+    def _break(self, error: GatewayError, code: str | None = None) -> None:
+        """In an answer that has begun: say it in the stream, in the caller's dialect, and cut. Never a clean end.
+
+        `code` is the row's where that is not the error's own.
+        """
         client, call = self._client, self._call
         assert client is not None
         events = True
@@ -277,7 +298,7 @@ class Exchange(Asker):
             events = self._attempt.reply.events
         self._last = call.dialect.error_event(error, call.id, timestamp()) if events else b""
         self._cuts = True
-        self._settle(outcome, error.code, client.status)
+        self._settle(outcome, code or error.code, client.status)
 
     def client_gone(self) -> None:
         """The client left before its answer ended: cancel upstream, or read on to the usage if that is configured."""
@@ -386,7 +407,7 @@ class Exchange(Asker):
                 services.journal.append(final, self._leave)
             except StoreFailed as error:
                 # The journal keeps what it could not write and refuses new work; this answer was already earned.
-                services.attempt_failed(self._call, attempts.target.pool.name, error)
+                services.attempt_failed(self._call, attempts.target.label, error)
                 self._leave()
         except Exception as fault:  # noqa: BLE001 (whatever is raised, the client must have an end)
             self._collapse(fault)

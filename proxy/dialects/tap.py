@@ -1,6 +1,6 @@
 """What the taps of all dialects share: the counters, the last usage object, and how a broken answer is told."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -16,6 +16,7 @@ NOTHING: Final = (EMPTY, NULL)
 ChoiceIndex = int | None
 #: As many as OpenAI gives at once; what comes beyond is not followed.
 _MOST_CHOICES: Final = 128
+_BOM: Final = b"\xef\xbb\xbf"
 
 
 class AnswerTap:
@@ -98,6 +99,14 @@ class ChoicesTap(AnswerTap):
             self._choices[self._choice] = True
             self._unfinished -= 1
         self.finished = not self._unfinished
+
+
+def decoded(body: bytes) -> Any:
+    """The value of an error's body, or None where it is no JSON."""
+    try:
+        return msgspec.json.decode(body.removeprefix(_BOM))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def broken(error: Exception) -> UpstreamProtocolError:
