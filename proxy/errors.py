@@ -45,6 +45,11 @@ class GatewayError(Exception):
         if code is not None:
             self.code = code
 
+    @property
+    def logged(self) -> str:
+        """What the log says of it: the message, unless that has words of a provider's."""
+        return self.message
+
 
 class InvalidRequest(GatewayError):
     """The request cannot be served as it is; the message says how to mend it."""
@@ -204,6 +209,10 @@ class UpstreamReported(UpstreamProtocolError):
     def __init__(self, said: str, detail: str = "error in the answer") -> None:
         message = "The model's provider reported an error"
         super().__init__(f"{message}: {said}" if said else f"{message}.", detail=detail)
+
+    @property
+    def logged(self) -> str:
+        return "The model's provider reported an error."
 
 
 class ConfigFault(GatewayError):
