@@ -47,6 +47,14 @@ def header_lines(error: GatewayError) -> bytes:
     return "".join(f"{name}: {value}\r\n" for name, value in error.headers.items()).encode("latin-1")
 
 
+def may_show_limits(status: int) -> bool:
+    """Whether the rate limits of an upstream's account may be shown with an error of this status.
+
+    All keys share the account: only who runs into a limit has a use for it.
+    """
+    return status == 429
+
+
 def timestamp() -> str:
     """Now, in UTC, as ISO 8601 with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -232,10 +232,11 @@ def _desk(shared: Shared, pools: Mapping[str, Pool]) -> Desk:
     return Desk(owners, choice, taking, answering, shared.services, shared.max_body_bytes, bodies)
 
 
-def _attempt_failed(call: Call, upstream: str, error: GatewayError) -> None:
-    _failed(call.id, upstream, error)
+def _attempt_failed(call: Call, target: str, error: GatewayError) -> None:
+    _failed(call.id, target, error)
 
 
-def _failed(request_id: str, upstream: str, error: GatewayError) -> None:
+def _failed(request_id: str, target: str, error: GatewayError) -> None:
+    """Write why a target gave no answer; none of a provider's words, which may quote what a client wrote."""
     detail = error.detail if isinstance(error, UpstreamFailed) else ""
-    _log.warning("%s: upstream %s: %s %s", request_id, upstream, error.message, f"({detail})" if detail else "")
+    _log.warning("%s: upstream %s: %s%s", request_id, target, error.logged, f" ({detail})" if detail else "")

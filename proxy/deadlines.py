@@ -4,9 +4,12 @@ Precise to one interval. It knows only deadlines; what happens when one passes i
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import Protocol
+
+_log = logging.getLogger(__name__)
 
 
 class Waiting(Protocol):
@@ -71,7 +74,10 @@ class Deadlines:
         self.start()
         now = time.monotonic()
         for member in [member for member in self._members if member.overdue(now)]:
-            member.expire()
+            try:
+                member.expire()
+            except Exception as fault:  # noqa: BLE001 (one that fails must not keep the others from their deadlines)
+                _log.error("A deadline could not be acted on.", exc_info=fault)
             if member.done:
                 self._members.discard(member)
         for call in self._others:

@@ -45,6 +45,11 @@ class GatewayError(Exception):
         if code is not None:
             self.code = code
 
+    @property
+    def logged(self) -> str:
+        """What the log says of it: the message, unless that has words of a provider's."""
+        return self.message
+
 
 class InvalidRequest(GatewayError):
     """The request cannot be served as it is; the message says how to mend it."""
@@ -104,7 +109,7 @@ class UpstreamFailed(GatewayError):
     """
 
     status = 502
-    type = "server_error"
+    type = "provider_error"
     code = "upstream_error"
     fault: Fault = "upstream"
     retryable = True
@@ -112,6 +117,42 @@ class UpstreamFailed(GatewayError):
     def __init__(self, message: str, *, detail: str = "", status: int | None = None, code: str | None = None) -> None:
         super().__init__(message, status=status, code=code)
         self.detail = detail
+
+
+class UpstreamRefused(UpstreamFailed):
+    """The upstream answered with an error of a status that is kept, in a shape that is not the caller's.
+
+    `quotes` says that the message has the provider's words, which belong to the client and not into the log.
+    """
+
+    def __init__(self, status: int, message: str, *, code: str, param: str | None, quotes: bool) -> None:
+        usual = _REFUSED_CODES.get(status) or ("upstream_error" if status >= 500 else "invalid_request")
+        super().__init__(message, status=status, code=code or usual, detail=f"status {status}")
+        self.param = param
+        self.quotes = quotes
+        if status == 429:
+            self.type = "rate_limit_error"
+        elif status < 500:
+            self.type = "invalid_request_error"
+
+
+#: The codes of an upstream's errors that say none, by their status.
+_REFUSED_CODES = {404: "not_found", 413: "request_too_large", 429: "rate_limit_exceeded"}
+
+
+class InternalFault(UpstreamFailed):
+    """A fault of the gateway's own while it read an answer or passed it on; what was raised stands in the log.
+
+    Where nothing has reached the client another target may still do.
+    """
+
+    status = 500
+    type = "server_error"
+    code = "internal_error"
+    fault: Fault = "gateway"
+
+    def __init__(self) -> None:
+        super().__init__("The gateway failed. Try again; if it goes on, tell its operator.", detail="internal fault")
 
 
 class UpstreamConnectFailed(UpstreamFailed):
@@ -161,6 +202,21 @@ class UpstreamProtocolError(UpstreamFailed):
     """What the upstream sent is no valid HTTP answer, or passes a bound."""
 
     code = "upstream_protocol_error"
+
+
+class UpstreamReported(UpstreamProtocolError):
+    """A good status, and an answer that is an error itself.
+
+    `said` are the provider's words, scrubbed: they are for the client, and not for the log.
+    """
+
+    def __init__(self, said: str, detail: str = "error in the answer") -> None:
+        message = "The model's provider reported an error"
+        super().__init__(f"{message}: {said}" if said else f"{message}.", detail=detail)
+
+    @property
+    def logged(self) -> str:
+        return "The model's provider reported an error."
 
 
 class ConfigFault(GatewayError):

@@ -11,13 +11,23 @@ import time
 from functools import partial
 from typing import Final
 
-from proxy.answer import EVENT_LINES, PROVIDER, cost_line, fact_lines, header_lines, outcome_of, timestamp
+from proxy.answer import (
+    EVENT_LINES,
+    PROVIDER,
+    cost_line,
+    fact_lines,
+    header_lines,
+    may_show_limits,
+    outcome_of,
+    timestamp,
+)
 from proxy.attempt import Asker, Attempt
 from proxy.attempts import Attempts
+from proxy.dialects.refusal import own_failure, reason_of, refusal_of
 from proxy.errors import GatewayError, StoreFailed, UpstreamDropped, UpstreamFailed, UpstreamTimeout
 from proxy.ledger.record import Outcome
 from proxy.policies.base import Call
-from proxy.reply import Reply, reported_error
+from proxy.reply import Reply
 from proxy.server.client import ClientCycle
 from proxy.services import Services
 from proxy.settlement import final_record
@@ -81,13 +91,13 @@ class Exchange(Asker):
             self._check_drain(reply.tap.text_out)
             return
         if not self.committed:
-            self.committed = True
-            self._first_write = _now()
             attempt = self._attempt
             if not self.begun and attempt is not None:
                 # Else a heartbeat has taken the head along.
-                self.begun = True
                 client.begin(attempt.status, relayed(attempt.headers) + self._fact_lines(), None)
+                self.begun = True
+            self.committed = True
+            self._first_write = _now()
             self._call.body = forgotten(self._call.body)
             if self._attempts.target.pool.health.out:
                 self._attempts.succeeded()
@@ -140,13 +150,13 @@ class Exchange(Asker):
             self._settle_left()
             return
         attempts.answered(status)
-        if status in (401, 403):
-            self.fail(UpstreamFailed("The gateway was refused by the model's provider.", detail=f"status {status}"))
+        call, target = self._call, attempts.target
+        failure = own_failure(status, body)
+        if failure is not None:
+            self.fail(failure)
             return
-        if status < 400:
-            # Redirects are not followed, nor told: what they point to is the upstream's own affair.
-            self.fail(UpstreamFailed(f"The model's provider failed (status {status})."))
-            return
+        answered = UpstreamFailed("It answered with an error.", detail=reason_of(status, body))
+        self._services.attempt_failed(call, target.label, answered)
         if self._repeatable:
             if attempts.after_status(status):
                 self._retry(fresh=False)
@@ -155,24 +165,39 @@ class Exchange(Asker):
             if until:
                 self._rest(until)
                 return
-        call, target = self._call, attempts.target
-        told = call.dialect.upstream_error(body, target.model, self._alias.name)
-        if told is None:
-            self._tell(UpstreamFailed(f"The model's provider failed (status {status})."))
+        try:
+            refusal = refusal_of(
+                call.dialect,
+                status,
+                attempt.headers,
+                body,
+                {target.model: self._alias.name},
+                limits=may_show_limits(status),
+                request_id=call.id,
+                timestamp=timestamp(),
+            )
+        except UpstreamFailed as error:
+            self._tell(error)
             return
-        self._services.attempt_failed(call, target.pool.name, UpstreamFailed("", detail=f"status {status}"))
         if self.begun:
-            self._break(reported_error(told))
+            self._break(refusal.error, refusal.code)
             return
-        self._respond(status, relayed(attempt.headers), told, "upstream_error", f"upstream_{status}")
+        self._respond(status, refusal.lines, refusal.body, "upstream_error", refusal.code)
 
     def fail(self, error: GatewayError) -> None:
         """An attempt failed: try again, or end the request with the error."""
         if self.done:
             return
+        try:
+            self._mend(error)
+        except Exception as fault:  # noqa: BLE001 (whatever is raised, the client must have an end)
+            self._collapse(fault)
+
+    def _mend(self, error: GatewayError) -> None:
+        """Make another attempt after a failed one, or tell the client."""
         attempts = self._attempts
         attempts.failed(error)
-        self._services.attempt_failed(self._call, attempts.target.pool.name, error)
+        self._services.attempt_failed(self._call, attempts.target.label, error)
         if self._client is None:
             self._settle_left()
         elif self.committed or isinstance(error, StoreFailed) or not self._repeatable:
@@ -231,8 +256,8 @@ class Exchange(Asker):
         elif now >= self._beat_at and attempt.awaits_events:
             # What was written so far are whole events, so that this stands between two.
             if not self.begun:
-                self.begun = True
                 client.begin(200, EVENT_LINES + self._fact_lines(), None)
+                self.begun = True
             client.write(call.dialect.heartbeat, False)
 
     # endings that are none of the upstream's whole answers
@@ -256,8 +281,11 @@ class Exchange(Asker):
         self._lines, self._length, self._last = lines, len(body), body
         self._settle(outcome, code, status)
 
-    def _break(self, error: GatewayError) -> None:
-        """In an answer that has begun: say it in the stream, in the caller's dialect, and cut. Never a clean end."""
+    def _break(self, error: GatewayError, code: str | None = None) -> None:
+        """In an answer that has begun: say it in the stream, in the caller's dialect, and cut. Never a clean end.
+
+        `code` is the row's where that is not the error's own.
+        """
         client, call = self._client, self._call
         assert client is not None
         events = True
@@ -270,7 +298,7 @@ class Exchange(Asker):
             events = self._attempt.reply.events
         self._last = call.dialect.error_event(error, call.id, timestamp()) if events else b""
         self._cuts = True
-        self._settle(outcome, error.code, client.status)
+        self._settle(outcome, code or error.code, client.status)
 
     def client_gone(self) -> None:
         """The client left before its answer ended: cancel upstream, or read on to the usage if that is configured."""
@@ -351,35 +379,39 @@ class Exchange(Asker):
         services, attempts, attempt = self._services, self._attempts, self._attempt
         client = self._client or self._left
         assert client is not None
-        if attempts.held is not None:
-            attempts.release()
-        final = final_record(
-            self._call,
-            attempts.target,
-            attempt.reply.tap if attempt is not None and attempt.reply is not None else None,
-            services.estimator,
-            outcome=outcome,
-            error_code=code,
-            status=status,
-            attempts=attempts.count,
-            sent=attempts.sent_without_losses,
-            first_byte=attempt.first_byte if attempt is not None else 0.0,
-            first_write=self._first_write,
-            bytes_out=client.bytes_out + len(self._last) if whole else client.bytes_out,
-        )
-        # The two no longer know each other: what a request leaves goes at once, and not when the collector comes.
-        services.deadlines.discard(attempt or self)
-        self._attempt = None
-        lines = self._lines
-        if whole and lines is not None:
-            self._lines = lines + cost_line(final)
-        self._status = status
         try:
-            services.journal.append(final, self._leave)
-        except StoreFailed as error:
-            # The journal keeps what it could not write and refuses new work; this answer was already earned.
-            services.attempt_failed(self._call, attempts.target.pool.name, error)
-            self._leave()
+            if attempts.held is not None:
+                attempts.release()
+            final = final_record(
+                self._call,
+                attempts.target,
+                attempt.reply.tap if attempt is not None and attempt.reply is not None else None,
+                services.estimator,
+                outcome=outcome,
+                error_code=code,
+                status=status,
+                attempts=attempts.count,
+                sent=attempts.sent_without_losses,
+                first_byte=attempt.first_byte if attempt is not None else 0.0,
+                first_write=self._first_write,
+                bytes_out=client.bytes_out + len(self._last) if whole else client.bytes_out,
+            )
+            # The two no longer know each other: what a request leaves goes at once, and not when the collector comes.
+            services.deadlines.discard(attempt or self)
+            self._attempt = None
+            lines = self._lines
+            if whole and lines is not None:
+                self._lines = lines + cost_line(final)
+            self._status = status
+            try:
+                services.journal.append(final, self._leave)
+            except StoreFailed as error:
+                # The journal keeps what it could not write and refuses new work; this answer was already earned.
+                services.attempt_failed(self._call, attempts.target.label, error)
+                self._leave()
+        except Exception as fault:  # noqa: BLE001 (whatever is raised, the client must have an end)
+            self._collapse(fault)
+            return
         services.settled(self._call, final)
 
     def _leave(self) -> None:
@@ -387,9 +419,26 @@ class Exchange(Asker):
         client = self._client
         if client is None:
             return
-        if self._lines is not None:
-            client.begin(self._status, self._lines + self._fact_lines(), self._length)
-        if self._last or not self._cuts:
-            client.write(self._last, not self._cuts)
-        if self._cuts:
-            client.cut()
+        try:
+            if self._lines is not None:
+                client.begin(self._status, self._lines + self._fact_lines(), self._length)
+            if self._last or not self._cuts:
+                client.write(self._last, not self._cuts)
+            if self._cuts:
+                client.cut()
+        except Exception as fault:  # noqa: BLE001 (whatever is raised, the client must have an end)
+            client.fail(fault)
+
+    def _collapse(self, fault: Exception) -> None:
+        """A fault of the gateway's own on the way to an ending: give all up, and end the client honestly.
+
+        The journal settles what it has no bill for when it is read again.
+        """
+        self.done = True
+        attempt, client = self._attempt, self._client
+        self._attempt = None
+        if attempt is not None:
+            attempt.drop()
+        self._services.deadlines.discard(attempt or self)
+        if client is not None:
+            client.fail(fault)

@@ -9,9 +9,10 @@ import re
 import msgspec
 
 from proxy.dialects.base import Dialect
+from proxy.dialects.refusal import reason_of
 from proxy.dialects.tap import AnswerTap
 from proxy.dialects.typed import MediaTap
-from proxy.errors import UpstreamProtocolError
+from proxy.errors import UpstreamProtocolError, UpstreamReported
 from proxy.wire.headers import Header
 from proxy.wire.rewrite import JsonRewriter, StreamRewriter
 
@@ -119,7 +120,7 @@ class OpaqueReply(Reply):
         return data
 
 
-def reported_error(data: bytes) -> UpstreamProtocolError:
+def reported_error(data: bytes) -> UpstreamReported:
     """The error for an answer that is one itself; `data` are its bytes, scrubbed, in which its message stands."""
     found = _MESSAGE.search(data, max(data.find(b'"error"'), 0))
     said = ""
@@ -129,10 +130,7 @@ def reported_error(data: bytes) -> UpstreamProtocolError:
         except (msgspec.DecodeError, UnicodeDecodeError):
             # A text that is none must not keep the error from being told.
             said = ""
-    return UpstreamProtocolError(
-        f"The model's provider reported an error: {said}" if said else "The model's provider reported an error.",
-        detail="error in the answer",
-    )
+    return UpstreamReported(said, reason_of(200, data))
 
 
 def reply_for(

@@ -20,7 +20,7 @@ class Services:
     deadlines: Deadlines
     #: Told of every settled request: the access line and the metrics.
     settled: Callable[[Call, Final], None]
-    #: (call, upstream, error) of every failed attempt, for the operator's log.
+    #: (call, "upstream/model", error) of every failed attempt, for the operator's log.
     attempt_failed: Callable[[Call, str, GatewayError], None]
     expose_upstream: bool
     max_event_bytes: int

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import msgspec
 import uvloop
 
+from proxy.access.messages import write_log
 from proxy.cli.reloading import ORDER, Outcome, Source, failed, tell, without_file
 from proxy.cli.serving import Serving, serve
 from proxy.config.changes import Changes, applicable, changes
@@ -283,8 +283,7 @@ class Crew:
 
     def _become(self, name: str) -> None:
         self._notifier.close()
-        form = f"%(levelname)s {name} %(name)s: %(message)s"
-        logging.basicConfig(level=logging.WARNING, format=form, stream=sys.stderr, force=True)
+        write_log(name, anew=True)
 
 
 async def _serve_as_worker(

@@ -1,14 +1,13 @@
 """`serve`: run the gateway; without a configuration, the demo on the built-in provider."""
 
 import asyncio
-import logging
 import os
-import sys
 from pathlib import Path
 
 import click
 import uvloop
 
+from proxy.access.messages import write_log
 from proxy.cli import demo_key
 from proxy.cli.alone import serve_alone
 from proxy.cli.crew import Crew
@@ -74,8 +73,7 @@ def command(
         # Here it is also found by the workers.
         os.environ.pop("NO_COLOR", None)
         os.environ["FORCE_COLOR"] = "1" if color == "always" else "0"
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("proxy").setLevel(logging.INFO)
+    write_log()
     path = chosen_file(config_path)
     given = {"host": host, "port": port, "workers": workers, "data_dir": str(data_dir) if data_dir else None}
     over = {name: value for name, value in given.items() if value is not None}

@@ -10,7 +10,8 @@ import msgspec
 
 from proxy.dialects.anthropic_shapes import decode_answer, decode_event
 from proxy.dialects.base import Dialect
-from proxy.dialects.tap import EMPTY, NULL, AnswerTap, broken, scrub
+from proxy.dialects.scrub import scrub
+from proxy.dialects.tap import EMPTY, NULL, AnswerTap, broken, decoded
 from proxy.errors import GatewayError
 from proxy.wire.shapes import Usage
 from proxy.wire.usage import read_usage
@@ -121,13 +122,13 @@ def error_event(error: GatewayError, request_id: str, timestamp: str) -> bytes:
 
 def upstream_error(body: bytes, upstream_model: str, alias: str) -> bytes | None:
     """An upstream's error body as it may be passed on, or None when it is not Anthropic's shape."""
-    try:
-        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    if not bytes(fields.get("error", EMPTY)).startswith(b"{"):
-        return None
-    return scrub(body, upstream_model.encode(), alias.encode())
+    return scrub(body, upstream_model.encode(), alias.encode()) if _is_error(decoded(body)) else None
+
+
+def _is_error(value: Any) -> bool:
+    """Whether a decoded error body is Anthropic's."""
+    error = value.get("error") if isinstance(value, dict) else None
+    return isinstance(error, dict) and isinstance(error.get("message"), str) and value.get("type") == "error"
 
 
 MESSAGES: Final = Dialect(

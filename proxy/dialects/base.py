@@ -34,5 +34,5 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     error_body: Callable[[GatewayError, str, str], bytes]
     #: The same -> an event for a stream that has begun.
     error_event: Callable[[GatewayError, str, str], bytes]
-    #: (body, upstream model, alias) -> an upstream's error body as it may be passed on, or None.
+    #: (body, upstream model, alias) -> an upstream's error body as it may be passed on, or None for another shape.
     upstream_error: Callable[[bytes, str, str], bytes | None]

@@ -10,7 +10,8 @@ import msgspec
 
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini_shapes import Chunk, decode_chunk, decode_chunks
-from proxy.dialects.tap import EMPTY, NULL, ChoicesTap, broken, scrub
+from proxy.dialects.scrub import scrub
+from proxy.dialects.tap import EMPTY, NULL, ChoicesTap, broken, decoded
 from proxy.errors import GatewayError
 from proxy.wire.shapes import Usage
 from proxy.wire.usage import count
@@ -102,13 +103,18 @@ def error_event(error: GatewayError, request_id: str, timestamp: str) -> bytes:
 
 
 def upstream_error(body: bytes, upstream_model: str, alias: str) -> bytes | None:
-    """An upstream's error body as it may be passed on, or None when it is not Google's shape.
+    """An upstream's error body as it may be passed on, or None when it is not Google's shape."""
+    return scrub(body, upstream_model.encode(), alias.encode()) if _is_error(decoded(body)) else None
 
-    The streaming endpoint answers with an array of one error.
-    """
-    if not body.lstrip().removeprefix(b"[").lstrip().startswith(b"{") or b'"error"' not in body:
-        return None
-    return scrub(body, upstream_model.encode(), alias.encode())
+
+def _is_error(value: Any) -> bool:
+    """Whether a decoded error body is Google's; the streaming endpoint answers with an array of one."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    error = value.get("error") if isinstance(value, dict) else None
+    if not isinstance(error, dict) or not isinstance(error.get("message"), str) or "type" in error:
+        return False
+    return isinstance(error.get("status"), str) or isinstance(error.get("code"), int)
 
 
 GENERATE: Final = Dialect(

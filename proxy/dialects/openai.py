@@ -3,13 +3,14 @@
 Facts of the wire: https://platform.openai.com/docs/api-reference/chat, and the ways in which compatible servers differ.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from proxy.dialects.base import Dialect
 from proxy.dialects.openai_shapes import Choice, Chunk, Text, decode_chunk, decode_loose
-from proxy.dialects.tap import EMPTY, NOTHING, NULL, ChoicesTap, broken, scrub
+from proxy.dialects.scrub import scrub
+from proxy.dialects.tap import EMPTY, NOTHING, NULL, ChoicesTap, broken, decoded
 from proxy.errors import GatewayError
 
 _encoder = msgspec.json.Encoder()
@@ -113,13 +114,15 @@ def error_event(error: GatewayError, request_id: str, timestamp: str) -> bytes:
 
 def upstream_error(body: bytes, upstream_model: str, alias: str) -> bytes | None:
     """An upstream's error body as it may be passed on, or None when it is not OpenAI's shape."""
-    try:
-        detail = msgspec.json.decode(body, type=dict[str, msgspec.Raw]).get("error", EMPTY)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    if not bytes(detail).startswith(b"{"):
-        return None
-    return scrub(body, upstream_model.encode(), alias.encode())
+    return scrub(body, upstream_model.encode(), alias.encode()) if _is_error(decoded(body)) else None
+
+
+def _is_error(value: Any) -> bool:
+    """Whether a decoded error body is OpenAI's: neither Anthropic's, which says what it is, nor Google's."""
+    error = value.get("error") if isinstance(value, dict) else None
+    if not isinstance(error, dict) or not isinstance(error.get("message"), str) or value.get("type") == "error":
+        return False
+    return "type" in error or not isinstance(error.get("status"), str)
 
 
 def _length(text: Text) -> int:

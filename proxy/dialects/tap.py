@@ -1,10 +1,10 @@
-"""What the taps of all dialects share: the counters, the last usage object, and how an error's text is scrubbed."""
+"""What the taps of all dialects share: the counters, the last usage object, and how a broken answer is told."""
 
-import re
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
+from proxy.dialects.scrub import scrub
 from proxy.errors import UpstreamProtocolError
 from proxy.wire.shapes import Usage
 from proxy.wire.usage import read_usage
@@ -16,8 +16,7 @@ NOTHING: Final = (EMPTY, NULL)
 ChoiceIndex = int | None
 #: As many as OpenAI gives at once; what comes beyond is not followed.
 _MOST_CHOICES: Final = 128
-# Ids of accounts and keys as they stand in error texts, and addresses: each of them tells whose model it is.
-_TELLING = re.compile(rb"\b(?:org|proj|sk|user|acct)[-_][A-Za-z0-9*_-]{4,}|https?:(?:/|\\/){2}(?:[^\s\"'<>\\]|\\/)+")
+_BOM: Final = b"\xef\xbb\xbf"
 
 
 class AnswerTap:
@@ -102,11 +101,12 @@ class ChoicesTap(AnswerTap):
         self.finished = not self._unfinished
 
 
-def scrub(text: bytes, upstream_model: bytes, alias: bytes) -> bytes:
-    """Replace the upstream's model name by the alias, and blank the ids of accounts and keys, and addresses."""
-    if upstream_model and upstream_model != alias:
-        text = text.replace(upstream_model, alias)
-    return _TELLING.sub(b"***", text)
+def decoded(body: bytes) -> Any:
+    """The value of an error's body, or None where it is no JSON."""
+    try:
+        return msgspec.json.decode(body.removeprefix(_BOM))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def broken(error: Exception) -> UpstreamProtocolError:

@@ -1,6 +1,7 @@
 """The handler of the endpoints for things with an id: who asks, which row, and how it ends. The rest is the desk's."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable, Mapping
 from urllib.parse import unquote
@@ -12,7 +13,7 @@ from proxy.answer import PROVIDER, header_lines, timestamp
 from proxy.dialects.openai import error_body
 from proxy.endpoints.credentials import authenticate
 from proxy.endpoints.gateway import Shared
-from proxy.errors import GatewayError, InvalidRequest, UpstreamFailed
+from proxy.errors import GatewayError, InternalFault, InvalidRequest, UpstreamFailed
 from proxy.objects.desk import Desk
 from proxy.objects.row import ObjectRow
 from proxy.objects.visit import Visit
@@ -20,6 +21,8 @@ from proxy.server.client import EXTENSION, ClientCycle
 from proxy.server.ids import new_request_id
 from proxy.wire.headers import first, is_request_id
 from proxy.wire.multipart import is_multipart
+
+_log = logging.getLogger(__name__)
 
 
 class Objects:
@@ -66,8 +69,13 @@ class Objects:
         except GatewayError as error:
             if visit is None or await self._desk.fail(visit, error):
                 answer_error(client, request_id, error)
+        except Exception as fault:  # noqa: BLE001 (the border of the application)
+            _log.error("A request failed inside the gateway.", exc_info=fault)
+            failed = InternalFault()
+            if visit is None or await self._desk.fail(visit, failed):
+                answer_error(client, request_id, failed)
         except BaseException:
-            # The server's own deadline, or a fault of ours: never an unsettled request.
+            # The server's own deadline: never an unsettled request.
             restarting = UpstreamFailed("The gateway is restarting. Try again.", status=503, code="gateway_shutdown")
             if visit is not None and await self._desk.fail(visit, restarting):
                 answer_error(client, request_id, restarting)

@@ -50,8 +50,10 @@ class Accounts:
                 target = compile_target(f"{name}/none", dict(pools))
                 self._accounts[name] = Account(target, target.after_path.replace(_JSON, b"", 1))
         self._models: dict[tuple[str, str], str] = {}
+        self._aliases: dict[str, dict[str, list[str]]] = {}
         for alias in aliases.values():
             for target in alias.targets:
+                self._aliases.setdefault(target.pool.name, {}).setdefault(target.model, []).append(alias.name)
                 self._models.setdefault((target.pool.name, target.model), alias.name)
 
     def get(self, name: str) -> Account | None:
@@ -61,6 +63,10 @@ class Accounts:
     def first(self) -> Account | None:
         """The first one."""
         return next(iter(self._accounts.values()), None)
+
+    def models_at(self, upstream: str) -> dict[str, list[str]]:
+        """The models of an upstream, each with the aliases that stand for it."""
+        return self._aliases.get(upstream, {})
 
     def alias_for(self, upstream: str, model: str) -> str:
         """The alias for what an upstream calls a model, the dated names of it too; "" where there is none."""

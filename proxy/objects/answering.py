@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from proxy.answer import outcome_of, timestamp
-from proxy.dialects.openai import error_event, upstream_error
+from proxy.answer import may_show_limits, outcome_of, timestamp
+from proxy.dialects.openai import CHAT, error_event
+from proxy.dialects.refusal import reason_of, refusal_of
 from proxy.dialects.typed import TypedTap
 from proxy.errors import ClientGone, GatewayError, UpstreamDropped, UpstreamFailed
 from proxy.ledger.record import BATCH_INPUT, Outcome
@@ -63,21 +64,32 @@ class Answering:
     async def refused(self, visit: Visit, asking: Asking) -> None:
         """Pass the upstream's error on, if it is one that a client may see. Raises `UpstreamFailed` for any other."""
         status = asking.status
-        data = await asking.read(MAX_ERROR_BODY)
-        if status in (401, 403):
-            raise UpstreamFailed("The gateway was refused by the provider.", detail=f"status {status}")
-        body = upstream_error(data, visit.model, visit.alias)
-        if body is None or status < 400:
-            raise UpstreamFailed(f"The provider failed (status {status}).")
-        await self.respond(visit, status, asking.headers, body, "upstream_error", f"upstream_{status}")
+        data = await asking.read_some(MAX_ERROR_BODY)
+        refusal = refusal_of(
+            CHAT,
+            status,
+            asking.headers,
+            data,
+            self._taking.names(visit),
+            limits=may_show_limits(status),
+            request_id=visit.id,
+            timestamp=timestamp(),
+        )
+        self._tell(visit, UpstreamFailed("It answered with an error.", detail=reason_of(status, data)))
+        await self._finish(visit, status, refusal.lines, refusal.body, "upstream_error", refusal.code)
 
     async def respond(
         self, visit: Visit, status: int, headers: Iterable[Header], body: bytes, outcome: Outcome, code: str | None
     ) -> None:
         """Bill, and then write, a whole answer."""
+        await self._finish(visit, status, relayed(headers), body, outcome, code)
+
+    async def _finish(
+        self, visit: Visit, status: int, lines: bytes, body: bytes, outcome: Outcome, code: str | None
+    ) -> None:
         visit.first_write = time.monotonic()
         await self.settle(visit, outcome, status, code, len(body))
-        visit.client.begin(status, relayed(headers) + self._facts(visit), len(body))
+        visit.client.begin(status, lines + self._facts(visit), len(body))
         visit.client.write(body, True)
 
     async def _bytes(self, visit: Visit, asking: Asking) -> None:
@@ -158,11 +170,15 @@ class Answering:
             visit.settled = visit.final(self._aliases.get(visit.alias), outcome, status, code, pending)
             await store(self._services.journal, visit.settled)
 
+    def _tell(self, visit: Visit, error: GatewayError) -> None:
+        """Let the log say why a call to the upstream failed."""
+        if visit.account is not None and visit.attempts:
+            self._failed(visit.id, f"{visit.account.name}/{visit.model}".rstrip("/"), error)
+
     async def fail(self, visit: Visit, error: GatewayError) -> bool:
         """End a request with an error; whether the caller is still to answer it."""
         client = visit.client
-        if visit.account is not None and visit.attempts:
-            self._failed(visit.id, visit.account.name, error)
+        self._tell(visit, error)
         outcome = outcome_of(error)
         begun = client.response_started
         if isinstance(error, ClientGone):

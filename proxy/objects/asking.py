@@ -103,6 +103,16 @@ class Asking(Arriving):
                 raise UpstreamProtocolError("The provider's answer is too large.", detail=f"more than {limit} bytes")
         return b"".join(parts)
 
+    async def read_some(self, limit: int) -> bytes:
+        """The body of an error, as far as it is looked at. Raises `UpstreamFailed`."""
+        parts: list[bytes] = []
+        async for part in self.pieces():
+            parts.append(part)
+            limit -= len(part)
+            if limit < 0:
+                break
+        return b"".join(parts)
+
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body as it comes. Raises `UpstreamFailed` where it does not come to its end."""
         while True:

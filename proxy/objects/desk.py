@@ -83,7 +83,9 @@ class Desk:
             if asking.status != 200:
                 await self._answering.refused(visit, asking)
                 raise _Answered
-            return await asking.read(self._max_body_bytes)
+            data = await asking.read(self._max_body_bytes)
+            self._taking.check(visit, data)
+            return data
 
         async def fetch(query: bytes) -> bytes:
             return await self._exchange(visit, query, b"", b"", read)

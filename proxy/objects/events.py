@@ -7,7 +7,8 @@ from typing import Final
 
 import msgspec
 
-from proxy.dialects.tap import broken, scrub
+from proxy.dialects.scrub import scrub
+from proxy.dialects.tap import broken
 from proxy.wire.shapes import Usage
 from proxy.wire.usage import read_usage
 

@@ -6,7 +6,7 @@ it names the key's own.
 
 import msgspec
 
-from proxy.dialects.tap import scrub
+from proxy.dialects.scrub import scrub
 from proxy.errors import InvalidRequest
 from proxy.ledger.keys import Key
 from proxy.ledger.owners import Owners

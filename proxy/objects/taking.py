@@ -7,6 +7,7 @@ import time
 
 import msgspec
 
+from proxy.dialects.refusal import error_in
 from proxy.ledger.owners import Owners
 from proxy.ledger.record import BATCH_INPUT, Owned
 from proxy.objects.account import Accounts
@@ -23,6 +24,7 @@ from proxy.objects.shown import (
 )
 from proxy.objects.visit import Visit
 from proxy.policies.references import ID
+from proxy.policies.rights import may_use
 from proxy.wire.usage import read_usage
 
 #: What stands for a model that no alias stands for.
@@ -39,6 +41,7 @@ class Taking:
     async def answer(self, visit: Visit, data: bytes) -> bytes:
         """An answer as the client gets it, after what it creates was recorded. Raises `UpstreamProtocolError`."""
         row = visit.row
+        self.check(visit, data)
         fields = fields_of(data)
         if row.deletes:
             self._owners.forget(visit.records[row.deletes])
@@ -71,6 +74,26 @@ class Taking:
         if visit.row.scrubs:
             data = scrubbed(data, (record.model if record is not None else "") or model, alias)
         return data
+
+    def check(self, visit: Visit, data: bytes) -> None:
+        """Raise `UpstreamReported` for an answer that is an error."""
+        error = error_in(200, data, self.names(visit))
+        if error is not None:
+            raise error
+
+    def names(self, visit: Visit) -> dict[str, str]:
+        """The upstream's models that an error may name, and what is shown for each."""
+        record = visit.record
+        names = self._accounts.models_at(visit.account.name) if visit.account is not None else {}
+        shown = {
+            model: next((alias for alias in aliases if may_use(visit.key, alias)), UNNAMED)
+            for model, aliases in names.items()
+        }
+        if record is not None and record.model:
+            shown[record.model] = record.alias or UNNAMED
+        if visit.model:
+            shown[visit.model] = visit.alias or UNNAMED
+        return shown
 
     async def listed(self, visit: Visit, data: bytes, record: Owned) -> bytes:
         """An object of a list as its key gets it."""

@@ -260,7 +260,6 @@ class ClientCycle(RequestResponseCycle):
 
     def begin(self, status: int, lines: bytes, length: int | None) -> None:
         """Set the head: `lines` are whole header lines, `length` that of the body or None. It leaves with the body."""
-        self.response_started = True
         self.status = status
         if length is None:
             if self.head.version == "1.1":
@@ -282,6 +281,7 @@ class ClientCycle(RequestResponseCycle):
             framing += b"connection: keep-alive\r\n"
         parts += (lines, self.more_lines, framing, b"\r\n")
         self._head = b"".join(parts)
+        self.response_started = True
 
     def write(self, data: bytes, last: bool) -> None:
         """Hand the next bytes of the body to the transport, with the head if it has not left yet."""
@@ -320,6 +320,30 @@ class ClientCycle(RequestResponseCycle):
         if not self.disconnected and not self.response_complete:
             self.keep_alive = False
             self.transport.close()
+
+    def fail(self, fault: Exception) -> None:
+        """End an answer that a fault of the gateway's own has stopped.
+
+        Must not leave a client without an end, whatever is raised.
+        """
+        self._protocol.logger.error("A request failed inside the gateway.", exc_info=fault)
+        self._end_unfinished()
+
+    def _end_unfinished(self) -> None:
+        """End an answer that nobody will finish: by a 500 if none of it has left, else by a cut."""
+        if self.disconnected or self.response_complete:
+            return
+        if self.response_started and not self._head:
+            self.cut()
+            return
+        try:
+            self.chunked_encoding = None
+            lines = f"content-type: application/json\r\nx-request-id: {new_request_id()}\r\n".encode()
+            self.begin(500, lines, len(_INTERNAL_ERROR))
+            self.write(_INTERNAL_ERROR, True)
+        except Exception:
+            self.transport.abort()
+            raise
 
     def run(self, app: Any) -> None:
         """Run the application: at once and without a coroutine, or without a task as far as it waits for nothing but
@@ -402,14 +426,9 @@ class ClientCycle(RequestResponseCycle):
     def _ended(self, error: Exception | None) -> None:
         self._coroutine = None
         if error is not None:
-            self._protocol.logger.error("A request failed inside the gateway.", exc_info=error)
-        if not self.disconnected and not self.response_complete:
-            if self.response_started:
-                self.cut()
-            else:
-                lines = f"content-type: application/json\r\nx-request-id: {new_request_id()}\r\n".encode()
-                self.begin(500, lines, len(_INTERNAL_ERROR))
-                self.write(_INTERNAL_ERROR, True)
+            self.fail(error)
+        else:
+            self._end_unfinished()
         self._release()
 
     def _release(self) -> None:

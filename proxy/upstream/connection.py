@@ -5,16 +5,21 @@ answer that ended cleanly, with nothing left over, and that nobody cancelled.
 """
 
 import asyncio
+import logging
 from typing import Final, Protocol
 
 import httptools
 
-from proxy.errors import UpstreamDropped, UpstreamFailed, UpstreamProtocolError
+from proxy.errors import InternalFault, UpstreamDropped, UpstreamFailed, UpstreamProtocolError
 from proxy.wire.headers import Header
 
 #: Bytes of an answer's head, all header lines together; and of chunk extensions and trailers without any content.
 MAX_HEAD_BYTES: Final = 65_536
+#: Statuses of final answers in HTTP; an answer with another one is none, and could not be passed on.
+MIN_STATUS: Final = 200
+MAX_STATUS: Final = 599
 _LOWER: Final = bytes(range(256)).lower()
+_log = logging.getLogger(__name__)
 
 
 class Sink(Protocol):
@@ -210,28 +215,36 @@ class Connection(asyncio.Protocol):
             if not self._complete:
                 self.fail(UpstreamProtocolError("The model's answer was not valid HTTP.", detail=str(error)))
                 return
-        if not self._head_given:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES and self._head_too_large():
-                self.fail(UpstreamProtocolError("The model's answer was not valid HTTP.", detail="head too large"))
-                return
-            if not self._head_done:
-                return
-            self._head_given = True
-            sink.head(self._status, self._headers)
-            if self._sink is not sink:
-                return
-        parts = self._parts
-        if self._complete:
-            self._finish(parts[0] if len(parts) == 1 else b"".join(parts))
-        elif parts:
-            self._parts = []
-            self._framing = 0
-            sink.body(parts[0] if len(parts) == 1 else b"".join(parts), False)
-        else:
-            self._framing += len(data)
-            if self._framing > MAX_HEAD_BYTES:
-                self.fail(UpstreamProtocolError("The model's answer was not valid HTTP.", detail="endless framing"))
+        try:
+            if not self._head_given:
+                self._head_bytes += len(data)
+                if self._head_bytes > MAX_HEAD_BYTES and self._head_too_large():
+                    self.fail(UpstreamProtocolError("The model's answer was not valid HTTP.", detail="head too large"))
+                    return
+                if not self._head_done:
+                    return
+                status = self._status
+                if not MIN_STATUS <= status <= MAX_STATUS:
+                    detail = f"status {status}"
+                    self.fail(UpstreamProtocolError("The model's answer was not valid HTTP.", detail=detail))
+                    return
+                self._head_given = True
+                sink.head(status, self._headers)
+                if self._sink is not sink:
+                    return
+            parts = self._parts
+            if self._complete:
+                self._finish(parts[0] if len(parts) == 1 else b"".join(parts))
+            elif parts:
+                self._parts = []
+                self._framing = 0
+                sink.body(parts[0] if len(parts) == 1 else b"".join(parts), False)
+            else:
+                self._framing += len(data)
+                if self._framing > MAX_HEAD_BYTES:
+                    self.fail(UpstreamProtocolError("The model's answer was not valid HTTP.", detail="endless framing"))
+        except Exception as fault:  # noqa: BLE001 (whatever the sink raises, it must hear of an end)
+            self._sink_failed(sink, fault)
 
     def eof_received(self) -> bool:
         if self._sink is not None and self._head_done and self._eof_framed and not self._complete:
@@ -275,14 +288,14 @@ class Connection(asyncio.Protocol):
         if self._complete:
             return
         status = self._parser.get_status_code()
-        if status < 200 and status != 101:
+        if 100 <= status < MIN_STATUS and status != 101:
             self._informational = True
             return
         framings = [name for name, _ in self._headers if name in (b"content-length", b"transfer-encoding")]
         self._status = status
         self._eof_framed = not framings and status not in (204, 304)
-        # Two framings, or an upgrade nobody asked for: what follows cannot be told apart from another answer.
-        self._keep_alive = self._parser.should_keep_alive() and len(framings) < 2 and status != 101
+        # Two framings: what follows cannot be told apart from another answer.
+        self._keep_alive = self._parser.should_keep_alive() and len(framings) < 2
         self._head_done = True
 
     def on_body(self, body: bytes) -> None:
@@ -308,6 +321,14 @@ class Connection(asyncio.Protocol):
         if source is not None:
             source.detached()
         return source is not None
+
+    def _sink_failed(self, sink: Sink, fault: Exception) -> None:
+        """The sink did not take what came: end its exchange, which must not wait for an answer that is gone."""
+        _log.error("An answer could not be passed on.", exc_info=fault)
+        if self._sink is sink:
+            # Else the connection has been released, and may serve another exchange by now.
+            self.abandon()
+        sink.failed(InternalFault())
 
     def _finish(self, data: bytes) -> None:
         sink = self._sink

@@ -57,6 +57,11 @@ class Target:
         return head.removesuffix(_NO_LENGTH) + lines + b"\r\n"
 
     @property
+    def label(self) -> str:
+        """What the operator's log calls it."""
+        return f"{self.pool.name}/{self.model}"
+
+    @property
     def upstream(self) -> Upstream:
         return self.pool.upstream
 

@@ -28,18 +28,21 @@ RESPONSE_HEADERS: Final = frozenset(
         b"openai-version",
         b"retry-after",
         b"retry-after-ms",
-        b"x-accel-buffering",
         b"x-should-retry",
-        *(
-            f"x-ratelimit-{what}-{unit}".encode()
-            for what in ("limit", "remaining", "reset")
-            for unit in ("requests", "tokens")
-        ),
     }
 )
+#: The rate limits of the account, which all keys share: shown only where they were passed. Anthropic's all begin alike;
+#: the others are named one by one, as one of them tells a deployment.
+LIMIT_HEADERS: Final = frozenset(
+    f"x-ratelimit-{what}{unit}".encode()
+    for what in ("limit", "remaining", "reset")
+    for unit in ("", "-requests", "-tokens", "-input-tokens", "-output-tokens", "-input-images")
+)
+_ANTHROPIC_LIMITS: Final = b"anthropic-ratelimit-"
 #: How their lines begin.
 _REQUEST_LINES: Final = {name: name + b": " for name in REQUEST_HEADERS}
 _RESPONSE_LINES: Final = {name: name + b": " for name in RESPONSE_HEADERS}
+_AGAIN_LINES: Final = {name: name + b": " for name in (b"retry-after", b"retry-after-ms", b"x-should-retry")}
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _SECONDS: Final = re.compile(rb"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 #: Leaves every byte of a value alone but those that may not stand in one, which become question marks.
@@ -54,6 +57,17 @@ def forwarded(headers: Iterable[Header]) -> bytes:
 def relayed(headers: Iterable[Header]) -> bytes:
     """The upstream's headers that go to the client, as header lines."""
     return lines(headers, _RESPONSE_LINES)
+
+
+def relayed_again(headers: Iterable[Header]) -> bytes:
+    """Those of an error that say when, and whether, to come again, as header lines: for a body of our own."""
+    return lines(headers, _AGAIN_LINES)
+
+
+def relayed_limits(headers: Iterable[Header]) -> bytes:
+    """The upstream's rate limits, as header lines."""
+    found = [name for name, _ in headers if name in LIMIT_HEADERS or name.startswith(_ANTHROPIC_LIMITS)]
+    return lines(headers, {name: name + b": " for name in found})
 
 
 def lines(headers: Iterable[Header], allowed: dict[bytes, bytes]) -> bytes:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.dialects.openai import ChatTap, error_body, error_event, upstream_error
-from proxy.dialects.tap import scrub
+from proxy.dialects.scrub import scrub
 from proxy.errors import AuthenticationFailed, GatewayError, InvalidRequest, UpstreamProtocolError
 from proxy.wire.rewrite import StreamRewriter
 from proxy.wire.shapes import Usage

@@ -1,6 +1,7 @@
 """Answers with a status other than 200: which are tried again, which are passed on, and what of them."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Final
@@ -16,6 +17,7 @@ from tests.faults.scenario import (
     WHOLE,
     Asked,
     Behaviour,
+    End,
     Scenario,
     failed,
     passed,
@@ -26,6 +28,11 @@ _HTML: Final = {"content-type": "text/html; charset=utf-8"}
 #: Too far to wait for.
 _DATE: Final = format_datetime(datetime(2099, 1, 1, tzinfo=UTC), usegmt=True)
 _UNSHAPED: Final = failed("upstream_error")
+
+
+def _failed(number: int, attempts: int = 1) -> End:
+    """A failure whose status is kept, in the gateway's own words."""
+    return replace(failed("upstream_error", attempts=attempts), status=number)
 
 
 def status(number: int, **headers: str) -> Behaviour:
@@ -101,20 +108,52 @@ SCENARIOS: Final = (
     ),
     Scenario("page-as-200", "a web page as 200", lambda a: a.sized(_PAGE, 200, _HTML), UNREADABLE, wires=ALL),
     Scenario("page-as-502", "a web page as 502", lambda a: a.sized(_PAGE, 502, _HTML), _UNSHAPED, wires=ALL),
+    Scenario(
+        "page-as-503",
+        "a web page as 503, and when to come again",
+        lambda a: a.sized(_PAGE, 503, {**_HTML, "retry-after": "600"}),
+        _failed(503),
+        wires=ALL,
+        shows=(b"retry-after: 600\n",),
+    ),
+    Scenario(
+        "page-as-429",
+        "a web page as 429, and when to come again",
+        lambda a: a.sized(_PAGE, 429, {**_HTML, "retry-after": "600"}),
+        passed(429),
+        shows=(b"retry-after: 600\n",),
+    ),
     Scenario("page-as-404", "a web page as 404", lambda a: a.sized(_PAGE, 404, _HTML), _UNSHAPED, _UNSHAPED),
-    Scenario("503-without-a-body", "unavailable, and no word", lambda a: a.sized(b"", 503), _UNSHAPED),
+    Scenario("503-without-a-body", "unavailable, and no word", lambda a: a.sized(b"", 503), _failed(503)),
     Scenario(
         "400-of-another-shape",
         "an error in another format",
         lambda a: a.sized(b'{"detail":"vndr-inner.example says no"}', 400),
-        _UNSHAPED,
-        _UNSHAPED,
+        passed(400),
+        passed(400),
+        wires=ALL,
+        shows=(b"*** says no",),
+    ),
+    Scenario(
+        "429-of-another-shape",
+        "too many requests in another format, and when to come again",
+        lambda a: a.sized(b'{"message":"too many for vndr.example"}', 429, {"retry-after": "600"}),
+        passed(429),
+        wires=ALL,
+        shows=(b"retry-after: 600\n", b"too many for ***"),
+    ),
+    Scenario(
+        "500-of-another-shape",
+        "a failure in words of its own",
+        lambda a: a.sized(b'{"detail":"vndr_worker.py failed"}', 500),
+        _failed(500, attempts=2),
+        THIRD,
     ),
     Scenario(
         "500-with-a-huge-body",
         "an error of a megabyte",
         lambda a: a.sized(b'{"error":{"message":"%b"}}' % (b"vndr" * 262_144), 500),
-        failed("upstream_error", attempts=2),
+        _failed(500, attempts=2),
         THIRD,
     ),
     Scenario(
@@ -126,7 +165,10 @@ SCENARIOS: Final = (
     ),
     Scenario("error-body-is-cut", "resets inside an error's body", lambda a: [*_part_of_an_error(a), Reset()], DROPPED),
     Scenario("204", "no content", lambda a: [head(204)], UNREADABLE, wires=ALL),
-    Scenario("101", "switches protocols unasked", lambda a: [a.head(101), Send(a.body)], _UNSHAPED),
+    Scenario("101", "switches protocols unasked", lambda a: [a.head(101), Send(a.body)], UNREADABLE),
+    Scenario("600", "a status that is none of HTTP's", status(600), UNREADABLE, wires=ALL),
+    Scenario("999", "another one", status(999), UNREADABLE),
+    Scenario("099", "one below them", lambda a: [Send(b"HTTP/1.1 099 X\r\n\r\n")], UNREADABLE),
     Scenario("interim-answers", "a few 103 before the answer", _interim(5), WHOLE),
     Scenario("interim-answers-without-end", "twenty thousand 103 before the answer", _interim(20_000), UNREADABLE),
 )

@@ -272,20 +272,23 @@ def test_a_429_with_its_retry_after_is_passed_on_when_nothing_is_left(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "steps",
+    ("steps", "status", "kind"),
     [
-        json_answer(b"<html>vendor-edge</html>", 503, {"content-type": "text/html"}),
-        json_answer({"message": "inner.host"}, 400),
-        [head(302, {"location": "http://inner.host/", "content-length": "0"})],
+        (json_answer(b"<html>vendor-edge</html>", 503, {"content-type": "text/html"}), 503, "provider_error"),
+        (json_answer(b"<html>vendor-edge</html>", 404, {"content-type": "text/html"}), 502, "provider_error"),
+        (json_answer({"message": "inner.host"}, 400), 400, "invalid_request_error"),
+        ([head(302, {"location": "http://inner.host/", "content-length": "0"})], 502, "provider_error"),
     ],
-    ids=["web page", "other shape", "redirect"],
+    ids=["web page of a failure", "web page", "other shape", "redirect"],
 )
-def test_an_error_that_is_not_in_the_caller_s_shape_becomes_one_of_ours(tmp_path: Path, steps: Sequence[Step]) -> None:
+def test_an_error_that_is_not_in_the_caller_s_shape_becomes_one_of_ours(
+    tmp_path: Path, steps: Sequence[Step], status: int, kind: str
+) -> None:
     with serving(tmp_path) as (gateway, upstream):
         upstream.script(steps)
         answer, body = ask(gateway)
-    assert answer.status == 502
-    assert json.loads(body.payload)["error"]["type"] == "server_error"
+    assert answer.status == status
+    assert json.loads(body.payload)["error"]["type"] == kind
     assert answer.header("location") is None
     assert b"inner.host" not in body.payload
     assert b"vendor-edge" not in body.payload

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from proxy.errors import UpstreamDropped, UpstreamFailed, UpstreamProtocolError
+from proxy.errors import InternalFault, UpstreamDropped, UpstreamFailed, UpstreamProtocolError
 from proxy.wire.headers import Header
 from tests.fakes import (
     LAST_CHUNK,
@@ -350,5 +350,59 @@ def test_failing_a_connection_tells_its_sink_once() -> None:
                 answer.connection.fail(error)
                 await until(lambda: pool.size == 0)
                 assert (answer.error, answer.ends) == (error, 1)
+
+    run(main())
+
+
+@pytest.mark.parametrize("status", [0, 99, 101, 600, 799, 999])
+@pytest.mark.parametrize("body", [b"content-length: 2\r\n\r\n{}", b"\r\n"], ids=["with-length", "without"])
+def test_a_status_that_http_has_not_for_an_answer_is_no_answer(status: int, body: bytes) -> None:
+    (answer,) = answers([Send(b"HTTP/1.1 %03d Strange\r\n" % status + body)])
+    assert isinstance(answer.error, UpstreamProtocolError)
+    assert (answer.heads, answer.ends, answer.complete) == (0, 1, False)
+
+
+@pytest.mark.parametrize("status", [100, 102, 103, 110, 199])
+def test_an_informational_status_is_waited_behind(status: int) -> None:
+    early = b"HTTP/1.1 %d Early\r\n\r\n" % status
+    (answer,) = answers([Send(early), Send(OK + b"content-length: 5\r\n\r\nhello")])
+    assert (answer.status, answer.data, answer.complete, answer.heads) == (200, b"hello", True, 1)
+
+
+@pytest.mark.parametrize("status", [200, 299, 300, 418, 499, 500, 599])
+def test_every_status_of_an_answer_is_given_on(status: int) -> None:
+    (answer,) = answers([Send(b"HTTP/1.1 %d Known\r\ncontent-length: 2\r\n\r\n{}" % status)])
+    assert (answer.status, answer.complete) == (status, True)
+
+
+class Refusing(Recorder):
+    """A sink with a fault of its own."""
+
+    def __init__(self, at: str) -> None:
+        super().__init__()
+        self._at = at
+
+    def head(self, status: int, headers: list[Header]) -> None:
+        super().head(status, headers)
+        if self._at == "head":
+            raise KeyError(status)
+
+    def body(self, data: bytes, complete: bool) -> None:
+        if self._at == "body" or complete:
+            raise KeyError(data)
+        super().body(data, complete)
+
+
+@pytest.mark.parametrize("at", ["head", "body", "end"])
+def test_a_sink_that_fails_hears_of_an_end_and_the_next_one_is_served(at: str) -> None:
+    async def main() -> None:
+        with ScriptedUpstream() as upstream:
+            upstream.script([head(200, CHUNKED), chunk(b"one"), chunk(b"two"), Send(LAST_CHUNK)])
+            upstream.script(json_answer(b"{}"))
+            async with open_pool(upstream.base_url) as pool:
+                failed = await Refusing(at).start(pool).ended()
+                assert isinstance(failed.error, InternalFault)
+                assert failed.ends == 1
+                assert (await fetch(pool)).data == b"{}"
 
     run(main())

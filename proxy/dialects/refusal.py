@@ -1,0 +1,233 @@
+"""How an upstream's error reaches a client: as it came, or in the caller's envelope with the provider's words in it.
+
+What is decided here holds for every dialect and for objects: which status is kept, whose words are shown, what the log
+may say. Pure: bytes and headers in, a refusal out.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from proxy.dialects.base import Dialect
+from proxy.dialects.scrub import scrub_all
+from proxy.dialects.tap import decoded
+from proxy.errors import GatewayError, UpstreamFailed, UpstreamRefused, UpstreamReported
+from proxy.wire.headers import Header, first, relayed, relayed_again, relayed_limits
+
+#: Characters of a provider's message that are passed on in an envelope of ours, and of a code or a parameter.
+MAX_MESSAGE: Final = 1_000
+MAX_WORD: Final = 64
+#: Errors of one list, and levels of nesting, that are looked at.
+_MOST_ERRORS: Final = 5
+_MOST_LEVELS: Final = 5
+#: About the gateway's own credential, at the provider or at a proxy on the way: no affair of the client's.
+OWN_CREDENTIAL: Final = frozenset({401, 403, 407})
+#: Statuses that a server in front of a provider answers with a page of its own, and means as it says.
+_OF_FRONTS: Final = frozenset({413, 429})
+_WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_JSON_LINE: Final = b"content-type: application/json\r\n"
+_BOM: Final = b"\xef\xbb\xbf"
+#: Where a message stands, and what kind of error it is, outside of an `error` object too; in lower case.
+_MESSAGES: Final = ("message", "detail", "msg", "error", "errors", "error_message", "error_description")
+_CODES: Final = ("code", "status", "type", "error_type", "error_code")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An upstream's error, ready for the client."""
+
+    status: int
+    #: Header lines, and the body.
+    lines: bytes
+    body: bytes
+    #: What the row of the ledger says.
+    code: str
+    #: The same for a client whose answer has begun.
+    error: GatewayError
+
+
+def refusal_of(
+    dialect: Dialect,
+    status: int,
+    headers: Sequence[Header],
+    body: bytes,
+    names: Mapping[str, str],
+    *,
+    limits: bool,
+    request_id: str,
+    timestamp: str,
+) -> Refusal:
+    """What becomes of an upstream's error; `names` are its models and what is shown for them, `limits` says whether its
+    rate limits may be shown.
+
+    Raises `UpstreamFailed` for what is no client's affair: redirects, the gateway's own credential, web pages.
+    """
+    failure = own_failure(status, body)
+    if failure is not None:
+        raise failure
+    scrubbed = {name.encode(): alias.encode() for name, alias in names.items()}
+    value = decoded(body)
+    code = f"upstream_{status}"
+    error = _restated(status, value, scrubbed)
+    shown = relayed_limits(headers) if limits else b""
+    told = dialect.upstream_error(body, "", "")
+    if told is not None:
+        # It was read as JSON, whatever its own headers say of its content.
+        shown += relayed([(name, text) for name, text in headers if not name.startswith(b"content-")])
+        return Refusal(status, _JSON_LINE + shown, scrub_all(told, scrubbed), code, error)
+    if value is None and status < 500 and status not in _OF_FRONTS and is_page(headers, body):
+        raise UpstreamFailed(f"The model's provider failed (status {status}).", detail=f"status {status}, a web page")
+    if status >= 500 and not error.quotes:
+        code = str(error.code)
+    return Refusal(
+        status,
+        _JSON_LINE + relayed_again(headers) + shown,
+        dialect.error_body(error, request_id, timestamp),
+        code,
+        error,
+    )
+
+
+def error_in(status: int, body: bytes, names: Mapping[str, str]) -> UpstreamReported | None:
+    """The error for an answer of an object's that came with a good status and is an error all the same, or None.
+
+    An object may tell of an error of its own: that has an id, or says what it is.
+    """
+    if b'"error"' not in body:
+        return None
+    value = decoded(body)
+    if not isinstance(value, dict) or value.get("id") or "data" in value:
+        return None
+    kind = value.get("object")
+    if not (kind == "error" or (value.get("error") and not kind)):
+        return None
+    message = _message(value)
+    message = scrub_all(message.encode(), {name.encode(): alias.encode() for name, alias in names.items()}).decode()
+    return UpstreamReported(message[:MAX_MESSAGE], reason_of(status, body))
+
+
+def own_failure(status: int, body: bytes) -> UpstreamFailed | None:
+    """The error for a status that is no client's affair, or None: another target may do better."""
+    if status in OWN_CREDENTIAL:
+        return UpstreamFailed("The gateway was refused by the model's provider.", detail=reason_of(status, body))
+    if status < 400:
+        # Redirects are not followed, nor told: what they point to is the upstream's own affair.
+        return UpstreamFailed(f"The model's provider failed (status {status}).", detail=f"status {status}")
+    return None
+
+
+def is_page(headers: Sequence[Header], body: bytes) -> bool:
+    """Whether it is a web page, which is made for people, and by no model's provider."""
+    kind = (first(headers, b"content-type") or b"").lower()
+    return b"html" in kind or body.removeprefix(_BOM).lstrip()[:14].lower().startswith((b"<!doctype html", b"<html"))
+
+
+def reason_of(status: int, body: bytes) -> str:
+    """What the log says of an upstream's error: its status and its code or type, none of its words.
+
+    Those may quote what a client wrote.
+    """
+    value = decoded(body)
+    if value is None:
+        # It may be an event, or several of them.
+        events = (line.removeprefix(b"data:") for line in body.splitlines() if b'"error"' in line)
+        value = decoded(next(events, b""))
+    words = list(dict.fromkeys(_words(value)))
+    return f"status {status}" + (f", {', '.join(words)}" if words else "")
+
+
+def _restated(status: int, value: Any, names: Mapping[bytes, bytes]) -> UpstreamRefused:
+    """The error of an envelope of our own: the provider's words where they are found.
+
+    Of an upstream that failed, only those that stand where an error of a known format has them: others may be anything.
+    """
+    message = _message(value) if status < 500 else _message(_error_object(value))
+    message = scrub_all(message.encode(), names).decode("utf-8", "replace").strip()[:MAX_MESSAGE]
+    quotes = bool(message)
+    code = next((word for word in _words(value) if scrub_all(word.encode(), names) == word.encode()), "")
+    return UpstreamRefused(
+        status,
+        message or f"The model's provider failed (status {status}).",
+        code=code if quotes else "",
+        param=_param(value, names) if quotes else None,
+        quotes=quotes,
+    )
+
+
+def _error_object(value: Any) -> Any:
+    """The object in `error`, of the first element where it is a list; else None."""
+    if isinstance(value, list) and value:
+        value = value[0]
+    error = value.get("error") if isinstance(value, dict) else None
+    return error if isinstance(error, dict) else None
+
+
+def _message(value: Any, levels: int = _MOST_LEVELS) -> str:
+    """The text of an error, wherever it is one of the usual places; "" where there is none."""
+    if isinstance(value, str):
+        return value.strip()
+    if not levels:
+        return ""
+    if isinstance(value, list):
+        found = [_item(one, levels - 1) for one in value[:_MOST_ERRORS]]
+        return "; ".join(dict.fromkeys(one for one in found if one))
+    if not isinstance(value, dict):
+        return ""
+    fields = {str(name).lower(): inner for name, inner in value.items()}
+    # An object that holds the error goes before a word beside it, which goes before `error` as a word.
+    inner = fields.get("error")
+    if isinstance(inner, dict | list) and (found_inside := _message(inner, levels - 1)):
+        return found_inside
+    for name in _MESSAGES:
+        if name in fields and (found_here := _message(fields[name], levels - 1)):
+            return found_here
+    return ""
+
+
+def _item(value: Any, levels: int) -> str:
+    """The text of one error of a list, with the place that it speaks of."""
+    message = _message(value, levels)
+    place = _place(value)
+    return f"{place}: {message}" if place and message else message
+
+
+def _place(value: Any) -> str:
+    """The field that an error of a validation speaks of."""
+    place = value.get("loc") if isinstance(value, dict) else None
+    if not isinstance(place, list):
+        return ""
+    parts = [str(part) for part in place[:8] if isinstance(part, str | int)]
+    return ".".join(parts[1:] if parts[:1] == ["body"] else parts)
+
+
+def _words(value: Any) -> list[str]:
+    """The code and the type of an error, those of the inner object first."""
+    if isinstance(value, list) and value:
+        value = value[0]
+    if not isinstance(value, dict):
+        return []
+    inner = value.get("error")
+    found = _words(inner) if isinstance(inner, dict) else []
+    for name in _CODES:
+        word = value.get(name)
+        if isinstance(word, int) and not isinstance(word, bool):
+            # A number that is the status once more says nothing.
+            word = "" if 100 <= word < 600 else str(word)
+        if isinstance(word, str) and word != "error" and len(word) <= MAX_WORD and _WORD.fullmatch(word):
+            found.append(word)
+    return found
+
+
+def _param(value: Any, names: Mapping[bytes, bytes]) -> str | None:
+    """The parameter that is at fault, if it is told."""
+    inner = _error_object(value) or value
+    if not isinstance(inner, dict):
+        return None
+    found = inner.get("param")
+    if not isinstance(found, str):
+        detail = inner.get("detail")
+        found = _place(detail[0]) if isinstance(detail, list) and detail else ""
+    if not found or len(found) > MAX_WORD or scrub_all(found.encode(), names) != found.encode():
+        return None
+    return found
