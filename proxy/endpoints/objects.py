@@ -11,7 +11,7 @@ from proxy.answer import PROVIDER, header_lines, timestamp
 from proxy.dialects.openai import error_body
 from proxy.endpoints.credentials import authenticate
 from proxy.endpoints.gateway import Shared
-from proxy.errors import GatewayError, InvalidRequest, UpstreamFailed
+from proxy.errors import GatewayError, GatewayStopped, InvalidRequest
 from proxy.objects.desk import Desk
 from proxy.objects.row import ObjectRow
 from proxy.objects.visit import Visit
@@ -65,7 +65,7 @@ class Objects:
                 answer_error(client, request_id, error)
         except BaseException:
             # The server's own deadline, or a fault of ours: never an unsettled request.
-            restarting = UpstreamFailed("The gateway is restarting. Try again.", status=503, code="gateway_shutdown")
+            restarting = GatewayStopped()
             if visit is not None and await self._desk.fail(visit, restarting):
                 answer_error(client, request_id, restarting)
             raise

@@ -17,6 +17,7 @@ Outcome = Literal[
     "upstream_error",
     "timeout",
     "refused",
+    "gateway_shutdown",
     "interrupted",
 ]
 UsageSource = Literal["reported", "estimated", "none"]

@@ -47,7 +47,7 @@ UPSERT = (
     + ", ".join([f"{name} = merge_histograms({name}, excluded.{name})" for name in HISTOGRAMS])
 )
 
-_FAILURES = frozenset({"upstream_cut", "upstream_error", "timeout", "refused", "interrupted"})
+_FAILURES = frozenset({"upstream_cut", "upstream_error", "timeout", "refused", "gateway_shutdown", "interrupted"})
 _LANE = 40
 _UNIT_BITS = 4
 _LANES = 108
