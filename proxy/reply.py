@@ -274,7 +274,8 @@ def reply_for(
         is_events = (says_events and not is_json) or (kind == "events" and stream)
         is_opaque = not is_events and not is_json
     else:
-        is_events, is_opaque = kind == "events" or (says_events and kind != "json"), False
+        # Who asked for no events can read none: only an upstream that says so itself sends them all the same.
+        is_events, is_opaque = (kind == "events" and stream) or (says_events and kind != "json"), False
     if is_events:
         events = EventReply(dialect.event_tap(alias, upstream_model, drop_usage), alias, max_event_bytes)
         events.label = b"" if says_events else _EVENTS
