@@ -267,8 +267,7 @@ class Attempt:
         try:
             out = reply.feed(data, complete)
         except UpstreamProtocolError as error:
-            if error.before and self._asker.committed:
-                self._asker.relay(reply, error.before)
+            self._give(reply, error.before)
             self._fail(error)
             return
         if reply.label:
@@ -276,13 +275,12 @@ class Attempt:
             reply.label = b""
         if reply.tap.failed and not self._asker.committed:
             self._fail(reported_error(out))
-        elif reply.over or (complete and reply.whole):
+        elif reply.over or (complete and reply.whole) or (self._draining and reply.tap.terminal):
             if self.connection is not None:
                 self._leave(self.connection)
             self._asker.finish(self, reply, self._kept + out if self._kept else out)
         elif complete:
-            if self._asker.committed:
-                self._asker.relay(reply, out)
+            self._give(reply, out)
             self._asker.fail(UpstreamDropped("The model's provider ended the answer early.", detail="not whole"))
         elif reply.tap.terminal:
             # The bill comes before the last bytes, and they are not the last ones if a mark follows.
@@ -295,6 +293,17 @@ class Attempt:
                     return
                 self._kept = b""
             self._asker.relay(reply, out)
+
+    def _give(self, reply: Reply, last: bytes) -> None:
+        """Let the client have the last good bytes of an answer that has failed, unless another target may answer yet."""
+        if self._asker.committed:
+            good = last
+        elif reply.by_parts and reply.tap.text_out and not self._attempts.has_next:
+            good = self._kept + last
+        else:
+            return
+        if good:
+            self._asker.relay(reply, good)
 
     def _leave(self, connection: Connection) -> None:
         """The answer has ended by its own mark; the end of the HTTP body is still to come, and nobody waits for it."""

@@ -12,7 +12,7 @@ from proxy.errors import UpstreamProtocolError
 _OUTSIDE: Final = re.compile(rb'["{}\[\]]')
 _STRING_END: Final = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*(["\\]?)', re.DOTALL)
 #: What may stand between two elements.
-BETWEEN: Final = b"[, \t\r\n"
+BETWEEN: Final = b"\xef\xbb\xbf[, \t\r\n"
 _QUOTE, _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST = b'"{}[]'
 
 
@@ -20,7 +20,7 @@ class ArrayFramer:
     """Cuts an array into blocks: an element, and before it what parts it from the one before. Holds at most `limit`
     bytes."""
 
-    __slots__ = ("_depth", "_held", "_in_string", "_limit", "_scanned", "closed")
+    __slots__ = ("_depth", "_held", "_in_string", "_limit", "_scanned", "closed", "stray")
 
     def __init__(self, limit: int) -> None:
         self._held = bytearray()
@@ -31,6 +31,8 @@ class ArrayFramer:
         self._limit = limit
         #: The array ended.
         self.closed = False
+        #: Something stood behind it.
+        self.stray = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes; return the blocks that are now whole.
@@ -67,8 +69,8 @@ class ArrayFramer:
                 if self._depth == 1 and kind == _CLOSE:
                     blocks.append(bytes(held[begin:position]))
                     begin = position
-                elif self._depth <= 0:
-                    self.closed = True
+            self.stray = self.stray or self.closed
+            self.closed = self.closed or self._depth <= 0
         if begin:
             del held[:begin]
         self._scanned = position - begin

@@ -385,8 +385,13 @@ class ArrayRewriter:
         return b"".join(parts)
 
     def end(self) -> bytes:
-        """The body has ended: return what came behind the last element, if that is the array's end."""
+        """The body has ended: return what came behind the last element, if that is the array's end.
+
+        Raises `UpstreamProtocolError` where there was something else than objects in it.
+        """
         rest = self._framer.rest()
+        if self._framer.stray or rest.strip(BETWEEN + b"]"):
+            raise UpstreamProtocolError("The model's answer could not be read.", detail="not one array of objects")
         return rest if self.closed else b""
 
     @property

@@ -10,6 +10,8 @@ _BOM: Final = b"\xef\xbb\xbf"
 #: How events begin: a field of theirs, or a comment.
 _FIELDS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
 _PAGES: Final = (b"<!doctype html", b"<html")
+#: How a page, and what may stand before its beginning, begin.
+_MARKS: Final = (*_PAGES, b"<!--", b"<?")
 #: Bytes in which each of these is told, blanks in front not counted.
 _LONGEST: Final = 14
 # A comment or a declaration may stand before a page's own beginning.
@@ -29,7 +31,7 @@ def kind_of(data: bytes, complete: bool) -> Kind:
         if begin.startswith(_PAGES):
             return "page"
         unclosed = begin.startswith((b"<!--", b"<?")) and len(text) < 4_096
-        if not complete and (unclosed or not begin or any(mark.startswith(begin) for mark in _PAGES)):
+        if not complete and (unclosed or not begin or any(mark.startswith(begin) for mark in _MARKS)):
             return "open"
         return "other"
     if not complete and (not begin or _BOM.startswith(data) or any(mark.startswith(begin) for mark in _FIELDS)):

@@ -101,9 +101,7 @@ SCENARIOS: Final = (
         "events-called-json-in-pieces",
         "events with JSON's type, one by one",
         lambda a: a.chunked(
-            a.wire.begin + a.wire.words[0] + a.wire.words[1],
-            a.wire.finish,
-            headers={"content-type": "application/json"},
+            a.wire.stream[:3], a.wire.stream[3:90], a.wire.stream[90:], headers={"content-type": "application/json"}
         ),
         WHOLE,
         json_alone=UNREADABLE,
