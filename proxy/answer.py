@@ -4,7 +4,7 @@ import time
 import typing
 from datetime import UTC, datetime
 
-from proxy.errors import ClientGone, GatewayError, UpstreamTimeout
+from proxy.errors import ClientGone, GatewayError, GatewayStopped, UpstreamTimeout
 from proxy.ledger.record import Final, Outcome
 from proxy.policies.base import Call
 
@@ -66,4 +66,6 @@ def outcome_of(error: GatewayError) -> Outcome:
         return "client_closed"
     if isinstance(error, UpstreamTimeout):
         return "timeout"
+    if isinstance(error, GatewayStopped):
+        return "gateway_shutdown"
     return "upstream_error" if error.fault == "upstream" else "refused"

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from proxy.attempts import Attempts
+from proxy.dialects.tap import choices_in
 from proxy.errors import (
     GatewayError,
     UpstreamDropped,
@@ -25,8 +26,9 @@ from proxy.upstream.connection import Connection
 from proxy.upstream.leftover import leave
 from proxy.upstream.target import Alias
 from proxy.wire.body import splice
-from proxy.wire.headers import Header
+from proxy.wire.headers import Header, labelled
 from proxy.wire.pieces import pieces
+from proxy.wire.sniff import Kind, kind_of
 
 #: Bytes of an upstream's error body that are read.
 MAX_ERROR_BODY = 65_536
@@ -34,6 +36,10 @@ MAX_ERROR_BODY = 65_536
 MAX_PRELUDE = 4_096
 #: Seconds that an answer which has given its reason to finish may take to end.
 LAST_EVENTS = 5.0
+#: Seconds in which the mark behind an answer's last event comes, where it does.
+LAST_MARK = 0.1
+#: Bytes that may come until they tell what an answer is: blanks, by which an upstream says that it is still at work.
+MAX_UNKNOWN = 65_536
 _now: Final = time.monotonic
 
 
@@ -92,8 +98,11 @@ class Attempt:
     _error_body = b""
     #: Usage is asked for on the client's behalf.
     _injects = False
-    #: The events before the first content.
-    _prelude = b""
+    #: What the client does not have yet: events before the first content, or the last ones.
+    _kept = b""
+    #: The first bytes have told what the answer is; until then, those that did not.
+    _known = False
+    _unknown = b""
     _moved = False
     _deadline = math.inf
     #: When the wait that the deadline ends began, and how many seconds the upstream may let wait.
@@ -176,24 +185,52 @@ class Attempt:
         self._moved = True
         if not 200 <= status < 300:
             return
-        call, target = self._call, self._target
         try:
-            reply = self.reply = reply_for(
-                headers,
-                call.dialect,
-                self._alias.name,
-                target.model,
-                self._injects,
-                max(self._services.max_event_bytes, call.max_event_bytes),
-                call.opaque,
-            )
-            if self._asker.begun and not reply.events:
-                raise UpstreamProtocolError("The model's answer could not be read.", detail="no events, but asked for")
+            self._read_as(b"", "open")
         except UpstreamProtocolError as error:
             self._fail(error)
-            return
+
+    def _read_as(self, first: bytes, kind: Kind) -> None:
+        """Choose the reader: by the answer's label, and by its first bytes once they are there.
+
+        Raises `UpstreamProtocolError` for an answer that cannot be read.
+        """
+        call, target = self._call, self._target
+        reply = self.reply = reply_for(
+            self.headers,
+            call.dialect,
+            self._alias.name,
+            target.model,
+            self._injects,
+            self._services.max_event_bytes,
+            call.opaque,
+            call.body.stream if call.upload is None else call.upload.stream,
+            first,
+            kind,
+        )
+        fields = call.body.fields
+        for name in call.dialect.choice_counts:
+            if name in fields:
+                reply.tap.expect(choices_in(fields[name]))
         if call.watch is not None:
             call.watch.begin(target.pool.name, self._alias.name, target.model, events=reply.events)
+
+    def _look(self, data: bytes, complete: bool) -> bytes:
+        """The first bytes of an answer, once they tell what it is; none until then.
+
+        Raises `UpstreamProtocolError` for what cannot be read, and for too many bytes that tell nothing.
+        """
+        self._unknown += data
+        first = self._unknown
+        kind = kind_of(first, complete)
+        if kind != "open":
+            self._known = True
+            self._unknown = b""
+            self._read_as(first, kind)
+            return first
+        if len(first) > MAX_UNKNOWN:
+            raise UpstreamProtocolError("The model's answer could not be read.", detail="nothing but blanks")
+        return b""
 
     def body(self, data: bytes, complete: bool) -> None:
         """Upstream's next bytes: to the client, in this very turn."""
@@ -203,6 +240,22 @@ class Attempt:
         if complete:
             self.connection = None
         reply = self.reply
+        if not self._known and reply is not None:
+            if not self._unknown and data.startswith(reply.usual):
+                self._known = True
+            else:
+                try:
+                    data = self._look(data, complete)
+                except UpstreamProtocolError as error:
+                    self._fail(error)
+                    return
+                reply = self.reply
+            if self._known and self._asker.begun and reply is not None and not reply.events:
+                refused = "no events, but asked for"
+                self._fail(UpstreamProtocolError("The model's answer could not be read.", detail=refused))
+                return
+            if not self._known:
+                return
         if reply is None:
             self._error_body += data
             if complete or len(self._error_body) > MAX_ERROR_BODY:
@@ -214,28 +267,48 @@ class Attempt:
         try:
             out = reply.feed(data, complete)
         except UpstreamProtocolError as error:
+            self._give(reply, error.before)
             self._fail(error)
             return
+        if reply.label:
+            self.headers = labelled(self.headers, reply.label)
+            reply.label = b""
         if reply.tap.failed and not self._asker.committed:
             self._fail(reported_error(out))
-        elif reply.over or (complete and reply.whole):
+        elif reply.over or (complete and reply.whole) or (self._draining and reply.tap.terminal):
             if self.connection is not None:
-                # Ended by the dialect's mark; the end of the HTTP body is still to come, and nobody waits for it.
-                self._services.deadlines.add(leave(self.connection))
-                self.connection = None
-            self._asker.finish(self, reply, self._prelude + out if self._prelude else out)
+                self._leave(self.connection)
+            self._asker.finish(self, reply, self._kept + out if self._kept else out)
         elif complete:
-            if self._asker.committed:
-                self._asker.relay(reply, out)
+            self._give(reply, out)
             self._asker.fail(UpstreamDropped("The model's provider ended the answer early.", detail="not whole"))
+        elif reply.tap.terminal:
+            # The bill comes before the last bytes, and they are not the last ones if a mark follows.
+            self._kept += out
         elif out:
             if not self._asker.committed:
-                out = self._prelude + out
+                out = self._kept + out
                 if self._may_wait(reply, out):
-                    self._prelude = out
+                    self._kept = out
                     return
-                self._prelude = b""
+                self._kept = b""
             self._asker.relay(reply, out)
+
+    def _give(self, reply: Reply, last: bytes) -> None:
+        """Let the client have the last good bytes of an answer that failed, unless another target may answer yet."""
+        if self._asker.committed:
+            good = last
+        elif reply.by_parts and reply.tap.text_out and not self._attempts.has_next:
+            good = self._kept + last
+        else:
+            return
+        if good:
+            self._asker.relay(reply, good)
+
+    def _leave(self, connection: Connection) -> None:
+        """The answer has ended by its own mark; the end of the HTTP body is still to come, and nobody waits for it."""
+        self._services.deadlines.add(leave(connection))
+        self.connection = None
 
     def _may_wait(self, reply: Reply, data: bytes) -> bool:
         """Whether all that came, such as the role of who will speak, may wait for the first content to come with it.
@@ -243,7 +316,7 @@ class Attempt:
         That costs no time to the first token, and an answer that breaks off until then is replaced by another target's.
         """
         return (
-            reply.events
+            reply.by_parts
             and not reply.tap.text_out
             and not reply.tap.finished
             and len(data) <= MAX_PRELUDE
@@ -253,7 +326,12 @@ class Attempt:
     def failed(self, error: UpstreamFailed) -> None:
         """The connection is gone before the answer's end."""
         self.connection = None
-        self._asker.fail(error)
+        reply = self.reply
+        if reply is not None and reply.tap.terminal:
+            # All of it was there, and the mark that may follow is no part of it.
+            self._asker.finish(self, reply, self._kept)
+        else:
+            self._asker.fail(error)
 
     def _fail(self, error: UpstreamFailed) -> None:
         """The answer is no good: give its connection up."""
@@ -315,25 +393,38 @@ class Attempt:
             self._wait(now, self._target.first_byte_timeout)
         elif self._moved:
             self._moved = False
-            whole = self.reply is not None and self.reply.whole
-            self._wait(now, min(LAST_EVENTS if whole else math.inf, self._target.idle_timeout))
+            self._wait(now, min(self._time_to_end(), self._target.idle_timeout))
         return now > self._deadline
+
+    def _time_to_end(self) -> float:
+        """How many seconds an answer that has said that it is whole may still take; infinity for any other."""
+        reply = self.reply
+        if reply is None or not reply.whole:
+            return math.inf
+        if reply.tap.terminal:
+            return LAST_MARK
+        return math.inf if reply.tap.goes_on else LAST_EVENTS
 
     def _wait(self, now: float, seconds: float) -> None:
         """Wait for so long from now on, if neither the client nor the request's own time ends first."""
+        attempts = self._attempts
         self._since, self._limit = now, seconds
-        self._deadline = min(now + min(seconds, self._attempts.patience), self._attempts.until)
+        # Until the client has something, its own time runs from its request on.
+        until = attempts.until if self._asker.begun else attempts.answer_by
+        self._deadline = min(now + min(seconds, attempts.patience), until)
 
     def expire(self) -> None:
         """A deadline passed: connecting, first byte, idle, that of the whole request, or drain."""
         waiting, reply = self._waiting, self.reply
         crowded = waiting and self._target.pool.crowded
+        if reply is not None and reply.tap.terminal and self.connection is not None:
+            self._leave(self.connection)
         self.drop()
         if self._draining:
             self._asker.drained()
         elif reply is not None and reply.whole:
             # It gave its reason to finish, and neither the last mark nor an end.
-            self._asker.finish(self, reply, self._prelude)
+            self._asker.finish(self, reply, self._kept)
         else:
             self._asker.fail(self._timeout(waiting, crowded))
 

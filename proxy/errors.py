@@ -102,6 +102,16 @@ class Overloaded(GatewayError):
     code = "server_is_overloaded"
 
 
+class GatewayStopped(GatewayError):
+    """The gateway goes down, and the request has had the time that it may still take."""
+
+    status = 503
+    code = "gateway_shutdown"
+
+    def __init__(self) -> None:
+        super().__init__("The gateway is restarting. Try again.")
+
+
 class UpstreamFailed(GatewayError):
     """The upstream could not be reached, broke the protocol or answered with nothing that can be passed on.
 
@@ -199,9 +209,13 @@ class UpstreamTimeout(UpstreamFailed):
 
 
 class UpstreamProtocolError(UpstreamFailed):
-    """What the upstream sent is no valid HTTP answer, or passes a bound."""
+    """What the upstream sent is no valid HTTP answer, or passes a bound.
+
+    `before` is what of the same read was good, as the client is to get it.
+    """
 
     code = "upstream_protocol_error"
+    before = b""
 
 
 class UpstreamReported(UpstreamProtocolError):

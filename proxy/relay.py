@@ -21,10 +21,10 @@ from proxy.answer import (
     outcome_of,
     timestamp,
 )
-from proxy.attempt import Asker, Attempt
+from proxy.attempt import LAST_EVENTS, Asker, Attempt
 from proxy.attempts import Attempts
 from proxy.dialects.refusal import own_failure, reason_of, refusal_of
-from proxy.errors import GatewayError, StoreFailed, UpstreamDropped, UpstreamFailed, UpstreamTimeout
+from proxy.errors import GatewayError, GatewayStopped, StoreFailed, UpstreamDropped, UpstreamFailed
 from proxy.ledger.record import Outcome
 from proxy.policies.base import Call
 from proxy.reply import Reply
@@ -35,6 +35,8 @@ from proxy.upstream.target import Alias
 from proxy.wire.body import forgotten
 from proxy.wire.headers import relayed, retry_after
 
+#: Outcomes of answers that the gateway itself has ended after their beginning.
+_ENDED_HERE: Final = ("timeout", "gateway_shutdown")
 _now: Final = time.monotonic
 
 
@@ -46,6 +48,8 @@ class Exchange(Asker):
     _attempt: Attempt | None = None
     #: The client, once it has left.
     _left: ClientCycle | None = None
+    #: What is read for it then is all of the answer, and not only the end of one that was made.
+    _drains = False
     _resting_until = math.inf
     #: What leaves once the bill is written: header lines, where the head has not left, and the last bytes.
     _lines: bytes | None = None
@@ -88,7 +92,7 @@ class Exchange(Asker):
         """Hand bytes to the client; the first ones commit."""
         client = self._client
         if client is None:
-            self._check_drain(reply.tap.text_out)
+            self._check_drain(reply)
             return
         if not self.committed:
             attempt = self._attempt
@@ -289,19 +293,24 @@ class Exchange(Asker):
         client, call = self._client, self._call
         assert client is not None
         events = True
-        outcome: Outcome = "timeout" if isinstance(error, UpstreamTimeout) else "upstream_cut"
+        outcome = outcome_of(error)
         if not self.committed:
             # Only heartbeats have left.
-            outcome = outcome_of(error)
             self._forget_attempt()
         elif self._attempt is not None and self._attempt.reply is not None:
             events = self._attempt.reply.events
+        if self.committed and outcome not in _ENDED_HERE:
+            outcome = "upstream_cut"
         self._last = call.dialect.error_event(error, call.id, timestamp()) if events else b""
         self._cuts = True
         self._settle(outcome, code or error.code, client.status)
 
     def client_gone(self) -> None:
-        """The client left before its answer ended: cancel upstream, or read on to the usage if that is configured."""
+        """The client left before its answer ended: cancel upstream, or read on to the usage.
+
+        That is done where it is configured, and for an answer that is made but for its end: a cancel would save
+        nothing, and who leaves there must not have all of it for the price of what was seen.
+        """
         if self.done:
             return
         client = self._left = self._client
@@ -315,8 +324,11 @@ class Exchange(Asker):
                 self._settle("upstream_error", None, client.status)
                 return
             asked = self._call.upload is None or self._call.upload.whole
-            if self._alias.on_disconnect == "drain" and attempt.connection and asked and not client.stalled:
-                attempt.drain(self._services.drain_max_seconds)
+            drains = self._alias.on_disconnect == "drain" and not client.stalled
+            ending = attempt.reply is not None and attempt.reply.ending
+            if attempt.connection and asked and (drains or ending):
+                self._drains = drains
+                attempt.drain(self._services.drain_max_seconds if drains else LAST_EVENTS)
                 return
             attempt.drop()
         self._settle_left()
@@ -335,16 +347,21 @@ class Exchange(Asker):
         if self._client is None:
             self._settle_left()
         else:
-            self._tell(UpstreamFailed("The gateway is restarting. Try again.", status=503, code="gateway_shutdown"))
+            self._tell(GatewayStopped())
 
     def drained(self) -> None:
         """What was read for the client that has left is enough."""
         self._drop()
         self._settle_left()
 
-    def _check_drain(self, text_out: int) -> None:
-        _, tokens = self._services.estimator.estimate(self._alias.name, 0, text_out)
-        if tokens > self._services.drain_max_tokens:
+    def _check_drain(self, reply: Reply) -> None:
+        """More came of an answer that is read on without a client: enough, where it was not its end."""
+        if not self._drains:
+            if not reply.ending:
+                self.drained()
+            return
+        _, tokens = self._services.estimator.estimate(self._alias.name, 0, reply.tap.text_out)
+        if tokens > self._services.drain_max_tokens and not reply.ending:
             self.drained()
 
     def _drop(self) -> None:

@@ -43,8 +43,10 @@ class Upload:
         bodies: Bodies,
         named: str = "",
     ) -> None:
-        """`limit` is in bytes; `announced` is the body's length, `named` the path's model, if the client told them. What
-        it holds counts among `bodies`, until `close`."""
+        """`limit` is in bytes; `announced` is the body's length, `named` the path's model, if the client told them.
+
+        What it holds counts among `bodies`, until `close`.
+        """
         self._source = source
         self._holding = Holding(bodies)
         self._scanner = MultipartScanner(boundary, named)

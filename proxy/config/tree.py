@@ -100,8 +100,8 @@ class Server(Section, frozen=True):
     key_prefix: str = "prom_sk_"
     #: Largest JSON request body, in bytes.
     max_body_bytes: Bytes = 33_554_432
-    #: Largest single event of an upstream's stream, in bytes.
-    max_event_bytes: Bytes = 1_048_576
+    #: Largest single event of an upstream's stream, in bytes; images come whole in one, in base64.
+    max_event_bytes: Bytes = 33_554_432
     #: Largest request head (request line and headers), in bytes.
     max_head_bytes: Bytes = 65_536
     #: Seconds in which a whole request head must arrive, counted from its first byte or from the connection's start.

@@ -4,6 +4,7 @@ Endpoints live in files of their own; a new one is a line in ROUTES.
 """
 
 import hmac
+import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -86,6 +87,7 @@ ROUTES: Final[Routes] = (
 
 def demo_app(settings: DemoSettings) -> ASGIApp:
     """The provider as an ASGI app. What it keeps is its own; any number of them may run side by side."""
+    logging.getLogger("uvicorn.error").addFilter(_is_no_cut)
     store = Store()
     handlers: dict[str, dict[str, Handler]] = {}
     # What has no parameter comes first: an id must not swallow it.
@@ -101,6 +103,11 @@ def demo_app(settings: DemoSettings) -> ASGIApp:
         await router(scope, receive, send)
 
     return app
+
+
+def _is_no_cut(record: logging.LogRecord) -> bool:
+    """Whether a line of the server's log says something else than that an answer was cut, which is asked for here."""
+    return record.getMessage() != "ASGI callable returned without completing response."
 
 
 async def _unknown(exchange: Exchange) -> None:

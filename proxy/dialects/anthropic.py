@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.dialects.anthropic_shapes import decode_answer, decode_event
+from proxy.dialects.anthropic_shapes import Answer, Event, decode_answer, decode_event
 from proxy.dialects.base import Dialect
+from proxy.dialects.loose import read_loosely
 from proxy.dialects.scrub import scrub
-from proxy.dialects.tap import EMPTY, NULL, AnswerTap, broken, decoded
+from proxy.dialects.tap import EMPTY, NULL, AnswerTap, decoded, is_error, is_reason
 from proxy.errors import GatewayError
 from proxy.wire.shapes import Usage
 from proxy.wire.usage import read_usage
@@ -69,19 +70,23 @@ class MessagesTap(_Tap):
         try:
             event = decode_event(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise broken(error) from error
+            event = read_loosely(Event, payload, error)
+        kind = event.type
+        self.closing = kind == "content_block_stop"
         delta = event.delta
         if delta is not None:
+            before = self.text_out
             for text in (delta.text, delta.thinking, delta.partial_json):
                 if text is not EMPTY:
                     self.text_out += len(bytes(text)) - 2
-            if delta.stop_reason is not EMPTY and delta.stop_reason != NULL:
-                self.finished = True
+            if delta.stop_reason is not EMPTY and is_reason(delta.stop_reason):
+                self._finish(before)
         if event.usage is not EMPTY and event.usage != NULL:
             self._usage = event.usage
-        if event.type == "message_stop":
-            self.finished = self.ended = True
-        elif event.type == "error":
+        if kind == "message_stop":
+            self._finish(self.text_out)
+            self.ended = True
+        elif kind == "error" or is_error(event.error):
             self.failed = True
         if event.message is None:
             return EMPTY
@@ -100,8 +105,8 @@ class MessageTap(_Tap):
         try:
             answer = decode_answer(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise broken(error) from error
-        self.failed = answer.type == "error"
+            answer = read_loosely(Answer, payload, error)
+        self.failed = answer.type == "error" or is_error(answer.error)
         self.text_out += len(bytes(answer.content))
         if answer.usage is not EMPTY:
             self._usage = answer.usage

@@ -32,6 +32,7 @@ class Answer(msgspec.Struct, gc=False):
     model: msgspec.Raw = EMPTY
     content: msgspec.Raw = EMPTY
     usage: msgspec.Raw = EMPTY
+    error: msgspec.Raw = EMPTY
     input_tokens: msgspec.Raw = EMPTY
 
 

@@ -10,8 +10,9 @@ import msgspec
 
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini_shapes import Chunk, decode_chunk, decode_chunks
+from proxy.dialects.loose import read_loosely
 from proxy.dialects.scrub import scrub
-from proxy.dialects.tap import EMPTY, NULL, ChoicesTap, broken, decoded
+from proxy.dialects.tap import EMPTY, ChoicesTap, decoded, is_error, is_reason
 from proxy.errors import GatewayError
 from proxy.wire.shapes import Usage
 from proxy.wire.usage import count
@@ -43,7 +44,7 @@ class GenerateTap(ChoicesTap):
         try:
             chunks = decode_chunks(payload) if payload.lstrip()[:1] == b"[" else [decode_chunk(payload)]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise broken(error) from error
+            chunks = [read_loosely(Chunk, payload, error)]
         model = EMPTY
         for chunk in chunks:
             self._note_chunk(chunk)
@@ -56,14 +57,19 @@ class GenerateTap(ChoicesTap):
             if candidate.index != self._choice:
                 self._turn_to(candidate.index)
             self.text_out += len(bytes(candidate.content))
-            if candidate.finish_reason is not EMPTY and candidate.finish_reason != NULL:
+            if candidate.finish_reason is not EMPTY and is_reason(candidate.finish_reason):
                 self._finish_choice()
         if b'"blockReason"' in bytes(chunk.prompt_feedback):
             # A blocked prompt has no candidates, and no finish reason; without one these are ratings of any prompt.
             self.finished = True
         self.take_usage(bytes(chunk.usage_metadata))
-        if chunk.error is not EMPTY and chunk.error != NULL:
+        if is_error(chunk.error):
             self.failed = True
+
+    @property
+    def goes_on(self) -> bool:
+        """Always: some models give a reason with every chunk, and others one with no part before the last parts."""
+        return True
 
     def usage(self) -> Usage | None:
         """From the last usage that had counts: cumulative, thoughts and tool prompts counted apart."""
@@ -124,6 +130,8 @@ GENERATE: Final = Dialect(
     event_tap=GenerateTap,
     json_tap=GenerateTap,
     usage_key="usageMetadata",
+    streams_arrays=True,
+    choice_counts=("generationConfig", "generation_config"),
     error_body=error_body,
     error_event=error_event,
     upstream_error=upstream_error,

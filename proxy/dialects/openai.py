@@ -8,12 +8,15 @@ from typing import Any, Final
 import msgspec
 
 from proxy.dialects.base import Dialect
-from proxy.dialects.openai_shapes import Choice, Chunk, Text, decode_chunk, decode_loose
+from proxy.dialects.loose import read_loosely
+from proxy.dialects.openai_shapes import Choice, Chunk, Text, decode_chunk
 from proxy.dialects.scrub import scrub
-from proxy.dialects.tap import EMPTY, NOTHING, NULL, ChoicesTap, broken, decoded
+from proxy.dialects.tap import EMPTY, NOTHING, NULL, ChoicesTap, decoded, is_error, is_reason
 from proxy.errors import GatewayError
 
 _encoder = msgspec.json.Encoder()
+#: The reason to finish of a choice that a provider gave up.
+_FAILED: Final = msgspec.Raw(b'"error"')
 
 
 class ChatTap(ChoicesTap):
@@ -31,10 +34,10 @@ class ChatTap(ChoicesTap):
         """Read one chunk; return the raw value of its model. Raises `UpstreamProtocolError` when it is not JSON."""
         try:
             chunk = decode_chunk(payload)
-        except msgspec.ValidationError:
-            return self._read_loose(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise broken(error) from error
+            chunk = read_loosely(Chunk, payload, error)
+            # Text may stand anywhere in it.
+            self.text_out += len(payload)
         usage = chunk.usage
         choices = chunk.choices
         self.plain = b""
@@ -49,12 +52,19 @@ class ChatTap(ChoicesTap):
                     self.text_out += _length(text)
                 elif choice.text is not EMPTY and choice.text != NULL:
                     self.text_out += len(choice.text) - 2
-                if choice.finish_reason is not EMPTY and choice.finish_reason != NULL:
+                reason = choice.finish_reason
+                if reason is not EMPTY and reason != NULL and is_reason(reason):
                     self._finish_choice()
+                    if reason == _FAILED:
+                        self.failed = True
+                if choice.error is not EMPTY and is_error(choice.error):
+                    self.failed = True
                 if choice.usage is not EMPTY and choice.usage != NULL:
                     self._usage = choice.usage
             length = self.text_out - seen
-            if length and finished == self.finished and len(choices) == 1:
+            if finished != self.finished:
+                self._finished_at = seen
+            elif length and len(choices) == 1:
                 self._note_plain(chunk, choices[0], length)
         else:
             self.drop = (
@@ -71,7 +81,7 @@ class ChatTap(ChoicesTap):
             self._usage = chunk.x_groq.usage
         if usage is not EMPTY and usage != NULL:
             self._usage = usage
-        if chunk.error is not EMPTY and chunk.error != NULL:
+        if chunk.error is not EMPTY and is_error(chunk.error):
             self.failed = True
         return chunk.model
 
@@ -88,17 +98,6 @@ class ChatTap(ChoicesTap):
             content = bytes(delta.content)
             if length == len(content) - 2 and delta.function_call in NOTHING:
                 self.plain = content
-
-    def _read_loose(self, payload: bytes) -> msgspec.Raw:
-        try:
-            chunk = decode_loose(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise broken(error) from error
-        self.drop = False
-        self.plain = b""
-        self.text_out += len(payload)
-        self._note(chunk.usage, chunk.error)
-        return chunk.model
 
 
 def error_body(error: GatewayError, request_id: str, timestamp: str) -> bytes:

@@ -28,6 +28,7 @@ class Choice(msgspec.Struct, gc=False):
     text: msgspec.Raw = EMPTY
     finish_reason: msgspec.Raw = EMPTY
     usage: msgspec.Raw = EMPTY
+    error: msgspec.Raw = EMPTY
 
 
 class Groq(msgspec.Struct, gc=False):
@@ -46,13 +47,4 @@ class Chunk(msgspec.Struct, gc=False):
     prompt_filter_results: msgspec.Raw = EMPTY
 
 
-class LooseChunk(msgspec.Struct, gc=False):
-    """The same where a field has an unexpected shape: nothing but raw values."""
-
-    model: msgspec.Raw = EMPTY
-    usage: msgspec.Raw = EMPTY
-    error: msgspec.Raw = EMPTY
-
-
 decode_chunk: Final = msgspec.json.Decoder(Chunk).decode
-decode_loose: Final = msgspec.json.Decoder(LooseChunk).decode

@@ -1,29 +1,49 @@
 """What the taps of all dialects share: the counters, the last usage object, and how a broken answer is told."""
 
+import re
 from typing import Any, Final
 
 import msgspec
 
 from proxy.dialects.scrub import scrub
 from proxy.errors import UpstreamProtocolError
+from proxy.wire.scan import NO_ERROR
 from proxy.wire.shapes import Usage
 from proxy.wire.usage import read_usage
 
 EMPTY: Final = msgspec.Raw()
 NULL: Final = msgspec.Raw(b"null")
 NOTHING: Final = (EMPTY, NULL)
+#: Values of a reason to finish, raw, that give none.
+_NO_REASON: Final = frozenset(
+    {b"", b"null", b"false", b"0", b'""', b'"null"', b'"none"', b'"None"', b'"FINISH_REASON_UNSPECIFIED"', b"{}", b"[]"}
+)
 #: Some servers leave it out or write null.
 ChoiceIndex = int | None
 #: As many as OpenAI gives at once; what comes beyond is not followed.
 _MOST_CHOICES: Final = 128
 _BOM: Final = b"\xef\xbb\xbf"
+_CHOICES: Final = re.compile(rb"(\d{1,9})")
+_CANDIDATES: Final = re.compile(rb'"candidate_?[cC]ount"\s*:\s*(\d{1,9})')
 
 
 class AnswerTap:
     """A tap (`wire.rewrite`) that also keeps what the bill needs. It reads nothing by itself: a dialect's own one adds
     `path` and `read`."""
 
-    __slots__ = ("_alias", "_upstream_model", "_usage", "drop", "ended", "failed", "finished", "text_out")
+    __slots__ = (
+        "_alias",
+        "_finished_at",
+        "_upstream_model",
+        "_usage",
+        "closing",
+        "drop",
+        "ended",
+        "failed",
+        "finished",
+        "terminal",
+        "text_out",
+    )
     path: tuple[str, ...]
     #: The text of an event that brought nothing else; empty where events differ in more than their text.
     plain = b""
@@ -37,8 +57,22 @@ class AnswerTap:
         self.ended = False
         #: The answer said of itself that it is whole.
         self.finished = False
+        #: Its last event was read, behind which only a mark of its end may come.
+        self.terminal = False
+        #: A part of it is whole, and no other has begun: what comes next may be its end and its usage.
+        self.closing = False
+        #: `text_out` before the event by which it was whole.
+        self._finished_at = 0
         #: Bytes of text seen, JSON escapes included; what an estimate is made from.
         self.text_out = 0
+
+    @property
+    def goes_on(self) -> bool:
+        """Text came with the reason to finish, or behind it: more may come, however long it takes."""
+        return self.text_out > self._finished_at
+
+    def expect(self, choices: int) -> None:
+        """So many choices were asked for; only streams of several need to know."""
 
     @property
     def counts_so_far(self) -> bool:
@@ -69,14 +103,21 @@ class AnswerTap:
         """Keep a usage object, and that there was an error."""
         if usage is not EMPTY and usage != NULL:
             self._usage = usage
-        if error is not EMPTY and error != NULL:
+        if is_error(error):
             self.failed = True
+
+    def _finish(self, text_before: int) -> None:
+        """The answer is whole by its own word; `text_before` is `text_out` before the event that says so."""
+        if not self.finished:
+            self.finished = True
+            self._finished_at = text_before
 
 
 class ChoicesTap(AnswerTap):
-    """For answers of several choices, each with its own reason to finish: whole when all that began have theirs."""
+    """For answers of several choices, each with its own reason to finish: whole when all that were asked for, and all
+    that began, have theirs."""
 
-    __slots__ = ("_choice", "_choices", "_unfinished")
+    __slots__ = ("_choice", "_choices", "_expected", "_unfinished")
 
     def __init__(self, alias: str, upstream_model: str, drop_usage: bool) -> None:
         super().__init__(alias, upstream_model, drop_usage)
@@ -84,6 +125,11 @@ class ChoicesTap(AnswerTap):
         self._choice: ChoiceIndex = -1
         self._choices: dict[ChoiceIndex, bool] = {}
         self._unfinished = 0
+        self._expected = 1
+
+    def expect(self, choices: int) -> None:
+        """So many choices were asked for."""
+        self._expected = max(1, min(choices, _MOST_CHOICES))
 
     def _turn_to(self, choice: ChoiceIndex) -> None:
         """Another choice than the one read before."""
@@ -98,7 +144,7 @@ class ChoicesTap(AnswerTap):
         if self._choices.get(self._choice) is False:
             self._choices[self._choice] = True
             self._unfinished -= 1
-        self.finished = not self._unfinished
+        self.finished = not self._unfinished and len(self._choices) >= self._expected
 
 
 def decoded(body: bytes) -> Any:
@@ -107,6 +153,24 @@ def decoded(body: bytes) -> Any:
         return msgspec.json.decode(body.removeprefix(_BOM))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def is_reason(raw: msgspec.Raw) -> bool:
+    """Whether a raw value is a reason to finish. Some servers send an empty text, or a word for none, until they have
+    one."""
+    value = bytes(raw)
+    return value not in _NO_REASON and value.strip(b'" ') != b""
+
+
+def choices_in(raw: msgspec.Raw) -> int:
+    """How many choices a request's field asks for: a number, or that of a configuration of Gemini's; 1 else."""
+    found = _CHOICES.fullmatch(bytes(raw).strip()) or _CANDIDATES.search(bytes(raw))
+    return int(found[1]) if found is not None else 1
+
+
+def is_error(raw: msgspec.Raw) -> bool:
+    """Whether the raw value of an `error` says that there was one."""
+    return raw is not EMPTY and bytes(raw) not in NO_ERROR
 
 
 def broken(error: Exception) -> UpstreamProtocolError:

@@ -10,12 +10,15 @@ from typing import Final
 import msgspec
 
 from proxy.dialects.base import Dialect
+from proxy.dialects.loose import read_loosely
 from proxy.dialects.openai import ChatTap, error_body, error_event, upstream_error
-from proxy.dialects.tap import EMPTY, NULL, AnswerTap, broken
+from proxy.dialects.tap import EMPTY, NULL, AnswerTap
 from proxy.dialects.typed_shapes import (
+    Event,
+    Media,
+    MediaEvent,
     decode_event,
     decode_items,
-    decode_loose,
     decode_media,
     decode_media_event,
     decode_number,
@@ -36,17 +39,21 @@ class TypedTap(AnswerTap):
 
     def read(self, payload: bytes) -> msgspec.Raw:
         """Read one event; return the raw value of its response's model. Raises `UpstreamProtocolError`."""
+        if self.terminal:
+            # Nothing of an answer comes behind its end.
+            self.drop = True
+            return EMPTY
         try:
             event = decode_event(payload)
-        except msgspec.ValidationError:
-            return self._read_loose(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise broken(error) from error
+            event = read_loosely(Event, payload, error)
         kind = event.type
+        self.closing = kind.endswith(".done")
         if event.delta is not EMPTY:
             self.text_out += len(bytes(event.delta)) - 2
         elif kind in _TERMINAL:
-            self.finished = self.ended = True
+            # Some servers send a mark of the end behind it, as those of chats do.
+            self.finished = self.terminal = True
             self.failed = self.failed or kind == "response.failed"
         elif kind.endswith((".completed", ".done")) and not kind.startswith("response."):
             self.finished = True
@@ -59,14 +66,6 @@ class TypedTap(AnswerTap):
         if response.usage is not EMPTY and response.usage != NULL:
             self._usage = response.usage
         return response.model
-
-    def _read_loose(self, payload: bytes) -> msgspec.Raw:
-        try:
-            event = decode_loose(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise broken(error) from error
-        self._note(event.usage, event.error)
-        return EMPTY
 
 
 class MediaTap(AnswerTap):
@@ -91,7 +90,7 @@ class MediaTap(AnswerTap):
         try:
             answer = decode_media(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise broken(error) from error
+            answer = read_loosely(Media, payload, error)
         self._note(answer.usage, answer.error)
         if answer.duration is not EMPTY:
             self._take_duration(answer.duration)
@@ -130,7 +129,7 @@ class MediaEventTap(MediaTap):
         try:
             event = decode_media_event(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise broken(error) from error
+            event = read_loosely(MediaEvent, payload, error)
         kind = event.type
         self._note(event.usage, event.error)
         if kind == "error":

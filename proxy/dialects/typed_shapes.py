@@ -20,11 +20,6 @@ class Event(msgspec.Struct, gc=False):
     delta: msgspec.Raw = EMPTY
 
 
-class LooseEvent(msgspec.Struct, gc=False):
-    usage: msgspec.Raw = EMPTY
-    error: msgspec.Raw = EMPTY
-
-
 class MediaEvent(msgspec.Struct, gc=False):
     type: str = ""
     model: msgspec.Raw = EMPTY
@@ -48,4 +43,3 @@ decode_media_event: Final = msgspec.json.Decoder(MediaEvent).decode
 decode_media: Final = msgspec.json.Decoder(Media).decode
 decode_items: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 decode_number: Final = msgspec.json.Decoder(float).decode
-decode_loose: Final = msgspec.json.Decoder(LooseEvent).decode

@@ -207,7 +207,6 @@ class Inference:
             naming=row.naming,
             unit=row.unit,
             opaque=row.opaque,
-            max_event_bytes=row.max_event_bytes,
             patience=facts.patience,
         )
         if large:

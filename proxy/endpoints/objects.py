@@ -13,7 +13,7 @@ from proxy.answer import PROVIDER, header_lines, timestamp
 from proxy.dialects.openai import error_body
 from proxy.endpoints.credentials import authenticate
 from proxy.endpoints.gateway import Shared
-from proxy.errors import GatewayError, InternalFault, InvalidRequest, UpstreamFailed
+from proxy.errors import GatewayError, GatewayStopped, InternalFault, InvalidRequest
 from proxy.objects.desk import Desk
 from proxy.objects.row import ObjectRow
 from proxy.objects.visit import Visit
@@ -76,7 +76,7 @@ class Objects:
                 answer_error(client, request_id, failed)
         except BaseException:
             # The server's own deadline: never an unsettled request.
-            restarting = UpstreamFailed("The gateway is restarting. Try again.", status=503, code="gateway_shutdown")
+            restarting = GatewayStopped()
             if visit is not None and await self._desk.fail(visit, restarting):
                 answer_error(client, request_id, restarting)
             raise

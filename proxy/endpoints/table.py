@@ -19,8 +19,6 @@ ReplyKind = Literal["json", "events", "json or events", "json, text or events", 
 
 #: OpenAI's limit for audio, 25 MiB.
 MAX_AUDIO: Final = 26_214_400
-#: Images come whole in one event, in base64.
-MAX_IMAGE_EVENT: Final = 33_554_432
 #: Audio, also where a server does not say which.
 SOUND: Final = (b"audio/", b"application/octet-stream", b"binary/octet-stream", b"application/ogg")
 #: Where Azure has what it calls deployments, with the alias for the deployment's name.
@@ -56,8 +54,6 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     query: frozenset[str] = frozenset()
     #: Largest body, in bytes, where it is less than the server's setting; 0 is the server's.
     max_body_bytes: int = 0
-    #: Largest event of an answer, in bytes, where it is more than the server's setting.
-    max_event_bytes: int = 0
     #: Beginnings of the content types of answers that pass unread.
     opaque: tuple[bytes, ...] = ()
     #: What the answer creates at the upstream, by its `id`; it is the key's then.
@@ -207,7 +203,6 @@ ROWS: Final = (
         reply="json or events",
         unit="images",
         capabilities=frozenset({"image"}),
-        max_event_bytes=MAX_IMAGE_EVENT,
         help="Make images from a text.",
     ),
     Row(
@@ -219,7 +214,6 @@ ROWS: Final = (
         reply="json or events",
         unit="images",
         capabilities=frozenset({"image"}),
-        max_event_bytes=MAX_IMAGE_EVENT,
         help="Change images by a text.",
     ),
     Row(

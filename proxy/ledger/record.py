@@ -17,6 +17,7 @@ Outcome = Literal[
     "upstream_error",
     "timeout",
     "refused",
+    "gateway_shutdown",
     "interrupted",
 ]
 #: The kind of a file that was uploaded as the input of a batch, whose lines were looked at; other files are "file".

@@ -48,7 +48,7 @@ UPSERT = (
 )
 
 #: Outcomes that count as errors, whatever the status.
-FAILURES = frozenset({"upstream_cut", "upstream_error", "timeout", "refused", "interrupted"})
+FAILURES = frozenset({"upstream_cut", "upstream_error", "timeout", "refused", "gateway_shutdown", "interrupted"})
 _LANE = 40
 _UNIT_BITS = 4
 _LANES = 108

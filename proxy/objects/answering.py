@@ -127,11 +127,11 @@ class Answering:
             out = rewriter.feed(piece)
             if isinstance(tap, RunTap):
                 await self._taking.made(visit, tap)
-            if tap.ended:
+            if tap.ended or tap.terminal:
                 break
             await self._write(visit, asking, out, None)
             out = b""
-        if not tap.ended:
+        if not (tap.ended or tap.terminal):
             out = rewriter.end()
             if isinstance(tap, RunTap):
                 await self._taking.made(visit, tap)
@@ -187,7 +187,9 @@ class Answering:
         if not begun:
             await self.settle(visit, outcome, error.status, error.code)
             return True
-        await self.settle(visit, "timeout" if outcome == "timeout" else "upstream_cut", client.status, error.code)
+        await self.settle(
+            visit, outcome if outcome in ("timeout", "gateway_shutdown") else "upstream_cut", client.status, error.code
+        )
         if visit.stream:
             client.write(error_event(error, visit.id, timestamp()), False)
         client.cut()

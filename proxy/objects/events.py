@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
+from proxy.dialects.loose import read_loosely
 from proxy.dialects.scrub import scrub
-from proxy.dialects.tap import broken
 from proxy.wire.shapes import Usage
 from proxy.wire.usage import read_usage
 
@@ -47,6 +47,7 @@ class RunTap:
         self.drop = False
         self.failed = False
         self.ended = False
+        self.terminal = False
         self.finished = False
         self.text_out = 0
         #: (id, kind) of what was made since `made` was last cleared, and the events that may name files.
@@ -58,7 +59,7 @@ class RunTap:
         try:
             event = _event.decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise broken(error) from error
+            event = read_loosely(_Event, payload, error)
         if event.object in KINDS:
             self.made.append((event.id, event.object))
         if b"file_id" in payload:

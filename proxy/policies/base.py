@@ -62,7 +62,6 @@ class Call:
         naming: tuple[bytes, ...] = NESTED,
         unit: Unit = "tokens",
         opaque: tuple[bytes, ...] = (),
-        max_event_bytes: int = 0,
         patience: float = math.inf,
     ) -> None:
         self.id = id
@@ -92,8 +91,6 @@ class Call:
         self.unit = unit
         #: Beginnings of the content types of answers that pass unread.
         self.opaque = opaque
-        #: Largest event of an answer, in bytes, where the endpoint needs larger ones than the server's setting.
-        self.max_event_bytes = max_event_bytes
         #: Seconds that the client says it waits for its next byte.
         self.patience = patience
         #: Set by the rights policy.

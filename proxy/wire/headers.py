@@ -120,6 +120,11 @@ def retry_after(headers: Iterable[Header]) -> float:
     return wanted
 
 
+def labelled(headers: Iterable[Header], kind: bytes) -> list[Header]:
+    """The headers with another content type."""
+    return [*(one for one in headers if one[0] != b"content-type"), (b"content-type", kind)]
+
+
 def is_request_id(value: bytes) -> bool:
     """Whether a client's own request or trace id may be taken over into answers and logs."""
     return _REQUEST_ID.fullmatch(value) is not None

@@ -10,6 +10,8 @@ from typing import Final, Protocol
 import msgspec
 
 from proxy.errors import UpstreamProtocolError
+from proxy.wire.array import BETWEEN, ArrayFramer
+from proxy.wire.repair import repaired
 from proxy.wire.scan import TopLevelScanner, spans
 from proxy.wire.sse import Framer
 
@@ -19,6 +21,8 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 # Any letter can be written as an escape, also in a key.
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 _BOM = b"\xef\xbb\xbf"
+#: Keys of an answer in whose objects some servers have their usage, or an error.
+_PARTS: Final = (b"x_groq", b"choices")
 _DONE = b"[DONE]"
 _LAST = b"data: [DONE]\n\n"
 _QUOTE: Final = 34
@@ -111,7 +115,8 @@ class StreamRewriter:
     def feed(self, data: bytes) -> bytes:
         """Take upstream's next bytes; return those of the whole events in them, as the client is to get them.
 
-        Raises `UpstreamProtocolError` for an event that is not JSON or passes the limit.
+        Raises `UpstreamProtocolError` for an event that is not JSON or passes the limit; it brings what those before it
+        in the same read became.
         """
         if self._learned and data.startswith(self._before) and self._framer.empty:
             # Nearly always a read is one event, and one of these is whole by its ends.
@@ -130,10 +135,17 @@ class StreamRewriter:
                 if out:
                     parts.append(out)
                     continue
+                self._tap.text_out += self._text_out
+                self._text_out = 0
                 parts.append(self._event(block))
                 if self._tap.ended:
                     # What came in the same read is no more part of the answer than what comes in the next one.
-                    break
+                    return b"".join(parts)
+            if self._framer.overflowed:
+                raise self._framer.too_large()
+        except UpstreamProtocolError as error:
+            error.before = b"".join(parts)
+            raise
         finally:
             self._tap.text_out += self._text_out
             self._text_out = 0
@@ -189,11 +201,11 @@ class StreamRewriter:
         try:
             model = tap.read(payload)
         except UpstreamProtocolError:
-            if not start or _CR not in payload:
-                raise
             # A lone CR ends a line too: there may be more data lines than one.
-            text = _mask(block)
+            text = repaired(_mask(block))
             start = 0
+            if text.strip() == payload:
+                raise
             model = tap.read(text.strip())
         if tap.drop:
             self.dropped += 1
@@ -261,50 +273,81 @@ class StreamRewriter:
 
 
 class JsonRewriter:
-    """Rewrites one JSON answer, at once when it is whole and small, else piece by piece in bounded memory."""
+    """Rewrites one JSON answer, at once when it is whole, else piece by piece in bounded memory."""
 
-    __slots__ = ("_replacement", "_scanner", "_tap", "_usage_key", "_whole_limit")
+    __slots__ = ("_replacement", "_scanner", "_tail", "_tail_limit", "_tap", "_usage_key")
 
-    def __init__(self, tap: Tap, alias: str, usage_key: str = "usage", whole_limit: int = 262_144) -> None:
+    def __init__(self, tap: Tap, alias: str, usage_key: str = "usage", tail_limit: int = 1_048_576) -> None:
         self._tap = tap
         self._replacement = _quoted(alias)
         self._usage_key = usage_key
         self._scanner: TopLevelScanner | None = None
-        self._whole_limit = whole_limit
+        #: What came since an error began, which is not given before it is scrubbed; and the most of it.
+        self._tail = bytearray()
+        self._tail_limit = tail_limit
 
-    def whole(self, data: bytes) -> bytes | None:
-        """Rewrite a body that came in one piece; None when it is too large for that.
-
-        Raises `UpstreamProtocolError` when it is not a JSON object.
-        """
-        if len(data) > self._whole_limit:
-            return None
+    def whole(self, data: bytes) -> bytes:
+        """Rewrite a body that is all there. Raises `UpstreamProtocolError` when it is not a JSON object."""
         tap = self._tap
-        model = tap.read(data)
+        text = data
+        try:
+            model = tap.read(data)
+        except UpstreamProtocolError:
+            text = repaired(data)
+            if text is data:
+                raise
+            model = tap.read(text)
         if tap.failed:
-            data = tap.scrub(data)
+            data = text = tap.scrub(data)
         raw = bytes(model)
         if not raw:
             return data
         path = tap.path
-        found = _only_span(data, path[0], raw) if raw[0] == _QUOTE else []
-        return _replaced(data, found or spans(data, path), self._replacement)
+        found = _only_span(text, path[0], raw) if raw[0] == _QUOTE else []
+        return _replaced(data, found or spans(text, path), self._replacement)
 
     def feed(self, data: bytes) -> bytes:
         """Take the next piece; return what can go on.
 
-        Raises `UpstreamProtocolError` for a model name beyond reason, and for anything before or behind the object.
+        Raises `UpstreamProtocolError` for a model name beyond reason, for anything before or behind the object, and for
+        an error that does not end.
         """
         scanner = self._scanner
+        mark = b""
         if scanner is None:
-            scanner = TopLevelScanner(self._tap.path[0].encode(), self._replacement, self._usage_key.encode())
-            self._scanner = scanner
-        out = scanner.feed(data)
+            if data.startswith(_BOM):
+                mark, data = _BOM, data[len(_BOM) :]
+            scanner = self._scanner = TopLevelScanner(
+                self._tap.path[0].encode(),
+                self._replacement,
+                self._usage_key.encode(),
+                error_key=b"error",
+                parts=_PARTS,
+            )
+        out = mark + b"".join(scanner.feed(data))
         if scanner.overflow:
             raise UpstreamProtocolError("The model's answer could not be read.", detail="a value passes its bound")
         if scanner.stray:
             raise UpstreamProtocolError("The model's answer could not be read.", detail="not one JSON object")
-        return b"".join(out)
+        tail = self._tail
+        if scanner.failing:
+            tail += out
+            if len(tail) > self._tail_limit:
+                raise UpstreamProtocolError("The model's answer could not be read.", detail="an error without an end")
+            return b""
+        if tail:
+            # What began like an error was none.
+            out = bytes(tail) + out
+            tail.clear()
+        return out
+
+    def end(self) -> bytes:
+        """The answer has ended: return what is still held, which is an error's text, and tell the tap of that."""
+        scanner = self._scanner
+        if scanner is None or not scanner.failing:
+            return b""
+        self._tap.failed = True
+        return self._tap.scrub(bytes(self._tail))
 
     @property
     def closed(self) -> bool:
@@ -315,6 +358,46 @@ class JsonRewriter:
     def usage(self) -> bytes:
         """The raw usage object that `feed` has seen, or b""."""
         return self._scanner.capture if self._scanner is not None else b""
+
+
+class ArrayRewriter:
+    """Rewrites a stream that is one JSON array, element by element."""
+
+    __slots__ = ("_framer", "_rewriter")
+
+    def __init__(self, tap: Tap, alias: str, limit: int) -> None:
+        self._framer = ArrayFramer(limit)
+        self._rewriter = JsonRewriter(tap, alias)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take upstream's next bytes; return those of the whole elements in them, as the client is to get them.
+
+        Raises `UpstreamProtocolError` for an element that is no object or passes the limit.
+        """
+        parts: list[bytes] = []
+        try:
+            for block in self._framer.feed(data):
+                element = block.lstrip(BETWEEN)
+                parts.append(block[: len(block) - len(element)] + self._rewriter.whole(element))
+        except UpstreamProtocolError as error:
+            error.before = b"".join(parts)
+            raise
+        return b"".join(parts)
+
+    def end(self) -> bytes:
+        """The body has ended: return what came behind the last element, if that is the array's end.
+
+        Raises `UpstreamProtocolError` where there was something else than objects in it.
+        """
+        rest = self._framer.rest()
+        if self._framer.stray or rest.strip(BETWEEN + b"]"):
+            raise UpstreamProtocolError("The model's answer could not be read.", detail="not one array of objects")
+        return rest if self.closed else b""
+
+    @property
+    def closed(self) -> bool:
+        """The array is whole."""
+        return self._framer.closed
 
 
 def _replaced(data: bytes, found: list[tuple[int, int]], replacement: bytes) -> bytes:

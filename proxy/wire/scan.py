@@ -31,6 +31,9 @@ _MOST_RARE = 64
 _QUOTE, _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _COMMA, _COLON, _BACKSLASH = b'"{}[],:\\'
 #: What may stand outside every object.
 _AT_TOP, _IN_ARRAY = b"{[", b"{],"
+#: Values of an error's key that say that there was none, raw; and how those begin that need no look at their end.
+NO_ERROR = (b"", b"null", b"false", b'""')
+_NO_ERROR = b"nf"
 
 
 def nesting_exceeds(data: bytes, depth: int, brackets: int) -> bool:
@@ -170,31 +173,40 @@ def spans(data: bytes, path: tuple[str, ...], start: int = 0) -> list[tuple[int,
 
 
 class TopLevelScanner:
-    """Follows a JSON object, or an array of objects, that arrives in pieces; finds string values of one key of theirs
-    and keeps another key's value.
+    """Follows a JSON object, or an array of objects, that arrives in pieces; finds string values of one key of theirs,
+    keeps another key's value, and notices an error.
 
     `feed` gives the pieces back as a list in which every string at the top-level key `key` is replaced by
     `replacement` (an empty string stays). A value that may have to be replaced is held back until it is whole, so at
-    most `value_limit` bytes are ever kept; `capture` (the raw value of `captured_key`, at most `capture_limit` bytes)
-    is the other thing kept. Depth is only counted, so nesting costs no memory.
+    most `value_limit` bytes are ever kept; `capture` (the raw value of `captured_key`) and `error` (that of
+    `error_key`), at most `capture_limit` bytes each, are the other things kept. The objects at the keys `parts`, and
+    those in arrays there, are searched for a capture and an error too. Depth is only counted, so nesting costs no
+    memory.
     """
 
     __slots__ = (
         "_array",
+        "_capture",
         "_capture_from",
         "_captured_key",
         "_depth",
+        "_error_key",
         "_escape",
         "_expect",
         "_held",
         "_in_string",
         "_keep",
+        "_keeps_error",
         "_key",
         "_limits",
         "_name",
+        "_part",
+        "_part_from",
+        "_parts",
         "_replacement",
-        "capture",
+        "_suspect",
         "closed",
+        "error",
         "found",
         "overflow",
         "stray",
@@ -206,12 +218,15 @@ class TopLevelScanner:
         replacement: bytes,
         captured_key: bytes,
         *,
+        error_key: bytes = b"",
+        parts: tuple[bytes, ...] = (),
         value_limit: int = 4096,
         capture_limit: int = 65_536,
     ) -> None:
         self._key = key
         self._replacement = replacement
         self._captured_key = captured_key
+        self._error_key = error_key
         self._limits = (value_limit, capture_limit)
         self._depth = 0
         self._array = False
@@ -222,10 +237,27 @@ class TopLevelScanner:
         self._name = bytearray()
         #: The value being held back, or None.
         self._held: bytearray | None = None
+        #: The value being kept, or None; and whether it is that of the error.
         self._keep: bytearray | None = None
+        self._keeps_error = False
         self._capture_from = -1
-        #: The last value of the captured key, raw, or b"".
-        self.capture = b""
+        self._capture = b""
+        #: The value being kept is an error, unless its end says otherwise.
+        self._suspect = False
+        #: A scanner for each part; the one that is being fed, and from where on.
+        self._parts = [
+            (
+                part,
+                TopLevelScanner(
+                    b"", b'""', captured_key, error_key=error_key, value_limit=value_limit, capture_limit=capture_limit
+                ),
+            )
+            for part in parts
+        ]
+        self._part: TopLevelScanner | None = None
+        self._part_from = -1
+        #: The last value of the error's key that says that there was one, raw, or b"".
+        self.error = b""
         #: The last value replaced, raw, with its quotes, or b"".
         self.found = b""
         #: The object, or the array, ended.
@@ -234,6 +266,19 @@ class TopLevelScanner:
         self.overflow = False
         #: Something stood outside the object, or the array's objects.
         self.stray = False
+
+    @property
+    def capture(self) -> bytes:
+        """The last value of the captured key, raw, or b""; that of the top level before those of its parts."""
+        if self._capture:
+            return self._capture
+        captures = [part.capture for _, part in self._parts]
+        return next((capture for capture in captures if capture), b"")
+
+    @property
+    def failing(self) -> bool:
+        """An error was found, or a value that will be one unless its end says otherwise is being read."""
+        return bool(self.error) or self._suspect or any(part.failing for _, part in self._parts)
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next piece; return what can go on, in order."""
@@ -244,6 +289,8 @@ class TopLevelScanner:
         known = [-1] * len(_NESTED_BYTES)
         if self._keep is not None:
             self._capture_from = 0
+        if self._part is not None:
+            self._part_from = 0
         while position < end:
             if self._in_string:
                 position, sent = self._string(data, position, sent, out)
@@ -262,6 +309,8 @@ class TopLevelScanner:
             if len(self._keep) > self._limits[1]:
                 self._keep = None
                 self.overflow = True
+        if self._part is not None:
+            self._part.feed(data[self._part_from :])
         if self._held is not None:
             self._held += data[sent:]
             if len(self._held) > self._limits[0]:
@@ -341,12 +390,12 @@ class TopLevelScanner:
                     # The opening quote belongs to the held value; `_replace` adds the rest from `sent` on.
                     return at
                 else:
-                    self._begin_capture(at)
+                    self._begin_capture(at, kind)
         elif kind == _OPEN_LIST and self._depth == 0:
             self._array = True
         elif kind in (_OPEN, _OPEN_LIST):
             if self._depth == 1:
-                self._begin_capture(at)
+                self._begin_capture(at, kind)
                 self._expect = b""
             self._depth += 1
             if self._depth == 1 and kind == _OPEN:
@@ -364,7 +413,7 @@ class TopLevelScanner:
                 if self._expect == b"colon":
                     self._expect = b"value"
             elif self._expect == b"value":
-                self._begin_capture(at)
+                self._begin_capture(at, kind)
                 self._expect = b""
         return sent
 
@@ -378,17 +427,34 @@ class TopLevelScanner:
             return False
         return decoded == key.decode()
 
-    def _begin_capture(self, at: int) -> None:
-        if self._expect == b"value" and self._matches(self._captured_key):
+    def _begin_capture(self, at: int, kind: int) -> None:
+        """A value begins at the top level: keep it, or have a part's scanner read it, where it is one of those."""
+        if self._expect != b"value":
+            return
+        self._keeps_error = bool(self._error_key) and self._matches(self._error_key)
+        if self._keeps_error or self._matches(self._captured_key):
             self._keep = bytearray()
             self._capture_from = at
+            self._suspect = self._keeps_error and kind not in _NO_ERROR
+        elif kind in (_OPEN, _OPEN_LIST):
+            for name, part in self._parts:
+                if self._matches(name):
+                    self._part = part
+                    self._part_from = at
 
     def _end_capture(self, data: bytes, at: int) -> None:
+        if self._part is not None:
+            self._part.feed(data[self._part_from : at])
+            self._part = None
         if self._keep is not None:
             self._keep += data[self._capture_from : at]
             value = bytes(self._keep).strip()
             self._keep = None
+            self._suspect = False
             if len(value) > self._limits[1]:
                 self.overflow = True
+            elif self._keeps_error:
+                if value not in NO_ERROR:
+                    self.error = value
             elif value != b"null":
-                self.capture = value
+                self._capture = value

@@ -20,19 +20,23 @@ _CR: Final = 13
 class Framer:
     """Cuts a stream into event blocks, each with the blank line that ends it. Holds at most `limit` bytes."""
 
-    __slots__ = ("_held", "_limit", "_scanned")
+    __slots__ = ("_held", "_limit", "_scanned", "overflowed")
 
     def __init__(self, limit: int = 1_048_576) -> None:
         self._held = bytearray()
         self._scanned = 0
         self._limit = limit
+        #: An event behind those that `feed` gave last passes the limit: the next `feed` raises.
+        self.overflowed = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes; return the blocks that are now whole.
 
-        Raises `UpstreamProtocolError` when one event passes the limit.
+        Raises `UpstreamProtocolError` when one event passes the limit, and no whole one stands before it.
         """
         held = self._held
+        if self.overflowed:
+            raise self.too_large()
         if _CR not in data and len(held) < 16_384 and (not held or _CR not in held):
             # Nearly always: plain line feeds, and one event or a few whole ones.
             if held:
@@ -57,9 +61,10 @@ class Framer:
             self._scanned = max(0, len(rest) - 3)
             if rest:
                 held += rest
-            if size > self._limit and max(len(rest), *(len(part) + len(end) for part in parts), 0) > self._limit:
-                self._too_large()
-            return [part + end for part in parts]
+            blocks = [part + end for part in parts]
+            if size > self._limit:
+                return self._within_limit(blocks)
+            return blocks
         held += data
         return self._cut()
 
@@ -81,6 +86,7 @@ class Framer:
         begin = 0
         position = self._scanned
         size = len(held)
+        longest = 0
         while True:
             match = _BLANK_LINE.search(held, position)
             if match is None:
@@ -89,21 +95,31 @@ class Framer:
             if end == size and held[end - 1] == 13 and held[end - 2] == 10:
                 # LF CR at the end: the LF of a CRLF may still come.
                 break
-            if end - begin > self._limit:
-                self._too_large()
             blocks.append(bytes(held[begin:end]))
+            longest = max(longest, end - begin)
             begin = position = end
         if begin:
             del held[:begin]
         size = len(held)
-        if size > self._limit:
-            self._too_large()
         # The longest terminator has four bytes: the last three of what was searched may be its beginning.
         self._scanned = max(0, size - 3)
-        return blocks
+        return blocks if max(longest, size) <= self._limit else self._within_limit(blocks)
 
-    def _too_large(self) -> None:
-        raise UpstreamProtocolError(
+    def _within_limit(self, blocks: list[bytes]) -> list[bytes]:
+        """The blocks before the first one that passes the limit. Raises `UpstreamProtocolError` where there is none."""
+        limit = self._limit
+        good = next((at for at, block in enumerate(blocks) if len(block) > limit), len(blocks))
+        if good == len(blocks) and len(self._held) <= limit:
+            return blocks
+        if not good:
+            raise self.too_large()
+        self.overflowed = True
+        self._held.clear()
+        return blocks[:good]
+
+    def too_large(self) -> UpstreamProtocolError:
+        """The error for an event that passes the limit."""
+        return UpstreamProtocolError(
             "The model's stream held an event larger than the gateway takes.",
             detail=f"one event is larger than {self._limit} bytes; server.max_event_bytes raises the limit",
         )

@@ -143,7 +143,11 @@ def test_a_usage_read_elsewhere_can_be_given() -> None:
         ({"error": {"message": "x"}, "choices": [{"delta": {}}]}, True),
         ({"error": {"message": "x"}, "choices": "odd"}, True),
         ({"error": None, "choices": []}, False),
-        ({"choices": [{"delta": {"content": '"error":{}'}, "error": {"x": 1}}]}, False),
+        ({"choices": [{"delta": {"content": '"error":{}'}, "error": None}]}, False),
+        ({"choices": [{"delta": {}, "error": {"x": 1}}]}, True),
+        ({"choices": [{"delta": {}, "finish_reason": "error"}]}, True),
+        ({"error": "", "choices": []}, False),
+        ({"error": False, "choices": []}, False),
     ],
 )
 def test_an_error_makes_the_answer_failed(fields: dict[str, Any], failed: bool) -> None:

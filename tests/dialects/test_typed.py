@@ -79,7 +79,8 @@ FLAT_ERROR = {"type": "error", "code": "x", "message": f"{UPSTREAM} of org-abcd1
         ({"type": "response.created", "response": {"tools": [{"model": "a"}]}}, b""),
         ({"type": "x", "item": {"response": {"model": "a"}}}, b""),
         ({"type": "keepalive", "sequence_number": 3}, b""),
-        ({"type": 7, "response": {"model": "a"}}, b""),
+        ({"type": 7, "response": {"model": "a"}}, b'"a"'),
+        ({"type": None, "response": {"model": "a", "usage": 7}}, b'"a"'),
         ({"type": "x", "response": "odd"}, b""),
     ],
 )
@@ -142,7 +143,7 @@ def test_the_last_usage_that_is_not_null_counts(events: list[dict[str, Any]], us
 )
 def test_only_the_responses_own_last_events_end_the_stream(fields: dict[str, Any], ended: bool, failed: bool) -> None:
     tap = read_events(TYPED, fields)
-    assert (tap.finished, tap.ended, tap.failed) == (ended, ended, failed)
+    assert (tap.finished, tap.terminal, tap.failed) == (ended, ended, failed)
 
 
 @pytest.mark.parametrize("last", ["completed", "incomplete", "failed"])
@@ -167,17 +168,27 @@ def test_a_stream_shows_the_alias_and_leaves_every_other_model() -> None:
     for pieces in ways(b"".join(map(event, STREAM))):
         out, tap = relay_events(TYPED, pieces)
         assert out == b"".join(map(event, wanted))
-        assert counters(tap) == (5, True, False, True, COUNTED)
+        assert counters(tap) == (5, True, False, False, COUNTED)
 
 
-def test_a_stream_without_event_names_ends_at_its_last_event() -> None:
-    """As OpenRouter writes it; what it sends behind is no part of the answer."""
+def test_the_mark_that_some_servers_send_behind_the_last_event_is_relayed() -> None:
     stream = b"".join(b"data: %b\n\n" % compact(fields) for fields in STREAM)
-    out, tap = relay_events(TYPED, [stream + b"data: [DONE]\n\n"])
-    assert out == stream.replace(compact(at("created")), compact(at("created", model=ALIAS))).replace(
+    wanted = stream.replace(compact(at("created")), compact(at("created", model=ALIAS))).replace(
         compact(STREAM[-1]), compact(at("completed", USAGE, model=ALIAS))
     )
-    assert tap.ended
+    for pieces in ways(stream + b"data: [DONE]\n\n"):
+        out, tap = relay_events(TYPED, pieces)
+        assert out == wanted + b"data: [DONE]\n\n"
+        assert tap.ended
+
+
+@pytest.mark.parametrize("behind", [event(says("more")), event(at("created")), b"data: {oops\n\n"])
+def test_no_event_behind_the_last_one_is_relayed(behind: bytes) -> None:
+    stream = event(at("created", model=ALIAS)) + event(at("completed", USAGE, model=ALIAS))
+    for pieces in ways(stream + behind + b"data: [DONE]\n\n"):
+        out, tap = relay_events(TYPED, pieces)
+        assert out == stream + b"data: [DONE]\n\n"
+        assert counters(tap) == (0, True, False, True, COUNTED)
 
 
 @pytest.mark.parametrize("error", [ERROR, FLAT_ERROR], ids=["nested", "flat"])
@@ -190,7 +201,7 @@ def test_an_error_and_the_failed_response_behind_it_are_scrubbed(error: dict[str
         assert f'"{ALIAS} of *** failed"'.encode() in out
         assert f'"no {ALIAS} left"'.encode() in out
         assert f'"{SNAPSHOT}","tools"'.encode() not in out
-        assert (tap.failed, tap.ended) == (True, True)
+        assert (tap.failed, tap.terminal) == (True, True)
 
 
 def response_streams() -> st.SearchStrategy[list[dict[str, Any]]]:

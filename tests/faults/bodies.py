@@ -4,14 +4,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from tests.fakes import LAST_CHUNK, Pause, Send, Step, chunk
-from tests.faults.scenario import ALL, ESTIMATED, UNREADABLE, WHOLE, Asked, Behaviour, Scenario, cut
+from tests.faults.scenario import ALL, ESTIMATED, UNREADABLE, WHOLE, Asked, Behaviour, Scenario
 from tests.faults.wires import CHAT_JSON, TEXT, packed
 
 _JSON: Final = (False,)
-_CUT: Final = cut("upstream_dropped")
-_BROKEN: Final = cut("upstream_protocol_error")
-#: Google's counts stand before the model, and so before the cut.
-_COUNTED_LAST: Final = ("chat", "responses", "messages")
 _LONG: Final = TEXT * 200_000
 
 
@@ -54,7 +50,7 @@ def _choice(text: object) -> list[object]:
 
 
 SCENARIOS: Final = (
-    Scenario("json-short-of-its-end", "the last brace is missing", _short, _CUT, wires=_COUNTED_LAST, modes=_JSON),
+    Scenario("json-short-of-its-end", "the last brace is missing", _short, UNREADABLE, wires=ALL, modes=_JSON),
     Scenario(
         "json-with-junk",
         "junk behind the answer",
@@ -67,7 +63,7 @@ SCENARIOS: Final = (
         "json-with-junk-later",
         "junk behind the answer, in two reads",
         _in_two(b"vndr"),
-        _BROKEN,
+        UNREADABLE,
         wires=ALL,
         modes=_JSON,
     ),
@@ -78,7 +74,7 @@ SCENARIOS: Final = (
         "json-twice-later",
         "two answers in one body, in two reads",
         lambda a: _in_two(a.wire.json)(a),
-        _BROKEN,
+        UNREADABLE,
         wires=ALL,
         modes=_JSON,
     ),

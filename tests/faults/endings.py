@@ -168,6 +168,7 @@ SCENARIOS: Final = (
         "closes inside the text, which HTTP takes for an end",
         _half_until_closed,
         _CUT,
+        json_alone=UNREADABLE,
         wires=ALL,
     ),
     Scenario("cut-inside-an-event", "ends in order inside an event", _inside_an_event, _CUT, wires=ALL, modes=_STREAM),

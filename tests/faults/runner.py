@@ -172,7 +172,7 @@ def config_for(cases: Sequence[Case], upstream: FaultyUpstream, folder: Path, **
         models[_alias(case)] = Model(capability="chat", targets=targets, price=PRICE)
         well = f"{first if scenario.place == 'plain' else second}/{WELL}"
         models[_alias(case, "after")] = Model(capability="chat", targets=[well], price=PRICE)
-    server = Server(data_dir=str(folder / "data"), port=0, log_format="json")
+    server = Server(data_dir=str(folder / "data"), port=0, log_format="json", max_event_bytes=1_048_576)
     return Config(server=server, upstreams=upstreams, models=models)
 
 

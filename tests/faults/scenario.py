@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-from tests.fakes import LAST_CHUNK, RecordedRequest, Send, Step, WaitFor, chunk, head
+from tests.fakes import LAST_CHUNK, Pause, RecordedRequest, Send, Step, WaitFor, chunk, head
 from tests.faults.wires import ANSWERING_MODEL, MESSAGE, Wire
 
 #: Headers that every answer of the upstream has and that no client may see.
@@ -105,8 +105,9 @@ class Asked:
     #: Seeded by the question: the same question gets the same answer.
     chance: random.Random
     request: RecordedRequest
-    #: Goes on when the client has the beginning of the answer: what was sent before was read by itself.
-    told: WaitFor
+    #: Goes on when the client has the beginning of the answer, so that what was sent before was read by itself. A JSON
+    #: answer has none for its client before its end: there it is a pause.
+    told: WaitFor | Pause
 
     @property
     def body(self) -> bytes:
@@ -211,6 +212,10 @@ class Scenario:
         alone, second = self.alone, self.backed
         if not stream and self.json_alone is not None:
             alone, second = self.json_alone, self.json_backed
+        elif not stream and alone.ending == "cut":
+            # Nothing of a JSON answer is given before its end: it has not begun.
+            codes = [code for code in alone.codes if code is not None]
+            alone = TIMED_OUT if alone.outcome == "timeout" else failed(*codes)
         if not backed:
             return alone
         if second is not None:

@@ -24,7 +24,7 @@ from typing import Final, Self
 
 import trustme
 
-from tests.fakes import ReadNothing, RecordedRequest, ScriptedUpstream, Step, WaitFor, json_answer
+from tests.fakes import Pause, ReadNothing, RecordedRequest, ScriptedUpstream, Step, WaitFor, json_answer
 from tests.faults.scenario import Asked, well
 from tests.faults.table import SCENARIOS
 from tests.faults.wires import WIRES, Wire
@@ -78,7 +78,8 @@ class Answers:
             attempt, served = self._attempts[nonce], self._served[port, request.connection]
         wire, stream, model = _what(request)
         chance = random.Random(f"{self._seed} {model} {nonce}")
-        asked = Asked(wire, stream, model, attempt, served, chance, request, WaitFor(self._event(nonce)))
+        told = WaitFor(self._event(nonce)) if stream else Pause(0.05)
+        asked = Asked(wire, stream, model, attempt, served, chance, request, told)
         does = well if model == WELL else SCENARIOS[model.removeprefix(PREFIX)].does
         return does(asked)
 

@@ -227,7 +227,7 @@ def test_a_gateway_that_goes_down_settles_what_still_waits(tmp_path: Path) -> No
             upstream.wait_for_requests(1)
             gateway.stop()
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        assert [(row.outcome, row.error_code) for row in gateway.rows()] == [("upstream_error", "gateway_shutdown")]
+        assert [(row.outcome, row.error_code) for row in gateway.rows()] == [("gateway_shutdown", "gateway_shutdown")]
 
 
 def big_file(client: Any, gateway: RunningGateway) -> None:

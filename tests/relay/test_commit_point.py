@@ -199,11 +199,16 @@ def test_an_opening_without_content_is_held_up_to_a_bound(tmp_path: Path) -> Non
         assert not second.requests
 
 
+def large_json() -> bytes:
+    """An answer too large to be held until its end."""
+    return json.dumps({**JSON_ANSWER, "padding": "x" * 400_000}).encode()
+
+
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "json"])
 def test_nothing_is_tried_again_after_the_first_content(tmp_path: Path, stream: bool) -> None:
     with serving_two(tmp_path) as (gateway, first, second):
         gate = threading.Event()
-        half = head(200, {"content-length": "9999"}), Send(json.dumps(JSON_ANSWER).encode()[:80])
+        half = head(200, {"content-length": "999999"}), Send(large_json())
         first.script([*(begun(ROLE, HELLO) if stream else half), WaitFor(gate), Reset()])
         with gateway.client() as client:
             gateway.chat(client, question(stream=stream))
@@ -212,6 +217,16 @@ def test_nothing_is_tried_again_after_the_first_content(tmp_path: Path, stream: 
             assert not client.read_chunked().complete
         assert not second.requests
         assert only_row(gateway).attempts == 1
+
+
+@pytest.mark.parametrize("then", [[Close()], [Reset()], [Hang()]], ids=["closed", "reset", "silent"])
+def test_a_json_answer_that_breaks_off_is_replaced_by_another_target_s(tmp_path: Path, then: Sequence[Step]) -> None:
+    with serving_two(tmp_path, upstream={"idle_timeout": 0.2}) as (gateway, first, second):
+        first.script([head(200, {"content-length": "9999"}), Send(json.dumps(JSON_ANSWER).encode()[:80]), *then])
+        second.script(json_answer(JSON_ANSWER))
+        answer, body = ask(gateway, question(stream=False))
+        assert (answer.status, body.payload) == (200, shown(json.dumps(JSON_ANSWER).encode()))
+        assert only_row(gateway).attempts == 2
 
 
 @pytest.mark.parametrize("status", [400, 404, 413, 422])

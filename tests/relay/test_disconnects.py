@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from proxy.app import Gateway
+from proxy.attempt import LAST_EVENTS, Attempt
 from tests.fakes import LAST_CHUNK, Hang, RawClient, RecordedRequest, Send, Step, WaitFor, chunk, head, sse_answer
 from tests.relay.samples import (
     COST,
@@ -21,6 +23,7 @@ from tests.relay.samples import (
     USAGE,
     ask,
     begun,
+    event,
     only_row,
     question,
     serving,
@@ -35,14 +38,21 @@ DRAIN = {"on_disconnect": "drain"}
 LEAVINGS: dict[str, Callable[[RawClient], None]] = {"closed": RawClient.close, "reset": RawClient.reset}
 
 
-def leave(request: RecordedRequest, client: RawClient, how: Callable[[RawClient], None] = RawClient.close) -> float:
+def leave(
+    request: RecordedRequest, client: RawClient, how: Callable[[RawClient], None] = RawClient.close, seconds: float = 5
+) -> float:
     """Leave, and give the seconds until the upstream saw it."""
     request.received.wait(5)
     left = time.monotonic()
     how(client)
-    assert request.closed.wait(5), "the upstream was not told"
+    assert request.closed.wait(seconds), "the upstream was not told"
     assert request.closed_at is not None
     return request.closed_at - left
+
+
+def has_begun(running: Gateway) -> bool:
+    """Whether a part of an answer's body has come."""
+    return any(isinstance(one, Attempt) and one.first_byte for one in running.deadlines._members)
 
 
 def wait_for_draining(gateway: RunningGateway) -> None:
@@ -115,15 +125,73 @@ def test_leaving_before_the_first_byte_reaches_the_upstream(
         assert (row.usage_source, row.input_tokens > 0, row.output_tokens) == ("estimated", True, 0)
 
 
-def test_leaving_inside_a_json_answer_reaches_the_upstream(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [0, 400_000], ids=["small", "large"])
+def test_leaving_inside_a_json_answer_costs_what_it_used(tmp_path: Path, size: int) -> None:
+    gate = threading.Event()
+    whole = json.dumps({"padding": "x" * size, **JSON_ANSWER}).encode()
+    with serving(tmp_path) as (gateway, upstream):
+        fields = {"content-length": str(len(whole))}
+        upstream.script([head(200, fields), Send(whole[:-50]), WaitFor(gate), Send(whole[-50:])])
+        client = gateway.client()
+        gateway.chat(client, question(stream=False))
+        upstream.wait_for_requests(1)
+        wait_until(lambda: gateway.call(lambda running: has_begun(running)), "the answer's beginning")
+        client.close()
+        wait_for_draining(gateway)
+        gate.set()
+        (row,) = wait_for_settled(gateway)
+        assert (row.outcome, row.usage_source, row.cost) == ("client_closed", "reported", COST)
+        wait_for_pool(gateway, size=1, idle=1)
+
+
+def test_leaving_inside_a_json_answer_that_never_ends_reaches_the_upstream_within_seconds(tmp_path: Path) -> None:
     whole = json.dumps(JSON_ANSWER).encode()
     with serving(tmp_path) as (gateway, upstream):
         upstream.script([head(200, {"content-length": str(len(whole))}), Send(whole[:200]), Hang()])
         client = gateway.client()
         gateway.chat(client, question(stream=False))
-        client.read_head()
-        leave(upstream.requests[0], client)
-        assert wait_for_settled(gateway)[0].outcome == "client_closed"
+        upstream.wait_for_requests(1)
+        wait_until(lambda: gateway.call(lambda running: has_begun(running)), "the answer's beginning")
+        leave(upstream.requests[0], client, seconds=LAST_EVENTS + 5)
+        (row,) = wait_for_settled(gateway)
+        assert (row.outcome, row.usage_source, row.text_out) == ("client_closed", "estimated", 200)
+
+
+@pytest.mark.parametrize("end", [STOP, HELLO + STOP], ids=["alone", "with text"])
+@pytest.mark.parametrize("how", LEAVINGS.values(), ids=LEAVINGS.keys())
+def test_leaving_behind_the_reason_to_finish_costs_what_was_used(
+    tmp_path: Path, how: Callable[[RawClient], None], end: bytes
+) -> None:
+    gate = threading.Event()
+    with serving(tmp_path) as (gateway, upstream):
+        upstream.script([*begun(ROLE, HELLO, end), WaitFor(gate), chunk(USAGE + DONE), Send(LAST_CHUNK)])
+        client = gateway.client()
+        gateway.chat(client, question())
+        client.read_until(b'"stop"')
+        how(client)
+        wait_for_draining(gateway)
+        gate.set()
+        (row,) = wait_for_settled(gateway)
+        assert (row.outcome, row.usage_source, row.cost) == ("client_closed", "reported", COST)
+        wait_for_pool(gateway, size=1, idle=1)
+
+
+def test_leaving_behind_a_reason_that_was_none_reaches_the_upstream_when_more_comes(tmp_path: Path) -> None:
+    gate = threading.Event()
+    two = event(choices=[{"index": 1, "delta": {"content": "other"}, "finish_reason": None}])
+    with serving(tmp_path) as (gateway, upstream):
+        upstream.script([*begun(HELLO, STOP), WaitFor(gate), chunk(two), Hang()])
+        client = gateway.client()
+        gateway.chat(client, question())
+        client.read_until(b'"stop"')
+        client.close()
+        wait_for_draining(gateway)
+        began = time.monotonic()
+        gate.set()
+        assert upstream.requests[0].closed.wait(5)
+        assert time.monotonic() - began < LAST_EVENTS
+        (row,) = wait_for_settled(gateway)
+        assert (row.outcome, row.usage_source) == ("client_closed", "estimated")
 
 
 def test_the_upstream_sees_the_client_s_leaving_within_a_tenth_of_a_second(tmp_path: Path) -> None:

@@ -265,7 +265,7 @@ def test_in_power_mode_the_last_byte_waits_for_the_sync_of_the_bill(
 @pytest.mark.parametrize("then", [[Close()], [Reset()]], ids=["closed", "reset"])
 def test_a_cut_json_answer_never_ends_cleanly(tmp_path: Path, then: Sequence[Step]) -> None:
     gate = threading.Event()
-    whole = json.dumps(JSON_ANSWER).encode()
+    whole = json.dumps({**JSON_ANSWER, "padding": "x" * 400_000}).encode()
     with serving(tmp_path) as (gateway, upstream):
         fields = {"content-type": "application/json", "content-length": str(len(whole))}
         upstream.script([head(200, fields), Send(whole[:-20]), WaitFor(gate), *then])
@@ -282,10 +282,10 @@ def test_a_cut_json_answer_never_ends_cleanly(tmp_path: Path, then: Sequence[Ste
 
 def test_a_json_answer_that_stops_short_of_its_own_end_is_cut(tmp_path: Path) -> None:
     gate = threading.Event()
-    whole = json.dumps(JSON_ANSWER).encode()
+    whole = json.dumps({**JSON_ANSWER, "padding": "x" * 400_000}).encode()
     with serving(tmp_path) as (gateway, upstream):
-        begin = [head(200, {"transfer-encoding": "chunked"}), chunk(whole[:200])]
-        upstream.script([*begin, WaitFor(gate), chunk(whole[200:-1]), Send(LAST_CHUNK)])
+        begin = [head(200, {"transfer-encoding": "chunked"}), chunk(whole[:300_000])]
+        upstream.script([*begin, WaitFor(gate), chunk(whole[300_000:-1]), Send(LAST_CHUNK)])
         with gateway.client() as client:
             gateway.chat(client, question(stream=False))
             client.read_head()

@@ -176,10 +176,10 @@ def test_a_client_that_leaves_after_heartbeats_is_settled(tmp_path: Path) -> Non
 
 def test_an_answer_that_is_no_stream_gets_none_inside(tmp_path: Path) -> None:
     gate = threading.Event()
-    data = json.dumps(JSON_ANSWER).encode()
+    data = json.dumps({**JSON_ANSWER, "padding": "x" * 400_000}).encode()
     with beating(tmp_path) as (gateway, upstream), gateway.client() as client:
         upstream.script(
-            [head(200, {"content-length": str(len(data))}), Send(data[:90]), WaitFor(gate), Send(data[90:])]
+            [head(200, {"content-length": str(len(data))}), Send(data[:300_000]), WaitFor(gate), Send(data[300_000:])]
         )
         gateway.chat(client, question())
         client.read_head()

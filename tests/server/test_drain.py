@@ -120,7 +120,7 @@ def test_a_second_signal_ends_what_runs_at_once_and_bills_it(tmp_path: Path) -> 
         assert b"gateway_shutdown" in rest.payload
         gateway.stop()
     assert [json.loads(line)["outcome"] for line in gateway.log.getvalue().splitlines() if "outcome" in line] == [
-        "upstream_cut"
+        "gateway_shutdown"
     ]
 
 

@@ -471,14 +471,6 @@ def test_any_json_answer_is_rewritten_the_same_both_ways(
     assert b"".join(rewriter.feed(piece) for piece in cut(answer, places)) == whole
 
 
-def test_a_json_answer_too_large_for_one_look_is_left_to_the_pieces() -> None:
-    answer = b'{"model":"a","x":"%b"}' % (b"x" * 100)
-    assert JsonRewriter(PlainTap(), ALIAS, whole_limit=len(answer)).whole(answer) == _swap(answer)
-    tap = PlainTap()
-    assert JsonRewriter(tap, ALIAS, whole_limit=len(answer) - 1).whole(answer) is None
-    assert tap.seen == []
-
-
 def test_a_json_answer_that_is_not_json_is_our_error() -> None:
     with pytest.raises(UpstreamProtocolError):
         JsonRewriter(PlainTap(), ALIAS).whole(b'{"model":"a"')

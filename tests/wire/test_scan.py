@@ -96,7 +96,7 @@ SCANNED: tuple[tuple[bytes, bytes, bytes], ...] = (
 
 
 def scanner(**limits: int) -> TopLevelScanner:
-    return TopLevelScanner(b"model", b'"N"', b"usage", **limits)
+    return TopLevelScanner(b"model", b'"N"', b"usage", error_key=b"", parts=(), **limits)
 
 
 def scan(pieces: list[bytes]) -> tuple[bytes, bytes, bool, bool]:
