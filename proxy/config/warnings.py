@@ -9,9 +9,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from proxy.config.lines import Path
-from proxy.config.presets import PRESETS
+from proxy.config.presets import PRESETS, formats_of
 from proxy.config.presets.preset import Preset
-from proxy.config.tree import Capability, Config, Kind, Model, Upstream, split_target
+from proxy.config.tree import Capability, Config, Model, Upstream, split_target
 
 #: Where, what is odd, how to mend it.
 Warned = tuple[Path, str, str]
@@ -106,11 +106,11 @@ def _same_habits(one: Preset, other: Preset) -> bool:
 def _dialects(model: Model, upstreams: Mapping[str, Upstream], path: Path) -> Iterator[Warned]:
     """An alias that OpenAI's endpoints cannot use, since none of its targets speaks their format."""
     endpoint = _OPENAI_PATHS.get(model.capability)
-    kinds: list[Kind] = [upstreams[split_target(target)[0]].kind for target in model.targets]
-    if endpoint is None or any("openai" in PRESETS[kind].dialects for kind in kinds):
+    served = [upstreams[split_target(target)[0]] for target in model.targets]
+    if endpoint is None or any("openai" in formats_of(upstream) for upstream in served):
         return
-    spoken = sorted({dialect for kind in kinds for dialect in PRESETS[kind].dialects})
-    address = next(preset.compatible_url for preset in (PRESETS[kind] for kind in kinds))
+    spoken = sorted({dialect for upstream in served for dialect in formats_of(upstream)})
+    address = next(PRESETS[upstream.kind].compatible_url or upstream.base_url for upstream in served)
     yield (
         path,
         f"all speak only the format of {' or '.join(spoken)}: {endpoint} refuses this alias",
