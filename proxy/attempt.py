@@ -124,13 +124,13 @@ class Attempt:
 
     def start(self, fresh: bool) -> None:
         """Ask for a connection, one that has served nobody if `fresh`. Raises what the pool raises."""
-        attempts, pool = self._attempts, self._target.pool
+        attempts, pool, upload = self._attempts, self._target.pool, self._call.upload
         self._since, self._limit = attempts.began, pool.connect_timeout
         self._deadline = min(self._since + self._limit, attempts.answer_by)
         self._services.deadlines.add(self)
         self._waiting = True
         try:
-            connection = pool.acquire(self, fresh)
+            connection = pool.acquire(self, fresh or (upload is not None and upload.outgrows), self._call.key.id)
         except GatewayError:
             self._waiting = False
             raise

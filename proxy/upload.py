@@ -141,6 +141,12 @@ class Upload:
         """Whether it can be sent once more from its beginning."""
         return self._base == 0 and self._most_sent <= MAX_KEPT
 
+    @property
+    def outgrows(self) -> bool:
+        """More of it may be sent than is kept: it takes a connection that no upstream can have closed by now."""
+        size = self._base + len(self._spool) if self.whole else self._announced
+        return size is None or size > MAX_KEPT
+
     def lines(self, model: str) -> bytes:
         """The header lines of its content type and of its length under that model's name."""
         length: int | None = None

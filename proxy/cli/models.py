@@ -9,7 +9,7 @@ import msgspec
 
 from proxy.cli.options import as_json, config_file, configured
 from proxy.cli.output import print_json, print_table, talk
-from proxy.config.presets import PRESETS
+from proxy.config.presets import formats_of
 from proxy.config.tree import Model, Price, Upstream, split_target
 
 #: The formats, the most usual first.
@@ -44,8 +44,8 @@ def command(config_path: Path | None, as_json: bool) -> None:
 
 def formats(model: Model, upstreams: Mapping[str, Upstream]) -> list[str]:
     """The families of formats that an alias's targets speak: the endpoints of the others refuse it."""
-    kinds = [upstreams[split_target(target)[0]].kind for target in model.targets]
-    return sorted({dialect for kind in kinds for dialect in PRESETS[kind].dialects}, key=_ORDER.index)
+    served = [upstreams[split_target(target)[0]] for target in model.targets]
+    return sorted({dialect for upstream in served for dialect in formats_of(upstream)}, key=_ORDER.index)
 
 
 def _targets(model: Model) -> str:

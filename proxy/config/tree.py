@@ -48,6 +48,8 @@ Kind = Literal[
     "llamacpp",
     "compatible",
 ]
+#: A family of request and answer formats.
+Format = Literal["openai", "anthropic", "gemini"]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 #: How many of something there must be at least one of.
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -154,6 +156,9 @@ class Upstream(Section, frozen=True):
     #: Where the API lives, with its version prefix, such as https://api.openai.com/v1; the kind's own when left out.
     #: `{model}` in its path stands for the target's model.
     base_url: str = ""
+    #: The families of formats that it speaks; as the kind says when left out. Each is asked for with the credential in
+    #: the header that is usual for it: a bearer for "openai", x-api-key for "anthropic", x-goog-api-key for "gemini".
+    formats: Annotated[list[Format], Meta(min_length=1)] | None = None
     #: The credential, by reference: "${NAME}" reads the environment, "file:PATH" a file.
     api_key: str = ""
     #: Further request headers for this upstream.

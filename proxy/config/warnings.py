@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 from proxy.config.addresses import odd, without_endpoint
 from proxy.config.lines import Path
-from proxy.config.presets import PRESETS
+from proxy.config.presets import PRESETS, formats_of
 from proxy.config.presets.preset import Preset
-from proxy.config.tree import Capability, Config, Kind, Model, Upstream, split_target
+from proxy.config.tree import Capability, Config, Model, Upstream, split_target
 
 #: Where, what is odd, how to mend it.
 Warned = tuple[Path, str, str]
@@ -123,11 +123,11 @@ def _same_habits(one: Preset, other: Preset) -> bool:
 def _dialects(model: Model, upstreams: Mapping[str, Upstream], path: Path) -> Iterator[Warned]:
     """An alias that OpenAI's endpoints cannot use, since none of its targets speaks their format."""
     endpoint = _OPENAI_PATHS.get(model.capability)
-    kinds = _kinds(model, upstreams)
-    if endpoint is None or any("openai" in PRESETS[kind].dialects for kind in kinds):
+    served = _served(model, upstreams)
+    if endpoint is None or any("openai" in formats_of(upstream) for upstream in served):
         return
-    spoken = sorted({dialect for kind in kinds for dialect in PRESETS[kind].dialects})
-    address = next(preset.compatible_url for preset in (PRESETS[kind] for kind in kinds))
+    spoken = sorted({dialect for upstream in served for dialect in formats_of(upstream)})
+    address = next(PRESETS[upstream.kind].compatible_url or upstream.base_url for upstream in served)
     yield (
         path,
         f"all speak only the format of {' or '.join(spoken)}: {endpoint} refuses this alias",
@@ -135,15 +135,15 @@ def _dialects(model: Model, upstreams: Mapping[str, Upstream], path: Path) -> It
     )
 
 
-def _kinds(model: Model, upstreams: Mapping[str, Upstream]) -> list[Kind]:
-    return [upstreams[split_target(target)[0]].kind for target in model.targets]
+def _served(model: Model, upstreams: Mapping[str, Upstream]) -> list[Upstream]:
+    return [upstreams[split_target(target)[0]] for target in model.targets]
 
 
 def _without_messages(config: Config) -> Iterator[Warned]:
     """Aliases that Anthropic's endpoints cannot use, though OpenAI's can: told once for all, at the first one."""
     found: dict[str, set[str]] = {}
     for alias, model in config.models.items():
-        spoken = {dialect for kind in _kinds(model, config.upstreams) for dialect in PRESETS[kind].dialects}
+        spoken = {dialect for one in _served(model, config.upstreams) for dialect in formats_of(one)}
         if model.capability in _TEXT and "openai" in spoken and "anthropic" not in spoken:
             found[alias] = spoken
     if not found:

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from proxy.config.presets import PRESETS
 from proxy.upstream.pool import Pool
-from proxy.upstream.target import Alias, Target, compile_target
+from proxy.upstream.target import Alias, Target, compile_targets
 
 _JSON = b"content-type: application/json\r\n"
 _FAMILY = "openai"
@@ -45,10 +44,10 @@ class Accounts:
 
     def __init__(self, pools: Mapping[str, Pool], aliases: Mapping[str, Alias]) -> None:
         self._accounts: dict[str, Account] = {}
-        for name, pool in pools.items():
-            if _FAMILY in PRESETS[pool.upstream.kind].dialects:
-                target = compile_target(f"{name}/none", dict(pools))
-                self._accounts[name] = Account(target, target.after_path.replace(_JSON, b"", 1))
+        for name in pools:
+            for target in compile_targets(f"{name}/none", dict(pools)):
+                if _FAMILY in target.dialects:
+                    self._accounts[name] = Account(target, target.after_path.replace(_JSON, b"", 1))
         self._models: dict[tuple[str, str], str] = {}
         self._aliases: dict[str, dict[str, list[str]]] = {}
         for alias in aliases.values():

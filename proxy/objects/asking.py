@@ -17,8 +17,10 @@ _SLOW = "The provider did not answer in time."
 class Asking(Arriving):
     """See the module: `send` or `stream` once, then `read` or `pieces`; `give_up` whatever happens."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, key: str) -> None:
+        """`key` is the id of the key that asks."""
         super().__init__(pool)
+        self._key = key
         self._limits = pool.upstream
         self._feeding = False
         self._blocked = False
@@ -127,7 +129,7 @@ class Asking(Arriving):
             )
 
     async def _connect(self, fresh: bool) -> None:
-        connection = self._pool.acquire(self, fresh)
+        connection = self._pool.acquire(self, fresh, self._key)
         if connection is not None:
             self.connected(connection)
         await self._wait(

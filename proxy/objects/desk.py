@@ -104,7 +104,7 @@ class Desk:
     ) -> T:
         """One request to the upstream, and what is done with its answer."""
         account = self._open(visit)
-        asking = Asking(account.pool)
+        asking = Asking(account.pool, visit.key.id)
         try:
             before = time.monotonic()
             await asking.send(self._head(visit, account, query, lines), body)
@@ -181,7 +181,7 @@ class Desk:
 
     async def _stream(self, visit: Visit, receive: Receive, pieces: AsyncIterator[bytes], lines: bytes) -> None:
         account = self._open(visit)
-        asking = Asking(account.pool)
+        asking = Asking(account.pool, visit.key.id)
         try:
             lines += b"transfer-encoding: chunked\r\n"
             head = self._head(visit, account, self._choice.query(visit), lines)

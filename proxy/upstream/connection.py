@@ -6,6 +6,8 @@ answer that ended cleanly, with nothing left over, and that nobody cancelled.
 
 import asyncio
 import logging
+import select
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import httptools
@@ -84,6 +86,9 @@ class Connection(asyncio.Protocol):
         "answered",
         "exchanges",
         "idle_since",
+        "key",
+        "round_trip",
+        "unread",
     )
 
     def __init__(self, owner: Owner) -> None:
@@ -101,6 +106,12 @@ class Connection(asyncio.Protocol):
         self.exchanges = 0
         #: Loop time since when it has been idle; kept by the pool.
         self.idle_since = 0.0
+        #: The id of the key that it served last; kept by the pool.
+        self.key = ""
+        #: Seconds that a byte takes to the upstream and back, or more; kept by the pool.
+        self.round_trip = 0.0
+        #: Called with 0: whether bytes, or the end, are here that the loop has not read yet.
+        self.unread: Callable[[int], list[tuple[int, int]]] | None = None
         #: A byte of the running exchange's answer has come.
         self.answered = False
         self._reset()
@@ -199,6 +210,11 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            poller = select.poll()
+            poller.register(sock.fileno(), select.POLLIN)
+            self.unread = poller.poll
         self._owner.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -212,6 +228,10 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._surplus = True
+            if self.exchanges > 1 and not (self._head_bytes or self._status or self._headers or self._parts):
+                # The rest of an earlier answer: nothing of this one has come, as if the connection had been closed.
+                self._drop("bytes that nobody asked for", reused=True)
+                return
             if not self._complete:
                 self.fail(UpstreamProtocolError("The model's answer was not valid HTTP.", detail=str(error)))
                 return
@@ -255,12 +275,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._owner.lost(self)
         if self._sink is not None:
-            error = UpstreamDropped(
-                "The model's provider closed the connection before the answer ended.",
-                detail=f"{type(exc).__name__}: {exc}" if exc else "connection closed",
-            )
-            error.reused = self.exchanges > 1 and not self.answered
-            self.fail(error)
+            detail = f"{type(exc).__name__}: {exc}" if exc else "connection closed"
+            self._drop(detail, reused=self.exchanges > 1 and not self.answered)
         # It points back here, and would keep this until the collector runs.
         self._parser = None  # type: ignore[assignment]
 
@@ -314,6 +330,12 @@ class Connection(asyncio.Protocol):
         return not self._head_done or sum(len(name) + len(value) + 4 for name, value in self._headers) > MAX_HEAD_BYTES
 
     # endings
+
+    def _drop(self, detail: str, reused: bool) -> None:
+        """The answer does not come any more; `reused` is whether a fresh connection may mend that."""
+        error = UpstreamDropped("The model's provider closed the connection before the answer ended.", detail=detail)
+        error.reused = reused
+        self.fail(error)
 
     def _detach(self) -> bool:
         """Part from a source that still owes a part of the request; whether there was one."""

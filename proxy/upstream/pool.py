@@ -1,5 +1,8 @@
 """The connections to one upstream: opened when needed, kept warm, handed out last in first out, bounded.
 
+One that has just served a key rests before it serves another: what an upstream sends too late, or twice, comes while
+nobody waits for it, and closes the connection. HTTP/1.1 has no other way to tell whose answer it is.
+
 All tables change in plain methods, never across an await; the only awaits are in the tasks that open connections,
 which the pool owns. What is written on a connection is its taker's business.
 """
@@ -7,10 +10,12 @@ which the pool owns. What is written on a connection is its taker's business.
 import asyncio
 import errno
 import ssl
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from time import monotonic as _now
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from proxy.config.tree import Upstream
@@ -28,6 +33,15 @@ from proxy.upstream.health import Health
 
 #: Seconds that a connection may idle while the process is short of descriptors or memory.
 SPARE_IDLE = 1.0
+#: Seconds that a connection rests between two keys. Where there is no other, and none may be opened, one round trip to
+#: the upstream is enough.
+REST_SECONDS = 0.25
+# The same where the upstream is near: bytes that are here already are to be read first.
+_LEAST_REST_SECONDS = 0.002
+# After so many seconds a connection may have become readable without the loop, which was busy, having come to it yet.
+_BRIEF_SECONDS = 0.005
+# Idle connections, from the last one on, among which is looked for one that served the same key.
+_LOOK_BACK = 32
 
 
 class Waiter(Protocol):
@@ -36,6 +50,14 @@ class Waiter(Protocol):
     def connected(self, connection: Connection) -> None: ...
 
     def not_connected(self, error: UpstreamFailed) -> None: ...
+
+
+class _Wish(NamedTuple):
+    """A waiter and what it asked for."""
+
+    waiter: Waiter
+    key: str
+    fresh: bool
 
 
 class Pool:
@@ -67,7 +89,9 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
-        self._waiters: deque[Waiter] = deque()
+        self._waiters: deque[_Wish] = deque()
+        #: Looks after those who wait while a connection rests.
+        self._resting: asyncio.TimerHandle | None = None
         #: In the order in which they began; and those whose failure is nobody's: a request that has only just come has
         #: not waited as long as they have.
         self._opening: list[asyncio.Task[None]] = []
@@ -111,27 +135,46 @@ class Pool:
     def closed(self) -> bool:
         return self._closed
 
-    def acquire(self, waiter: Waiter, fresh: bool = False) -> Connection | None:
-        """Take an idle connection, or None: then `waiter` hears when there is one.
+    def acquire(self, waiter: Waiter, fresh: bool = False, key: str = "") -> Connection | None:
+        """Take an idle connection for a key, or None: then `waiter` hears when there is one.
 
-        `fresh` asks for one that has served nobody yet. Raises `Overloaded` when all are taken and too many wait.
+        `fresh` asks for one that has served nobody yet; where there is no room for it, the one that has been idle for
+        longest is closed. Raises `Overloaded` when all are taken and too many wait.
         """
-        while self._idle and not fresh:
-            connection = self._idle.pop()
+        idle = self._idle
+        while idle and not fresh:
+            connection = idle[-1]
+            if connection.key == key or not connection.exchanges:
+                idle.pop()
+            else:
+                found = self._rested(key)
+                if found is None:
+                    break
+                connection = found
             if connection.usable:
-                return connection
-        room = self.upstream.max_connections - len(self._open)
+                unread = connection.unread
+                if unread is None or connection.idle_since > _now() - _BRIEF_SECONDS or not unread(0):
+                    connection.key = key
+                    return connection
+                connection.abandon()
+        room = self.upstream.max_connections - len(self._open) + len(idle)
         if self._closed or len(self._waiters) >= room + self.upstream.max_waiting:
             raise Overloaded("Too many requests wait for this model. Try again shortly.", headers={"retry-after": "1"})
-        self._waiters.append(waiter)
+        self._waiters.append(_Wish(waiter, key, fresh))
         self._open_more()
+        if not fresh:
+            self._serve_when_rested()
+        elif idle and self.crowded:
+            idle.pop(0).abandon()
         return None
 
     def forget(self, waiter: Waiter) -> None:
         """The waiter no longer wants a connection. One that is being opened for it is for the next, if it comes up."""
-        if waiter in self._waiters:
-            self._waiters.remove(waiter)
-            self._served()
+        for place, wish in enumerate(self._waiters):
+            if wish.waiter is waiter:
+                del self._waiters[place]
+                self._served()
+                return
 
     def sweep(self, now: float, spare: bool = False) -> None:
         """Close what has idled too long; `now` is loop time. `spare`: the process needs what idle ones take up."""
@@ -160,8 +203,10 @@ class Pool:
         for connection in list(self._open):
             connection.fail(UpstreamFailed("The gateway is shutting down."))
         self._idle.clear()
+        if self._resting is not None:
+            self._resting.cancel()
         while self._waiters:
-            self._waiters.popleft().not_connected(UpstreamFailed("The gateway is shutting down."))
+            self._waiters.popleft().waiter.not_connected(UpstreamFailed("The gateway is shutting down."))
 
     # called by connections
 
@@ -175,15 +220,16 @@ class Pool:
             connection.close()
             return
         connection.resume()
-        if self._waiters:
-            waiter = self._waiters.popleft()
-            self._served()
-            waiter.connected(connection)
-        elif self._retired:
+        wish = self._waiters[0] if self._waiters else None
+        if wish is not None and (not connection.exchanges or connection.key == wish.key):
+            self._hand_over(connection, wish)
+        elif self._retired and wish is None:
             connection.close()
         else:
             connection.idle_since = self._loop.time()
             self._idle.append(connection)
+            if wish is not None:
+                self._serve_when_rested()
 
     def lost(self, connection: Connection) -> None:
         """A connection is gone."""
@@ -192,6 +238,59 @@ class Pool:
             self._idle.remove(connection)
         if not self._closed:
             self._open_more()
+            self._serve_when_rested()
+
+    # resting
+
+    def _rested(self, key: str) -> Connection | None:
+        """Take an idle connection that served this key last, or nobody, or that has rested since it served another."""
+        idle, now = self._idle, self._loop.time()
+        for place in range(len(idle) - 1, max(len(idle) - 1 - _LOOK_BACK, -1), -1):
+            if idle[place].key == key or not idle[place].exchanges:
+                return idle.pop(place)
+        # They stand in the order in which they became idle.
+        place = bisect_right(idle, now - REST_SECONDS, key=_idle_since)
+        return idle.pop(place - 1) if place else None
+
+    def _serve_when_rested(self) -> None:
+        """Those who wait, and for whom nothing is opened, get what rests now after a round trip."""
+        if self.crowded and self._idle and self._resting is None:
+            soonest = min([connection.idle_since + connection.round_trip for connection in self._idle])
+            wait = max(soonest - self._loop.time(), _LEAST_REST_SECONDS)
+            self._resting = self._loop.call_later(wait, self._serve_rested)
+
+    def _serve_rested(self) -> None:
+        self._resting = None
+        now = self._loop.time()
+        for connection in list(self._idle):
+            if not self.crowded:
+                break
+            if connection.idle_since + connection.round_trip > now:
+                continue
+            self._idle.remove(connection)
+            wish = self._first_patient()
+            if wish is not None and connection.usable and not (connection.unread is not None and connection.unread(0)):
+                self._hand_over(connection, wish)
+            else:
+                # Its end makes room for another.
+                connection.abandon()
+                break
+        if self._retired and not self._waiters:
+            self.retire()
+        self._serve_when_rested()
+
+    def _first_patient(self) -> _Wish | None:
+        """Who has waited for longest, of those who take a connection that has served others."""
+        for wish in self._waiters:
+            if not wish.fresh:
+                return wish
+        return None
+
+    def _hand_over(self, connection: Connection, wish: _Wish) -> None:
+        self._waiters.remove(wish)
+        self._served()
+        connection.key = wish.key
+        wish.waiter.connected(connection)
 
     # opening
 
@@ -207,6 +306,7 @@ class Pool:
         if self._may_connect is not None and not self._may_connect():
             self._not_opened(NoDescriptor("the last descriptors are kept for files"))
             return
+        began = self._loop.time()
         try:
             async with asyncio.timeout(self.upstream.connect_timeout):
                 _, connection = await self._loop.create_connection(
@@ -228,6 +328,9 @@ class Pool:
             if not connection.usable:
                 self._not_opened(_refused(ConnectionResetError("closed as soon as it was open")))
                 return
+            # With TLS it took two round trips at least.
+            took = (self._loop.time() - began) / (2 if self._tls else 1)
+            connection.round_trip = min(took, REST_SECONDS)
             self._opened_one(asyncio.current_task())
             self.released(connection)
 
@@ -246,7 +349,11 @@ class Pool:
 
     def _not_opened(self, error: UpstreamFailed) -> None:
         if self._opened_one(asyncio.current_task()) and self._waiters:
-            self._waiters.popleft().not_connected(error)
+            if self._idle and not self._waiters[0].fresh and not self._closed:
+                # What rests is better than none.
+                self._serve_when_rested()
+                return
+            self._waiters.popleft().waiter.not_connected(error)
         if not self._closed:
             self._open_more()
 
@@ -255,6 +362,10 @@ def _refused(error: Exception) -> UpstreamConnectFailed:
     return UpstreamConnectFailed(
         "The model's provider could not be reached.", detail=f"{type(error).__name__}: {error}".strip()
     )
+
+
+def _idle_since(connection: Connection) -> float:
+    return connection.idle_since
 
 
 def tls_context(name: str, upstream: Upstream) -> ssl.SSLContext | None:

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
-from proxy.config.presets import PRESETS
-from proxy.config.tree import Model, OnDisconnect, Server, Upstream, split_target
+from proxy.config.presets import PRESETS, formats_of, habits_of
+from proxy.config.presets.preset import Preset
+from proxy.config.tree import Format, Model, OnDisconnect, Server, Upstream, split_target
 from proxy.ledger.pricing import CompiledPrice, compile_price
 from proxy.upstream.pool import Pool
 from proxy.wire.headers import REQUEST_HEADERS
 
+#: All families of formats.
+FORMATS: Final[tuple[Format, ...]] = ("openai", "anthropic", "gemini")
 USER_AGENT = "prometheus-gateway"
 _JSON: Final = b"content-type: application/json\r\n"
 _NO_LENGTH: Final = b"content-length: 0\r\n\r\n"
@@ -111,33 +114,54 @@ class Alias:
         return self.by_dialect.get(dialect, ())
 
 
+def compile_targets(target: str, pools: dict[str, Pool], alias: Model | None = None) -> tuple[Target, ...]:
+    """Bind "upstream/model" to its pool, once for each way in which its formats are asked for; an alias's own settings
+    go before those of the upstream."""
+    upstream = pools[split_target(target)[0]].upstream
+    ways: list[tuple[Preset, frozenset[str]]] = []
+    for name in FORMATS:
+        if name in formats_of(upstream):
+            habits = habits_of(upstream, name)
+            if ways and ways[-1][0] is habits:
+                ways[-1] = (habits, ways[-1][1] | {name})
+            else:
+                ways.append((habits, frozenset({name})))
+    return tuple(_compile(target, pools, alias, habits, formats) for habits, formats in ways)
+
+
 def compile_target(target: str, pools: dict[str, Pool], alias: Model | None = None) -> Target:
-    """Bind "upstream/model" to its pool; an alias's own settings go before those of the upstream."""
+    """The first of `compile_targets`."""
+    return compile_targets(target, pools, alias)[0]
+
+
+def _compile(
+    target: str, pools: dict[str, Pool], alias: Model | None, habits: Preset, formats: frozenset[str]
+) -> Target:
     upstream_name, model = split_target(target)
     pool = pools[upstream_name]
     upstream = pool.upstream
     preset = PRESETS[upstream.kind]
-    single = tuple(name for name in preset.headers if name.encode() in REQUEST_HEADERS)
+    single = tuple(name for name in habits.headers if name.encode() in REQUEST_HEADERS)
     path = urlsplit(upstream.base_url).path.rstrip("/").replace("{model}", quote(model, safe=""))
     return Target(
         pool,
         model,
         path.encode(),
-        head_lines(upstream, without=single),
-        preset.dialects,
+        head_lines(upstream, habits, without=single),
+        formats,
         _first_of(alias.first_byte_timeout if alias is not None else None, upstream.first_byte_timeout),
         _first_of(alias.idle_timeout if alias is not None else None, upstream.idle_timeout),
         preset.stream_options if upstream.stream_options is None else upstream.stream_options,
         {path.encode(): moved.encode() for path, moved in preset.paths.items()},
         urlencode(upstream.query).encode(),
-        tuple(_single(upstream, name) for name in single),
+        tuple(_single(upstream, habits, name) for name in single),
         preset.client_ids,
     )
 
 
 def compile_alias(name: str, model: Model, pools: dict[str, Pool], server: Server) -> Alias:
     """Compile one `[models.ALIAS]`; what it does not set is as for the whole server."""
-    targets = tuple(compile_target(target, pools, model) for target in model.targets)
+    targets = tuple(made for target in model.targets for made in compile_targets(target, pools, model))
     return Alias(
         name=name,
         capability=model.capability,
@@ -155,26 +179,29 @@ def _first_of(own: float | None, common: float) -> float:
     return common if own is None else own
 
 
-def head_lines(upstream: Upstream, without: tuple[str, ...] = ()) -> bytes:
-    """The rest of the request line and the headers that every request to an upstream has, but for some."""
+def head_lines(upstream: Upstream, habits: Preset | None = None, without: tuple[str, ...] = ()) -> bytes:
+    """The rest of the request line and the headers that every request to an upstream has, but for some.
+
+    `habits` says how the credential is sent; the upstream's kind where it is left out.
+    """
+    habits = habits or PRESETS[upstream.kind]
     lines = [" HTTP/1.1", f"host: {urlsplit(upstream.base_url).netloc}", f"user-agent: {USER_AGENT}"]
     lines += ["accept-encoding: identity", "content-type: application/json"]
-    preset = PRESETS[upstream.kind]
     if upstream.api_key:
-        lines.append(f"{preset.auth_header}: {preset.auth_prefix}{upstream.api_key}")
-    lines += [f"{name}: {value}" for name, value in _headers(upstream).items() if name not in without]
+        lines.append(f"{habits.auth_header}: {habits.auth_prefix}{upstream.api_key}")
+    lines += [f"{name}: {value}" for name, value in _headers(upstream, habits).items() if name not in without]
     return "".join(line + "\r\n" for line in lines).encode("latin-1")
 
 
-def _headers(upstream: Upstream) -> dict[str, str]:
-    """The headers of the kind, and over them those of the configuration."""
+def _headers(upstream: Upstream, habits: Preset) -> dict[str, str]:
+    """The headers of the kind or the format, and over them those of the configuration."""
     own = {name.lower(): value for name, value in upstream.headers.items()}
-    return {**PRESETS[upstream.kind].headers, **own}
+    return {**habits.headers, **own}
 
 
-def _single(upstream: Upstream, name: str) -> tuple[bytes, bytes, bool]:
+def _single(upstream: Upstream, habits: Preset, name: str) -> tuple[bytes, bytes, bool]:
     """A header of the kind that stands in a request once: the configuration's, else the client's, else the kind's."""
-    line = f"{name}: {_headers(upstream)[name]}\r\n".encode("latin-1")
+    line = f"{name}: {_headers(upstream, habits)[name]}\r\n".encode("latin-1")
     return f"{name}: ".encode(), line, any(own.lower() == name for own in upstream.headers)
 
 

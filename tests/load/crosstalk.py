@@ -50,15 +50,19 @@ targets = ["{upstream}/{kind}"]
 SHARES = {"whole": 48, "pieces": 8, "extra": 8, "twice": 8, "cookie": 8, "short": 4, "torn": 4, "dropped": 2}
 SHARES |= {"failing": 2, "endless": 4, "silent": 4}
 #: Kinds whose answers are good, whatever the upstream adds to them.
-GOOD = frozenset({"whole", "pieces", "extra", "twice", "cookie", "late"})
+GOOD = frozenset({"whole", "pieces", "extra", "twice", "cookie", "late", "again"})
 #: Kinds whose answers never end: their clients leave.
 ENDLESS = frozenset({"endless", "silent"})
 #: Of a hundred requests for good answers, those whose clients leave all the same, and those with others behind them.
 LEAVING, PIPELINED = 5, 10
 #: Clients who ask for late bytes, each over an upstream of its own, and the seconds they then wait. A request that
-#: crosses them on the wire could get them for its answer, which nothing in HTTP/1.1 forbids; so none is sent.
+#: crosses them on the wire could get them for its answer, which nothing in HTTP/1.1 forbids; so none is sent, on a
+#: busy machine too.
 LATE_CLIENTS = 4
-LATE_PAUSE = 0.05
+LATE_PAUSE = 0.3
+#: Pairs of clients with a key each over an upstream of their own that answers twice: the seconds after which the second
+#: one asks, and those after which the first one asks again.
+PAIRS, PAIR_PAUSE, PAIR_REST = 4, 0.01, 0.3
 #: Seconds in which some answer must come.
 PATIENCE = 30.0
 
@@ -78,9 +82,10 @@ class Asked:
 class Crowd:
     """All the clients: they ask until so many requests are made. What they saw is counted."""
 
-    def __init__(self, port: int, key: str, count: int) -> None:
+    def __init__(self, port: int, key: str, other: str, count: int) -> None:
         self._port = port
         self._key = key
+        self._other = other
         self._count = count
         self._choose = random.Random(count)
         self._kinds = [kind for kind, share in SHARES.items() for _ in range(share)]
@@ -95,6 +100,7 @@ class Crowd:
         """Run all clients to their end. Raises TimeoutError when nothing comes any more."""
         await asyncio.gather(*(self._connect() for _ in range(clients)))
         late = [asyncio.create_task(self._ask_late(number)) for number in range(1, LATE_CLIENTS + 1)]
+        late += [asyncio.create_task(self._ask_in_pairs(number)) for number in range(1, PAIRS + 1)]
         while not self.done.is_set():
             before = self.seen.total(), len(self.asked)
             try:
@@ -183,9 +189,9 @@ class Crowd:
         self.asked.append(Asked(kind, stream, alias or f"x-{kind}", leaving))
         return len(self.asked) - 1
 
-    def _request(self, number: int) -> bytes:
+    def _request(self, number: int, key: str = "") -> bytes:
         asked = self.asked[number]
-        return asking.chat(asked.alias, number, self._key, stream=asked.stream)
+        return asking.chat(asked.alias, number, key or self._key, stream=asked.stream)
 
     def _give_up(self, connection: Connection, number: int) -> None:
         if connection.due and connection.due[0] == number:
@@ -212,6 +218,19 @@ class Crowd:
         if visitor.strange:
             self.unasked(visitor.strange)
 
+    async def _ask_in_pairs(self, pair: int) -> None:
+        """Ask with one key just after another has its answer, which then comes once more."""
+        alice, bob = Visitor(self._port), Visitor(self._port)
+        while len(self.asked) < self._count:
+            for visitor, key, pause in ((alice, self._key, PAIR_PAUSE), (bob, self._other, PAIR_REST)):
+                number = self._new("again", False, f"again-{pair}")
+                self.judge(number, await visitor.ask(self._request(number, key), number))
+                await asyncio.sleep(pause)
+        for visitor in (alice, bob):
+            await visitor.close()
+            if visitor.strange:
+                self.unasked(visitor.strange)
+
     def _wrong(self, what: str, data: bytes) -> None:
         self.seen[what] += 1
         if len(self.examples) < 5:
@@ -226,6 +245,9 @@ def configuration(data_dir: Path, upstream: str) -> str:
     for number in range(1, LATE_CLIENTS + 1):
         text += UPSTREAM.format(name=f"late{number}", upstream=upstream)
         text += MODEL.format(alias=f"late-{number}", upstream=f"late{number}", kind="late")
+    for number in range(1, PAIRS + 1):
+        text += UPSTREAM.format(name=f"again{number}", upstream=upstream)
+        text += MODEL.format(alias=f"again-{number}", upstream=f"again{number}", kind="again")
     return text
 
 
@@ -233,13 +255,13 @@ def run(folder: Path, count: int, clients: int) -> Figures:
     """The whole suite."""
     raise_descriptor_limit()
     records, data_dir, config = folder / "records.json", folder / "data", folder / "prometheus.toml"
-    key = make_key(data_dir)
+    key, other = make_key(data_dir), make_key(data_dir, "other")
     with Process(folder, "tests.load.upstream", [str(records)]) as upstream:
         config.write_text(configuration(data_dir, upstream.ready))
         with Process(folder, "proxy", ["serve", "--config", str(config), "--port", "0"]) as gateway:
 
             async def ask() -> Crowd:
-                crowd = Crowd(gateway.port, key, count)
+                crowd = Crowd(gateway.port, key, other, count)
                 await crowd.ask_all(clients)
                 return crowd
 

@@ -26,6 +26,8 @@ Plan = Iterator[bytes | float | Step]
 PACE = 0.002
 #: Seconds after which bytes come late: when their connection idles.
 LATE = 0.005
+#: Seconds after which an answer comes once more.
+AGAIN = 0.06
 #: Events with text in a stream that comes in pieces.
 PIECES = 8
 #: Bytes of text in an event of a talkative stream, and the seconds between two of them.
@@ -134,6 +136,15 @@ def late(number: int, stream: bool) -> Plan:
     yield _foreign_answer() if number % 2 else b"late " + answers.mark(FOREIGN).encode()
 
 
+def again(number: int, stream: bool) -> Plan:
+    """A good answer, and the same once more when its client thinks of something else."""
+    steps = [step for step in whole(number, stream) if isinstance(step, bytes)]
+    yield from steps
+    yield Step.ANSWERED
+    yield AGAIN
+    yield from steps
+
+
 def cookie(number: int, stream: bool) -> Plan:
     """A good answer with headers that must go no further."""
     body = answers.chat(number)
@@ -192,7 +203,7 @@ def _foreign_answer() -> bytes:
 
 _GOOD = (whole, pieces, embedded, transcribed)
 _UNENDED = (silent, begun, endless, talkative, flood, short, torn, dropped)
-_ODD = (failing, extra, twice, late, cookie)
+_ODD = (failing, extra, twice, late, again, cookie)
 PLANS: Mapping[str, Callable[[int, bool], Plan]] = MappingProxyType(
     {plan.__name__: plan for plan in (*_GOOD, *_UNENDED, *_ODD)}
 )

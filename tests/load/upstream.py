@@ -126,8 +126,14 @@ class Connection(asyncio.Protocol):
                 self._end(step)
 
     def _wake(self, plan: Plan) -> None:
-        # In the next turn: a request that is there by now is to be seen before its connection is written to.
-        asyncio.get_running_loop().call_soon(lambda: self._play() if plan is self._plan else None)
+        # In the turn after the next: a request that is there by now is to be seen before its connection is written to,
+        # and what a timer puts off runs before the sockets are looked at.
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self._go_on, plan)
+
+    def _go_on(self, plan: Plan) -> None:
+        if plan is self._plan:
+            self._play()
 
     def _end(self, step: Step) -> None:
         self._plan = None

@@ -173,6 +173,20 @@ def test_a_connection_that_had_just_closed_is_replaced(tmp_path: Path) -> None:
         assert [ask_json(gateway, "GET", "/v1/files/file-1")[0] for _ in range(2)] == [200, 200]
 
 
+def test_uploads_find_a_connection_whatever_idles(tmp_path: Path) -> None:
+    """Each wants one that has not served: where there is no room, the one that has been idle for longest makes way."""
+    form = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nbytes\r\n--b--\r\n'
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    with ScriptedUpstream() as upstream:
+        upstream.handler = lambda request: json_answer({"id": "file-1"})
+        with gateway_over(tmp_path, upstream.base_url, upstream={"max_connections": 4}) as gateway:
+            for number in range(10):
+                assert ask_json(gateway, "POST", "/v1/files", form, headers=headers)[0] == 200, number
+                assert ask_json(gateway, "POST", "/v1/threads", {})[0] == 200, number
+            uploads = [request for request in upstream.requests if request.target == "/files"]
+            assert len({request.connection for request in uploads}) == len(uploads)
+
+
 def test_a_client_that_leaves_ends_the_call_upstream(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
         own(gateway, "file-1")

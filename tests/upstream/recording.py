@@ -65,9 +65,9 @@ class Recorder:
         self.complete = False
         self.error: UpstreamFailed | None = None
 
-    def start(self, pool: Pool, fresh: bool = False) -> "Recorder":
+    def start(self, pool: Pool, fresh: bool = False, key: str = "") -> "Recorder":
         """Ask the pool for a connection."""
-        connection = pool.acquire(self, fresh)
+        connection = pool.acquire(self, fresh, key)
         if connection is not None:
             self.connected(connection)
         return self

@@ -229,6 +229,17 @@ def test_a_drop_before_the_first_byte_says_whether_the_connection_had_served(tim
     assert last.error.reused is reused
 
 
+@pytest.mark.parametrize("rest", [b"the rest of an answer", b"\r\n\r\n}", b"0\r\n\r\n", b"\x00"])
+def test_bytes_that_are_no_answer_are_a_drop_on_a_connection_that_has_served(rest: bytes) -> None:
+    """What an upstream sent too late, and a fresh connection mends; on one that has not served it is its answer."""
+    first, second = answers(json_answer({}), [Send(rest)])
+    assert (first.error, first.complete) == (None, True)
+    assert isinstance(second.error, UpstreamDropped)
+    assert second.error.reused
+    (alone,) = answers([Send(rest)])
+    assert isinstance(alone.error, UpstreamProtocolError)
+
+
 def test_a_drop_after_the_first_byte_is_no_race_with_an_idle_close() -> None:
     _, last = answers(json_answer({}), [Send(b"HTTP"), Reset()])
     assert isinstance(last.error, UpstreamDropped)

@@ -26,7 +26,7 @@ from proxy.config.presets import (
     xai,
 )
 from proxy.config.presets.preset import Preset
-from proxy.config.tree import Kind
+from proxy.config.tree import Format, Kind, Upstream
 
 PRESETS: Mapping[Kind, Preset] = MappingProxyType(
     {
@@ -52,3 +52,15 @@ PRESETS: Mapping[Kind, Preset] = MappingProxyType(
         "compatible": compatible.PRESET,
     }
 )
+
+
+def formats_of(upstream: Upstream) -> frozenset[str]:
+    """The families of formats that an upstream speaks: as configured, else as its kind says."""
+    return PRESETS[upstream.kind].dialects if upstream.formats is None else frozenset(upstream.formats)
+
+
+def habits_of(upstream: Upstream, format: Format) -> Preset:
+    """The preset that says how a request in a format is sent: the kind's, or for a format that is not the kind's own
+    that of the provider who made the format."""
+    preset = PRESETS[upstream.kind]
+    return preset if format in preset.dialects else PRESETS[format]

@@ -7,5 +7,7 @@ PRESET = Preset(
     example_url="https://api.example.com/v1",
     client_ids=frozenset({"request_id", "response_id", "rid"}),
     note="Also what an upstream is that names no kind. Where the provider refuses `stream_options` with a 400 or 422, "
-    "set `stream_options = false`: streams that then end without usage are billed by estimate.",
+    "set `stream_options = false`: streams that then end without usage are billed by estimate. LiteLLM and other "
+    'gateways speak Anthropic\'s format too, below the same address: `formats = ["openai", "anthropic"]`. They are '
+    "then asked for `/v1/messages` with the credential in `x-api-key`, and for all else with a bearer.",
 )

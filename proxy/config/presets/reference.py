@@ -10,7 +10,7 @@ _OPENING = """\
 
 An upstream is one account at one provider: `[upstreams.NAME]` in the configuration. Its `kind` says what the provider
 is: where it lives, how it wants the credential, which formats it speaks, and whether it can be asked for the usage of
-a stream. What the configuration says itself always wins: `base_url`, `headers`, `query`, `stream_options`.
+a stream. What the configuration says itself always wins: `base_url`, `formats`, `headers`, `query`, `stream_options`.
 
 ```toml
 [upstreams.openai]
@@ -24,6 +24,9 @@ base_url = "http://127.0.0.1:8000/v1"
 - Nothing is translated. An endpoint goes to the targets of the alias that speak its format: `/v1/messages` to those
   that speak `anthropic`, `/v1beta/models/…` to those that speak `gemini`, everything else to those that speak
   `openai`. An alias may mix them, and then works on all; one without a target for an endpoint answers it with a 400.
+- `formats` says which formats an upstream speaks, where its kind does not know: `formats = ["openai", "anthropic"]` for
+  a LiteLLM of kind `compatible`. A format that is not the kind's own is asked for with the header that its makers want
+  the credential in, and below the same `base_url`.
 - Where OpenAI's formats live at an address of their own, that is a second upstream, of kind `compatible`. The sections
   below name the address. `prometheus-gateway config check` warns of aliases that OpenAI's endpoints, or `/v1/messages`,
   cannot use; `prometheus-gateway models` shows the formats of each.
