@@ -78,6 +78,11 @@ power: $(VENV)/.dev
 overload: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow -s tests/overload $(ARGS)
 
+# Odd requests and odd answers until the time is over; ARGS="--seconds 1200 --seed 7" tells how long and which.
+.PHONY: fuzz
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 # Takes each safety out of a copy of the tree and demands that its tests fail; ARGS='"no bill"' tries one.
 .PHONY: mutants
 mutants: $(VENV)/.dev
