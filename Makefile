@@ -7,7 +7,7 @@ COMPILED ?= .venv-compiled
 GATEWAY = $(if $(COMPILED),$(COMPILED)/.plain)
 GATEWAY_OPTION = $(if $(COMPILED),--gateway $(abspath $(COMPILED))/bin/prometheus-gateway)
 
-.PHONY: run test kill faults disconnects crosstalk slow soak process check fmt wheel test-compiled bench bench-peers bench-guard clean
+.PHONY: run test kill faults disconnects crosstalk slow soak process check fmt docs wheel test-compiled bench bench-peers bench-guard clean
 
 run: $(VENV)/.plain
 	$(BIN)/prometheus-gateway serve $(ARGS)
@@ -38,10 +38,11 @@ fmt: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(VENV)/.plain
+docs: $(VENV)/.dev
 	$(BIN)/python -c 'from proxy.config.schema import reference; print(reference(), end="")' > docs/configuration.md
 	$(BIN)/python -c 'from proxy.config.presets.reference import reference; print(reference(), end="")' > docs/upstreams.md
 	$(BIN)/python -c 'from proxy.endpoints.document import document; print(document(), end="")' > docs/endpoints.md
+	$(BIN)/python -m tests.spec.compatibility > docs/compatibility.md
 
 # The wheel to install on servers: what requests run through is compiled, for this machine's Python. Needs a C compiler.
 wheel: $(VENV)/.dev
