@@ -7,7 +7,7 @@ COMPILED ?= .venv-compiled
 GATEWAY = $(if $(COMPILED),$(COMPILED)/.plain)
 GATEWAY_OPTION = $(if $(COMPILED),--gateway $(abspath $(COMPILED))/bin/prometheus-gateway)
 
-.PHONY: run test kill faults disconnects crosstalk slow soak process check fmt wheel test-compiled bench bench-peers bench-guard clean
+.PHONY: run test kill faults disconnects crosstalk slow soak process check fmt docs wheel test-compiled bench bench-peers bench-guard clean
 
 # Another port: make run PORT=8090. Any options of `serve`: make run ARGS='--host 0.0.0.0 --workers 2'.
 run: export PROMETHEUS_GATEWAY_MADE = 1
@@ -40,10 +40,11 @@ fmt: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(VENV)/.plain
+docs: $(VENV)/.dev
 	$(BIN)/python -c 'from proxy.config.schema import reference; print(reference(), end="")' > docs/configuration.md
 	$(BIN)/python -c 'from proxy.config.presets.reference import reference; print(reference(), end="")' > docs/upstreams.md
 	$(BIN)/python -c 'from proxy.endpoints.document import document; print(document(), end="")' > docs/endpoints.md
+	$(BIN)/python -m tests.spec.compatibility > docs/compatibility.md
 
 # The wheel to install on servers: what requests run through is compiled, for this machine's Python. Needs a C compiler.
 wheel: $(VENV)/.dev
@@ -79,6 +80,11 @@ power: $(VENV)/.dev
 .PHONY: overload
 overload: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow -s tests/overload $(ARGS)
+
+# Odd requests and odd answers until the time is over; ARGS="--seconds 1200 --seed 7" tells how long and which.
+.PHONY: fuzz
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 # Takes each safety out of a copy of the tree and demands that its tests fail; ARGS='"no bill"' tries one.
 .PHONY: mutants
