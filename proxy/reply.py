@@ -295,6 +295,9 @@ def reply_for(
             return either
         media = MediaReply(tap, alias, dialect.usage_key)
         media.label = b"" if says_json else _JSON
+        if opaque and not says_json:
+            # Text may begin so too.
+            media.usual = ()
         return media
     answer = JsonReply(tap, alias, dialect.usage_key)
     answer.label = b"" if says_json else _JSON
