@@ -124,7 +124,7 @@ class JsonReply(Reply):
     So what is read of it does not depend on how it was cut on its way.
     """
 
-    usual = (b"{",)
+    usual: tuple[bytes, ...] = (b"{",)
 
     def __init__(self, tap: AnswerTap, alias: str, usage_key: str) -> None:
         super().__init__(tap)

@@ -306,10 +306,11 @@ def _check_usage(figures: Figures, leavings: Leavings, rows: list[Final]) -> Non
             for row in rows
             if row.alias == point.alias and row.usage_source == "reported"
         )
-        used = Counter(tuple(tokens(number)) for number in numbers)
+        used = Counter((tokens(number).input, tokens(number).output) for number in numbers)
         if point.name == "at-the-end":
             # The healthy call.
-            used[tuple(tokens(len(leavings.points) + 1))] += 1
+            healthy = tokens(len(leavings.points) + 1)
+            used[healthy.input, healthy.output] += 1
         if point.used:
             figures.equal(f"usage that is not in the rows, left {point.name}", (used - said).total(), 0)
         figures.equal(f"usage that nobody had, left {point.name}", (said - used).total(), 0)

@@ -175,9 +175,10 @@ def test_clients_that_wait_for_nothing_make_no_upstream_look_broken(tmp_path: Pa
 
 
 #: An upstream that says by blank lines that it is at work, for some seconds.
+BLANK: list[Step] = [Pause(0.05), chunk(b"\n")]
 WORKING: list[Step] = [
     head(200, {"content-type": "application/json", "transfer-encoding": "chunked"}),
-    *[Pause(0.05), chunk(b"\n")] * 40,
+    *BLANK * 40,
 ]
 
 
