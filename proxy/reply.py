@@ -124,7 +124,7 @@ class JsonReply(Reply):
     So what is read of it does not depend on how it was cut on its way.
     """
 
-    usual = (b"{",)
+    usual: tuple[bytes, ...] = (b"{",)
 
     def __init__(self, tap: AnswerTap, alias: str, usage_key: str) -> None:
         super().__init__(tap)
@@ -295,6 +295,9 @@ def reply_for(
             return either
         media = MediaReply(tap, alias, dialect.usage_key)
         media.label = b"" if says_json else _JSON
+        if opaque and not says_json:
+            # Text may begin so too.
+            media.usual = ()
         return media
     answer = JsonReply(tap, alias, dialect.usage_key)
     answer.label = b"" if says_json else _JSON

@@ -51,12 +51,12 @@ class TypedTap(AnswerTap):
         self.closing = kind.endswith(".done")
         if event.delta is not EMPTY:
             self.text_out += len(bytes(event.delta)) - 2
-        elif kind in _TERMINAL:
+        if kind in _TERMINAL:
             # Some servers send a mark of the end behind it, as those of chats do.
             self.finished = self.terminal = True
             self.failed = self.failed or kind == "response.failed"
         elif kind.endswith((".completed", ".done")) and not kind.startswith("response."):
-            self.finished = True
+            self._finish(self.text_out)
         self._note(event.usage, event.error)
         if kind == "error":
             self.failed = True
@@ -134,13 +134,11 @@ class MediaEventTap(MediaTap):
         self._note(event.usage, event.error)
         if kind == "error":
             self.failed = True
-        elif event.delta is not EMPTY:
+        if event.delta is not EMPTY:
             self.text_out += len(bytes(event.delta)) - 2
-        elif kind.endswith(".completed"):
-            self.finished = True
-            self._images += kind.startswith("image")
-        elif kind.endswith(".done"):
-            self.finished = True
+        if kind.endswith((".completed", ".done")):
+            self._finish(self.text_out)
+            self._images += kind.startswith("image") and kind.endswith(".completed")
         return event.model
 
 

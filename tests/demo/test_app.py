@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from pathlib import Path
 
 import openai
@@ -147,3 +148,11 @@ def test_two_providers_keep_their_things_apart() -> None:
     made = json.loads(asked(first, "POST", "/v1/threads")[1]["body"])
     assert asked(first, "GET", f"/v1/threads/{made['id']}")[0]["status"] == 200
     assert asked(second, "GET", f"/v1/threads/{made['id']}")[0]["status"] == 404
+
+
+def test_an_answer_that_is_cut_on_order_is_no_error_of_the_server_s(caplog: pytest.LogCaptureFixture) -> None:
+    demo_app(DemoSettings())
+    log = logging.getLogger("uvicorn.error")
+    log.error("ASGI callable returned without completing response.")
+    log.error("another error")
+    assert [record.message for record in caplog.records] == ["another error"]

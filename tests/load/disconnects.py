@@ -1,7 +1,8 @@
 """Clients that leave at random points: `python -m tests.load.disconnects [--count 10000]`, which is `make disconnects`.
 
-Whatever the point, the upstream's connection is closed at once, each request that was read has one row, and the
-gateway then holds exactly what it held before. Exits with 1 where that is not so.
+Whatever the point, the upstream's connection is closed at once, each request that was read has one row, which says what
+its answer has used where that was told or was still to be told, and the gateway then holds exactly what it held before.
+Exits with 1 where that is not so.
 """
 
 import argparse
@@ -24,6 +25,7 @@ import uvloop
 
 from proxy.ledger.record import Final
 from tests.load import asking
+from tests.load.answers import tokens
 from tests.load.figures import Figures, percentile
 from tests.load.gateway import KEY, Held
 from tests.load.processes import Process, raise_descriptor_limit
@@ -91,6 +93,10 @@ class Point:
     outcomes: frozenset[str] = frozenset({"client_closed"})
     #: The upstream has been asked, and must see the end.
     reaches: bool = False
+    #: Streams only, where there is nothing of another answer to wait for.
+    streams: bool = False
+    #: The answer is made: its rows say what it used, though the client has left.
+    used: bool = False
 
     @property
     def alias(self) -> str:
@@ -109,8 +115,16 @@ POINTS = (
     Point("connecting", ("unreachable/silent",), outcomes=frozenset({"client_closed", "timeout"})),
     Point("before-the-first-byte", ("vendor/silent",), reaches=True),
     Point("after-a-failure", ("failing/failing", "vendor/silent"), reaches=True),
-    Point("behind-the-head", ("vendor/begun",), reaches=True, until=b"\r\n\r\n"),
-    Point("inside-the-stream", ("vendor/endless",), reaches=True, until=b"more "),
+    Point("behind-the-head", ("vendor/begun",), reaches=True, until=b"\r\n\r\n", streams=True),
+    Point("inside-the-stream", ("vendor/endless",), reaches=True, until=b"more ", streams=True),
+    Point(
+        "behind-the-finish",
+        ("vendor/finished",),
+        until=b'"stop"',
+        streams=True,
+        outcomes=frozenset({"client_closed", "complete"}),
+        used=True,
+    ),
     Point("at-the-end", ("vendor/whole",), until=b"nonce-", outcomes=frozenset({"client_closed", "complete"})),
     Point("in-any-piece", ("vendor/pieces",), outcomes=frozenset({"client_closed", "complete"})),
 )
@@ -148,7 +162,7 @@ async def leave(port: int, point: Point, number: int, leavings: Leavings, choose
 
 
 def _chat(point: Point, number: int, choose: random.Random) -> bytes:
-    stream = point.name == "inside-the-stream" or choose.random() < 0.5
+    stream = point.streams or choose.random() < 0.5
     return asking.chat(point.alias, number, KEY, stream=stream)
 
 
@@ -280,6 +294,26 @@ def _check_rows(figures: Figures, leavings: Leavings, rows: list[Final]) -> None
     figures.equal("requests with two rows", len(rows) - len({row.id for row in rows}), 0)
     odd = Counter((row.alias, row.outcome) for row in rows if row.outcome not in names[row.alias].outcomes)
     figures.equal("rows with another outcome", dict(odd), {})
+    _check_usage(figures, leavings, rows)
+
+
+def _check_usage(figures: Figures, leavings: Leavings, rows: list[Final]) -> None:
+    """Compare what the rows say with what the upstream has used."""
+    for point in POINTS:
+        numbers = [number for number, left in leavings.points.items() if left is point]
+        said = Counter(
+            (row.input_tokens, row.output_tokens)
+            for row in rows
+            if row.alias == point.alias and row.usage_source == "reported"
+        )
+        used = Counter((tokens(number).input, tokens(number).output) for number in numbers)
+        if point.name == "at-the-end":
+            # The healthy call.
+            healthy = tokens(len(leavings.points) + 1)
+            used[healthy.input, healthy.output] += 1
+        if point.used:
+            figures.equal(f"usage that is not in the rows, left {point.name}", (used - said).total(), 0)
+        figures.equal(f"usage that nobody had, left {point.name}", (said - used).total(), 0)
 
 
 def main() -> None:

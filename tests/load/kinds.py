@@ -24,6 +24,8 @@ class Step(Enum):
 Plan = Iterator[bytes | float | Step]
 #: Seconds between two events of an endless stream.
 PACE = 0.002
+#: Seconds between an answer's reason to finish and its usage.
+MOMENT = 0.03
 #: Seconds after which bytes come late: when their connection idles.
 LATE = 0.005
 #: Seconds after which an answer comes once more.
@@ -65,6 +67,22 @@ def pieces(number: int, stream: bool) -> Plan:
         yield head(200, JSON, None) + (chunk(body[:middle]) if middle else b"")
         yield PACE
         yield chunk(body[middle:]) + LAST_CHUNK
+    yield Step.ANSWERED
+
+
+def finished(number: int, stream: bool) -> Plan:
+    """A good answer whose usage comes a moment behind the rest."""
+    if stream:
+        *events, usage, done = map(chunk, answers.stream_events(number))
+        yield head(200, EVENTS, None) + b"".join(events)
+        yield MOMENT
+        yield usage + done + LAST_CHUNK
+    else:
+        body = answers.chat(number)
+        before = body.index(b'"usage"')
+        yield head(200, JSON, len(body)) + body[:before]
+        yield MOMENT
+        yield body[before:]
     yield Step.ANSWERED
 
 
@@ -201,7 +219,7 @@ def _foreign_answer() -> bytes:
     return head(200, JSON, len(body)) + body
 
 
-_GOOD = (whole, pieces, embedded, transcribed)
+_GOOD = (whole, pieces, finished, embedded, transcribed)
 _UNENDED = (silent, begun, endless, talkative, flood, short, torn, dropped)
 _ODD = (failing, extra, twice, late, again, cookie)
 PLANS: Mapping[str, Callable[[int, bool], Plan]] = MappingProxyType(

@@ -373,6 +373,48 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     # The relay.
     Mutant(
+        "a bill for what was refused",
+        "proxy/relay.py",
+        "            attempts.sent = 0.0\n            self._settle_left()",
+        "            self._settle_left()",
+        ("tests/relay/test_disconnects.py",),
+    ),
+    Mutant(
+        "a drain for who stalled",
+        "proxy/relay.py",
+        'self._alias.on_disconnect == "drain" and not client.stalled',
+        'self._alias.on_disconnect == "drain"',
+        ("tests/relay/test_backpressure.py",),
+    ),
+    Mutant(
+        "no usage for who leaves at the end",
+        "proxy/relay.py",
+        "(drains or ending)",
+        "drains",
+        ("tests/relay/test_disconnects.py",),
+    ),
+    Mutant(
+        "an answer that goes on without a client",
+        "proxy/relay.py",
+        "            if not reply.ending:\n                self.drained()\n            return",
+        "            return",
+        ("tests/relay/test_disconnects.py", "tests/relay/test_finishing.py"),
+    ),
+    Mutant(
+        "an error in pieces is no error",
+        "proxy/reply.py",
+        "if size <= MAX_HELD and not complete:",
+        "if False:",
+        ("tests/relay/test_cut_answers.py",),
+    ),
+    Mutant(
+        "an empty reason to finish",
+        "proxy/dialects/tap.py",
+        'return value not in _NO_REASON and value.strip(b\'" \') != b""',
+        "return True",
+        ("tests/relay/test_finishing.py",),
+    ),
+    Mutant(
         "a second try after the first byte",
         "proxy/relay.py",
         "elif self.committed or isinstance(error, StoreFailed)",
@@ -424,8 +466,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "no deadline",
         "proxy/attempt.py",
-        "        return now > self._deadline\n\n    def _wait",
-        "        return False\n\n    def _wait",
+        "        return now > self._deadline\n\n    def _time_to_end",
+        "        return False\n\n    def _time_to_end",
         ("tests/relay/test_endings.py",),
     ),
     # The upstream's side.

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from proxy.app import Gateway
 from proxy.attempt import Attempt
-from tests.fakes import LAST_CHUNK, Hang, ScriptedUpstream, Send, Step, chunk
+from tests.fakes import LAST_CHUNK, Hang, ScriptedUpstream, Send, Step, WaitFor, chunk
 from tests.relay.samples import (
+    COST,
     DONE,
     ROLE,
     STOP,
+    USAGE,
     ask,
     begun,
     ended,
@@ -102,6 +104,39 @@ def test_a_client_that_never_reads_is_dropped(tmp_path: Path) -> None:
             assert upstream.requests[0].closed.wait(5)
             client.read_head()
             assert not client.read_chunked().complete
+
+
+def test_a_client_that_never_reads_is_not_read_on_for(tmp_path: Path) -> None:
+    server = {
+        "write_stall_timeout": 0.1,
+        "on_disconnect": "drain",
+        "drain_max_seconds": 600.0,
+        "drain_max_tokens": 10**9,
+    }
+    with serving(tmp_path, server=server) as (gateway, upstream):
+        upstream.script([*begun(ROLE), *[chunk(PIECE)] * PIECES, Hang()])
+        with gateway.client() as client:
+            gateway.chat(client, question())
+            assert upstream.wait_for_requests(1)[0].closed.wait(10)
+            (row,) = wait_for_settled(gateway)
+            assert (row.outcome, row.usage_source) == ("client_stalled", "estimated")
+
+
+def test_a_client_that_reads_nothing_of_a_whole_answer_pays_what_it_used(tmp_path: Path) -> None:
+    gate = threading.Event()
+    server = {"write_stall_timeout": 0.1}
+    with serving(tmp_path, server=server) as (gateway, upstream):
+        # Behind what the sockets hold comes the reason to finish, in the read that stops the reading.
+        upstream.script([*begun(ROLE), *[chunk(PIECE + STOP)] * PIECES, WaitFor(gate), chunk(USAGE + DONE)])
+        with gateway.client() as client:
+            gateway.chat(client, question())
+            listener = gateway._listener
+            assert listener is not None
+            upstream.wait_for_requests(1)
+            wait_until(lambda: gateway.call(lambda _: not listener.server_state.connections), "the client's end", 20)
+            gate.set()
+            (row,) = wait_for_settled(gateway)
+            assert (row.outcome, row.usage_source, row.cost) == ("client_stalled", "reported", COST)
 
 
 def test_a_client_that_does_not_read_holds_nobody_else_up(tmp_path: Path) -> None:

@@ -360,6 +360,9 @@ def test_a_drain_that_meets_an_error_is_settled(tmp_path: Path, status: int) -> 
         (row,) = wait_for_settled(gateway)
         assert row.outcome == "client_closed"
         assert len(upstream.requests) == 1
+        if status >= 400:
+            # What the upstream refused has cost nothing there.
+            assert (row.usage_source, row.input_tokens, row.cost) == ("none", 0, 0)
 
 
 def test_a_drain_that_is_cut_is_billed_an_estimate(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def after_a_while(
     with serving(tmp_path, upstream=kind) as (gateway, upstream):
         upstream.script([head(200, EVENTS), *map(chunk, before), WaitFor(gate), *map(chunk, after), Send(LAST_CHUNK)])
         Sweeps(gateway, upstream, gate)
-        _, body = post(gateway, path, {"contents": [], **fields}) if path else ask(gateway, question(**fields))
+        _, body = post(gateway, path, {"contents": [], **fields}) if path else ask(gateway, {**question(), **fields})
         return body.payload, only_row(gateway).outcome
 
 

@@ -9,7 +9,21 @@ import openai
 import pytest
 from openai import OpenAI
 
-from tests.fakes import Body, Hang, Head, Pause, Step, chunk, json_answer, sse_answer
+from tests.fakes import (
+    LAST_CHUNK,
+    Body,
+    Close,
+    Hang,
+    Head,
+    Pause,
+    Reset,
+    Send,
+    Step,
+    chunk,
+    head,
+    json_answer,
+    sse_answer,
+)
 from tests.relay.samples import (
     HELLO,
     JSON_ANSWER,
@@ -158,3 +172,50 @@ def test_clients_that_wait_for_nothing_make_no_upstream_look_broken(tmp_path: Pa
         assert not second.requests
         assert not gateway.call(lambda running: running.pools["vendor1"].health.out)
         wait_until(lambda: first.open_connections == 0, "the end of all requests")
+
+
+#: An upstream that says by blank lines that it is at work, for some seconds.
+BLANK: list[Step] = [Pause(0.05), chunk(b"\n")]
+WORKING: list[Step] = [
+    head(200, {"content-type": "application/json", "transfer-encoding": "chunked"}),
+    *BLANK * 40,
+]
+
+
+def test_an_upstream_that_sends_blank_lines_is_alive(tmp_path: Path) -> None:
+    with serving(tmp_path, upstream={"idle_timeout": 0.5, "first_byte_timeout": 0.5}) as (gateway, upstream):
+        upstream.script([*WORKING, chunk(json.dumps(JSON_ANSWER).encode()), Send(LAST_CHUNK)])
+        answer, body = ask(gateway, question(stream=False))
+        assert (answer.status, body.payload.strip()) == (200, shown(json.dumps(JSON_ANSWER).encode()))
+        row = only_row(gateway)
+        assert (row.outcome, row.attempts, row.usage_source) == ("complete", 1, "reported")
+
+
+@pytest.mark.parametrize("end", [[Reset()], [Close()], [chunk(b"busy"), Send(LAST_CHUNK)], [Send(LAST_CHUNK)]])
+def test_another_target_answers_where_blank_lines_are_all_that_came(tmp_path: Path, end: list[Step]) -> None:
+    with serving_two(tmp_path) as (gateway, first, second):
+        first.script([*WORKING[:6], *end])
+        second.script(json_answer(JSON_ANSWER))
+        answer, body = ask(gateway, question(stream=False))
+        assert (answer.status, body.payload) == (200, shown(json.dumps(JSON_ANSWER).encode()))
+        assert only_row(gateway).attempts == 2
+
+
+@pytest.mark.parametrize("begin", [b"", b'{"id":"c1"'], ids=["blanks", "a beginning"])
+def test_a_client_s_own_limit_does_not_wait_for_what_it_does_not_get(tmp_path: Path, begin: bytes) -> None:
+    with serving(tmp_path) as (gateway, upstream):
+        steps = [WORKING[0], *([chunk(begin)] if begin else []), *WORKING[1:]]
+        upstream.script([*steps, Hang()])
+        began = time.monotonic()
+        answer, _ = ask_with(gateway, {"x-stainless-read-timeout": "1.0"}, stream=False)
+        assert answer.status == 504
+        assert time.monotonic() - began < 1.9
+        assert only_row(gateway).outcome == "timeout"
+
+
+def test_more_blanks_than_any_answer_begins_with_are_none(tmp_path: Path) -> None:
+    with serving(tmp_path) as (gateway, upstream):
+        upstream.script([WORKING[0], *[chunk(b"\n" * 8_192)] * 10, Hang()])
+        answer, body = ask(gateway, question(stream=False))
+        assert (answer.status, json.loads(body.payload)["error"]["code"]) == (502, "upstream_protocol_error")
+        assert upstream.requests[0].closed.wait(5)

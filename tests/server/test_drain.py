@@ -145,3 +145,15 @@ def test_who_waits_for_an_answer_when_time_is_up_is_told_to_try_again(
             assert (head.status, head.header("connection")) == (503, "close")
             assert json.loads(answer.payload)["error"]["code"] == "gateway_shutdown"
         gate.set()
+
+
+def test_an_answer_that_is_cut_leaves_no_line_of_the_server_s_own_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ending(tmp_path, shutdown_timeout=600.0) as (gateway, _, _), stream(gateway) as client:
+        gateway.begin_stop()
+        wait_until(lambda: not takes_connections(gateway), "the end")
+        gateway.begin_stop()
+        assert not client.read_chunked().complete
+        gateway.stop()
+    assert "without completing response" not in caplog.text
