@@ -7,6 +7,7 @@ without a compiler nothing is missing but speed. What mypyc asks of code that it
 - A class that is not compiled cannot inherit from one that is.
 - What a base class sets that is not compiled is declared again, as Any where it may be None.
 - A None whose type is a protocol is set in `__init__` and not in the class body, where it is forgotten.
+- Nothing is awaited inside an `except`: whatever else runs meanwhile would seem to run inside it too.
 - Nothing is patched from outside: methods of compiled objects are read-only. A test that has the journal's writes fail
   patches the functions of `os` that it calls.
 """

@@ -46,6 +46,25 @@ def test_no_function_is_made_inside_another(file: str) -> None:
     assert [getattr(node, "lineno", 0) for node in inner_functions(tree)] == []
 
 
+def waits_in_handlers(tree: ast.AST) -> Iterator[ast.AST]:
+    """Places inside an `except` at which other code runs."""
+    for handler in ast.walk(tree):
+        if isinstance(handler, ast.ExceptHandler):
+            yield from (node for node in ast.walk(handler) if isinstance(node, ast.Await | ast.Yield | ast.YieldFrom))
+
+
+@pytest.mark.parametrize("file", compiled_files())
+def test_nothing_is_awaited_inside_an_except(file: str) -> None:
+    """Compiled, whatever runs meanwhile has the error for its own errors' context."""
+    tree = ast.parse((ROOT / file).read_text())
+    assert [getattr(node, "lineno", 0) for node in waits_in_handlers(tree)] == []
+
+
+def test_a_wait_inside_an_except_is_found() -> None:
+    source = "async def f():\n    try:\n        g()\n    except E:\n        if a:\n            await b"
+    assert len(list(waits_in_handlers(ast.parse(source)))) == 1
+
+
 def test_an_inner_function_is_found() -> None:
     found = inner_functions(ast.parse("def outer():\n    return [lambda: 1]"))
     assert [type(node) for node in found] == [ast.Lambda]

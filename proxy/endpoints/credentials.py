@@ -4,6 +4,7 @@ A credential that the gateway does not know is no reason to refuse one that it d
 providers, and proxies in front add their own. The work that a head can cause here is bounded.
 """
 
+import contextlib
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -27,11 +28,9 @@ async def authenticate(headers: Iterable[Header], keys: KeyIndex, now: float) ->
     Raises `AuthenticationFailed` for none or a wrong one, and `InvalidRequest` for two different ones.
     """
     digests = digests_of(headers)
-    try:
+    with contextlib.suppress(UnknownKey):
         return found(keys, digests, now)
-    except UnknownKey:
-        if not await keys.catch_up():
-            raise
+    await keys.catch_up()
     return found(keys, digests, now)
 
 

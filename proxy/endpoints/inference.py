@@ -3,6 +3,7 @@
 It waits for two things only: the request's body, and the client's leaving.
 """
 
+import contextlib
 import time
 from urllib.parse import unquote
 
@@ -87,11 +88,10 @@ class Inference:
         data = b""
         waits = False
         try:
-            try:
+            with contextlib.suppress(UnknownKey):
                 key, digests = self._authenticate(client, started)
-            except UnknownKey:
-                if not await shared.keys.catch_up():
-                    raise
+            if key is None:
+                await shared.keys.catch_up()
                 key, digests = self._authenticate(client, started)
             shared.overload.admit()
             # Under way from here on; later by the exchange, which has a deadline.

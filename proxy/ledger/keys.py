@@ -297,18 +297,17 @@ class KeyIndex:
         runs = self._catching_up is not None and not self._catching_up.done()
         return runs or time.monotonic() >= self._catch_up_at
 
-    async def catch_up(self) -> bool:
-        """Take in what changed, for the sake of a secret that is not known; False where that was done a moment ago.
+    async def catch_up(self) -> None:
+        """Take in what changed, for the sake of a secret that is not known, unless that was done a moment ago.
 
         All who ask at the same time share one look at the file, so unknown secrets, however many, cost little.
         """
         if not self.may_catch_up:
-            return False
+            return
         if self._catching_up is None or self._catching_up.done():
             self._catch_up_at = time.monotonic() + CATCH_UP_SECONDS
             self._catching_up = asyncio.create_task(self.refresh(), name="keys-catch-up")
         await asyncio.shield(self._catching_up)
-        return True
 
     async def watch(self, interval: float = 0.25) -> None:
         """Refresh for ever, every `interval` seconds; cancel it to end it."""
