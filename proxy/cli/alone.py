@@ -5,13 +5,14 @@ import contextlib
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from proxy.cli.reloading import ORDER, Outcome, Reloader, Source, without_file
-from proxy.cli.serving import Serving, serve
+from proxy.cli.serving import Serving, serve, tell_end
 from proxy.config.tree import Config
 from proxy.demo import DemoSettings, demo_app
 from proxy.server.control import ControlServer
@@ -70,7 +71,11 @@ class Alone:
 
     def _stop(self, *, notice: bool) -> None:
         if self._serving is not None:
-            self._serving.listener.stop(self._serving.gateway.notice if notice else 0.0)
+            gateway = self._serving.gateway
+            if not gateway.readiness.draining:
+                seconds = gateway.config.server.shutdown_timeout
+                tell_end(gateway.overload.in_flight, seconds, again=not notice, stream=sys.stderr)
+            self._serving.listener.stop(gateway.notice if notice else 0.0)
         elif self._main is not None:
             self._main.cancel()
 

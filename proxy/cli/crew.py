@@ -14,7 +14,7 @@ import uvloop
 
 from proxy.access.messages import write_log
 from proxy.cli.reloading import ORDER, Outcome, Source, failed, tell, without_file
-from proxy.cli.serving import Serving, serve
+from proxy.cli.serving import Serving, serve, tell_end
 from proxy.config.changes import Changes, applicable, changes
 from proxy.config.load import Loaded
 from proxy.config.problems import ConfigProblems, Problem
@@ -73,6 +73,8 @@ class Worker:
 
     def _hear(self, word: str, payload: bytes) -> None:
         if word == "drain":
+            running = self._serving.gateway.overload.in_flight if self._serving is not None else 0
+            self._channel.say("running", str(running).encode())
             self._stop(float(payload))
         elif word == "end":
             self._stop()
@@ -187,6 +189,9 @@ class Crew:
             # One that has been started in its place may be asked.
             self._listen(None)
             self._control.close()
+
+    def waits(self, answers: int, *, again: bool) -> None:
+        tell_end(answers, self._config.server.shutdown_timeout, again=again, stream=sys.stderr)
 
     def tick(self) -> None:
         if self._notifier.watchdog:
