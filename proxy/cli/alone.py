@@ -5,16 +5,17 @@ import contextlib
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from proxy.cli.reloading import ORDER, Outcome, Reloader, Source, without_file
-from proxy.cli.serving import Serving, serve
+from proxy.cli.serving import Serving, serve, tell_end
 from proxy.config.tree import Config
 from proxy.demo import DemoSettings, demo_app
-from proxy.server.control import ControlServer, ControlSocket
+from proxy.server.control import ControlServer
 from proxy.server.heart import Heart
 from proxy.server.listener import InnerServer
 from proxy.server.notify import Notifier
@@ -46,11 +47,7 @@ class Alone:
         self._serving = serving
         if self._source is not None:
             self._reloader = Reloader(self._source, serving.reload)
-        data_dir = Path(serving.gateway.config.server.data_dir)
-        try:
-            self._control = ControlServer(ControlSocket(data_dir), self._order)
-        except OSError as error:
-            _log.warning("%s cannot be made, so `config reload` will not work: %s", data_dir / "control.sock", error)
+        self._control = ControlServer(Path(serving.gateway.config.server.data_dir), self._order)
 
     def ready(self) -> None:
         self._tell_ready()
@@ -60,6 +57,9 @@ class Alone:
 
     def draining(self) -> None:
         self._notifier.stopping()
+        if self._control is not None:
+            # One that has been started in its place may be asked.
+            self._control.stop()
 
     async def end(self) -> None:
         """Everything has ended but this."""
@@ -71,7 +71,11 @@ class Alone:
 
     def _stop(self, *, notice: bool) -> None:
         if self._serving is not None:
-            self._serving.listener.stop(self._serving.gateway.notice if notice else 0.0)
+            gateway = self._serving.gateway
+            if not gateway.readiness.draining:
+                seconds = gateway.config.server.shutdown_timeout
+                tell_end(gateway.overload.in_flight, seconds, again=not notice, stream=sys.stderr)
+            self._serving.listener.stop(gateway.notice if notice else 0.0)
         elif self._main is not None:
             self._main.cancel()
 

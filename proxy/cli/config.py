@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from proxy.cli.options import as_json, chosen_file, config_file, data_directory, resolved, store_directory
+from proxy.cli.options import as_json, chosen_file, config_file, configured, data_directory, resolved, store_directory
 from proxy.cli.output import data, print_json, talk
 from proxy.cli.reloading import ORDER, Outcome
 from proxy.cli.usage_errors import Group
@@ -65,11 +65,11 @@ def check(ctx: click.Context, file: Path | None, config_path: Path | None, as_js
 @as_json
 def show_command(config_path: Path | None, as_json: bool) -> None:
     """Print the configuration in force, with every default and without secrets."""
-    config = resolved(config_path)
+    config, written = resolved(config_path), configured(config_path)
     if as_json:
-        print_json(msgspec.to_builtins(masked(config)))
+        print_json(msgspec.to_builtins(masked(config, written)))
     else:
-        data(show(config).rstrip("\n"))
+        data(show(config, written).rstrip("\n"))
 
 
 @command.command("schema")

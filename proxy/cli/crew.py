@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import logging
 import socket
+import sys
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import uvloop
 
 from proxy.access.messages import write_log
 from proxy.cli.reloading import ORDER, Outcome, Source, failed, tell, without_file
-from proxy.cli.serving import Serving, serve
+from proxy.cli.serving import Serving, serve, tell_end
 from proxy.config.changes import Changes, applicable, changes
 from proxy.config.load import Loaded
 from proxy.config.problems import ConfigProblems, Problem
@@ -22,7 +24,7 @@ from proxy.demo import DemoSettings, demo_app
 from proxy.errors import ConfigFault, GatewayError, StoreFailed
 from proxy.ledger.store import open_reports, prepare
 from proxy.server.channel import WorkerEnd
-from proxy.server.control import ControlSocket
+from proxy.server.control import KEEP_SECONDS, ControlSocket, Keeper
 from proxy.server.heart import Heart
 from proxy.server.listener import InnerServer
 from proxy.server.notify import Notifier
@@ -72,6 +74,8 @@ class Worker:
 
     def _hear(self, word: str, payload: bytes) -> None:
         if word == "drain":
+            running = self._serving.gateway.overload.in_flight if self._serving is not None else 0
+            self._channel.say("running", str(running).encode())
             self._stop(float(payload))
         elif word == "end":
             self._stop()
@@ -140,6 +144,10 @@ class Crew:
         helper = Member("the demo's provider", self._provide, None) if demo is not None else None
         self._supervisor = Supervisor(workers, helper, sockets, self)
         self._control: ControlSocket | None = None
+        self._keeper: Keeper | None = None
+        self._keep_at = 0.0
+        #: The socket at which orders come.
+        self._listening: socket.socket | None = None
         #: Who waits for the running reload, and for the next one.
         self._askers: list[Callable[[Outcome], None]] | None = None
         self._next: list[Callable[[Outcome], None]] = []
@@ -152,18 +160,14 @@ class Crew:
         """Supervise to the end. Raises GatewayError."""
         directory = Path(self._config.server.data_dir)
         prepare(directory)
-        try:
-            self._control = ControlSocket(directory)
-        except OSError as error:
-            _log.warning("%s cannot be made, so `config reload` will not work: %s", directory / "control.sock", error)
-        else:
-            self._supervisor.watch(self._control.socket, self._accept)
+        self._control = ControlSocket(directory)
+        self._keeper = Keeper(self._control)
+        self._keep()
         try:
             self._supervisor.run()
             asyncio.run(_store_rest(directory))
         finally:
-            if self._control is not None:
-                self._control.close()
+            self._control.close()
             self._notifier.close()
 
     # what the supervisor asks
@@ -181,17 +185,46 @@ class Crew:
 
     def draining(self) -> None:
         self._notifier.stopping()
+        self._keeper = None
+        if self._control is not None:
+            # One that has been started in its place may be asked.
+            self._listen(None)
+            self._control.close()
+
+    def waits(self, answers: int, *, again: bool) -> None:
+        tell_end(answers, self._config.server.shutdown_timeout, again=again, stream=sys.stderr)
 
     def tick(self) -> None:
         if self._notifier.watchdog:
             self._notifier.alive()
+        if time.monotonic() >= self._keep_at:
+            self._keep()
+
+    def _keep(self) -> None:
+        """Look after the control socket."""
+        self._keep_at = time.monotonic() + KEEP_SECONDS
+        if self._keeper is not None and self._control is not None:
+            # It may be closed by that.
+            self._listen(None)
+            self._keeper.keep()
+            self._listen(self._control.socket)
+
+    def _listen(self, listening: socket.socket | None) -> None:
+        before, self._listening = self._listening, listening
+        if before is listening:
+            return
+        if before is not None:
+            self._supervisor.forget(before)
+        if listening is not None:
+            self._supervisor.watch(listening, self._accept)
 
     # reloading
 
     def _accept(self) -> None:
-        assert self._control is not None
+        if self._listening is None:
+            return
         with contextlib.suppress(OSError):
-            connection, _ = self._control.socket.accept()
+            connection, _ = self._listening.accept()
             connection.settimeout(ORDER_SECONDS)
             self._supervisor.watch(connection, lambda: self._read(connection))
 

@@ -1,12 +1,13 @@
 """One gateway that serves in this process, whoever else there is: alone, or as one of several workers."""
 
+import contextlib
 import gc
 import os
 import resource
 import socket
 import sys
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from proxy.app import Gateway
 from proxy.config.changes import Changes
@@ -85,6 +86,21 @@ async def serve(
         await listener.serve(sockets=list(sockets))
     finally:
         await gateway.stop()
+
+
+def tell_end(answers: int, seconds: float, *, again: bool, stream: TextIO) -> None:
+    """Say that the end has begun, and what it waits for; `again` where a second Ctrl-C may follow the first."""
+    line = "Ending."
+    if not answers and not stream.isatty():
+        # Nobody waits for anything, nor for a word.
+        return
+    if answers:
+        line = f"Waiting for {answers} answer{'s' if answers > 1 else ''} ({seconds:g} s at most)"
+        line += "; Ctrl-C again ends now." if again else "."
+    # The terminal has written ^C at the beginning of this line, or is gone.
+    with contextlib.suppress(OSError, ValueError):
+        stream.write("\n" * stream.isatty() + line + "\n")
+        stream.flush()
 
 
 def _raise_descriptor_limit() -> None:

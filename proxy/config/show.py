@@ -3,6 +3,7 @@
 The result is for eyes and for comparing; masked values cannot be loaded again.
 """
 
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -10,18 +11,24 @@ import msgspec
 from proxy.config.fields import toml_string, toml_value
 from proxy.config.tree import Config, Upstream
 
+_REFERENCE = re.compile(r"\$\{[^}]*\}")
 
-def show(config: Config) -> str:
+
+def show(config: Config, written: Config) -> str:
     """Write the configuration as TOML, with every default and with all secrets masked."""
-    return "\n".join(_lines(masked(config))) + "\n"
+    return "\n".join(_lines(masked(config, written))) + "\n"
 
 
-def masked(config: Config) -> Config:
-    """Give a copy without secrets: credentials, values of headers and queries, and user-info of addresses.
+def masked(config: Config, written: Config) -> Config:
+    """Give a copy without secrets: credentials, values of headers and queries, and of addresses the user-info and what
+    a ${NAME} stands for. `written` is the same configuration with its references as they are written.
 
     Most headers are credentials, and a query may be one.
     """
-    upstreams = {name: _masked_upstream(upstream) for name, upstream in config.upstreams.items()}
+    upstreams = {
+        name: _masked_upstream(upstream, written.upstreams.get(name, upstream).base_url)
+        for name, upstream in config.upstreams.items()
+    }
     return msgspec.structs.replace(config, upstreams=upstreams)
 
 
@@ -32,12 +39,13 @@ def mask(secret: str) -> str:
     return "****" + (secret[-4:] if len(secret) > 12 else "")
 
 
-def _masked_upstream(upstream: Upstream) -> Upstream:
-    scheme, _, rest = upstream.base_url.rpartition("://")
+def _masked_upstream(upstream: Upstream, written: str) -> Upstream:
+    address = _REFERENCE.sub("****", written) if _REFERENCE.search(written) else upstream.base_url
+    scheme, _, rest = address.rpartition("://")
     authority, slash, path = rest.partition("/")
     return msgspec.structs.replace(
         upstream,
-        base_url=f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}",
+        base_url=f"{scheme + '://' if scheme else ''}{authority.rpartition('@')[2]}{slash}{path}",
         api_key=mask(upstream.api_key),
         headers={name: mask(value) for name, value in upstream.headers.items()},
         query={name: mask(value) for name, value in upstream.query.items()},

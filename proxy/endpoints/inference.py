@@ -112,9 +112,11 @@ class Inference:
             self._admit(call)
             if call.references:
                 await claims.admit(shared.owners, call)
-        except GatewayError as error:
+        except BaseException as error:
             if upload is not None:
                 upload.close()
+            if not isinstance(error, GatewayError):
+                raise
             self._refuse(client, request_id, started, key, body, error)
             return
         finally:

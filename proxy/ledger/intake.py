@@ -165,7 +165,10 @@ class Intake:
             folder.mkdir(mode=0o700, exist_ok=True)
             path = folder / f"{name}.{offsets.get(name, 0)}"
             told = path.exists()
-            path.write_bytes(b"\n".join(lines) + b"\n")
+            # They hold what bills hold.
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                os.fchmod(file.fileno(), 0o600)
+                file.write(b"\n".join(lines) + b"\n")
             if not told:
                 _log.warning("%d damaged journal lines were put aside in %s", len(lines), path)
 

@@ -33,6 +33,8 @@ LIVES = 0.25
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 #: So many ends in a row as soon as it is started, of every worker: nothing will mend it.
 HOPELESS = 6
+#: Seconds that workers get to say how many answers still run.
+COUNT = 1.0
 #: Seconds beyond their own time that workers get to end.
 PATIENCE = 10.0
 
@@ -64,6 +66,10 @@ class Overseer(Protocol):
 
     def draining(self) -> None:
         """The end has begun."""
+        ...
+
+    def waits(self, answers: int, *, again: bool) -> None:
+        """So many answers still ran when the end began; `again` where a second signal may follow the first."""
         ...
 
     def tick(self) -> None:
@@ -130,6 +136,12 @@ class Supervisor:
         self._kill_at: float | None = None
         self._question: _Question | None = None
         self._failure = ""
+        #: Who has not said yet how many answers it still had when the end began, until when that is waited for, and
+        #: how many there are so far.
+        self._counting: set[Member] = set()
+        self._count_until = 0.0
+        self._answers = 0
+        self._again = False
 
     def watch(self, sock: socket.socket, act: Callable[[], None]) -> None:
         """Call `act` whenever a socket is readable; children do not inherit it."""
@@ -196,6 +208,10 @@ class Supervisor:
 
     def _end_on(self, now: float, running: list[Member]) -> bool:
         assert self._kill_at is not None
+        self._counting.intersection_update(running)
+        if self._count_until and (not self._counting or now > self._count_until):
+            self._count_until = 0.0
+            self._overseer.waits(self._answers, again=self._again)
         if running == [self._helper]:
             running[0].say("end")
         if now > self._kill_at:
@@ -228,8 +244,9 @@ class Supervisor:
         watched = notice and any(worker.watched for worker in self._workers)
         pause = server.drain_notice if watched else 0.0
         self._kill_at = now + max(pause, server.shutdown_timeout) + PATIENCE
-        for worker in self._workers:
-            worker.say("drain", str(pause).encode())
+        self._counting = {worker for worker in self._workers if worker.say("drain", str(pause).encode())}
+        self._count_until = now + COUNT
+        self._again = not notice
         for sock in self._sockets:
             sock.close()
 
@@ -301,6 +318,9 @@ class Supervisor:
                 member.watched = payload == b"watched"
             elif word == "ready":
                 self._is_ready(member)
+            elif word == "running":
+                self._counting.discard(member)
+                self._answers += int(payload)
             elif word == "failed":
                 member.failure = payload.decode(errors="replace")
             elif word == "answer" and self._question is not None and member in self._question.of:

@@ -107,3 +107,21 @@ def test_an_alias_that_anthropic_s_endpoints_refuse_is_warned_of(run: Run) -> No
     assert result.exit_code == 0
     assert result.stderr.count("warning: ") == 1
     assert "/v1/messages" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("http://127.0.0.1/${TOKEN}/v1", "http://127.0.0.1/****/v1"),
+        ("http://127.0.0.1/a/x${TOKEN}y/${TOKEN}", "http://127.0.0.1/a/x****y/****"),
+        ("${ADDRESS}", "****"),
+    ],
+)
+def test_what_a_reference_in_an_address_stands_for_is_not_shown(
+    run: Run, folder: Path, written: str, shown: str, arguments: tuple[str, ...]
+) -> None:
+    (folder / "prometheus.toml").write_text(f'[upstreams.u]\nbase_url = "{written}"\n')
+    said = run("config", "show", *arguments, TOKEN="s3cret-t0ken", ADDRESS="http://127.0.0.1/s3cret-t0ken/v1").stdout
+    assert f'"{shown}"' in said
+    assert "s3cret" not in said

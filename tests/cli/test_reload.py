@@ -4,10 +4,11 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
 from click.testing import Result
 
 from tests.cli.conftest import Run
-from tests.cli.test_serve import Running, running
+from tests.cli.test_serve import Running, rows, running
 from tests.fakes import RawClient, RecordedRequest, ScriptedUpstream, Step, json_answer
 from tests.relay.samples import JSON_ANSWER, wait_until
 from tests.test_kill import make_key
@@ -175,3 +176,53 @@ def test_a_file_that_was_emptied_is_not_taken_by_a_signal_nor_by_the_command(fol
             assert run("config", "reload").exit_code == 0
             assert (place.ask(serve, "first"), place.ask(serve, "second")) == (404, 200)
             assert serve.stop()[2].count("is empty") == 2
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_second_gateway_in_the_folder_leaves_the_first_one_its_orders(folder: Path, run: Run, workers: str) -> None:
+    with ScriptedUpstream(answer) as upstream:
+        place = Place(folder, upstream.base_url)
+        with running(folder, "--workers", workers) as first:
+            with running(folder, "--workers", workers) as second:
+                place.write("second")
+                assert run("config", "reload").exit_code == 0
+                wait_until(lambda: place.ask(first, "second") == 200, "the first one's reload")
+                assert place.ask(second, "first") == 200
+                assert "another gateway runs" in second.stop()[2]
+            place.write("third")
+            assert run("config", "reload").exit_code == 0
+            wait_until(lambda: place.ask(first, "third") == 200, "its next")
+
+
+def test_when_the_first_of_two_ends_the_second_is_asked(folder: Path, run: Run) -> None:
+    with ScriptedUpstream(answer) as upstream:
+        place = Place(folder, upstream.base_url)
+        with running(folder) as first, running(folder) as second:
+            assert first.stop()[0] == 0
+            place.write("second")
+            wait_until(lambda: run("config", "reload").exit_code == 0, "the second one's turn", seconds=20)
+            assert place.ask(second, "second") == 200
+
+
+def test_a_socket_that_was_removed_is_made_again(folder: Path, run: Run) -> None:
+    with ScriptedUpstream(answer) as upstream:
+        place = Place(folder, upstream.base_url)
+        with running(folder):
+            (folder / "data" / "control.sock").unlink()
+            place.write("second")
+            wait_until(lambda: run("config", "reload").exit_code == 0, "another socket", seconds=20)
+
+
+def test_two_gateways_in_one_folder_bill_every_request_once(folder: Path) -> None:
+    with ScriptedUpstream(answer) as upstream:
+        place = Place(folder, upstream.base_url)
+        with running(folder) as first, running(folder) as second:
+            assert [place.ask(one, "first") for one in (first, second) * 10] == [200] * 20
+            # The one that wrote the ledger is gone: the other takes over.
+            first.process.kill()
+            first.process.wait()
+            assert [place.ask(second, "first") for _ in range(10)] == [200] * 10
+            assert second.stop()[0] == 0
+    found = rows(folder / "data")
+    assert [row.outcome for row in found] == ["complete"] * 30
+    assert len({row.id for row in found}) == 30

@@ -1,6 +1,8 @@
 """`serve` as users run it: a process, its ready block, its faults and its end."""
 
 import asyncio
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -16,6 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from proxy.cli.serving import tell_end
 from proxy.ledger.record import Final
 from proxy.ledger.store import open_reports
 from tests.fakes import RawClient
@@ -338,3 +341,48 @@ def test_an_answer_under_way_is_finished_before_the_end(tmp_path: Path) -> None:
     assert got.complete
     assert got.payload.endswith(b"data: [DONE]\n\n")
     assert [row.outcome for row in rows(tmp_path / "data")] == ["complete"]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_says_what_is_waited_for_and_a_second_one_ends_it(tmp_path: Path, workers: str) -> None:
+    with running(tmp_path, "--port", "0", "--json", "--workers", workers) as serve, contextlib.ExitStack() as stack:
+        ready = json.loads(serve.lines[0])
+        for _ in range(2):
+            client = stack.enter_context(RawClient("127.0.0.1", urlsplit(ready["url"]).port or 0))
+            body = (
+                b'{"model":"prometheus-lite","stream":true,'
+                b'"messages":[{"role":"user","content":"demo:tokens=1000 demo:pace=1"}]}'
+            )
+            headers = {"authorization": f"Bearer {ready['key']}"}
+            client.request("POST", "/v1/chat/completions", body, headers)
+            client.read_head()
+        serve.process.send_signal(signal.SIGINT)
+        assert serve.process.stderr is not None
+        assert serve.process.stderr.readline() == "Waiting for 2 answers (30 s at most); Ctrl-C again ends now.\n"
+        code, _, _ = serve.stop(signal.SIGINT)
+    assert code == 0
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("answers", "again", "terminal", "file"),
+    [
+        (0, True, "\nEnding.\n", ""),
+        (1, True, "\nWaiting for 1 answer (2.5 s at most); Ctrl-C again ends now.\n", None),
+        (3, False, "\nWaiting for 3 answers (2.5 s at most).\n", None),
+    ],
+)
+def test_the_end_is_told_on_a_line_of_its_own(answers: int, again: bool, terminal: str, file: str | None) -> None:
+    for stream, expected in ((Terminal(), terminal), (io.StringIO(), terminal[1:] if file is None else file)):
+        tell_end(answers, 2.5, again=again, stream=stream)
+        assert stream.getvalue() == expected
+
+
+def test_a_terminal_that_is_gone_is_told_nothing() -> None:
+    stream = Terminal()
+    stream.close()
+    tell_end(1, 1.0, again=True, stream=stream)

@@ -31,25 +31,25 @@ def test_a_mask_shows_at_most_the_last_four(secret: str, shown: str) -> None:
 
 
 def test_no_secret_is_shown() -> None:
-    text = show(CONFIG)
+    text = show(CONFIG, CONFIG)
     assert SECRET not in text
     assert "user:" not in text
     assert '"secret"' not in text
 
 
 def test_what_is_shown_is_toml_of_the_same_shape() -> None:
-    document = tomllib.loads(show(CONFIG))
+    document = tomllib.loads(show(CONFIG, CONFIG))
     upstream = document["upstreams"]['odd"name']
     assert (upstream["base_url"], upstream["api_key"]) == ("https://h/v1", "****9876")
     assert document["models"]["m"]["targets"] == ["u/m"]
 
 
 def test_every_default_is_shown() -> None:
-    shown = tomllib.loads(show(Config()))["server"]
+    shown = tomllib.loads(show(Config(), Config()))["server"]
     assert shown == msgspec.to_builtins(Config().server)
 
 
 def test_prices_stay_exact() -> None:
     price = msgspec.convert({"input": "1.10"}, Price)
     config = Config(models={"m": Model(capability="chat", targets=["u/m"], price=price)})
-    assert 'price = { input = "1.10" }' in show(config)
+    assert 'price = { input = "1.10" }' in show(config, config)

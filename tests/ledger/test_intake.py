@@ -64,7 +64,9 @@ def test_damaged_lines_are_put_aside_and_the_rest_goes_on(
     with caplog.at_level(logging.WARNING):
         batch = Intake(tmp_path).read({})
     assert list(batch.finals) == [request_id(1), request_id(2)]
-    assert (tmp_path / "damaged" / f"{path.name}.0").read_bytes().replace(b"\n", b"") == damage
+    kept = tmp_path / "damaged" / f"{path.name}.0"
+    assert kept.read_bytes().replace(b"\n", b"") == damage
+    assert [one.stat().st_mode & 0o777 for one in (kept, kept.parent)] == [0o600, 0o700]
     assert "put aside" in caplog.text
 
 

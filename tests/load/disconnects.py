@@ -75,6 +75,9 @@ FILE = 400_000
 LINGERING = 0.02
 #: Seconds in which the gateway is to hold again what it held before.
 PATIENCE = 20.0
+#: Seconds of the sleeps that show how busy the machine is, and processes from a client's leaving to its upstream.
+PROBE = 0.005
+HOPS = 3
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -137,6 +140,8 @@ class Leavings:
     #: Monotonic time at which each request's client left.
     left: dict[int, float] = field(default_factory=dict)
     points: dict[int, Point] = field(default_factory=dict)
+    #: Seconds by which a short sleep ended too late, again and again: how busy the machine is with other things.
+    late: list[float] = field(default_factory=list)
 
 
 async def leave(port: int, point: Point, number: int, leavings: Leavings, choose: random.Random) -> None:
@@ -178,9 +183,17 @@ async def leave_all(port: int, count: int, clients: int, first: int = 0) -> Leav
         for number, point in waiting:
             await leave(port, point, number, leavings, choose)
 
+    async def probe() -> None:
+        while True:
+            asleep = time.monotonic()
+            await asyncio.sleep(PROBE)
+            leavings.late.append(time.monotonic() - asleep - PROBE)
+
+    probing = asyncio.create_task(probe())
     async with asyncio.TaskGroup() as group:
         for _ in range(clients):
             group.create_task(client())
+    probing.cancel()
     return leavings
 
 
@@ -274,8 +287,12 @@ def _check_upstream(figures: Figures, leavings: Leavings, records: Path, timed: 
     milliseconds = sorted(1_000 * latency for latency in latencies.values())
     figures.tell("upstream connections closed because of it", len(milliseconds))
     figures.tell("closed after, ms, p50", percentile(milliseconds, 0.5))
-    figures.at_most("closed after, ms, p99", percentile(milliseconds, 0.99), 50.0 if timed else math.inf)
-    figures.at_most("closed after, ms, most", percentile(milliseconds, 1.0), 250.0 if timed else math.inf)
+    # Three processes take part, and each may have to wait for the machine as long as this one.
+    late = 1_000 * max(leavings.late, default=0.0)
+    figures.tell("a sleep ended too late by, ms, most", late)
+    for name, share, bound in (("p99", 0.99, 50.0), ("most", 1.0, 250.0)):
+        bound = bound + HOPS * late if timed else math.inf
+        figures.at_most(f"closed after, ms, {name}", percentile(milliseconds, share), bound)
     figures.equal("requests left open upstream", sum(asked.values()), 0)
 
 

@@ -18,6 +18,7 @@ class Overseer:
     def ready(self): print("ready", flush=True); act()
     def hang_up(self): pass
     def draining(self): print("draining", flush=True)
+    def waits(self, answers, *, again): pass
     def tick(self): pass
 
 def say(channel, word): channel.sendall(word + b"\\n")
