@@ -4,6 +4,7 @@ Its last line names the address. It goes to stdout, for it is what `serve` has t
 """
 
 import asyncio
+import logging
 import shlex
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from proxy.cli.demo_key import FILE
 from proxy.config.tree import Config
 from proxy.ledger.keys import KeyStore
 
+_log = logging.getLogger(__name__)
 _PAGE = 500
 _QUESTION = '{"model": "%s", "stream": true, "messages": [{"role": "user", "content": "What is a gateway?"}]}'
 #: Addresses that stand for all of a machine's; nobody can call them.
@@ -42,6 +44,8 @@ class Welcome:
     def show(self) -> None:
         """Print it."""
         if self._as_json:
+            if self._keyless:
+                _log.warning("there are no keys yet: %s", self._command("keys create NAME"))
             print(self._json(), flush=True)
         else:
             print("\n".join([*self._lines(), f"Ready: {self._url}"]), flush=True)

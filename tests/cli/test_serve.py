@@ -192,6 +192,13 @@ def test_without_keys_it_says_how_to_make_one_and_a_call(tmp_path: Path) -> None
         assert serve.lines[-1].startswith("Ready: ")
 
 
+def test_as_json_it_says_so_on_stderr(tmp_path: Path) -> None:
+    (tmp_path / "prometheus.toml").write_text(MODEL.format("core", "chat"))
+    with running(tmp_path, "--port", "0", "--json") as serve:
+        assert json.loads(serve.lines[0])["event"] == "ready"
+        assert "there are no keys yet: prometheus-gateway keys create NAME" in serve.stop()[2]
+
+
 def test_without_a_chat_alias_there_is_no_call_to_show(tmp_path: Path) -> None:
     (tmp_path / "prometheus.toml").write_text(MODEL.format("atlas", "embeddings"))
     with running(tmp_path, "--port", "0") as serve:
