@@ -14,7 +14,7 @@ from proxy.access.colour import may_colour
 from proxy.cli import checks
 from proxy.cli.checks import Check
 from proxy.cli.options import as_json, chosen_file, config_file, data_directory, store_directory
-from proxy.cli.output import print_json, wrapped
+from proxy.cli.output import print_json, printable, wrapped
 from proxy.config.load import Loaded, examine
 from proxy.config.problems import ConfigProblems
 from proxy.config.tree import Config
@@ -46,7 +46,8 @@ def command(ctx: click.Context, offline: bool, config_path: Path | None, data_di
 
 def _print(check: Check) -> None:
     """Print a line; on a terminal what does not fit goes on below the message, and the state has a colour."""
-    text = f"{check.name}: {check.message}" + (f" ({check.hint})" if check.hint else "")
+    # An upstream's own words can be among them.
+    text = printable(f"{check.name}: {check.message}" + (f" ({check.hint})" if check.hint else ""))
     room = shutil.get_terminal_size().columns - _INDENT
     lines = wrapped(text, max(room, _MIN_ROOM)) if sys.stdout.isatty() else [text]
     state = click.style(f"{check.state:<{_INDENT}}", fg=_COLOURS[check.state])

@@ -27,7 +27,10 @@ _MOST = 500
 
 @click.group(cls=Group)
 def command() -> None:
-    """Create, list, revoke and rotate keys. A running gateway takes changes up within a second."""
+    """Create, list, revoke and rotate keys.
+
+    A running gateway takes a new one at once, and refuses a revoked one within a second.
+    """
 
 
 @command.command()
@@ -139,7 +142,7 @@ def _hand_over(key: Key, secret: str, what: str, as_json: bool) -> None:
         print_json({**_as_data(key), "secret": secret})
         return
     data(secret)
-    talk(f"{what} Its secret, on stdout, is not shown again. A gateway that runs takes it within a second.")
+    talk(f"{what} Its secret, on stdout, is not shown again. A gateway that runs takes it at once.")
 
 
 def _as_data(key: Key) -> dict[str, object]:

@@ -127,8 +127,12 @@ def _total(widths: Iterable[int]) -> int:
 
 
 def _cell(value: object) -> str:
-    """A cell is one line and sends no control characters to the terminal, whoever wrote its text."""
-    text = "-" if value is None or value == "" else str(value)
+    """A cell is one line and sends no control characters to the terminal."""
+    return "-" if value is None or value == "" else printable(str(value))
+
+
+def printable(text: str) -> str:
+    """A text without control characters, whoever wrote it."""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 

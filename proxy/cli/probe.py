@@ -18,7 +18,7 @@ from proxy.upstream.target import head_lines
 from proxy.wire.headers import Header
 
 #: Seconds for one answer, the connection included.
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 5.0
 #: Bytes of an answer that are looked at.
 MAX_BYTES = 4 * 1024 * 1024
 #: Formats whose lists of models have pages, and how to ask for a large one.

@@ -4,6 +4,7 @@ Its last line names the address. It goes to stdout, for it is what `serve` has t
 """
 
 import asyncio
+import logging
 import shlex
 import time
 from collections.abc import Iterator
@@ -13,9 +14,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from proxy.cli.demo_key import FILE
-from proxy.config.tree import Config
+from proxy.config.presets import formats_of
+from proxy.config.tree import Config, split_target
 from proxy.ledger.keys import KeyStore
 
+_log = logging.getLogger(__name__)
 _PAGE = 500
 _QUESTION = '{"model": "%s", "stream": true, "messages": [{"role": "user", "content": "What is a gateway?"}]}'
 #: Addresses that stand for all of a machine's; nobody can call them.
@@ -42,6 +45,8 @@ class Welcome:
     def show(self) -> None:
         """Print it."""
         if self._as_json:
+            if self._keyless:
+                _log.warning("there are no keys yet: %s", self._command("keys create NAME"))
             print(self._json(), flush=True)
         else:
             print("\n".join([*self._lines(), f"Ready: {self._url}"]), flush=True)
@@ -65,17 +70,22 @@ class Welcome:
             yield "No models are configured yet: every request will be a 404. See docs/configuration.md."
         if self._keyless:
             yield f"There are no keys yet: {self._command('keys create NAME')}"
-            if self._chat_alias:
+            if self._callable:
                 yield from self._call("YOUR_KEY")
 
     @property
-    def _chat_alias(self) -> str:
-        """The first alias that answers `/v1/chat/completions`."""
-        models = self._config.models.items()
-        return next((alias for alias, model in models if model.capability in ("chat", "vision", "realtime")), "")
+    def _callable(self) -> str:
+        """An alias that answers `/v1/chat/completions`, the best known if it does; "" where none does."""
+        models, upstreams = self._config.models, self._config.upstreams
+        found = [
+            alias
+            for alias, model in models.items()
+            if model.capability in ("chat", "vision", "realtime")
+            and any("openai" in formats_of(upstreams[split_target(target)[0]]) for target in model.targets)
+        ]
+        return "prometheus-core" if "prometheus-core" in found else next(iter(found), "")
 
     def _call(self, secret: str) -> Iterator[str]:
-        alias = "prometheus-core" if "prometheus-core" in self._config.models else self._chat_alias
         yield from (
             "",
             "Try it:",
@@ -83,7 +93,7 @@ class Welcome:
             f"curl -N {callable_url(self._url)}/v1/chat/completions \\",
             f"  -H 'Authorization: Bearer {secret}' \\",
             "  -H 'Content-Type: application/json' \\",
-            f"  -d {shlex.quote(_QUESTION % alias)}",
+            f"  -d {shlex.quote(_QUESTION % self._callable)}",
             "",
         )
 

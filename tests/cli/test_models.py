@@ -54,6 +54,14 @@ def test_an_alias_without_a_price_says_so(run: Run, folder: Path) -> None:
     assert run("models").stdout.splitlines()[1] == "m      chat        openai   u/x, u/y  unpriced"
 
 
+def test_the_formats_that_an_upstream_names_itself_count(run: Run, folder: Path) -> None:
+    (folder / "prometheus.toml").write_text(
+        '[upstreams.u]\nbase_url = "http://h/v1"\nformats = ["anthropic", "openai"]\n'
+        '[models.m]\ncapability = "chat"\ntargets = ["u/x"]\n'
+    )
+    assert json.loads(run("models", "--json").stdout)[0]["formats"] == ["openai", "anthropic"]
+
+
 def test_no_aliases_are_an_empty_list_and_a_hint(run: Run) -> None:
     assert json.loads(run("models", "--json").stdout) == []
     assert "prometheus-gateway init" in run("models").stderr

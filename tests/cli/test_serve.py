@@ -195,8 +195,17 @@ def test_without_keys_it_says_how_to_make_one_and_a_call(tmp_path: Path) -> None
         assert serve.lines[-1].startswith("Ready: ")
 
 
-def test_without_a_chat_alias_there_is_no_call_to_show(tmp_path: Path) -> None:
-    (tmp_path / "prometheus.toml").write_text(MODEL.format("atlas", "embeddings"))
+def test_as_json_it_says_so_on_stderr(tmp_path: Path) -> None:
+    (tmp_path / "prometheus.toml").write_text(MODEL.format("core", "chat"))
+    with running(tmp_path, "--port", "0", "--json") as serve:
+        assert json.loads(serve.lines[0])["event"] == "ready"
+        assert "there are no keys yet: prometheus-gateway keys create NAME" in serve.stop()[2]
+
+
+@pytest.mark.parametrize(("capability", "format"), [("embeddings", "openai"), ("chat", "anthropic")])
+def test_without_an_alias_for_it_there_is_no_call_to_show(capability: str, format: str, tmp_path: Path) -> None:
+    text = MODEL.format("atlas", capability).replace("warm", f'formats = ["{format}"]\nwarm')
+    (tmp_path / "prometheus.toml").write_text(text)
     with running(tmp_path, "--port", "0") as serve:
         assert serve.lines[0].startswith("There are no keys yet")
         assert "curl" not in "\n".join(serve.lines)

@@ -290,3 +290,12 @@ def test_doctor_asks_and_fails(run: Run, folder: Path) -> None:
     assert SECRET not in result.output
     assert document["ok"] is False
     assert msgspec.convert(document["checks"][-1], Check).state == "fail"
+
+
+def test_an_upstream_s_words_move_nothing_on_the_terminal(run: Run, folder: Path) -> None:
+    with ScriptedUpstream(answering({"data": [{"id": "model-\x1b[2J\x9b2J"}]})) as server:
+        text = f'[upstreams.u]\nbase_url = "http://127.0.0.1:{server.port}/v1"\n'
+        (folder / "prometheus.toml").write_text(text + '[models.m]\ncapability = "chat"\ntargets = ["u/model-1"]\n')
+        result = run("doctor")
+    assert 'lists no model "model-1"' in result.stdout
+    assert result.stdout.replace("\n", "").isprintable()
