@@ -3,13 +3,13 @@
 import time
 import typing
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from urllib.parse import quote
 
 from proxy.dialects.scrub import rename
 from proxy.errors import ClientGone, GatewayError, GatewayStopped, UpstreamTimeout
 from proxy.ledger.record import Final, Outcome
 from proxy.policies.base import Call
+from proxy.server.envelope import timestamp as timestamp
 
 #: The provider's name while upstreams are not shown.
 PROVIDER = "prometheus"
@@ -72,11 +72,6 @@ def without_models(lines: bytes, names: Mapping[str, str]) -> bytes:
                     line = rename(line, name.encode(), shown.encode())
             parts[at] = line
     return b"\r\n".join(parts)
-
-
-def timestamp() -> str:
-    """Now, in UTC, as ISO 8601 with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def outcome_of(error: GatewayError) -> Outcome:

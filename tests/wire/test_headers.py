@@ -36,7 +36,8 @@ NEVER_DOWN = (
     b"x-ms-region", b"azureml-model-session", b"x-litellm-model-group", b"x-litellm-model-id",
     b"x-litellm-model-api-base", b"x-generation-id", b"x-groq-region", b"location", b"content-location", b"link",
     b"alt-svc", b"www-authenticate", b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"trailer",
-    b"upgrade", b"x-accel-buffering", *LIMIT_HEADERS, b"anthropic-ratelimit-unified-status", b"date", b"strict-transport-security", b"access-control-allow-origin", b"report-to", b"nel",
+    b"upgrade", b"date", b"strict-transport-security", b"access-control-allow-origin", b"report-to", b"nel",
+    b"x-accel-buffering", b"anthropic-ratelimit-unified-status", *LIMIT_HEADERS,
 )  # fmt: skip
 
 
