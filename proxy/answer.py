@@ -2,16 +2,23 @@
 
 import time
 import typing
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from urllib.parse import quote
 
+from proxy.dialects.scrub import rename
 from proxy.errors import ClientGone, GatewayError, GatewayStopped, UpstreamTimeout
 from proxy.ledger.record import Final, Outcome
 from proxy.policies.base import Call
+from proxy.server.envelope import timestamp as timestamp
 
 #: The provider's name while upstreams are not shown.
 PROVIDER = "prometheus"
 #: The head of a stream of events that begins with a heartbeat.
-EVENT_LINES = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n"
+EVENT_LINES = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
+#: Of every answer that leaves as it comes: nginx, and what else knows it, then holds nothing of it back.
+UNBUFFERED = b"x-accel-buffering: no\r\n"
+#: A header whose value may have the upstream's model in it.
+DISPOSITION = b"content-disposition: "
 #: Nano-dollars in a dollar.
 _NANO: typing.Final = 1_000_000_000
 
@@ -55,9 +62,16 @@ def may_show_limits(status: int) -> bool:
     return status == 429
 
 
-def timestamp() -> str:
-    """Now, in UTC, as ISO 8601 with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def without_models(lines: bytes, names: Mapping[str, str]) -> bytes:
+    """Header lines in which no file's name tells an upstream's model; `names` are the models, and what is shown."""
+    parts = lines.split(b"\r\n")
+    for at, line in enumerate(parts):
+        if line.startswith(DISPOSITION):
+            for model, shown in names.items():
+                for name in {model, quote(model, safe="")}:
+                    line = rename(line, name.encode(), shown.encode())
+            parts[at] = line
+    return b"\r\n".join(parts)
 
 
 def outcome_of(error: GatewayError) -> Outcome:

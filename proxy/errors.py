@@ -56,7 +56,7 @@ class InvalidRequest(GatewayError):
 
     status = 400
     type = "invalid_request_error"
-    code: str | None = None
+    code: str | None = "invalid_request"
     fault: Fault = "client"
 
 
@@ -106,6 +106,7 @@ class GatewayStopped(GatewayError):
     """The gateway goes down, and the request has had the time that it may still take."""
 
     status = 503
+    type = "service_unavailable_error"
     code = "gateway_shutdown"
 
     def __init__(self) -> None:
@@ -148,6 +149,14 @@ class UpstreamRefused(UpstreamFailed):
 
 #: The codes of an upstream's errors that say none, by their status.
 _REFUSED_CODES = {404: "not_found", 413: "request_too_large", 429: "rate_limit_exceeded"}
+
+
+class ListTooLong(UpstreamFailed):
+    """An upstream's list in which the key's own objects were not found within the pages that are read."""
+
+    status = 503
+    type = "service_unavailable_error"
+    code = "list_too_long"
 
 
 class InternalFault(UpstreamFailed):

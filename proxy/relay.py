@@ -12,14 +12,17 @@ from functools import partial
 from typing import Final
 
 from proxy.answer import (
+    DISPOSITION,
     EVENT_LINES,
     PROVIDER,
+    UNBUFFERED,
     cost_line,
     fact_lines,
     header_lines,
     may_show_limits,
     outcome_of,
     timestamp,
+    without_models,
 )
 from proxy.attempt import LAST_EVENTS, Asker, Attempt
 from proxy.attempts import Attempts
@@ -98,7 +101,12 @@ class Exchange(Asker):
             attempt = self._attempt
             if not self.begun and attempt is not None:
                 # Else a heartbeat has taken the head along.
-                client.begin(attempt.status, relayed(attempt.headers) + self._fact_lines(), None)
+                lines = relayed(attempt.headers)
+                if reply.events or self._call.body.stream or self._call.opaque:
+                    lines += UNBUFFERED
+                if DISPOSITION in lines:
+                    lines = self._without_model(lines)
+                client.begin(attempt.status, lines + self._fact_lines(), None)
                 self.begun = True
             self.committed = True
             self._first_write = _now()
@@ -117,6 +125,9 @@ class Exchange(Asker):
             timeout=self._attempts.first_byte_limit,
             fell_back=self._attempts.fell_back,
         )
+
+    def _without_model(self, lines: bytes) -> bytes:
+        return without_models(lines, {self._attempts.target.model: self._alias.name})
 
     def finish(self, attempt: Attempt, reply: Reply, last: bytes) -> None:
         """The answer is whole: bill it, then let its last bytes go."""
@@ -137,8 +148,14 @@ class Exchange(Asker):
         if self.done or client is None:
             return
         if not self.begun:
-            self._lines = relayed(attempt.headers)
-            self._length = None if reply.events else len(last)
+            lines = relayed(attempt.headers)
+            if reply.events:
+                lines += UNBUFFERED
+            else:
+                self._length = len(last)
+            if DISPOSITION in lines:
+                lines = self._without_model(lines)
+            self._lines = lines
         if not self.committed:
             self._first_write = _now()
             self.committed = self.begun = True

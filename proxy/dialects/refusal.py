@@ -29,7 +29,10 @@ _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _JSON_LINE: Final = b"content-type: application/json\r\n"
 _BOM: Final = b"\xef\xbb\xbf"
 #: Where a message stands, and what kind of error it is, outside of an `error` object too; in lower case.
-_MESSAGES: Final = ("message", "detail", "msg", "error", "errors", "error_message", "error_description")
+_MESSAGES: Final = (
+    *("message", "detail", "msg", "error", "errors"),
+    *("error_message", "error_msg", "error_description", "title"),
+)
 _CODES: Final = ("code", "status", "type", "error_type", "error_code")
 
 
@@ -67,7 +70,7 @@ def refusal_of(
     if failure is not None:
         raise failure
     scrubbed = {name.encode(): alias.encode() for name, alias in names.items()}
-    value = decoded(body)
+    value = _value(body)
     code = f"upstream_{status}"
     error = _restated(status, value, scrubbed)
     shown = relayed_limits(headers) if limits else b""
@@ -128,13 +131,17 @@ def reason_of(status: int, body: bytes) -> str:
 
     Those may quote what a client wrote.
     """
-    value = decoded(body)
-    if value is None:
-        # It may be an event, or several of them.
-        events = (line.removeprefix(b"data:") for line in body.splitlines() if b'"error"' in line)
-        value = decoded(next(events, b""))
-    words = list(dict.fromkeys(_words(value)))
+    words = list(dict.fromkeys(_words(_value(body))))
     return f"status {status}" + (f", {', '.join(words)}" if words else "")
+
+
+def _value(body: bytes) -> Any:
+    """The value of an error's body, or None; some write it as an event where a stream was asked for."""
+    value = decoded(body)
+    if value is not None:
+        return value
+    events = (line.removeprefix(b"data:") for line in body.splitlines() if b'"error"' in line)
+    return decoded(next(events, b""))
 
 
 def _restated(status: int, value: Any, names: Mapping[bytes, bytes]) -> UpstreamRefused:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from proxy.wire.headers import RESPONSE_HEADERS, Header, first
+from proxy.wire.headers import LIMIT_HEADERS, RESPONSE_HEADERS, Header, first
 
 ANY: Final = "*"
 #: Seconds for which a browser need not ask again; browsers cap it at about this.
@@ -31,7 +31,7 @@ _OWN_HEADERS: Final = (
     b"x-prism-timeout-ms",
     b"x-prism-trace-id",
 )
-_EXPOSED: Final = b", ".join((*_OWN_HEADERS, *sorted(RESPONSE_HEADERS)))
+_EXPOSED: Final = b", ".join((*_OWN_HEADERS, *sorted(RESPONSE_HEADERS | LIMIT_HEADERS)))
 _EXPOSE_LINE: Final = b"access-control-expose-headers: " + _EXPOSED + b"\r\n"
 _ANY_LINES: Final = b"access-control-allow-origin: *\r\n" + _EXPOSE_LINE
 _VARY_LINE: Final = b"vary: origin\r\n"

@@ -88,8 +88,9 @@ _ERRORS: Final = """\
 
 A refusal has the shape of the endpoint's dialect, so that an SDK raises what it would raise at its own provider. A path
 that does not exist answers in the dialect of the endpoints nearest to it. An error of the upstream keeps its status and
-its body, with the alias for the name of the upstream's model; where its body is of no shape that the dialect knows, the
-gateway writes its own.
+its body, with the alias for the name of the upstream's model; where its body is of another shape, the gateway writes it
+anew with the upstream's message. All codes, and what becomes of every error of an upstream, stand in
+[errors.md](errors.md).
 
 Once a stream has begun its status is sent, and an error is an event in it; then the connection breaks, so that nobody
 takes the answer for a whole one.

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from proxy.answer import may_show_limits, outcome_of, timestamp
+from proxy.answer import DISPOSITION, UNBUFFERED, may_show_limits, outcome_of, timestamp, without_models
 from proxy.dialects.openai import CHAT, error_event
 from proxy.dialects.refusal import reason_of, refusal_of
 from proxy.dialects.typed import TypedTap
@@ -82,7 +82,7 @@ class Answering:
         self, visit: Visit, status: int, headers: Iterable[Header], body: bytes, outcome: Outcome, code: str | None
     ) -> None:
         """Bill, and then write, a whole answer."""
-        await self._finish(visit, status, relayed(headers), body, outcome, code)
+        await self._finish(visit, status, self._relayed(visit, headers), body, outcome, code)
 
     async def _finish(
         self, visit: Visit, status: int, lines: bytes, body: bytes, outcome: Outcome, code: str | None
@@ -146,7 +146,8 @@ class Answering:
         """The first bytes are about to leave: from now on an error can only cut."""
         if not visit.client.response_started:
             visit.first_write = time.monotonic()
-            visit.client.begin(asking.status, relayed(asking.headers) + self._facts(visit), length)
+            lines = self._relayed(visit, asking.headers) + (UNBUFFERED if visit.stream else b"")
+            visit.client.begin(asking.status, lines + self._facts(visit), length)
 
     async def _write(self, visit: Visit, asking: Asking, data: bytes, length: int | None) -> None:
         """Give the client more of its answer, no faster than it takes it."""
@@ -156,6 +157,10 @@ class Answering:
         visit.client.write(data, False)
         if visit.client.flow.write_paused:
             await visit.client.flow.drain()
+
+    def _relayed(self, visit: Visit, headers: Iterable[Header]) -> bytes:
+        lines = relayed(headers)
+        return without_models(lines, self._taking.names(visit)) if DISPOSITION in lines else lines
 
     def _facts(self, visit: Visit) -> bytes:
         expose = self._services.expose_upstream and visit.account is not None

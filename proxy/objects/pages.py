@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, quote
 
 import msgspec
 
-from proxy.errors import InvalidRequest, UpstreamFailed
+from proxy.errors import InvalidRequest, ListTooLong
 from proxy.ledger.owners import Owners
 from proxy.ledger.record import Owned
 from proxy.objects.claims import own
@@ -86,11 +86,7 @@ async def own_page(wanted: Wanted, row: ObjectRow, owners: Owners, key: str, fet
         cursor = ids[0] if backwards else ids[-1]
     else:
         if not found:
-            raise UpstreamFailed(
-                "The list is too long to be searched for what is this key's own; ask for a narrower one.",
-                status=503,
-                code="list_too_long",
-            )
+            raise ListTooLong("The list is too long to be searched for what is this key's own; ask for a narrower one.")
     kept = found[-wanted.limit :] if backwards else found[: wanted.limit]
     return _answer(envelope, kept, has_more=len(found) > len(kept) or (more and len(found) < owned))
 

@@ -14,8 +14,9 @@ from typing import Any, Final
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from proxy.errors import BodyTooLarge, ClientGone
+from proxy.errors import BodyTooLarge, ClientGone, InternalFault
 from proxy.server.bodies import Holding, no_room
+from proxy.server.envelope import envelope
 from proxy.server.head import Head
 from proxy.server.ids import new_request_id
 from proxy.server.signal import Signal
@@ -338,9 +339,11 @@ class ClientCycle(RequestResponseCycle):
             return
         try:
             self.chunked_encoding = None
-            lines = f"content-type: application/json\r\nx-request-id: {new_request_id()}\r\n".encode()
-            self.begin(500, lines, len(_INTERNAL_ERROR))
-            self.write(_INTERNAL_ERROR, True)
+            request_id, error = new_request_id(), InternalFault()
+            body = envelope(error.message, error.type, error.code, request_id)
+            lines = f"content-type: application/json\r\nx-request-id: {request_id}\r\n".encode()
+            self.begin(500, lines, len(body))
+            self.write(body, True)
         except Exception:
             self.transport.abort()
             raise
@@ -455,12 +458,6 @@ class ClientCycle(RequestResponseCycle):
         if self.waiting_for_100_continue and self.more_body and not self.transport.is_closing():
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.waiting_for_100_continue = False
-
-
-_INTERNAL_ERROR = (
-    b'{"error":{"message":"The gateway failed. Try again; if it goes on, tell its operator.",'
-    b'"type":"server_error","param":null,"code":"internal_error"}}'
-)
 
 
 def _too_large(limit: int) -> BodyTooLarge:

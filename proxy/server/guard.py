@@ -17,8 +17,10 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from proxy.config.tree import Server
+from proxy.errors import InvalidRequest
 from proxy.server.bodies import Bodies
 from proxy.server.client import ClientCycle
+from proxy.server.envelope import envelope
 from proxy.server.head import Head
 from proxy.server.ids import new_request_id
 from proxy.server.pressure import Pressure
@@ -528,9 +530,10 @@ class GuardedProtocol(HttpToolsProtocol):
         if cycle is not None and cycle.response_started:
             self.transport.abort()
             return
-        body = _error_body(refusal)
+        request_id, error = new_request_id(), InvalidRequest(refusal.message)
+        body = envelope(error.message, error.type, error.code, request_id)
         head = b"content-type: application/json\r\nx-request-id: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        lines = head % (new_request_id().encode(), len(body))
+        lines = head % (request_id.encode(), len(body))
         if cycle is not None:
             lines = cycle.more_lines + lines
         self.transport.write(STATUS_LINE[refusal.status] + lines + body)
@@ -565,10 +568,3 @@ def sweep(connections: Iterable[Any], now: float) -> int:
         connection.sweep(now)
         held += connection.held
     return held
-
-
-def _error_body(refusal: Refused) -> bytes:
-    message = refusal.message.replace("\\", "\\\\").replace('"', '\\"')
-    return (
-        f'{{"error":{{"message":"{message}","type":"invalid_request_error","param":null,"code":"bad_request"}}}}'
-    ).encode()

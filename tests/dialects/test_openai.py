@@ -514,9 +514,9 @@ def test_an_error_body_has_the_envelope_and_says_which_request_and_when() -> Non
     }
 
 
-def test_param_and_code_are_null_where_there_are_none() -> None:
+def test_a_refusal_without_a_code_of_its_own_is_an_invalid_request() -> None:
     detail = json.loads(error_body(InvalidRequest("No."), "r", "t"))["error"]
-    assert (detail["param"], detail["code"]) == (None, None)
+    assert (detail["param"], detail["code"]) == (None, "invalid_request")
 
 
 def test_the_code_is_that_of_the_kind_of_error() -> None:

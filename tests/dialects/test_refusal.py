@@ -48,6 +48,10 @@ STRANGE: list[tuple[Any, str]] = [
     ({"error": {"error": {"message": "inner"}}}, "inner"),
     ({"error": True, "message": "flagged"}, "flagged"),
     ("just a text", "just a text"),
+    (b'event: error\ndata: {"type":"error","error":{"type":"x","message":"as an event"}}\n\n', "as an event"),
+    (b'data: {"error":{"message":"as an event","type":"x"}}\r\n\r\ndata: [DONE]\r\n\r\n', "as an event"),
+    ({"type": "about:blank", "title": "Bad Request", "status": 400, "detail": "no such field"}, "no such field"),
+    ({"error_code": 336003, "error_msg": "too long"}, "too long"),
 ]
 #: Bodies in which no word is found.
 SILENT: list[bytes] = [

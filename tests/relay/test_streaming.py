@@ -35,6 +35,7 @@ VISIBLE = {
     "cache-control",
     "openai-processing-ms",
     "openai-version",
+    "x-accel-buffering",
     "transfer-encoding",
     "x-request-id",
     "x-prism-request-id",

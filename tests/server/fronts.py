@@ -54,6 +54,11 @@ def site(port: int, gateway_port: int) -> str:
     return text
 
 
+def bare_site(port: int, gateway_port: int) -> str:
+    """What somebody writes who has read no documentation."""
+    return f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://127.0.0.1:{gateway_port}; }} }}"
+
+
 @dataclass(frozen=True)
 class Front:
     """A running nginx."""
@@ -71,13 +76,13 @@ class Front:
 
 
 @contextmanager
-def nginx_before(gateway_port: int, folder: Path) -> Iterator[Front]:
-    """nginx in front of a gateway, until it is left."""
+def nginx_before(gateway_port: int, folder: Path, *, bare: bool = False) -> Iterator[Front]:
+    """nginx in front of a gateway, until it is left; by the project's site, or a `bare` one."""
     assert NGINX is not None
     with socket.create_server(("127.0.0.1", 0), backlog=_LINES) as listening:
         port = listening.getsockname()[1]
         config = folder / "nginx.conf"
-        config.write_text(_MAIN.format(folder=folder, site=site(port, gateway_port)))
+        config.write_text(_MAIN.format(folder=folder, site=(bare_site if bare else site)(port, gateway_port)))
         command = [NGINX, "-p", str(folder), "-c", str(config), "-e", "stderr"]
         inherited = {**os.environ, "NGINX": f"{listening.fileno()};"}
         with (folder / "log").open("wb") as log:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.wire.headers import (
+    LIMIT_HEADERS,
     REQUEST_HEADERS,
     RESPONSE_HEADERS,
     Header,
@@ -14,6 +15,8 @@ from proxy.wire.headers import (
     forwarded,
     is_request_id,
     relayed,
+    relayed_again,
+    relayed_limits,
     retry_after,
     seconds,
 )
@@ -34,6 +37,7 @@ NEVER_DOWN = (
     b"x-litellm-model-api-base", b"x-generation-id", b"x-groq-region", b"location", b"content-location", b"link",
     b"alt-svc", b"www-authenticate", b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"trailer",
     b"upgrade", b"date", b"strict-transport-security", b"access-control-allow-origin", b"report-to", b"nel",
+    b"x-accel-buffering", b"anthropic-ratelimit-unified-status", *LIMIT_HEADERS,
 )  # fmt: skip
 
 
@@ -55,6 +59,24 @@ def test_what_is_named_goes_up(name: bytes) -> None:
 @pytest.mark.parametrize("name", sorted(RESPONSE_HEADERS))
 def test_what_is_named_comes_down(name: bytes) -> None:
     assert relayed([(name, b"value")]) == name + b": value\r\n"
+
+
+@pytest.mark.parametrize(
+    "name", sorted([*LIMIT_HEADERS, b"anthropic-ratelimit-tokens-limit", b"anthropic-ratelimit-x"])
+)
+def test_rate_limits_are_apart(name: bytes) -> None:
+    assert relayed_limits([(name, b"7")]) == name + b": 7\r\n"
+    assert relayed_again([(name, b"7")]) == b""
+
+
+@pytest.mark.parametrize("name", [b"x-ratelimit-key", b"x-ratelimit-limit-vendor-big", b"ratelimit", b"set-cookie"])
+def test_what_is_no_rate_limit_is_none(name: bytes) -> None:
+    assert relayed_limits([(name, b"7")]) == b""
+
+
+@pytest.mark.parametrize("name", [b"retry-after", b"retry-after-ms", b"x-should-retry"])
+def test_when_to_come_again_is_told_with_a_body_of_ours(name: bytes) -> None:
+    assert relayed_again([(b"content-type", b"text/html"), (name, b"7"), (name, b"a\r\nb: c")]) == name + b": 7\r\n"
 
 
 def test_headers_keep_their_order_and_their_repetitions() -> None:

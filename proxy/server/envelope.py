@@ -1,0 +1,16 @@
+"""The error envelope of what no endpoint answers: refusals of the guard, and faults of the gateway's own."""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+
+def envelope(message: str, type: str, code: str | None, request_id: str) -> bytes:
+    """An error as OpenAI writes it, with the two siblings that say which request it was and when."""
+    detail = {"message": message, "type": type, "param": None, "code": code}
+    return msgspec.json.encode({"error": detail, "request_id": request_id, "timestamp": timestamp()})
+
+
+def timestamp() -> str:
+    """Now, in UTC, as ISO 8601 with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,83 @@
+"""Errors of an upstream over real sockets, in each format: the status, the words, and when to come again."""
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes import Hang, WaitFor, json_answer
+from tests.relay.samples import MESSAGES, ask, only_row, question, serving
+from tests.serving import ALIAS, KEY, UPSTREAM_MODEL
+
+#: (kind of upstream, path, body)
+ROWS = {
+    "chat": ("compatible", "/v1/chat/completions", {"model": ALIAS, "messages": MESSAGES}),
+    "responses": ("compatible", "/v1/responses", {"model": ALIAS, "input": "x"}),
+    "messages": ("anthropic", "/v1/messages", {"model": ALIAS, "messages": MESSAGES, "max_tokens": 1}),
+    "generate": ("gemini", f"/v1beta/models/{ALIAS}:generateContent", {"contents": []}),
+    "stream": ("gemini", f"/v1beta/models/{ALIAS}:streamGenerateContent?alt=sse", {"contents": []}),
+}
+LIMITS = {
+    "x-ratelimit-limit-requests": "5",
+    "x-ratelimit-reset-tokens": "6ms",
+    "anthropic-ratelimit-unified-status": "rejected",
+    "anthropic-ratelimit-requests-remaining": "0",
+    "anthropic-ratelimit-tokens-reset": "2026-01-31T12:00:00Z",
+}
+AGAIN = {"retry-after": "3000", "retry-after-ms": "3000000"}
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ([{"error": {"code": 400, "message": "said", "status": "INVALID_ARGUMENT"}}, 1], 400),
+        ({"object": "error", "message": "said", "type": "BadRequestError", "code": 400}, 400),
+        ({"detail": [{"loc": ["body", "temperature"], "msg": "said"}]}, 422),
+        ({"message": "said"}, 429),
+        ({"error": "said"}, 404),
+        ({"type": "error", "error": {"type": "overloaded_error", "message": "said"}}, 529),
+        ({"error": {"message": "said", "type": "server_error"}}, 503),
+        (b"<html>", 503),
+    ],
+)
+def test_an_error_of_any_shape_keeps_its_status(tmp_path: Path, row: Any, body: Any, status: int) -> None:
+    kind, path, asked = row
+    with serving(tmp_path, upstream={"kind": kind}) as (gateway, upstream), gateway.client() as client:
+        upstream.script(json_answer(body, status, {**AGAIN, **LIMITS, "content-type": "application/json"}))
+        headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+        client.request("POST", path, json.dumps(asked).encode(), headers)
+        answer, payload = client.read_answer()
+        assert answer.status == status
+        assert {name: answer.header(name) for name in AGAIN} == AGAIN
+        shown = {name: answer.header(name) for name in LIMITS}
+        assert shown == (LIMITS if status == 429 else dict.fromkeys(LIMITS))
+        told = json.loads(payload.payload)
+        wanted = "said" if body != b"<html>" else f"The model's provider failed (status {status})."
+        assert wanted in told["error"]["message"]
+        assert only_row(gateway).status == status
+
+
+def test_an_error_behind_a_heartbeat_is_told_in_the_stream(tmp_path: Path) -> None:
+    gate = threading.Event()
+    with serving(tmp_path, model={"heartbeat_interval": 0.1}) as (gateway, upstream):
+        upstream.script([WaitFor(gate), *json_answer({"message": f"{UPSTREAM_MODEL} is full"}, 429)])
+        with gateway.client() as client:
+            gateway.chat(client, question())
+            client.read_head()
+            gate.set()
+            body = client.read_chunked()
+        error = json.loads(body.payload.rpartition(b"data: ")[2])["error"]
+        assert (error["message"], error["code"]) == (f"{ALIAS} is full", "rate_limit_exceeded")
+        assert not body.complete
+        assert only_row(gateway).error_code == "upstream_429"
+
+
+@pytest.mark.parametrize("status", [400, 429, 503])
+def test_an_error_that_never_ends_is_a_timeout(tmp_path: Path, status: int) -> None:
+    with serving(tmp_path, upstream={"idle_timeout": 0.2}) as (gateway, upstream):
+        upstream.script([json_answer({"message": "x" * 10}, status)[0], Hang()])
+        answer, _ = ask(gateway)
+        assert answer.status == 504

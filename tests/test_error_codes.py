@@ -1,0 +1,78 @@
+"""Every error code of the gateway's own stands in the documentation, with the type and the status that it has."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from proxy import errors
+from proxy.errors import GatewayError
+
+ROOT = Path(__file__).parents[1]
+DOCUMENT = ROOT / "docs" / "errors.md"
+#: What clients of the demo's provider get, as from a real one.
+NOT_OURS = ROOT / "proxy" / "demo"
+
+
+def classes() -> dict[str, type[GatewayError]]:
+    """The classes of errors by name."""
+    return {
+        name: value
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, GatewayError)
+    }
+
+
+def raised() -> Iterator[tuple[str, str, int]]:
+    """(code, type, status) of each error that the code can make; the status is 0 where it is computed."""
+    for one in classes().values():
+        if one.code is not None:
+            yield one.code, one.type, one.status
+    for path in sorted((ROOT / "proxy").rglob("*.py")):
+        if NOT_OURS not in path.parents:
+            yield from raised_in(ast.parse(path.read_text()))
+
+
+def raised_in(tree: ast.Module) -> Iterator[tuple[str, str, int]]:
+    """The same for one file: the calls that name a code."""
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in classes()):
+            continue
+        made = classes()[node.func.id]
+        given = {word.arg: word.value for word in node.keywords}
+        code, status = given.get("code"), given.get("status")
+        if isinstance(code, ast.Constant) and isinstance(code.value, str):
+            known = status.value if isinstance(status, ast.Constant) else 0 if status is not None else made.status
+            assert isinstance(known, int)
+            yield code.value, made.type, known
+
+
+def documented() -> dict[str, tuple[str, frozenset[int]]]:
+    """The type and the statuses of each code in the table."""
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| ([^|]+) \| \w+ \| [^|]+\|$", DOCUMENT.read_text(), re.MULTILINE)
+    found = {code: (kind, frozenset(map(int, re.findall(r"\d{3}", statuses)))) for code, kind, statuses in rows}
+    assert len(found) == len(rows), "a code stands there twice"
+    return found
+
+
+@pytest.mark.parametrize(("code", "kind", "status"), sorted(set(raised())))
+def test_a_code_is_documented_with_its_type_and_status(code: str, kind: str, status: int) -> None:
+    there = documented().get(code)
+    assert there is not None, f"{code} is not in {DOCUMENT.name}"
+    assert there[0] == kind
+    assert not status or not there[1] or status in there[1]
+
+
+def test_no_code_is_documented_that_is_never_given() -> None:
+    assert set(documented()) == {code for code, _, _ in raised()}
+
+
+def test_our_own_gateway_errors_are_the_providers() -> None:
+    for one in classes().values():
+        assert (one.status in (502, 504)) == (one.type == "provider_error"), one.__name__
+
+
+def test_an_error_of_the_client_has_a_code() -> None:
+    assert all(one.code for one in classes().values())
