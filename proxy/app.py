@@ -36,7 +36,8 @@ from proxy.readiness import Readiness
 from proxy.router import Router, Routes
 from proxy.server.pressure import Pressure
 from proxy.services import Services
-from proxy.upstream.pool import Pool, tls_context
+from proxy.upstream.pool import Pool
+from proxy.upstream.reach import fingerprint, tls_context
 from proxy.upstream.target import compile_alias
 from proxy.upstream.warm import warm
 
@@ -124,18 +125,21 @@ class Gateway:
 
     async def _pools_for(self, upstreams: Mapping[str, Upstream]) -> dict[str, Pool]:
         """A pool for each upstream: the one that is there, with its warm connections, where nothing has changed."""
+        # Reading the certificates takes milliseconds for each, in which no stream may stand still.
+        prints = await asyncio.to_thread(lambda: {name: fingerprint(name, one) for name, one in upstreams.items()})
         there = {
             name: self.pools[name]
             for name, upstream in upstreams.items()
-            if name in self.pools and self.pools[name].upstream == upstream
+            if name in self.pools
+            and self.pools[name].upstream == upstream
+            and self.pools[name].certificates == prints[name]
         }
         new = {name: upstream for name, upstream in upstreams.items() if name not in there}
-        # Reading the certificates takes milliseconds for each, in which no stream may stand still.
         contexts = await asyncio.to_thread(lambda: {name: tls_context(name, one) for name, one in new.items()})
         return {
             name: there[name]
             if name in there
-            else Pool(name, upstream, contexts[name], self._may_eject, self._may_connect)
+            else Pool(name, upstream, contexts[name], self._may_eject, self._may_connect, prints[name])
             for name, upstream in upstreams.items()
         }
 

@@ -1,11 +1,13 @@
 """Another configuration for a gateway that runs: at once for what comes, never for what is under way."""
 
+import ssl
 import threading
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import trustme
 
 from proxy.config.tree import Config, Upstream
 from proxy.errors import ConfigFault
@@ -162,6 +164,32 @@ def test_what_cannot_be_taken_changes_nothing(tmp_path: Path) -> None:
         with pytest.raises(ConfigFault, match=r"upstreams\.other\.ca_file"):
             gateway.reload(msgspec.structs.replace(wanted, upstreams={**wanted.upstreams, "other": faulty}))
         assert ask_for(gateway, ALIAS) == 200
+
+
+def test_new_certificates_at_the_same_paths_are_taken(tmp_path: Path) -> None:
+    """The configuration is the same to the letter; only what its files hold has changed."""
+    clients, servers = trustme.CA(), trustme.CA()
+    servers.cert_pem.write_to_path(tmp_path / "servers.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    servers.issue_cert("127.0.0.1").configure_cert(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    clients.configure_trust(context)
+
+    def write(authority: trustme.CA) -> None:
+        authority.issue_cert("gateway.test").private_key_and_cert_chain_pem.write_to_path(tmp_path / "gateway.pem")
+
+    write(trustme.CA())
+    files = {"ca_file": str(tmp_path / "servers.pem"), "client_cert": str(tmp_path / "gateway.pem")}
+    with ScriptedUpstream(answering, tls=context) as upstream:
+        config = simple_config(tmp_path, upstream.base_url, upstream=files)
+        with RunningGateway(config) as gateway:
+            assert ask_for(gateway, ALIAS) == 502
+            write(clients)
+            gateway.reload(config)
+            assert ask_for(gateway, ALIAS) == 200
+            pool = gateway.call(lambda one: one.pools["vendor1"])
+            gateway.reload(config)
+            assert gateway.call(lambda one: one.pools["vendor1"]) is pool
 
 
 class Asker(threading.Thread):

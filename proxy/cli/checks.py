@@ -201,9 +201,17 @@ async def _reach(title: str, upstream: Upstream) -> Check | None:
     parts = urlsplit(upstream.base_url)
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
+    if upstream.proxy:
+        # Whether the upstream can be reached through it shows with the first request.
+        proxy = urlsplit(upstream.proxy)
+        host, port = proxy.hostname or "", proxy.port or 80
     try:
         async with asyncio.timeout(_CONNECT_SECONDS):
-            _, writer = await asyncio.open_connection(host, port)
+            if upstream.socket is not None:
+                host, port = upstream.socket, 0
+                _, writer = await asyncio.open_unix_connection(upstream.socket)
+            else:
+                _, writer = await asyncio.open_connection(host, port)
     except (socket.gaierror, UnicodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no host name"
         return Check(title, "fail", f"{host} is not known: {why}", "check base_url and the name server")

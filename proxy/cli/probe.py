@@ -14,6 +14,7 @@ from proxy.config.tree import Upstream
 from proxy.errors import ConfigFault, GatewayError, UpstreamFailed
 from proxy.upstream.connection import Connection
 from proxy.upstream.pool import Pool
+from proxy.upstream.reach import origin_of
 from proxy.upstream.target import head_lines
 from proxy.wire.headers import Header
 
@@ -99,7 +100,7 @@ async def get_models(name: str, upstream: Upstream) -> Answer:
     path = urlsplit(models_url(upstream.base_url)).path
     query = urlencode({**_page_of(upstream), **upstream.query})
     target = f"{path}?{query}" if query else path
-    exchange = _Exchange(b"GET " + target.encode() + head_lines(upstream) + b"\r\n")
+    exchange = _Exchange(b"GET " + origin_of(upstream) + target.encode() + head_lines(upstream) + b"\r\n")
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             connection = pool.acquire(exchange)

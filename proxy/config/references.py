@@ -3,9 +3,11 @@
 What is read here is secret: an error names the variable or the file, never what it holds.
 """
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -37,6 +39,16 @@ class References:
         if text.startswith("file:"):
             return self._first_line(self.expand(text.removeprefix("file:")))
         return self.expand(text)
+
+    def proxy_for(self, url: str) -> str:
+        """The forward proxy that the environment names for an address, or ""."""
+        parts = urlsplit(url)
+        names = {"http": ("http_proxy", "HTTP_PROXY"), "https": ("https_proxy", "HTTPS_PROXY")}.get(parts.scheme, ())
+        proxy = next((self._environment[name] for name in names if self._environment.get(name)), "")
+        excepted = self._environment.get("no_proxy") or self._environment.get("NO_PROXY", "")
+        if not proxy or _is_excepted(parts.hostname or "", excepted):
+            return ""
+        return proxy if "://" in proxy else f"http://{proxy}"
 
     def path(self, text: str) -> Path:
         """Find a path as the configuration file means it: from its own folder, "~" being the home."""
@@ -73,3 +85,18 @@ class References:
         if not line or len(content) > _LARGEST_SECRET:
             raise BrokenReference(f"the first line of {path} holds no credential", "put it there, and nothing else")
         return line
+
+
+def _is_excepted(host: str, names: str) -> bool:
+    """Whether NO_PROXY names a host: by itself, by a domain that it is in, by its network, or by "*"."""
+    for name in (part.strip().lower() for part in names.split(",")):
+        domain = name.removeprefix("*").removeprefix(".")
+        if name == "*" or (domain and (host == domain or host.endswith(f".{domain}"))):
+            return True
+        try:
+            if ipaddress.ip_address(host) in ipaddress.ip_network(name, strict=False):
+                return True
+        except ValueError:
+            # One of the two is a name.
+            continue
+    return False

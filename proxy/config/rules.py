@@ -17,6 +17,8 @@ Wrong = tuple[str, str]
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PREFIX = re.compile(r"[A-Za-z0-9_-]{1,32}")
+# What Linux and macOS take, with the byte at its end.
+_LONGEST_SOCKET = 103
 _PRICE = re.compile(r"[0-9]{1,9}(\.[0-9]+)?")
 
 #: They describe the connection or the body of one request, so the transport writes them itself.
@@ -75,6 +77,26 @@ def base_url(url: str) -> Iterator[Wrong]:
         yield "holds braces", "only {model} may stand in the path, for the target's model"
     if "#" in url:
         yield "holds a fragment", "end the address after its path"
+
+
+def proxy_url(url: str) -> Iterator[Wrong]:
+    """The address of a forward proxy: a host and a port, and its credential if it wants one."""
+    parts = _split(url)
+    if parts is None or not parts.hostname:
+        yield "is no valid address", "write it as http://proxy.example.com:3128"
+    elif parts.scheme != "http":
+        yield (
+            "must begin with http://",
+            "the proxy itself is spoken to without TLS; that to the upstream goes through it",
+        )
+    elif parts.path.strip("/") or "?" in url or "#" in url:
+        yield "holds a path", "end the address after its port"
+
+
+def socket_path(path: str) -> Iterator[Wrong]:
+    """The path of a Unix socket, as long as the system takes it."""
+    if len(path.encode()) > _LONGEST_SOCKET:
+        yield f"is longer than {_LONGEST_SOCKET} bytes", "the path of a Unix socket must be short: write it in full"
 
 
 def _split(url: str) -> SplitResult | None:

@@ -24,9 +24,10 @@ force, and `prometheus-gateway config schema` prints a JSON schema with which ed
 - Unknown keys are faults: a misspelt setting never falls back to its default in silence.
 - Times are seconds and sizes are bytes, as plain numbers.
 - Credentials stand in the file by reference. `"${NAME}"` reads the environment variable `NAME`; it may be part of an
-  `api_key`, a `base_url` or a value in `headers` or `query`. `"file:PATH"`, for `api_key` alone, reads the first line
-  of a file. A variable that is not set and a file that cannot be read are faults.
-- A relative `file:PATH` or `ca_file` is looked for beside the configuration file, `data_dir` in the working directory.
+  `api_key`, a `base_url`, a `proxy` or a value in `headers` or `query`. `"file:PATH"`, for `api_key` and `proxy` alone,
+  reads the first line of a file. A variable that is not set and a file that cannot be read are faults.
+- A relative `file:PATH`, `ca_file`, `client_cert`, `client_key` or `socket` is looked for beside the configuration
+  file, `data_dir` in the working directory.
 - The file owns upstreams, models and prices. Keys and usage are in the data directory, never in the file.
 """
 

@@ -3,6 +3,8 @@
 Works on values of the right types, keeps going after a fault, and does not print or store anything.
 """
 
+import os
+import ssl
 from collections.abc import Iterable
 from typing import Any
 
@@ -32,6 +34,10 @@ class Sections:
         for name, upstream in values.get("upstreams", {}).items():
             self._tell_all(("upstreams", name), rules.upstream_name(name))
             self._default_base_url(upstream, ("upstreams", name))
+            if upstream.get("formats") == []:
+                self._tell(
+                    ("upstreams", name, "formats"), "names no format", 'such as formats = ["openai", "anthropic"]'
+                )
             if self._references is not None:
                 self._upstream(upstream, self._references, ("upstreams", name))
         for alias, model in values.get("models", {}).items():
@@ -75,8 +81,15 @@ class Sections:
             self._headers(upstream, references, (*path, "headers"))
         if "query" in upstream:
             self._query(upstream, references, (*path, "query"))
-        if "ca_file" in upstream:
-            self._ca_file(upstream, references, (*path, "ca_file"))
+        for name in ("ca_file", "client_cert", "client_key"):
+            if name in upstream:
+                self._file(upstream, name, references, (*path, name))
+        if "client_cert" in upstream or "client_key" in upstream:
+            self._client_certificate(upstream, path)
+        if "proxy" in upstream:
+            self._proxy(upstream, references, (*path, "proxy"))
+        if "socket" in upstream:
+            self._socket(upstream, references, (*path, "socket"))
 
     def _base_url(self, upstream: dict[str, Any], references: References, path: Path) -> None:
         try:
@@ -123,13 +136,14 @@ class Sections:
             else:
                 self._tell_all(where, rules.query_parameter(name, query[name]))
 
-    def _ca_file(self, upstream: dict[str, Any], references: References, path: Path) -> None:
-        wrongs = list(rules.file_name(upstream["ca_file"]))
+    def _file(self, upstream: dict[str, Any], name: str, references: References, path: Path) -> None:
+        """A file that is read when the upstream is made."""
+        wrongs = list(rules.file_name(upstream[name]))
         self._tell_all(path, wrongs)
         if wrongs:
             return
         try:
-            file = references.path(upstream["ca_file"])
+            file = references.path(upstream[name])
             with file.open("rb") as opened:
                 opened.read(1)
         except BrokenReference as broken:
@@ -137,7 +151,49 @@ class Sections:
         except OSError as error:
             self._tell(path, f"cannot be read: {error.strerror}", "name a PEM file this user may read")
         else:
-            upstream["ca_file"] = str(file)
+            upstream[name] = str(file)
+
+    def _client_certificate(self, upstream: dict[str, Any], path: Path) -> None:
+        """Certificate and key fit each other, and can be used; whether they can be read is told already."""
+        certificate, key = upstream.get("client_cert"), upstream.get("client_key")
+        if certificate is None:
+            self._tell((*path, "client_key"), "is the key of no certificate", "name that as client_cert")
+            return
+        if not str(upstream.get("base_url", "https:")).startswith("https:"):
+            self._tell((*path, "client_cert"), "is shown to nobody without TLS", "use https:// in base_url")
+        if not all(os.path.isfile(name) for name in (certificate, key) if name is not None):
+            return
+        try:
+            # An encrypted key would ask for its passphrase on the terminal; none is long enough for one.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
+        except (OSError, ValueError) as error:
+            why = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+            hint = "name a certificate and its own key, in PEM form, the key without a passphrase"
+            self._tell((*path, "client_cert"), f"cannot be used with its key ({why})", hint)
+
+    def _proxy(self, upstream: dict[str, Any], references: References, path: Path) -> None:
+        try:
+            if upstream["proxy"] == "env":
+                proxy = references.proxy_for(str(upstream.get("base_url", "")))
+            else:
+                proxy = references.secret(upstream["proxy"])
+        except BrokenReference as broken:
+            self._tell(path, broken.message, broken.hint)
+            return
+        if proxy:
+            self._tell_all(path, rules.proxy_url(proxy))
+        upstream["proxy"] = proxy
+
+    def _socket(self, upstream: dict[str, Any], references: References, path: Path) -> None:
+        self._tell_all(path, rules.file_name(upstream["socket"]))
+        if upstream.get("proxy"):
+            self._tell(path, "is given beside a proxy", "leave out one of the two")
+        try:
+            upstream["socket"] = str(references.path(upstream["socket"]))
+        except BrokenReference as broken:
+            self._tell(path, broken.message, broken.hint)
+        else:
+            self._tell_all(path, rules.socket_path(upstream["socket"]))
 
     def _model(self, model: dict[str, Any], path: Path) -> None:
         if model.get("targets") == []:

@@ -43,10 +43,13 @@ def _masked_upstream(upstream: Upstream, written: str) -> Upstream:
     address = _REFERENCE.sub("****", written) if _REFERENCE.search(written) else upstream.base_url
     scheme, _, rest = address.rpartition("://")
     authority, slash, path = rest.partition("/")
+    proxy_scheme, _, proxy = upstream.proxy.rpartition("://")
+    _, at, place = proxy.rpartition("@")
     return msgspec.structs.replace(
         upstream,
         base_url=f"{scheme + '://' if scheme else ''}{authority.rpartition('@')[2]}{slash}{path}",
         api_key=mask(upstream.api_key),
+        proxy=f"{proxy_scheme}://****@{place}" if at else upstream.proxy,
         headers={name: mask(value) for name, value in upstream.headers.items()},
         query={name: mask(value) for name, value in upstream.query.items()},
     )

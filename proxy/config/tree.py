@@ -204,6 +204,17 @@ class Upstream(Section, frozen=True):
     keep_alive_timeout: Seconds = 60.0
     #: File of further certificate authorities, in PEM form; relative to the configuration file.
     ca_file: str | None = None
+    #: File with the certificate that the gateway shows the upstream, in PEM form, and with its key where client_key is
+    #: left out; relative to the configuration file.
+    client_cert: str | None = None
+    #: File with the key of client_cert, in PEM form, without a passphrase; relative to the configuration file.
+    client_key: str | None = None
+    #: Forward proxy through which the upstream is reached, as http://USER:PASSWORD@HOST:PORT, by reference as api_key;
+    #: "env" is what HTTPS_PROXY or HTTP_PROXY and NO_PROXY in the environment say, which nothing else looks at.
+    proxy: str = ""
+    #: Unix socket at which the upstream listens: it is connected to in place of the host and port of base_url. Relative
+    #: to the configuration file.
+    socket: str | None = None
 
     def __repr__(self) -> str:
         """Name no secret: a repr ends in logs and tracebacks, and the credential and the headers are resolved here."""

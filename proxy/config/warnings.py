@@ -70,7 +70,7 @@ def _no_credential(upstream: Upstream, path: Path) -> Iterator[Warned]:
 def _plain_http(upstream: Upstream, path: Path) -> Iterator[Warned]:
     parts = urlsplit(upstream.base_url)
     credential = upstream.api_key or any(name.lower() == "authorization" for name in upstream.headers)
-    if parts.scheme == "http" and credential and not is_near(parts.hostname or ""):
+    if parts.scheme == "http" and credential and upstream.socket is None and not is_near(parts.hostname or ""):
         yield path, f"the credential goes to {parts.hostname} in the clear", "use https://"
 
 

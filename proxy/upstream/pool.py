@@ -16,11 +16,9 @@ from collections.abc import Callable
 from functools import partial
 from time import monotonic as _now
 from typing import NamedTuple, Protocol
-from urllib.parse import urlsplit
 
 from proxy.config.tree import Upstream
 from proxy.errors import (
-    ConfigFault,
     NoDescriptor,
     Overloaded,
     UpstreamConnectFailed,
@@ -30,6 +28,7 @@ from proxy.errors import (
 from proxy.upstream.budget import RetryBudget
 from proxy.upstream.connection import Connection
 from proxy.upstream.health import Health
+from proxy.upstream.reach import Reach
 
 #: Seconds that a connection may idle while the process is short of descriptors or memory.
 SPARE_IDLE = 1.0
@@ -70,22 +69,23 @@ class Pool:
         tls: ssl.SSLContext | None = None,
         may_eject: Callable[[], bool] = lambda: True,
         may_connect: Callable[[], bool] | None = None,
+        certificates: bytes = b"",
     ) -> None:
         """`tls` is what `tls_context` gives, if it was made before, off the loop; `may_eject` is for its `Health`.
 
-        `may_connect` says whether the process has a descriptor left for a connection.
+        `may_connect` says whether the process has a descriptor left for a connection; `certificates` is the fingerprint
+        of the files that `tls` was made of.
         """
         self.name = name
         self.upstream = upstream
+        self.certificates = certificates
         #: Read for every request.
         self.connect_timeout = upstream.connect_timeout
         self.health = Health(upstream, may_eject)
         self.retries = RetryBudget(upstream.retry_budget_percent, upstream.retry_budget_min)
-        url = urlsplit(upstream.base_url)
-        self.host = url.hostname or ""
-        self.port = url.port or (443 if url.scheme == "https" else 80)
+        self._reach = reach = Reach(name, upstream, tls)
+        self.host, self.port = reach.host, reach.port
         self._may_connect = may_connect
-        self._tls = tls or tls_context(name, upstream)
         self._loop = asyncio.get_running_loop()
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
@@ -309,13 +309,7 @@ class Pool:
         began = self._loop.time()
         try:
             async with asyncio.timeout(self.upstream.connect_timeout):
-                _, connection = await self._loop.create_connection(
-                    partial(Connection, self),
-                    self.host,
-                    self.port,
-                    ssl=self._tls,
-                    server_hostname=self.host if self._tls else None,
-                )
+                connection = await self._reach.open(self._loop, partial(Connection, self))
         except TimeoutError:
             self._not_opened(UpstreamTimeout("The model's provider could not be reached in time.", detail="connect"))
         except (OSError, ValueError) as error:
@@ -329,7 +323,7 @@ class Pool:
                 self._not_opened(_refused(ConnectionResetError("closed as soon as it was open")))
                 return
             # With TLS it took two round trips at least.
-            took = (self._loop.time() - began) / (2 if self._tls else 1)
+            took = (self._loop.time() - began) / (2 if self._reach.tls else 1)
             connection.round_trip = min(took, REST_SECONDS)
             self._opened_one(asyncio.current_task())
             self.released(connection)
@@ -366,24 +360,3 @@ def _refused(error: Exception) -> UpstreamConnectFailed:
 
 def _idle_since(connection: Connection) -> float:
     return connection.idle_since
-
-
-def tls_context(name: str, upstream: Upstream) -> ssl.SSLContext | None:
-    """How an upstream's certificate is checked; None for one without TLS.
-
-    Certificates are always checked; `ca_file` adds authorities, it replaces none. Raises `ConfigFault`.
-    """
-    if urlsplit(upstream.base_url).scheme != "https":
-        return None
-    context = ssl.create_default_context()
-    if upstream.ca_file:
-        try:
-            context.load_verify_locations(upstream.ca_file)
-        except OSError as error:
-            # ssl's own errors are OSErrors too.
-            raise ConfigFault(
-                f"upstreams.{name}.ca_file: {upstream.ca_file} cannot be used ({error.strerror or error}); "
-                "name a file with certificates in PEM form"
-            ) from error
-    context.set_alpn_protocols(["http/1.1"])
-    return context

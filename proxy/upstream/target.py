@@ -13,6 +13,7 @@ from proxy.config.presets.preset import Preset
 from proxy.config.tree import Format, Model, OnDisconnect, Server, Upstream, split_target
 from proxy.ledger.pricing import CompiledPrice, compile_price
 from proxy.upstream.pool import Pool
+from proxy.upstream.reach import origin_of, proxy_lines
 from proxy.wire.headers import REQUEST_HEADERS
 
 #: All families of formats.
@@ -49,6 +50,8 @@ class Target:
     single: tuple[tuple[bytes, bytes, bool], ...] = ()
     #: Fields of a request that are not passed on: see `Preset.client_ids`.
     client_ids: frozenset[str] = frozenset()
+    #: What stands before a path from the host's root.
+    origin: bytes = b""
 
     def __repr__(self) -> str:
         """Name no secret: the ready-made head holds the credential, and a repr ends in logs and tracebacks."""
@@ -76,7 +79,7 @@ class Target:
         if self.moved_paths:
             bare, mark, query = path.partition(b"?")
             if bare in self.moved_paths:
-                before, path = b"", self.moved_paths[bare] + mark + query
+                before, path = self.origin, self.moved_paths[bare] + mark + query
         if self.query:
             path += (b"&" if b"?" in path else b"?") + self.query
         for start, line, wins in self.single:
@@ -146,7 +149,7 @@ def _compile(
     return Target(
         pool,
         model,
-        path.encode(),
+        origin_of(upstream) + path.encode(),
         head_lines(upstream, habits, without=single),
         formats,
         _first_of(alias.first_byte_timeout if alias is not None else None, upstream.first_byte_timeout),
@@ -156,6 +159,7 @@ def _compile(
         urlencode(upstream.query).encode(),
         tuple(_single(upstream, habits, name) for name in single),
         preset.client_ids,
+        origin_of(upstream),
     )
 
 
@@ -190,7 +194,7 @@ def head_lines(upstream: Upstream, habits: Preset | None = None, without: tuple[
     if upstream.api_key:
         lines.append(f"{habits.auth_header}: {habits.auth_prefix}{upstream.api_key}")
     lines += [f"{name}: {value}" for name, value in _headers(upstream, habits).items() if name not in without]
-    return "".join(line + "\r\n" for line in lines).encode("latin-1")
+    return "".join(line + "\r\n" for line in lines).encode("latin-1") + proxy_lines(upstream)
 
 
 def _headers(upstream: Upstream, habits: Preset) -> dict[str, str]:

@@ -24,6 +24,7 @@ from proxy.errors import (
 from proxy.upstream.arriving import Arriving
 from proxy.upstream.connection import Connection
 from proxy.upstream.pool import Pool
+from proxy.upstream.reach import origin_of, proxy_lines
 from proxy.wire.headers import Header
 
 MAX_REQUEST_BODY = 33_554_432
@@ -57,6 +58,7 @@ class PoolTransport(httpx.AsyncBaseTransport):
         self._max_request_body = max_request_body
         url = urlsplit(pool.upstream.base_url)
         self._scheme = url.scheme
+        self._origin, self._lines = origin_of(pool.upstream), proxy_lines(pool.upstream)
         self._authority = url.netloc.rpartition("@")[2].encode("ascii")
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -102,7 +104,7 @@ class PoolTransport(httpx.AsyncBaseTransport):
         method, target = request.method.encode("latin-1", "replace"), request.url.raw_path
         if _TOKEN.fullmatch(method) is None or method == b"CONNECT" or _TARGET.fullmatch(target) is None:
             raise httpx.LocalProtocolError("The request's method or target cannot be sent.")
-        lines = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, target, self._authority)]
+        lines = [b"%b %b%b HTTP/1.1\r\nhost: %b\r\n" % (method, self._origin, target, self._authority), self._lines]
         for name, value in end_to_end([(name.lower(), value) for name, value in request.headers.raw]):
             if name in OWN:
                 continue

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from proxy.errors import UpstreamFailed
 from proxy.upstream.connection import Connection
 from proxy.upstream.pool import Pool
+from proxy.upstream.reach import origin_of
 from proxy.upstream.target import head_lines
 from proxy.wire.headers import Header
 
@@ -34,7 +35,7 @@ class _Warming:
         upstream = self._pool.upstream
         # A path with the model in it is cut there: any answer will do.
         path = urlsplit(upstream.base_url).path.partition("{model}")[0].rstrip("/").encode() + b"/models"
-        connection.send(b"GET " + path + head_lines(upstream) + b"\r\n", b"", self)
+        connection.send(b"GET " + origin_of(upstream) + path + head_lines(upstream) + b"\r\n", b"", self)
 
     def not_connected(self, error: UpstreamFailed) -> None:
         self._tell(f"cannot be reached now: {error.detail}")

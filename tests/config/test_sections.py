@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import trustme
 
 from proxy.config.load import parse
 from proxy.config.problems import ConfigProblems
@@ -14,6 +15,7 @@ ENVIRONMENT = {
     "CRLF": "se\r\ncret",
     "EMPTY": "",
     "ODD": "ftp://secret",
+    "PROXY": "http://user:secret@proxy.test:3128",
     "SPACE": "secret ",
     "USER": "https://u:secret@h",
 }
@@ -134,3 +136,81 @@ def test_an_unreadable_ca_file_is_a_fault(tmp_path: Path) -> None:
 def test_a_ca_file_is_found_beside_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("x")
     assert parsed(UPSTREAM + 'ca_file = "ca.pem"', tmp_path).upstreams["up"].ca_file == str(tmp_path / "ca.pem")
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        ('proxy = "https://proxy.test"', ["upstreams.up.proxy: must begin with http://"]),
+        ('proxy = "socks5://u:secret@proxy.test"', ["upstreams.up.proxy: must begin with http://"]),
+        ('proxy = "http://u:secret@/"', ["upstreams.up.proxy: is no valid address"]),
+        ('proxy = "proxy.test:3128"', ["upstreams.up.proxy: is no valid address"]),
+        ('proxy = "http://proxy.test/path"', ["upstreams.up.proxy: holds a path"]),
+        ('proxy = "${NONE}"', ["upstreams.up.proxy: the environment variable NONE is not set"]),
+        ('proxy = "${CRLF}"', ["upstreams.up.proxy: is no valid address"]),
+        ('proxy = "${PROXY}"\nsocket = "a.sock"', ["upstreams.up.socket: is given beside a proxy"]),
+        ('socket = ""', ["upstreams.up.socket: is no usable path"]),
+        (f'socket = "{"x" * 104}"', ["upstreams.up.socket: is longer than 103 bytes"]),
+        ('client_key = "none.pem"', ["upstreams.up.client_key: cannot be read: No such file or directory"]),
+        ('client_cert = "none.pem"', ["upstreams.up.client_cert: cannot be read: No such file or directory"]),
+        ("formats = []", ["upstreams.up.formats: names no format"]),
+        ('formats = ["openai", "cohere"]', ["upstreams.up.formats[1]: "]),
+    ],
+)
+def test_what_is_wrong_with_the_way_to_an_upstream_is_told(text: str, faults: list[str], tmp_path: Path) -> None:
+    found = told(UPSTREAM + text, tmp_path)
+    assert all(one.startswith(fault) for one, fault in zip(found, faults, strict=False))
+    assert len(found) >= len(faults)
+
+
+def test_a_proxy_is_read_by_reference() -> None:
+    assert parsed(UPSTREAM + 'proxy = "${PROXY}"').upstreams["up"].proxy == ENVIRONMENT["PROXY"]
+    assert parsed(UPSTREAM).upstreams["up"].proxy == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "environment", "proxy"),
+    [
+        ("https://api.vendor.test/v1", {"HTTPS_PROXY": "http://p:1"}, "http://p:1"),
+        ("https://api.vendor.test/v1", {"https_proxy": "p:1"}, "http://p:1"),
+        ("http://api.vendor.test/v1", {"HTTPS_PROXY": "http://p:1"}, ""),
+        ("http://api.vendor.test/v1", {"HTTP_PROXY": "http://p:1"}, "http://p:1"),
+        ("https://api.vendor.test/v1", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "a.test, .vendor.test"}, ""),
+        ("https://api.vendor.test/v1", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "vendor.test"}, ""),
+        ("https://api.vendor.test/v1", {"HTTPS_PROXY": "http://p:1", "no_proxy": "*.vendor.test"}, ""),
+        ("https://api.vendor.test/v1", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "endor.test"}, "http://p:1"),
+        ("https://api.vendor.test/v1", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, ""),
+        ("https://10.1.2.3/v1", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "10.0.0.0/8"}, ""),
+        ("https://api.vendor.test/v1", {}, ""),
+    ],
+)
+def test_the_environments_proxy_is_taken_where_that_is_asked_for(
+    url: str, environment: dict[str, str], proxy: str
+) -> None:
+    text = f'[upstreams.up]\nbase_url = "{url}"\n'
+    path = Path("/nowhere/p.toml")
+    assert parse(text + 'proxy = "env"', path, environment).upstreams["up"].proxy == proxy
+    assert parse(text, path, environment).upstreams["up"].proxy == ""
+
+
+def test_a_socket_and_a_certificate_are_found_beside_the_configuration(tmp_path: Path) -> None:
+    certificate = trustme.CA().issue_cert("gateway.test")
+    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    upstream = parsed(UPSTREAM + 'socket = "up.sock"\nclient_cert = "both.pem"', tmp_path).upstreams["up"]
+    assert upstream.socket == str(tmp_path / "up.sock")
+    assert (upstream.client_cert, upstream.client_key) == (str(tmp_path / "both.pem"), None)
+
+
+def test_a_certificate_that_cannot_be_used_is_a_fault(tmp_path: Path) -> None:
+    one, other = (trustme.CA().issue_cert("gateway.test") for _ in range(2))
+    one.cert_chain_pems[0].write_to_path(tmp_path / "one.pem")
+    one.private_key_pem.write_to_path(tmp_path / "one.key")
+    other.private_key_pem.write_to_path(tmp_path / "other.key")
+    (tmp_path / "text.pem").write_text("secret")
+    for certificate, key in (("one.pem", "other.key"), ("text.pem", "one.key"), ("one.pem", "text.pem")):
+        (fault,) = told(UPSTREAM + f'client_cert = "{certificate}"\nclient_key = "{key}"', tmp_path)
+        assert fault.startswith("upstreams.up.client_cert: cannot be used with its key")
+    (fault,) = told(UPSTREAM + 'client_key = "one.key"', tmp_path)
+    assert fault == "upstreams.up.client_key: is the key of no certificate"
+    plain = UPSTREAM.replace("https:", "http:") + 'client_cert = "one.pem"\nclient_key = "one.key"'
+    assert told(plain, tmp_path) == ["upstreams.up.client_cert: is shown to nobody without TLS"]

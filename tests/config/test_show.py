@@ -16,6 +16,7 @@ CONFIG = Config(
             api_key=SECRET,
             headers={"X-Key": SECRET, "short": "secret"},
             query={"key": SECRET},
+            proxy=f"http://user:{SECRET}@proxy.test:3128",
         )
     },
     models={"m": Model(capability="chat", targets=["u/m"])},
@@ -41,6 +42,7 @@ def test_what_is_shown_is_toml_of_the_same_shape() -> None:
     document = tomllib.loads(show(CONFIG, CONFIG))
     upstream = document["upstreams"]['odd"name']
     assert (upstream["base_url"], upstream["api_key"]) == ("https://h/v1", "****9876")
+    assert upstream["proxy"] == "http://****@proxy.test:3128"
     assert document["models"]["m"]["targets"] == ["u/m"]
 
 

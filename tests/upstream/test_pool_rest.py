@@ -214,7 +214,7 @@ def test_a_fresh_connection_that_cannot_be_opened_is_an_error_though_others_idle
         with ScriptedUpstream(answer) as upstream:
             async with open_pool(upstream.base_url) as pool:
                 await fetch(pool, "alice")
-                pool.port = 1
+                pool._reach.port = 1
                 assert isinstance((await fetch(pool, "alice", fresh=True)).error, UpstreamConnectFailed)
 
     run(main())

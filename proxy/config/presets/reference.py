@@ -30,6 +30,14 @@ base_url = "http://127.0.0.1:8000/v1"
 - Where OpenAI's formats live at an address of their own, that is a second upstream, of kind `compatible`. The sections
   below name the address. `prometheus-gateway config check` warns of aliases that OpenAI's endpoints, or `/v1/messages`,
   cannot use; `prometheus-gateway models` shows the formats of each.
+- An upstream is reached directly, whatever `HTTPS_PROXY` says in the environment, or through the forward proxy of its
+  `proxy`: by CONNECT with TLS inside, checked against the upstream's own name, where `base_url` is https; else each
+  request names its address in full to the proxy, which can then read and change it. `proxy = "env"` takes what the
+  environment says (`HTTPS_PROXY` or `HTTP_PROXY`, and `NO_PROXY`). A proxy is spoken to without TLS. One that gives no
+  connection counts as an upstream that cannot be reached.
+- `socket` is the Unix socket at which the upstream listens; the host of `base_url` is then only a name.
+- `client_cert` and `client_key` are shown to an upstream that asks for a certificate. A reload takes new files at the
+  same paths; requests that run end on the connections that they have.
 - `config check` also warns when a credential would go over plain http to a host that is neither this machine nor of
   the local network, when a provider that needs a credential has none, when a well-known address stands under a kind
   that does not fit it, and when a `base_url` ends in an endpoint's path or lacks the version that its kind has.
