@@ -31,7 +31,8 @@ _OWN_HEADERS: Final = (
     b"x-prism-timeout-ms",
     b"x-prism-trace-id",
 )
-_EXPOSED: Final = b", ".join((*_OWN_HEADERS, *sorted(RESPONSE_HEADERS | LIMIT_HEADERS)))
+#: All others too, such as Anthropic's rate limits; by their names as well for browsers that do not know the asterisk.
+_EXPOSED: Final = b", ".join((*_OWN_HEADERS, *sorted(RESPONSE_HEADERS | LIMIT_HEADERS), b"*"))
 _EXPOSE_LINE: Final = b"access-control-expose-headers: " + _EXPOSED + b"\r\n"
 _ANY_LINES: Final = b"access-control-allow-origin: *\r\n" + _EXPOSE_LINE
 _VARY_LINE: Final = b"vary: origin\r\n"
