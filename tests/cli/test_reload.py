@@ -175,7 +175,8 @@ def test_a_file_that_was_emptied_is_not_taken_by_a_signal_nor_by_the_command(fol
             place.write("second")
             assert run("config", "reload").exit_code == 0
             assert (place.ask(serve, "first"), place.ask(serve, "second")) == (404, 200)
-            assert serve.stop()[2].count("is empty") == 2
+            # The signal may have been heard only after the file was whole again.
+            assert "is empty" in serve.stop()[2]
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
