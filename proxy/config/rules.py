@@ -32,6 +32,7 @@ _OWNED_HEADERS = frozenset(
         "expect",
         "host",
         "keep-alive",
+        "proxy-authorization",
         "proxy-connection",
         "te",
         "trailer",

@@ -279,6 +279,20 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/upstream/test_pool_rest.py",),
     ),
     Mutant(
+        "a connection that nobody knows the key of",
+        "proxy/attempt.py",
+        "upload.outgrows), self._call.key.id)",
+        'upload.outgrows), "")',
+        ("tests/relay/test_other_keys.py",),
+    ),
+    Mutant(
+        "large forms on a connection that has idled",
+        "proxy/attempt.py",
+        "fresh or (upload is not None and upload.outgrows)",
+        "fresh",
+        ("tests/relay/test_other_keys.py",),
+    ),
+    Mutant(
         "no rest where another key waits",
         "proxy/upstream/pool.py",
         "(not connection.exchanges or connection.key == wish.key)",
