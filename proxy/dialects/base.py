@@ -29,7 +29,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     #: A stream that is no events is a JSON array whose elements come one by one.
     streams_arrays: bool = False
     #: Keys of a request in which it says how many choices it wants.
-    choice_counts: tuple[str, ...] = ("n",)
+    choice_counts: tuple[str, ...] = ("n", "prompt")
     #: The status for a model that does not exist.
     unknown_model_status: int = 404
     #: A comment that tells a client that waits for events that somebody is there; empty where clients choke on one.

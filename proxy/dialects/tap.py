@@ -23,6 +23,7 @@ ChoiceIndex = int | None
 #: As many as OpenAI gives at once; what comes beyond is not followed.
 _MOST_CHOICES: Final = 128
 _BOM: Final = b"\xef\xbb\xbf"
+_items: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _CHOICES: Final = re.compile(rb"(\d{1,9})")
 _CANDIDATES: Final = re.compile(rb'"candidate_?[cC]ount"\s*:\s*(\d{1,9})')
 
@@ -72,7 +73,7 @@ class AnswerTap:
         return self.text_out > self._finished_at
 
     def expect(self, choices: int) -> None:
-        """So many choices were asked for; only streams of several need to know."""
+        """So many choices were asked for; only answers of several need to know."""
 
     @property
     def counts_so_far(self) -> bool:
@@ -128,8 +129,8 @@ class ChoicesTap(AnswerTap):
         self._expected = 1
 
     def expect(self, choices: int) -> None:
-        """So many choices were asked for."""
-        self._expected = max(1, min(choices, _MOST_CHOICES))
+        """So many choices were asked for; of several such words each multiplies."""
+        self._expected = max(1, min(self._expected * choices, _MOST_CHOICES))
 
     def _turn_to(self, choice: ChoiceIndex) -> None:
         """Another choice than the one read before."""
@@ -163,8 +164,14 @@ def is_reason(raw: msgspec.Raw) -> bool:
 
 
 def choices_in(raw: msgspec.Raw) -> int:
-    """How many choices a request's field asks for: a number, or that of a configuration of Gemini's; 1 else."""
-    found = _CHOICES.fullmatch(bytes(raw).strip()) or _CANDIDATES.search(bytes(raw))
+    """How many choices a request's field asks for: a number, one for each prompt of a list, or the number that a
+    configuration of Gemini's holds; 1 else."""
+    value = bytes(raw)
+    if value.startswith(b"["):
+        prompts = _items.decode(value)
+        # A list of numbers is one prompt, in tokens.
+        return len(prompts) if prompts and bytes(prompts[0])[:1] in (b'"', b"[") else 1
+    found = _CANDIDATES.search(value) if value.startswith(b"{") else _CHOICES.fullmatch(value)
     return int(found[1]) if found is not None else 1
 
 

@@ -7,6 +7,8 @@ that the gateway does not read may be all of that; the client gets the bytes as 
 import re
 from typing import Final
 
+#: Escaped characters of a text in which halves of pairs are looked for: beyond, that would hold everybody else up.
+MAX_ESCAPES: Final = 200_000
 _BOM: Final = b"\xef\xbb\xbf"
 _HEX: Final = rb"[0-9a-fA-F]{2}"
 # Escaped backslashes and whole pairs, which stay; then the halves.
@@ -23,7 +25,7 @@ def repaired(data: bytes) -> bytes:
     begin = len(data) - len(data.lstrip())
     if data.startswith(_BOM, begin):
         text = data[:begin] + b"   " + data[begin + 3 :]
-    if b"\\u" in text:
+    if 0 < text.count(b"\\u") <= MAX_ESCAPES:
         text = _HALF.sub(_whole, text)
     if b"NaN" in text:
         text = _NAN.sub(b"0.0", text)

@@ -48,7 +48,7 @@ CASES: list[tuple[Dialect, dict[str, Any], list[tuple[str | int, ...]]]] = [
 
 def changed(value: dict[str, Any], path: tuple[str | int, ...], odd: object) -> dict[str, Any]:
     """The value with another one at a path."""
-    new: Any = {**value}
+    new: dict[str, Any] = {**value}
     place: Any = new
     for name in path[:-1]:
         old = place[name]

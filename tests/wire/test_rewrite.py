@@ -1,6 +1,7 @@
 """The rewriters: the alias at its path alone, events left out, ends, and the same bytes however they are cut."""
 
 import json
+import time
 from typing import Any
 
 import msgspec
@@ -537,3 +538,38 @@ def test_blanks_around_an_answer_in_pieces_pass(answer: bytes) -> None:
         rewriter = JsonRewriter(PlainTap(), ALIAS)
         assert b"".join(rewriter.feed(piece) for piece in pieces) == answer
         assert rewriter.closed
+
+
+class RawTap(PlainTap):
+    """A tap that looks at no more than it needs."""
+
+    def read(self, payload: bytes) -> msgspec.Raw:
+        try:
+            return msgspec.json.decode(payload, type=dict[str, dict[str, msgspec.Raw]])["response"]["model"]
+        except msgspec.DecodeError as error:
+            raise UpstreamProtocolError("no JSON") from error
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'data: {"response":{"model":"a","x":[%b{}]}}\n\n' % (b"[]," * 1_000_000),
+        b'data: {"response":{"model":"a","x":[%b""]}}\n\n' % (b'"",' * 1_000_000),
+        b":\n" * 700_000 + b'data: {"response":{"model":"a"}}\n\n',
+        b'data: {"response":{"model":"a","x":"%b"}}\n\n' % (b"\\n" * 1_000_001),
+        b'data: {"response":{"model":"a","x":"%b"}}\n\n' % (b"\\ud83d" * 1_000_000),
+    ],
+    ids=["lists", "texts", "lines", "escapes", "halves"],
+)
+def test_a_large_event_of_very_many_parts_holds_nobody_up(event: bytes) -> None:
+    rewriter = StreamRewriter(RawTap(("response", "model")), ALIAS, 33_554_432)
+    began = time.process_time()
+    with pytest.raises(UpstreamProtocolError):
+        rewriter.feed(event)
+    assert time.process_time() - began < 0.5
+
+
+def test_a_large_event_of_few_parts_passes() -> None:
+    event = b'data: {"response":{"x":"%b","model":"a"}}\n\n' % (b"x" * 8_000_000)
+    out = StreamRewriter(PlainTap(("response", "model")), ALIAS, 33_554_432).feed(event)
+    assert out == event.replace(b'"a"', b'"%b"' % ALIAS.encode())
