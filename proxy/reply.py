@@ -79,7 +79,7 @@ class EventReply(Reply):
 
     events = True
     by_parts = True
-    usual = (b"data:", b"event:", b":", b"id:", b"retry:")
+    usual: tuple[bytes, ...] = (b"data:", b"event:", b":", b"id:", b"retry:")
 
     def __init__(self, tap: AnswerTap, alias: str, max_event_bytes: int) -> None:
         super().__init__(tap)
@@ -104,7 +104,7 @@ class ArrayReply(Reply):
     """A stream that is one JSON array, whose elements are what events are elsewhere."""
 
     by_parts = True
-    usual = (b"[",)
+    usual: tuple[bytes, ...] = (b"[",)
 
     def __init__(self, tap: AnswerTap, alias: str, max_event_bytes: int) -> None:
         super().__init__(tap)
