@@ -440,6 +440,7 @@ class Attempt:
         else:
             error = UpstreamTimeout("The model's provider did not answer in time.", detail="first byte")
         error.early = crowded or self.paused or now < self._since + self._limit
+        error.impatient = error.early and not waiting and not self.paused and now <= self._attempts.until
         return error
 
     def interrupt(self) -> None:

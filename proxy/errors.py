@@ -215,6 +215,8 @@ class UpstreamTimeout(UpstreamFailed):
     status = 504
     code = "upstream_timeout"
     early = False
+    #: That it was the client's patience: it has left, as far as the bill is concerned.
+    impatient = False
 
 
 class UpstreamProtocolError(UpstreamFailed):

@@ -27,7 +27,7 @@ from proxy.answer import (
 from proxy.attempt import LAST_EVENTS, Asker, Attempt
 from proxy.attempts import Attempts
 from proxy.dialects.refusal import own_failure, reason_of, refusal_of
-from proxy.errors import GatewayError, GatewayStopped, StoreFailed, UpstreamDropped, UpstreamFailed
+from proxy.errors import GatewayError, GatewayStopped, StoreFailed, UpstreamDropped, UpstreamFailed, UpstreamTimeout
 from proxy.ledger.record import Outcome
 from proxy.policies.base import Call
 from proxy.reply import Reply
@@ -65,6 +65,8 @@ class Exchange(Asker):
     #: Bytes that the client had when it was looked at last, and when a heartbeat is due if it gets no more.
     _beaten = -1
     _beat_at = math.inf
+    #: The client has set a deadline of its own, which has passed: what was made until then is billed.
+    _impatient = False
     #: Settled: nothing more will happen.
     done = False
 
@@ -289,6 +291,7 @@ class Exchange(Asker):
             self._break(error)
             return
         call = self._call
+        self._impatient = isinstance(error, UpstreamTimeout) and error.impatient
         body = call.dialect.error_body(error, call.id, timestamp())
         lines = b"content-type: application/json\r\n" + header_lines(error)
         self._respond(error.status, lines, body, outcome_of(error), error.code)
@@ -297,8 +300,9 @@ class Exchange(Asker):
         client = self._client
         assert client is not None
         client.status = status
-        # Nothing of an answer that may have begun was relayed, so nothing of it is billed.
-        self._forget_attempt()
+        if not self._impatient:
+            # Nothing of an answer that may have begun was relayed, so nothing of it is billed.
+            self._forget_attempt()
         self._lines, self._length, self._last = lines, len(body), body
         self._settle(outcome, code, status)
 
@@ -313,7 +317,9 @@ class Exchange(Asker):
         outcome = outcome_of(error)
         if not self.committed:
             # Only heartbeats have left.
-            self._forget_attempt()
+            self._impatient = isinstance(error, UpstreamTimeout) and error.impatient
+            if not self._impatient:
+                self._forget_attempt()
         elif self._attempt is not None and self._attempt.reply is not None:
             events = self._attempt.reply.events
         if self.committed and outcome not in _ENDED_HERE:
@@ -377,7 +383,7 @@ class Exchange(Asker):
             if not reply.ending:
                 self.drained()
             return
-        _, tokens = self._services.estimator.estimate(self._alias.name, 0, reply.tap.text_out)
+        _, tokens = self._services.estimator.estimate(self._call.key.id, self._alias.name, 0, reply.tap.text_out)
         if tokens > self._services.drain_max_tokens and not reply.ending:
             self.drained()
 
@@ -429,6 +435,7 @@ class Exchange(Asker):
                 first_byte=attempt.first_byte if attempt is not None else 0.0,
                 first_write=self._first_write,
                 bytes_out=client.bytes_out + len(self._last) if whole else client.bytes_out,
+                left=self._impatient,
             )
             # The two no longer know each other: what a request leaves goes at once, and not when the collector comes.
             services.deadlines.discard(attempt or self)

@@ -70,7 +70,6 @@ def facts(timeout: float, latency: float = 0.0, fell_back: bool = False) -> list
         forwarded=b"",
         started=0,
         arrived=time.monotonic() - latency,
-        text_in=0,
     )
     lines = fact_lines(call, model="core", provider="vendor", timeout=timeout, fell_back=fell_back)
     assert lines.endswith(b"\r\n")

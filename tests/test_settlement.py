@@ -1,9 +1,12 @@
 """The bill of a request as it is stored: tokens, money, times, and where the numbers come from."""
 
+import json
 import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from proxy.config.tree import Price
 from proxy.ledger.record import Final
@@ -17,6 +20,7 @@ from tests.relay.samples import (
     ROLE,
     STOP,
     STREAM,
+    USAGE,
     ask,
     ended,
     event,
@@ -115,6 +119,76 @@ def test_estimates_are_learned_from_what_is_reported(tmp_path: Path) -> None:
     # A quarter of a token for a byte is what it starts from, a tenth is what was reported.
     assert 10 <= rows[-1].output_tokens < 20
     assert rows[-1].input_tokens > rows[-1].text_in // 4
+
+
+def test_a_short_question_is_not_estimated_by_the_json_around_it(tmp_path: Path) -> None:
+    with serving(tmp_path) as (gateway, upstream):
+        upstream.script(ended(ROLE, HELLO, STOP, DONE))
+        ask(gateway, {"model": ALIAS, "messages": [{"role": "user", "content": "hi"}], "stream": True, "max_tokens": 9})
+        row = only_row(gateway)
+    assert row.usage_source == "estimated"
+    assert 2 <= row.input_tokens <= 10
+
+
+def test_the_text_of_a_long_request_is_counted(tmp_path: Path) -> None:
+    with serving(tmp_path) as (gateway, upstream):
+        upstream.script(ended(ROLE, HELLO, STOP, DONE))
+        ask(gateway, question(messages=[{"role": "user", "content": "word " * 20_000}]))
+        row = only_row(gateway)
+    assert row.usage_source == "estimated"
+    assert 25_000 <= row.input_tokens < 25_100
+
+
+def test_the_pictures_of_one_key_change_no_estimate_of_another(tmp_path: Path) -> None:
+    other = "prom_sk_another_key_that_is_long_enough_for_everybody"
+    dear = event(choices=[], usage={"prompt_tokens": 130, "completion_tokens": 2, "total_tokens": 132})
+    with serving(tmp_path) as (gateway, upstream), gateway.client() as client:
+        gateway.add_key("other", other)
+        for _ in range(20):
+            upstream.script(ended(ROLE, HELLO, STOP, dear, DONE))
+            gateway.chat(client, question(messages=[{"role": "user", "content": "x" * 100}]), other)
+            client.read_answer()
+        upstream.script(ended(ROLE, HELLO, STOP, DONE))
+        ask(gateway, question(messages=[{"role": "user", "content": "x" * 4000}]))
+        row = gateway.rows()[-1]
+    assert row.usage_source == "estimated"
+    assert 1_000 <= row.input_tokens <= 1_020
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 10, "completion_tokens": 10**12 + 1, "total_tokens": 10**12 + 11},
+        {"prompt_tokens": 10, "completion_tokens": 2**48, "total_tokens": 2**48 + 10},
+        {"prompt_tokens": 10, "completion_tokens": 10**12, "total_tokens": 10**12 + 10},
+        {"prompt_tokens": -5, "completion_tokens": 10**30},
+    ],
+)
+def test_an_absurd_count_costs_no_row(tmp_path: Path, usage: dict[str, Any]) -> None:
+    row = billed(tmp_path, usage)
+    assert row.outcome == "complete"
+    assert row.cost is not None
+    assert row.usage_source == ("reported" if usage["completion_tokens"] == 10**12 else "estimated")
+
+
+@pytest.mark.parametrize("last", [{"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, {}, None])
+def test_no_later_event_takes_the_counts_of_a_stream_away(tmp_path: Path, last: Any) -> None:
+    with serving(tmp_path) as (gateway, upstream):
+        upstream.script(ended(ROLE, HELLO, STOP, USAGE, event(choices=[], usage=last), DONE))
+        ask(gateway)
+        row = only_row(gateway)
+    assert (row.usage_source, row.input_tokens, row.output_tokens, row.cost) == ("reported", 9, 2, COST)
+
+
+def test_the_name_of_a_model_that_is_none_is_kept(tmp_path: Path) -> None:
+    with serving(tmp_path) as (gateway, _):
+        ask(gateway, {"model": "claude-opus-4-8\n\x1b[31m" + "x" * 5_000})
+        row = only_row(gateway)
+    line = json.loads(gateway.log.getvalue())
+    assert (row.alias, row.error_code) == ("", "model_not_found")
+    assert row.requested_model.startswith("claude-opus-4-8\\n\\x1b[31mxxx")
+    assert len(row.requested_model) < 300
+    assert line["requested_model"] == row.requested_model
 
 
 def test_times_tell_the_gateway_s_part_from_the_upstream_s(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from proxy.access.shapes import Access, BilledLine, Line
 _encode: Final = msgspec.json.Encoder().encode
 #: Characters that are left of a path, however little room there is.
 _MIN_PATH: Final = 12
+#: The same of a model's name in a short line.
+_MAX_SHORT_NAME: Final = 40
 _RED: Final = "\x1b[31m"
 _PLAIN: Final = "\x1b[0m"
 #: By the first digit of the status: green, cyan, yellow, red.
@@ -83,7 +85,7 @@ def _full(access: Access, clock: str, path: str) -> str:
     key = f"  key {access.key}" if access.key else ""
     if final is None:
         return f"{line}  total {access.total / 1000:.1f} ms{key}"
-    alias = f"  {_printable(final.alias)}" if final.alias else ""
+    alias = f"  {_name(final.alias, final.requested_model)}" if final.alias or final.requested_model else ""
     estimated = "  (estimated)" if final.usage_source == "estimated" else ""
     price = "unpriced" if final.cost is None else f"${dollars(final.cost)}"
     ttft = "" if final.ttft is None else f"  ttft {final.ttft / 1000:.1f} ms"
@@ -94,6 +96,11 @@ def _full(access: Access, clock: str, path: str) -> str:
     )
 
 
+def _name(alias: str, requested: str) -> str:
+    """The alias; a name that is none stands in quotes, for it may hold anything that can be printed."""
+    return _printable(alias) if alias else _encode(requested).decode()
+
+
 def _short(access: Access, clock: str, path: str, width: int) -> str:
     """The same in fewer characters; what can be missed goes first, and the path is cut last."""
     final = access.final
@@ -102,7 +109,11 @@ def _short(access: Access, clock: str, path: str, width: int) -> str:
     if final is None:
         rest = f" {access.status} {_milliseconds(access.total)}{key}"
         return f"{head}{_cut(path, width - len(head) - len(rest))}{rest}"
-    alias = f" {_printable(final.alias)}" if final.alias else ""
+    alias = (
+        f" {_cut(_name(final.alias, final.requested_model), _MAX_SHORT_NAME)}"
+        if final.alias or final.requested_model
+        else ""
+    )
     estimated = "~" if final.usage_source == "estimated" else ""
     price = "unpriced" if final.cost is None else f"${dollars(final.cost)}"
     outcome = "" if final.outcome == "complete" else f" {final.outcome}"
@@ -193,4 +204,5 @@ def _line(access: Access, date: _Seconds) -> Line:
         None if final.ttft is None else final.ttft / 1000,
         final.overhead / 1000,
         final.error_code,
+        final.requested_model or msgspec.UNSET,
     )

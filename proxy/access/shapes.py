@@ -47,3 +47,5 @@ class BilledLine(Line, gc=False):
     ttft_ms: float | None
     overhead_ms: float
     error_code: str | None
+    #: The model that the client asked for, where that is no alias.
+    requested_model: str | msgspec.UnsetType = msgspec.UNSET

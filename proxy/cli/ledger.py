@@ -89,6 +89,8 @@ def _as_data(row: Final) -> dict[str, Any]:
     fields = msgspec.structs.asdict(row)
     fields["started"] = f"{utc(row.started)[:-1]}.{row.started % 1_000_000:06d}Z"
     fields["cost"] = None if row.cost is None else usd(row.cost)
+    fields["provider_cost"] = None if row.provider_cost is None else usd(row.provider_cost)
+    fields["requested_model"] = row.requested_model or row.alias
     return fields
 
 

@@ -64,7 +64,12 @@ def _described(alias: str, model: Model, upstreams: Mapping[str, Upstream]) -> d
 
 
 def _prices(price: Price) -> dict[str, object]:
-    return {kind: value for kind, value in msgspec.structs.asdict(price).items() if value is not None}
+    prices = {kind: value for kind, value in msgspec.structs.asdict(price).items() if value is not None}
+    for tier, tokens in prices.pop("tiers", {}).items():
+        prices |= {
+            f"{tier} {kind}": value for kind, value in msgspec.structs.asdict(tokens).items() if value is not None
+        }
+    return prices
 
 
 def _price(price: Price | None) -> str:

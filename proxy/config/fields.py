@@ -43,19 +43,25 @@ def settings(section: type[msgspec.Struct]) -> Iterator[Setting]:
 
 def help_texts(section: type[msgspec.Struct]) -> Mapping[str, str]:
     """Give the doc comment of each field of a section."""
-    try:
-        source = textwrap.dedent(getsource(section))
-    except (OSError, TypeError):
-        return {}
     texts: dict[str, str] = {}
     comment: list[str] = []
-    for line in source.splitlines():
+    for line in _lines(section):
         if line.startswith("    #: "):
             comment.append(line[7:].strip())
         elif (field := re.match(r"    (\w+):", line)) and comment:
             texts[field[1]] = " ".join(comment)
             comment = []
     return texts
+
+
+def _lines(section: type[msgspec.Struct]) -> Iterator[str]:
+    """The source of a section, behind that of the sections that it extends."""
+    for part in reversed(section.__mro__):
+        if issubclass(part, msgspec.Struct) and part.__struct_fields__:
+            try:
+                yield from textwrap.dedent(getsource(part)).splitlines()
+            except (OSError, TypeError):
+                continue
 
 
 def section_help(section: type[msgspec.Struct]) -> str:

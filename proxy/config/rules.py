@@ -10,6 +10,7 @@ from types import MappingProxyType
 from urllib.parse import SplitResult, urlsplit
 
 from proxy.config.tree import Capability
+from proxy.wire.usage import STANDARD_TIERS
 
 #: A message and a hint.
 Wrong = tuple[str, str]
@@ -41,21 +42,36 @@ _OWNED_HEADERS = frozenset(
     )
 )
 
-_CHAT_PRICES = ("input", "output", "cached_input", "cache_write")
+_CHAT_PRICES = (
+    "input",
+    "output",
+    "cached_input",
+    "cache_write",
+    "cache_write_1h",
+    "audio_input",
+    "audio_output",
+    "image_input",
+    "image_output",
+    "web_search",
+    "tool_call",
+    "advisor_input",
+    "advisor_output",
+    "tiers",
+)
 #: Which prices an alias may have. Where there are two sets, it is one or the other.
 PRICE_KINDS: Mapping[Capability, tuple[tuple[str, ...], ...]] = MappingProxyType(
     {
         "chat": (_CHAT_PRICES,),
         "vision": (_CHAT_PRICES,),
         "realtime": (_CHAT_PRICES,),
-        "embeddings": (("input",),),
-        "audio": (("minute",), ("input", "output")),
-        "image": (("image",), ("input", "output", "cached_input")),
-        "rerank": (("input",),),
+        "embeddings": (("input", "audio_input", "image_input", "tiers"),),
+        "audio": (("minute",), ("input", "output", "cached_input", "audio_input", "tiers")),
+        "image": (("image",), ("input", "output", "cached_input", "image_input", "image_output", "tiers")),
+        "rerank": (("input", "tiers"), ("search_unit",)),
         "moderation": (("input",),),
-        "speech": (("input", "output"),),
-        "search": (("input", "output"),),
-        "ocr": (("input", "output"),),
+        "speech": (("input", "output", "audio_output", "tiers"),),
+        "search": (("input", "output", "web_search", "tiers"),),
+        "ocr": (("input", "output", "image_input", "tiers"),),
     }
 )
 
@@ -195,6 +211,14 @@ def price(text: str) -> Iterator[Wrong]:
         yield "is no plain decimal number of USD", 'write it as "1.10"'
     elif len(text.partition(".")[2]) > 9:
         yield "has more than 9 decimals", "round it to nano-dollars"
+
+
+def tier_name(name: str) -> Iterator[Wrong]:
+    """A service tier as answers name it, in lower case."""
+    if not re.fullmatch(r"[a-z0-9_.-]{1,32}", name):
+        yield "a tier's name is 1 to 32 lower-case letters, digits, _, . and -", 'such as "priority", "flex", "batch"'
+    elif name in STANDARD_TIERS:
+        yield "is the tier whose prices are the alias's own", "write them beside tiers"
 
 
 def price_kinds(capability: Capability, kinds: set[str]) -> Iterator[Wrong]:

@@ -10,9 +10,9 @@ import msgspec
 
 from proxy.config.fields import help_texts, section_help, settings
 from proxy.config.rules import PRICE_KINDS
-from proxy.config.tree import Config, Model, Price, Section, Server, Upstream
+from proxy.config.tree import Config, Model, Price, Section, Server, TierPrice, Upstream
 
-_SECTIONS: tuple[type[Section], ...] = (Server, Upstream, Model, Price)
+_SECTIONS: tuple[type[Section], ...] = (Server, Upstream, Model, Price, TierPrice)
 
 _OPENING = """\
 # Configuration

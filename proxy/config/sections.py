@@ -213,9 +213,18 @@ class Sections:
             self._tell(path, f'no upstream is named "{upstream}"', hint)
 
     def _price(self, model: dict[str, Any], path: Path) -> None:
-        prices: dict[str, str] = model["price"]
+        prices: dict[str, Any] = model["price"]
+        tiers: dict[str, dict[str, str]] = prices.get("tiers", {})
         for kind, text in prices.items():
-            self._tell_all((*path, kind), rules.price(text))
+            if kind != "tiers":
+                self._tell_all((*path, kind), rules.price(text))
+        for tier, tier_prices in tiers.items():
+            self._tell_all((*path, "tiers", tier), rules.tier_name(tier))
+            for kind, text in tier_prices.items():
+                self._tell_all((*path, "tiers", tier, kind), rules.price(text))
+            if "capability" in model:
+                kinds = set(tier_prices)
+                self._tell_all((*path, "tiers", tier), rules.price_kinds(model["capability"], kinds))
         if "capability" in model:
             written = self._written(path)
             kinds = written & set(Price.__struct_fields__)

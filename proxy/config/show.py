@@ -4,7 +4,8 @@ The result is for eyes and for comparing; masked values cannot be loaded again.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
 
 import msgspec
 
@@ -76,17 +77,17 @@ def _settings(section: msgspec.Struct) -> Iterator[str]:
 
 def _value(value: object) -> str:
     if isinstance(value, msgspec.Struct):
-        pairs = {name: str(item) for name, item in msgspec.structs.asdict(value).items() if item is not None}
-        return _inline(pairs)
+        return _inline({name: item for name, item in msgspec.structs.asdict(value).items() if item is not None})
     if isinstance(value, dict):
         return _inline(value)
-    return toml_value(value)
+    # A price is written as a text, so that it stays exact.
+    return toml_value(str(value) if isinstance(value, Decimal) else value)
 
 
-def _inline(pairs: dict[str, str]) -> str:
+def _inline(pairs: Mapping[str, object]) -> str:
     if not pairs:
         return "{}"
-    return "{ " + ", ".join(f"{_key(name)} = {toml_string(value)}" for name, value in pairs.items()) + " }"
+    return "{ " + ", ".join(f"{_key(name)} = {_value(value)}" for name, value in pairs.items()) + " }"
 
 
 def _key(name: str) -> str:

@@ -221,8 +221,8 @@ class Upstream(Section, frozen=True):
         return f"Upstream(base_url={self.base_url!r}, …)"
 
 
-class Price(Section, frozen=True):
-    """`price = { … }`: USD, as exact decimals in quotes. Per million tokens, but for `minute` and `image`."""
+class TierPrice(Section, frozen=True):
+    """`price.tiers.NAME = { … }`: what one service tier of the provider costs, as in `price`."""
 
     #: Input tokens, per million.
     input: Decimal | None = None
@@ -232,10 +232,39 @@ class Price(Section, frozen=True):
     cached_input: Decimal | None = None
     #: Input tokens written to the provider's cache, per million; as `input` when not given.
     cache_write: Decimal | None = None
+    #: Input tokens written to a cache that lasts an hour, per million. Nothing stands in for it: without it a request
+    #: that has such tokens is unpriced.
+    cache_write_1h: Decimal | None = None
+    #: Audio tokens in the input, per million; as `input` for the capability audio, else nothing stands in for it.
+    audio_input: Decimal | None = None
+    #: Audio tokens in the output, per million; as `output` for the capability speech, else nothing stands in for it.
+    audio_output: Decimal | None = None
+    #: Image tokens in the input, per million; as `input` when not given.
+    image_input: Decimal | None = None
+    #: Image tokens in the output, per million; as `output` for the capability image, else nothing stands in for it.
+    image_output: Decimal | None = None
+
+
+class Price(TierPrice, frozen=True):
+    """`price = { … }`: USD, as exact decimals in quotes. Per million tokens where nothing else is said."""
+
     #: Audio, per minute of source.
     minute: Decimal | None = None
     #: Images, each.
     image: Decimal | None = None
+    #: Searches that the provider makes for an answer, per thousand. Nothing stands in for it.
+    web_search: Decimal | None = None
+    #: Search units of a reranker, per thousand.
+    search_unit: Decimal | None = None
+    #: Calls of the provider's other tools, such as its code execution, per thousand. Nothing stands in for it.
+    tool_call: Decimal | None = None
+    #: Input tokens of another model that the provider asks for advice, per million. Nothing stands in for it.
+    advisor_input: Decimal | None = None
+    #: The same of its output tokens.
+    advisor_output: Decimal | None = None
+    #: Prices of the provider's service tiers, such as priority, flex and batch, by the name that answers have for them,
+    #: in lower case. An answer of a tier without a price is unpriced.
+    tiers: dict[str, TierPrice] | None = None
 
 
 class Model(Section, frozen=True):

@@ -4,8 +4,9 @@ A configuration in, warnings out; beside it only what is installed counts. None 
 """
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ from proxy.config.addresses import odd, without_endpoint
 from proxy.config.lines import Path
 from proxy.config.presets import PRESETS, formats_of
 from proxy.config.presets.preset import Preset
-from proxy.config.tree import Capability, Config, Model, Upstream, split_target
+from proxy.config.tree import Capability, Config, Kind, Model, Price, Upstream, split_target
 
 #: Where, what is odd, how to mend it.
 Warned = tuple[Path, str, str]
@@ -26,6 +27,15 @@ _OPENAI_PATHS: Final[Mapping[Capability, str]] = {
 }
 #: Capabilities of the aliases that Anthropic's endpoints take.
 _TEXT: Final[frozenset[Capability]] = frozenset({"chat", "vision", "realtime"})
+#: Prices without which nearly every request is unpriced, where it is billed by tokens.
+_NEEDED_PRICES: Final[Mapping[Capability, tuple[str, ...]]] = MappingProxyType(
+    {
+        **dict.fromkeys(("chat", "vision", "realtime"), ("input", "output")),
+        "embeddings": ("input",),
+        "audio": ("input", "output"),
+        "image": ("input", "output"),
+    }
+)
 #: Names that no public server has.
 _INNER_ENDINGS: Final = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".svc")
 
@@ -38,6 +48,9 @@ def warnings(config: Config) -> Iterator[Warned]:
         yield from _address(upstream, ("upstreams", name, "base_url"))
     for alias, model in config.models.items():
         yield from _dialects(model, config.upstreams, ("models", alias, "targets"))
+        if model.price is not None:
+            kinds = {config.upstreams[split_target(target)[0]].kind for target in model.targets}
+            yield from _price(model.capability, model.price, kinds, ("models", alias, "price"))
         yield from _unmeasured(model, ("models", alias, "price"))
     yield from _without_messages(config)
 
@@ -157,3 +170,20 @@ def _without_messages(config: Config) -> Iterator[Warned]:
         f"all speak only the format of {' or '.join(sorted(found[first]))}: {refused} {verb} this alias{more}",
         'for clients of Anthropic\'s API, such as Claude Code, add a target on an upstream with kind = "anthropic"',
     )
+
+
+def _price(capability: Capability, price: Price, kinds: Set[Kind], path: Path) -> Iterator[Warned]:
+    """A price that leaves requests unpriced which the alias is there for, or takes one price for another."""
+    needed = _NEEDED_PRICES.get(capability, ())
+    if price.minute is None and price.image is None and price.search_unit is None:
+        missing = [name for name in needed if getattr(price, name) is None]
+        if missing:
+            yield path, f"has no {' and no '.join(missing)}: requests with such tokens are unpriced", "add the price"
+    if "anthropic" in kinds and capability in _TEXT:
+        if price.cache_write is None:
+            yield path, "has no cache_write: what is written to the cache is billed as input", 'cache_write = "…"'
+        if price.cache_write_1h is None:
+            mend = 'cache_write_1h = "…"'
+            yield path, "has no cache_write_1h: requests that write to a cache for an hour are unpriced", mend
+    if capability == "image" and price.input is not None and price.image_input is None:
+        yield path, "has no image_input: images that are sent are billed as input", 'image_input = "…"'

@@ -12,13 +12,11 @@ from proxy.dialects.anthropic_shapes import Answer, Event, decode_answer, decode
 from proxy.dialects.base import Dialect
 from proxy.dialects.loose import read_loosely
 from proxy.dialects.scrub import scrub
-from proxy.dialects.tap import EMPTY, NULL, AnswerTap, decoded, is_error, is_reason
+from proxy.dialects.tap import EMPTY, NULL, AnswerTap, decoded, is_error, is_reason, text_size
 from proxy.errors import GatewayError
-from proxy.wire.shapes import Usage
-from proxy.wire.usage import read_usage
+from proxy.wire.usage import reading
 
 _encoder = msgspec.json.Encoder()
-_object = msgspec.json.Decoder(dict[str, Any])
 #: Anthropic's error types by HTTP status; others are `api_error` from 500 on, else `invalid_request_error`.
 _TYPES: Final = {
     401: "authentication_error",
@@ -32,38 +30,21 @@ _TYPES: Final = {
 }
 
 
-class _Tap(AnswerTap):
-    """What both kinds of answers share: the usage of a message's start, over which that of its last delta is laid."""
+class MessagesTap(AnswerTap):
+    """Reads one Messages stream. Its deltas' usage, which is cumulative, lies over that of the message's start."""
 
-    __slots__ = ("_first_usage",)
+    __slots__ = ("_counted", "_started")
+    path: tuple[str, ...] = ("message", "model")
 
     def __init__(self, alias: str, upstream_model: str, drop_usage: bool) -> None:
         super().__init__(alias, upstream_model, drop_usage)
-        self._first_usage = EMPTY
-
-    def usage(self) -> Usage | None:
-        """The start's usage with the last delta's laid over it; deltas are cumulative."""
-        merged: dict[str, Any] = {}
-        for raw in (self._first_usage, self._usage):
-            if raw is not EMPTY and raw != NULL:
-                try:
-                    fields = _object.decode(raw)
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                    continue
-                merged |= {name: value for name, value in fields.items() if value is not None}
-        return read_usage(_encoder.encode(merged)) if merged else None
-
-
-class MessagesTap(_Tap):
-    """Reads one Messages stream."""
-
-    __slots__ = ()
-    path: tuple[str, ...] = ("message", "model")
+        #: The start's usage came, and one of a delta that counts the output.
+        self._started = self._counted = False
 
     @property
     def counts_so_far(self) -> bool:
-        """Only the start's usage came, whose output tokens stand for an answer that is yet to be made."""
-        return self._usage is EMPTY and self._first_usage is not EMPTY
+        """Only the start counted output tokens, which stand for an answer that is yet to be made."""
+        return self._started and not self._counted
 
     def read(self, payload: bytes) -> msgspec.Raw:
         """Read one event; return the raw value of its message's model. Raises `UpstreamProtocolError`."""
@@ -78,11 +59,12 @@ class MessagesTap(_Tap):
             before = self.text_out
             for text in (delta.text, delta.thinking, delta.partial_json):
                 if text is not EMPTY:
-                    self.text_out += len(bytes(text)) - 2
+                    self.text_out += text_size(text)
             if delta.stop_reason is not EMPTY and is_reason(delta.stop_reason):
                 self._finish(before)
         if event.usage is not EMPTY and event.usage != NULL:
-            self._usage = event.usage
+            self._take_usage(event.usage)
+            self._counted = self._counted or bool(reading(bytes(event.usage)).counts.get("output"))
         if kind == "message_stop":
             self._finish(self.text_out)
             self.ended = True
@@ -90,11 +72,13 @@ class MessagesTap(_Tap):
             self.failed = True
         if event.message is None:
             return EMPTY
-        self._first_usage = event.message.usage
+        if event.message.usage is not EMPTY and event.message.usage != NULL:
+            self._started = True
+            self._take_usage(event.message.usage)
         return event.message.model
 
 
-class MessageTap(_Tap):
+class MessageTap(AnswerTap):
     """Reads one message that is no stream, or a token count."""
 
     __slots__ = ()
@@ -107,9 +91,9 @@ class MessageTap(_Tap):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             answer = read_loosely(Answer, payload, error)
         self.failed = answer.type == "error" or is_error(answer.error)
-        self.text_out += len(bytes(answer.content))
-        if answer.usage is not EMPTY:
-            self._usage = answer.usage
+        self.text_out += len(bytes(answer.content)) if text_size(answer.content) else 0
+        if answer.usage is not EMPTY and answer.usage != NULL:
+            self._take_usage(answer.usage)
         return answer.model
 
 

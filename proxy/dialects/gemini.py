@@ -9,16 +9,13 @@ from typing import Any, Final
 import msgspec
 
 from proxy.dialects.base import Dialect
-from proxy.dialects.gemini_shapes import Chunk, decode_chunk, decode_chunks
+from proxy.dialects.gemini_shapes import Chunk, decode_chunk, decode_chunks, decode_grounding
 from proxy.dialects.loose import read_loosely
 from proxy.dialects.scrub import scrub
 from proxy.dialects.tap import EMPTY, ChoicesTap, decoded, is_error, is_reason
 from proxy.errors import GatewayError
-from proxy.wire.shapes import Usage
-from proxy.wire.usage import count
 
 _encoder = msgspec.json.Encoder()
-_object = msgspec.json.Decoder(dict[str, Any])
 #: Google's status names by HTTP status; others are INTERNAL from 500 on, else INVALID_ARGUMENT.
 _STATUSES: Final = {
     401: "UNAUTHENTICATED",
@@ -57,6 +54,8 @@ class GenerateTap(ChoicesTap):
             if candidate.index != self._choice:
                 self._turn_to(candidate.index)
             self.text_out += len(bytes(candidate.content))
+            if candidate.grounding_metadata is not EMPTY:
+                self._searches = max(self._searches, _queries(candidate.grounding_metadata))
             if candidate.finish_reason is not EMPTY and is_reason(candidate.finish_reason):
                 self._finish_choice()
         if b'"blockReason"' in bytes(chunk.prompt_feedback):
@@ -71,28 +70,19 @@ class GenerateTap(ChoicesTap):
         """Always: some models give a reason with every chunk, and others one with no part before the last parts."""
         return True
 
-    def usage(self) -> Usage | None:
-        """From the last usage that had counts: cumulative, thoughts and tool prompts counted apart."""
-        if self._usage is EMPTY:
-            return None
-        fields = _object.decode(self._usage)
-        prompt = (count(fields.get("promptTokenCount")) or 0) + (count(fields.get("toolUsePromptTokenCount")) or 0)
-        thoughts = count(fields.get("thoughtsTokenCount")) or 0
-        return Usage(
-            input_tokens=prompt,
-            cached_input_tokens=min(count(fields.get("cachedContentTokenCount")) or 0, prompt),
-            output_tokens=(count(fields.get("candidatesTokenCount")) or 0) + thoughts,
-            reasoning_tokens=thoughts,
-        )
-
     def take_usage(self, raw: bytes) -> None:
         """Set the usage object, if it has counts: Vertex sends one without until the last chunk."""
         if b"TokenCount" in raw:
-            try:
-                _object.decode(raw)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                return
-            self._usage = msgspec.Raw(raw)
+            self._take_usage(msgspec.Raw(raw))
+
+
+def _queries(grounding: msgspec.Raw) -> int:
+    """How many searches an answer rests on."""
+    try:
+        found = decode_grounding(grounding)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 0
+    return len(found.web_search_queries or ()) if found is not None else 0
 
 
 def error_body(error: GatewayError, request_id: str, timestamp: str) -> bytes:

@@ -11,6 +11,11 @@ class Candidate(msgspec.Struct, rename="camel", gc=False):
     index: ChoiceIndex = 0
     content: msgspec.Raw = EMPTY
     finish_reason: msgspec.Raw = EMPTY
+    grounding_metadata: msgspec.Raw = EMPTY
+
+
+class Grounding(msgspec.Struct, rename="camel", gc=False):
+    web_search_queries: list[msgspec.Raw] | None = None
 
 
 class Chunk(msgspec.Struct, rename="camel", gc=False):
@@ -22,4 +27,5 @@ class Chunk(msgspec.Struct, rename="camel", gc=False):
 
 
 decode_chunk: Final = msgspec.json.Decoder(Chunk).decode
+decode_grounding: Final = msgspec.json.Decoder(Grounding | None).decode
 decode_chunks: Final = msgspec.json.Decoder(list[Chunk]).decode

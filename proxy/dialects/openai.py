@@ -9,9 +9,9 @@ import msgspec
 
 from proxy.dialects.base import Dialect
 from proxy.dialects.loose import read_loosely
-from proxy.dialects.openai_shapes import Choice, Chunk, Text, decode_chunk
+from proxy.dialects.openai_shapes import Choice, Chunk, Text, decode_chunk, decode_output
 from proxy.dialects.scrub import scrub
-from proxy.dialects.tap import EMPTY, NOTHING, NULL, ChoicesTap, decoded, is_error, is_reason
+from proxy.dialects.tap import EMPTY, NOTHING, NULL, ChoicesTap, decoded, is_error, is_reason, text_size
 from proxy.errors import GatewayError
 
 _encoder = msgspec.json.Encoder()
@@ -50,8 +50,8 @@ class ChatTap(ChoicesTap):
                 text = choice.delta or choice.message
                 if text is not None:
                     self.text_out += _length(text)
-                elif choice.text is not EMPTY and choice.text != NULL:
-                    self.text_out += len(choice.text) - 2
+                elif choice.text is not EMPTY:
+                    self.text_out += text_size(choice.text)
                 reason = choice.finish_reason
                 if reason is not EMPTY and reason != NULL and is_reason(reason):
                     self._finish_choice()
@@ -60,7 +60,7 @@ class ChatTap(ChoicesTap):
                 if choice.error is not EMPTY and is_error(choice.error):
                     self.failed = True
                 if choice.usage is not EMPTY and choice.usage != NULL:
-                    self._usage = choice.usage
+                    self._take_usage(choice.usage)
             length = self.text_out - seen
             if finished != self.finished:
                 self._finished_at = seen
@@ -78,12 +78,27 @@ class ChatTap(ChoicesTap):
             if self.drop:
                 self._drop_usage = False
         if chunk.x_groq is not None and chunk.x_groq.usage is not EMPTY and chunk.x_groq.usage != NULL:
-            self._usage = chunk.x_groq.usage
+            self._take_usage(chunk.x_groq.usage)
         if usage is not EMPTY and usage != NULL:
-            self._usage = usage
+            if self._usage is EMPTY:
+                self._usage = usage
+            else:
+                self._take_usage(usage)
+        if chunk.service_tier is not EMPTY:
+            self._take_tier(chunk.service_tier)
+        if choices is None:
+            self._note_others(chunk)
         if chunk.error is not EMPTY and is_error(chunk.error):
             self.failed = True
         return chunk.model
+
+    def _note_others(self, chunk: Chunk) -> None:
+        """What answers that have no choices say: those of the Responses API, and of Cohere's rerank."""
+        if chunk.meta is not EMPTY and chunk.usage in NOTHING:
+            self._take_usage(chunk.meta)
+        if chunk.output is not EMPTY and chunk.output != NULL:
+            self.text_out += text_size(chunk.output)
+            self._searches = searches(chunk.output)
 
     def _note_plain(self, chunk: Chunk, choice: Choice, length: int) -> None:
         """Keep the text of a chunk that brought nothing else."""
@@ -124,6 +139,17 @@ def _is_error(value: Any) -> bool:
     return "type" in error or not isinstance(error.get("status"), str)
 
 
+def searches(output: msgspec.Raw) -> int:
+    """How often an answer of the Responses API has searched the web, which its usage does not say."""
+    if b'"web_search_call"' not in bytes(output):
+        return 0
+    try:
+        items = decode_output(output)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 0
+    return sum([item.type == "web_search_call" for item in items])
+
+
 def _length(text: Text) -> int:
     size = 0
     for value in [
@@ -135,7 +161,9 @@ def _length(text: Text) -> int:
         text.function_call,
     ]:
         if value is not EMPTY and value != NULL:
-            size += len(value) - 2
+            # Of a number, which is no text, too little is left to matter, but never less than nothing.
+            length = len(value)
+            size += length - 2 if length > 2 else 0
     return size
 
 

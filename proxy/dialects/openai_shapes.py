@@ -45,6 +45,15 @@ class Chunk(msgspec.Struct, gc=False):
     x_groq: Groq | None = None
     moderation: msgspec.Raw = EMPTY
     prompt_filter_results: msgspec.Raw = EMPTY
+    service_tier: msgspec.Raw = EMPTY
+    #: What the Responses API answers, and what Cohere's rerank says of its bill.
+    output: msgspec.Raw = EMPTY
+    meta: msgspec.Raw = EMPTY
+
+
+class OutputItem(msgspec.Struct, gc=False):
+    type: str = ""
 
 
 decode_chunk: Final = msgspec.json.Decoder(Chunk).decode
+decode_output: Final = msgspec.json.Decoder(list[OutputItem]).decode

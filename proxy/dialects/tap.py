@@ -9,7 +9,7 @@ from proxy.dialects.scrub import scrub
 from proxy.errors import UpstreamProtocolError
 from proxy.wire.scan import NO_ERROR
 from proxy.wire.shapes import Usage
-from proxy.wire.usage import read_usage
+from proxy.wire.usage import Reading, read_usage, reading, tier_in, usage_of
 
 EMPTY: Final = msgspec.Raw()
 NULL: Final = msgspec.Raw(b"null")
@@ -18,6 +18,8 @@ NOTHING: Final = (EMPTY, NULL)
 _NO_REASON: Final = frozenset(
     {b"", b"null", b"false", b"0", b'""', b'"null"', b'"none"', b'"None"', b'"FINISH_REASON_UNSPECIFIED"', b"{}", b"[]"}
 )
+#: The service tiers that nearly all answers have.
+_STANDARD: Final = (NULL, msgspec.Raw(b'"default"'), msgspec.Raw(b'"auto"'), msgspec.Raw(b'"standard"'))
 #: Some servers leave it out or write null.
 ChoiceIndex = int | None
 #: As many as OpenAI gives at once; what comes beyond is not followed.
@@ -34,7 +36,10 @@ class AnswerTap:
 
     __slots__ = (
         "_alias",
+        "_earlier",
         "_finished_at",
+        "_searches",
+        "_tier",
         "_upstream_model",
         "_usage",
         "closing",
@@ -52,7 +57,12 @@ class AnswerTap:
     def __init__(self, alias: str, upstream_model: str, drop_usage: bool) -> None:
         self._alias = alias.encode()
         self._upstream_model = upstream_model.encode()
+        #: The last usage object, and what those before it said, if there were any.
         self._usage = EMPTY
+        self._earlier: Reading | None = None
+        #: The service tier, where it stands beside the usage, and searches that are counted nowhere else.
+        self._tier = EMPTY
+        self._searches = 0
         self.drop = False
         self.failed = False
         self.ended = False
@@ -92,18 +102,43 @@ class AnswerTap:
         return scrub(block, self._upstream_model, self._alias)
 
     def usage(self) -> Usage | None:
-        """What the answer said it used, from the last usage object that was not null."""
-        return read_usage(bytes(self._usage)) if self._usage is not EMPTY else None
+        """What the answer said it used: its last usage object, and where that says nothing, those before it."""
+        if self._earlier is None and self._tier is EMPTY and not self._searches:
+            return read_usage(bytes(self._usage)) if self._usage is not EMPTY else None
+        read = self._reading()
+        if self._searches and not read.counts.get("searches"):
+            read.counts["searches"] = self._searches
+        return usage_of(read)
+
+    def _reading(self) -> Reading:
+        """All that the usage objects said, and the tier beside them."""
+        read = Reading({}) if self._usage is EMPTY else reading(bytes(self._usage))
+        if self._earlier is not None:
+            read = self._earlier.under(read)
+        if self._tier is not EMPTY:
+            read.tier = read.tier or tier_in(self._tier)
+        return read
 
     def take_usage(self, raw: bytes) -> None:
         """Set the raw usage object of an answer that was not read through `read`; b"" is none."""
         if raw:
-            self._usage = msgspec.Raw(raw)
+            self._take_usage(msgspec.Raw(raw))
+
+    def _take_usage(self, usage: msgspec.Raw) -> None:
+        """Keep a usage object, and what the one before it said."""
+        if self._usage is not EMPTY and usage != self._usage:
+            before = reading(bytes(self._usage))
+            self._earlier = before if self._earlier is None else self._earlier.under(before)
+        self._usage = usage
+
+    def _take_tier(self, tier: msgspec.Raw) -> None:
+        """Keep a service tier that is not the standard one; the last one counts."""
+        self._tier = EMPTY if tier in _STANDARD else tier
 
     def _note(self, usage: msgspec.Raw, error: msgspec.Raw) -> None:
         """Keep a usage object, and that there was an error."""
         if usage is not EMPTY and usage != NULL:
-            self._usage = usage
+            self._take_usage(usage)
         if is_error(error):
             self.failed = True
 
@@ -178,6 +213,12 @@ def choices_in(raw: msgspec.Raw) -> int:
 def is_error(raw: msgspec.Raw) -> bool:
     """Whether the raw value of an `error` says that there was one."""
     return raw is not EMPTY and bytes(raw) not in NO_ERROR
+
+
+def text_size(raw: msgspec.Raw) -> int:
+    """The bytes of a text, a list or an object without its ends; 0 for a number or a word, which is no text."""
+    value = bytes(raw)
+    return len(value) - 2 if value[:1] in (b'"', b"[", b"{") else 0
 
 
 def broken(error: Exception) -> UpstreamProtocolError:

@@ -11,8 +11,8 @@ import msgspec
 
 from proxy.dialects.base import Dialect
 from proxy.dialects.loose import read_loosely
-from proxy.dialects.openai import ChatTap, error_body, error_event, upstream_error
-from proxy.dialects.tap import EMPTY, NULL, AnswerTap
+from proxy.dialects.openai import ChatTap, error_body, error_event, searches, upstream_error
+from proxy.dialects.tap import EMPTY, NULL, AnswerTap, text_size
 from proxy.dialects.typed_shapes import (
     Event,
     Media,
@@ -50,7 +50,7 @@ class TypedTap(AnswerTap):
         kind = event.type
         self.closing = kind.endswith(".done")
         if event.delta is not EMPTY:
-            self.text_out += len(bytes(event.delta)) - 2
+            self.text_out += text_size(event.delta)
         if kind in _TERMINAL:
             # Some servers send a mark of the end behind it, as those of chats do.
             self.finished = self.terminal = True
@@ -64,7 +64,11 @@ class TypedTap(AnswerTap):
         if response is None:
             return EMPTY
         if response.usage is not EMPTY and response.usage != NULL:
-            self._usage = response.usage
+            self._take_usage(response.usage)
+        if response.service_tier is not EMPTY:
+            self._take_tier(response.service_tier)
+        if kind in _TERMINAL and response.output is not EMPTY:
+            self._searches = searches(response.output)
         return response.model
 
 
@@ -135,7 +139,7 @@ class MediaEventTap(MediaTap):
         if kind == "error":
             self.failed = True
         if event.delta is not EMPTY:
-            self.text_out += len(bytes(event.delta)) - 2
+            self.text_out += text_size(event.delta)
         if kind.endswith((".completed", ".done")):
             self._finish(self.text_out)
             self._images += kind.startswith("image") and kind.endswith(".completed")

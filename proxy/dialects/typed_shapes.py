@@ -10,6 +10,8 @@ from proxy.dialects.tap import EMPTY
 class Response(msgspec.Struct, gc=False):
     model: msgspec.Raw = EMPTY
     usage: msgspec.Raw = EMPTY
+    service_tier: msgspec.Raw = EMPTY
+    output: msgspec.Raw = EMPTY
 
 
 class Event(msgspec.Struct, gc=False):

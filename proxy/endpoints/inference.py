@@ -32,6 +32,10 @@ from proxy.wire.pieces import LARGE
 from proxy.wire.scan import holds
 from proxy.wire.shapes import Body
 from proxy.wire.text import text_bytes
+from proxy.wire.usage import tier_in
+
+#: Bytes of a body that is searched for what is no text.
+MAX_SEARCHED = 65_536
 
 
 class Inference:
@@ -74,6 +78,9 @@ class Inference:
         except BaseException:
             exchange.interrupt()
             raise
+        if not call.large:
+            # The upstream works already.
+            count_text(call, data)
         return True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,9 +131,11 @@ class Inference:
         if upload is not None and row.unit == "audio" and call.alias is not None and may_need_length(call.alias):
             upload.measure_with(shared.audio)
         exchange = self._exchange(client, call, data)
-        del data, body
         try:
             exchange.start()
+            if data and not call.large:
+                count_text(call, data)
+            del data, body
             if upload is not None:
                 await follow(client, upload, exchange, call)
             else:
@@ -162,6 +171,8 @@ class Inference:
         shared, row = self._shared, self._row
         for policy in shared.policies:
             policy.admit(call)
+        if row.creates and bytes(call.body.fields.get("background", b"")) == b"true":
+            call.background = True
         # What is not stored cannot be asked for again.
         if row.creates and bytes(call.body.fields.get("store", b"")) != b"false":
             call.watch = ResponseWatch(shared.owners, call.key.id, row.creates, shared.services.max_event_bytes)
@@ -205,7 +216,6 @@ class Inference:
             forwarded=facts.forwarded,
             started=started,
             arrived=client.arrived,
-            text_in=0 if large else text_bytes(data),
             naming=row.naming,
             unit=row.unit,
             opaque=row.opaque,
@@ -233,7 +243,7 @@ class Inference:
                 request_id=request_id,
                 started=started,
                 key=key.id,
-                # Only names of the configuration are stored: a client could send anything.
+                # A client could send anything: what is no name of the configuration is stored apart.
                 alias=body.model if body is not None and body.model in shared.aliases else "",
                 endpoint=self._row.path,
                 stream=body is not None and body.stream,
@@ -241,6 +251,7 @@ class Inference:
                 status=error.status,
                 error_code=error.code,
                 total=total,
+                requested_model=body.model if body is not None else "",
             )
             if not isinstance(error, StoreFailed):
                 try:
@@ -294,5 +305,28 @@ def may_need_length(alias: Alias) -> bool:
 
 
 def count_text(call: Call, data: bytes) -> None:
-    """Set the size of a call's text."""
-    call.text_in = text_bytes(data) if holds(data, b";base64,", b";") else len(data)
+    """Set what a bill may need of the body: the size of its text, if there is more in it, and the tier asked for.
+
+    With the text counts the little JSON around each piece of it; not the model and the names of the fields, which are
+    not told to the model, nor the base64 of data URLs.
+    """
+    fields = call.body.fields
+    size = sum(map(len, fields.values()))
+    if "model" in fields:
+        size -= len(fields["model"])
+    if holds(data, b";base64,", b";") if call.large else b";base64," in data:
+        call.text_in = max(size - len(data) + text_bytes(data), 0)
+    else:
+        call.text_in = size
+        # An image, a file or a sound has tokens that say nothing about the text; a long body is not searched for them.
+        call.plain = len(data) <= MAX_SEARCHED and not (
+            b"image_url" in data
+            or b"file_id" in data
+            or b'"input_file"' in data
+            or b'"input_audio"' in data
+            or b'"source"' in data
+            or b"imeType" in data
+            or b"mime_type" in data
+        )
+    if "service_tier" in fields:
+        call.tier = tier_in(fields["service_tier"])

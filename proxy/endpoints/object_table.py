@@ -121,6 +121,7 @@ BATCHES: Final = (
     ObjectRow(
         method="POST",
         path="/v1/batches",
+        starts=True,
         body="json",
         body_ids=("input_file_id",),
         takes_batches=True,
@@ -355,6 +356,7 @@ VIDEOS: Final = (
     ObjectRow(
         method="POST",
         path="/v1/videos",
+        starts=True,
         body="form or json",
         body_ids=("file_id",),
         model="must",
@@ -374,6 +376,7 @@ VIDEOS: Final = (
     ObjectRow(
         method="POST",
         path="/v1/videos/{video_id}/remix",
+        starts=True,
         body="json",
         creates=(("id", "video"),),
         help="Make a variation of a video.",
@@ -384,6 +387,7 @@ FINE_TUNING: Final = (
     ObjectRow(
         method="POST",
         path="/v1/fine_tuning/jobs",
+        starts=True,
         body="json",
         body_ids=("training_file", "validation_file"),
         model="must",

@@ -6,10 +6,12 @@ Pure: no clock, no file, no float. Money is nano-dollars (10^-9 USD).
 import math
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact
+from fractions import Fraction
 from typing import Final, Protocol
 
-from proxy.config.tree import Price
+from proxy.config.tree import Price, TierPrice
 from proxy.errors import ConfigFault
+from proxy.wire import shapes as wire
 
 #: Digits after the point that a price may have: one unit of the ninth is one nano-dollar.
 PRICE_DIGITS = 9
@@ -21,6 +23,8 @@ PRICE_LIMIT = 1_000_000
 _SCALE: Final = 3_000_000
 _PER_TOKEN = _SCALE // 1_000_000
 _PER_MILLISECOND = _SCALE // 60_000
+_EACH_OF_THOUSAND = _SCALE // 1_000
+_NO_PARTS: Final = wire.Parts()
 _NANO = Decimal("0.000000001")
 
 
@@ -42,6 +46,22 @@ class Usage(Protocol):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class PartPrices:
+    """The prices of what few answers have, by the same scale; None is "no price"."""
+
+    cache_write_1h: int | None
+    audio_input: int | None
+    audio_output: int | None
+    image_input: int | None
+    image_output: int | None
+    #: A search of the web, or a search unit: no alias has both.
+    search: int | None
+    tool_call: int | None
+    advisor_input: int | None
+    advisor_output: int | None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class CompiledPrice:
     """A price in nano-dollars times `scale` per token, millisecond or image; None is "no price"."""
 
@@ -53,26 +73,49 @@ class CompiledPrice:
     output: int | None
     millisecond: int | None
     image: int | None
+    parts: PartPrices
+    #: By the name of a service tier.
+    tiers: "dict[str, CompiledPrice]"
 
 
-def compile_price(price: Price) -> CompiledPrice:
-    """Turn the decimals of the configuration into integers.
+def compile_price(price: Price, capability: str = "") -> CompiledPrice:
+    """Turn the decimals of the configuration into integers; the capability says what stands in for what has no price.
 
     Raises ConfigFault when a price is negative, not a number, has more than nine decimals or is a million USD or more.
     """
-    plain = _scaled("input", price.input, _PER_TOKEN)
-    cached = _scaled("cached_input", price.cached_input, _PER_TOKEN)
-    written = _scaled("cache_write", price.cache_write, _PER_TOKEN)
+    tiers = {name: _compiled(tier, price, capability, {}) for name, tier in (price.tiers or {}).items()}
+    return _compiled(price, price, capability, tiers)
+
+
+def _compiled(tokens: TierPrice, others: Price, capability: str, tiers: "dict[str, CompiledPrice]") -> CompiledPrice:
+    """The prices of a tier's tokens, with the alias's own for what no tier changes."""
+    plain = _scaled("input", tokens.input, _PER_TOKEN)
+    produced = _scaled("output", tokens.output, _PER_TOKEN)
     each = (
         plain,
-        plain if cached is None else cached,
-        plain if written is None else written,
-        _scaled("output", price.output, _PER_TOKEN),
-        _scaled("minute", price.minute, _PER_MILLISECOND),
-        _scaled("image", price.image, _SCALE),
+        _scaled("cached_input", tokens.cached_input, _PER_TOKEN, plain),
+        _scaled("cache_write", tokens.cache_write, _PER_TOKEN, plain),
+        produced,
+        _scaled("minute", others.minute, _PER_MILLISECOND),
+        _scaled("image", others.image, _SCALE),
     )
-    common = math.gcd(_SCALE, *[one for one in each if one is not None])
-    return CompiledPrice(_SCALE // common, *[None if one is None else one // common for one in each])
+    parts = (
+        _scaled("cache_write_1h", tokens.cache_write_1h, _PER_TOKEN),
+        _scaled("audio_input", tokens.audio_input, _PER_TOKEN, plain if capability == "audio" else None),
+        _scaled("audio_output", tokens.audio_output, _PER_TOKEN, produced if capability == "speech" else None),
+        _scaled("image_input", tokens.image_input, _PER_TOKEN, plain),
+        _scaled("image_output", tokens.image_output, _PER_TOKEN, produced if capability == "image" else None),
+        _scaled("web_search", others.web_search, _EACH_OF_THOUSAND)
+        if others.search_unit is None
+        else _scaled("search_unit", others.search_unit, _EACH_OF_THOUSAND),
+        _scaled("tool_call", others.tool_call, _EACH_OF_THOUSAND),
+        _scaled("advisor_input", others.advisor_input, _PER_TOKEN),
+        _scaled("advisor_output", others.advisor_output, _PER_TOKEN),
+    )
+    common = math.gcd(_SCALE, *[one for one in (*each, *parts) if one is not None])
+    whole = [None if one is None else one // common for one in each]
+    apart = PartPrices(*[None if one is None else one // common for one in parts])
+    return CompiledPrice(_SCALE // common, whole[0], whole[1], whole[2], whole[3], whole[4], whole[5], apart, tiers)
 
 
 def cost(price: CompiledPrice | None, usage: Usage) -> int | None:
@@ -136,9 +179,52 @@ def cost_of(
     return whole
 
 
-def _scaled(name: str, price: Decimal | None, factor: int) -> int | None:
+def cost_of_parts(price: CompiledPrice | None, usage: wire.Usage) -> tuple[int | None, str]:
+    """The same with all that is billed apart; where the cost is not known, also what has no price."""
     if price is None:
-        return None
+        return None, ""
+    parts = usage.parts or _NO_PARTS
+    tier = parts.service_tier
+    if tier:
+        tiered = price.tiers.get(tier)
+        if tiered is None:
+            return None, f"tiers.{tier}"
+        price = tiered
+    apart = price.parts
+    given, produced = usage.input_tokens, usage.output_tokens
+    cached, written = usage.cached_input_tokens, usage.cache_write_tokens
+    hour, audio_in, image_in = parts.cache_write_1h_tokens, parts.audio_input_tokens, parts.image_input_tokens
+    audio_out, image_out = parts.audio_output_tokens, parts.image_output_tokens
+    items = [
+        ("input", max(given - cached - written - audio_in - image_in, 0), price.input),
+        ("cached_input", cached, price.cached_input),
+        ("cache_write", max(written - hour, 0), price.cache_write),
+        ("cache_write_1h", hour, apart.cache_write_1h),
+        ("audio_input", audio_in, apart.audio_input),
+        ("image_input", image_in, apart.image_input),
+        ("output", max(produced - audio_out - image_out, 0), price.output),
+        ("audio_output", audio_out, apart.audio_output),
+        ("image_output", image_out, apart.image_output),
+        ("web_search", parts.searches, apart.search),
+        ("tool_call", parts.tool_calls, apart.tool_call),
+        ("advisor_input", parts.advisor_input_tokens, apart.advisor_input),
+        ("advisor_output", parts.advisor_output_tokens, apart.advisor_output),
+    ]
+    if price.millisecond is not None or not (given or produced):
+        items.append(("minute", usage.audio_milliseconds, price.millisecond))
+    if price.image is not None or not (given or produced):
+        items.append(("image", usage.images, price.image))
+    lacking = [name for name, number, one in items if number and one is None]
+    if lacking:
+        return None, ", ".join(lacking)
+    # Half to even, as above.
+    return round(Fraction(sum([number * (one or 0) for _, number, one in items]), price.scale)), ""
+
+
+def _scaled(name: str, price: Decimal | None, factor: int, otherwise: int | None = None) -> int | None:
+    """A price as an integer; `otherwise` where there is none."""
+    if price is None:
+        return otherwise
     if not price.is_finite() or price < 0:
         raise ConfigFault(f'price.{name} = {price}: a price is a decimal number, 0 or more, in quotes, such as "1.10"')
     if price >= PRICE_LIMIT:

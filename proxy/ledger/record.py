@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from proxy.wire.shapes import MAX_COUNT, MAX_NANO_DOLLARS
+
 Outcome = Literal[
     "complete",
     "client_closed",
@@ -24,10 +26,10 @@ Outcome = Literal[
 BATCH_INPUT = "batch.input"
 UsageSource = Literal["reported", "estimated", "none"]
 
-# What can be true: without these bounds one absurd number from an upstream would overflow the sums. They are checked
-# where a record is read.
-Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
-NanoDollars = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
+# What can be true: without these bounds one absurd number from an upstream would overflow the sums. They are those by
+# which usage is read and bills are made, so that no record is written that its reader would refuse.
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
+NanoDollars = Annotated[int, msgspec.Meta(ge=0, le=MAX_NANO_DOLLARS)]
 Moment = Annotated[int, msgspec.Meta(ge=0, le=10**16)]
 
 
@@ -88,6 +90,28 @@ class Final(msgspec.Struct, frozen=True, tag="final", tag_field="event", omit_de
     text_in: Count = 0
     text_out: Count = 0
     error_code: str | None = None
+    # What few requests have; a journal that knows nothing of it is read all the same.
+    #: The model that the client asked for, where it is no alias: cut to a bound, and on one line.
+    requested_model: str = ""
+    #: Of the cache writes, those to a cache that lasts an hour.
+    cache_write_1h_tokens: Count = 0
+    #: Of the input and output tokens, those of audio and of images; without those that were read from a cache.
+    audio_input_tokens: Count = 0
+    audio_output_tokens: Count = 0
+    image_input_tokens: Count = 0
+    image_output_tokens: Count = 0
+    #: Searches and calls of other tools that the provider made for the answer.
+    searches: Count = 0
+    tool_calls: Count = 0
+    #: Tokens of another model that advised: counted nowhere else.
+    advisor_input_tokens: Count = 0
+    advisor_output_tokens: Count = 0
+    #: The provider's service tier; empty for the standard one.
+    service_tier: str = ""
+    #: What the provider itself said that it charges.
+    provider_cost: NanoDollars | None = None
+    #: What has no price, by the names of the prices; empty where the cost is known or the alias has no price at all.
+    unpriced_parts: str = ""
 
 
 class Owned(msgspec.Struct, frozen=True, tag="owned", tag_field="event", omit_defaults=True, gc=False):

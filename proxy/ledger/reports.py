@@ -169,18 +169,21 @@ class Reports:
                 return
             started, id_ = rows[-1][1], rows[-1][0]
 
-    async def reported(self, limit: int) -> list[tuple[str, int, int, int, int]]:
-        """Alias, text bytes and tokens of input, the same of output: of complete, reported rows among the last `limit`.
+    async def reported(self, limit: int) -> list[tuple[str, str, int, int, int, int]]:
+        """Key, alias, text bytes and tokens of input, the same of output: of complete, reported rows among the last
+        `limit`.
 
         Hidden reasoning has tokens but no text, so it is left out. The oldest come first: that is how to learn them.
         """
         found = await self._fetch(
-            "SELECT alias, text_in, input_tokens, text_out, max(output_tokens - reasoning_tokens, 0) FROM "
+            "SELECT key, alias, text_in, input_tokens, text_out, max(output_tokens - reasoning_tokens, 0) FROM "
             "(SELECT * FROM requests ORDER BY started DESC, id DESC LIMIT ?) "
             "WHERE usage_source = 'reported' AND outcome = 'complete'",
             (limit,),
         )
-        return [(str(row[0]), int(row[1]), int(row[2]), int(row[3]), int(row[4])) for row in reversed(found)]
+        return [
+            (str(row[0]), str(row[1]), int(row[2]), int(row[3]), int(row[4]), int(row[5])) for row in reversed(found)
+        ]
 
     async def offsets(self, names: Iterable[str]) -> dict[str, int]:
         """How far journal segments are stored."""

@@ -20,10 +20,19 @@ from proxy.ledger import rollups, sqlite
 from proxy.ledger.intake import Batch, interrupted
 from proxy.ledger.record import Final, Opened, Owned
 
-_FIELDS = Final.__struct_fields__
+_ALL_FIELDS = Final.__struct_fields__
+_COMMON = _ALL_FIELDS.index("error_code") + 1
+# The fields that every request has. Those behind them few have: where they are as the table makes them, they are left
+# out, for each value that is bound has its price.
+_FIELDS = _ALL_FIELDS[:_COMMON]
+_RARE_DEFAULTS = Final.__struct_defaults__[-len(_ALL_FIELDS[_COMMON:]) :]
 _ROW = f"({', '.join(['nullif(?, 0)' if name == 'error_code' else '?' for name in _FIELDS])})"
 _INTO = f"INSERT INTO requests ({', '.join(_FIELDS)}) VALUES "
 _INSERT = f"{_INTO}{_ROW} ON CONFLICT (id) DO NOTHING"
+_INSERT_ALL = (
+    f"INSERT INTO requests ({', '.join(_ALL_FIELDS)}) VALUES ({', '.join('?' * len(_ALL_FIELDS))}) "
+    "ON CONFLICT (id) DO NOTHING"
+)
 #: So many rows at once cost a quarter less than one by one, and their thread lets go of the interpreter once for all.
 TOGETHER = 100
 _INSERT_TOGETHER = f"{_INTO}{', '.join([_ROW] * TOGETHER)} ON CONFLICT (id) DO NOTHING"
@@ -170,8 +179,9 @@ def _insert_rows(connection: sqlite3.Connection, finals: list[Final]) -> list[ro
     rows: list[rollups.Row] = []
     width = len(_FIELDS)
     for at in range(0, len(finals), TOGETHER):
-        piece = list(map(astuple, finals[at : at + TOGETHER]))
-        rows += piece
+        whole = list(map(astuple, finals[at : at + TOGETHER]))
+        rows += whole
+        piece = [row[:_COMMON] for row in whole if row[_COMMON:] == _RARE_DEFAULTS]
         values = list(chain.from_iterable(piece))
         values[_STREAM::width] = map(int, values[_STREAM::width])
         values[_ERROR_CODE::width] = [0 if code is None else code for code in values[_ERROR_CODE::width]]
@@ -179,6 +189,7 @@ def _insert_rows(connection: sqlite3.Connection, finals: list[Final]) -> list[ro
             connection.execute(_INSERT_TOGETHER, values)
         else:
             connection.executemany(_INSERT, zip(*[iter(values)] * width, strict=True))
+            connection.executemany(_INSERT_ALL, [row for row in whole if row[_COMMON:] != _RARE_DEFAULTS])
         breathe()
     return rows
 

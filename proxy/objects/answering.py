@@ -123,19 +123,22 @@ class Answering:
             tap = RunTap(alias, visit.model)
         rewriter = StreamRewriter(tap, alias, self._services.max_event_bytes)
         out = b""
-        async for piece in asking.pieces():
-            out = rewriter.feed(piece)
-            if isinstance(tap, RunTap):
-                await self._taking.made(visit, tap)
-            if tap.ended or tap.terminal:
-                break
-            await self._write(visit, asking, out, None)
-            out = b""
-        if not (tap.ended or tap.terminal):
-            out = rewriter.end()
-            if isinstance(tap, RunTap):
-                await self._taking.made(visit, tap)
-        visit.usage = tap.usage()
+        try:
+            async for piece in asking.pieces():
+                out = rewriter.feed(piece)
+                if isinstance(tap, RunTap):
+                    await self._taking.made(visit, tap)
+                if tap.ended or tap.terminal:
+                    break
+                await self._write(visit, asking, out, None)
+                out = b""
+            if not (tap.ended or tap.terminal):
+                out = rewriter.end()
+                if isinstance(tap, RunTap):
+                    await self._taking.made(visit, tap)
+        finally:
+            # Also of a client that leaves behind it.
+            visit.usage = tap.usage()
         if not (tap.ended or tap.finished):
             raise UpstreamDropped("The provider ended the answer early.", detail="not whole")
         await self.settle(visit, "upstream_error" if tap.failed else "complete", asking.status, None, len(out))

@@ -10,7 +10,7 @@ import msgspec
 from proxy.dialects.loose import read_loosely
 from proxy.dialects.scrub import scrub
 from proxy.wire.shapes import Usage
-from proxy.wire.usage import read_usage
+from proxy.wire.usage import Reading, reading, usage_of
 
 _EMPTY: Final = msgspec.Raw()
 _NULL: Final = msgspec.Raw(b"null")
@@ -43,7 +43,7 @@ class RunTap:
     def __init__(self, alias: str, model: str) -> None:
         self._alias = alias.encode()
         self._model = model.encode()
-        self._usage: Usage | None = None
+        self._usage = Reading({})
         self.drop = False
         self.failed = False
         self.ended = False
@@ -67,7 +67,7 @@ class RunTap:
         if event.object == "thread.run":
             self.finished = event.status in _RESTING
             if event.usage is not _EMPTY and event.usage != _NULL:
-                self._usage = read_usage(bytes(event.usage))
+                self._usage = self._usage.under(reading(bytes(event.usage)))
         # The error event has no object: {"code": …, "message": …}, or one around it.
         self.failed = not event.object and (event.error is not _EMPTY or event.code is not _EMPTY)
         self.finished = self.finished or self.failed
@@ -79,7 +79,7 @@ class RunTap:
 
     def usage(self) -> Usage | None:
         """The usage of the run, once it rests."""
-        return self._usage
+        return usage_of(self._usage)
 
     def take_usage(self, raw: bytes) -> None:
         """Not used: a stream has its usage in its events."""

@@ -60,6 +60,8 @@ class ObjectRow(msgspec.Struct, frozen=True, kw_only=True):
     deletes: str = ""
     #: The usage in the answer is billed; only where it is made, never where it is shown again.
     bills: bool = False
+    #: It starts work that is paid for and counted nowhere here.
+    starts: bool = False
     #: Files in the body must be batches, which are uploaded as such: their lines have been looked at.
     takes_batches: bool = False
     #: A `purpose` that this is not for.

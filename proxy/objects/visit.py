@@ -9,16 +9,19 @@ from proxy.answer import PROVIDER
 from proxy.errors import StoreFailed
 from proxy.ledger.journal import Journal
 from proxy.ledger.keys import Key
-from proxy.ledger.pricing import cost
+from proxy.ledger.pricing import cost_of_parts
 from proxy.ledger.record import Final, Opened, Outcome, Owned
 from proxy.objects.account import Account
 from proxy.objects.row import ObjectRow
 from proxy.server.client import ClientCycle
+from proxy.settlement import with_parts
 from proxy.upstream.target import Alias
 from proxy.wire.headers import Header
-from proxy.wire.shapes import Usage
+from proxy.wire.shapes import MAX_COUNT, MAX_NANO_DOLLARS, Usage
 
 _NOTHING = Usage()
+#: Outcomes of requests that the upstream has worked for, or may have.
+_MADE = frozenset({"complete", "client_closed", "client_stalled"})
 
 
 class Visit(msgspec.Struct):
@@ -81,7 +84,8 @@ class Visit(msgspec.Struct):
         now = time.monotonic()
         usage = self.usage if self.row.bills and self.usage is not None else _NOTHING
         billed = usage is not _NOTHING
-        return Final(
+        nanos, lacking = self._cost(alias, usage, outcome, status)
+        final = Final(
             id=self.id,
             started=self.started,
             key=self.key.id,
@@ -99,13 +103,25 @@ class Visit(msgspec.Struct):
             output_tokens=usage.output_tokens,
             reasoning_tokens=usage.reasoning_tokens,
             usage_source="reported" if billed else "none",
-            cost=cost(alias.price if alias is not None else None, usage) if billed else 0,
+            cost=nanos,
             ttft=_microseconds(self.first_write - self.arrived) if self.first_write else None,
             total=_microseconds(now - self.arrived),
             overhead=_microseconds(max(now - self.arrived - self.waited, 0.0)),
-            bytes_out=self.client.bytes_out + pending,
+            bytes_out=min(self.client.bytes_out + pending, MAX_COUNT),
             error_code=error_code,
         )
+        return final if usage.parts is None and not lacking else with_parts(final, usage.parts, lacking)
+
+    def _cost(self, alias: Alias | None, usage: Usage, outcome: Outcome, status: int) -> tuple[int | None, str]:
+        """What the usage costs; None where something was made here that was not counted, or not all of it."""
+        if usage is _NOTHING:
+            begun = outcome in _MADE or (self.first_write != 0.0 and status < 400)
+            made = (self.row.bills or self.row.starts) and self.attempts and begun
+            return (None, "") if made else (0, "")
+        if not usage.input_known or not usage.output_known:
+            return None, "input" if usage.output_known else "output"
+        nanos, lacking = cost_of_parts(alias.price if alias is not None else None, usage)
+        return None if nanos is None else min(nanos, MAX_NANO_DOLLARS), lacking
 
     def fact_lines(self, *, model: str, provider: str) -> bytes:
         """What the gateway says of the request, as header lines."""
@@ -136,4 +152,4 @@ async def store(journal: Journal, final: Final) -> None:
 
 
 def _microseconds(seconds: float) -> int:
-    return int(seconds * 1_000_000)
+    return min(max(int(seconds * 1_000_000), 0), MAX_COUNT)

@@ -42,6 +42,14 @@ class Call:
     references: tuple[tuple[str, str], ...] = ()
     #: Its body is long enough to be searched and sent in the ways of long ones.
     large = False
+    #: Bytes of text in the request, from which an estimate is made; and whether there is nothing else in it, so that
+    #: its tokens say how many a byte has. Both are known once the request is on its way.
+    text_in = 0
+    plain = False
+    #: The service tier that was asked for; empty for the standard one.
+    tier = ""
+    #: The answer is finished later, out of the client's sight.
+    background = False
 
     def __init__(
         self,
@@ -58,7 +66,6 @@ class Call:
         forwarded: bytes,
         started: int,
         arrived: float,
-        text_in: int,
         naming: tuple[bytes, ...] = NESTED,
         unit: Unit = "tokens",
         opaque: tuple[bytes, ...] = (),
@@ -83,8 +90,6 @@ class Call:
         self.started = started
         #: Monotonic seconds.
         self.arrived = arrived
-        #: Bytes of text in the request; what an estimate is made from.
-        self.text_in = text_in
         #: The words by which nested values of the body may name objects; few, because every body is searched for them.
         self.naming = naming
         #: What is billed.

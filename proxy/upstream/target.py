@@ -170,7 +170,7 @@ def compile_alias(name: str, model: Model, pools: dict[str, Pool], server: Serve
         name=name,
         capability=model.capability,
         targets=targets,
-        price=compile_price(model.price) if model.price is not None else None,
+        price=compile_price(model.price, model.capability) if model.price is not None else None,
         on_disconnect=model.on_disconnect or server.on_disconnect,
         total_timeout=_first_of(model.total_timeout, server.total_timeout),
         heartbeat_interval=_first_of(model.heartbeat_interval, server.heartbeat_interval),

@@ -7,8 +7,10 @@ from typing import Final
 
 import msgspec
 
-#: Beyond this a count is no count; it also keeps every sum inside SQLite's integers.
-LARGEST: Final = 2**48
+#: A count beyond this is no count, wherever it is read or kept; it also keeps every sum inside SQLite's integers.
+MAX_COUNT: Final = 10**12
+#: A bill beyond this, a million dollars, is cut to it.
+MAX_NANO_DOLLARS: Final = 10**15
 
 
 class Body(msgspec.Struct, frozen=True, gc=False):
@@ -31,6 +33,29 @@ class Body(msgspec.Struct, frozen=True, gc=False):
         return f"Body(model={self.model!r}, stream={self.stream}, {len(self.data)} bytes)"
 
 
+class Parts(msgspec.Struct, frozen=True, gc=False):
+    """What some providers bill apart from the plain tokens. Tokens here are counted among the plain ones too."""
+
+    cache_write_1h_tokens: int = 0
+    #: Those that were not read from a cache.
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    #: Those that were not read from a cache.
+    image_input_tokens: int = 0
+    image_output_tokens: int = 0
+    #: Searches that the provider made for the answer.
+    searches: int = 0
+    #: Calls of the provider's other tools.
+    tool_calls: int = 0
+    #: Tokens of another model that advised: counted nowhere else.
+    advisor_input_tokens: int = 0
+    advisor_output_tokens: int = 0
+    #: Empty for the standard one.
+    service_tier: str = ""
+    #: What the provider says that it charges, in nano-dollars.
+    provider_cost: int | None = None
+
+
 class Usage(msgspec.Struct, frozen=True, gc=False):
     """Token counts, and what is billed by other units."""
 
@@ -38,44 +63,55 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     input_tokens: int = 0
     cached_input_tokens: int = 0
     cache_write_tokens: int = 0
-    #: All output tokens, reasoning included where the provider counts it so.
+    #: All output tokens, reasoning included.
     output_tokens: int = 0
     reasoning_tokens: int = 0
     audio_milliseconds: int = 0
     images: int = 0
+    #: Whether the answer said how many these are, or they are the least that it can have been.
+    input_known: bool = True
+    output_known: bool = True
+    #: None for nearly all answers.
+    parts: Parts | None = None
 
 
-class InputDetails(msgspec.Struct, gc=False):
+class InputDetails(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
     created_cache_tokens: int | None = None
     cache_creation_tokens: int | None = None
+    audio_tokens: int | None = None
+    image_tokens: int | None = None
+    text_tokens: object = None
+    multimodal_tokens: object = None
 
 
-class OutputDetails(msgspec.Struct, gc=False):
+class OutputDetails(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     reasoning_tokens: int | None = None
     thinking_tokens: int | None = None
+    audio_tokens: int | None = None
+    image_tokens: int | None = None
+    text_tokens: object = None
+    accepted_prediction_tokens: object = None
+    rejected_prediction_tokens: object = None
 
 
-class PlainUsage(msgspec.Struct, gc=False):
-    """OpenAI's own spelling for chat, which nearly every answer has; any key that changes its meaning is named here."""
+class PlainUsage(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """OpenAI's own spelling for chat, which nearly every answer has. One with any other key is read with more care, so
+    that no key can change what a count means and not be seen."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: InputDetails | None = None
     completion_tokens_details: OutputDetails | None = None
-    input_tokens_details: msgspec.UnsetType | object = msgspec.UNSET
-    input_token_details: msgspec.UnsetType | object = msgspec.UNSET
-    output_tokens_details: msgspec.UnsetType | object = msgspec.UNSET
-    output_token_details: msgspec.UnsetType | object = msgspec.UNSET
-    cached_tokens: msgspec.UnsetType | object = msgspec.UNSET
-    prompt_cache_hit_tokens: msgspec.UnsetType | object = msgspec.UNSET
-    reasoning_tokens: msgspec.UnsetType | object = msgspec.UNSET
-    cache_read_input_tokens: msgspec.UnsetType | object = msgspec.UNSET
-    cache_creation_input_tokens: msgspec.UnsetType | object = msgspec.UNSET
-    prompt_audio_seconds: msgspec.UnsetType | object = msgspec.UNSET
-    seconds: msgspec.UnsetType | object = msgspec.UNSET
+    # These say nothing about the counts.
+    queue_time: object = None
+    prompt_time: object = None
+    completion_time: object = None
+    total_time: object = None
+    latency_checkpoint: object = None
+    prompt_cache_miss_tokens: object = None
 
 
 decode_plain: Final = msgspec.json.Decoder(PlainUsage).decode

@@ -1,146 +1,410 @@
 """What an answer says it used: one value, read from all the spellings that OpenAI-like servers have.
 
-Only reads; which usage object of a stream counts (the last that is not null) is its caller's decision.
+Only reads. Of several spellings, and of several usage objects of one stream, a count that is missing, 0 or absurd never
+replaces one above 0; what no count was given for is marked as not known, and is never taken for 0.
 """
 
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final
 
 import msgspec
 
-from proxy.wire.shapes import LARGEST, PlainUsage, Usage, decode_plain
+from proxy.wire.shapes import MAX_COUNT, MAX_NANO_DOLLARS, Parts, Usage, decode_plain
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
-_UNSET: Final = msgspec.UNSET
+_string = msgspec.json.Decoder(str)
+#: Characters of a service tier that are kept.
+_MAX_TIER: Final = 32
+#: Seconds of audio beyond which a length is no length.
+_MAX_SECONDS: Final = 10**9
+_NANO: Final = Decimal(10**9)
+#: xAI's unit of money: ten of them are a nano-dollar.
+_TICKS: Final = Decimal("0.1")
+#: Counts of tokens, of which one at least stands in a usage object that is billed by tokens.
+_TOKENS: Final = frozenset({"input", "output", "total", "thoughts", "more_input", "more_output"})
+#: What else is billed; 0 of it says nothing.
+_OTHERS: Final = ("milliseconds", "searches", "tool_calls", "cost")
+#: Tools of Anthropic's that cost nothing but their tokens.
+_FREE_TOOLS: Final = frozenset({"web_fetch_requests", "tool_search_requests"})
+#: Names of the tier that is meant where none is named: its prices are the alias's own.
+STANDARD_TIERS: Final = frozenset({"", "auto", "default", "standard", "standard_only", "on_demand"})
+_COMPACTION: Final = (
+    ("more_input", "input_tokens"),
+    ("more_cached", "cache_read_input_tokens"),
+    ("more_written", "cache_creation_input_tokens"),
+    ("more_output", "output_tokens"),
+)
+_ADVISOR: Final = (
+    ("advisor_input", "input_tokens"),
+    ("advisor_input", "cache_read_input_tokens"),
+    ("advisor_input", "cache_creation_input_tokens"),
+    ("advisor_output", "output_tokens"),
+)
+_NO_PARTS: Final = Parts()
+_NO_VALUES: Final[dict[str, Any]] = {}
+
+
+class Reading:
+    """What usage objects said, in one spelling: the counts by name, of which those that were not readable are absent.
+
+    `cached` and `written` stand beside `input` where `beside` is set, `tool_input` and `thoughts` always stand beside
+    `input` and `output`, and the tokens of a compaction (`more_…`) beside all of them.
+    """
+
+    __slots__ = ("counts", "tier")
+
+    def __init__(self, counts: dict[str, int], tier: str = "") -> None:
+        self.counts = counts
+        self.tier = tier
+
+    def under(self, later: "Reading") -> "Reading":
+        """Both, in the order in which they came: the later one's counts, but none of 0 for one above 0."""
+        counts = dict(self.counts)
+        for name, value in later.counts.items():
+            if value or name not in counts:
+                counts[name] = value
+        return Reading(counts, later.tier or self.tier)
 
 
 def read_usage(raw: bytes) -> Usage | None:
     """Read a usage object; None when it is none, or says nothing that can be billed.
 
-    Spellings: `prompt_tokens`/`completion_tokens` and `input_tokens`/`output_tokens`, details under `*_tokens_details`
-    or `*_token_details`, flat `cached_tokens`, `prompt_cache_hit_tokens` (DeepSeek), `reasoning_tokens` (flat),
-    `created_cache_tokens` (vLLM), `cache_creation_input_tokens`/`cache_read_input_tokens` (Anthropic, whose
-    `input_tokens` leaves both out), `seconds` and `prompt_audio_seconds`.
+    Nearly every one is in OpenAI's own spelling, and its counts fit each other; the others are read with more care.
     """
     try:
         plain = decode_plain(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _read_any(raw)
-    return _usage_of(plain) or _read_any(raw)
-
-
-def _usage_of(plain: PlainUsage) -> Usage | None:
-    """The usage in OpenAI's own spelling, or None where it must be read with more care."""
     given, produced = plain.prompt_tokens, plain.completion_tokens
-    if (
-        plain.total_tokens != given + produced
-        or not 0 <= given <= LARGEST
-        or not 0 <= produced <= LARGEST
-        or plain.input_tokens_details is not _UNSET
-        or plain.input_token_details is not _UNSET
-        or plain.output_tokens_details is not _UNSET
-        or plain.output_token_details is not _UNSET
-        or plain.cached_tokens is not _UNSET
-        or plain.prompt_cache_hit_tokens is not _UNSET
-        or plain.reasoning_tokens is not _UNSET
-        or plain.cache_read_input_tokens is not _UNSET
-        or plain.cache_creation_input_tokens is not _UNSET
-        or plain.prompt_audio_seconds is not _UNSET
-        or plain.seconds is not _UNSET
-    ):
-        return None
+    if plain.total_tokens != given + produced or not 0 < given <= MAX_COUNT or not 0 <= produced <= MAX_COUNT:
+        return _read_any(raw)
     cached = written = reasoning = 0
     asked = plain.prompt_tokens_details
     if asked is not None:
+        if asked.audio_tokens or asked.image_tokens:
+            return _read_any(raw)
         cached = asked.cached_tokens or 0
-        wrote = asked.cache_write_tokens
-        if wrote is None:
-            wrote = asked.created_cache_tokens
-        if wrote is None:
-            wrote = asked.cache_creation_tokens
-        written = wrote or 0
+        written = asked.cache_write_tokens or asked.created_cache_tokens or asked.cache_creation_tokens or 0
     made = plain.completion_tokens_details
     if made is not None:
-        thought = made.reasoning_tokens
-        reasoning = (made.thinking_tokens if thought is None else thought) or 0
-    if not (0 <= cached <= LARGEST and 0 <= written <= LARGEST and 0 <= reasoning <= LARGEST):
-        return None
-    return Usage(given, min(cached, given), min(written, given), produced, reasoning)
+        if made.audio_tokens or made.image_tokens:
+            return _read_any(raw)
+        reasoning = made.reasoning_tokens or made.thinking_tokens or 0
+    if not (0 <= cached <= given and 0 <= written <= given and 0 <= reasoning <= produced):
+        return _read_any(raw)
+    return Usage(given, cached, written, produced, reasoning)
 
 
 def _read_any(raw: bytes) -> Usage | None:
     """Read a usage object in any spelling, with values of any type."""
+    return usage_of(reading(raw))
+
+
+def reading(raw: bytes) -> Reading:
+    """What a usage object says, whoever wrote it; of what is none, nothing."""
     try:
-        usage = _decoder.decode(raw)
+        values = _decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    top = _Reader(usage)
-    given = top.first("prompt_tokens", "input_tokens")
-    produced = top.first("completion_tokens", "output_tokens")
-    total = top.first("total_tokens")
-    asked = top.details("prompt_tokens_details", "input_tokens_details", "input_token_details")
-    made = top.details("completion_tokens_details", "output_tokens_details", "output_token_details")
-    read = asked.first("cached_tokens")
-    written = asked.first("cache_write_tokens", "created_cache_tokens", "cache_creation_tokens")
-    seconds = _seconds(usage.get("seconds")) or _seconds(usage.get("prompt_audio_seconds"))
-    if "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage:
-        read = top.first("cache_read_input_tokens")
-        written = top.first("cache_creation_input_tokens")
-        if "prompt_tokens" not in usage and given is not None:
-            given += (read or 0) + (written or 0)
-    if read is None:
-        read = top.first("cached_tokens", "prompt_cache_hit_tokens")
-    if given is None and produced is None:
-        if total is None and not seconds:
-            return None
-        given = total
-    reasoning = made.first("reasoning_tokens", "thinking_tokens") or top.first("reasoning_tokens") or 0
-    if produced is None and total is not None and given:
-        produced = max(0, total - given)
-    elif reasoning and total == (given or 0) + (produced or 0) + reasoning:
-        # xAI leaves reasoning out of completion_tokens and counts it in the total, which is what it bills.
-        produced = (produced or 0) + reasoning
-    return Usage(
-        input_tokens=given or 0,
-        cached_input_tokens=min(read or 0, given or 0),
-        cache_write_tokens=min(written or 0, given or 0),
-        output_tokens=produced or 0,
-        reasoning_tokens=reasoning,
-        audio_milliseconds=seconds,
+        return Reading({})
+    counts: dict[str, int] = {}
+    units, tokens = _object(values, "billed_units"), _object(values, "tokens")
+    asked = _details(
+        values, "prompt_tokens_details", "input_tokens_details", "input_token_details", "prompt_token_details"
+    )
+    made = _details(
+        values,
+        "completion_tokens_details",
+        "output_tokens_details",
+        "output_token_details",
+        "completion_token_details",
+    )
+    # Cohere bills other counts than it counts; the others have one of each.
+    _take(counts, "input", (units, "input_tokens"), (values, "prompt_tokens"), (values, "input_tokens"))
+    _take(counts, "input", (values, "promptTokenCount"), (tokens, "input_tokens"))
+    _take(counts, "output", (units, "output_tokens"), (values, "completion_tokens"), (values, "output_tokens"))
+    _take(counts, "output", (values, "candidatesTokenCount"), (tokens, "output_tokens"))
+    _take(counts, "output", (values, "responseTokenCount"))
+    _take(counts, "total", (values, "total_tokens"), (values, "totalTokenCount"))
+    _take(counts, "cached", (asked, "cached_tokens"), (asked, "cache_read_tokens"), (asked, "cache_read_input_tokens"))
+    inside = bool(counts.get("cached"))
+    _take(counts, "cached", (values, "cached_tokens"), (values, "num_cached_tokens"))
+    _take(counts, "cached", (values, "prompt_cache_hit_tokens"), (values, "cachedContentTokenCount"))
+    _take(counts, "cached", (values, "cache_read_input_tokens"))
+    _take(counts, "written", (asked, "cache_write_tokens"), (asked, "created_cache_tokens"))
+    _take(counts, "written", (asked, "cache_creation_tokens"), (asked, "cache_creation_input_tokens"))
+    inside = inside or bool(counts.get("written"))
+    _take(counts, "written", (values, "cache_creation_input_tokens"), (values, "cache_write_tokens"))
+    _take_written(counts, values)
+    if not inside and not count(values.get("prompt_tokens")):
+        for name in ("cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation"):
+            if values.get(name) is not None:
+                counts["beside"] = 1
+    _take(counts, "reasoning", (made, "reasoning_tokens"), (made, "thinking_tokens"), (values, "reasoning_tokens"))
+    _take(counts, "thoughts", (values, "thoughtsTokenCount"))
+    _take(counts, "tool_input", (values, "toolUsePromptTokenCount"))
+    _take(counts, "audio_in", (asked, "audio_tokens"))
+    _take(counts, "image_in", (asked, "image_tokens"))
+    _take(counts, "audio_out", (made, "audio_tokens"))
+    _take(counts, "image_out", (made, "image_tokens"))
+    cached = _object(asked, "cached_tokens_details")
+    _take(counts, "cached_audio", (cached, "audio_tokens"))
+    _take(counts, "cached_image", (cached, "image_tokens"))
+    for name, suffix in (
+        ("promptTokensDetails", "_in"),
+        ("candidatesTokensDetails", "_out"),
+        ("responseTokensDetails", "_out"),
+    ):
+        _take_kinds(counts, values.get(name), "audio" + suffix, "image" + suffix)
+    _take_kinds(counts, values.get("cacheTokensDetails"), "cached_audio", "cached_image")
+    milliseconds = _milliseconds(values.get("seconds")) or _milliseconds(values.get("prompt_audio_seconds"))
+    if milliseconds:
+        counts["milliseconds"] = milliseconds
+    _take_tools(counts, values, units)
+    _take_iterations(counts, values.get("iterations"))
+    _take_cost(counts, values)
+    return Reading(
+        counts, tier_of(values.get("service_tier") or values.get("serviceTier") or values.get("trafficType"))
     )
 
 
-class _Reader:
-    """Reads counts out of a decoded object whose values may be anything."""
-
-    __slots__ = ("_values",)
-
-    def __init__(self, values: dict[str, Any]) -> None:
-        self._values = values
-
-    def first(self, *names: str) -> int | None:
-        for name in names:
-            found = count(self._values.get(name))
-            if found is not None:
-                return found
+def usage_of(read: Reading) -> Usage | None:
+    """The usage that these counts make, checked against their total; None where they say nothing."""
+    counts = read.counts
+    if not _says_something(counts):
         return None
+    get = counts.get
+    cached, written = get("cached", 0), get("written", 0)
+    given, produced = get("input", 0), get("output", 0)
+    audio_in, image_in = get("audio_in", 0), get("image_in", 0)
+    audio_out, image_out = get("audio_out", 0), get("image_out", 0)
+    # Cached tokens that are more than all input cannot be a part of it.
+    outside = "beside" in counts or cached > given or written > given
+    if outside:
+        given += cached + written
+    given += get("tool_input", 0)
+    thoughts = get("thoughts", 0)
+    produced += thoughts
+    reasoning = get("reasoning", 0) or thoughts
+    total = get("total", 0)
+    input_known, output_known = "input" in counts, "output" in counts or thoughts > 0
+    gap = total - given - produced
+    if gap > 0 and not given and not produced:
+        # A sum of which nobody says what is input and what is output.
+        given, input_known, output_known = gap, False, False
+    elif gap > 0 and not given:
+        given, input_known = gap, True
+    elif gap > 0 and (
+        (not outside and gap in (cached, written, cached + written))
+        or get("milliseconds", 0)
+        or audio_in + image_in > given
+    ):
+        given += gap
+    elif gap > 0:
+        # Reasoning that is counted in the total alone.
+        produced, output_known = produced + gap, True
+    elif total and given and not gap:
+        output_known = True
+    # Parts that are more than their whole stand beside it.
+    if audio_in + image_in > given:
+        given += audio_in + image_in
+    hidden = max(reasoning, audio_out + image_out)
+    if hidden > produced and total != given + produced:
+        produced += hidden
+    if produced and not given:
+        # Without input there is no output: it was not counted.
+        input_known = False
+    if _TOKENS.isdisjoint(counts):
+        # Billed by other units: no tokens are missing.
+        input_known = output_known = "cost" not in counts or len(counts) > 1
+    given += get("more_input", 0) + get("more_cached", 0) + get("more_written", 0)
+    cached += get("more_cached", 0)
+    written += get("more_written", 0)
+    produced += get("more_output", 0)
+    return Usage(
+        input_tokens=min(given, MAX_COUNT),
+        cached_input_tokens=min(cached, given, MAX_COUNT),
+        cache_write_tokens=min(written, given, MAX_COUNT),
+        output_tokens=min(produced, MAX_COUNT),
+        reasoning_tokens=reasoning,
+        audio_milliseconds=get("milliseconds", 0),
+        input_known=input_known,
+        output_known=output_known,
+        parts=_parts(counts, read.tier),
+    )
 
-    def details(self, *names: str) -> "_Reader":
-        for name in names:
-            value = self._values.get(name)
-            if isinstance(value, dict):
-                return _Reader(value)
-        return _Reader({})
+
+def _says_something(counts: dict[str, int]) -> bool:
+    return not _TOKENS.isdisjoint(counts) or any(map(counts.get, _OTHERS))
+
+
+def _parts(counts: dict[str, int], tier: str) -> Parts | None:
+    """What is billed apart; None where nothing is."""
+    get = counts.get
+    written = min(get("written", 0) + get("more_written", 0), MAX_COUNT)
+    parts = Parts(
+        min(get("written_1h", 0) + get("more_written_1h", 0), written),
+        # Those that were read from the cache are priced as such.
+        max(get("audio_in", 0) - get("cached_audio", 0), 0),
+        get("audio_out", 0),
+        max(get("image_in", 0) - get("cached_image", 0), 0),
+        get("image_out", 0),
+        get("searches", 0),
+        get("tool_calls", 0),
+        get("advisor_input", 0),
+        get("advisor_output", 0),
+        tier,
+        get("cost"),
+    )
+    return None if parts == _NO_PARTS else parts
+
+
+def _take(counts: dict[str, int], name: str, *places: tuple[dict[str, Any], str]) -> None:
+    """Take the first count above 0, else a 0, from these places, unless there is one above 0 already."""
+    if counts.get(name):
+        return
+    for values, key in places:
+        found = count(values.get(key))
+        if found is not None:
+            counts[name] = found
+            if found:
+                return
+
+
+def _take_written(counts: dict[str, int], values: dict[str, Any]) -> None:
+    """Cache writes by how long they last, which some servers give alone."""
+    lasting = _object(values, "cache_creation")
+    hour = count(lasting.get("ephemeral_1h_input_tokens")) or 0
+    whole = hour + (count(lasting.get("ephemeral_5m_input_tokens")) or 0)
+    if whole:
+        counts["written"] = max(whole, counts.get("written", 0))
+        counts["written_1h"] = hour
+
+
+def _take_kinds(counts: dict[str, int], listed: object, audio: str, image: str) -> None:
+    """Gemini's counts by modality."""
+    if not isinstance(listed, list):
+        return
+    for one in listed:
+        if not isinstance(one, dict):
+            continue
+        name = {"AUDIO": audio, "IMAGE": image}.get(str(one.get("modality")))
+        tokens = count(one.get("tokenCount"))
+        if name is not None and tokens:
+            counts[name] = min(counts.get(name, 0) + tokens, MAX_COUNT)
+
+
+def _take_tools(counts: dict[str, int], values: dict[str, Any], units: dict[str, Any]) -> None:
+    """Searches and calls of other tools that a provider makes itself, and charges for."""
+    used = _object(values, "server_tool_use", "server_tool_use_details")
+    _take(counts, "searches", (used, "web_search_requests"), (values, "num_search_queries"))
+    _take(counts, "searches", (units, "search_units"), (values, "num_sources_used"))
+    calls = 0
+    for name, value in used.items():
+        if name.endswith("_requests") and name != "web_search_requests" and name not in _FREE_TOOLS:
+            calls += count(value) or 0
+    if calls:
+        counts["tool_calls"] = min(calls, MAX_COUNT)
+
+
+def _take_iterations(counts: dict[str, int], listed: object) -> None:
+    """The steps of one answer of Anthropic's: compactions, which the counts above them leave out, and advisors, which
+    another model's price is for. Messages are counted above, and a declined fallback is not billed."""
+    if not isinstance(listed, list):
+        return
+    for step in listed:
+        if not isinstance(step, dict):
+            continue
+        if step.get("type") == "compaction":
+            for name, key in _COMPACTION:
+                _add(counts, name, step, key)
+            written = Reading({})
+            _take_written(written.counts, step)
+            _add(counts, "more_written_1h", written.counts, "written_1h")
+            if not count(step.get("cache_creation_input_tokens")):
+                _add(counts, "more_written", written.counts, "written")
+        elif step.get("type") == "advisor_message":
+            for name, key in _ADVISOR:
+                _add(counts, name, step, key)
+
+
+def _add(counts: dict[str, int], name: str, values: dict[str, Any], key: str) -> None:
+    counts[name] = min(counts.get(name, 0) + (count(values.get(key)) or 0), MAX_COUNT)
+
+
+def _take_cost(counts: dict[str, int], values: dict[str, Any]) -> None:
+    """What the provider says that it charges, in nano-dollars."""
+    ticks = _nanos(values.get("cost_in_usd_ticks"), _TICKS)
+    if ticks is not None:
+        counts["cost"] = ticks
+        return
+    for value in (values.get("cost"), values.get("total_cost"), values.get("estimated_cost")):
+        found = _nanos(value.get("total_cost") if isinstance(value, dict) else value, _NANO)
+        if found is not None:
+            counts["cost"] = found
+            return
+
+
+def _nanos(value: object, unit: Decimal) -> int | None:
+    """An amount of money, as a number or in quotes, in nano-dollars; None when it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    text = str(value)
+    if len(text) > _MAX_TIER:
+        return None
+    try:
+        nanos = (Decimal(text) * unit).to_integral_value(ROUND_HALF_EVEN)
+    except ArithmeticError:
+        return None
+    return int(nanos) if nanos.is_finite() and 0 <= nanos <= MAX_NANO_DOLLARS else None
+
+
+def tier_in(raw: msgspec.Raw) -> str:
+    """A service tier as it stands in a request or an answer; empty where it is none, or the standard one."""
+    try:
+        return tier_of(_string.decode(raw))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+
+
+def tier_of(value: object) -> str:
+    """A service tier in lower case; empty where it is none, or the one that is meant where none is named."""
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+        return ""
+    tier = value.strip().lower()[:_MAX_TIER]
+    return "" if tier in STANDARD_TIERS else tier
+
+
+def _object(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The first of these values that is an object with something in it."""
+    for name in names:
+        value = values.get(name)
+        if isinstance(value, dict) and value:
+            return value
+    return _NO_VALUES
+
+
+def _details(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    """What all of these say that are objects; of several counts by one name the first above 0."""
+    found = [value for value in [values.get(name) for name in names] if isinstance(value, dict) and value]
+    if len(found) < 2:
+        return found[0] if found else _NO_VALUES
+    merged: dict[str, Any] = {}
+    for one in found:
+        for name, value in one.items():
+            if not merged.get(name):
+                merged[name] = value
+    return merged
 
 
 def count(value: object) -> int | None:
     """A value as a token count, or None when it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return int(value) if 0 <= value <= LARGEST else None
+    return int(value) if 0 <= value <= MAX_COUNT else None
 
 
-def _seconds(value: object) -> int:
+def _milliseconds(value: object) -> int:
     """Milliseconds of a number of seconds, rounded up; 0 for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 10**9:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_SECONDS:
         return 0
     return -int(-value * 1000 // 1)

@@ -140,6 +140,14 @@ def test_no_text_moves_anything_on_a_terminal(width: int) -> None:
         assert line.isprintable()
 
 
+def test_a_model_that_is_no_alias_is_named_in_quotes() -> None:
+    bill = {"alias": "", "requested_model": 'gpt-4o  $0.00 "key" root'}
+    assert '  200  "gpt-4o  $0.00 \\"key\\" root"  in 9 out 2  ' in text_line(changed(**bill))
+    assert json.loads(json_line(changed(**bill)))["requested_model"] == bill["requested_model"]
+    short = text_line(changed(alias="", requested_model="x" * 200), 80)
+    assert "xxx.. " in short
+
+
 # colours
 
 

@@ -36,6 +36,25 @@ def told(text: str, folder: Path = Path("/nowhere")) -> list[str]:
     ("text", "faults"),
     [
         ('[server]\nhost = "a b"', ["server.host: is no host name and no address"]),
+        (
+            MODEL + 'capability = "chat"\nprice = { input = "1", tiers = { Flex = { input = "1" } } }',
+            ["models.m.price.tiers.Flex: a tier's name is 1 to 32 lower-case letters, digits, _, . and -"],
+        ),
+        (
+            MODEL + 'capability = "chat"\nprice = { input = "1", tiers = { default = { input = "1" } } }',
+            ["models.m.price.tiers.default: is the tier whose prices are the alias's own"],
+        ),
+        (
+            MODEL + 'capability = "chat"\nprice = { input = "1", tiers = { flex = { input = "-1", minutes = "1" } } }',
+            [
+                "models.m.price.tiers.flex.minutes: no such key",
+                "models.m.price.tiers.flex.input: must not be negative",
+            ],
+        ),
+        (
+            MODEL + 'capability = "rerank"\nprice = { search_unit = "1", input = "1" }',
+            ["models.m.price: mixes two ways of billing"],
+        ),
         ('[server]\nhost = "h:80"', ["server.host: must be without a port and without brackets"]),
         ('[server]\nkey_prefix = "a b"', ["server.key_prefix: must be 1 to 32 letters, digits, _ or -"]),
         ('[server]\ndata_dir = ""', ["server.data_dir: is no usable path"]),

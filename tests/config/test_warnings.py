@@ -280,3 +280,37 @@ def test_a_price_by_the_minute_without_the_library_that_measures_is_told(
     found = [problem for problem in warned(text) if problem.key == "models.m.price"]
     assert len(found) == told
     assert all("prometheus-gateway[audio]" in problem.hint for problem in found)
+
+
+PRICED = (
+    '[upstreams.u]\nkind = "{kind}"\nbase_url = "http://127.0.0.1:9/v1"\napi_key = "${{KEY}}"\n'
+    '[models.m]\ncapability = "{capability}"\ntargets = ["u/m"]\nprice = {{ {price} }}\n'
+)
+CACHES = 'cache_write = "1", cache_write_1h = "2"'
+
+
+@pytest.mark.parametrize(
+    ("kind", "capability", "price", "messages"),
+    [
+        ("compatible", "chat", 'input = "1", output = "2"', []),
+        ("compatible", "chat", 'input = "1"', ["no output"]),
+        ("compatible", "chat", 'cached_input = "1"', ["no input and no output"]),
+        ("compatible", "embeddings", 'input = "1"', []),
+        ("compatible", "audio", 'minute = "1"', []),
+        ("compatible", "audio", 'input = "1"', ["no output"]),
+        ("compatible", "rerank", 'search_unit = "2"', []),
+        ("compatible", "image", 'image = "1"', []),
+        ("compatible", "image", 'input = "1", output = "2"', ["no image_input"]),
+        ("compatible", "image", 'input = "1", output = "2", image_input = "2"', []),
+        ("compatible", "speech", 'input = "1"', []),
+        ("anthropic", "chat", f'input = "1", output = "2", {CACHES}', []),
+        ("anthropic", "chat", 'input = "1", output = "2"', ["no cache_write:", "no cache_write_1h:"]),
+    ],
+)
+def test_a_price_that_leaves_out_what_an_alias_is_for_is_told(
+    kind: str, capability: str, price: str, messages: list[str]
+) -> None:
+    text = PRICED.format(kind=kind, capability=capability, price=price)
+    found = [one.message for one in warned(text) if one.key.startswith("models.m.price")]
+    assert len(found) == len(messages)
+    assert all(part in message for part, message in zip(messages, found, strict=True))

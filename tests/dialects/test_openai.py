@@ -17,6 +17,7 @@ from proxy.wire.shapes import Usage
 from proxy.wire.sse import Framer
 from tests.corpus import with_model
 from tests.dialects.chats import ALIAS, UPSTREAM, USAGE, chunk, compact, counters, delta, event, read, relay, said, tap
+from tests.usage import counts_of
 from tests.wire.pieces import cut, cut_places, single_bytes, ways
 
 COUNTED = Usage(9, 0, 0, 3)
@@ -117,7 +118,7 @@ def test_finished_is_not_taken_back() -> None:
         ([chunk(choices=[{"delta": {}, "usage": {"prompt_tokens": 1}}], usage=USAGE)], COUNTED),
         ([chunk(choices=[{"delta": {}, "usage": None}])], None),
         ([chunk(choices="odd", usage=USAGE)], COUNTED),
-        ([chunk(choices=[], usage=USAGE), chunk(choices=[], usage={}), said("x")], None),
+        ([chunk(choices=[], usage=USAGE), chunk(choices=[], usage={}), said("x")], COUNTED),
         ([chunk(choices=[], usage=USAGE, moderation={})], COUNTED),
         ([{"error": {"message": "x"}, "usage": USAGE}], COUNTED),
         ([{"object": "chat.completion", "choices": [{"message": {"content": "x"}}], "usage": USAGE}], COUNTED),
@@ -125,7 +126,7 @@ def test_finished_is_not_taken_back() -> None:
     ],
 )
 def test_the_last_usage_that_is_not_null_counts(events: list[dict[str, Any]], usage: Usage | None) -> None:
-    assert read(*events).usage() == usage
+    assert counts_of(read(*events).usage()) == usage
 
 
 def test_a_usage_read_elsewhere_can_be_given() -> None:

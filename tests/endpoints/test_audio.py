@@ -584,6 +584,8 @@ def test_speech_passes_byte_for_byte_in_any_framing(tmp_path: Path, framing: str
         assert answer.header("content-type") == content_type
         row = only_row(gateway)
         assert (row.outcome, row.usage_source, row.output_tokens) == ("complete", "estimated", 0)
+        # How much sound that was is not known.
+        assert (row.cost, row.unpriced_parts) == (None, "audio_output")
         assert row.input_tokens > 0
         sent = json.loads(upstream.requests[0].body)
         assert sent["model"] == UPSTREAM_MODEL

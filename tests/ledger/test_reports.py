@@ -215,7 +215,7 @@ def test_the_estimator_learns_spoken_tokens_of_complete_reported_rows(tmp_path: 
 
     async def run() -> None:
         async with reporting(tmp_path, *rows) as reports:
-            assert await reports.reported(10) == [("prometheus-core", 400, 100, 200, 30)]
+            assert await reports.reported(10) == [("key_aaaaaaaaaaaa", "prometheus-core", 400, 100, 200, 30)]
             assert await reports.reported(2) == []
 
     asyncio.run(run())

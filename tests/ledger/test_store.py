@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from proxy.errors import StoreFailed
+from proxy.ledger import sqlite
 from proxy.ledger.store import Ledger, open_reports
 from tests.ledger.samples import digest, final, lines, opened, request_id, segment
 
@@ -216,7 +217,8 @@ def test_the_estimator_remembers_across_starts(tmp_path: Path) -> None:
                 ledger.journal.append(final(number, text_in=1_000, input_tokens=1_000))
                 ledger.journal.append(final(number + 1_000, text_in=1_000, input_tokens=10, outcome="upstream_cut"))
         async with running(tmp_path) as ledger:
-            assert ledger.estimator.estimate("prometheus-core", 1_000, 0)[0] == pytest.approx(1_000, abs=10)
+            found, _ = ledger.estimator.estimate("key_aaaaaaaaaaaa", "prometheus-core", 1_000, 0)
+            assert found == pytest.approx(1_000, abs=10)
 
     asyncio.run(run())
 
@@ -263,3 +265,50 @@ def test_reports_of_no_ledger_say_where_to_look(tmp_path: Path) -> None:
     with pytest.raises(StoreFailed, match="--data-dir"):
         asyncio.run(run())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_row_with_parts_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    rare = {
+        "cache_write_1h_tokens": 1,
+        "audio_input_tokens": 2,
+        "audio_output_tokens": 3,
+        "image_input_tokens": 4,
+        "image_output_tokens": 5,
+        "searches": 6,
+        "tool_calls": 7,
+        "advisor_input_tokens": 8,
+        "advisor_output_tokens": 9,
+        "service_tier": "flex",
+        "provider_cost": 10,
+        "unpriced_parts": "tiers.flex",
+        "requested_model": "gpt-4o",
+    }
+    rows = [final(1), final(2, **rare), final(3, provider_cost=0), final(4)]
+
+    async def run() -> None:
+        async with running(tmp_path) as ledger:
+            for row in rows:
+                ledger.journal.append(row)
+        async with open_reports(tmp_path) as reports:
+            assert [row async for row in reports.export()] == rows
+
+    asyncio.run(run())
+
+
+def test_a_ledger_of_an_earlier_version_keeps_its_rows(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+    sqlite.migrate(connection, tmp_path / "ledger.db", sqlite.migrations()[:2])
+    old = final(1)
+    names = [name for name, _ in zip(old.__struct_fields__, range(27), strict=False)]
+    assert names[-1] == "error_code"
+    values = [getattr(old, name) for name in names]
+    connection.execute(f"INSERT INTO requests ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", values)
+    connection.close()
+
+    async def run() -> None:
+        async with running(tmp_path) as ledger:
+            ledger.journal.append(final(2, searches=3))
+        async with open_reports(tmp_path) as reports:
+            assert [row async for row in reports.export()] == [old, final(2, searches=3)]
+
+    asyncio.run(run())

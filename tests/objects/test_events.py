@@ -7,8 +7,21 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import LAST_CHUNK, Close, ScriptedUpstream, Send, Step, WaitFor, chunk, head, json_answer, sse_answer
+from tests.fakes import (
+    LAST_CHUNK,
+    Close,
+    Hang,
+    ScriptedUpstream,
+    Send,
+    Step,
+    WaitFor,
+    chunk,
+    head,
+    json_answer,
+    sse_answer,
+)
 from tests.objects.samples import ALIAS, KEY, OTHER, UPSTREAM_MODEL, ask, ask_json, gateway_over, own
+from tests.relay.samples import wait_for_settled
 
 RUN = {"id": "run_1", "object": "thread.run", "thread_id": "thread_1", "status": "queued", "model": "vendor-x"}
 USAGE = {"prompt_tokens": 20, "completion_tokens": 11, "total_tokens": 31}
@@ -83,6 +96,50 @@ def test_what_a_stream_makes_is_recorded_before_its_event_leaves(tmp_path: Path)
             assert ask_json(gateway, "GET", "/v1/threads/thread_1/runs/run_1")[0] == 200
             asked.set()
             client.read_until(b"[DONE]")
+
+
+def test_a_run_that_is_left_before_it_was_counted_is_not_free(tmp_path: Path) -> None:
+    begun = STREAM[: STREAM.index(b"event: thread.run.completed")]
+    with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
+        own(gateway, "asst_1", "assistant", alias=ALIAS)
+        upstream.script([*sse_answer(begun)[:-1], Hang()])
+        with gateway.client() as client:
+            headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+            client.request("POST", "/v1/threads/runs", b'{"assistant_id":"asst_1","stream":true}', headers)
+            client.read_head()
+            client.read_until(b"file-made")
+        (row,) = wait_for_settled(gateway)
+        assert (row.outcome, row.usage_source, row.cost) == ("client_closed", "none", None)
+
+
+def test_a_run_that_the_upstream_refuses_is_free(tmp_path: Path) -> None:
+    with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
+        own(gateway, "asst_1", "assistant", alias=ALIAS)
+        upstream.script(json_answer({"error": {"message": "no"}}, 400))
+        assert ask_json(gateway, "POST", "/v1/threads/runs", {"assistant_id": "asst_1"})[0] == 400
+        (row,) = gateway.rows()
+        assert (row.outcome, row.cost) == ("upstream_error", 0)
+
+
+def test_what_was_started_and_is_counted_nowhere_is_not_free(tmp_path: Path) -> None:
+    with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
+        own(gateway, "asst_1", "assistant", alias=ALIAS)
+        upstream.script(json_answer({**RUN, "usage": None}))
+        assert ask_json(gateway, "POST", "/v1/threads/runs", {"assistant_id": "asst_1"})[0] == 200
+        upstream.script(json_answer({"id": "video_1", "object": "video", "status": "queued"}))
+        assert ask_json(gateway, "POST", "/v1/videos", {"model": ALIAS, "prompt": "a cat"})[0] == 200
+        assert [(row.usage_source, row.cost) for row in gateway.rows()] == [("none", None)] * 2
+
+
+def test_no_later_usage_of_a_run_takes_its_counts_away(tmp_path: Path) -> None:
+    last = event("thread.run.completed", {**RUN, "status": "completed", "usage": {"prompt_tokens": 0}})
+    with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
+        own(gateway, "asst_1", "assistant", alias=ALIAS)
+        upstream.script(sse_answer(STREAM.replace(b"event: done", last + b"event: done")))
+        with gateway.client() as client:
+            ask(client, "POST", "/v1/threads/runs", {"assistant_id": "asst_1", "stream": True})
+        (row,) = gateway.rows()
+        assert (row.input_tokens, row.output_tokens, row.usage_source) == (20, 11, "reported")
 
 
 @pytest.mark.parametrize("ending", [[Close()], [Send(LAST_CHUNK)]])

@@ -40,7 +40,6 @@ def call(model: str, caller: Key) -> Call:
         forwarded=b"",
         started=0,
         arrived=0.0,
-        text_in=0,
     )
 
 

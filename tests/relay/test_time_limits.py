@@ -118,6 +118,24 @@ def test_a_client_that_says_how_long_it_waits_is_answered_before_it_leaves(tmp_p
         assert only_row(gateway).outcome == "timeout"
 
 
+def test_a_client_s_own_limit_is_billed_like_its_leaving(tmp_path: Path) -> None:
+    with serving(tmp_path) as (gateway, upstream):
+        upstream.script([Hang()])
+        answer, _ = ask_with(gateway, {"x-stainless-read-timeout": "0.3"}, stream=False)
+        assert answer.status == 504
+        row = only_row(gateway)
+        assert (row.outcome, row.usage_source, row.output_tokens) == ("timeout", "estimated", 0)
+        assert row.cost == row.input_tokens * 1100 > 0
+
+
+def test_a_limit_of_the_operator_s_bills_nothing_that_did_not_come(tmp_path: Path) -> None:
+    with serving(tmp_path, model={"first_byte_timeout": 0.2}) as (gateway, upstream):
+        upstream.script([Hang()])
+        ask_with(gateway, {"x-stainless-read-timeout": "60"}, stream=False)
+        row = only_row(gateway)
+        assert (row.outcome, row.usage_source, row.cost) == ("timeout", "none", 0)
+
+
 def test_it_is_told_in_the_caller_s_format(tmp_path: Path) -> None:
     with serving(tmp_path, upstream={"kind": "anthropic"}) as (gateway, upstream):
         upstream.script([Hang()])
