@@ -169,6 +169,7 @@ class Gateway:
             overload=self.overload,
             cors=Cors(server.cors_origins),
             max_body_bytes=server.max_body_bytes,
+            max_audio_bytes=server.max_audio_bytes,
             created=self._created,
         )
         return Routes(shared, _desk(shared, pools), self.readiness)

@@ -42,14 +42,16 @@ class Upload:
         announced: int | None,
         bodies: Bodies,
         named: str = "",
+        max_file: int = 0,
     ) -> None:
-        """`limit` is in bytes; `announced` is the body's length, `named` the path's model, if the client told them.
+        """`limit` is in bytes, and so is `max_file`, of the part named `file` alone, where it is not 0; `announced` is
+        the body's length, `named` the path's model, if the client told them.
 
         What it holds counts among `bodies`, until `close`.
         """
         self._source = source
         self._holding = Holding(bodies)
-        self._scanner = MultipartScanner(boundary, named)
+        self._scanner = MultipartScanner(boundary, named, max_file)
         self._boundary = boundary
         self._limit = limit
         self._announced = announced
@@ -116,6 +118,10 @@ class Upload:
             self.error = no_room()
             return True
         return new and self._scanner.model is not None
+
+    def refuse(self, names: frozenset[str]) -> None:
+        """Take no parts of these names. Raises `InvalidRequest` for one that has come already."""
+        self._scanner.names.refuse(names)
 
     def end(self) -> None:
         """The client has sent all of it."""

@@ -55,7 +55,9 @@ ALLOWED_ROOMS = _allowed_rooms()
 #: Every library that may be used at all, and where: None is everywhere, else rooms or single modules.
 LIBRARIES: dict[str, frozenset[str] | None] = {
     "aiosqlite": frozenset({"ledger"}),
+    "backports": frozenset({"wire.content_encoding"}),
     "click": frozenset({"cli"}),
+    "compression": frozenset({"wire.content_encoding"}),
     "httptools": frozenset({"upstream", "server"}),
     "httpx": frozenset({"upstream.transport"}),
     "msgspec": None,

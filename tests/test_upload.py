@@ -106,7 +106,7 @@ def test_a_body_that_is_whole_is_sent_with_its_length_though_none_was_announced(
 
 def test_the_model_is_told_once() -> None:
     upload = Upload(Client(), B, LIMIT, None, Bodies())
-    assert not upload.piece(file(b"x"))
+    assert not upload.piece(file(b"x").replace(b'"file"', b'"image"'))
     assert upload.piece(MODEL + BEGUN[:10])
     assert not upload.piece(BEGUN[10:])
     assert upload.model == "alias"

@@ -100,8 +100,11 @@ class Server(Section, frozen=True):
     expose_upstream: bool = False
     #: Prefix of new keys.
     key_prefix: str = "prom_sk_"
-    #: Largest JSON request body, in bytes.
+    #: Largest request body, in bytes; for a compressed one before and after it is inflated. Files and batches that are
+    #: uploaded have a bound of their own.
     max_body_bytes: Bytes = 33_554_432
+    #: Largest audio file of a form, in bytes; the rest of the form may add 1 MiB. All of it counts for max_body_bytes.
+    max_audio_bytes: Bytes = 26_214_400
     #: Largest single event of an upstream's stream, in bytes; images come whole in one, in base64.
     max_event_bytes: Bytes = 33_554_432
     #: Largest request head (request line and headers), in bytes.
@@ -168,6 +171,9 @@ class Upstream(Section, frozen=True):
     #: Whether stream_options may be added to streaming requests, so that usage is reported; as the kind says when left
     #: out.
     stream_options: bool | None = None
+    #: Whether clients may name further models of this account, in fields such as models, fallbacks or tools; they are
+    #: not checked against what a key may use, and billed at the alias's price (docs/upstreams.md).
+    client_models: bool = False
     #: Most connections open at once.
     max_connections: Count = 1024
     #: Connections opened, with one GET each, when the gateway starts.

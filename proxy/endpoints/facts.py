@@ -7,6 +7,7 @@ from typing import Final
 
 from proxy.endpoints.table import BodyKind, Row
 from proxy.errors import InvalidRequest
+from proxy.wire.content_encoding import encoding_of, unsupported
 from proxy.wire.headers import Header, first, forwarded, is_request_id, seconds
 from proxy.wire.multipart import boundary_of, is_multipart
 
@@ -15,7 +16,6 @@ _CONTENT_TYPES: Final[dict[BodyKind, str]] = {
     "form": "multipart/form-data",
     "form or json": "multipart/form-data or application/json",
 }
-_CONTENT_HEADERS: Final = frozenset({b"content-type", b"content-encoding"})
 
 
 class Facts:
@@ -27,8 +27,14 @@ class Facts:
         self.row = row
         #: Those of the secrets, known and unknown ones: which of them are a key's is asked anew for every request.
         self.digests = digests
+        #: How the body is compressed, or "".
+        self.encoding = encoding_of(headers)
+        if self.encoding and row.body == "form":
+            raise unsupported("A compressed form is not taken.")
         #: Where the body is a form, what stands between its parts.
         self.boundary = check_head(headers, row.body)
+        if self.encoding and self.boundary is not None:
+            raise unsupported("A compressed form is not taken.")
         #: The path for the upstream, with its query.
         self.path = row.upstream_path.encode() + allowed_query(query, row.query)
         #: Header lines for the upstream.
@@ -47,18 +53,10 @@ def check_head(headers: list[Header], kind: BodyKind) -> bytes | None:
     """
     content_type: bytes | None = None
     for name, value in headers:
-        if name not in _CONTENT_HEADERS:
-            continue
         if name == b"content-type":
             if content_type is not None:
                 raise InvalidRequest("The request has two content types.", code="unsupported_content_type")
             content_type = value
-        elif value.lower() != b"identity":
-            raise InvalidRequest(
-                "Compressed request bodies are not taken; send the body as it is.",
-                status=415,
-                code="unsupported_content_encoding",
-            )
     if kind != "json" and content_type is not None and is_multipart(content_type):
         return boundary_of(content_type)
     if kind == "form" or (
@@ -73,5 +71,8 @@ def allowed_query(query: bytes, allowed: frozenset[str]) -> bytes:
     """The part of a query string that goes to the upstream, with its question mark; never a credential."""
     if not query or not allowed:
         return b""
-    kept = [part for part in query.split(b"&") if part.partition(b"=")[0].decode("latin-1") in allowed]
+    # Some servers take a semicolon for the end of a parameter.
+    kept = [
+        part for part in query.split(b"&") if part.partition(b"=")[0].decode("latin-1") in allowed and b";" not in part
+    ]
     return b"?" + b"&".join(kept) if kept else b""

@@ -28,5 +28,6 @@ class Shared(msgspec.Struct, frozen=True):
     overload: Overload
     cors: Cors
     max_body_bytes: int
+    max_audio_bytes: int
     #: When the gateway came up, in seconds since 1970.
     created: int

@@ -11,10 +11,11 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.access.shapes import Access
 from proxy.answer import PROVIDER, header_lines, outcome_of, timestamp
+from proxy.breath import in_turns
 from proxy.endpoints.credentials import digests_of, found
 from proxy.endpoints.facts import Facts
 from proxy.endpoints.gateway import Shared
-from proxy.endpoints.table import Row
+from proxy.endpoints.table import MAX_AROUND_AUDIO, Row
 from proxy.errors import ClientGone, GatewayError, StoreFailed, UnknownKey
 from proxy.ledger.keys import Key
 from proxy.ledger.record import Final
@@ -27,9 +28,10 @@ from proxy.server.ids import new_request_id
 from proxy.settlement import refused_record
 from proxy.upload import Upload
 from proxy.upstream.target import Alias
-from proxy.wire.body import peek, peek_without_model
+from proxy.wire.body import peek, peek_in_steps, peek_without_model, peek_without_model_in_steps
+from proxy.wire.content_encoding import inflate_in_steps
 from proxy.wire.pieces import LARGE
-from proxy.wire.scan import holds
+from proxy.wire.scan import STEP, holds
 from proxy.wire.shapes import Body
 from proxy.wire.text import text_bytes
 from proxy.wire.usage import tier_in
@@ -44,7 +46,12 @@ class Inference:
     def __init__(self, row: Row, shared: Shared) -> None:
         self._row = row
         self._shared = shared
-        self._max_body_bytes = min(row.max_body_bytes or shared.max_body_bytes, shared.max_body_bytes)
+        self._max_body_bytes = shared.max_body_bytes
+        #: Largest file of a form, in bytes; 0 is any.
+        self._max_file = 0
+        if row.unit == "audio":
+            self._max_file = shared.max_audio_bytes
+            self._max_body_bytes = min(shared.max_body_bytes, shared.max_audio_bytes + MAX_AROUND_AUDIO)
 
     def at_once(self, client: ClientCycle) -> bool:
         """Serve a request that is all here, without a coroutine; False, and nothing done, where it has to wait for more
@@ -58,7 +65,8 @@ class Inference:
             key, digests = self._authenticate(client, started)
             self._shared.overload.admit()
             facts = self._facts(client, digests)
-            data = client.body_now(self._max_body_bytes) if facts.boundary is None else None
+            here = facts.boundary is None and not facts.encoding
+            data = client.body_now(self._max_body_bytes) if here else None
             if data is None:
                 return False
             body = peek(data)
@@ -108,15 +116,25 @@ class Inference:
             if facts.boundary is None:
                 here = client.body_now(self._max_body_bytes)
                 data = here if here is not None else await client.read_body(self._max_body_bytes)
-                body = peek(data, named) if row.model == "body" else peek_without_model(data, named, row.streams)
+                if facts.encoding:
+                    data = await in_turns(inflate_in_steps(data, facts.encoding, self._max_body_bytes))
+                body = await self._peek(data, named)
             else:
                 upload = Upload(
-                    client, facts.boundary, self._max_body_bytes, client.announced(), shared.overload.bodies, named
+                    client,
+                    facts.boundary,
+                    self._max_body_bytes,
+                    client.announced(),
+                    shared.overload.bodies,
+                    named,
+                    self._max_file,
                 )
                 body = await self._read_form(client, upload)
             call = self._call(client, facts, request_id, key, body, data, started)
             call.upload = upload
             self._admit(call)
+            if upload is not None and call.alias is not None:
+                upload.refuse(call.alias.choosing)
             if call.references:
                 await claims.admit(shared.owners, call)
         except BaseException as error:
@@ -184,6 +202,15 @@ class Inference:
             # The text of a large body is counted while the upstream has it.
             client.loop.call_soon(count_text, call, data)
         return Exchange(self._shared.services, call, alias, client)
+
+    async def _peek(self, data: bytes, named: str) -> Body:
+        """Look at a body; a large one does not hold the event loop. Raises `InvalidRequest`."""
+        streams = self._row.streams
+        if self._row.model == "body":
+            return peek(data, named) if len(data) < STEP else await in_turns(peek_in_steps(data, named))
+        if len(data) < STEP:
+            return peek_without_model(data, named, streams)
+        return await in_turns(peek_without_model_in_steps(data, named, streams))
 
     async def _read_form(self, client: ClientCycle, upload: Upload) -> Body:
         """A form as far as its model: the rest follows while it goes on. Raises `InvalidRequest`, `Overloaded` and

@@ -19,6 +19,7 @@ from proxy.objects.row import ObjectRow
 from proxy.objects.visit import Visit
 from proxy.server.client import EXTENSION, ClientCycle
 from proxy.server.ids import new_request_id
+from proxy.wire.content_encoding import encoding_of, unsupported
 from proxy.wire.headers import first, is_request_id
 from proxy.wire.multipart import is_multipart
 
@@ -106,13 +107,9 @@ def check_body(scope: Scope, row: ObjectRow) -> None:
     headers: Mapping[bytes, bytes] = dict(scope["headers"])
     if sum(name == b"content-type" for name, _ in scope["headers"]) > 1:
         raise InvalidRequest("The request has two content types.", code="unsupported_content_type")
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise InvalidRequest(
-            "Compressed request bodies are not taken; send the body as it is.",
-            status=415,
-            code="unsupported_content_encoding",
-        )
     kind = headers.get(b"content-type")
+    if encoding_of(scope["headers"]) and (row.body in ("form", "file") or (kind is not None and is_multipart(kind))):
+        raise unsupported("A compressed form is not taken.")
     if kind is None or row.body not in ("json", "form or json"):
         return
     either = row.body == "form or json"

@@ -10,15 +10,15 @@ from proxy.dialects.base import Dialect
 from proxy.dialects.gemini import GENERATE
 from proxy.dialects.openai import CHAT
 from proxy.dialects.typed import MEDIA, TYPED
-from proxy.policies.base import NESTED, Unit
+from proxy.policies.base import NESTED, NESTED_GEMINI, Unit
 
 BodyKind = Literal["json", "form", "form or json"]
 #: Where the model's name stands in the request.
 ModelPlace = Literal["body", "path"]
 ReplyKind = Literal["json", "events", "json or events", "json, text or events", "audio, json or events"]
 
-#: OpenAI's limit for audio, 25 MiB.
-MAX_AUDIO: Final = 26_214_400
+#: Bytes that a form may have around its audio file.
+MAX_AROUND_AUDIO: Final = 1_048_576
 #: Audio, also where a server does not say which.
 SOUND: Final = (b"audio/", b"application/octet-stream", b"binary/octet-stream", b"application/ogg")
 #: Where Azure has what it calls deployments, with the alias for the deployment's name.
@@ -52,8 +52,6 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     usage_option: bool = False
     #: Query parameters that go to the upstream.
     query: frozenset[str] = frozenset()
-    #: Largest body, in bytes, where it is less than the server's setting; 0 is the server's.
-    max_body_bytes: int = 0
     #: Beginnings of the content types of answers that pass unread.
     opaque: tuple[bytes, ...] = ()
     #: What the answer creates at the upstream, by its `id`; it is the key's then.
@@ -79,7 +77,7 @@ ROWS: Final = (
         reply="json or events",
         capabilities=TEXT,
         usage_option=True,
-        naming=(b"file_id",),
+        naming=(b"_id",),
         help="Answer a conversation, as a stream or at once.",
     ),
     Row(
@@ -158,7 +156,6 @@ ROWS: Final = (
         reply="json, text or events",
         unit="audio",
         capabilities=frozenset({"audio"}),
-        max_body_bytes=MAX_AUDIO,
         opaque=(b"text/", b"application/x-subrip"),
         help="Write down what is said in an audio file.",
     ),
@@ -171,7 +168,6 @@ ROWS: Final = (
         reply="json, text or events",
         unit="audio",
         capabilities=frozenset({"audio"}),
-        max_body_bytes=MAX_AUDIO,
         opaque=(b"text/", b"application/x-subrip"),
         help="Write down in English what is said in an audio file.",
     ),
@@ -275,6 +271,7 @@ ROWS: Final = (
         also="/v1/models/{model}:generateContent",
         upstream_path="/models/{model}:generateContent",
         dialect=GENERATE,
+        naming=NESTED_GEMINI,
         model="path",
         reply="json",
         capabilities=TEXT,
@@ -285,6 +282,7 @@ ROWS: Final = (
         also="/v1/models/{model}:streamGenerateContent",
         upstream_path="/models/{model}:streamGenerateContent",
         dialect=GENERATE,
+        naming=NESTED_GEMINI,
         model="path",
         reply="json or events",
         capabilities=TEXT,
@@ -297,6 +295,7 @@ ROWS: Final = (
         also="/v1/models/{model}:countTokens",
         upstream_path="/models/{model}:countTokens",
         dialect=GENERATE,
+        naming=NESTED_GEMINI,
         model="path",
         reply="json",
         unit="nothing",
@@ -308,6 +307,7 @@ ROWS: Final = (
         also="/v1/models/{model}:embedContent",
         upstream_path="/models/{model}:embedContent",
         dialect=GENERATE,
+        naming=NESTED_GEMINI,
         model="path",
         reply="json",
         capabilities=frozenset({"embeddings"}),
@@ -318,6 +318,7 @@ ROWS: Final = (
         also="/v1/models/{model}:batchEmbedContents",
         upstream_path="/models/{model}:batchEmbedContents",
         dialect=GENERATE,
+        naming=NESTED_GEMINI,
         model="path",
         reply="json",
         capabilities=frozenset({"embeddings"}),

@@ -4,10 +4,12 @@ It refuses, or fills in the visit; nothing is asked of an upstream here.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
+from proxy.breath import in_turns
 from proxy.errors import InvalidRequest
 from proxy.ledger.keys import Key
 from proxy.ledger.owners import Owners
@@ -17,17 +19,21 @@ from proxy.objects.claims import not_found, one_place, own, own_all
 from proxy.objects.row import CHILD_IDS
 from proxy.objects.shown import text_of
 from proxy.objects.visit import Visit
-from proxy.policies.references import ID, find
-from proxy.policies.rights import may_use
+from proxy.policies.references import ID, check_models, find
+from proxy.policies.rights import is_usable, may_use
 from proxy.policies.rights import not_found as model_not_found
-from proxy.upstream.target import Alias
-from proxy.wire.body import decode_object
+from proxy.upstream.target import Alias, Target
+from proxy.wire.body import check_model, decode_in_steps, decode_object
 from proxy.wire.headers import first
+from proxy.wire.names import check_names
+from proxy.wire.scan import STEP
 
 #: Where a client says which alias's upstream is meant, when nothing else in the request does.
 MODEL_HEADER = b"x-prism-model"
 #: Query parameters that are ids.
 CURSORS = frozenset({"after", "before", "run_id"})
+#: Query parameters of a request.
+MAX_PARAMETERS = 100
 _encoder = msgspec.json.Encoder()
 
 
@@ -42,6 +48,8 @@ class Choice:
     async def check_ids(self, visit: Visit) -> None:
         """Every id in the path is the key's own, or at least not another's. Raises `InvalidRequest`."""
         key = visit.key.id
+        if visit.query.count(b"&") >= MAX_PARAMETERS:
+            raise InvalidRequest(f"The request has more than {MAX_PARAMETERS} query parameters.")
         for name, id_ in visit.ids.items():
             if ID.fullmatch(id_) is None:
                 raise not_found(name, id_)
@@ -72,7 +80,8 @@ class Choice:
         if row.body == "none" or not data:
             self.choose(visit, [], "")
             return b""
-        fields = decode_object(data)
+        fields = decode_object(data) if len(data) < STEP else await in_turns(decode_in_steps(data))
+        check_names(fields)
         named = await own_all(self._owners, visit.key.id, find(fields))
         if row.refuses and text_of(fields, "purpose") == row.refuses:
             raise InvalidRequest(
@@ -80,6 +89,8 @@ class Choice:
             )
         name = text_of(fields, "model") if row.model != "none" else ""
         self.choose(visit, named, name)
+        assert visit.account is not None
+        self.check_models(visit.key, fields, visit.account.target)
         if row.takes_batches and not all(one.kind == BATCH_INPUT for one in named):
             raise InvalidRequest("The file is no batch: upload it with purpose 'batch'.", param="input_file_id")
         visit.stream = bytes(fields.get("stream", b"")) == b"true"
@@ -131,7 +142,12 @@ class Choice:
             raise InvalidRequest(f"The model `{name}` cannot be used here.", param="model", code="model_not_supported")
         return target.pool.name
 
+    def check_models(self, key: Key, fields: Mapping[str, msgspec.Raw], target: Target) -> None:
+        """Refuse a body that names models beside its own, and not by the key's aliases. Raises `InvalidRequest`."""
+        check_models(fields, target.choosing, target.choosing_in, partial(is_usable, self._aliases, key))
+
     def alias(self, key: Key, name: str) -> Alias:
+        check_model(name)
         alias = self._aliases.get(name)
         if alias is None or not may_use(key, name):
             raise model_not_found(name, [one for one in self._aliases if may_use(key, one)])
@@ -139,7 +155,8 @@ class Choice:
 
     def query(self, visit: Visit) -> bytes:
         """The part of the query that goes on, as it came."""
-        parts = visit.query.split(b"&")
+        # Some servers take a semicolon for the end of a parameter.
+        parts = [part for part in visit.query.split(b"&") if b";" not in part]
         return b"&".join(
             [part for part in parts if unquote(part.partition(b"=")[0].decode("latin-1")) in visit.row.query]
         )

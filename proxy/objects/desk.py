@@ -6,8 +6,12 @@ just closed.
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
+import msgspec
+
+from proxy.breath import in_turns
 from proxy.errors import BodyTooLarge, GatewayError, InvalidRequest
 from proxy.ledger.owners import Owners
 from proxy.ledger.record import Owned
@@ -15,16 +19,20 @@ from proxy.objects.account import Account
 from proxy.objects.answering import JSON_HEADERS, MAX_ERROR_BODY, Answering
 from proxy.objects.asking import Asking
 from proxy.objects.choice import Choice
-from proxy.objects.form import Form, Part, Renamed
+from proxy.objects.claims import own, own_all
+from proxy.objects.form import Change, Form, Held, Part, Renamed
 from proxy.objects.lines import BatchUp
 from proxy.objects.pages import own_page, wanted_of
 from proxy.objects.taking import Taking
 from proxy.objects.visit import Visit
 from proxy.objects.waiting import Receive, body_pieces, while_there
+from proxy.policies.references import find
 from proxy.server.bodies import Bodies, Holding
 from proxy.services import Services
+from proxy.wire.content_encoding import encoding_of, inflate_in_steps
 from proxy.wire.headers import first, forwarded
 from proxy.wire.multipart import boundary_of, content_type_line, is_multipart
+from proxy.wire.names import TEXT_FIELDS, may_name_in_json, named_by
 
 T = TypeVar("T")
 #: The largest file, and the rest of its form.
@@ -60,7 +68,11 @@ class Desk:
         if row.body in ("form", "file") or (row.body == "form or json" and is_form(visit)):
             await self._upload(visit, receive)
             return
-        data = await visit.client.read_body(MAX_ERROR_BODY if row.body == "none" else self._max_body_bytes)
+        limit = MAX_ERROR_BODY if row.body == "none" else self._max_body_bytes
+        data = await visit.client.read_body(limit)
+        encoding = encoding_of(visit.headers)
+        if encoding and data:
+            data = await in_turns(inflate_in_steps(data, encoding, limit))
         body = await self._choice.read_json(visit, data)
         await while_there(receive, self._list(visit) if row.lists else self._send(visit, body))
 
@@ -147,18 +159,38 @@ class Desk:
                 name = (value or "") if wanted == "model" else ""
                 self._choice.choose(visit, [], name)
                 renamed = visit.model if name else ""
-                pieces = form.body(lambda part: Renamed(renamed) if renamed and part.name == "model" else None)
+                pieces = form.body(partial(self._changed, visit, renamed))
             await self._stream(visit, receive, pieces, content_type_line(boundary))
         finally:
             form.close()
             lines.release()
+
+    def _changed(self, visit: Visit, renamed: str, part: Part) -> Change | None:
+        """What is done with a part of a form: the model has another name, and what may name an object is looked at."""
+        if renamed and part.name == "model":
+            return Renamed(renamed)
+        if part.is_file or (part.name in TEXT_FIELDS and not named_by(part.name)):
+            return None
+        return Held(part.name, partial(self._check_field, visit, part.name))
+
+    async def _check_field(self, visit: Visit, name: str, value: bytes) -> None:
+        """Whether the objects that a field of a form names are the key's own. Raises `InvalidRequest`."""
+        assert visit.account is not None
+        if named_by(name):
+            named = [await own(self._owners, visit.key.id, name, value.decode("utf-8", "replace").strip())]
+        elif may_name_in_json(name, value):
+            named = await own_all(self._owners, visit.key.id, find({"": msgspec.Raw(value.strip())}))
+        else:
+            return
+        if any(one.upstream != visit.account.name for one in named):
+            raise InvalidRequest("The objects in the request are at another provider.", code="objects_apart")
 
     async def _batch(self, visit: Visit, form: Form, holding: Holding) -> AsyncIterator[bytes]:
         """The form of a batch, read as far as its first line, which says where it goes."""
         place = self._choice.asked_place(visit)
         change = BatchUp(self._choice, self._owners, visit.key, place, self._max_body_bytes, holding)
 
-        def changed(part: Part) -> BatchUp | None:
+        def changed(part: Part) -> Change | None:
             return change if part.is_file or part.name == "file" else None
 
         pieces = form.body(changed)

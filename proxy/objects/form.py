@@ -6,19 +6,21 @@ when that is more. Nothing else of the form is held.
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 import msgspec
 
 from proxy.errors import BodyTooLarge, InvalidRequest
 from proxy.server.bodies import Holding
-from proxy.wire.multipart import read_part_head
+from proxy.wire.multipart import PartNames, find_line_end
 
 MAX_HEAD = 16_384
 MAX_PARTS = 128
 #: Bytes of a field that decides.
 MAX_VALUE = 4_096
+#: Bytes of a field that is looked at before it goes on.
+MAX_HELD = 65_536
 #: Bytes kept in memory while the deciding field has not come.
 MAX_KEPT = 1_048_576
 
@@ -43,11 +45,14 @@ class FormScanner:
     """Cuts a multipart body into parts and their content. Raises `InvalidRequest` for what cannot be read."""
 
     def __init__(self, boundary: bytes) -> None:
+        self._delimiter = b"--" + boundary
         self._mark = b"\r\n--" + boundary
-        # The first boundary has no line before it.
-        self._buffer = bytearray(b"\r\n")
+        self._buffer = bytearray()
         self._state = "before"
         self._parts = 0
+        self._names = PartNames()
+        #: Nothing of the running part's content has been looked at yet.
+        self._begins = False
 
     def feed(self, data: bytes) -> list[Part | bytes]:
         """Take the next bytes; return what they hold: a part that begins, or content of the running one."""
@@ -64,10 +69,25 @@ class FormScanner:
 
     def _step(self, found: list[Part | bytes]) -> bool:
         buffer, mark = self._buffer, self._mark
-        if self._state in ("before", "content"):
-            at = buffer.find(mark)
+        if self._state == "before":
+            # The first boundary needs no line before it.
+            size = len(mark) if buffer.startswith(b"\r\n") else len(self._delimiter)
+            if not mark[-size:].startswith(bytes(buffer[:size])) and buffer != b"\r":
+                raise InvalidRequest("The multipart body cannot be read: it does not begin with its boundary.")
+            if len(buffer) < size:
+                return False
+            del buffer[:size]
+            self._state = "mark"
+        elif self._state == "content":
+            if self._begins:
+                if len(buffer) < len(self._delimiter):
+                    return False
+                if buffer.startswith(self._delimiter):
+                    raise InvalidRequest("The multipart body cannot be read: a part ends without a line end.")
+                self._begins = False
+            at = find_line_end(buffer, self._delimiter, 0)
             size = at if at >= 0 else max(len(buffer) - len(mark) + 1, 0)
-            if size and self._state == "content":
+            if size:
                 found.append(bytes(buffer[:size]))
             del buffer[: size if at < 0 else at + len(mark)]
             if at < 0:
@@ -95,9 +115,10 @@ class FormScanner:
             self._parts += 1
             if self._parts > MAX_PARTS:
                 raise InvalidRequest(f"The multipart body has more than {MAX_PARTS} parts.")
-            name, is_file = read_part_head(head)
-            found.append(Part(name.decode("utf-8", "replace"), is_file, head))
+            name, is_file = self._names.read(head)
+            found.append(Part(name, is_file, head))
             self._state = "content"
+            self._begins = True
             return True
         if self._state == "done":
             buffer.clear()
@@ -257,3 +278,23 @@ class Renamed:
 
     async def end(self) -> bytes:
         return self._value
+
+
+class Held:
+    """A field whose value is looked at before it goes on."""
+
+    def __init__(self, name: str, check: Callable[[bytes], Awaitable[None]]) -> None:
+        """`check` raises `InvalidRequest` for a value that may not go on."""
+        self._name = name
+        self._check = check
+        self._value = bytearray()
+
+    async def feed(self, data: bytes) -> bytes:
+        self._value += data
+        if len(self._value) > MAX_HELD:
+            raise InvalidRequest(f"The field '{self._name}' is too long.", param=self._name)
+        return b""
+
+    async def end(self) -> bytes:
+        await self._check(bytes(self._value))
+        return bytes(self._value)

@@ -4,8 +4,11 @@ One line at a time is held. A line of a batch is a request like any other: its a
 it names the key's own.
 """
 
+import time
+
 import msgspec
 
+from proxy.breath import in_turns, pause
 from proxy.dialects.scrub import scrub
 from proxy.errors import InvalidRequest
 from proxy.ledger.keys import Key
@@ -17,8 +20,14 @@ from proxy.objects.shown import text_of, with_alias
 from proxy.policies.references import find
 from proxy.server.bodies import Holding
 from proxy.upstream.target import Target
-from proxy.wire.body import decode_object
+from proxy.wire.body import check_model, decode_in_steps, decode_object
+from proxy.wire.names import check_names
+from proxy.wire.scan import STEP
 
+#: Lines of a batch that hold nothing.
+MAX_BLANK_LINES = 10_000
+#: Seconds for which the lines of one piece hold the event loop.
+MAX_HOLD = 0.005
 _encoder = msgspec.json.Encoder()
 
 
@@ -67,6 +76,7 @@ class BatchUp:
         self._upstream = upstream
         self._lines = Lines(longest)
         self._number = 0
+        self._blank = 0
         self.alias = ""
         self.target: Target | None = None
 
@@ -76,9 +86,16 @@ class BatchUp:
         return self._lines.held
 
     async def feed(self, data: bytes) -> bytes:
+        changed: list[bytes] = []
+        until = time.monotonic() + MAX_HOLD
         lines = self._lines.feed(data)
         self._holding.require(self._lines.held)
-        return b"".join([await self._line(line) for line in lines])
+        for line in lines:
+            changed.append(await self._line(line))
+            if time.monotonic() > until:
+                await pause()
+                until = time.monotonic() + MAX_HOLD
+        return b"".join(changed)
 
     async def end(self) -> bytes:
         return await self._line(self._lines.rest())
@@ -87,6 +104,9 @@ class BatchUp:
         self._number += 1
         text = line.strip()
         if not text:
+            self._blank += 1
+            if self._blank > MAX_BLANK_LINES:
+                raise InvalidRequest(f"The batch has more than {MAX_BLANK_LINES} empty lines.", param="file")
             return line
         try:
             changed = await self._request(text)
@@ -97,8 +117,11 @@ class BatchUp:
         return changed + (b"\n" if line.endswith(b"\n") else b"")
 
     async def _request(self, text: bytes) -> bytes:
-        fields = decode_object(text)
-        body = decode_object(bytes(fields.get("body", msgspec.Raw(b""))))
+        fields = await _decoded(text)
+        if any(name != "body" and name.casefold() == "body" for name in fields):
+            raise InvalidRequest("A name can be read as 'body' too. Write 'body', in exactly these letters.")
+        body = await _decoded(bytes(fields.get("body", msgspec.Raw(b""))))
+        check_names(body)
         name = text_of(body, "model")
         if not name:
             raise InvalidRequest("You must provide a model in 'body'.", param="body.model")
@@ -107,6 +130,7 @@ class BatchUp:
             self.alias = name
         elif name != self.alias:
             raise InvalidRequest("All lines of a batch must have the same model.", code="mismatched_model")
+        self._choice.check_models(self._key, body, self.target)
         for one in await own_all(self._owners, self._key.id, find(body)):
             if one.upstream != self.target.pool.name:
                 raise InvalidRequest("The objects in the request are at another provider.", code="objects_apart")
@@ -117,12 +141,18 @@ class BatchUp:
         return _encoder.encode(fields)
 
     def _choose(self, name: str) -> Target:
+        check_model(name)
         target = target_at(self._choice.alias(self._key, name), self._upstream)
         if target is None:
             raise InvalidRequest(
                 f"The model `{name}` takes no batches here.", param="body.model", code="model_not_supported"
             )
         return target
+
+
+async def _decoded(data: bytes) -> dict[str, msgspec.Raw]:
+    """The fields of a JSON object, as `decode_object` reads them; a large one does not hold the event loop."""
+    return decode_object(data) if len(data) < STEP else await in_turns(decode_in_steps(data))
 
 
 class BatchDown:
@@ -142,6 +172,8 @@ class BatchDown:
         return self._line(self._lines.rest())
 
     def _line(self, line: bytes) -> bytes:
+        if len(line) <= 2:
+            return line
         try:
             fields = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -12,4 +12,4 @@ def ordered(
     aliases: Mapping[str, Alias], endpoint_of: Mapping[str, str], by_format: Mapping[tuple[str, str], str]
 ) -> tuple[Policy, ...]:
     """Every policy, in the order in which they are asked."""
-    return (Rights(aliases, endpoint_of, by_format), References())
+    return (Rights(aliases, endpoint_of, by_format), References(aliases))

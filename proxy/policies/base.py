@@ -16,8 +16,14 @@ from proxy.wire.shapes import Body
 Unit = Literal["tokens", "audio", "images", "nothing"]
 
 
-#: The words by which nested values of any body may name objects.
-NESTED: Final = (b"file_id", b"vector_store", b"container")
+#: The words, in small letters, by which nested values of a body may name objects; nearly all names of such have the
+#: first one in them.
+NESTED: Final = (b"_id", b'"container"')
+#: Those of Gemini's own format.
+NESTED_GEMINI: Final = (
+    *(b"_id", b"fileuri", b"file_uri", b"filesearchstore", b"file_search_store"),
+    *(b"cachedcontent", b"cached_content"),
+)
 
 
 class Watch(Protocol):

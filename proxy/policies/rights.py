@@ -1,7 +1,7 @@
 """Rights: the alias exists, the key may use it, and it can do what the endpoint is for."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Final
 
 from proxy.errors import InvalidRequest, ModelNotFound
@@ -11,6 +11,8 @@ from proxy.upstream.target import Alias
 
 #: The families of formats as people know them.
 _FORMATS: Final = {"openai": "OpenAI's", "anthropic": "Anthropic's", "gemini": "Gemini's"}
+#: Characters of a name that are shown; a longer one is compared with no alias.
+MAX_COMPARED: Final = 100
 
 
 class Rights:
@@ -69,10 +71,15 @@ def may_use(key: Key, alias: str) -> bool:
     return key.models is None or alias in key.models
 
 
+def is_usable(aliases: Container[str], key: Key, name: str) -> bool:
+    """Whether a name is that of an alias, and a key has the right to it."""
+    return name in aliases and may_use(key, name)
+
+
 def not_found(name: str, visible: Iterable[str], status: int = 404) -> ModelNotFound:
     """The refusal of a name, with the nearest alias the key may use, if one is near."""
-    shown = name if len(name) <= 100 else name[:100] + "…"
-    near = difflib.get_close_matches(name, list(visible), n=1, cutoff=0.5)
+    shown = name if len(name) <= MAX_COMPARED else name[:MAX_COMPARED] + "…"
+    near = difflib.get_close_matches(name, list(visible), n=1, cutoff=0.5) if len(name) <= MAX_COMPARED else []
     hint = f" Did you mean `{near[0]}`?" if near else ""
     message = f"The model `{shown}` does not exist or you do not have access to it.{hint}"
     return ModelNotFound(message, status=status, param="model")

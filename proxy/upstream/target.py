@@ -52,6 +52,9 @@ class Target:
     client_ids: frozenset[str] = frozenset()
     #: What stands before a path from the host's root.
     origin: bytes = b""
+    #: Fields of a body that choose further models at the upstream, and those inside of which some may be chosen.
+    choosing: frozenset[str] = frozenset()
+    choosing_in: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         """Name no secret: the ready-made head holds the credential, and a repr ends in logs and tracebacks."""
@@ -107,10 +110,18 @@ class Alias:
 
     #: The targets by the family of formats that their upstream speaks, in the order of fallback.
     by_dialect: dict[str, tuple[Target, ...]] = field(default_factory=dict)
+    #: What chooses further models at any of the targets.
+    choosing: frozenset[str] = field(default=frozenset(), init=False)
+    choosing_in: frozenset[str] = field(default=frozenset(), init=False)
+    #: Both.
+    watched: frozenset[str] = field(default=frozenset(), init=False)
 
     def __post_init__(self) -> None:
         for dialect in {dialect for target in self.targets for dialect in target.dialects}:
             self.by_dialect[dialect] = tuple(target for target in self.targets if dialect in target.dialects)
+        object.__setattr__(self, "choosing", frozenset().union(*(target.choosing for target in self.targets)))
+        object.__setattr__(self, "choosing_in", frozenset().union(*(target.choosing_in for target in self.targets)))
+        object.__setattr__(self, "watched", self.choosing | self.choosing_in)
 
     def speaking(self, dialect: str) -> tuple[Target, ...]:
         """The targets whose upstream speaks a family of formats, in the order of fallback."""
@@ -160,6 +171,8 @@ def _compile(
         tuple(_single(upstream, habits, name) for name in single),
         preset.client_ids,
         origin_of(upstream),
+        frozenset() if upstream.client_models else preset.choosing,
+        frozenset() if upstream.client_models else preset.choosing_in,
     )
 
 

@@ -2,26 +2,34 @@
 
 What two servers could read differently is refused, so that no second model is smuggled past the key's rights. It keeps
 one part head or one short value at a time, and knows nothing of aliases, upstreams or what the files hold.
+
+An object of the account cannot be named in such a form: the form is on its way before it could be asked whose it is.
 """
 
 import re
 from enum import Enum, auto
 from typing import Final
 
-from proxy.errors import InvalidRequest
+from proxy.errors import BodyTooLarge, InvalidRequest
+from proxy.wire.body import MAX_MODEL as MAX_MODEL
 from proxy.wire.headers import Header
+from proxy.wire.names import SINGLE_FIELDS, may_be_json, may_name_in_json, named_by
 
 MAX_PARTS: Final = 256
 #: Bytes of one part's head.
 MAX_PART_HEAD: Final = 16_384
-#: Bytes of the value of `model`.
-MAX_MODEL: Final = 1024
+#: Bytes of the name of a part.
+MAX_PART_NAME: Final = 256
+#: Header lines of one part, and parameters of its Content-Disposition.
+MAX_PART_LINES: Final = 16
+MAX_PARAMETERS: Final = 8
 #: RFC 2046 allows 70 characters; some clients make longer ones.
 MAX_BOUNDARY: Final = 200
 
-#: Values that are worth noting, and their longest useful length.
-_NOTED: Final = frozenset({b"stream", b"response_format"})
-_MAX_NOTED: Final = 64
+#: Bytes of a field's value that are looked at; a longer one can be a text only.
+_MAX_NOTED: Final = 65_536
+#: How servers write what is true in a form.
+_TRUE: Final = frozenset({b"1", b"on", b"t", b"true", b"y", b"yes"})
 #: Bytes that may follow the closing boundary, line ends all of them.
 _MAX_EPILOGUE: Final = 64
 _MODEL_HEAD: Final = b'\r\nContent-Disposition: form-data; name="model"\r\n\r\n'
@@ -29,9 +37,18 @@ _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BOUNDARY: Final = re.compile(rb"[\x21\x23-\x5b\x5d-\x7e](?:[\x20\x21\x23-\x5b\x5d-\x7e]*[\x21\x23-\x5b\x5d-\x7e])?")
 _TYPE: Final = re.compile(rb'[ \t]*;[ \t]*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=("[^"\\]*"|[^\s;",]+)')
 # A quoted value as those read it who know of backslashes, and as those do who do not.
-_ESCAPED: Final = re.compile(rb'[ \t]*;[ \t]*([^\s=;"]+)=("(?:[^"\\]|\\.)*"|[^\s;"]+)')
-_PLAIN: Final = re.compile(rb'[ \t]*;[ \t]*([^\s=;"]+)=("[^"]*"|[^\s;"]+)')
+_ESCAPED: Final = re.compile(
+    rb'[ \t]*;[ \t]*([!#$%&\'+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\["\\])*"|[!#$%&\'*+.^_`|~0-9A-Za-z-]+)'
+)
+_PLAIN: Final = re.compile(rb'[ \t]*;[ \t]*([!#$%&\'+.^_`|~0-9A-Za-z-]+)=("[^"]*"|[!#$%&\'*+.^_`|~0-9A-Za-z-]+)')
 _NAME: Final = re.compile(rb"(?<![\w*-])name[\s*]*=", re.IGNORECASE)
+#: What some reader takes for something else in a name: an escape, a quote, or blanks that it strips.
+_ODD: Final = re.compile(rb"[\\%]|=\?|^[ \t']|[ \t']$")
+_PLAIN_ENCODINGS: Final = frozenset({b"7bit", b"8bit", b"binary"})
+_CHARSET: Final = re.compile(rb';[ \t]*charset=(?!"?(?:utf-?8|us-ascii)"?[ \t]*(?:;|$))', re.IGNORECASE)
+
+
+_CARRIAGE_RETURN: Final = 0x0D
 
 
 class _State(Enum):
@@ -45,15 +62,21 @@ class _State(Enum):
 class MultipartScanner:
     """Feed it a body in pieces of any size; it gives back what goes on, and says where the model's value belongs."""
 
-    def __init__(self, boundary: bytes, named: str = "") -> None:
-        """`named` is the model that the path names, if it does: it takes the place of the form's."""
+    def __init__(self, boundary: bytes, named: str = "", max_file: int = 0) -> None:
+        """`named` is the model that the path names, if it does: it takes the place of the form's. `max_file` is the
+        largest content of the part named `file`, in bytes; 0 is any."""
         self._named = named
         self._delimiter = b"--" + boundary
+        self._max_file = max_file
         self._state = _State.START
+        #: The names of its parts.
+        self.names = PartNames()
+        #: Nothing of the running part's content has been looked at yet.
+        self._begins = False
         self._buffer = bytearray()
         self._searched = 0
         self._parts = 0
-        self._field = b""
+        self._field = ""
         #: The value being read, or None where nobody wants it.
         self._value: bytearray | None = None
         self._given = 0
@@ -142,43 +165,38 @@ class MultipartScanner:
         if end < 0:
             self._searched = len(self._buffer)
             return False
-        name, is_file = read_part_head(bytes(self._buffer[:end]))
+        name, is_file = self.names.read(bytes(self._buffer[:end]))
+        if named_by(name):
+            raise no_object(name)
         self._field = name
-        self._value = None
-        if name == b"model":
-            if self.model is not None:
-                raise InvalidRequest("The request body has two 'model' parts.", param="model")
-            if is_file:
-                raise InvalidRequest("The model must be a plain field, not a file.", param="model")
-            self._value = bytearray()
-        elif name in _NOTED and not is_file:
-            self._value = bytearray()
+        self._value = None if is_file else bytearray()
         self._give(out, end + 4)
-        self._in_file = is_file and name == b"file" and self.file == (0, 0)
+        self._in_file = is_file and name == "file"
         if self._in_file:
             self.file = (self._given, self._given)
         self._searched = 0
+        self._begins = True
         self._state = _State.CONTENT
         return True
 
     def _content(self, out: bytearray) -> bool:
         buffer, delimiter = self._buffer, self._delimiter
-        at = buffer.find(delimiter, self._searched)
+        if self._begins:
+            if len(buffer) < len(delimiter):
+                return False
+            if buffer.startswith(delimiter):
+                raise _broken("a boundary stands behind a broken line end")
+            self._begins = False
+        at = find_line_end(buffer, delimiter, self._searched)
         if at < 0:
             # A boundary, with the line end before it, may have begun in the last bytes.
             self._pass(out, max(0, len(buffer) - len(delimiter) - 1))
-            self._searched = max(0, len(buffer) - len(delimiter) + 1)
+            self._searched = max(0, len(buffer) - len(delimiter))
             return False
-        if at >= 2 and buffer[at - 2 : at] == b"\r\n":
-            self._pass(out, at - 2)
-            self._end_value()
-            self._give(out, 2 + len(delimiter))
-            self._state = _State.DELIMITED
-        elif at == 0 or buffer[at - 1] in b"\r\n":
-            raise _broken("a boundary stands behind a broken line end")
-        else:
-            # In the middle of a line it is nobody's boundary.
-            self._searched = at + 1
+        self._pass(out, at)
+        self._end_value()
+        self._give(out, 2 + len(delimiter))
+        self._state = _State.DELIMITED
         return True
 
     def _pass(self, out: bytearray, size: int) -> None:
@@ -186,14 +204,18 @@ class MultipartScanner:
         value = self._value
         if value is not None:
             value += self._buffer[:size]
-            if self._field == b"model":
+            if self._field == "model":
                 if len(value) > MAX_MODEL:
                     raise InvalidRequest("The model's name is too long.", param="model")
                 del self._buffer[:size]
                 return
             if len(value) > _MAX_NOTED:
+                if may_be_json(self._field, bytes(value)):
+                    raise _broken(f"a field holds JSON of more than {_MAX_NOTED} bytes")
                 self._value = None
         self._give(out, size)
+        if self._in_file and self._max_file and self._given - self.file[0] > self._max_file:
+            raise BodyTooLarge(f"The file is larger than {self._max_file} bytes, the most this endpoint takes.")
 
     def _end_value(self) -> None:
         """The running part's content has passed to its end."""
@@ -202,7 +224,7 @@ class MultipartScanner:
         if self._value is None:
             return
         value = bytes(self._value)
-        if self._field == b"model":
+        if self._field == "model":
             try:
                 self.model = self._named or value.decode()
             except UnicodeDecodeError as error:
@@ -211,10 +233,12 @@ class MultipartScanner:
                 raise InvalidRequest("You must provide a model parameter; it is empty.", param="model")
             self.model_at = self._given
             self.model_size = len(value)
-        elif self._field == b"stream":
-            self.stream = value.strip().lower() in (b"true", b"1")
-        else:
+        elif self._field == "stream":
+            self.stream = value.strip().lower() in _TRUE
+        elif self._field == "response_format":
             self.response_format = value.strip().decode("latin-1")
+        elif may_name_in_json(self._field, value):
+            raise no_object(self._field)
 
     def _add_model(self, out: bytearray) -> None:
         """Behind the last boundary: add the part that the form lacks, if the path names the model."""
@@ -232,6 +256,59 @@ class MultipartScanner:
         out += self._buffer[:size]
         del self._buffer[:size]
         self._given += size
+
+
+class PartNames:
+    """The parts of one form, by their heads: none may be read in two ways, and what decides anything comes once."""
+
+    def __init__(self) -> None:
+        #: The names of the parts so far, without what stands in brackets.
+        self.seen: set[str] = set()
+        #: Names that this form may not have.
+        self.refused: frozenset[str] = frozenset()
+
+    def read(self, head: bytes) -> tuple[str, bool]:
+        """The name of the next part, and whether it is a file. Raises `InvalidRequest`."""
+        raw, file_name = read_part_head(head)
+        try:
+            name = raw.decode()
+        except UnicodeDecodeError as error:
+            raise _broken("the name of a part is not valid UTF-8") from error
+        base = name.partition("[")[0].strip().casefold()
+        if base in SINGLE_FIELDS:
+            if name != base:
+                raise InvalidRequest(f"The part '{name}' can be read as '{base}' too. Name it '{base}'.", param=base)
+            if base in self.seen:
+                raise InvalidRequest(f"The request body has two '{base}' parts.", param=base)
+            if file_name == b"" and base == "file":
+                raise _broken("its file has no name, so that some servers take it for a plain field")
+            if file_name is not None and base != "file":
+                raise InvalidRequest(f"The {base} must be a plain field, not a file.", param=base)
+        if base == "_charset_":
+            raise _broken("it names a character set of its own")
+        if base in self.refused:
+            raise _other_model(base)
+        self.seen.add(base)
+        # Without a name of its own some servers take it for a plain field, so that it is looked at as one.
+        return name, bool(file_name)
+
+    def refuse(self, names: frozenset[str]) -> None:
+        """Refuse these names from now on, and those that have come already. Raises `InvalidRequest`."""
+        self.refused = names
+        for name in names & self.seen:
+            raise _other_model(name)
+
+
+def find_line_end(buffer: bytearray, delimiter: bytes, start: int) -> int:
+    """Where the line end before the next boundary begins, or -1.
+
+    Raises `InvalidRequest` for a boundary behind half a line end, which some servers take for one.
+    """
+    at = buffer.find(b"\n" + delimiter, max(0, start))
+    other = buffer.find(b"\r" + delimiter, max(0, start), at if at >= 0 else len(buffer))
+    if other >= 0 or at == 0 or (at > 0 and buffer[at - 1] != _CARRIAGE_RETURN):
+        raise _broken("a boundary stands behind a broken line end")
+    return at - 1 if at > 0 else -1
 
 
 def is_multipart(content_type: bytes) -> bool:
@@ -264,31 +341,49 @@ def content_type_line(boundary: bytes) -> bytes:
     return b"content-type: multipart/form-data; boundary=%b\r\n" % shown
 
 
-def read_part_head(head: bytes) -> tuple[bytes, bool]:
-    """The name of a part, and whether it is a file. Raises `InvalidRequest` where two readers might not agree."""
+def read_part_head(head: bytes) -> tuple[bytes, bytes | None]:
+    """The name of a part, and that of its file, if it is one. Raises `InvalidRequest` where two readers might not
+    agree."""
     disposition: bytes | None = None
+    has_charset = False
     for name, value in _header_lines(head):
         if name == b"content-disposition":
             if disposition is not None:
                 raise _broken("a part has two Content-Disposition headers")
             disposition = value
+        elif name == b"content-transfer-encoding":
+            if value.lower() not in _PLAIN_ENCODINGS:
+                raise _broken("a part is encoded; send its content as it is")
+        elif name == b"content-encoding":
+            if value.lower() != b"identity":
+                raise _broken("a part is compressed; send its content as it is")
+        elif name == b"content-type":
+            has_charset = _CHARSET.search(value) is not None
     if disposition is None:
         raise _broken("a part has no Content-Disposition header")
     found = _parameters(disposition, _ESCAPED)
     plain = _parameters(disposition, _PLAIN)
     if found is None or (plain is not None and plain.get(b"name") != found.get(b"name")):
-        raise _broken("the Content-Disposition of a part cannot be read")
-    if b'\\"' in disposition and len(_NAME.findall(disposition)) != 1:
+        raise _broken("the Content-Disposition of a part cannot be read, or not in one way only")
+    if len(_NAME.findall(disposition)) != 1:
         raise _broken("the Content-Disposition of a part can be read in two ways")
     name_of = found.get(b"name")
-    if name_of is None or b"name*" in found:
+    if name_of is None or _ODD.search(name_of) is not None:
         raise _broken("a part has no plain name")
-    return name_of, b"filename" in found or b"filename*" in found
+    if len(name_of) > MAX_PART_NAME:
+        raise _broken(f"the name of a part is longer than {MAX_PART_NAME} bytes")
+    file_name = found.get(b"filename")
+    if has_charset and file_name is None:
+        raise _broken("a field is written in another character set than UTF-8")
+    return name_of, file_name
 
 
 def _header_lines(head: bytes) -> list[Header]:
     found: list[Header] = []
-    for line in head.split(b"\r\n"):
+    lines = head.split(b"\r\n")
+    if len(lines) > MAX_PART_LINES:
+        raise _broken(f"the head of a part has more than {MAX_PART_LINES} lines")
+    for line in lines:
         name, colon, value = line.partition(b":")
         if not colon or _TOKEN.fullmatch(name) is None or b"\r" in line or b"\n" in line or b"\x00" in line:
             raise _broken("the head of a part cannot be read")
@@ -303,10 +398,10 @@ def _parameters(disposition: bytes, pattern: re.Pattern[bytes]) -> dict[bytes, b
         return None
     found: dict[bytes, bytes] = {}
     position = len(kind)
-    end = len(disposition.rstrip(b" \t;"))
+    end = len(disposition.rstrip(b" \t"))
     while position < end:
         match = pattern.match(disposition, position)
-        if match is None or match[1].lower() in found:
+        if match is None or match[1].lower() in found or len(found) == MAX_PARAMETERS:
             return None
         value = match[2]
         found[match[1].lower()] = value[1:-1] if value.startswith(b'"') else value
@@ -316,3 +411,21 @@ def _parameters(disposition: bytes, pattern: re.Pattern[bytes]) -> dict[bytes, b
 
 def _broken(what: str) -> InvalidRequest:
     return InvalidRequest(f"The multipart body cannot be read: {what}.")
+
+
+def no_object(name: str) -> InvalidRequest:
+    shown = name if len(name) <= 100 else name[:100] + "…"
+    return InvalidRequest(
+        f"The part '{shown}' names an object. No object was found by it: objects cannot be named in this form.",
+        status=404,
+        code="not_found",
+        param=shown,
+    )
+
+
+def _other_model(name: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"The field '{name}' chooses a further model, and a key uses the models of its own names only. Leave it out.",
+        param=name,
+        code="model_not_supported",
+    )

@@ -6,6 +6,8 @@ bounds what it keeps. Neither changes a byte: that is `rewrite`.
 
 import codecs
 import re
+from collections.abc import Generator
+from typing import Final
 
 import msgspec
 
@@ -25,6 +27,8 @@ _OTHERS = bytes(byte for byte in range(256) if byte not in b'{[}]"\\')
 _ESCAPABLE = bytes.maketrans(b'{[}]"\\' + _OTHERS, b"aabbn\\" + b"t" * len(_OTHERS))
 _UNESCAPABLE = bytes.maketrans(b"abn", b'[]"')
 _NOT_ESCAPABLE = bytes(byte for byte in range(256) if byte not in b"abn")
+#: Bytes of a large text that are looked at in one step.
+STEP: Final = 1_048_576
 #: Times that a word's rare byte is looked at before the word itself is searched for.
 _MOST_RARE = 64
 
@@ -44,12 +48,41 @@ def nesting_exceeds(data: bytes, depth: int, brackets: int) -> bool:
     """
     if _opens_at_most(data, depth):
         return False
+    return _bare_exceeds(_structure(data), depth, brackets)
+
+
+def nesting_in_steps(data: bytes, depth: int, brackets: int) -> Generator[None, None, bool]:
+    """The same for a large text, in steps of a few milliseconds: whoever runs it may do something else between them."""
+    if _opens_at_most(data, depth):
+        return False
+    parts: list[bytes] = []
+    quotes = 0
+    begin = 0
+    while begin < len(data):
+        piece = data[begin : begin + STEP]
+        if (len(piece) - len(piece.rstrip(b"\\"))) % 2 and begin + STEP < len(data):
+            # The last backslash belongs to what stands behind it.
+            piece = piece[:-1]
+        begin += len(piece)
+        part = _structure(piece).replace(b'""', b"")
+        quotes += part.count(b'"')
+        # Two pieces can have one such pair between them.
+        if quotes > 2 * (brackets + len(parts)):
+            return True
+        parts.append(part)
+        yield
+    return _bare_exceeds(b"".join(parts), depth, brackets)
+
+
+def _bare_exceeds(structure: bytes, depth: int, brackets: int) -> bool:
+    """The same of a text's brackets and quotes alone."""
     # Two quotes side by side change nothing about what is inside a string and what is not; what is left of the
     # strings are the odd parts between the quotes.
-    bare = _structure(data).replace(b'""', b"")
-    if bare.count(b'"') > 2 * brackets:
-        return True
-    bare = b"".join(bare.split(b'"')[::2])
+    bare = structure.replace(b'""', b"")
+    if b'"' in bare:
+        if bare.count(b'"') > 2 * brackets:
+            return True
+        bare = b"".join(bare.split(b'"')[::2])
     if len(bare) > 2 * brackets or b"[" * (depth + 1) in bare:
         return True
     for _ in range(depth):

@@ -6,6 +6,8 @@ Nothing else is looked at, and nothing kept.
 import re
 from typing import Final
 
+#: Data URLs that are looked for; in a body with more of them everything counts as text.
+MAX_DATA_URLS: Final = 4_096
 _MARK: Final = b";base64,"
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 _run = re.compile(rb"[A-Za-z0-9+/=]*")
@@ -16,7 +18,11 @@ def text_bytes(data: bytes) -> int:
     # From the end: in a long text that is several times the speed of a search from the beginning.
     at = data.rfind(_MARK)
     size = end = len(data)
+    found = 0
     while at >= 0:
+        found += 1
+        if found > MAX_DATA_URLS:
+            return len(data)
         encoded = _encoded(data, at + len(_MARK), end)
         if encoded:
             size -= len(_MARK) + encoded

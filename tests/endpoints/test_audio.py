@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from proxy import audio
-from proxy.config.tree import Price
-from proxy.endpoints.table import MAX_AUDIO
+from proxy.config.tree import Price, Server
+from proxy.endpoints.table import MAX_AROUND_AUDIO
 from tests.endpoints.forms import (
     COST,
     END,
@@ -52,6 +52,8 @@ SPEECH = "/v1/audio/speech"
 #: 2.5 s.
 FLAC = flac(20_000, 8_000)
 TOKENS = Price(input=Decimal("2.50"), output=Decimal("10.00"))
+#: The largest form with audio.
+MAX_FORM = Server().max_audio_bytes + MAX_AROUND_AUDIO
 SOUND = bytes(range(256)) * 40
 DONE = (
     b'data: {"type":"transcript.text.done","text":"hi","usage":{"type":"tokens","input_tokens":17,"output_tokens":10,'
@@ -364,10 +366,10 @@ def test_an_alias_that_is_for_something_else_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_announced_too_large_is_refused_unread(tmp_path: Path) -> None:
     with serving(tmp_path) as (gateway, _), gateway.client() as client:
-        begin_form(client, f"content-length: {MAX_AUDIO + 1}\r\nexpect: 100-continue")
+        begin_form(client, f"content-length: {MAX_FORM + 1}\r\nexpect: 100-continue")
         answer, got = client.read_answer()
         assert answer.status == 413
-        assert str(MAX_AUDIO) in error_of(got)["message"]
+        assert str(MAX_FORM) in error_of(got)["message"]
 
 
 def test_a_file_that_becomes_too_large_is_refused_and_upstream_is_let_go(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What the forwarded endpoints refuse before any upstream is asked, each alike; over real sockets."""
 
+import gzip
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -98,10 +99,43 @@ def test_a_body_of_just_the_limit_is_read(gateway: RunningGateway) -> None:
 
 
 @every_row
-def test_a_compressed_body_is_refused(gateway: RunningGateway, row: Row) -> None:
-    answer, _, _ = send(gateway, row, b"\x1f\x8b", {"content-encoding": "gzip"})
+def test_a_body_in_an_unknown_encoding_is_refused_with_those_that_are_taken(gateway: RunningGateway, row: Row) -> None:
+    answer, _, error = send(gateway, row, b"{}", {"content-encoding": "br"})
     assert answer.status == 415
+    assert "gzip, deflate and zstd" in message_of(error)
+    assert answer.header("accept-encoding") == "gzip, deflate, zstd"
     assert row_of(gateway, answer).error_code == "unsupported_content_encoding"
+
+
+@every_json_row
+def test_a_compressed_body_is_read_and_a_broken_one_refused(gateway: RunningGateway, row: Row) -> None:
+    _, _, error = send(gateway, row, gzip.compress(b"[]"), {"content-encoding": "gzip"})
+    assert "JSON object" in message_of(error)
+    for body in (b"\x1f\x8b", b"{}", gzip.compress(b"{}")[:-1]):
+        answer, _, error = send(gateway, row, body, {"content-encoding": "gzip"})
+        assert answer.status == 400
+        assert "inflated" in message_of(error) or "ends before" in message_of(error)
+
+
+@every_json_row
+def test_the_cap_of_a_body_holds_for_what_it_is_inflated_to(gateway: RunningGateway, row: Row) -> None:
+    _, _, error = send(gateway, row, gzip.compress(b" " * LIMIT), {"content-encoding": "gzip"})
+    assert "not valid JSON" in message_of(error)
+    answer, _, error = send(gateway, row, gzip.compress(b" " * (LIMIT + 1)), {"content-encoding": "gzip"})
+    assert (answer.status, row_of(gateway, answer).error_code) == (413, "request_too_large")
+    assert str(LIMIT) in message_of(error)
+
+
+@every_row
+def test_two_content_types_are_refused(gateway: RunningGateway, row: Row) -> None:
+    with gateway.client() as client:
+        head = f"{row.method} {path_of(row)} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {KEY}\r\n"
+        types = "content-type: application/json\r\ncontent-type: multipart/form-data; boundary=b\r\n"
+        client.send(f"{head}{types}content-length: 2\r\n\r\n{{}}".encode())
+        answer, body = client.read_answer()
+    assert answer.status == 400
+    assert "two content types" in message_of(json.loads(body.payload))
+    assert row_of(gateway, answer).error_code == "unsupported_content_type"
 
 
 @every_json_row
@@ -129,7 +163,7 @@ def test_a_json_type_in_any_spelling_is_taken(gateway: RunningGateway, content_t
         (b"[]", "JSON object"),
         (b"{} {}", "trailing characters"),
         (b"[" * 100 + b"]" * 100, "64 levels"),
-        (b'{"a":NaN}', "byte 5"),
+        (b'{"a":nan}', "byte 6"),
         ("﻿{}".encode(), "byte 0"),
     ],
     ids=["empty", "comma", "utf-8", "cut", "list", "surplus", "deep", "nan", "bom"],

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.tree import Kind
+from proxy.ledger.record import BATCH_INPUT
 from tests.fakes import ScriptedUpstream, Send, WaitFor, chunk, head, json_answer, sse_answer
 from tests.objects.samples import ALIAS, KEY, OTHER, ask, ask_json, gateway_over, own
 from tests.serving import RunningGateway
@@ -218,3 +219,25 @@ def test_a_response_that_is_not_stored_is_not_recorded(tmp_path: Path) -> None:
         upstream.script(json_answer(RESPONSE))
         assert ask_json(gateway, "POST", "/v1/responses", {**INPUT, "store": False})[0] == 200
         assert ask_json(gateway, "GET", "/v1/responses/resp_new")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/threads/runs", {"assistant_id": "asst_1"}),
+        ("/v1/threads/thread_1/runs", {"assistant_id": "asst_1"}),
+        ("/v1/batches", {"input_file_id": "file-batch", "endpoint": "/v1/responses", "completion_window": "24h"}),
+    ],
+)
+def test_what_runs_under_an_objects_alias_needs_the_right_to_it(
+    tmp_path: Path, path: str, body: dict[str, str]
+) -> None:
+    """A key that has lost an alias cannot use it by what it made with it."""
+    with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
+        gateway.add_key("other", OTHER, models=["something-else"])
+        for id_, kind in (("asst_1", "assistant"), ("file-batch", BATCH_INPUT)):
+            own(gateway, id_, kind, name="other", alias=ALIAS)
+        own(gateway, "thread_1", "thread", name="other")
+        status, answer = ask_json(gateway, "POST", path, body, key=OTHER)
+        assert (status, answer["error"]["code"]) == (404, "model_not_found")
+        assert upstream.requests == []

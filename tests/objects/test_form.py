@@ -52,7 +52,9 @@ def test_a_field_behind_the_file_is_waited_for(size: int) -> None:
 
 
 def test_a_large_file_before_the_field_is_kept_on_the_disk() -> None:
-    file = b'--xyz\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + bytes(3 * MAX_KEPT) + b"\r\n"
+    file = (
+        b'--xyz\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n' + bytes(3 * MAX_KEPT) + b"\r\n"
+    )
     data = file + BODY
     value, body = passed(data, 65_536, "purpose")
     assert value == "assistants"
@@ -79,6 +81,17 @@ def test_a_form_over_its_limit_is_refused() -> None:
         b"",
         b"no boundary at all",
         BODY.replace(b"--xyz\r\n", b"--xyz x\r\n", 1),
+        b"preamble\r\n" + BODY,
+        BODY.replace(b"\r\n--not", b"\n--xyz\n"),
+        BODY.replace(b"\r\n--not", b"\r--xyz\r"),
+        BODY.replace(b"assistants", b"a\n--xyz\nContent-Disposition: form-data; name=model\n\nb"),
+        BODY.replace(b'name="empty"', b'name="file"'),
+        BODY.replace(b'name="empty"', b'name="Purpose"'),
+        BODY.replace(b'name="empty"', b'name="purpose[]"'),
+        BODY.replace(b'name="empty"', b'name="x"; name*0="purpose"'),
+        BODY.replace(b'name="empty"', b'name="purp\\ose"'),
+        BODY.replace(b"Content-Type: text/plain", b"Content-Transfer-Encoding: quoted-printable"),
+        BODY.replace(b"Content-Type: text/plain", b"Content-Encoding: gzip"),
         b"--xyz\r\n\r\nno name\r\n--xyz--\r\n",
         b"--xyz\r\nX: " + b"x" * 20_000,
         b'--xyz\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n' * 200 + b"--xyz--\r\n",

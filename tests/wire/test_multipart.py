@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import InvalidRequest
+from proxy.errors import BodyTooLarge, InvalidRequest
 from proxy.wire.multipart import (
     MAX_MODEL,
     MAX_PART_HEAD,
@@ -44,7 +44,9 @@ GOOD = {
     "no line end after the last boundary": MODEL + b"--" + B + b"--",
     "a line end before the first boundary": b"\r\n" + MODEL + END,
     "an empty field": field("prompt", b"") + MODEL + END,
-    "backslashes in a file's name": part('Content-Disposition: form-data; name="file"; filename="a\\b.mp3"', b"x")
+    "escaped backslashes in a file's name": part(
+        'Content-Disposition: form-data; name="file"; filename="a\\\\b.mp3"', b"x"
+    )
     + MODEL
     + END,
     "quotes in a file's name": part('Content-Disposition: form-data; name="file"; filename="a\\"b.mp3"', b"x")
@@ -63,6 +65,16 @@ def scan(body: bytes, cuts: list[int] | None = None, boundary: bytes = B) -> tup
     return out, scanner
 
 
+def feed(scanner: MultipartScanner, data: bytes, size: int) -> None:
+    for begin in range(0, len(data), size):
+        scanner.feed(data[begin : begin + size])
+
+
+def refuse_and_feed(scanner: MultipartScanner, data: bytes, size: int) -> None:
+    scanner.names.refuse(frozenset({"models"}))
+    feed(scanner, data, size)
+
+
 def put_back(out: bytes, scanner: MultipartScanner, model: bytes) -> bytes:
     return out[: scanner.model_at] + model + out[scanner.model_at :]
 
@@ -78,7 +90,7 @@ def test_every_other_byte_passes_whole_or_byte_by_byte(body: bytes) -> None:
 
 @given(st.lists(st.integers(0, 2500), max_size=12), st.binary(max_size=300))
 def test_the_cuts_of_the_network_change_nothing(cuts: list[int], content: bytes) -> None:
-    body = part("Content-Disposition: form-data; name=file; filename=a", content) + MODEL + FILE + END
+    body = part("Content-Disposition: form-data; name=image; filename=a", content) + MODEL + FILE + END
     out, scanner = scan(body, cuts)
     assert put_back(out, scanner, b"prometheus-echo") == body
 
@@ -121,7 +133,55 @@ def test_stream_and_response_format_are_noted() -> None:
     assert (scanner.stream, scanner.response_format) == (True, "srt")
 
 
-@pytest.mark.parametrize(("value", "expected"), [(b"True", True), (b"1", True), (b"false", False), (b"x" * 500, False)])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b'Content-Disposition: form-data; name="a"\r\nContent-Type: text/plain; charset=UTF-8',
+        b'Content-Disposition: form-data; name="a"\r\nContent-Type: text/plain;charset="utf-8"; x=y',
+        b'Content-Disposition: form-data; name="a"\r\nContent-Type: text/plain; charset=us-ascii',
+        b'Content-Disposition: form-data; name="a"; filename="b"\r\nContent-Type: text/csv; charset=latin-1',
+        b'Content-Disposition: form-data; name="a"\r\nContent-Transfer-Encoding: binary\r\nContent-Length: 5',
+        b'Content-Disposition: form-data; name="a"; filename="my name.mp3"',
+        b'Content-Disposition: form-data; name="a"; filename="%22quoted%22.mp3"',
+    ],
+)
+def test_a_plain_part_head_is_read(head: bytes) -> None:
+    name, file_name = read_part_head(head)
+    assert (name, file_name is not None) == (b"a", b"filename" in head)
+
+
+def test_the_content_of_a_file_is_bounded_and_nothing_else() -> None:
+    content = bytes(10_000)
+    body = field("prompt", b"x" * 20_000) + part('Content-Disposition: form-data; name="file"; filename="a"', content)
+    for size in (1_000, 100_000):
+        for limit, fits in ((10_000, True), (9_999, False), (0, True)):
+            scanner = MultipartScanner(B, max_file=limit)
+            data = body + MODEL + END
+            if fits:
+                feed(scanner, data, size)
+                scanner.finish()
+                assert scanner.file[1] - scanner.file[0] == 10_000
+            else:
+                with pytest.raises(BodyTooLarge, match="The file is larger than 9999 bytes"):
+                    feed(scanner, data, size)
+
+
+@pytest.mark.parametrize("size", [7, 100_000])
+@pytest.mark.parametrize("before", [True, False])
+def test_a_field_that_chooses_models_is_refused_in_front_of_the_model_and_behind_it(before: bool, size: int) -> None:
+    data = (field("models[]", b"x") + MODEL if before else MODEL + field("models[]", b"x")) + END
+    scan(data)
+    scanner = MultipartScanner(B)
+    known = len(data) if before else len(MODEL)
+    feed(scanner, data[:known], size)
+    with pytest.raises(InvalidRequest, match="'models' chooses a further model"):
+        refuse_and_feed(scanner, data[known:], size)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(b"True", True), (b"on", True), (b"y", True), (b"1", True), (b"false", False), (b"x" * 500, False)],
+)
 def test_the_spellings_of_stream(value: bytes, expected: bool) -> None:
     body = MODEL + field("stream", value) + END
     out, scanner = scan(body)
@@ -161,6 +221,32 @@ BAD = {
         MODEL + b"--" + B + b"\r\nContent-Disposition: form-data; name=a\r\n\r\n--" + B + b"--\r\n",
         "broken line end",
     ),
+    "two files": (FILE + FILE + MODEL + END, "two 'file' parts"),
+    "two files, one without a name": (FILE + field("file", b"x") + MODEL + END, "two 'file' parts"),
+    "two response formats": (
+        MODEL + field("response_format", b"json") + field("response_format", b"text") + END,
+        "two 'response_format' parts",
+    ),
+    "two streams": (MODEL + field("stream", b"true") + field("stream", b"false") + END, "two 'stream' parts"),
+    "a list of models": (MODEL + field("model[]", b"x") + END, "can be read as 'model'"),
+    "a model in a list": (MODEL + field("model[0]", b"x") + END, "can be read as 'model'"),
+    "a model in other letters": (MODEL + field("Model", b"x") + END, "can be read as 'model'"),
+    "a stream in other letters": (MODEL + field("\u017ftream", b"true") + END, "can be read as 'stream'"),
+    "a file in other letters": (MODEL + field("FILE", b"x") + END, "can be read as 'file'"),
+    "a stream that is a file": (
+        MODEL + part('Content-Disposition: form-data; name="stream"; filename=""', b"true") + END,
+        "plain field",
+    ),
+    "a file without a name": (
+        MODEL + part('Content-Disposition: form-data; name="file"; filename=""', b"x") + END,
+        "its file has no name",
+    ),
+    "a character set for all": (field("_charset_", b"utf-7") + MODEL + END, "character set"),
+    "an object": (MODEL + field("file_id", b"file-1") + END, "objects cannot be named"),
+    "an object in brackets": (MODEL + field("images[0][file_id]", b"file-1") + END, "objects cannot be named"),
+    "a reference to an object": (MODEL + field("input_reference[file_id]", b"f") + END, "objects cannot be named"),
+    "an object in JSON": (MODEL + field("x", b'{"file_id":"f"}') + END, "objects cannot be named"),
+    "long JSON": (MODEL + field("x", b"[" + b" " * 70_000) + END, "JSON of more than"),
     "too many parts": (field("a", b"") * (MAX_PARTS + 1) + MODEL + END, "more than"),
     "a head that does not end": (
         b"--" + B + b"\r\nContent-Disposition: " + b"a" * (MAX_PART_HEAD + 1),
@@ -185,6 +271,37 @@ def test_what_two_readers_could_read_differently_is_refused(body: bytes, message
         b"Content-Disposition: form-data; name=a; name=model",
         b"Content-Disposition: form-data; name=a; NAME=model",
         b"Content-Disposition: form-data; name=a; name*=utf-8''model",
+        b'Content-Disposition: form-data; name="x"; name*0="model"',
+        b"Content-Disposition: form-data; name=\"x\"; name*0*=utf-8''model",
+        b'Content-Disposition: form-data; name="x"; NAME*1="model"',
+        b'Content-Disposition: form-data; name="file"; filename="a"; filename*=utf-8\'\'b',
+        b'Content-Disposition: form-data; name="file"; filename*0="a"',
+        b'Content-Disposition: form-data; name="x"; x*="y"',
+        b'Content-Disposition: form-data; name="mod\\el"',
+        b"Content-Disposition: form-data; name=mod\\el",
+        b'Content-Disposition: form-data; name="mod\\\\el"',
+        b'Content-Disposition: form-data; name="\\"model"',
+        b'Content-Disposition: form-data; name="file"; filename="a\\b.mp3"',
+        b'Content-Disposition: form-data; name="file"; filename="C:\\dir\\a.mp3"',
+        b'Content-Disposition: form-data; name="file"; filename="a; name=model"',
+        b"Content-Disposition: form-data; name='model'",
+        b'Content-Disposition: form-data; name="model "',
+        b'Content-Disposition: form-data; name=" model"',
+        b"Content-Disposition: form-data; name=model,x",
+        b"Content-Disposition: form-data; name=model/x",
+        b'Content-Disposition: form-data; name="=?utf-8?q?model?="',
+        b"Content-Disposition: form-data; name=a\r\nContent-Transfer-Encoding: base64",
+        b"Content-Disposition: form-data; name=a\r\nContent-Transfer-Encoding: quoted-printable",
+        b"Content-Disposition: form-data; name=a\r\nContent-Encoding: gzip",
+        b"Content-Disposition: form-data; name=a\r\nContent-Type: text/plain; charset=utf-7",
+        b'Content-Disposition: form-data; name=a\r\nContent-Type: text/plain;charset="utf-16"',
+        b"Content-Disposition: form-data; name=" + b"a" * 257,
+        b'Content-Disposition: form-data; name="x";',
+        b'Content-Disposition: form-data; name="mod%65l"',
+        b'Content-Disposition: form-data; name="%22x"',
+        b"Content-Disposition: form-data; name=a" + b"; a=b" * 9,
+        b"Content-Disposition: form-data; name=a" + b"".join(b"; a%d=b" % number for number in range(9)),
+        b"Content-Disposition: form-data; name=a" + b"\r\nX-A: b" * 20,
         b"Content-Disposition: form-data; name*=utf-8''model",
         b"Content-Disposition: form-data; name=a\r\nContent-Disposition: form-data; name=model",
         b"Content-Disposition: form-data; name=a\r\n ; name=model",

@@ -6,6 +6,21 @@ PRESET = Preset(
     title="OpenAI-compatible",
     example_url="https://api.example.com/v1",
     client_ids=frozenset({"request_id", "response_id", "rid"}),
+    # It may be a router over many models, and routers read these.
+    choosing=frozenset(
+        {
+            "extra_body",
+            "fallback_models",
+            "fallbacks",
+            "model_list",
+            "models",
+            "plugins",
+            "preset",
+            "provider",
+            "route",
+        }
+    ),
+    choosing_in=frozenset({"tools"}),
     note="Also what an upstream is that names no kind. Where the provider refuses `stream_options` with a 400 or 422, "
     "set `stream_options = false`: streams that then end without usage are billed by estimate. LiteLLM and other "
     'gateways speak Anthropic\'s format too, below the same address: `formats = ["openai", "anthropic"]`. They are '

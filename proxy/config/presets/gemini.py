@@ -7,6 +7,7 @@ PRESET = Preset(
     base_url="https://generativelanguage.googleapis.com/v1beta",
     compatible_url="https://generativelanguage.googleapis.com/v1beta/openai",
     dialects=frozenset({"gemini"}),
+    choosing_in=frozenset({"generationConfig", "generation_config", "tools"}),
     auth_header="x-goog-api-key",
     auth_prefix="",
     stream_options=False,

@@ -2,4 +2,8 @@
 
 from proxy.config.presets.preset import Preset
 
-PRESET = Preset(title="OpenAI", base_url="https://api.openai.com/v1")
+PRESET = Preset(
+    title="OpenAI",
+    base_url="https://api.openai.com/v1",
+    choosing_in=frozenset({"tools"}),
+)

@@ -28,5 +28,9 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     #: Fields of a request by which its client chooses the id of what is made. They are not passed on: the ids of an
     #: account belong to all keys, and an upstream may hand out, or overwrite, what has the id already.
     client_ids: frozenset[str] = frozenset()
+    #: Fields of a body by which a client may choose further models of the account, beside `model`.
+    choosing: frozenset[str] = frozenset()
+    #: Fields of a body inside of which a `model` or the like does so.
+    choosing_in: frozenset[str] = frozenset()
     #: What one should know, in a sentence or two; Markdown.
     note: str = ""

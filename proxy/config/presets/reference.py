@@ -44,6 +44,10 @@ base_url = "http://127.0.0.1:8000/v1"
 - `prometheus-gateway doctor` asks each upstream for its models, as `serve` does when it starts. It says when the
   credential is refused, which `base_url` would answer where this one does not, what is wrong with TLS, and which model
   of a target the upstream does not list. A provider without such a list is only a warning.
+- A key uses the models of its aliases only. Some providers let a body choose others, in further fields (`models`,
+  `fallbacks`, a tool's `model`): where a kind is known to, or might, such a field is a 400. `client_models = true` lets
+  it pass unchecked; whatever ran is then billed at the alias's price. Kinds that do not read such a field get it as it
+  is.
 - The model behind the first slash of a target is sent as it is, further slashes and all.
 
 | kind | provider | formats | credential | `base_url` | `stream_options` |
@@ -72,6 +76,16 @@ def _credential(preset: Preset) -> str:
     return f"`{preset.auth_header}: {preset.auth_prefix}…`"
 
 
+def _choosing(preset: Preset) -> str:
+    """What of a body is refused because it chooses models that no alias of the key stands for."""
+    fields = ", ".join(f"`{name}`" for name in sorted(preset.choosing))
+    inside = ", ".join(f"`{name}`" for name in sorted(preset.choosing_in))
+    parts = [fields] if fields else []
+    if inside:
+        parts.append(f"a `model` inside of {inside}")
+    return f"Refused, because it chooses further models: {'; '.join(parts)}. `client_models = true` lets it pass."
+
+
 def _section(kind: str, preset: Preset) -> Iterator[str]:
     yield f"## `{kind}`: {preset.title}"
     yield ""
@@ -81,6 +95,9 @@ def _section(kind: str, preset: Preset) -> Iterator[str]:
     if preset.client_ids:
         names = ", ".join(f"`{name}`" for name in sorted(preset.client_ids))
         yield f"Not passed on, because a client must not choose the id of what is made in everybody's account: {names}."
+        yield ""
+    if preset.choosing or preset.choosing_in:
+        yield _choosing(preset)
         yield ""
     for name, value in preset.headers.items():
         yield f"Sends `{name}: {value}` unless `headers` has another."

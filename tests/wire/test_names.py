@@ -1,0 +1,91 @@
+"""Names that another server could read as one that the gateway guards."""
+
+import pytest
+
+from proxy.errors import InvalidRequest
+from proxy.wire.body import peek, peek_without_model
+from proxy.wire.names import may_name_in_json, named_by
+
+
+@pytest.mark.parametrize(
+    ("name", "guarded"),
+    [
+        ("Model", "model"),
+        ("MODEL", "model"),
+        ("mOdel", "model"),
+        ("\\u004dodel", "model"),
+        ("Stream", "stream"),
+        ("\u017ftream", "stream"),
+        ("\\u017Ftream", "stream"),
+        ("stream_option\u017f", "stream_options"),
+        ("Store", "store"),
+        ("\u017ftore", "store"),
+        ("Previous_Response_Id", "previous_response_id"),
+        ("file_id\u017f", "file_ids"),
+        ("Conversation", "conversation"),
+        ("Prompt", "prompt"),
+        ("Models", "models"),
+        ("model\u017f", "models"),
+        ("Fallbac\u212as", "fallbacks"),
+        ("Fallbac\\u212As", "fallbacks"),
+    ],
+)
+def test_a_name_that_go_reads_as_a_guarded_one_is_refused(name: str, guarded: str) -> None:
+    for data in (f'{{"model":"a","{name}":"b"}}', f'{{"{name}":null,"model":"a"}}'):
+        with pytest.raises(InvalidRequest, match="can be read as") as error:
+            peek(data.encode())
+        assert (error.value.status, error.value.code, error.value.param) == (400, "ambiguous_field", guarded)
+
+
+@pytest.mark.parametrize("name", ["Temperature", "modelo", "mode1", "models_", "Foo", "stra\u00dfe", "\u212a", ""])
+def test_a_name_that_is_read_as_no_guarded_one_passes(name: str) -> None:
+    assert name in peek(f'{{"model":"a","{name}":1}}'.encode()).fields
+
+
+def test_the_names_inside_geminis_requests_are_looked_at_too() -> None:
+    for body in ('{"requests":[{"Model":"models/b"}]}', '{"generateContentRequest":{"MODEL":"models/b"}}'):
+        with pytest.raises(InvalidRequest, match="can be read as 'model'"):
+            peek_without_model(body.encode(), "a", False)
+
+
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        ("file_id", "file_id"),
+        ("File_Id", "file_id"),
+        ("images[0][file_id]", "file_id"),
+        ("images[][file_id]", "file_id"),
+        ("input_reference[file_id]", "file_id"),
+        ("input_reference.file_id", "file_id"),
+        ("image[file_id][]", "file_id"),
+        ("file_ids[]", "file_ids"),
+        ("file_ids[0]", "file_ids"),
+        ("characters[0][id]", "characters"),
+        ("prompt[id]", "prompt"),
+        ("vector_store_id", "vector_store_id"),
+        ("prompt", ""),
+        ("image[]", ""),
+        ("file", ""),
+        ("id", ""),
+        ("file_idea", ""),
+        ("timestamp_granularities[]", ""),
+        ("", ""),
+    ],
+)
+def test_the_field_of_a_form_names_an_object_by_any_of_its_words(field: str, name: str) -> None:
+    assert named_by(field) == name
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("x", b'{"file_id":"a"}', True),
+        ("x", b' [{"File_ID" : "a"}]', True),
+        ("x", b'{"file\\u005fid":"a"}', True),
+        ("x", b'{"type":"auto"}', False),
+        ("x", b'say "file_id"', False),
+        ("prompt", b'{"file_id":"a"}', False),
+    ],
+)
+def test_json_in_a_field_of_a_form_may_name_an_object(field: str, value: bytes, expected: bool) -> None:
+    assert may_name_in_json(field, value) is expected
