@@ -28,6 +28,8 @@ MAX_BEHIND_SECONDS = 5.0
 _LOOK_SECONDS = 0.02
 # An owner stored so long ago is the first one: what another process wrote before has been stored since.
 _SETTLED_MICROSECONDS = 60_000_000
+# After so many ids the event loop has its turn.
+_TURN = 1_000
 _COLUMNS = "id, kind, key, upstream, created, alias, model"
 _AMONG = "(SELECT value FROM json_each(?))"
 _log = logging.getLogger(__name__)
@@ -144,7 +146,9 @@ class Owners:
             values = (key, _json(kinds), _json(ids), key, _json(kinds))
             rows = list(await self._reader.execute_fetchall(query, values))
         count, stored = int(rows[0][0]), set(msgspec.json.decode(rows[0][1], type=list[str]))
-        for id_ in ids:
+        for number, id_ in enumerate(ids):
+            if number % _TURN == _TURN - 1:
+                await asyncio.sleep(0)
             recent = self._recent.get(id_)
             if recent is None or recent.key != key or recent.kind not in kinds:
                 continue
@@ -165,7 +169,9 @@ class Owners:
         await self._others_stored()
         query = f"SELECT {_COLUMNS} FROM objects WHERE id IN {_AMONG} AND key <> ?"
         others = {one.id: one for one in await self._query(query, _json(ids), key)}
-        for id_ in ids:
+        for number, id_ in enumerate(ids):
+            if number % _TURN == _TURN - 1:
+                await asyncio.sleep(0)
             claim, other = self._recent.get(id_), others.get(id_)
             if claim is None or claim.key != key or id_ not in self._claims:
                 continue
