@@ -15,6 +15,8 @@ from proxy.dialects.tap import EMPTY, NOTHING, NULL, ChoicesTap, decoded, is_err
 from proxy.errors import GatewayError
 
 _encoder = msgspec.json.Encoder()
+#: The reason to finish of nearly all answers.
+_STOP: Final = msgspec.Raw(b'"stop"')
 #: The reason to finish of a choice that a provider gave up.
 _FAILED: Final = msgspec.Raw(b'"error"')
 
@@ -53,7 +55,7 @@ class ChatTap(ChoicesTap):
                 elif choice.text is not EMPTY:
                     self.text_out += text_size(choice.text)
                 reason = choice.finish_reason
-                if reason is not EMPTY and reason != NULL and is_reason(reason):
+                if reason is not EMPTY and reason != NULL and (reason == _STOP or is_reason(reason)):
                     self._finish_choice()
                     if reason == _FAILED:
                         self.failed = True
