@@ -9,7 +9,7 @@ from proxy.dialects.scrub import scrub
 from proxy.errors import UpstreamProtocolError
 from proxy.wire.scan import NO_ERROR
 from proxy.wire.shapes import Usage
-from proxy.wire.usage import Reading, read_usage, reading, tier_in, usage_of
+from proxy.wire.usage import Reading, covers, read_usage, reading, tier_in, usage_of
 
 EMPTY: Final = msgspec.Raw()
 NULL: Final = msgspec.Raw(b"null")
@@ -126,7 +126,7 @@ class AnswerTap:
 
     def _take_usage(self, usage: msgspec.Raw) -> None:
         """Keep a usage object, and what the one before it said."""
-        if self._usage is not EMPTY and usage != self._usage:
+        if self._usage is not EMPTY and not covers(bytes(usage), bytes(self._usage)):
             before = reading(bytes(self._usage))
             self._earlier = before if self._earlier is None else self._earlier.under(before)
         self._usage = usage

@@ -27,11 +27,6 @@ class _Ratio:
     tokens: float = FIRST_RATIO * _FIRST_WEIGHT
     text: float = _FIRST_WEIGHT
 
-    def learn(self, text: int, tokens: int) -> None:
-        if text > 0 and _LEAST <= tokens / text <= _MOST:
-            self.tokens = self.tokens * _DECAY + tokens
-            self.text = self.text * _DECAY + text
-
     def apply(self, text: int) -> int:
         # Up, not off: text was seen, so at least one token was.
         return -int(-text * self.tokens // self.text) if text > 0 else 0
@@ -53,8 +48,10 @@ class Estimator:
             if len(self._ratios) >= self._limit:
                 return
             pair = self._ratios[of] = (_Ratio(), _Ratio())
-        pair[0].learn(text_in, input_tokens)
-        pair[1].learn(text_out, output_tokens)
+        for ratio, text, tokens in ((pair[0], text_in, input_tokens), (pair[1], text_out, output_tokens)):
+            if text > 0 and _LEAST <= tokens / text <= _MOST:
+                ratio.tokens = ratio.tokens * _DECAY + tokens
+                ratio.text = ratio.text * _DECAY + text
 
     def estimate(self, key: str, alias: str, text_in: int, text_out: int) -> tuple[int, int]:
         """Input and output tokens for so many bytes of text."""

@@ -66,6 +66,30 @@ class Reading:
         return Reading(counts, later.tier or self.tier)
 
 
+def covers(later: bytes, earlier: bytes) -> bool:
+    """Whether a usage object counts all that an earlier one did, in the same words, so that that need not be kept."""
+    try:
+        return _covers(_decoder.decode(later), _decoder.decode(earlier))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
+def _covers(later: dict[str, Any], earlier: dict[str, Any]) -> bool:
+    for name, value in earlier.items():
+        if not value:
+            continue
+        found = later.get(name)
+        if isinstance(value, dict):
+            if not isinstance(found, dict) or not _covers(found, value):
+                return False
+        elif isinstance(value, int | float):
+            if not isinstance(found, int | float) or not 0 < found <= MAX_COUNT:
+                return False
+        elif not found or type(found) is not type(value):
+            return False
+    return True
+
+
 def read_usage(raw: bytes) -> Usage | None:
     """Read a usage object; None when it is none, or says nothing that can be billed.
 
@@ -120,47 +144,47 @@ def reading(raw: bytes) -> Reading:
     )
     # Cohere bills other counts than it counts; the others have one of each.
     _take(counts, "input", (units, "input_tokens"), (values, "prompt_tokens"), (values, "input_tokens"))
-    _take(counts, "input", (values, "promptTokenCount"), (tokens, "input_tokens"))
     _take(counts, "output", (units, "output_tokens"), (values, "completion_tokens"), (values, "output_tokens"))
-    _take(counts, "output", (values, "candidatesTokenCount"), (tokens, "output_tokens"))
-    _take(counts, "output", (values, "responseTokenCount"))
     _take(counts, "total", (values, "total_tokens"), (values, "totalTokenCount"))
-    _take(counts, "cached", (asked, "cached_tokens"), (asked, "cache_read_tokens"), (asked, "cache_read_input_tokens"))
-    inside = bool(counts.get("cached"))
-    _take(counts, "cached", (values, "cached_tokens"), (values, "num_cached_tokens"))
-    _take(counts, "cached", (values, "prompt_cache_hit_tokens"), (values, "cachedContentTokenCount"))
-    _take(counts, "cached", (values, "cache_read_input_tokens"))
-    _take(counts, "written", (asked, "cache_write_tokens"), (asked, "created_cache_tokens"))
-    _take(counts, "written", (asked, "cache_creation_tokens"), (asked, "cache_creation_input_tokens"))
-    inside = inside or bool(counts.get("written"))
+    if tokens:
+        _take(counts, "input", (tokens, "input_tokens"))
+        _take(counts, "output", (tokens, "output_tokens"))
+    if asked:
+        _take(
+            counts, "cached", (asked, "cached_tokens"), (asked, "cache_read_tokens"), (asked, "cache_read_input_tokens")
+        )
+        _take(counts, "written", (asked, "cache_write_tokens"), (asked, "created_cache_tokens"))
+        _take(counts, "written", (asked, "cache_creation_tokens"), (asked, "cache_creation_input_tokens"))
+        _take(counts, "audio_in", (asked, "audio_tokens"))
+        _take(counts, "image_in", (asked, "image_tokens"))
+        cached = _object(asked, "cached_tokens_details")
+        _take(counts, "cached_audio", (cached, "audio_tokens"))
+        _take(counts, "cached_image", (cached, "image_tokens"))
+    inside = bool(counts.get("cached") or counts.get("written"))
+    _take(
+        counts, "cached", (values, "cached_tokens"), (values, "num_cached_tokens"), (values, "prompt_cache_hit_tokens")
+    )
+    _take(counts, "cached", (values, "cachedContentTokenCount"), (values, "cache_read_input_tokens"))
     _take(counts, "written", (values, "cache_creation_input_tokens"), (values, "cache_write_tokens"))
-    _take_written(counts, values)
+    if "cache_creation" in values:
+        _take_written(counts, values)
     if not inside and not count(values.get("prompt_tokens")):
         for name in ("cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation"):
             if values.get(name) is not None:
                 counts["beside"] = 1
-    _take(counts, "reasoning", (made, "reasoning_tokens"), (made, "thinking_tokens"), (values, "reasoning_tokens"))
-    _take(counts, "thoughts", (values, "thoughtsTokenCount"))
-    _take(counts, "tool_input", (values, "toolUsePromptTokenCount"))
-    _take(counts, "audio_in", (asked, "audio_tokens"))
-    _take(counts, "image_in", (asked, "image_tokens"))
-    _take(counts, "audio_out", (made, "audio_tokens"))
-    _take(counts, "image_out", (made, "image_tokens"))
-    cached = _object(asked, "cached_tokens_details")
-    _take(counts, "cached_audio", (cached, "audio_tokens"))
-    _take(counts, "cached_image", (cached, "image_tokens"))
-    for name, suffix in (
-        ("promptTokensDetails", "_in"),
-        ("candidatesTokensDetails", "_out"),
-        ("responseTokensDetails", "_out"),
-    ):
-        _take_kinds(counts, values.get(name), "audio" + suffix, "image" + suffix)
-    _take_kinds(counts, values.get("cacheTokensDetails"), "cached_audio", "cached_image")
+    if made:
+        _take(counts, "reasoning", (made, "reasoning_tokens"), (made, "thinking_tokens"))
+        _take(counts, "audio_out", (made, "audio_tokens"))
+        _take(counts, "image_out", (made, "image_tokens"))
+    _take(counts, "reasoning", (values, "reasoning_tokens"))
+    if b"TokenCount" in raw or b"TokensDetails" in raw:
+        _take_gemini(counts, values)
     milliseconds = _milliseconds(values.get("seconds")) or _milliseconds(values.get("prompt_audio_seconds"))
     if milliseconds:
         counts["milliseconds"] = milliseconds
     _take_tools(counts, values, units)
-    _take_iterations(counts, values.get("iterations"))
+    if "iterations" in values:
+        _take_iterations(counts, values["iterations"])
     _take_cost(counts, values)
     return Reading(
         counts, tier_of(values.get("service_tier") or values.get("serviceTier") or values.get("trafficType"))
@@ -278,6 +302,18 @@ def _take_written(counts: dict[str, int], values: dict[str, Any]) -> None:
     if whole:
         counts["written"] = max(whole, counts.get("written", 0))
         counts["written_1h"] = hour
+
+
+def _take_gemini(counts: dict[str, int], values: dict[str, Any]) -> None:
+    """Gemini's counts, those by modality too."""
+    _take(counts, "input", (values, "promptTokenCount"))
+    _take(counts, "output", (values, "candidatesTokenCount"), (values, "responseTokenCount"))
+    _take(counts, "thoughts", (values, "thoughtsTokenCount"))
+    _take(counts, "tool_input", (values, "toolUsePromptTokenCount"))
+    _take_kinds(counts, values.get("promptTokensDetails"), "audio_in", "image_in")
+    _take_kinds(counts, values.get("candidatesTokensDetails"), "audio_out", "image_out")
+    _take_kinds(counts, values.get("responseTokensDetails"), "audio_out", "image_out")
+    _take_kinds(counts, values.get("cacheTokensDetails"), "cached_audio", "cached_image")
 
 
 def _take_kinds(counts: dict[str, int], listed: object, audio: str, image: str) -> None:

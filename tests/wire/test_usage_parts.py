@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from proxy.wire.shapes import Parts, Usage
-from proxy.wire.usage import read_usage, reading, tier_of, usage_of
+from proxy.wire.usage import covers, read_usage, reading, tier_of, usage_of
 from tests.usage import counts_of
 
 # what no count was given for
@@ -198,3 +198,26 @@ def test_a_tier_is_bounded() -> None:
 def test_no_later_zero_replaces_a_count(objects: list[dict[str, Any]], meaning: Usage) -> None:
     first, second = (reading(json.dumps(one).encode()) for one in objects)
     assert counts_of(usage_of(first.under(second))) == meaning
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "covered"),
+    [
+        ({"prompt_tokens": 9, "completion_tokens": 1}, {"prompt_tokens": 8, "completion_tokens": 3}, True),
+        ({"prompt_tokens": 9, "completion_tokens": 0}, {"prompt_tokens": 8}, True),
+        ({"prompt_tokens": 9}, {"prompt_tokens": 0}, False),
+        ({"prompt_tokens": 9}, {"prompt_tokens": -1}, False),
+        ({"prompt_tokens": 9}, {"prompt_tokens": 10**13}, False),
+        ({"prompt_tokens": 9}, {"prompt_tokens": "9"}, False),
+        ({"prompt_tokens": 9}, {"input_tokens": 9}, False),
+        ({"details": {"cached_tokens": 4}}, {"details": {"cached_tokens": 0}}, False),
+        ({"details": {"cached_tokens": 4}}, {"details": None}, False),
+        ({"details": {"cached_tokens": 4}}, {"details": {"cached_tokens": 5}}, True),
+        ({"iterations": [{"type": "compaction"}]}, {"iterations": []}, False),
+        ({"service_tier": "flex"}, {"service_tier": None}, False),
+    ],
+)
+def test_an_earlier_object_is_forgotten_only_where_a_later_one_counts_the_same(
+    earlier: dict[str, Any], later: dict[str, Any], covered: bool
+) -> None:
+    assert covers(json.dumps(later).encode(), json.dumps(earlier).encode()) is covered
