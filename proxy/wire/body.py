@@ -123,7 +123,8 @@ def _peeked(data: bytes, fields: dict[str, msgspec.Raw], named: str) -> Body:
         check_model(named)
         fields["model"] = msgspec.Raw(_encoder.encode(named))
     model = named or _model(fields.get("model"))
-    stream = _boolean(fields.get("stream"), "stream")
+    asked = fields.get("stream")
+    stream = asked is not None and (asked == _TRUE or _boolean(asked, "stream"))
     wants_usage = False
     options = fields.get("stream_options")
     if stream and options is not None and options != _NULL:
