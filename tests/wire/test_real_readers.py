@@ -100,7 +100,7 @@ def aiohttp_parts(body: bytes) -> Parts:
         headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY.decode()}"}
         reader = MultipartReader(cast("Any", headers), stream)
         found: Parts = []
-        while (part := await reader.next()) is not None:
+        while (part := cast("Any", await reader.next())) is not None:
             found.append((part.name or "", bool(part.filename), bytes(await part.read(decode=True))))
         return found
 
