@@ -23,7 +23,7 @@ _LONGEST_ESCAPE: Final = 6
 _URL: Final = rb"(?:https?|wss?|grpcs?|tcp):(?:/|\\/){2}(?:[^\s\"'<>\\`]|\\/)+"
 #: Host names of the usual domains, and numbers.
 _HOSTS: Final = (
-    rb"(?:[A-Za-z0-9-]{1,63}\.){1,8}(?:com|net|org|io|ai|dev|cloud|cn|host|internal|local|lan|svc|example)"
+    rb"(?:[A-Za-z0-9-]{1,63}\.){1,8}(?:com|net|org|io|ai|dev|cloud|cn|host|internal|local|lan|corp|svc|example)"
     rb"(?::[0-9]{1,5})?(?![A-Za-z0-9_-]|\.[A-Za-z0-9])",
     rb"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?::[0-9]{1,5})?(?![A-Za-z0-9_-]|\.[A-Za-z0-9])",
     rb"localhost:[0-9]{2,5}",
@@ -34,8 +34,12 @@ _ACCOUNTS: Final = (
     # What any text follows as an id, and what is the beginning of other words too.
     rb"(?:org-|proj[-_]|acct[-_])(?!(?:level|wide|name|type|path|number|scoped|specific|based|owned)\b)[A-Za-z0-9*_-]{4,}",
     rb"(?:user[-_]|org_)(?=[a-z]*[A-Z0-9*])[A-Za-z0-9*_-]{4,}",
-    rb"(?:projects|organizations|folders|billingAccounts|subscriptions|accounts|tenants)(?:/|\\/)[A-Za-z0-9_.:~-]+",
-    rb"(?:project_number|project_id|consumer):[A-Za-z0-9_:-]+",
+    rb"(?:projects|organizations|folders|billingAccounts|subscriptions|accounts|tenants)(?:/|\\/|%2[Ff])[A-Za-z0-9_.:~-]+",
+    rb"(?:project_number|project_id|consumer)[:=][A-Za-z0-9_:-]+",
+    # Google's own pattern for the ids of projects, in quotes; most have a digit, and few other words do.
+    rb"[Pp]roject ['`](?=[a-z0-9-]*[0-9])[a-z][a-z0-9-]{4,28}[a-z0-9](?=['`])",
+    rb"[Ss]ubscription[ :=]{1,2}['`]?[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}",
+    rb"AKIA[A-Z0-9]{12,}|wrkspc_[A-Za-z0-9]{4,}",
     rb"(?:[Pp]roject|[Aa]ccount)(?:[ _-](?:number|id|ID))?[ :=#]{1,3}['`]?[0-9]{5,}",
     rb"arn:aws[A-Za-z0-9-]*:[^\s\"'<>\\`]+",
 )

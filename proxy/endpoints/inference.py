@@ -23,6 +23,7 @@ from proxy.objects import claims
 from proxy.objects.watch import ResponseWatch
 from proxy.policies.base import Call
 from proxy.relay import Exchange
+from proxy.server.bodies import Holding
 from proxy.server.client import EXTENSION, ClientCycle
 from proxy.server.ids import new_request_id
 from proxy.settlement import refused_record
@@ -100,6 +101,7 @@ class Inference:
         key: Key | None = None
         body: Body | None = None
         upload: Upload | None = None
+        inflated: Holding | None = None
         data = b""
         waits = False
         try:
@@ -117,7 +119,9 @@ class Inference:
                 here = client.body_now(self._max_body_bytes)
                 data = here if here is not None else await client.read_body(self._max_body_bytes)
                 if facts.encoding:
-                    data = await in_turns(inflate_in_steps(data, facts.encoding, self._max_body_bytes))
+                    inflated = Holding(shared.overload.bodies)
+                    steps = inflate_in_steps(data, facts.encoding, self._max_body_bytes, inflated.require)
+                    data = await in_turns(steps)
                 body = await self._peek(data, named)
             else:
                 upload = Upload(
@@ -146,23 +150,26 @@ class Inference:
             return
         finally:
             shared.overload.others -= waits
-        if upload is not None and row.unit == "audio" and call.alias is not None and may_need_length(call.alias):
-            upload.measure_with(shared.audio)
-        exchange = self._exchange(client, call, data)
+            if inflated is not None:
+                inflated.release()
         try:
-            exchange.start()
-            if data and not call.large:
-                count_text(call, data)
-            del data, body
-            if upload is not None:
-                await follow(client, upload, exchange, call)
-            else:
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-        except BaseException:
-            # The server's own deadline, or a fault of ours: never an unsettled request.
-            exchange.interrupt()
-            raise
+            if upload is not None and row.unit == "audio" and call.alias is not None and may_need_length(call.alias):
+                upload.measure_with(shared.audio)
+            exchange = self._exchange(client, call, data)
+            try:
+                exchange.start()
+                if data and not call.large:
+                    count_text(call, data)
+                del data, body
+                if upload is not None:
+                    await follow(client, upload, exchange, call)
+                else:
+                    while (await receive())["type"] != "http.disconnect":
+                        pass
+            except BaseException:
+                # The server's own deadline, or a fault of ours: never an unsettled request.
+                exchange.interrupt()
+                raise
         finally:
             if upload is not None:
                 upload.close()

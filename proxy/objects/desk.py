@@ -72,8 +72,14 @@ class Desk:
         data = await visit.client.read_body(limit)
         encoding = encoding_of(visit.headers)
         if encoding and data:
-            data = await in_turns(inflate_in_steps(data, encoding, limit))
-        body = await self._choice.read_json(visit, data)
+            holding = Holding(self._bodies)
+            try:
+                data = await in_turns(inflate_in_steps(data, encoding, limit, holding.require))
+                body = await self._choice.read_json(visit, data)
+            finally:
+                holding.release()
+        else:
+            body = await self._choice.read_json(visit, data)
         await while_there(receive, self._list(visit) if row.lists else self._send(visit, body))
 
     async def fail(self, visit: Visit, error: GatewayError) -> bool:

@@ -137,7 +137,7 @@ def _names_usable(value: Any, usable: Callable[[str], bool]) -> bool:
 
 def _check_inside(field: str, value: Any, usable: Callable[[str], bool]) -> None:
     if isinstance(value, Pairs):
-        is_function = all(inner == "function" for name, inner in value if name == "type")
+        is_function = all(inner == "function" for name, inner in value if name.casefold() == "type")
         for name, inner in value:
             if spelled_as(name) in MODEL_NAMES and _names_other(inner, usable):
                 raise _other_model(f"{field}.{name}")
@@ -233,7 +233,7 @@ def _has_too_many(value: bytes) -> bool:
 def _walk(holder: str, value: Any, found: list[Reference]) -> None:
     """Collect what a value names below the top; `holder` is the name of its field."""
     if isinstance(value, Pairs):
-        kinds = [inner for name, inner in value if name == "type"]
+        kinds = [inner for name, inner in value if name.casefold() == "type"]
         for written, inner in value:
             name = spelled_as(written)
             if name == "skill_id" and kinds == ["anthropic"]:

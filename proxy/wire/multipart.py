@@ -38,9 +38,13 @@ _BOUNDARY: Final = re.compile(rb"[\x21\x23-\x5b\x5d-\x7e](?:[\x20\x21\x23-\x5b\x
 _TYPE: Final = re.compile(rb'[ \t]*;[ \t]*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=("[^"\\]*"|[^\s;",]+)')
 # A quoted value as those read it who know of backslashes, and as those do who do not.
 _ESCAPED: Final = re.compile(
-    rb'[ \t]*;[ \t]*([!#$%&\'+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\["\\])*"|[!#$%&\'*+.^_`|~0-9A-Za-z-]+)'
+    rb'[ \t]*;[ \t]*([!#$%&\'+.^_`|~0-9A-Za-z-]+|(?i:filename\*))=("(?:[^"\\]|\\.)*"|[!#$%&\'*+.^_`|~0-9A-Za-z-]+)'
 )
-_PLAIN: Final = re.compile(rb'[ \t]*;[ \t]*([!#$%&\'+.^_`|~0-9A-Za-z-]+)=("[^"]*"|[!#$%&\'*+.^_`|~0-9A-Za-z-]+)')
+_PLAIN: Final = re.compile(
+    rb'[ \t]*;[ \t]*([!#$%&\'+.^_`|~0-9A-Za-z-]+|(?i:filename\*))=("[^"]*"|[!#$%&\'*+.^_`|~0-9A-Za-z-]+)'
+)
+#: A file's name in RFC 5987's form, as .NET adds it: UTF-8, without control characters and quotes.
+_EXTENDED: Final = re.compile(rb"utf-8''(?:[!#$&+.^_`|~0-9A-Za-z-]|%(?![01]|22|7F)[0-9A-F]{2})+", re.IGNORECASE)
 _NAME: Final = re.compile(rb"(?<![\w*-])name[\s*]*=", re.IGNORECASE)
 #: What some reader takes for something else in a name: an escape, a quote, or blanks that it strips.
 _ODD: Final = re.compile(rb"[\\%]|=\?|^[ \t']|[ \t']$")
@@ -365,15 +369,20 @@ def read_part_head(head: bytes) -> tuple[bytes, bytes | None]:
     plain = _parameters(disposition, _PLAIN)
     if found is None or (plain is not None and plain.get(b"name") != found.get(b"name")):
         raise _broken("the Content-Disposition of a part cannot be read, or not in one way only")
-    if len(_NAME.findall(disposition)) != 1:
+    # Windows has them in the paths of files, which some clients send whole; what they do there is no matter.
+    has_backslash = any(b"\\" in value for name, value in found.items() if name != b"filename")
+    if has_backslash or len(_NAME.findall(disposition)) != 1:
         raise _broken("the Content-Disposition of a part can be read in two ways")
     name_of = found.get(b"name")
     if name_of is None or _ODD.search(name_of) is not None:
         raise _broken("a part has no plain name")
     if len(name_of) > MAX_PART_NAME:
         raise _broken(f"the name of a part is longer than {MAX_PART_NAME} bytes")
+    # Not all servers read the extended name: the plain one decides whether it is a file.
     file_name = found.get(b"filename")
-    if has_charset and file_name is None:
+    if b"filename*" in found and not file_name:
+        raise _broken("a file has an extended name alone; name it by a plain 'filename' too")
+    if has_charset and not file_name:
         raise _broken("a field is written in another character set than UTF-8")
     return name_of, file_name
 
@@ -403,8 +412,10 @@ def _parameters(disposition: bytes, pattern: re.Pattern[bytes]) -> dict[bytes, b
         match = pattern.match(disposition, position)
         if match is None or match[1].lower() in found or len(found) == MAX_PARAMETERS:
             return None
-        value = match[2]
-        found[match[1].lower()] = value[1:-1] if value.startswith(b'"') else value
+        name, value = match[1].lower(), match[2]
+        if name == b"filename*" and _EXTENDED.fullmatch(value) is None:
+            return None
+        found[name] = value[1:-1] if value.startswith(b'"') else value
         position = match.end()
     return found
 

@@ -65,6 +65,9 @@ READ_NAMES: Final = frozenset(
 CHOOSING_NAMES: Final = frozenset(
     {
         "compound_custom",
+        "content_policy_fallbacks",
+        "context_window_fallback_dict",
+        "context_window_fallbacks",
         "extra_body",
         "fallback_models",
         "fallbacks",
@@ -75,6 +78,7 @@ CHOOSING_NAMES: Final = frozenset(
         "preset",
         "provider",
         "route",
+        "user_config",
     }
 )
 #: Names that choose a model wherever they stand in such a field, or in a tool.

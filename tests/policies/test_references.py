@@ -219,6 +219,13 @@ def test_what_single_kinds_read_is_refused_for_them() -> None:
     assert refuses_models({"fallbacks": [{"model": "b"}]}, "anthropic") == "fallbacks"
     assert refuses_models({"compound_custom": {"models": {"reasoning_model": "b"}}}, "groq") == "compound_custom"
     assert refuses_models({"lora_path": "b"}, "sglang") == "lora_path"
+    for field in (
+        "content_policy_fallbacks",
+        "context_window_fallback_dict",
+        "context_window_fallbacks",
+        "user_config",
+    ):
+        assert refuses_models({field: {"a": ["b"]}}, "compatible") == field
     routing = {"routingConfig": {"manualMode": {"modelName": "b"}}}
     assert refuses_models({"generationConfig": routing}, "gemini") == "generationConfig.modelName"
     assert refuses_models({"generation_config": {"routing_config": {"manual_mode": {"model_name": "b"}}}}, "gemini")
@@ -232,6 +239,7 @@ def test_what_single_kinds_read_is_refused_for_them() -> None:
         {"type": "advisor_20260301", "name": "advisor", "model": "claude-opus"},
         {"type": "openrouter:fusion", "parameters": {"models": ["a", "b"]}},
         {"type": "image_generation", "Model": "gpt-image-1"},
+        {"type": "function", "Type": "openrouter:fusion", "parameters": {"models": ["a", "b"]}},
     ],
 )
 def test_a_tool_that_chooses_a_model_is_refused(kind: str, tool: dict[str, object]) -> None:

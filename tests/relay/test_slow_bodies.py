@@ -1,6 +1,8 @@
 """Bodies that come slowly: each has its bounds, and all of them together have theirs, whatever they are sent to."""
 
 import contextlib
+import gzip
+import inspect
 import json
 import threading
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from proxy.endpoints.inference import Inference
 from tests.endpoints.forms import FORM, field, file
 from tests.fakes import RawClient, ScriptedUpstream, json_answer
 from tests.relay.samples import JSON_ANSWER, wait_until
@@ -123,6 +126,27 @@ def test_one_that_has_no_room_is_told_to_come_again(tmp_path: Path, kind: str) -
         wait_until(lambda: (under_way(gateway), held(gateway)) == (0, (0, 0)), "nothing to be left")
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", f"/v1beta/models/{ALIAS}:generateContent", "/v1/threads"])
+def test_what_a_compressed_body_is_inflated_to_counts_too(tmp_path: Path, path: str) -> None:
+    data = gzip.compress(b'{"model":"nothing","messages":[]%b}' % (b" " * (MIB // 2)))
+    with gateway_with(tmp_path, max_body_bytes=MIB, max_coming_bytes=1) as gateway:
+
+        def ask() -> tuple[int, str | None]:
+            headers = {"authorization": f"Bearer {KEY}", "content-type": JSON, "content-encoding": "gzip"}
+            with gateway.client() as client:
+                client.request("POST", path, data, headers)
+                answer, _ = client.read_answer()
+                return answer.status, answer.header("retry-after")
+
+        with begin(gateway, "chat", MIB) as slow:
+            slow.send(b" " * (MIB - 100_000))
+            wait_until(lambda: held(gateway)[0] > MIB // 2, "a body that is still coming")
+            assert ask() == (503, "1")
+        wait_until(lambda: (under_way(gateway), held(gateway)) == (0, (0, 0)), "nothing to be left")
+        assert ask()[0] != 503
+        wait_until(lambda: (under_way(gateway), held(gateway)) == (0, (0, 0)), "nothing to be left of that")
+
+
 def send_slowly(client: RawClient) -> None:
     with contextlib.suppress(OSError):
         for _ in range(15):
@@ -145,6 +169,21 @@ def test_a_body_that_comes_for_ever_is_ended(tmp_path: Path, kind: str) -> None:
         stopped.set()
         dripping.join(10)
         assert head.status == 408
+        wait_until(lambda: (under_way(gateway), held(gateway)) == (0, (0, 0)), "nothing to be left")
+
+
+@pytest.mark.skipif(not inspect.isfunction(Inference.__call__), reason="compiled code cannot be patched")
+@pytest.mark.parametrize("fault", ["_call", "_exchange"])
+def test_a_fault_of_the_gateway_leaves_nothing_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(Inference, fault, fail)
+    with gateway_with(tmp_path) as gateway, begin(gateway, "form with its model") as client:
+        client.send(b"0" * 100_000)
+        assert client.read_answer()[0].status == 500
         wait_until(lambda: (under_way(gateway), held(gateway)) == (0, (0, 0)), "nothing to be left")
 
 

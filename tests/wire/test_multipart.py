@@ -274,15 +274,26 @@ def test_what_two_readers_could_read_differently_is_refused(body: bytes, message
         b'Content-Disposition: form-data; name="x"; name*0="model"',
         b"Content-Disposition: form-data; name=\"x\"; name*0*=utf-8''model",
         b'Content-Disposition: form-data; name="x"; NAME*1="model"',
-        b'Content-Disposition: form-data; name="file"; filename="a"; filename*=utf-8\'\'b',
+        b"Content-Disposition: form-data; name=file; filename*=utf-8''b",
+        b"Content-Disposition: form-data; name=file; filename=\"\"; filename*=utf-8''b",
+        b"Content-Disposition: form-data; name=file; filename=a; filename*=utf-8''",
+        b"Content-Disposition: form-data; name=file; filename=a; filename*=b",
+        b"Content-Disposition: form-data; name=file; filename=a; filename*=\"utf-8''b\"",
+        b"Content-Disposition: form-data; name=file; filename=a; filename*=iso-8859-1''b",
+        b"Content-Disposition: form-data; name=file; filename=a; filename*=utf-8''b; filename*=utf-8''c",
+        b"Content-Disposition: form-data; name=file; filename=a; filename*=utf-8''b%",
+        b"Content-Disposition: form-data; name=file; filename=a; filename*=utf-8''b%0D%0Ac",
+        b"Content-Disposition: form-data; name=file; filename=a; filename*=utf-8''b%22; name=model",
+        b"Content-Disposition: form-data; name=file; filename=a; filename**=utf-8''b",
+        b"Content-Disposition: form-data; name=file; filename=a; filename*0*=utf-8''b",
+        b'Content-Disposition: form-data; name=a; filename=""\r\nContent-Type: text/plain; charset=utf-16',
         b'Content-Disposition: form-data; name="file"; filename*0="a"',
         b'Content-Disposition: form-data; name="x"; x*="y"',
         b'Content-Disposition: form-data; name="mod\\el"',
         b"Content-Disposition: form-data; name=mod\\el",
         b'Content-Disposition: form-data; name="mod\\\\el"',
         b'Content-Disposition: form-data; name="\\"model"',
-        b'Content-Disposition: form-data; name="file"; filename="a\\b.mp3"',
-        b'Content-Disposition: form-data; name="file"; filename="C:\\dir\\a.mp3"',
+        b'Content-Disposition: form-data; name="file"; filename="a"; x="b\\c"',
         b'Content-Disposition: form-data; name="file"; filename="a; name=model"',
         b"Content-Disposition: form-data; name='model'",
         b'Content-Disposition: form-data; name="model "',
@@ -317,6 +328,22 @@ def test_what_two_readers_could_read_differently_is_refused(body: bytes, message
 def test_a_part_head_that_hides_its_name_is_refused(head: bytes) -> None:
     with pytest.raises(InvalidRequest):
         read_part_head(head)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Disposition: form-data; name=file; filename=a.wav; filename*=utf-8''a.wav",
+        b"Content-Disposition: form-data; name=file; FileName*=UTF-8''%C3%A9%20a%2fb.wav; filename=\"_ a.wav\"",
+        b"Content-Disposition: form-data; filename=a.wav; filename*=utf-8''name; name=\"file\"",
+        b'Content-Disposition: form-data; name=file; filename="C:\\dir\\a.mp3"',
+        b"Content-Disposition: form-data; name=file; filename=\"dir\\a.mp3\"; filename*=utf-8''dir%5Ca.mp3",
+    ],
+)
+def test_a_file_may_have_a_path_of_windows_and_an_extended_name_beside_its_plain_one(head: bytes) -> None:
+    name, file_name = read_part_head(head)
+    assert name == b"file"
+    assert file_name
 
 
 @pytest.mark.parametrize(

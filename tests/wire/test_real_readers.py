@@ -100,7 +100,7 @@ def aiohttp_parts(body: bytes) -> Parts:
         headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY.decode()}"}
         reader = MultipartReader(cast("Any", headers), stream)
         found: Parts = []
-        while (part := await reader.next()) is not None:
+        while (part := cast("Any", await reader.next())) is not None:
             found.append((part.name or "", bool(part.filename), bytes(await part.read(decode=True))))
         return found
 
@@ -154,11 +154,19 @@ HEADS = [
     b'Content-Disposition: form-data; name="a"\r\nContent-Transfer-Encoding: base64',
     b'Content-Disposition: form-data; name="a"\r\nContent-Type: text/plain; charset=utf-16',
     b'Content-Disposition: form-data; name="_charset_"',
+    b"Content-Disposition: form-data; name=x; filename=a; filename*=utf-8''%3Bname%3Dmodel",
+    b'Content-Disposition: form-data; name=x; filename="a\\b\\"; name=model',
+    b'Content-Disposition: form-data; name=x; filename="a\\b\\\\"',
+    b"Content-Disposition: form-data; name=x; filename=\"C:\\model\"; filename*=utf-8''C:%5Cmodel",
+    b"Content-Disposition: form-data; filename*=utf-8''name; filename=model; name=x",
+    b"Content-Disposition: form-data; name=x; filename*=utf-8''a",
+    b"Content-Disposition: form-data; name=x; filename=\"\"; filename*=utf-8''a",
 ]
 FRAGMENTS = st.sampled_from(
     [
         *(b"name", b"filename", b"=", b'"', b"\\", b"*", b"*0", b";", b"; ", b" ", b"model", b"file", b"x", b"'", b"."),
         *(b"utf-8''", b",", b"form-data", b"%22", b"\t", b"/", b"=?utf-8?q?", b"?=", b"[", b"]", b"stream"),
+        *(b"; filename=a", b"; filename*=utf-8''b", b"%C3%A9", b"%2f", b"%FF"),
         "é".encode(),
     ]
 )

@@ -9,6 +9,9 @@ PRESET = Preset(
     # It may be a router over many models, and routers read these.
     choosing=frozenset(
         {
+            "content_policy_fallbacks",
+            "context_window_fallback_dict",
+            "context_window_fallbacks",
             "extra_body",
             "fallback_models",
             "fallbacks",
@@ -18,6 +21,7 @@ PRESET = Preset(
             "preset",
             "provider",
             "route",
+            "user_config",
         }
     ),
     choosing_in=frozenset({"tools"}),
