@@ -23,6 +23,7 @@ from proxy.objects import claims
 from proxy.objects.watch import ResponseWatch
 from proxy.policies.base import Call
 from proxy.relay import Exchange
+from proxy.server.bodies import Holding
 from proxy.server.client import EXTENSION, ClientCycle
 from proxy.server.ids import new_request_id
 from proxy.settlement import refused_record
@@ -117,7 +118,10 @@ class Inference:
                 here = client.body_now(self._max_body_bytes)
                 data = here if here is not None else await client.read_body(self._max_body_bytes)
                 if facts.encoding:
-                    data = await in_turns(inflate_in_steps(data, facts.encoding, self._max_body_bytes))
+                    with Holding(shared.overload.bodies) as holding:
+                        data = await in_turns(
+                            inflate_in_steps(data, facts.encoding, self._max_body_bytes, holding.require)
+                        )
                 body = await self._peek(data, named)
             else:
                 upload = Upload(

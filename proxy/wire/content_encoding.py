@@ -4,7 +4,7 @@ A few bytes can stand for gigabytes, so nothing is inflated beyond the cap, and 
 """
 
 import zlib
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, Final
 
 from proxy.errors import BodyTooLarge, InvalidRequest
@@ -88,8 +88,13 @@ class Decompressor:
         return out
 
 
-def inflate_in_steps(data: bytes, encoding: str, max_bytes: int) -> Generator[None, None, bytes]:
-    """A whole body inflated, in steps of a few milliseconds. Raises `BodyTooLarge` and `InvalidRequest`."""
+def inflate_in_steps(
+    data: bytes, encoding: str, max_bytes: int, require: Callable[[int], None]
+) -> Generator[None, None, bytes]:
+    """A whole body inflated, in steps of a few milliseconds. Raises `BodyTooLarge` and `InvalidRequest`.
+
+    `require` is called with the bytes that it holds before it holds more; what it raises ends the work.
+    """
     decompressor = Decompressor(encoding)
     parts: list[bytes] = []
     size = 0
@@ -101,6 +106,7 @@ def inflate_in_steps(data: bytes, encoding: str, max_bytes: int) -> Generator[No
                 raise BodyTooLarge(
                     f"The request body is larger than {max_bytes} bytes when inflated, the most this endpoint takes."
                 )
+            require(len(data) + size)
             parts.append(part)
             yield
     decompressor.finish()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from proxy.errors import BodyTooLarge, InvalidRequest
+from proxy.errors import BodyTooLarge, InvalidRequest, Overloaded
 from proxy.wire.body import drained
 from proxy.wire.content_encoding import (
     MAX_STREAMS,
@@ -44,8 +44,12 @@ def packed(encoding: str, data: bytes) -> bytes:
     return result
 
 
+def refuse_nothing(size: int) -> None:
+    """Room for everything."""
+
+
 def inflated(encoding: str, data: bytes, limit: int = 10**9) -> bytes:
-    return drained(inflate_in_steps(data, "deflate" if encoding == "raw" else encoding, limit))
+    return drained(inflate_in_steps(data, "deflate" if encoding == "raw" else encoding, limit, refuse_nothing))
 
 
 every_encoding = pytest.mark.parametrize("encoding", ["gzip", "deflate", "raw", "zstd"])
@@ -89,7 +93,7 @@ def test_a_bomb_is_stopped_at_the_cap_in_little_memory_and_little_time_at_once(e
     bomb = packed(encoding, bytes(400_000_000))
     limit = 8_000_000
     longest = 0.0
-    steps = inflate_in_steps(bomb, "deflate" if encoding == "raw" else encoding, limit)
+    steps = inflate_in_steps(bomb, "deflate" if encoding == "raw" else encoding, limit, refuse_nothing)
     tracemalloc.start()
     try:
         while True:
@@ -105,6 +109,22 @@ def test_a_bomb_is_stopped_at_the_cap_in_little_memory_and_little_time_at_once(e
         tracemalloc.stop()
     assert peak < 2 * limit
     assert longest < 0.1
+
+
+def test_what_it_holds_is_asked_for_before_more_is_held() -> None:
+    bomb = packed("gzip", bytes(8_000_000))
+    asked: list[int] = []
+
+    def require(size: int) -> None:
+        asked.append(size)
+        if size > 1_000_000:
+            raise Overloaded("full")
+
+    with pytest.raises(Overloaded):
+        drained(inflate_in_steps(bomb, "gzip", 10**9, require))
+    assert asked == sorted(asked)
+    assert len(bomb) < asked[0] <= len(bomb) + SLICE_OUT
+    assert asked[-1] <= 1_000_000 + SLICE_OUT
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd"])
