@@ -73,7 +73,8 @@ def _run(path: Path | None, data_dir: Path | None, offline: bool) -> Iterator[Ch
             yield Check("configuration", "warn", str(warning))
     yield from _data(path, data_dir)
     if config is not None and not offline:
-        yield from asyncio.run(checks.upstreams(config.upstreams, config.models))
+        for check in asyncio.run(checks.upstreams(config.upstreams, config.models)):
+            yield msgspec.structs.replace(check, message=loaded.hide(check.message), hint=loaded.hide(check.hint))
 
 
 def _data(path: Path | None, data_dir: Path | None) -> Iterator[Check]:

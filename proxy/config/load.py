@@ -8,7 +8,7 @@ import os
 import re
 import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ class Loaded(msgspec.Struct, frozen=True):
 
     config: Config
     warnings: tuple[Problem, ...]
+    #: Puts the references into a message about upstreams, in the place of what they stand for.
+    hide: Callable[[str], str] = str
 
 
 def load(path: Path, environment: Mapping[str, str] | None) -> Config:
@@ -50,7 +52,7 @@ def load(path: Path, environment: Mapping[str, str] | None) -> Config:
 
 def parse(text: str, path: Path, environment: Mapping[str, str] | None) -> Config:
     """Like `load`, of a text already read; `path` names it in messages and is where relative files are looked for."""
-    return _parse(text, path, environment)[0]
+    return _parse(text, path, None if environment is None else _references(environment, path))[0]
 
 
 def examine(path: Path, environment: Mapping[str, str]) -> Loaded:
@@ -60,23 +62,38 @@ def examine(path: Path, environment: Mapping[str, str]) -> Loaded:
 
 def examine_text(text: str, path: Path, environment: Mapping[str, str]) -> Loaded:
     """Like `examine`, of a text already read."""
-    config, places = _parse(text, path, environment)
-    found = [
-        Problem(str(path), lines.nearest(places, key), lines.dotted(key), message, hint)
-        for key, message, hint in warnings(config)
-    ]
-    return Loaded(config, tuple(in_file_order(found)))
+    references = _references(environment, path)
+    config, places = _parse(text, path, references)
+    found = [_problem(path, places, key, message, hint, references) for key, message, hint in warnings(config)]
+    return Loaded(config, tuple(in_file_order(found)), references.hide)
 
 
-def _parse(text: str, path: Path, environment: Mapping[str, str] | None) -> tuple[Config, Mapping[lines.Path, int]]:
+def _references(environment: Mapping[str, str], path: Path) -> References:
+    return References(environment, path.absolute().parent)
+
+
+def _problem(
+    path: Path,
+    places: Mapping[lines.Path, int],
+    key: lines.Path,
+    message: str,
+    hint: str,
+    references: References | None,
+) -> Problem:
+    """What is wrong or odd at a key; an upstream's own values are shown as they are written."""
+    if references is not None and key[:1] == ("upstreams",):
+        message, hint = references.hide(message), references.hide(hint)
+    return Problem(str(path), lines.nearest(places, key), lines.dotted(key), message, hint)
+
+
+def _parse(text: str, path: Path, references: References | None) -> tuple[Config, Mapping[lines.Path, int]]:
     document, places = _document(text, path)
     problems: list[Problem] = []
 
     def tell(key: lines.Path, message: str, hint: str) -> None:
-        problems.append(Problem(str(path), lines.nearest(places, key), lines.dotted(key), message, hint))
+        problems.append(_problem(path, places, key, message, hint, references))
 
     values = prune(Config, document, tell)
-    references = None if environment is None else References(environment, path.absolute().parent)
     Sections(document, references, tell).check(values)
     if problems:
         raise ConfigProblems(problems)

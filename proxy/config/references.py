@@ -6,12 +6,15 @@ What is read here is secret: an error names the variable or the file, never what
 import ipaddress
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LARGEST_SECRET = 65_536
+#: A shorter value is hidden only where it stands by itself: it may be a part of any word.
+_LEAST_DISTINCT = 4
 
 
 class BrokenReference(Exception):
@@ -29,10 +32,18 @@ class References:
     def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
         self._environment = environment
         self._folder = folder
+        #: What was put into addresses, by the reference as it is written.
+        self._used: dict[str, str] = {}
 
     def expand(self, text: str) -> str:
         """Put the environment's values in the place of each ${NAME}. Raises BrokenReference."""
         return _REFERENCE.sub(self._variable, text)
+
+    def address(self, text: str) -> str:
+        """The same for an address: messages may show one, so `hide` knows what is put in. Raises BrokenReference."""
+        found = self.expand(text)
+        self._used |= {match.group(): self._variable(match) for match in _REFERENCE.finditer(text)}
+        return found
 
     def secret(self, text: str) -> str:
         """Resolve a credential: file:PATH, ${NAME}, or the literal itself. Raises BrokenReference."""
@@ -68,6 +79,19 @@ class References:
             raise BrokenReference(f"the environment variable {name} is empty", f"export {name}=… before the start")
         return value
 
+    def hide(self, text: str) -> str:
+        """A message with the references in the place of what was put in for them."""
+        # An address may be shown without the slash at its end, and its host in small letters.
+        used = {name: value.strip("/") for name, value in self._used.items()}
+        for name, value in sorted(used.items(), key=_length_of_value, reverse=True):
+            if not value:
+                continue
+            pattern = f"(?:{re.escape(value)}|{re.escape(value.lower())})"
+            if len(value) < _LEAST_DISTINCT:
+                pattern = rf"(?<![A-Za-z0-9]){pattern}(?![A-Za-z0-9])"
+            text = re.sub(pattern, partial(_itself, name), text)
+        return text
+
     def _first_line(self, name: str) -> str:
         if not name:
             raise BrokenReference("file: names no file", "write file:PATH")
@@ -85,6 +109,14 @@ class References:
         if not line or len(content) > _LARGEST_SECRET:
             raise BrokenReference(f"the first line of {path} holds no credential", "put it there, and nothing else")
         return line
+
+
+def _length_of_value(item: tuple[str, str]) -> int:
+    return len(item[1])
+
+
+def _itself(name: str, match: re.Match[str]) -> str:
+    return name
 
 
 def _is_excepted(host: str, names: str) -> bool:

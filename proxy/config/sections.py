@@ -93,7 +93,7 @@ class Sections:
 
     def _base_url(self, upstream: dict[str, Any], references: References, path: Path) -> None:
         try:
-            url = references.expand(upstream["base_url"])
+            url = references.address(upstream["base_url"])
         except BrokenReference as broken:
             self._tell(path, broken.message, broken.hint)
             return

@@ -82,8 +82,9 @@ class Server(Section, frozen=True):
     #: Most memory of each worker, in bytes: new work is refused from nine tenths of it on. Nine tenths of what the
     #: control group or the machine has, shared by the workers, where it is 0.
     max_memory_bytes: BytesOrNone = 0
-    #: Most bytes of request bodies that are still coming, of all clients of a worker together: one that passes it gets
-    #: 503. A quarter of the memory where it is 0, and room for one largest body in any case (docs/overload.md).
+    #: Most bytes of request bodies that are still coming, or being inflated, of all clients of a worker together: one
+    #: that passes it gets 503. A quarter of the memory where it is 0, and room for one largest body in any case
+    #: (docs/overload.md).
     max_coming_bytes: BytesOrNone = 0
     #: The same for what waits in temporary files: uploads whose `purpose` or `model` has not come. A quarter of what
     #: is free there at the start, shared by the workers, where it is 0.

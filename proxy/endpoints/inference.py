@@ -101,7 +101,6 @@ class Inference:
         key: Key | None = None
         body: Body | None = None
         upload: Upload | None = None
-        inflated: Holding | None = None
         data = b""
         waits = False
         try:
@@ -119,10 +118,12 @@ class Inference:
                 here = client.body_now(self._max_body_bytes)
                 data = here if here is not None else await client.read_body(self._max_body_bytes)
                 if facts.encoding:
-                    inflated = Holding(shared.overload.bodies)
-                    steps = inflate_in_steps(data, facts.encoding, self._max_body_bytes, inflated.require)
-                    data = await in_turns(steps)
-                body = await self._peek(data, named)
+                    with Holding(shared.overload.bodies) as holding:
+                        steps = inflate_in_steps(data, facts.encoding, self._max_body_bytes, holding.require)
+                        data = await in_turns(steps)
+                        body = await self._peek(data, named)
+                else:
+                    body = await self._peek(data, named)
             else:
                 upload = Upload(
                     client,
@@ -150,8 +151,6 @@ class Inference:
             return
         finally:
             shared.overload.others -= waits
-            if inflated is not None:
-                inflated.release()
         try:
             if upload is not None and row.unit == "audio" and call.alias is not None and may_need_length(call.alias):
                 upload.measure_with(shared.audio)

@@ -72,12 +72,9 @@ class Desk:
         data = await visit.client.read_body(limit)
         encoding = encoding_of(visit.headers)
         if encoding and data:
-            holding = Holding(self._bodies)
-            try:
+            with Holding(self._bodies) as holding:
                 data = await in_turns(inflate_in_steps(data, encoding, limit, holding.require))
                 body = await self._choice.read_json(visit, data)
-            finally:
-                holding.release()
         else:
             body = await self._choice.read_json(visit, data)
         await while_there(receive, self._list(visit) if row.lists else self._send(visit, body))

@@ -17,6 +17,7 @@ from proxy.ledger.journal import Journal
 from proxy.overload.grades import BEGINS, CLOSE, NEVER, PAUSE, REFUSE, Gauge, Shedder
 from proxy.overload.readings import Readings, memory_bound, spool_bound
 from proxy.server.bodies import RESERVE
+from proxy.server.memory import give_back
 from proxy.server.pressure import Pressure
 
 #: The part of the descriptors from which on they are for files: upstreams have what is left above the last grade.
@@ -25,6 +26,8 @@ FILES: Final = 0.98
 HELD: Final = 1 / 64
 #: Sweeps from one count of the descriptors to the next.
 COUNT_EVERY: Final = 5
+#: Seconds from one time that free memory is given back to the next, while there is little left.
+GIVE_BACK_EVERY: Final = 2.0
 _RETRY_AFTER: Final = MappingProxyType({"retry-after": "1"})
 _FULL = "The gateway is overloaded and takes no new work for a moment. Try again shortly."
 _BUSY = "Too many requests are under way. Try again shortly."
@@ -54,6 +57,7 @@ class Overload:
         self._carried = 0.0
         self._sweeps = 0
         self._swept = 0.0
+        self._give_back_at = 0.0
         self._open = (0, 1)
         self._last_connection = sys.maxsize
         pressure.reached = self._exhausted
@@ -118,7 +122,7 @@ class Overload:
         if self._swept:
             self.loop.see(max(0.0, now - self._swept - self._deadlines.interval), self._max_lag, now)
         self._swept = now
-        self.memory.see(self.readings.resident() / self._max_memory, now)
+        self.memory.see(self._memory_share(now), now)
         if self._sweeps % COUNT_EVERY == 0:
             count, most = self._open = self.readings.descriptors()
             self.descriptors.see(count / most, now)
@@ -160,6 +164,15 @@ class Overload:
 
     def _told(self) -> str:
         return "overloaded: " + "; ".join(self.problems())
+
+    def _memory_share(self, now: float) -> float:
+        """The part of its memory that the process holds; what is free but still held must refuse nobody."""
+        share = self.readings.resident() / self._max_memory
+        if share >= BEGINS[0] and now >= self._give_back_at:
+            self._give_back_at = now + GIVE_BACK_EVERY
+            give_back()
+            share = self.readings.resident() / self._max_memory
+        return share
 
     def _follow(self) -> None:
         """Act on what was read."""

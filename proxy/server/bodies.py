@@ -1,11 +1,12 @@
 """The bytes of requests' bodies that are on their way, summed over all connections of a process, and their bounds.
 
 Each body has a bound of its own elsewhere; this is the one that holds for all of them together. A body that was here
-whole when it was first looked at is never counted.
+whole when it was first looked at is counted only while it is inflated.
 """
 
 import sys
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 from proxy.errors import Overloaded
 
@@ -29,12 +30,20 @@ class Bodies:
 
 
 class Holding:
-    """What one body holds; `release` it whatever happens."""
+    """What one body holds; `release` it whatever happens, or hold it with `with`."""
 
     def __init__(self, bodies: Bodies) -> None:
         self._bodies = bodies
         self._memory = 0
         self._disk = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.release()
 
     def hold(self, size: int) -> bool:
         """Have so many bytes in memory from now on; False, and nothing changed, where there is no room for more."""

@@ -93,7 +93,7 @@ def inflate_in_steps(
 ) -> Generator[None, None, bytes]:
     """A whole body inflated, in steps of a few milliseconds. Raises `BodyTooLarge` and `InvalidRequest`.
 
-    `require` is asked for room for the bytes that are there so far, and raises where there is none.
+    `require` is called with the bytes that it holds before it holds more; what it raises ends the work.
     """
     decompressor = Decompressor(encoding)
     parts: list[bytes] = []
@@ -106,7 +106,7 @@ def inflate_in_steps(
                 raise BodyTooLarge(
                     f"The request body is larger than {max_bytes} bytes when inflated, the most this endpoint takes."
                 )
-            require(size)
+            require(len(data) + size)
             parts.append(part)
             yield
     decompressor.finish()

@@ -3,7 +3,10 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Run
+from tests.fakes import ScriptedUpstream, json_answer
 
 FILE = '[upstreams.u]\nbase_url = "http://127.0.0.1:1/v1"\n'
 
@@ -54,3 +57,17 @@ def test_a_warning_of_the_configuration_is_a_line_and_no_failure(run: Run, folde
     result = run("doctor", "--offline")
     assert result.exit_code == 0
     assert "warn  configuration: prometheus.toml:2: upstreams.u.base_url: the credential goes to" in result.stdout
+
+
+@pytest.mark.parametrize("ending", ["", "/chat/completions", "/v1"])
+def test_what_an_address_refers_to_is_shown_to_nobody(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.setenv("TENANT", "tenant-4711")
+    with ScriptedUpstream(lambda request: json_answer({}, 404)) as upstream:
+        address = f"{upstream.base_url.removesuffix('/v1')}/${{TENANT}}/v1{ending}"
+        (folder / "prometheus.toml").write_text(f'[upstreams.u]\nbase_url = "{address}"\n')
+        found = run("doctor")
+        assert "/${TENANT}/v1" in found.stdout
+        checked = run("config", "check")
+    assert "tenant-4711" not in found.output + checked.output

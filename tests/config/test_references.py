@@ -51,3 +51,22 @@ def test_a_path_may_hold_a_variable(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BrokenReference, match=rf"{tmp_path}/none cannot be read: No such file"):
         references(tmp_path).secret("file:none")
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("http://host/tenant-77/v1/models", "http://host/${TENANT}/v1/models"),
+        ("put /tenant-77x/v1 there", "put /${TENANT}x/v1 there"),
+        ("at eu.example:8000", "at ${HOST}:8000"),
+        ("at EU.example:8000", "at ${HOST}:8000"),
+        ("/ab/v1 is about that", "/${SHORT}/v1 is about that"),
+        ("key topsecret", "key topsecret"),
+    ],
+)
+def test_what_is_put_into_addresses_is_hidden_in_messages(tmp_path: Path, text: str, hidden: str) -> None:
+    environment = {"TENANT": "tenant-77", "HOST": "EU.example", "SHORT": "ab", "KEY": "topsecret", "EMPTY": "/"}
+    references = References(environment, tmp_path)
+    references.address("https://${HOST}:8000/${TENANT}/${SHORT}${EMPTY}v1")
+    references.secret("${KEY}")
+    assert references.hide(text) == hidden

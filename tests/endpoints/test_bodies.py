@@ -14,6 +14,7 @@ from proxy.config.tree import Config, Kind, Model, Server, Upstream
 from tests.endpoints.forms import END, FORM, error_of, field, form, send_form, serving
 from tests.fakes import Hang, ScriptedUpstream, json_answer
 from tests.objects.samples import OTHER, ask_json, gateway_over, own
+from tests.relay.samples import wait_until
 from tests.serving import ALIAS, KEY, UPSTREAM_MODEL, RunningGateway
 
 CHAT = "/v1/chat/completions"
@@ -172,6 +173,17 @@ def test_a_bomb_is_stopped_at_the_cap(tmp_path: Path) -> None:
             status, answer = ask_json(gateway, "POST", path, bomb, headers={"content-encoding": "gzip"})
             assert (status, answer["error"]["code"]) == (413, "request_too_large")
         assert upstream.requests == []
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/assistants"])
+def test_bombs_below_the_cap_share_the_room_of_all_bodies(tmp_path: Path, path: str) -> None:
+    bomb = gzip.compress(b'{"model":"' + ALIAS.encode() + b'","x":"' + b"a" * 8_000_000 + b'"}')
+    with kind_of_upstream(tmp_path, "openai") as (gateway, upstream):
+        gateway.call(lambda running: setattr(running.overload.bodies, "max_memory", 4_000_000))
+        status, answer = ask_json(gateway, "POST", path, bomb, headers={"content-encoding": "gzip"})
+        assert (status, answer["error"]["code"]) == (503, "server_is_overloaded")
+        assert upstream.requests == []
+        wait_until(lambda: gateway.call(lambda running: running.overload.bodies.memory) == 0, "nothing to be held")
 
 
 def test_a_compressed_form_is_refused_in_clear_words(tmp_path: Path) -> None:

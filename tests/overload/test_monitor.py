@@ -12,8 +12,9 @@ from proxy.config.tree import Server
 from proxy.deadlines import Deadlines
 from proxy.errors import GatewayError, Overloaded, StoreFailed
 from proxy.ledger.journal import Journal
+from proxy.overload import monitor
 from proxy.overload.grades import CLOSE, HOLD, PAUSE, REFUSE
-from proxy.overload.monitor import Overload
+from proxy.overload.monitor import GIVE_BACK_EVERY, Overload
 from proxy.server.pressure import Pressure
 from tests.overload.forced import Forced
 
@@ -173,3 +174,32 @@ def test_there_is_one_line_for_each_change(watched: Watched, caplog: pytest.LogC
         "overload grade 2, was 0: 920000 of 1000000 descriptors are open (raise the limit on open files)",
         "overload grade 0, was 2",
     ]
+
+
+def test_memory_that_is_only_not_given_back_refuses_nobody(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[float] = []
+
+    def give_back() -> None:
+        calls.append(watched.now)
+        watched.readings.memory_share = 0.3
+
+    monkeypatch.setattr(monitor, "give_back", give_back)
+    watched.overload.others = 1
+    watched.readings.memory_share = 0.97
+    watched.sample()
+    assert watched.overload.grade == 0
+    assert watched.refused(5) == 0
+    watched.readings.memory_share = 0.7
+    watched.sample(GIVE_BACK_EVERY)
+    assert len(calls) == 1
+
+
+def test_memory_that_is_in_use_is_asked_for_now_and_then_and_not_at_every_sweep(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[float] = []
+    monkeypatch.setattr(monitor, "give_back", lambda: calls.append(watched.now))
+    watched.readings.memory_share = 0.97
+    for _ in range(41):
+        watched.sample(GIVE_BACK_EVERY / 20)
+    assert len(calls) in (2, 3)

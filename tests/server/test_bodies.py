@@ -39,6 +39,15 @@ def test_one_that_has_no_room_keeps_what_it_had() -> None:
     assert refused.value.headers == {"retry-after": "1"}
 
 
+def test_one_that_fails_within_with_holds_nothing() -> None:
+    shared = bodies()
+    one = Holding(shared)
+    assert one.hold(SMALL)
+    with pytest.raises(Overloaded), one:
+        one.require(LIMIT + 1)
+    assert shared.memory == 0
+
+
 def test_large_ones_leave_room_for_small_ones() -> None:
     shared = bodies()
     large, small = Holding(shared), Holding(shared)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from proxy.server.memory import keep_freed
+from proxy.server.memory import give_back, keep_freed
 
 _FAULTS = """
 import os, resource, sys
@@ -43,3 +43,37 @@ def test_what_the_environment_says_of_the_allocator_holds() -> None:
     told, _ = _run("not")
     assert not told
     assert not keep_freed({"GLIBC_TUNABLES": "glibc.malloc.trim_threshold=1"})
+
+
+_SCATTERED = """
+import os
+from proxy.server.memory import give_back, keep_freed
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+keep_freed({})
+# Between the large blocks small ones that stay: the heap has no free end.
+blocks = [(b"x" * (256 << 10), b"y" * 2_000) for _ in range(400)]
+full = resident()
+stay = [small for _, small in blocks]
+del blocks
+before = resident()
+give_back()
+print(full - before, before - resident())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel does not tell")
+def test_memory_that_is_free_between_what_is_used_is_given_back() -> None:
+    command = [sys.executable, "-c", _SCATTERED]
+    by_itself, asked = map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    if by_itself > 50 << 20:
+        pytest.skip("another C library")
+    assert asked > 50 << 20
+
+
+def test_giving_back_nothing_is_no_fault() -> None:
+    give_back()
+    give_back()
