@@ -7,6 +7,7 @@ import msgspec
 
 from proxy.dialects.scrub import scrub
 from proxy.errors import UpstreamProtocolError
+from proxy.wire.repair import repaired
 from proxy.wire.scan import NO_ERROR
 from proxy.wire.shapes import Usage
 from proxy.wire.usage import Reading, covers, read_usage, reading, tier_in, usage_of
@@ -26,8 +27,9 @@ ChoiceIndex = int | None
 _MOST_CHOICES: Final = 128
 _BOM: Final = b"\xef\xbb\xbf"
 _items: Final = msgspec.json.Decoder(list[msgspec.Raw])
-_CHOICES: Final = re.compile(rb"(\d{1,9})")
-_CANDIDATES: Final = re.compile(rb'"candidate_?[cC]ount"\s*:\s*(\d{1,9})')
+# Some servers take a number with a point, or in quotes, too.
+_CHOICES: Final = re.compile(rb'"?(\d{1,9})(?:\.0*)?"?')
+_CANDIDATES: Final = re.compile(rb'"candidate_?[cC]ount"\s*:\s*"?(\d{1,9})')
 
 
 class AnswerTap:
@@ -119,11 +121,6 @@ class AnswerTap:
             read.tier = read.tier or tier_in(self._tier)
         return read
 
-    def take_usage(self, raw: bytes) -> None:
-        """Set the raw usage object of an answer that was not read through `read`; b"" is none."""
-        if raw:
-            self._take_usage(msgspec.Raw(raw))
-
     def _take_usage(self, usage: msgspec.Raw) -> None:
         """Keep a usage object, and what the one before it said."""
         if self._usage is not EMPTY and not covers(bytes(usage), bytes(self._usage)):
@@ -185,10 +182,12 @@ class ChoicesTap(AnswerTap):
 
 def decoded(body: bytes) -> Any:
     """The value of an error's body, or None where it is no JSON."""
-    try:
-        return msgspec.json.decode(body.removeprefix(_BOM))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+    for text in (body.removeprefix(_BOM), repaired(body)):
+        try:
+            return msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+    return None
 
 
 def is_reason(raw: msgspec.Raw) -> bool:

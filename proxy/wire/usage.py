@@ -60,6 +60,9 @@ class Reading:
     def under(self, later: "Reading") -> "Reading":
         """Both, in the order in which they came: the later one's counts, but none of 0 for one above 0."""
         counts = dict(self.counts)
+        if later.counts.get("input") and later.counts.get("output") and not later.counts.get("total"):
+            # The sum of other counts than those that hold now.
+            counts.pop("total", None)
         for name, value in later.counts.items():
             if value or name not in counts:
                 counts[name] = value
@@ -114,7 +117,7 @@ def read_usage(raw: bytes) -> Usage | None:
         if made.audio_tokens or made.image_tokens:
             return _read_any(raw)
         reasoning = made.reasoning_tokens or made.thinking_tokens or 0
-    if not (0 <= cached <= given and 0 <= written <= given and 0 <= reasoning <= produced):
+    if cached < 0 or written < 0 or cached + written > given or not 0 <= reasoning <= produced:
         return _read_any(raw)
     return Usage(given, cached, written, produced, reasoning)
 
@@ -202,7 +205,7 @@ def usage_of(read: Reading) -> Usage | None:
     audio_in, image_in = get("audio_in", 0), get("image_in", 0)
     audio_out, image_out = get("audio_out", 0), get("image_out", 0)
     # Cached tokens that are more than all input cannot be a part of it.
-    outside = "beside" in counts or cached > given or written > given
+    outside = "beside" in counts or cached + written > given
     if outside:
         given += cached + written
     given += get("tool_input", 0)

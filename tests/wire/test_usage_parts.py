@@ -193,6 +193,18 @@ def test_a_tier_is_bounded() -> None:
             ],
             Usage(20, 0, 0, 603, 405),
         ),
+        # A total is the sum of the counts beside it, and not of later ones.
+        (
+            [{"promptTokenCount": 15, "totalTokenCount": 15}, {"promptTokenCount": 13, "candidatesTokenCount": 1}],
+            Usage(13, 0, 0, 1),
+        ),
+        (
+            [
+                {"prompt_tokens": 900, "completion_tokens": 0, "total_tokens": 900},
+                {"prompt_tokens": 100, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 90}},
+            ],
+            Usage(100, 90, 0, 5),
+        ),
     ],
 )
 def test_no_later_zero_replaces_a_count(objects: list[dict[str, Any]], meaning: Usage) -> None:
