@@ -15,12 +15,13 @@ from proxy.wire.usage import Reading, covers, read_usage, reading, tier_in, usag
 EMPTY: Final = msgspec.Raw()
 NULL: Final = msgspec.Raw(b"null")
 NOTHING: Final = (EMPTY, NULL)
-#: Values of a reason to finish, raw, that give none.
+#: Values of a reason to finish, raw and in lower case, that give none.
 _NO_REASON: Final = frozenset(
-    {b"", b"null", b"false", b"0", b'""', b'"null"', b'"none"', b'"None"', b'"FINISH_REASON_UNSPECIFIED"', b"{}", b"[]"}
+    {b"", b"null", b"false", b"0", b'""', b'"null"', b'"none"', b'"finish_reason_unspecified"', b"{}", b"[]"}
 )
-#: The service tiers that nearly all answers have.
-_STANDARD: Final = (NULL, msgspec.Raw(b'"default"'), msgspec.Raw(b'"auto"'), msgspec.Raw(b'"standard"'))
+#: The service tiers that nearly all answers have, and those that say nothing.
+_STANDARD: Final = (msgspec.Raw(b'"default"'), msgspec.Raw(b'"standard"'))
+_NO_TIER: Final = (NULL, msgspec.Raw(b'"auto"'), msgspec.Raw(b'""'))
 #: Some servers leave it out or write null.
 ChoiceIndex = int | None
 #: As many as OpenAI gives at once; what comes beyond is not followed.
@@ -129,8 +130,9 @@ class AnswerTap:
         self._usage = usage
 
     def _take_tier(self, tier: msgspec.Raw) -> None:
-        """Keep a service tier that is not the standard one; the last one counts."""
-        self._tier = EMPTY if tier in _STANDARD else tier
+        """Keep a service tier that is not the standard one; the last one that says something counts."""
+        if tier not in _NO_TIER:
+            self._tier = EMPTY if tier in _STANDARD else tier
 
     def _note(self, usage: msgspec.Raw, error: msgspec.Raw) -> None:
         """Keep a usage object, and that there was an error."""
@@ -193,7 +195,7 @@ def decoded(body: bytes) -> Any:
 def is_reason(raw: msgspec.Raw) -> bool:
     """Whether a raw value is a reason to finish. Some servers send an empty text, or a word for none, until they have
     one."""
-    value = bytes(raw)
+    value = bytes(raw).lower()
     return value not in _NO_REASON and value.strip(b'" ') != b""
 
 

@@ -625,3 +625,19 @@ def test_several_choices_are_whole_when_each_has_finished(events: list[dict[str,
 )
 def test_a_request_s_field_says_how_many_choices_it_asks_for(raw: bytes, choices: int) -> None:
     assert choices_in(msgspec.Raw(raw)) == choices
+
+
+@pytest.mark.parametrize(
+    ("tiers", "tier"),
+    [
+        (["priority", None], "priority"),
+        (["auto", "priority", ""], "priority"),
+        (["priority", "default"], ""),
+        (["flex", "priority"], "priority"),
+        ([None, 7], ""),
+    ],
+)
+def test_the_last_service_tier_that_was_named_counts(tiers: list[Any], tier: str) -> None:
+    usage = read({"usage": USAGE}, *[{"service_tier": one} for one in tiers]).usage()
+    assert usage is not None
+    assert (usage.parts.service_tier if usage.parts is not None else "") == tier

@@ -92,6 +92,12 @@ def gemini_kinds(**tokens: int) -> list[dict[str, Any]]:
         ),
         ({"service_tier": "priority"}, Parts(service_tier="priority")),
         ({"serviceTier": "Flex"}, Parts(service_tier="flex")),
+        ({"speed": "fast"}, Parts(service_tier="fast")),
+        ({"inference_geo": "US"}, Parts(service_tier="us")),
+        (
+            {"service_tier": "priority", "speed": "fast", "inference_geo": "us"},
+            Parts(service_tier="priority-fast-us"),
+        ),
         ({"trafficType": "PROVISIONED_THROUGHPUT"}, Parts(service_tier="provisioned_throughput")),
         ({"cost": 0.00014}, Parts(provider_cost=140_000)),
         ({"cost": "0.00014"}, Parts(provider_cost=140_000)),
@@ -111,6 +117,10 @@ def test_what_is_billed_apart_is_seen(usage: dict[str, Any], parts: Parts) -> No
     "usage",
     [
         {"service_tier": "standard"},
+        {"service_tier": "standard", "speed": "standard", "inference_geo": "global"},
+        {"inference_geo": "not_available"},
+        {"speed": 1.0},
+        {"trafficType": "TRAFFIC_TYPE_UNSPECIFIED"},
         {"service_tier": "default"},
         {"trafficType": "ON_DEMAND"},
         {"service_tier": 7},
