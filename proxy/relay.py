@@ -27,7 +27,15 @@ from proxy.answer import (
 from proxy.attempt import LAST_EVENTS, Asker, Attempt
 from proxy.attempts import Attempts
 from proxy.dialects.refusal import own_failure, reason_of, refusal_of
-from proxy.errors import GatewayError, GatewayStopped, StoreFailed, UpstreamDropped, UpstreamFailed, UpstreamTimeout
+from proxy.errors import (
+    GatewayError,
+    GatewayStopped,
+    StoreFailed,
+    UpstreamDropped,
+    UpstreamFailed,
+    UpstreamReported,
+    UpstreamTimeout,
+)
 from proxy.ledger.record import Outcome
 from proxy.policies.base import Call
 from proxy.reply import Reply
@@ -222,6 +230,9 @@ class Exchange(Asker):
         attempts.failed(error)
         self._services.attempt_failed(self._call, attempts.target.label, error)
         if self._client is None:
+            if isinstance(error, UpstreamReported):
+                # As where the upstream refuses by its status.
+                attempts.sent = 0.0
             self._settle_left()
         elif self.committed or isinstance(error, StoreFailed) or not self._repeatable:
             self._tell(error)

@@ -15,6 +15,7 @@ from proxy.dialects.tap import AnswerTap
 from proxy.dialects.typed import MediaTap
 from proxy.errors import UpstreamProtocolError, UpstreamReported
 from proxy.wire.headers import Header
+from proxy.wire.repair import repaired
 from proxy.wire.rewrite import ArrayRewriter, JsonRewriter, StreamRewriter
 from proxy.wire.sniff import Kind
 
@@ -160,11 +161,13 @@ class JsonReply(Reply):
     def _pass(self, data: bytes, complete: bool) -> bytes:
         """The client's bytes of the next piece of a large answer."""
         out = self._rewriter.feed(data)
-        self.tap.text_out += len(data)
+        size = self.tap.text_out + len(data)
         if complete:
-            out += self._rewriter.end()
             self._whole = self._rewriter.closed
-            self.tap.take_usage(self._rewriter.usage)
+            if self._whole:
+                self.tap.read(self._rewriter.said)
+            out += self._rewriter.end()
+        self.tap.text_out = size
         return out
 
     @property
@@ -228,7 +231,7 @@ def reported_error(data: bytes) -> UpstreamReported:
     said = ""
     if found is not None:
         try:
-            said = _string.decode(found[1])[:MAX_MESSAGE]
+            said = _string.decode(repaired(found[1]))[:MAX_MESSAGE]
         except (msgspec.DecodeError, UnicodeDecodeError):
             # A text that is none must not keep the error from being told.
             said = ""

@@ -12,7 +12,8 @@ import logging
 import tempfile
 import threading
 import tracemalloc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -203,6 +204,47 @@ def test_a_finished_request_leaves_the_collector_no_more_than_its_budget_says(mo
             gc.enable()
 
     assert on_rig([model], garbage) <= GARBAGE
+
+
+@contextmanager
+def collections() -> Iterator[list[int]]:
+    """The generations of the garbage collections that somebody asks for meanwhile; none runs by itself."""
+    seen: list[int] = []
+
+    def look(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            seen.append(info["generation"])
+
+    collecting = gc.isenabled()
+    gc.disable()
+    gc.callbacks.append(look)
+    try:
+        yield seen
+    finally:
+        gc.callbacks.remove(look)
+        if collecting:
+            gc.enable()
+
+
+@pytest.mark.parametrize(("model", "stream"), [("bench-json", False), ("bench-each-3", True)])
+def test_no_request_runs_the_garbage_collector(model: str, stream: bool) -> None:
+    """One call in C costs nothing by the counts above, however long it takes."""
+
+    def collected(rig: Rig, loop: CountingLoop) -> list[int]:
+        with collections() as seen:
+            for _ in range(3):
+                rig.ask(request(model, stream))
+                rig.answer(reads_of(model, stream, False))
+        return seen
+
+    assert on_rig([model], collected) == []
+
+
+def test_a_garbage_collection_is_seen() -> None:
+    with collections() as seen:
+        gc.collect(0)
+        gc.collect()
+    assert seen == [0, 2]
 
 
 class CountedGateway(RunningGateway):

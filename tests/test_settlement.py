@@ -121,6 +121,25 @@ def test_estimates_are_learned_from_what_is_reported(tmp_path: Path) -> None:
     assert rows[-1].input_tokens > rows[-1].text_in // 4
 
 
+def test_hidden_reasoning_teaches_nothing_about_text(tmp_path: Path) -> None:
+    counted = {
+        "prompt_tokens": 90,
+        "completion_tokens": 50,
+        "total_tokens": 140,
+        "completion_tokens_details": {"reasoning_tokens": 40},
+    }
+    with serving(tmp_path) as (gateway, upstream):
+        for _ in range(30):
+            upstream.script(ended(ROLE, HELLO * 20, STOP, event(choices=[], usage=counted), DONE))
+            ask(gateway)
+        upstream.script(ended(ROLE, HELLO * 20, STOP, DONE))
+        ask(gateway)
+        rows = gateway.rows()
+    assert (rows[-1].usage_source, rows[-1].text_out) == ("estimated", 100)
+    # A tenth of a token for a byte of text, and not half of one.
+    assert 10 <= rows[-1].output_tokens < 20
+
+
 def test_a_short_question_is_not_estimated_by_the_json_around_it(tmp_path: Path) -> None:
     with serving(tmp_path) as (gateway, upstream):
         upstream.script(ended(ROLE, HELLO, STOP, DONE))

@@ -270,7 +270,8 @@ class Price(TierPrice, frozen=True):
     #: The same of its output tokens.
     advisor_output: Decimal | None = None
     #: Prices of the provider's service tiers, such as priority, flex and batch, by the name that answers have for them,
-    #: in lower case. An answer of a tier without a price is unpriced.
+    #: in lower case; Anthropic's fast answers are of the tier fast, and those made in one country of us, or fast-us. An
+    #: answer of a tier without a price is unpriced.
     tiers: dict[str, TierPrice] | None = None
 
 

@@ -53,7 +53,8 @@ class MessagesTap(AnswerTap):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             event = read_loosely(Event, payload, error)
         kind = event.type
-        self.closing = kind == "content_block_stop"
+        if kind != "ping":
+            self.closing = kind == "content_block_stop"
         delta = event.delta
         if delta is not None:
             before = self.text_out

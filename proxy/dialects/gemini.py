@@ -61,7 +61,9 @@ class GenerateTap(ChoicesTap):
         if b'"blockReason"' in bytes(chunk.prompt_feedback):
             # A blocked prompt has no candidates, and no finish reason; without one these are ratings of any prompt.
             self.finished = True
-        self.take_usage(bytes(chunk.usage_metadata))
+        if b"TokenCount" in bytes(chunk.usage_metadata):
+            # Vertex sends one without counts until the last chunk.
+            self._take_usage(chunk.usage_metadata)
         if is_error(chunk.error):
             self.failed = True
 
@@ -69,11 +71,6 @@ class GenerateTap(ChoicesTap):
     def goes_on(self) -> bool:
         """Always: some models give a reason with every chunk, and others one with no part before the last parts."""
         return True
-
-    def take_usage(self, raw: bytes) -> None:
-        """Set the usage object, if it has counts: Vertex sends one without until the last chunk."""
-        if b"TokenCount" in raw:
-            self._take_usage(msgspec.Raw(raw))
 
 
 def _queries(grounding: msgspec.Raw) -> int:

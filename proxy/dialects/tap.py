@@ -7,6 +7,7 @@ import msgspec
 
 from proxy.dialects.scrub import scrub
 from proxy.errors import UpstreamProtocolError
+from proxy.wire.repair import repaired
 from proxy.wire.scan import NO_ERROR
 from proxy.wire.shapes import Usage
 from proxy.wire.usage import Reading, covers, read_usage, reading, tier_in, usage_of
@@ -14,20 +15,22 @@ from proxy.wire.usage import Reading, covers, read_usage, reading, tier_in, usag
 EMPTY: Final = msgspec.Raw()
 NULL: Final = msgspec.Raw(b"null")
 NOTHING: Final = (EMPTY, NULL)
-#: Values of a reason to finish, raw, that give none.
+#: Values of a reason to finish, raw and in lower case, that give none.
 _NO_REASON: Final = frozenset(
-    {b"", b"null", b"false", b"0", b'""', b'"null"', b'"none"', b'"None"', b'"FINISH_REASON_UNSPECIFIED"', b"{}", b"[]"}
+    {b"", b"null", b"false", b"0", b'""', b'"null"', b'"none"', b'"finish_reason_unspecified"', b"{}", b"[]"}
 )
-#: The service tiers that nearly all answers have.
-_STANDARD: Final = (NULL, msgspec.Raw(b'"default"'), msgspec.Raw(b'"auto"'), msgspec.Raw(b'"standard"'))
+#: The service tiers that nearly all answers have, and those that say nothing.
+_STANDARD: Final = (msgspec.Raw(b'"default"'), msgspec.Raw(b'"standard"'))
+_NO_TIER: Final = (NULL, msgspec.Raw(b'"auto"'), msgspec.Raw(b'""'))
 #: Some servers leave it out or write null.
 ChoiceIndex = int | None
 #: As many as OpenAI gives at once; what comes beyond is not followed.
 _MOST_CHOICES: Final = 128
 _BOM: Final = b"\xef\xbb\xbf"
 _items: Final = msgspec.json.Decoder(list[msgspec.Raw])
-_CHOICES: Final = re.compile(rb"(\d{1,9})")
-_CANDIDATES: Final = re.compile(rb'"candidate_?[cC]ount"\s*:\s*(\d{1,9})')
+# Some servers take a number with a point, or in quotes, too.
+_CHOICES: Final = re.compile(rb'"?(\d{1,9})(?:\.0*)?"?')
+_CANDIDATES: Final = re.compile(rb'"candidate_?[cC]ount"\s*:\s*"?(\d{1,9})')
 
 
 class AnswerTap:
@@ -119,11 +122,6 @@ class AnswerTap:
             read.tier = read.tier or tier_in(self._tier)
         return read
 
-    def take_usage(self, raw: bytes) -> None:
-        """Set the raw usage object of an answer that was not read through `read`; b"" is none."""
-        if raw:
-            self._take_usage(msgspec.Raw(raw))
-
     def _take_usage(self, usage: msgspec.Raw) -> None:
         """Keep a usage object, and what the one before it said."""
         if self._usage is not EMPTY and not covers(bytes(usage), bytes(self._usage)):
@@ -132,8 +130,9 @@ class AnswerTap:
         self._usage = usage
 
     def _take_tier(self, tier: msgspec.Raw) -> None:
-        """Keep a service tier that is not the standard one; the last one counts."""
-        self._tier = EMPTY if tier in _STANDARD else tier
+        """Keep a service tier that is not the standard one; the last one that says something counts."""
+        if tier not in _NO_TIER:
+            self._tier = EMPTY if tier in _STANDARD else tier
 
     def _note(self, usage: msgspec.Raw, error: msgspec.Raw) -> None:
         """Keep a usage object, and that there was an error."""
@@ -185,16 +184,18 @@ class ChoicesTap(AnswerTap):
 
 def decoded(body: bytes) -> Any:
     """The value of an error's body, or None where it is no JSON."""
-    try:
-        return msgspec.json.decode(body.removeprefix(_BOM))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+    for text in (body.removeprefix(_BOM), repaired(body)):
+        try:
+            return msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+    return None
 
 
 def is_reason(raw: msgspec.Raw) -> bool:
     """Whether a raw value is a reason to finish. Some servers send an empty text, or a word for none, until they have
     one."""
-    value = bytes(raw)
+    value = bytes(raw).lower()
     return value not in _NO_REASON and value.strip(b'" ') != b""
 
 

@@ -48,7 +48,8 @@ class TypedTap(AnswerTap):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             event = read_loosely(Event, payload, error)
         kind = event.type
-        self.closing = kind.endswith(".done")
+        if kind != "keepalive":
+            self.closing = kind.endswith(".done")
         if event.delta is not EMPTY:
             self.text_out += text_size(event.delta)
         if kind in _TERMINAL:

@@ -21,8 +21,14 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 # Any letter can be written as an escape, also in a key.
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 _BOM = b"\xef\xbb\xbf"
-#: Keys of an answer in whose objects some servers have their usage, or an error.
-_PARTS: Final = (b"x_groq", b"choices")
+#: Keys that say something of an answer beside its usage.
+_FURTHER: Final = (b"service_tier", b"meta", b"type")
+#: Keys in whose objects some servers have their usage, whether an error there is the answer's, and what else is said.
+_PARTS: Final = (
+    (b"x_groq", True, ()),
+    (b"choices", True, (b"finish_reason",)),
+    (b"output", False, (b"type",)),
+)
 _DONE = b"[DONE]"
 _LAST = b"data: [DONE]\n\n"
 #: Bytes from which on a text is asked how many tokens and lines it has, and the most of them: each is looked at by
@@ -328,6 +334,7 @@ class JsonRewriter:
                 self._replacement,
                 self._usage_key.encode(),
                 error_key=b"error",
+                further=_FURTHER,
                 parts=_PARTS,
             )
         out = mark + b"".join(scanner.feed(data))
@@ -361,9 +368,25 @@ class JsonRewriter:
         return self._scanner is not None and self._scanner.closed
 
     @property
-    def usage(self) -> bytes:
-        """The raw usage object that `feed` has seen, or b""."""
-        return self._scanner.capture if self._scanner is not None else b""
+    def said(self) -> bytes:
+        """What the answer that `feed` was given says beside its content, as a small answer that a tap can read."""
+        scanner = self._scanner
+        if scanner is None:
+            return b"{}"
+        fields = _members(scanner, self._usage_key.encode())
+        for name, part in scanner.parts.items():
+            objects = [b"{" + member + b"}" for member in _members(part, b"usage")]
+            if name == b"x_groq" and objects:
+                fields.append(b'"x_groq":' + objects[-1])
+            elif objects:
+                fields.append(b'"' + name + b'":[' + b",".join(objects) + b"]")
+        return repaired(b"{" + b",".join(fields) + b"}")
+
+
+def _members(scanner: TopLevelScanner, usage_key: bytes) -> list[bytes]:
+    """What a scanner has kept, as the members of an object."""
+    found = [b'"' + key + b'":' + value for key, values in scanner.values.items() for value in values]
+    return [*found, b'"' + usage_key + b'":' + scanner.capture] if scanner.capture else found
 
 
 class ArrayRewriter:

@@ -29,6 +29,9 @@ _UNESCAPABLE = bytes.maketrans(b"abn", b'[]"')
 _NOT_ESCAPABLE = bytes(byte for byte in range(256) if byte not in b"abn")
 #: Bytes of a large text that are looked at in one step.
 STEP: Final = 1_048_576
+#: Bytes of a value of a further key that are kept, and how many of each.
+MAX_FURTHER_BYTES: Final = 1_024
+MAX_FURTHER: Final = 1_000
 #: Times that a word's rare byte is looked at before the word itself is searched for.
 _MOST_RARE = 64
 
@@ -212,9 +215,9 @@ class TopLevelScanner:
     `feed` gives the pieces back as a list in which every string at the top-level key `key` is replaced by
     `replacement` (an empty string stays). A value that may have to be replaced is held back until it is whole, so at
     most `value_limit` bytes are ever kept; `capture` (the raw value of `captured_key`) and `error` (that of
-    `error_key`), at most `capture_limit` bytes each, are the other things kept. The objects at the keys `parts`, and
-    those in arrays there, are searched for a capture and an error too. Depth is only counted, so nesting costs no
-    memory.
+    `error_key`), at most `capture_limit` bytes each, are the other things kept, and in `values` the short ones of the
+    keys `further`. The objects at the keys of `parts`, and those in arrays there, are searched too, each for a capture,
+    an error where the part says so, and keys of its own. Depth is only counted, so nesting costs no memory.
     """
 
     __slots__ = (
@@ -226,23 +229,25 @@ class TopLevelScanner:
         "_error_key",
         "_escape",
         "_expect",
+        "_further",
         "_held",
         "_in_string",
         "_keep",
-        "_keeps_error",
+        "_kept",
         "_key",
         "_limits",
         "_name",
         "_part",
         "_part_from",
-        "_parts",
         "_replacement",
         "_suspect",
         "closed",
         "error",
         "found",
         "overflow",
+        "parts",
         "stray",
+        "values",
     )
 
     def __init__(
@@ -252,7 +257,8 @@ class TopLevelScanner:
         captured_key: bytes,
         *,
         error_key: bytes = b"",
-        parts: tuple[bytes, ...] = (),
+        further: tuple[bytes, ...] = (),
+        parts: tuple[tuple[bytes, bool, tuple[bytes, ...]], ...] = (),
         value_limit: int = 4096,
         capture_limit: int = 65_536,
     ) -> None:
@@ -260,6 +266,7 @@ class TopLevelScanner:
         self._replacement = replacement
         self._captured_key = captured_key
         self._error_key = error_key
+        self._further = further
         self._limits = (value_limit, capture_limit)
         self._depth = 0
         self._array = False
@@ -270,23 +277,28 @@ class TopLevelScanner:
         self._name = bytearray()
         #: The value being held back, or None.
         self._held: bytearray | None = None
-        #: The value being kept, or None; and whether it is that of the error.
+        #: The value being kept, or None; and the key that it stands at.
         self._keep: bytearray | None = None
-        self._keeps_error = False
+        self._kept = b""
         self._capture_from = -1
         self._capture = b""
         #: The value being kept is an error, unless its end says otherwise.
         self._suspect = False
-        #: A scanner for each part; the one that is being fed, and from where on.
-        self._parts = [
-            (
-                part,
-                TopLevelScanner(
-                    b"", b'""', captured_key, error_key=error_key, value_limit=value_limit, capture_limit=capture_limit
-                ),
+        #: The short values of the further keys, raw, in their order; so many of each at the most.
+        self.values: dict[bytes, list[bytes]] = {}
+        #: A scanner for each part, by its key; the one that is being fed, and from where on.
+        self.parts = {
+            name: TopLevelScanner(
+                b"",
+                b'""',
+                captured_key,
+                error_key=error_key if has_errors else b"",
+                further=its_own,
+                value_limit=value_limit,
+                capture_limit=capture_limit,
             )
-            for part in parts
-        ]
+            for name, has_errors, its_own in parts
+        }
         self._part: TopLevelScanner | None = None
         self._part_from = -1
         #: The last value of the error's key that says that there was one, raw, or b"".
@@ -302,16 +314,13 @@ class TopLevelScanner:
 
     @property
     def capture(self) -> bytes:
-        """The last value of the captured key, raw, or b""; that of the top level before those of its parts."""
-        if self._capture:
-            return self._capture
-        captures = [part.capture for _, part in self._parts]
-        return next((capture for capture in captures if capture), b"")
+        """The last value of the captured key, raw, or b""."""
+        return self._capture
 
     @property
     def failing(self) -> bool:
         """An error was found, or a value that will be one unless its end says otherwise is being read."""
-        return bool(self.error) or self._suspect or any(part.failing for _, part in self._parts)
+        return bool(self.error) or self._suspect or any(part.failing for part in self.parts.values())
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next piece; return what can go on, in order."""
@@ -341,7 +350,7 @@ class TopLevelScanner:
             self._keep += data[self._capture_from :]
             if len(self._keep) > self._limits[1]:
                 self._keep = None
-                self.overflow = True
+                self.overflow = self.overflow or self._kept not in self._further
         if self._part is not None:
             self._part.feed(data[self._part_from :])
         if self._held is not None:
@@ -464,13 +473,15 @@ class TopLevelScanner:
         """A value begins at the top level: keep it, or have a part's scanner read it, where it is one of those."""
         if self._expect != b"value":
             return
-        self._keeps_error = bool(self._error_key) and self._matches(self._error_key)
-        if self._keeps_error or self._matches(self._captured_key):
-            self._keep = bytearray()
-            self._capture_from = at
-            self._suspect = self._keeps_error and kind not in _NO_ERROR
-        elif kind in (_OPEN, _OPEN_LIST):
-            for name, part in self._parts:
+        for key in (self._error_key, self._captured_key, *self._further):
+            if key and self._matches(key):
+                self._keep = bytearray()
+                self._kept = key
+                self._capture_from = at
+                self._suspect = key == self._error_key and kind not in _NO_ERROR
+                return
+        if kind in (_OPEN, _OPEN_LIST):
+            for name, part in self.parts.items():
                 if self._matches(name):
                     self._part = part
                     self._part_from = at
@@ -484,9 +495,13 @@ class TopLevelScanner:
             value = bytes(self._keep).strip()
             self._keep = None
             self._suspect = False
-            if len(value) > self._limits[1]:
+            if self._kept in self._further:
+                known = self.values.setdefault(self._kept, [])
+                if len(value) <= MAX_FURTHER_BYTES and len(known) < MAX_FURTHER:
+                    known.append(value)
+            elif len(value) > self._limits[1]:
                 self.overflow = True
-            elif self._keeps_error:
+            elif self._kept == self._error_key:
                 if value not in NO_ERROR:
                     self.error = value
             elif value != b"null":

@@ -27,7 +27,14 @@ _OTHERS: Final = ("milliseconds", "searches", "tool_calls", "cost")
 #: Tools of Anthropic's that cost nothing but their tokens.
 _FREE_TOOLS: Final = frozenset({"web_fetch_requests", "tool_search_requests"})
 #: Names of the tier that is meant where none is named: its prices are the alias's own.
-STANDARD_TIERS: Final = frozenset({"", "auto", "default", "standard", "standard_only", "on_demand"})
+STANDARD_TIERS: Final = frozenset(
+    {
+        *("", "auto", "default", "standard", "standard_only", "on_demand"),
+        *("unspecified", "service_tier_unspecified", "traffic_type_unspecified"),
+    }
+)
+#: The same of the places where an answer may be made.
+_STANDARD_PLACES: Final = frozenset({"", "global", "not_available"})
 _COMPACTION: Final = (
     ("more_input", "input_tokens"),
     ("more_cached", "cache_read_input_tokens"),
@@ -48,22 +55,33 @@ class Reading:
     """What usage objects said, in one spelling: the counts by name, of which those that were not readable are absent.
 
     `cached` and `written` stand beside `input` where `beside` is set, `tool_input` and `thoughts` always stand beside
-    `input` and `output`, and the tokens of a compaction (`more_…`) beside all of them.
+    `input` and `output`, and the tokens of a compaction (`more_…`) beside all of them. The service tier, the speed and
+    the place change the price of each token; they are empty where they do not.
     """
 
-    __slots__ = ("counts", "tier")
+    __slots__ = ("counts", "place", "speed", "tier")
 
-    def __init__(self, counts: dict[str, int], tier: str = "") -> None:
+    def __init__(self, counts: dict[str, int], tier: str = "", speed: str = "", place: str = "") -> None:
         self.counts = counts
         self.tier = tier
+        self.speed = speed
+        self.place = place
 
     def under(self, later: "Reading") -> "Reading":
         """Both, in the order in which they came: the later one's counts, but none of 0 for one above 0."""
         counts = dict(self.counts)
+        if later.counts.get("input") and later.counts.get("output") and not later.counts.get("total"):
+            # The sum of other counts than those that hold now.
+            counts.pop("total", None)
         for name, value in later.counts.items():
             if value or name not in counts:
                 counts[name] = value
-        return Reading(counts, later.tier or self.tier)
+        return Reading(counts, later.tier or self.tier, later.speed or self.speed, later.place or self.place)
+
+    @property
+    def tiers(self) -> str:
+        """All that changes the price of each token, as one name."""
+        return "-".join([one for one in (self.tier, self.speed, self.place) if one])[:_MAX_TIER]
 
 
 def covers(later: bytes, earlier: bytes) -> bool:
@@ -114,7 +132,7 @@ def read_usage(raw: bytes) -> Usage | None:
         if made.audio_tokens or made.image_tokens:
             return _read_any(raw)
         reasoning = made.reasoning_tokens or made.thinking_tokens or 0
-    if not (0 <= cached <= given and 0 <= written <= given and 0 <= reasoning <= produced):
+    if cached < 0 or written < 0 or cached + written > given or not 0 <= reasoning <= produced:
         return _read_any(raw)
     return Usage(given, cached, written, produced, reasoning)
 
@@ -186,8 +204,12 @@ def reading(raw: bytes) -> Reading:
     if "iterations" in values:
         _take_iterations(counts, values["iterations"])
     _take_cost(counts, values)
+    place = tier_of(values.get("inference_geo"))
     return Reading(
-        counts, tier_of(values.get("service_tier") or values.get("serviceTier") or values.get("trafficType"))
+        counts,
+        tier_of(values.get("service_tier") or values.get("serviceTier") or values.get("trafficType")),
+        tier_of(values.get("speed")),
+        "" if place in _STANDARD_PLACES else place,
     )
 
 
@@ -202,7 +224,7 @@ def usage_of(read: Reading) -> Usage | None:
     audio_in, image_in = get("audio_in", 0), get("image_in", 0)
     audio_out, image_out = get("audio_out", 0), get("image_out", 0)
     # Cached tokens that are more than all input cannot be a part of it.
-    outside = "beside" in counts or cached > given or written > given
+    outside = "beside" in counts or cached + written > given
     if outside:
         given += cached + written
     given += get("tool_input", 0)
@@ -253,7 +275,7 @@ def usage_of(read: Reading) -> Usage | None:
         audio_milliseconds=get("milliseconds", 0),
         input_known=input_known,
         output_known=output_known,
-        parts=_parts(counts, read.tier),
+        parts=_parts(counts, read.tiers),
     )
 
 

@@ -75,7 +75,7 @@ def relay_pieces(dialect: Dialect, pieces: Iterable[bytes]) -> tuple[bytes, Answ
     tap = json_tap(dialect)
     rewriter = JsonRewriter(tap, ALIAS, dialect.usage_key)
     out = b"".join([rewriter.feed(piece) for piece in pieces])
-    tap.take_usage(rewriter.usage)
+    tap.read(rewriter.said)
     return out, tap
 
 

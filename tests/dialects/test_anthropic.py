@@ -244,14 +244,6 @@ def test_an_error_that_came_with_status_200_fails_and_is_scrubbed() -> None:
     assert json.loads(out)["error"]["message"] == f"{ALIAS} of *** is busy"
 
 
-def test_a_usage_read_elsewhere_can_be_given() -> None:
-    tap = json_tap(MESSAGES)
-    tap.take_usage(b"")
-    assert tap.usage() is None
-    tap.take_usage(b'{"input_tokens":1,"output_tokens":2}')
-    assert tap.usage() == Usage(1, 0, 0, 2)
-
-
 def test_a_message_without_usage_has_none() -> None:
     assert read_json(MESSAGES, {"type": "message", "content": [], "usage": None}).usage() is None
 
@@ -386,3 +378,22 @@ def test_the_counts_of_the_start_are_told_apart_from_those_of_the_end(
     events: list[dict[str, Any]], so_far: bool
 ) -> None:
     assert read_events(MESSAGES, *events).counts_so_far is so_far
+
+
+@pytest.mark.parametrize(
+    ("kinds", "closing"),
+    [
+        (["content_block_start"], False),
+        (["content_block_delta", "content_block_stop"], True),
+        (["content_block_stop", "ping", "ping"], True),
+        (["content_block_stop", "ping", "content_block_start"], False),
+        (["ping"], False),
+    ],
+)
+def test_its_end_may_come_behind_a_block_that_is_whole_whatever_keeps_the_line_open(
+    kinds: list[str], closing: bool
+) -> None:
+    tap = event_tap(MESSAGES)
+    for kind in kinds:
+        tap.read(json.dumps({"type": kind}).encode())
+    assert tap.closing is closing

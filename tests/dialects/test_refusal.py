@@ -90,6 +90,19 @@ def test_an_error_of_another_shape_keeps_its_status_and_its_message(
     assert message in message_of(refusal, dialect)
 
 
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"detail":"Invalid value: \'cut \\ud83d"}',
+        b'{"detail":"Invalid value: \'cut \xff","score":NaN}',
+        b'\xef\xbb\xbf{"detail":"Invalid value: \'cut ","limit":Infinity}',
+    ],
+)
+def test_words_that_a_strict_reader_refuses_are_shown(body: bytes, dialect: Dialect) -> None:
+    assert "Invalid value: 'cut" in message_of(refused(body, 422, dialect), dialect)
+
+
 @pytest.mark.parametrize("status", [400, 404, 429])
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
 @pytest.mark.parametrize("body", SILENT)

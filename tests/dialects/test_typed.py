@@ -384,3 +384,21 @@ def test_our_own_error_event_is_read_as_an_error(dialect: Any) -> None:
 
 def test_only_the_responses_api_answers_400_for_an_unknown_model() -> None:
     assert (TYPED.unknown_model_status, MEDIA.unknown_model_status, CHAT.unknown_model_status) == (400, 404, 404)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "closing"),
+    [
+        (["response.output_text.delta"], False),
+        (["response.output_text.delta", "response.output_item.done"], True),
+        (["response.output_item.done", "keepalive"], True),
+        (["response.output_item.done", "keepalive", "response.output_item.added"], False),
+    ],
+)
+def test_its_end_may_come_behind_an_item_that_is_whole_whatever_keeps_the_line_open(
+    kinds: list[str], closing: bool
+) -> None:
+    tap = event_tap(TYPED)
+    for kind in kinds:
+        tap.read(json.dumps({"type": kind}).encode())
+    assert tap.closing is closing

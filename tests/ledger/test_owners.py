@@ -285,6 +285,24 @@ def test_of_two_keys_in_two_journals_the_first_counts_though_its_journal_is_read
     run(tmp_path, look)
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_what_several_journals_say_of_an_id_is_taken_in_the_order_in_which_it_was(tmp_path: Path, first: int) -> None:
+    prepare(tmp_path)
+    said = [[FILE, msgspec.structs.replace(FILE, gone=True, created=2)], [msgspec.structs.replace(THEIRS, created=3)]]
+    for records in (said[first], said[1 - first]):
+        journal = Journal(tmp_path / "journal", durability="process")
+        for record in records:
+            journal.append(record)
+        journal.close()
+
+    async def look(ledger: Ledger) -> None:
+        found = await ledger.owners.find(FILE.id)
+        assert found is not None
+        assert found.key == THEIRS.key
+
+    run(tmp_path, look)
+
+
 def test_an_id_that_is_known_is_not_adopted_anew(tmp_path: Path) -> None:
     async def work(ledger: Ledger) -> None:
         ledger.owners.record(FILE)

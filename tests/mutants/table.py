@@ -140,7 +140,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "any key",
         "proxy/endpoints/credentials.py",
-        "if key is None:\n        raise AuthenticationFailed(INVALID)",
+        "if key is None:\n        raise UnknownKey(INVALID)",
         "if key is None:\n        return next(iter(keys._keys.values()))",
         ("tests/endpoints/test_credentials.py",),
     ),
@@ -435,10 +435,10 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "names of the upstream in an error",
-        "proxy/dialects/tap.py",
-        '_TELLING.sub(b"***", text)',
+        "proxy/dialects/scrub.py",
+        '(_telling if len(text) <= MAX_WORDS else _telling_of_much).sub(rb"\\1***", text)',
         "text",
-        ("tests/dialects/test_openai.py",),
+        ("tests/dialects/test_scrub.py",),
     ),
     Mutant(
         "the upstream's model in an answer",
@@ -510,6 +510,34 @@ MUTANTS: tuple[Mutant, ...] = (
         "if self._last or not self._cuts:",
         "if not self._cuts:",
         ("tests/relay/test_endings.py",),
+    ),
+    Mutant(
+        "hidden reasoning that is learned as text",
+        "proxy/settlement.py",
+        "spoken = max(usage.output_tokens - usage.reasoning_tokens, 0)",
+        "spoken = usage.output_tokens",
+        ("tests/test_settlement.py::test_hidden_reasoning_teaches_nothing_about_text",),
+    ),
+    Mutant(
+        "the text of a long body uncounted",
+        "proxy/endpoints/inference.py",
+        "client.loop.call_soon(count_text, call, data)",
+        "pass",
+        ("tests/test_settlement.py::test_the_text_of_a_long_request_is_counted",),
+    ),
+    Mutant(
+        "a collection of garbage for each request",
+        "proxy/relay.py",
+        "        services.settled(self._call, final)",
+        "        __import__('gc').collect(0)\n        services.settled(self._call, final)",
+        ("tests/test_hot_path.py::test_no_request_runs_the_garbage_collector",),
+    ),
+    Mutant(
+        "owners in the order in which their journals are read",
+        "proxy/ledger/intake.py",
+        "batch.owned.sort(key=_created)",
+        "pass",
+        ("tests/ledger/test_owners.py",),
     ),
     Mutant(
         "two content types",
@@ -640,7 +668,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "any certificate",
-        "proxy/upstream/pool.py",
+        "proxy/upstream/reach.py",
         "context = ssl.create_default_context()",
         "context = ssl._create_unverified_context()",
         ("tests/upstream/test_tls.py",),
@@ -650,14 +678,14 @@ MUTANTS: tuple[Mutant, ...] = (
         "the last byte before the bill",
         "proxy/relay.py",
         "services.journal.append(final, self._leave)",
-        "self._leave()\n            services.journal.append(final, None)",
+        "self._leave()\n                services.journal.append(final, None)",
         ("tests/relay/test_endings.py",),
     ),
     Mutant(
         "the last byte before the sync",
         "proxy/relay.py",
         "services.journal.append(final, self._leave)",
-        "services.journal.append(final, None)\n            self._leave()",
+        "services.journal.append(final, None)\n                self._leave()",
         ("tests/relay/test_endings.py",),
     ),
     Mutant(

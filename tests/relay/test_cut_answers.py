@@ -259,6 +259,45 @@ def test_what_is_told_of_a_large_answer(tmp_path: Path, name: str, status: int, 
     assert (told.status, told.outcome, told.source) == (status, outcome, source)
 
 
+#: What an answer says beside its content.
+SAID: dict[str, tuple[str, dict[str, object]]] = {
+    "a tier": (CHAT, {"service_tier": "priority", "usage": COUNTED}),
+    "zeros over the usage of a choice": (
+        CHAT,
+        {"choices": [{"message": {"content": "a"}, "usage": COUNTED}], "usage": dict.fromkeys(COUNTED, 0)},
+    ),
+    "usage of groq and an empty one": (CHAT, {"x_groq": {"usage": COUNTED}, "usage": {}}),
+    "no number in the usage": (CHAT, {"usage": {**COUNTED, "speed": float("nan")}}),
+    "half a pair in the usage": (CHAT, {"usage": {**COUNTED, "note": "\ud83d"}}),
+    "searches": (
+        RESPONSES,
+        {
+            "output": [{"type": "web_search_call"}, {"type": "mcp_call", "error": "none"}],
+            "usage": {"input_tokens": 3, "output_tokens": 4},
+        },
+    ),
+    "a tier of a response": (RESPONSES, {"service_tier": "flex", "usage": {"input_tokens": 3, "output_tokens": 4}}),
+    "no input of a message": (MESSAGES, {"usage": {"output_tokens": 4}}),
+    "a generation": (GENERATE, {"usageMetadata": {"promptTokenCount": 5, "totalTokenCount": 9}}),
+}
+
+
+@pytest.mark.parametrize(("path", "fields"), SAID.values(), ids=SAID.keys())
+def test_a_large_answer_is_billed_by_what_it_says_like_a_small_one(
+    tmp_path: Path, path: str, fields: dict[str, object]
+) -> None:
+    with ExitStack() as stack:
+        rig = Rig(tmp_path, path, stack, backed=False)
+        small = rig.told([compact({"model": MODEL, **fields})])
+        large = rig.told([compact({"model": MODEL, **fields, "filler": FILLER})])
+    assert (large.outcome, large.source, large.used[:3], large.cost) == (
+        small.outcome,
+        small.source,
+        small.used[:3],
+        small.cost,
+    )
+
+
 def test_an_error_behind_a_large_answer_s_beginning_is_scrubbed_and_billed_as_one(tmp_path: Path) -> None:
     body = compact({"filler": FILLER * 3, "error": {"message": SECRETS}, "model": MODEL})
     for at in (1_000, 400_000, body.index(b"inner"), len(body) - 3):

@@ -360,9 +360,25 @@ def test_a_drain_that_meets_an_error_is_settled(tmp_path: Path, status: int) -> 
         (row,) = wait_for_settled(gateway)
         assert row.outcome == "client_closed"
         assert len(upstream.requests) == 1
-        if status >= 400:
-            # What the upstream refused has cost nothing there.
-            assert (row.usage_source, row.input_tokens, row.cost) == ("none", 0, 0)
+        # What the upstream refused has cost nothing there, whatever its status.
+        assert (row.usage_source, row.input_tokens, row.cost) == ("none", 0, 0)
+
+
+def test_leaving_inside_a_json_answer_that_turns_out_to_be_an_error_costs_nothing(tmp_path: Path) -> None:
+    gate = threading.Event()
+    body = b'{"error":{"message":"no"}}'
+    with serving(tmp_path) as (gateway, upstream):
+        fields = {"content-type": "application/json", "content-length": str(len(body))}
+        upstream.script([head(200, fields), Send(body[:9]), WaitFor(gate), Send(body[9:])])
+        client = gateway.client()
+        gateway.chat(client, question(stream=False))
+        upstream.wait_for_requests(1)
+        wait_until(lambda: gateway.call(lambda running: has_begun(running)), "the answer's beginning")
+        client.close()
+        wait_for_draining(gateway)
+        gate.set()
+        (row,) = wait_for_settled(gateway)
+    assert (row.outcome, row.usage_source, row.cost) == ("client_closed", "none", 0)
 
 
 def test_a_drain_that_is_cut_is_billed_an_estimate(tmp_path: Path) -> None:

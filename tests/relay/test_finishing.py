@@ -106,7 +106,7 @@ def after_a_while(
         return body.payload, only_row(gateway).outcome
 
 
-@pytest.mark.parametrize("none", ["", " ", None, "null", "none", False, 0, {}, []], ids=repr)
+@pytest.mark.parametrize("none", ["", " ", None, "null", "none", "NONE", False, 0, {}, []], ids=repr)
 def test_what_gives_no_reason_does_not_end_a_stream(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, none: object
 ) -> None:

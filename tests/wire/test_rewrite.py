@@ -482,24 +482,50 @@ def test_a_json_error_is_scrubbed_and_has_the_alias() -> None:
     assert JsonRewriter(PlainTap(), ALIAS).whole(answer) == b'{"error":"***","model":"prometheus-core"}'
 
 
-def test_the_usage_of_a_json_answer_in_pieces_is_kept_raw() -> None:
-    for pieces in ways(b'{"data":[{"usage":1}],"model":"a","usage": {"prompt_tokens": 3} }'):
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b'{"data":[{"usage":1}],"model":"a","usage": {"prompt_tokens": 3} }', b'{"usage":{"prompt_tokens": 3}}'),
+        (b'{"usage":{"tps":NaN,"x":"\\ud83d"}}', b'{"usage":{"tps":0.0,"x":"\\u003f"}}'),
+        (b'{"service_tier":"flex","x":{"service_tier":"y"},"type":"a"}', b'{"service_tier":"flex","type":"a"}'),
+        (b'{"meta":{"billed_units":{"search_units":2}}}', b'{"meta":{"billed_units":{"search_units":2}}}'),
+        (b'{"usage":null,"x_groq":{"usage":{"a":1}}}', b'{"x_groq":{"usage":{"a":1}}}'),
+        (
+            b'{"choices":[{"finish_reason":"error","message":{"type":"x"}},{"usage":{"a":1}}],"usage":{"a":0}}',
+            b'{"usage":{"a":0},"choices":[{"finish_reason":"error"},{"usage":{"a":1}}]}',
+        ),
+        (
+            b'{"output":[{"type":"a","error":"no","text":"x"},{"content":[{"type":"c"}]},{"type":"b"}]}',
+            b'{"output":[{"type":"a"},{"type":"b"}]}',
+        ),
+    ],
+)
+def test_what_a_json_answer_in_pieces_says_beside_its_content_is_kept(answer: bytes, said: bytes) -> None:
+    for pieces in ways(answer):
         rewriter = JsonRewriter(PlainTap(), ALIAS)
         for piece in pieces:
             rewriter.feed(piece)
-        assert rewriter.usage == b'{"prompt_tokens": 3}'
+        assert rewriter.said == said
+
+
+def test_a_long_value_beside_the_content_is_not_kept_and_breaks_nothing() -> None:
+    rewriter = JsonRewriter(PlainTap(), ALIAS)
+    long = b"x" * 100_000
+    answer = b'{"meta":"' + long + b'","usage":{"prompt_tokens":3}}'
+    assert b"".join([rewriter.feed(answer[at : at + 9_999]) for at in range(0, len(answer), 9_999)]) == answer
+    assert rewriter.said == b'{"usage":{"prompt_tokens":3}}'
 
 
 def test_the_usage_may_have_another_key() -> None:
     rewriter = JsonRewriter(PlainTap(("modelVersion",)), ALIAS, "usageMetadata")
     out = rewriter.feed(b'[{"modelVersion":"a","model":"b","usageMetadata":{"x":1}}]')
     assert out == b'[{"modelVersion":"prometheus-core","model":"b","usageMetadata":{"x":1}}]'
-    assert rewriter.usage == b'{"x":1}'
+    assert rewriter.said == b'{"usageMetadata":{"x":1}}'
 
 
 def test_nothing_fed_is_not_closed_and_has_no_usage() -> None:
     rewriter = JsonRewriter(PlainTap(), ALIAS)
-    assert (rewriter.closed, rewriter.usage) == (False, b"")
+    assert (rewriter.closed, rewriter.said) == (False, b"{}")
 
 
 @pytest.mark.parametrize("begin", [b'{"model":"', b'{"usage":["'])

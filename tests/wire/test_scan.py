@@ -95,8 +95,8 @@ SCANNED: tuple[tuple[bytes, bytes, bytes], ...] = (
 )
 
 
-def scanner(**limits: int) -> TopLevelScanner:
-    return TopLevelScanner(b"model", b'"N"', b"usage", error_key=b"", parts=(), **limits)
+def scanner(value_limit: int = 4_096, capture_limit: int = 65_536) -> TopLevelScanner:
+    return TopLevelScanner(b"model", b'"N"', b"usage", value_limit=value_limit, capture_limit=capture_limit)
 
 
 def scan(pieces: list[bytes]) -> tuple[bytes, bytes, bool, bool]:

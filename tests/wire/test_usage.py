@@ -338,6 +338,16 @@ SPELLINGS: tuple[tuple[str, dict[str, Any], Usage], ...] = (
         Usage(192, 161, 0, 9),
     ),
     (
+        "cached and written beside the input, though each could be a part of it",
+        {
+            "prompt_tokens": 100,
+            "completion_tokens": 50,
+            "total_tokens": 150,
+            "prompt_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 70},
+        },
+        Usage(230, 60, 70, 50),
+    ),
+    (
         "thoughts in the total alone",
         {"completion_tokens": 12, "prompt_tokens": 35, "total_tokens": 109},
         Usage(35, 0, 0, 74),

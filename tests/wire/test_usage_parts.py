@@ -92,6 +92,12 @@ def gemini_kinds(**tokens: int) -> list[dict[str, Any]]:
         ),
         ({"service_tier": "priority"}, Parts(service_tier="priority")),
         ({"serviceTier": "Flex"}, Parts(service_tier="flex")),
+        ({"speed": "fast"}, Parts(service_tier="fast")),
+        ({"inference_geo": "US"}, Parts(service_tier="us")),
+        (
+            {"service_tier": "priority", "speed": "fast", "inference_geo": "us"},
+            Parts(service_tier="priority-fast-us"),
+        ),
         ({"trafficType": "PROVISIONED_THROUGHPUT"}, Parts(service_tier="provisioned_throughput")),
         ({"cost": 0.00014}, Parts(provider_cost=140_000)),
         ({"cost": "0.00014"}, Parts(provider_cost=140_000)),
@@ -111,6 +117,10 @@ def test_what_is_billed_apart_is_seen(usage: dict[str, Any], parts: Parts) -> No
     "usage",
     [
         {"service_tier": "standard"},
+        {"service_tier": "standard", "speed": "standard", "inference_geo": "global"},
+        {"inference_geo": "not_available"},
+        {"speed": 1.0},
+        {"trafficType": "TRAFFIC_TYPE_UNSPECIFIED"},
         {"service_tier": "default"},
         {"trafficType": "ON_DEMAND"},
         {"service_tier": 7},
@@ -192,6 +202,18 @@ def test_a_tier_is_bounded() -> None:
                 {"promptTokenCount": 20, "totalTokenCount": 20},
             ],
             Usage(20, 0, 0, 603, 405),
+        ),
+        # A total is the sum of the counts beside it, and not of later ones.
+        (
+            [{"promptTokenCount": 15, "totalTokenCount": 15}, {"promptTokenCount": 13, "candidatesTokenCount": 1}],
+            Usage(13, 0, 0, 1),
+        ),
+        (
+            [
+                {"prompt_tokens": 900, "completion_tokens": 0, "total_tokens": 900},
+                {"prompt_tokens": 100, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 90}},
+            ],
+            Usage(100, 90, 0, 5),
         ),
     ],
 )
