@@ -7,6 +7,7 @@ import msgspec
 
 from proxy.dialects.scrub import scrub
 from proxy.errors import UpstreamProtocolError
+from proxy.wire.repair import repaired
 from proxy.wire.scan import NO_ERROR
 from proxy.wire.shapes import Usage
 from proxy.wire.usage import Reading, covers, read_usage, reading, tier_in, usage_of
@@ -24,7 +25,6 @@ _STANDARD: Final = (NULL, msgspec.Raw(b'"default"'), msgspec.Raw(b'"auto"'), msg
 ChoiceIndex = int | None
 #: As many as OpenAI gives at once; what comes beyond is not followed.
 _MOST_CHOICES: Final = 128
-_BOM: Final = b"\xef\xbb\xbf"
 _items: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _CHOICES: Final = re.compile(rb"(\d{1,9})")
 _CANDIDATES: Final = re.compile(rb'"candidate_?[cC]ount"\s*:\s*(\d{1,9})')
@@ -186,7 +186,13 @@ class ChoicesTap(AnswerTap):
 def decoded(body: bytes) -> Any:
     """The value of an error's body, or None where it is no JSON."""
     try:
-        return msgspec.json.decode(body.removeprefix(_BOM))
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        text = repaired(body)
+        if text is body:
+            return None
+    try:
+        return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
