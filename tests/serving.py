@@ -124,6 +124,12 @@ class RunningGateway:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        assert self._listener is not None
+        return len(self._listener.server_state.connections)
+
+    @property
     def base_url(self) -> str:
         """What an SDK takes."""
         return f"{self.url}/v1"

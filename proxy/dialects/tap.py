@@ -26,7 +26,6 @@ _NO_TIER: Final = (NULL, msgspec.Raw(b'"auto"'), msgspec.Raw(b'""'))
 ChoiceIndex = int | None
 #: As many as OpenAI gives at once; what comes beyond is not followed.
 _MOST_CHOICES: Final = 128
-_BOM: Final = b"\xef\xbb\xbf"
 _items: Final = msgspec.json.Decoder(list[msgspec.Raw])
 # Some servers take a number with a point, or in quotes, too.
 _CHOICES: Final = re.compile(rb'"?(\d{1,9})(?:\.0*)?"?')
@@ -184,12 +183,16 @@ class ChoicesTap(AnswerTap):
 
 def decoded(body: bytes) -> Any:
     """The value of an error's body, or None where it is no JSON."""
-    for text in (body.removeprefix(_BOM), repaired(body)):
-        try:
-            return msgspec.json.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            continue
-    return None
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        text = repaired(body)
+        if text is body:
+            return None
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def is_reason(raw: msgspec.Raw) -> bool:

@@ -142,6 +142,9 @@ class Inference:
                 upload.refuse(call.alias.choosing)
             if call.references:
                 await claims.admit(shared.owners, call)
+            if client.disconnected:
+                # While its body was inflated or looked at, or the owners were asked for.
+                raise ClientGone("The client left before its request went on.")
         except BaseException as error:
             if upload is not None:
                 upload.close()

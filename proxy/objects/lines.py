@@ -10,13 +10,13 @@ import msgspec
 
 from proxy.breath import in_turns, pause
 from proxy.dialects.scrub import scrub
-from proxy.errors import InvalidRequest
+from proxy.errors import InvalidRequest, UpstreamProtocolError
 from proxy.ledger.keys import Key
 from proxy.ledger.owners import Owners
 from proxy.objects.account import target_at
 from proxy.objects.choice import Choice
 from proxy.objects.claims import own_all
-from proxy.objects.shown import text_of, with_alias
+from proxy.objects.shown import fields_of, text_of, with_alias
 from proxy.policies.references import find
 from proxy.server.bodies import Holding
 from proxy.upstream.target import Target
@@ -175,9 +175,10 @@ class BatchDown:
         if len(line) <= 2:
             return line
         try:
-            fields = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return line
+            fields = fields_of(line)
+        except UpstreamProtocolError:
+            # The model may stand anywhere in it.
+            return scrub(line, self._model.encode(), self._alias.encode())
         line = with_alias(with_alias(line, self._alias, ("response", "body", "model")), self._alias, ("body", "model"))
         failed = any(bytes(fields.get(name, b"null")) != b"null" for name in ("error", "errors"))
         if failed or b'"error"' in line:

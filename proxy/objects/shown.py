@@ -9,7 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.errors import UpstreamProtocolError
+from proxy.errors import InvalidRequest, UpstreamProtocolError
+from proxy.wire.body import decode_object, items_of
+from proxy.wire.repair import repaired
 from proxy.wire.scan import spans
 
 _encoder = msgspec.json.Encoder()
@@ -20,16 +22,23 @@ _MODEL: Final = ("model",)
 #: A fine-tuned model's name: ft:MODEL:ACCOUNT:SUFFIX:ID.
 _TUNED: Final = re.compile(rb"ft:[A-Za-z0-9_./-]+:[A-Za-z0-9_.-]*:([A-Za-z0-9_.-]*):([A-Za-z0-9_.-]+)")
 _ACCOUNT: Final = re.compile(rb"\b(?:org-|proj_)[A-Za-z0-9]{8,}")
+_BOM: Final = b"\xef\xbb\xbf"
 #: Parts of an object that hold what a client wrote.
 _PRIVATE: Final = frozenset({"metadata", "instructions", "parameters", "schema"})
 
 
 def fields_of(data: bytes) -> dict[str, msgspec.Raw]:
-    """The fields of an answer. Raises `UpstreamProtocolError` when it is no JSON object."""
+    """The fields of an answer, as they came: half surrogate pairs, `NaN` and a byte order mark too.
+
+    Raises `UpstreamProtocolError` when it is no JSON object.
+    """
     try:
         return _object.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UpstreamProtocolError("The provider's answer could not be read.", detail="no JSON object") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        try:
+            return decode_object(data.removeprefix(_BOM))
+        except InvalidRequest as error:
+            raise UpstreamProtocolError("The provider's answer could not be read.", detail="no JSON object") from error
 
 
 def elements_of(raw: msgspec.Raw) -> list[bytes]:
@@ -37,7 +46,13 @@ def elements_of(raw: msgspec.Raw) -> list[bytes]:
     try:
         return [bytes(element) for element in _array.decode(raw)]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UpstreamProtocolError("The provider's answer could not be read.", detail="no JSON list") from error
+        try:
+            elements = items_of(bytes(raw))
+        except InvalidRequest:
+            elements = []
+        if not elements:
+            raise UpstreamProtocolError("The provider's answer could not be read.", detail="no JSON list") from error
+        return [bytes(element) for element in elements]
 
 
 def text_of(fields: dict[str, msgspec.Raw], name: str) -> str:
@@ -89,7 +104,7 @@ def named_in(data: bytes, names: frozenset[str]) -> list[str]:
     if not any(name.encode() in data for name in names):
         return []
     try:
-        return list(dict.fromkeys(_walk(msgspec.json.decode(data), names)))
+        return list(dict.fromkeys(_walk(msgspec.json.decode(repaired(data)), names)))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []
 

@@ -12,6 +12,7 @@ from proxy.errors import UpstreamProtocolError
 from proxy.ledger.owners import Owners
 from proxy.ledger.record import Owned
 from proxy.policies.references import ID
+from proxy.wire.repair import repaired
 from proxy.wire.scan import TopLevelScanner
 from proxy.wire.sse import Framer
 
@@ -77,8 +78,11 @@ def _id_in(block: bytes) -> str:
     """The id of the response that an event is about, or ""."""
     payload = b"\n".join(_DATA.findall(block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")))
     try:
-        event = _event.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        try:
+            event = _event.decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            event = _event.decode(repaired(payload))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
     return event.response.id if event.response is not None else ""
 

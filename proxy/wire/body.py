@@ -332,7 +332,7 @@ def _repeat(fields: dict[str, msgspec.Raw], model: msgspec.Raw) -> None:
         if name in fields:
             fields[name] = _repeated(fields[name], model)
     if "requests" in fields:
-        requests = [_repeated(one, model) for one in _items(bytes(fields["requests"]))]
+        requests = [_repeated(one, model) for one in items_of(bytes(fields["requests"]))]
         if requests:
             fields["requests"] = msgspec.Raw(_encoder.encode(requests))
 
@@ -352,14 +352,14 @@ def _check_repeated(fields: dict[str, msgspec.Raw]) -> None:
     """Look at what `_repeat` writes anew, before it does. Raises `InvalidRequest`."""
     inner = [fields[name] for name in _INNER_REQUESTS if name in fields]
     if "requests" in fields:
-        inner += _items(bytes(fields["requests"]))
+        inner += items_of(bytes(fields["requests"]))
     for raw in inner:
         data = bytes(raw)
         if data.startswith(b"{"):
             check_names(drained(_fields(data)))
 
 
-def _items(data: bytes) -> list[msgspec.Raw]:
+def items_of(data: bytes) -> list[msgspec.Raw]:
     """The items of a list that was found in a body; none where it is no list. Raises `InvalidRequest` for too many."""
     if not data.startswith(b"["):
         return []

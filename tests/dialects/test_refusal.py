@@ -52,6 +52,8 @@ STRANGE: list[tuple[Any, str]] = [
     (b'data: {"error":{"message":"as an event","type":"x"}}\r\n\r\ndata: [DONE]\r\n\r\n', "as an event"),
     ({"type": "about:blank", "title": "Bad Request", "status": 400, "detail": "no such field"}, "no such field"),
     ({"error_code": 336003, "error_msg": "too long"}, "too long"),
+    (b'{"detail":"no such field","input":"cut \\ud83d"}', "no such field"),
+    (b'\xef\xbb\xbf{"message":"too warm","input":NaN}', "too warm"),
 ]
 #: Bodies in which no word is found.
 SILENT: list[bytes] = [

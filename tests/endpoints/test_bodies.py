@@ -1,7 +1,10 @@
 """Bodies on real sockets: what of them an upstream gets, and what is refused before one is asked."""
 
+import asyncio
 import gzip
+import inspect
 import json
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +14,8 @@ from typing import Any
 import pytest
 
 from proxy.config.tree import Config, Kind, Model, Server, Upstream
+from proxy.endpoints.inference import Inference
+from proxy.wire.shapes import Body
 from tests.endpoints.forms import END, FORM, error_of, field, form, send_form, serving
 from tests.fakes import Hang, ScriptedUpstream, json_answer
 from tests.objects.samples import OTHER, ask_json, gateway_over, own
@@ -164,6 +169,31 @@ def test_a_compressed_body_goes_on_as_it_was_before(tmp_path: Path) -> None:
         small = gzip.compress(json.dumps({"model": ALIAS}).encode())
         assert ask_json(gateway, "POST", "/v1/assistants", small, headers={"content-encoding": "gzip"})[0] == 200
         assert json.loads(upstream.requests[1].body) == {"model": UPSTREAM_MODEL}
+
+
+@pytest.mark.skipif(not inspect.isfunction(Inference.__call__), reason="compiled code cannot be patched")
+def test_a_client_that_leaves_while_its_body_is_looked_at_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, may_go_on = Inference._peek, threading.Event()
+
+    async def peek(handler: Inference, data: bytes, named: str) -> Body:
+        await asyncio.to_thread(may_go_on.wait, 10.0)
+        return await look(handler, data, named)
+
+    monkeypatch.setattr(Inference, "_peek", peek)
+    data = gzip.compress(json.dumps({"model": ALIAS, "messages": []}).encode())
+    headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json", "content-encoding": "gzip"}
+    with kind_of_upstream(tmp_path, "openai") as (gateway, upstream):
+        with gateway.client() as client:
+            client.request("POST", CHAT, data, headers)
+            wait_until(lambda: gateway.call(lambda running: running.overload.in_flight) == 1, "the request")
+        wait_until(lambda: gateway.call(lambda _: gateway.connections) == 0, "its leaving")
+        may_go_on.set()
+        wait_until(lambda: gateway.call(lambda running: running.overload.in_flight) == 0, "its end")
+        (row,) = gateway.rows()
+        assert (row.outcome, row.attempts) == ("client_closed", 0)
+        assert upstream.requests == []
 
 
 def test_a_bomb_is_stopped_at_the_cap(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from tests.fakes import Close, Hang, ReadNothing, ScriptedUpstream, Send, WaitFor, chunk, head, json_answer
+import pytest
+
+from tests.fakes import Close, Hang, ReadNothing, ScriptedUpstream, Send, WaitFor, chunk, head, json_answer, sse_answer
 from tests.objects.samples import ALIAS, KEY, OTHER, UPSTREAM_MODEL, ask, ask_json, gateway_over, own
 from tests.serving import RunningGateway
 
@@ -448,3 +450,37 @@ def test_power_durability_serves_objects_too(tmp_path: Path) -> None:
         upstream.script(json_answer(ASSISTANT))
         assert ask_json(gateway, "POST", "/v1/assistants", {"model": ALIAS})[0] == 200
         assert len(gateway.rows()) == 1
+
+
+@pytest.mark.parametrize("value", [b'"cut \\ud83d"', b"NaN", b"-Infinity"])
+def test_an_object_with_what_a_strict_parser_refuses_comes_as_it_is(tmp_path: Path, value: bytes) -> None:
+    def answer(id_: str, model: str) -> bytes:
+        return b'{"id":"%b","object":"response","model":"%b","x":%b}' % (id_.encode(), model.encode(), value)
+
+    with (
+        ScriptedUpstream() as upstream,
+        gateway_over(tmp_path, upstream.base_url) as gateway,
+        gateway.client() as client,
+    ):
+        own(gateway, "resp_1", "response", alias=ALIAS)
+        upstream.script(json_answer(answer("resp_1", UPSTREAM_MODEL)))
+        head, body = ask(client, "GET", "/v1/responses/resp_1")
+        assert (head.status, body.payload) == (200, answer("resp_1", ALIAS))
+        own(gateway, "file-1")
+        upstream.script(json_answer(b'{"object":"list","data":[{"id":"file-1","x":%b},{"id":"file-2"}]}' % value))
+        head, body = ask(client, "GET", "/v1/files")
+        assert (head.status, b'[{"id":"file-1","x":%b}]' % value in body.payload) == (200, True)
+
+
+def test_a_response_whose_events_a_strict_parser_refuses_is_the_keys(tmp_path: Path) -> None:
+    response = b'{"id":"resp_1","object":"response","model":"%b","instructions":"cut \\ud83d"%b}'
+    begun = response % (UPSTREAM_MODEL.encode(), b"")
+    done = response % (UPSTREAM_MODEL.encode(), b',"usage":{"input_tokens":1,"output_tokens":1}')
+    events = b'data: {"type":"response.created","response":%b}\n\n' % begun
+    events += b'data: {"type":"response.completed","response":%b}\n\n' % done
+    with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
+        upstream.script(sse_answer(events))
+        with gateway.client() as client:
+            assert ask(client, "POST", "/v1/responses", {"model": ALIAS, "input": "x", "stream": True})[0].status == 200
+        upstream.script(json_answer(begun))
+        assert ask_json(gateway, "GET", "/v1/responses/resp_1")[0] == 200

@@ -214,3 +214,25 @@ def test_a_batchs_own_errors_name_no_upstream() -> None:
     shown = BatchDown(ALIAS, "vendor-x", 10_000).feed(line)
     assert b"vendor-x" not in shown
     assert b"org-abcdef" not in shown
+
+
+#: Values that a strict parser refuses, and that servers write all the same.
+ODD = [b'"cut \\ud83d"', b"NaN", b"[-Infinity,1]", b'"\xff"']
+
+
+@pytest.mark.parametrize("value", ODD)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_line_that_a_strict_parser_refuses_names_no_upstream(value: bytes, mark: bytes) -> None:
+    for line in (
+        b'{"response":{"body":{"model":"%b","x":%b}},"error":null}\n',
+        b'{"custom_id":"1","body":{"model":"%b","x":%b}}\n',
+        b'{"response":{"body":{"error":{"message":"no %b here","x":%b}}}}\n',
+    ):
+        shown = BatchDown(ALIAS, "vendor-x", 10_000).feed(mark + line % (b"vendor-x", value))
+        assert shown == mark + line % (ALIAS.encode(), value)
+
+
+def test_a_line_that_cannot_be_read_names_no_upstream() -> None:
+    down = BatchDown(ALIAS, "vendor-x", 10_000)
+    assert down.feed(b'{"model":"vendor-x","x":"\x01"}\n') == b'{"model":"%b","x":"\x01"}\n' % ALIAS.encode()
+    assert down.feed(b'{"model":"vendor-x"') + down.end() == b'{"model":"%b"' % ALIAS.encode()
