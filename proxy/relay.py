@@ -202,7 +202,7 @@ class Exchange(Asker):
                 status,
                 attempt.headers,
                 body,
-                {target.model: self._alias.name},
+                {**target.hidden, target.model: self._alias.name},
                 limits=may_show_limits(status),
                 request_id=call.id,
                 timestamp=timestamp(),

@@ -24,6 +24,7 @@ _LISTLESS: frozenset[Kind] = frozenset({"azure", "perplexity", "voyage", "jina"}
 #: Kinds whose lists do not name what targets name: deployments, or models with a suffix.
 _OTHER_NAMES: frozenset[Kind] = frozenset({"azure", "openrouter"})
 _VERSION_TWICE = re.compile(r"(/v[0-9]+[a-z]*)\1$")
+_UNREACHED = "check base_url, and that the upstream runs"
 _DATE = re.compile(r"-[0-9]{4}-?[0-9]{2}-?[0-9]{2}|-latest|:latest")
 
 
@@ -141,7 +142,8 @@ def _broken(upstream: Upstream, error: GatewayError) -> Verdict:
     if isinstance(error, UpstreamProtocolError | UpstreamDropped):
         secure = "" if parts.scheme == "https" else "; is it https:// there?"
         return Verdict("fail", f"{parts.netloc} does not answer in HTTP: {detail}", f"check base_url{secure}")
-    return Verdict("fail", f"{parts.netloc} cannot be asked: {detail}", "check base_url, and that the upstream runs")
+    mend = "check proxy, its credential, and what it lets through" if upstream.proxy else _UNREACHED
+    return Verdict("fail", f"{parts.netloc} cannot be asked: {detail}", mend)
 
 
 def _models(answer: Answer) -> frozenset[str] | None:

@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ANY_PROXY = ("all_proxy", "ALL_PROXY")
+#: A host of NO_PROXY with its port; an IPv6 address stands in brackets then.
+_HOST_AND_PORT = re.compile(r"(\[[^]]+\]|[^:]+)(?::([0-9]+))?")
 _LARGEST_SECRET = 65_536
 #: A shorter value is hidden only where it stands by itself: it may be a part of any word.
 _LEAST_DISTINCT = 4
@@ -55,9 +58,10 @@ class References:
         """The forward proxy that the environment names for an address, or ""."""
         parts = urlsplit(url)
         names = {"http": ("http_proxy", "HTTP_PROXY"), "https": ("https_proxy", "HTTPS_PROXY")}.get(parts.scheme, ())
-        proxy = next((self._environment[name] for name in names if self._environment.get(name)), "")
+        proxy = next((self._environment[name] for name in (*names, *_ANY_PROXY) if self._environment.get(name)), "")
         excepted = self._environment.get("no_proxy") or self._environment.get("NO_PROXY", "")
-        if not proxy or _is_excepted(parts.hostname or "", excepted):
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        if not proxy or _is_excepted(parts.hostname or "", port, excepted):
             return ""
         return proxy if "://" in proxy else f"http://{proxy}"
 
@@ -119,9 +123,16 @@ def _itself(name: str, match: re.Match[str]) -> str:
     return name
 
 
-def _is_excepted(host: str, names: str) -> bool:
-    """Whether NO_PROXY names a host: by itself, by a domain that it is in, by its network, or by "*"."""
-    for name in (part.strip().lower() for part in names.split(",")):
+def _is_excepted(host: str, port: int, names: str) -> bool:
+    """Whether NO_PROXY names a host: by itself, by a domain that it is in, by its network, or by "*".
+
+    One with a port is meant only there. Some write blanks between them.
+    """
+    for part in re.split(r"[\s,]+", names.lower()):
+        found = _HOST_AND_PORT.fullmatch(part)
+        if found is not None and found[2] and int(found[2]) != port:
+            continue
+        name = found[1].strip("[]") if found is not None else part
         domain = name.removeprefix("*").removeprefix(".")
         if name == "*" or (domain and (host == domain or host.endswith(f".{domain}"))):
             return True

@@ -217,7 +217,7 @@ class Upstream(Section, frozen=True):
     #: File with the key of client_cert, in PEM form, without a passphrase; relative to the configuration file.
     client_key: str | None = None
     #: Forward proxy through which the upstream is reached, as http://USER:PASSWORD@HOST:PORT, by reference as api_key;
-    #: "env" is what HTTPS_PROXY or HTTP_PROXY and NO_PROXY in the environment say, which nothing else looks at.
+    #: "env" is what HTTPS_PROXY or HTTP_PROXY, ALL_PROXY and NO_PROXY in the environment say; nothing else reads them.
     proxy: str = ""
     #: Unix socket at which the upstream listens: it is connected to in place of the host and port of base_url. Relative
     #: to the configuration file.

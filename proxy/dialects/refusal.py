@@ -61,8 +61,8 @@ def refusal_of(
     request_id: str,
     timestamp: str,
 ) -> Refusal:
-    """What becomes of an upstream's error; `names` are its models and what is shown for them, `limits` says whether its
-    rate limits may be shown.
+    """What becomes of an upstream's error; `names` are its models, and what else no client may read, and what is shown
+    for each, `limits` says whether its rate limits may be shown.
 
     Raises `UpstreamFailed` for what is no client's affair: redirects, the gateway's own credential, web pages.
     """

@@ -82,10 +82,11 @@ class Taking:
             raise error
 
     def names(self, visit: Visit) -> dict[str, str]:
-        """The upstream's models that an error may name, and what is shown for each."""
-        record = visit.record
-        names = self._accounts.models_at(visit.account.name) if visit.account is not None else {}
-        shown = {
+        """The upstream's models and secrets that an error may name, and what is shown for each."""
+        record, account = visit.record, visit.account
+        names = self._accounts.models_at(account.name) if account is not None else {}
+        shown = dict(account.target.hidden) if account is not None else {}
+        shown |= {
             model: next((alias for alias in aliases if may_use(visit.key, alias)), UNNAMED)
             for model, aliases in names.items()
         }

@@ -3,10 +3,11 @@
 Values and string building only; connections are the pool's, choosing and retrying is the relay's.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
 from proxy.config.presets import PRESETS, formats_of, habits_of
 from proxy.config.presets.preset import Preset
@@ -22,6 +23,11 @@ USER_AGENT = "prometheus-gateway"
 _JSON: Final = b"content-type: application/json\r\n"
 _NO_LENGTH: Final = b"content-length: 0\r\n\r\n"
 _END: Final = b"\r\n\r\n"
+#: What is shown for a secret; shorter values are none, and would stand in many words.
+HIDDEN: Final = "***"
+LEAST_SECRET: Final = 8
+_SCHEME: Final = re.compile(r"(?:bearer|basic|token|key|apikey) +(.+)", re.IGNORECASE)
+_VERSION: Final = re.compile(r"v?[0-9][0-9.-]*[a-z]*")
 #: "{", which a path has that names a model: a byte is found much sooner than a word.
 _BRACE: Final = 0x7B
 
@@ -55,6 +61,8 @@ class Target:
     #: Fields of a body that choose further models at the upstream, and those inside of which some may be chosen.
     choosing: frozenset[str] = frozenset()
     choosing_in: frozenset[str] = frozenset()
+    #: What its upstream is sent and may quote, and what a client is shown for it.
+    hidden: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Name no secret: the ready-made head holds the credential, and a repr ends in logs and tracebacks."""
@@ -173,6 +181,7 @@ def _compile(
         origin_of(upstream),
         frozenset() if upstream.client_models else preset.choosing,
         frozenset() if upstream.client_models else preset.choosing_in,
+        hidden_of(upstream),
     )
 
 
@@ -189,6 +198,25 @@ def compile_alias(name: str, model: Model, pools: dict[str, Pool], server: Serve
         heartbeat_interval=_first_of(model.heartbeat_interval, server.heartbeat_interval),
         client_ids=frozenset().union(*(target.client_ids for target in targets)),
     )
+
+
+def hidden_of(upstream: Upstream) -> dict[str, str]:
+    """What an upstream is sent that no client may read in its words: credentials, the values of headers and queries,
+    and ids in the address. For each what is shown for it.
+    """
+    segments = urlsplit(upstream.base_url).path.split("/")
+    values = [upstream.api_key, *upstream.query.values(), *upstream.headers.values()]
+    values += [found[1] for value in values if (found := _SCHEME.fullmatch(value)) is not None]
+    values += [segment for segment in segments if any(map(str.isdigit, segment))]
+    return dict.fromkeys(_spelled(values), HIDDEN)
+
+
+def _spelled(values: list[str]) -> Iterator[str]:
+    """The secrets among some values, also as they stand in an address."""
+    for value in values:
+        if len(value) >= LEAST_SECRET and _VERSION.fullmatch(value) is None:
+            yield value
+            yield quote_plus(value)
 
 
 def _first_of(own: float | None, common: float) -> float:

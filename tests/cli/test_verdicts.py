@@ -17,6 +17,7 @@ from proxy.cli.checks import Check
 from proxy.config.tree import Kind, Model, Upstream
 from tests.cli.conftest import Run
 from tests.fakes import Handler, Hang, RecordedRequest, ScriptedUpstream, Send, Step, head, json_answer
+from tests.upstream.proxies import forward_proxy
 
 SECRET = "sk-a-long-secret-7890"
 LIST = {"object": "list", "data": [{"id": "real-model", "object": "model"}, {"id": "other-1"}]}
@@ -299,3 +300,16 @@ def test_an_upstream_s_words_move_nothing_on_the_terminal(run: Run, folder: Path
         result = run("doctor")
     assert 'lists no model "model-1"' in result.stdout
     assert result.stdout.replace("\n", "").isprintable()
+
+
+def test_a_proxy_that_lets_nothing_through_is_what_is_to_be_checked() -> None:
+    async def main() -> Check:
+        async with forward_proxy(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n") as proxy:
+            address = f"http://user:{SECRET}@127.0.0.1:{proxy.port}"
+            (check,) = await found(Upstream(base_url="https://vendor.test/v1", proxy=address, api_key=SECRET))
+            return check
+
+    check = asyncio.run(main())
+    assert (check.state, check.hint.startswith("check proxy")) == ("fail", True)
+    assert "status 407" in check.message
+    assert SECRET not in check.message

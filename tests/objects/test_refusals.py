@@ -114,3 +114,17 @@ def test_a_file_that_reads_like_an_error_is_a_file(tmp_path: Path) -> None:
         with gateway.client() as client:
             answer, payload = ask(client, "GET", "/v1/files/file-1/content")
         assert (answer.status, payload.payload) == (200, body)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("status", [404, 200])
+def test_an_error_that_quotes_what_the_upstream_is_sent_quotes_no_secret(
+    tmp_path: Path, path: str, status: int
+) -> None:
+    secrets = {"api_key": "key-of/the+account", "query": {"sig": "a signature of ours"}}
+    with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url, upstream=secrets) as gateway:
+        own(gateway, "file-1")
+        upstream.script(json_answer({"error": {"message": "x?sig=a+signature+of+ours key-of/the+account"}}, status))
+        _, payload = ask_json(gateway, "GET", path)
+        if status == 404 or not path.endswith("content"):
+            assert "x?sig=*** ***" in payload["error"]["message"]

@@ -81,3 +81,28 @@ def test_an_error_that_never_ends_is_a_timeout(tmp_path: Path, status: int) -> N
         upstream.script([json_answer({"message": "x" * 10}, status)[0], Hang()])
         answer, _ = ask(gateway)
         assert answer.status == 504
+
+
+SECRETS = {
+    "api_key": "key-of/the+account",
+    "headers": {"x-tenant": "tenant-of-ours", "x-gate": "Bearer gategategate"},
+    "query": {"sig": "a signature of ours", "api-version": "2024-10-21"},
+}
+#: How a server may quote them.
+QUOTED = "POST /v1/x?sig=a+signature+of+ours&api-version=2024-10-21, key-of/the+account, tenant-of-ours; gategategate!"
+SHOWN = "POST /v1/x?sig=***&api-version=2024-10-21, ***, ***; ***!"
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+@pytest.mark.parametrize(
+    "shape", [lambda said: {"error": {"message": said, "type": "x", "code": "y"}}, lambda said: {"detail": said}]
+)
+def test_an_error_that_quotes_what_the_upstream_is_sent_quotes_no_secret(tmp_path: Path, row: Any, shape: Any) -> None:
+    kind, path, asked = row
+    with serving(tmp_path, upstream={"kind": kind, **SECRETS}) as (gateway, upstream), gateway.client() as client:
+        upstream.script(json_answer(shape(QUOTED), 404))
+        headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+        client.request("POST", path, json.dumps(asked).encode(), headers)
+        answer, payload = client.read_answer()
+        assert answer.status == 404
+        assert SHOWN in payload.payload.decode()

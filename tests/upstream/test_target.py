@@ -121,3 +121,25 @@ def test_the_configurations_own_stream_options_win_over_the_kinds(kind: Kind, ow
 
 def test_a_target_speaks_the_formats_of_its_kind() -> None:
     assert target("vllm").dialects == {"openai", "anthropic"}
+
+
+def test_what_an_upstream_may_quote_and_no_client_may_read_is_known() -> None:
+    hidden = target(
+        url="https://h.example/tenant-77/openai-v1/v1",
+        api_key="key+with/signs=",
+        headers={"X-Token": "Bearer tokentoken", "X-Short": "short", "anthropic-version": "2023-06-01"},
+        query={"sig": "a signature", "api-version": "2024-10-21-preview", "v": "v1"},
+    ).hidden
+    assert set(hidden) == {
+        "tenant-77",
+        "openai-v1",
+        "key+with/signs=",
+        "key%2Bwith%2Fsigns%3D",
+        "Bearer tokentoken",
+        "Bearer+tokentoken",
+        "tokentoken",
+        "a signature",
+        "a+signature",
+    }
+    assert set(hidden.values()) == {"***"}
+    assert target().hidden == {}

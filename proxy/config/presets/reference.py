@@ -33,8 +33,8 @@ base_url = "http://127.0.0.1:8000/v1"
 - An upstream is reached directly, whatever `HTTPS_PROXY` says in the environment, or through the forward proxy of its
   `proxy`: by CONNECT with TLS inside, checked against the upstream's own name, where `base_url` is https; else each
   request names its address in full to the proxy, which can then read and change it. `proxy = "env"` takes what the
-  environment says (`HTTPS_PROXY` or `HTTP_PROXY`, and `NO_PROXY`). A proxy is spoken to without TLS. One that gives no
-  connection counts as an upstream that cannot be reached.
+  environment says (`HTTPS_PROXY` or `HTTP_PROXY`, else `ALL_PROXY`; and `NO_PROXY`). A proxy is spoken to without TLS.
+  One that gives no connection counts as an upstream that cannot be reached.
 - `socket` is the Unix socket at which the upstream listens; the host of `base_url` is then only a name.
 - `client_cert` and `client_key` are shown to an upstream that asks for a certificate. A reload takes new files at the
   same paths; requests that run end on the connections that they have.
