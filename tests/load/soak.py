@@ -100,7 +100,9 @@ VISITS: Mapping[str, Visit] = MappingProxyType(
         "dropped": Visit(("failing/dropped",), frozenset({("upstream_error", "none")}), share=2),
         "torn": Visit(("failing/torn",), _CUT),
         "short": Visit(("failing/short",), _CUT),
-        "stalled": Visit(("vendor/begun",), frozenset({("timeout", "estimated")}), share=1),
+        "stalled": Visit(("vendor/begun",), frozenset({("timeout", "estimated")}), stream=True, share=1),
+        # Of an answer that is no stream nothing has been passed on by then.
+        "stalled-whole": Visit(("vendor/begun",), frozenset({("timeout", "none")}), stream=False, share=1),
         "left": Visit(("vendor/endless",), _LEFT, stream=True, leaves=True, share=10),
         "left-late": Visit(("vendor/pieces",), COMPLETE | _LEFT | _TOLD, stream=True, leaves=True),
         "left-early": Visit(("vendor/silent",), _LEFT | _UNASKED, leaves_after=0.02),

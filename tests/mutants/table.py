@@ -451,8 +451,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a bill for what was refused",
         "proxy/relay.py",
-        "            attempts.sent = 0.0\n            self._settle_left()",
-        "            self._settle_left()",
+        "refused costs nothing.\n            attempts.sent = 0.0",
+        "refused costs nothing.",
         ("tests/relay/test_disconnects.py",),
     ),
     Mutant(
