@@ -111,7 +111,7 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml tests/node/package.json
 	@if ! command -v npm > /dev/null; then echo 'no npm: the tests with the JavaScript SDK are skipped'; \
 	elif ! npm install --prefix tests/node --silent --no-audit --no-fund --no-package-lock; then \
 	echo 'npm failed: the tests with the JavaScript SDK are skipped'; fi
-	@.ci/install-nginx
+	@.ci/install-programs
 	@touch $(VENV)/.plain $@
 
 ifneq ($(COMPILED),)
