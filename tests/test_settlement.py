@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from proxy.config.tree import Price
+from proxy.ledger.estimate import LEARN_ALL, LEARN_EACH
 from proxy.ledger.record import Final
 from proxy.settlement import refused_record
 from tests.fakes import Pause, Reset, ScriptedUpstream, Step, json_answer, sse_answer
@@ -260,3 +261,14 @@ def test_every_ending_makes_exactly_one_row(tmp_path: Path) -> None:
         ids.append(ask(gateway, {"model": "nothing"})[0].header("x-request-id"))
         ids.append(ask(gateway, {})[0].header("x-request-id"))
         assert sorted(row.id for row in gateway.rows()) == sorted(one or "" for one in ids)
+
+
+def test_behind_the_first_requests_one_of_some_is_learned_from(tmp_path: Path) -> None:
+    with serving(tmp_path) as (gateway, upstream):
+        estimator = gateway.gateway.ledger.estimator
+        gateway.call(lambda _: setattr(estimator, "turn", LEARN_ALL))
+        for _ in range(LEARN_EACH):
+            upstream.script(json_answer(JSON_ANSWER))
+            ask(gateway, question(stream=False))
+        rows = gateway.rows()
+    assert sum(row.text_in > 0 for row in rows) == 1

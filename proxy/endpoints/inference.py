@@ -17,6 +17,7 @@ from proxy.endpoints.facts import Facts
 from proxy.endpoints.gateway import Shared
 from proxy.endpoints.table import MAX_AROUND_AUDIO, Row
 from proxy.errors import ClientGone, GatewayError, StoreFailed, UnknownKey
+from proxy.ledger.estimate import LEARN_ALL, LEARN_EACH, Estimator
 from proxy.ledger.keys import Key
 from proxy.ledger.record import Final
 from proxy.objects import claims
@@ -89,7 +90,7 @@ class Inference:
             raise
         if not call.large:
             # The upstream works already.
-            count_text(call, data)
+            count_text(call, data, self._shared.services.estimator)
         return True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -161,7 +162,7 @@ class Inference:
             try:
                 exchange.start()
                 if data and not call.large:
-                    count_text(call, data)
+                    count_text(call, data, shared.services.estimator)
                 del data, body
                 if upload is not None:
                     await follow(client, upload, exchange, call)
@@ -209,7 +210,7 @@ class Inference:
         assert alias is not None
         if call.large:
             # The text of a large body is counted while the upstream has it.
-            client.loop.call_soon(count_text, call, data)
+            client.loop.call_soon(count_text, call, data, self._shared.services.estimator)
         return Exchange(self._shared.services, call, alias, client)
 
     async def _peek(self, data: bytes, named: str) -> Body:
@@ -340,7 +341,7 @@ def may_need_length(alias: Alias) -> bool:
     return alias.price is None or alias.price.millisecond is not None
 
 
-def count_text(call: Call, data: bytes) -> None:
+def count_text(call: Call, data: bytes, estimator: Estimator) -> None:
     """Set what a bill may need of the body: the size of its text, if there is more in it, and the tier asked for.
 
     With the text counts the little JSON around each piece of it; not the model and the names of the fields, which are
@@ -354,15 +355,17 @@ def count_text(call: Call, data: bytes) -> None:
         call.text_in = max(size - len(data) + text_bytes(data), 0)
     else:
         call.text_in = size
-        # An image, a file or a sound has tokens that say nothing about the text; a long body is not searched for them.
-        call.plain = len(data) <= MAX_SEARCHED and not (
-            b"image_url" in data
-            or b"file_id" in data
-            or b'"input_file"' in data
-            or b'"input_audio"' in data
-            or b'"source"' in data
-            or b"imeType" in data
-            or b"mime_type" in data
-        )
+        turn = estimator.turn = estimator.turn + 1
+        if turn <= LEARN_ALL or turn % LEARN_EACH == 0:
+            # An image, a file or a sound has tokens that say nothing about the text; long bodies are not searched.
+            call.plain = len(data) <= MAX_SEARCHED and not (
+                b"image_url" in data
+                or b"file_id" in data
+                or b'"input_file"' in data
+                or b'"input_audio"' in data
+                or b'"source"' in data
+                or b"imeType" in data
+                or b"mime_type" in data
+            )
     if "service_tier" in fields:
         call.tier = tier_in(fields["service_tier"])

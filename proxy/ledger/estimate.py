@@ -10,6 +10,11 @@ from typing import Final
 #: Tokens per byte before anything was learned: about right for English under the common vocabularies.
 FIRST_RATIO: Final = 0.25
 
+#: The requests of a process from which is learned: so many first ones, and one of so many later ones. To see whether a
+#: body is text costs a tenth of a small request's time.
+LEARN_ALL: Final = 1_000
+LEARN_EACH: Final = 8
+
 # The same as bytes per token.
 _FIRST_BYTES: Final = 4
 # What is known counts as this many bytes of FIRST_RATIO, so that one odd short request moves little.
@@ -38,6 +43,8 @@ class Estimator:
     def __init__(self, *, pairs: int = 10_000) -> None:
         """`pairs` of a key and an alias bounds the memory: for those beyond it nothing is learned."""
         self._limit = pairs
+        #: Requests whose text was counted.
+        self.turn = 0
         self._ratios: dict[tuple[str, str], tuple[_Ratio, _Ratio]] = {}
 
     def observe(self, key: str, alias: str, text_in: int, input_tokens: int, text_out: int, output_tokens: int) -> None:

@@ -521,7 +521,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the text of a long body uncounted",
         "proxy/endpoints/inference.py",
-        "client.loop.call_soon(count_text, call, data)",
+        "client.loop.call_soon(count_text, call, data, self._shared.services.estimator)",
         "pass",
         ("tests/test_settlement.py::test_the_text_of_a_long_request_is_counted",),
     ),
