@@ -208,6 +208,7 @@ class Attempt:
             first,
             kind,
         )
+        reply.tap.hidden = target.hidden
         fields = call.body.fields
         for name in call.dialect.choice_counts:
             if name in fields:

@@ -7,6 +7,7 @@ names and ids are replaced: a longer name is another model's, and `user_location
 import re
 from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 #: An escape of JSON or of a URL, behind which a word begins although letters stand before it.
@@ -47,15 +48,21 @@ _WORD_BEGINS: Final = rb"(?:\b|(" + _ESCAPE + rb"))(?=[A-Za-z0-9])"
 _telling: Final = re.compile(_WORD_BEGINS + rb"(?:" + b"|".join((_URL, _KEYS, *_ACCOUNTS, *_HOSTS)) + rb")")
 #: Without what takes long to look for.
 _telling_of_much: Final = re.compile(_WORD_BEGINS + rb"(?:" + b"|".join((_URL, _KEYS, *_ACCOUNTS)) + rb")")
+NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
 #: Bytes of the longest text in which hosts without a scheme are looked for: no error's words are longer.
 MAX_WORDS: Final = 65_536
 #: What stands for the names while the rest is searched, so that nothing is found in what was put in.
 _mark: Final = re.compile(rb"\x00([0-9]{1,6})\x00")
 
 
-def scrub(text: bytes, upstream_model: bytes, alias: bytes) -> bytes:
-    """Replace the upstream's model name by the alias, and blank addresses and the ids of accounts and keys."""
-    return scrub_all(text, {upstream_model: alias})
+def scrub(text: bytes, upstream_model: bytes, alias: bytes, hidden: Mapping[str, str] = NO_NAMES) -> bytes:
+    """Replace the upstream's model name by the alias, and blank addresses and the ids of accounts and keys.
+
+    `hidden` is what else may stand there, and what is shown for it.
+    """
+    names = {name.encode(): shown.encode() for name, shown in hidden.items()}
+    names[upstream_model] = alias
+    return scrub_all(text, names)
 
 
 def scrub_all(text: bytes, names: Mapping[bytes, bytes]) -> bytes:

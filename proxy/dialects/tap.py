@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.dialects.scrub import scrub
+from proxy.dialects.scrub import NO_NAMES, scrub
 from proxy.errors import UpstreamProtocolError
 from proxy.wire.repair import repaired
 from proxy.wire.scan import NO_ERROR
@@ -49,6 +49,7 @@ class AnswerTap:
         "ended",
         "failed",
         "finished",
+        "hidden",
         "terminal",
         "text_out",
     )
@@ -65,6 +66,8 @@ class AnswerTap:
         #: The service tier, where it stands beside the usage, and searches that are counted nowhere else.
         self._tier = EMPTY
         self._searches = 0
+        #: What an error may quote beside the model's name, and what is shown for it.
+        self.hidden = NO_NAMES
         self.drop = False
         self.failed = False
         self.ended = False
@@ -101,7 +104,7 @@ class AnswerTap:
 
     def scrub(self, block: bytes) -> bytes:
         """An error's bytes with the alias for the upstream's model name, and without account ids."""
-        return scrub(block, self._upstream_model, self._alias)
+        return scrub(block, self._upstream_model, self._alias, self.hidden)
 
     def usage(self) -> Usage | None:
         """What the answer said it used: its last usage object, and where that says nothing, those before it."""

@@ -121,6 +121,8 @@ class Answering:
         tap: TypedTap | RunTap = TypedTap(alias, visit.model, False)
         if of_run:
             tap = RunTap(alias, visit.model)
+        if visit.account is not None:
+            tap.hidden = visit.account.target.hidden
         rewriter = StreamRewriter(tap, alias, self._services.max_event_bytes)
         out = b""
         try:

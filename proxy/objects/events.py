@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from proxy.dialects.loose import read_loosely
-from proxy.dialects.scrub import scrub
+from proxy.dialects.scrub import NO_NAMES, scrub
 from proxy.wire.shapes import Usage
 from proxy.wire.usage import Reading, reading, usage_of
 
@@ -44,6 +44,8 @@ class RunTap:
         self._alias = alias.encode()
         self._model = model.encode()
         self._usage = Reading({})
+        #: What an error may quote beside the model's name, and what is shown for it.
+        self.hidden = NO_NAMES
         self.drop = False
         self.failed = False
         self.ended = False
@@ -75,7 +77,7 @@ class RunTap:
 
     def scrub(self, block: bytes) -> bytes:
         """An error's bytes with the alias for the upstream's model name, and without account ids."""
-        return scrub(block, self._model, self._alias)
+        return scrub(block, self._model, self._alias, self.hidden)
 
     def usage(self) -> Usage | None:
         """The usage of the run, once it rests."""

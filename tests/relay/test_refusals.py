@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import Hang, WaitFor, json_answer
-from tests.relay.samples import MESSAGES, ask, only_row, question, serving
+from tests.fakes import Hang, WaitFor, json_answer, sse_answer
+from tests.relay.samples import MESSAGES, ask, only_row, question, serving, word
 from tests.serving import ALIAS, KEY, UPSTREAM_MODEL
 
 #: (kind of upstream, path, body)
@@ -105,4 +105,19 @@ def test_an_error_that_quotes_what_the_upstream_is_sent_quotes_no_secret(tmp_pat
         client.request("POST", path, json.dumps(asked).encode(), headers)
         answer, payload = client.read_answer()
         assert answer.status == 404
+        assert SHOWN in payload.payload.decode()
+
+
+@pytest.mark.parametrize("pieces", [None, 40])
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_error_inside_an_answer_quotes_no_secret_either(
+    tmp_path: Path, stream: bool, begun: bool, pieces: int | None
+) -> None:
+    error = {"error": {"message": QUOTED, "type": "x", "code": "y"}}
+    with serving(tmp_path, upstream=SECRETS) as (gateway, upstream):
+        events = [word("hello")] if begun else []
+        events.append(b"data: " + json.dumps(error).encode() + b"\n\n")
+        upstream.script(sse_answer(b"".join(events), pieces) if stream else json_answer(error))
+        _, payload = ask(gateway, question(stream=stream))
         assert SHOWN in payload.payload.decode()
