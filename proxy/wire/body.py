@@ -128,7 +128,9 @@ def _peeked(data: bytes, fields: dict[str, msgspec.Raw], named: str) -> Body:
     wants_usage = False
     options = fields.get("stream_options")
     if stream and options is not None and options != _NULL:
-        wants_usage = _boolean(_object(options, "stream_options").get("include_usage"), "stream_options.include_usage")
+        asked_for = _object(options, "stream_options")
+        check_names(asked_for)
+        wants_usage = _boolean(asked_for.get("include_usage"), "stream_options.include_usage")
     return Body(fields, model, stream, wants_usage, data=data)
 
 

@@ -48,14 +48,19 @@ OBJECT_NAMES: Final = frozenset(
 )
 #: Fields whose value names an object only where it is an object with an `id`, or a list of such: else it is a text.
 HOLDER_NAMES: Final = frozenset({"characters", "prompt", "voice"})
-#: Top-level fields by which the gateway decides what a request is.
+#: Fields by which the gateway decides what a request is, and what its bill says.
 READ_NAMES: Final = frozenset(
     {
+        "background",
+        "best_of",
         "generateContentRequest",
         "generate_content_request",
+        "include_usage",
         "model",
+        "n",
         "purpose",
         "requests",
+        "service_tier",
         "store",
         "stream",
         "stream_options",
@@ -122,14 +127,12 @@ USUAL_NAMES: Final = _GUARDED | frozenset(
         "max_tokens",
         "messages",
         "metadata",
-        "n",
         "parallel_tool_calls",
         "presence_penalty",
         "reasoning",
         "reasoning_effort",
         "response_format",
         "seed",
-        "service_tier",
         "stop",
         "stop_sequences",
         "system",

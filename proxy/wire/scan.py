@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+_string = msgspec.json.Decoder(str)
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],]', re.DOTALL)
 _OUTSIDE = re.compile(rb'["{}\[\],:]|[^\s"{}\[\],:]+')
 _NESTED = re.compile(rb'["{}\[\]]')
@@ -156,6 +157,14 @@ def _next_nested(data: bytes, position: int, known: list[int]) -> int:
     return nearest
 
 
+def _unescaped(text: bytes) -> str | None:
+    """The name that a string of JSON with escapes stands for; None for one that cannot be read."""
+    try:
+        return _string.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
 def spans(data: bytes, path: tuple[str, ...], start: int = 0) -> list[tuple[int, int]]:
     """The spans, quotes included, of every string that stands at `path` in the JSON object beginning at `start`, or in
     any object of the array beginning there.
@@ -180,7 +189,7 @@ def spans(data: bytes, path: tuple[str, ...], start: int = 0) -> list[tuple[int,
             if expect_key:
                 expect_key = False
                 text = token.group()
-                name = text[1:-1].decode("utf-8", "replace") if b"\\" not in text else msgspec.json.decode(text)
+                name = text[1:-1].decode("utf-8", "replace") if b"\\" not in text else _unescaped(text)
                 hit = name == path[matched]
             elif hit:
                 hit = False
@@ -461,13 +470,7 @@ class TopLevelScanner:
 
     def _matches(self, key: bytes) -> bool:
         name = self._name[:-1]
-        if b"\\" not in name:
-            return name == key
-        try:
-            decoded: object = msgspec.json.decode(b'"' + name + b'"')
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return False
-        return decoded == key.decode()
+        return name == key if b"\\" not in name else _unescaped(b'"' + name + b'"') == key.decode()
 
     def _begin_capture(self, at: int, kind: int) -> None:
         """A value begins at the top level: keep it, or have a part's scanner read it, where it is one of those."""

@@ -227,6 +227,7 @@ def test_a_line_that_a_strict_parser_refuses_names_no_upstream(value: bytes, mar
         b'{"response":{"body":{"model":"%b","x":%b}},"error":null}\n',
         b'{"custom_id":"1","body":{"model":"%b","x":%b}}\n',
         b'{"response":{"body":{"error":{"message":"no %b here","x":%b}}}}\n',
+        b'{"response":{"body":{"\\ud83d":1,"model":"%b","x":%b}}}\n',
     ):
         shown = BatchDown(ALIAS, "vendor-x", 10_000).feed(mark + line % (b"vendor-x", value))
         assert shown == mark + line % (ALIAS.encode(), value)

@@ -247,6 +247,12 @@ def test_a_tool_that_chooses_a_model_is_refused(kind: str, tool: dict[str, objec
     assert refuses_models({"tools": [tool]}, "vllm") is None
 
 
+@pytest.mark.parametrize("kind", ["openai", "azure", "compatible"])
+def test_a_grader_of_a_fine_tuning_job_that_chooses_a_model_is_refused(kind: str) -> None:
+    method = {"type": "reinforcement", "reinforcement": {"grader": {"type": "score_model", "model": "o3"}}}
+    assert refuses_models({"model": "a", "method": method}, kind) == "method.model"
+
+
 @pytest.mark.parametrize("name", [b"m\\u006fdel", b"model"])
 def test_a_tools_model_written_with_escapes_or_twice_is_refused(name: bytes) -> None:
     assert refuses_models(b'{"tools":[{"model":{},"%b":"gpt-image-1"}]}' % name, "openai") == "tools.model"

@@ -27,6 +27,9 @@ from proxy.wire.names import may_name_in_json, named_by
         ("Models", "models"),
         ("model\u017f", "models"),
         ("Fallbac\u212as", "fallbacks"),
+        ("Bac\u212aground", "background"),
+        ("Service_Tier", "service_tier"),
+        ("N", "n"),
         ("Fallbac\\u212As", "fallbacks"),
     ],
 )
@@ -35,6 +38,14 @@ def test_a_name_that_go_reads_as_a_guarded_one_is_refused(name: str, guarded: st
         with pytest.raises(InvalidRequest, match="can be read as") as error:
             peek(data.encode())
         assert (error.value.status, error.value.code, error.value.param) == (400, "ambiguous_field", guarded)
+
+
+@pytest.mark.parametrize("name", ["Include_Usage", "include_u\u017fage"])
+def test_whether_usage_is_asked_for_is_read_in_one_way(name: str) -> None:
+    for options in (f'{{"include_usage":true,"{name}":false}}', f'{{"{name}":true}}'):
+        with pytest.raises(InvalidRequest, match="can be read as 'include_usage'") as error:
+            peek(f'{{"model":"a","stream":true,"stream_options":{options}}}'.encode())
+        assert (error.value.code, error.value.param) == ("ambiguous_field", "include_usage")
 
 
 @pytest.mark.parametrize("name", ["Temperature", "modelo", "mode1", "models_", "Foo", "stra\u00dfe", "\u212a", ""])

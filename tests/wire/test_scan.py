@@ -110,6 +110,12 @@ def test_spans_are_those_of_the_strings_at_the_path(text: bytes, path: tuple[str
     assert [text[begin:end] for begin, end in spans(text, path)] == values
 
 
+@pytest.mark.parametrize("name", [rb"\ud83d", rb"a\u12", b"\xff\\n"])
+def test_a_name_that_cannot_be_read_is_another_name(name: bytes) -> None:
+    data = b'{"%b":"x","model":"m"}' % name
+    assert [data[begin:end] for begin, end in spans(data, ("model",))] == [b'"m"']
+
+
 def test_spans_are_counted_from_the_beginning_of_the_bytes() -> None:
     assert spans(b'data: {"model":"a"}\n\n', MODEL, 6) == [(15, 18)]
 

@@ -7,7 +7,7 @@ PRESET = Preset(
     example_url="https://RESOURCE.openai.azure.com/openai/v1",
     auth_header="api-key",
     auth_prefix="",
-    choosing_in=frozenset({"tools"}),
+    choosing_in=frozenset({"method", "tools"}),
     note="A target names the deployment, not the model. The older addresses, one path a deployment, are written with "
     "`{model}` in `base_url` and the version in `query`: "
     '`base_url = "https://RESOURCE.openai.azure.com/openai/deployments/{model}"` and '

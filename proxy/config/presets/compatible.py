@@ -24,7 +24,7 @@ PRESET = Preset(
             "user_config",
         }
     ),
-    choosing_in=frozenset({"tools"}),
+    choosing_in=frozenset({"method", "tools"}),
     note="Also what an upstream is that names no kind. Where the provider refuses `stream_options` with a 400 or 422, "
     "set `stream_options = false`: streams that then end without usage are billed by estimate. LiteLLM and other "
     'gateways speak Anthropic\'s format too, below the same address: `formats = ["openai", "anthropic"]`. They are '

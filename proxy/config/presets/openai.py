@@ -5,5 +5,5 @@ from proxy.config.presets.preset import Preset
 PRESET = Preset(
     title="OpenAI",
     base_url="https://api.openai.com/v1",
-    choosing_in=frozenset({"tools"}),
+    choosing_in=frozenset({"method", "tools"}),
 )
