@@ -40,6 +40,8 @@ LAST_EVENTS = 5.0
 LAST_MARK = 0.1
 #: Bytes that may come until they tell what an answer is: blanks, by which an upstream says that it is still at work.
 MAX_UNKNOWN = 65_536
+#: The bytes of blanks, and of a mark of the bytes' order.
+_BLANKS: Final = b" \t\r\n\v\f\xef\xbb\xbf"
 _now: Final = time.monotonic
 
 
@@ -223,15 +225,15 @@ class Attempt:
         """
         self._unknown += data
         first = self._unknown
-        kind = kind_of(first, complete)
-        if kind != "open":
-            self._known = True
-            self._unknown = b""
-            self._read_as(first, kind)
-            return first
-        if len(first) > MAX_UNKNOWN:
+        if len(first) > MAX_UNKNOWN and len(first) - len(first.lstrip(_BLANKS)) > MAX_UNKNOWN:
             raise UpstreamProtocolError("The model's answer could not be read.", detail="nothing but blanks")
-        return b""
+        kind = kind_of(first, complete)
+        if kind == "open":
+            return b""
+        self._known = True
+        self._unknown = b""
+        self._read_as(first, kind)
+        return first
 
     def body(self, data: bytes, complete: bool) -> None:
         """Upstream's next bytes: to the client, in this very turn."""
@@ -261,7 +263,7 @@ class Attempt:
             self._error_body += data
             if complete or len(self._error_body) > MAX_ERROR_BODY:
                 self.drop()
-                self._asker.refused(self, self._error_body)
+                self._asker.refused(self, self._error_body[:MAX_ERROR_BODY])
             return
         if self._call.watch is not None:
             self._call.watch.see(data)

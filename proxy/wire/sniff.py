@@ -14,6 +14,8 @@ _PAGES: Final = (b"<!doctype html", b"<html")
 _MARKS: Final = (*_PAGES, b"<!--", b"<?")
 #: Bytes in which each of these is told, blanks in front not counted.
 _LONGEST: Final = 14
+#: Bytes in which a page's own beginning must stand.
+_FAR: Final = 4_096
 # A comment or a declaration may stand before a page's own beginning.
 _PREAMBLE: Final = re.compile(rb"(?:<!--.*?-->|<\?.*?\?>)\s*", re.DOTALL)
 
@@ -27,13 +29,11 @@ def kind_of(data: bytes, complete: bool) -> Kind:
     if begin.startswith(_FIELDS):
         return "events"
     if begin.startswith(b"<"):
-        begin = _PREAMBLE.sub(b"", text, count=4)[:_LONGEST].lower()
+        begin = _PREAMBLE.sub(b"", text[:_FAR], count=4)[:_LONGEST].lower()
         if begin.startswith(_PAGES):
             return "page"
-        unclosed = begin.startswith((b"<!--", b"<?")) and len(text) < 4_096
-        if not complete and (unclosed or not begin or any(mark.startswith(begin) for mark in _MARKS)):
-            return "open"
-        return "other"
+        unclosed = begin.startswith((b"<!--", b"<?")) or any(mark.startswith(begin) for mark in _MARKS)
+        return "open" if unclosed and not complete and len(text) < _FAR else "other"
     if not complete and (not begin or _BOM.startswith(data) or any(mark.startswith(begin) for mark in _FIELDS)):
         return "open"
     return "other"

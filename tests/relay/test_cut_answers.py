@@ -72,6 +72,8 @@ ANSWERS: dict[str, tuple[str, bytes]] = {
     "short of its end": (CHAT, chat()[:-1]),
     "nothing": (CHAT, b""),
     "blanks": (CHAT, b"\n \r\n"),
+    "too many blanks before": (CHAT, b" " * 70_000 + chat(usage=COUNTED)),
+    "a mark of its bytes' order and too many blanks": (CHAT, b"\xef\xbb\xbf" + b"\n" * 70_000 + chat()),
     "blanks around": (CHAT, b"\n\n " + chat(usage=COUNTED) + b"\n"),
     "a mark of its bytes' order": (CHAT, b"\xef\xbb\xbf" + chat(usage=COUNTED)),
     "half a pair": (CHAT, chat(note="@", usage=COUNTED).replace(b"@", rb"\ud83d")),

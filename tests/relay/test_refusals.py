@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import Hang, WaitFor, json_answer, sse_answer
+from proxy.attempt import MAX_ERROR_BODY
+from tests.fakes import LAST_CHUNK, Hang, Send, WaitFor, chunk, head, json_answer, sse_answer
 from tests.relay.samples import MESSAGES, ask, only_row, question, serving, word
 from tests.serving import ALIAS, KEY, UPSTREAM_MODEL
 
@@ -121,3 +122,17 @@ def test_an_error_inside_an_answer_quotes_no_secret_either(
         upstream.script(sse_answer(b"".join(events), pieces) if stream else json_answer(error))
         _, payload = ask(gateway, question(stream=stream))
         assert SHOWN in payload.payload.decode()
+
+
+@pytest.mark.parametrize("size", [1_000, 64_000, 70_000, 150_000])
+def test_an_error_is_told_alike_however_its_bytes_were_cut(tmp_path: Path, size: int) -> None:
+    body = json.dumps({"detail": "said", "filler": "x" * size}).encode()
+    fields = {"content-type": "application/json", "transfer-encoding": "chunked"}
+    told = []
+    with serving(tmp_path) as (gateway, upstream):
+        for at in (0, 100, size // 2, size, len(body)):
+            upstream.script([head(422, fields), *map(chunk, filter(None, (body[:at], body[at:]))), Send(LAST_CHUNK)])
+            answer, payload = ask(gateway, question(stream=False))
+            told.append((answer.status, json.loads(payload.payload)["error"]["message"]))
+    assert told == [told[0]] * 5
+    assert told[0] == (422, "said" if size < MAX_ERROR_BODY - 100 else "The model's provider failed (status 422).")
