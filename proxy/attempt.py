@@ -276,7 +276,7 @@ class Attempt:
         if reply.label:
             self.headers = labelled(self.headers, reply.label)
             reply.label = b""
-        if reply.tap.failed and not self._asker.committed:
+        if reply.tap.failed and not self._asker.committed and not reply.began:
             self._fail(reported_error(out))
         elif reply.over or (complete and reply.whole) or (self._draining and reply.tap.terminal):
             if self.connection is not None:
@@ -299,7 +299,7 @@ class Attempt:
 
     def _give(self, reply: Reply, last: bytes) -> None:
         """Let the client have the last good bytes of an answer that failed, unless another target may answer yet."""
-        if self._asker.committed:
+        if self._asker.committed or reply.began:
             good = last
         elif reply.by_parts and reply.tap.text_out and not self._attempts.has_next:
             good = self._kept + last

@@ -51,6 +51,8 @@ class Reply:
     def __init__(self, tap: AnswerTap) -> None:
         self.tap = tap
         self._whole = False
+        #: A part of it goes to the client whatever comes behind, though both may have come in the same read.
+        self.began = False
 
     def feed(self, data: bytes, complete: bool) -> bytes:
         """Take upstream's next bytes, the last ones if `complete`; return the client's.
@@ -151,7 +153,15 @@ class JsonReply(Reply):
                 out = self._read(data)
                 self._whole = True
                 return out
+            # What is decided by the first bytes must not depend on how many came with them.
             self._passes = True
+            out = self._pass(data[:MAX_HELD], False)
+            self.began = bool(out)
+            try:
+                return out + self._pass(data[MAX_HELD:], complete)
+            except UpstreamProtocolError as error:
+                error.before = out
+                raise
         return self._pass(data, complete)
 
     def _read(self, data: bytes) -> bytes:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -143,13 +143,19 @@ class Rig:
     def _well(self, _: RecordedRequest) -> Sequence[Step]:
         return answer_in(ANSWERS["a chat" if self._path == CHAT else "nothing"][1])
 
-    def told(self, pieces: Sequence[bytes]) -> Told:
+    def told(self, pieces: Sequence[bytes], *, whole: bool = True) -> Told:
         """What the client is told of an answer in these pieces, each in a chunk of its own, and the bill."""
         self._first.script(answer_in(*pieces))
         headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
-        self._client.request("POST", self._path, compact(QUESTION), headers)
-        head_, body = self._client.read_answer()
-        assert body.complete
+        if whole:
+            self._client.request("POST", self._path, compact(QUESTION), headers)
+            head_, body = self._client.read_answer()
+        else:
+            # A cut answer is the last one on its connection.
+            with self._gateway.client() as client:
+                client.request("POST", self._path, compact(QUESTION), headers)
+                head_, body = client.read_answer()
+        assert body.complete or not whole
         final: Final = self._finals[head_.header("x-request-id") or ""]
         words = body.payload
         if head_.status != 200:
@@ -298,6 +304,40 @@ def test_a_large_answer_is_billed_by_what_it_says_like_a_small_one(
         small.used[:3],
         small.cost,
     )
+
+
+SAID_LATE = compact({"filler": FILLER, "error": {"message": SECRETS}, "model": MODEL})
+
+
+@pytest.mark.parametrize("backed", [False, True], ids=["alone", "backed"])
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        (SAID_LATE, "upstream_error"),
+        (chat(filler=FILLER, choices=[{"error": {"message": SECRETS}}]), "upstream_error"),
+        (compact({"filler": "x" * 262_000, "error": {"message": SECRETS * 40}}), "upstream_error"),
+        (compact({"filler": "x" * 262_100, "error": {"message": SECRETS * 40}}), "upstream_error"),
+        (compact({"filler": "x" * 262_200, "error": {"message": SECRETS * 40}}), "upstream_error"),
+        (chat(filler=FILLER)[:-1], "upstream_cut"),
+        (chat(filler=FILLER) + b"junk", "upstream_cut"),
+    ],
+    ids=["an error", "one in a choice", "one that begins early", "at the bound", "beyond it", "no end", "junk behind"],
+)
+def test_what_comes_behind_a_large_beginning_is_told_alike_however_it_was_cut(
+    tmp_path: Path, body: bytes, outcome: str, backed: bool
+) -> None:
+    with ExitStack() as stack:
+        rig = Rig(tmp_path, CHAT, stack, backed=backed)
+        told = [
+            rig.told([body[:at], body[at:]], whole=False)
+            for at in (1, 60_000, 150_000, 262_144, 262_150, len(body) - 4)
+        ]
+    if outcome == "upstream_cut":
+        # How much of it the client got is a matter of how far it was read.
+        told = [replace(one, words=b"", used=(), cost=None) for one in told]
+    assert told == [told[0]] * len(told)
+    if told[0].status == 200 and told[0].attempts == 1:
+        assert told[0].outcome == outcome
 
 
 def test_an_error_behind_a_large_answer_s_beginning_is_scrubbed_and_billed_as_one(tmp_path: Path) -> None:
