@@ -360,13 +360,13 @@ def count_text(call: Call, data: bytes, estimator: Estimator) -> None:
         if turn <= LEARN_ALL or turn % LEARN_EACH == 0:
             # An image, a file or a sound has tokens that say nothing about the text; long bodies are not searched.
             call.plain = len(data) <= MAX_SEARCHED and not (
-                data.rfind(b"image_url") >= 0
-                or data.rfind(b"file_id") >= 0
-                or data.rfind(b'"input_file"') >= 0
-                or data.rfind(b'"input_audio"') >= 0
-                or data.rfind(b'"source"') >= 0
-                or data.rfind(b"imeType") >= 0
-                or data.rfind(b"mime_type") >= 0
+                b"image_url" in data
+                or b"file_id" in data
+                or b'"input_file"' in data
+                or b'"input_audio"' in data
+                or b'"source"' in data
+                or b"imeType" in data
+                or b"mime_type" in data
             )
     if "service_tier" in fields:
         call.tier = tier_in(fields["service_tier"])
