@@ -7,6 +7,8 @@ import secrets
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+import msgspec
+
 from proxy.config.tree import Capability, Config, Model, Price, Server, Upstream
 from proxy.errors import InvalidRequest, ModelNotFound
 
@@ -90,6 +92,11 @@ def find_model(name: str, capabilities: tuple[Capability, ...], path: str) -> De
     raise ModelNotFound(f"The model `{name}` does not exist or you do not have access to it.")
 
 
+def _with_caches(price: Price) -> Price:
+    """The price with what is written to a cache as plain input: Anthropic's format counts it apart."""
+    return msgspec.structs.replace(price, cache_write=price.input, cache_write_1h=price.input)
+
+
 def demo_config(port: int, settings: DemoSettings, server: Server | None = None) -> Config:
     """A gateway whose upstreams all are the demo provider on this port of 127.0.0.1, and all eight aliases on it.
 
@@ -109,7 +116,7 @@ def demo_config(port: int, settings: DemoSettings, server: Server | None = None)
             model.alias: Model(
                 capability=model.capability,
                 targets=[f"{upstream}/{model.name}" for upstream in model.upstreams],
-                price=model.price,
+                price=_with_caches(model.price) if model.capability in TEXT else model.price,
             )
             for model in DEMO_MODELS
         },

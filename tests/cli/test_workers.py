@@ -358,7 +358,7 @@ def test_a_second_signal_ends_what_runs_and_bills_it(tmp_path: Path) -> None:
         one.serve.process.send_signal(signal.SIGTERM)
         assert b"gateway_shutdown" in client.read_chunked().payload
         assert one.serve.process.wait(20) == 0
-    assert [row.outcome for row in rows(tmp_path / "data")] == ["upstream_cut"]
+    assert [row.outcome for row in rows(tmp_path / "data")] == ["gateway_shutdown"]
 
 
 def test_workers_whose_supervisor_is_killed_end_by_themselves(tmp_path: Path) -> None:
