@@ -27,8 +27,10 @@ class Answer:
 
     pieces: list[bytes]
     ending: Ending
-    #: The status of an answer in which nothing was made wrong; 0 where something was.
-    good: int = 0
+    #: The status that it begins with, before anything was made wrong.
+    status: int
+    #: Nothing was.
+    good: bool
 
 
 def answer(chance: random.Random, kind: Format, stream: bool, mark: str) -> Answer:
@@ -266,4 +268,4 @@ def _on_the_wire(chance: random.Random, status: int, content_type: bytes, body: 
             ending = "close"
         else:
             ending = chance.choice(("close", "reset"))
-    return Answer(cut(chance, data), ending, status if right else 0)
+    return Answer(cut(chance, data), ending, status, right)

@@ -30,7 +30,7 @@ class Upstream:
         self._forbidden = forbidden
         self._fault = fault
         self._tasks: set[asyncio.Task[None]] = set()
-        self.answer = Answer([b"HTTP/1.1 500 Odd\r\ncontent-length: 0\r\n\r\n"], "keep")
+        self.answer = Answer([b"HTTP/1.1 500 Odd\r\ncontent-length: 0\r\n\r\n"], "keep", 500, good=False)
         self.chance = random.Random(0)
         self.port = 0
 
