@@ -1,29 +1,14 @@
 """Everything else that speaks OpenAI's formats; also what an upstream is that names no kind."""
 
 from proxy.config.presets.preset import Preset
+from proxy.wire.names import CHOOSING_NAMES
 
 PRESET = Preset(
     title="OpenAI-compatible",
     example_url="https://api.example.com/v1",
     client_ids=frozenset({"request_id", "response_id", "rid"}),
-    # It may be a router over many models, and routers read these.
-    choosing=frozenset(
-        {
-            "content_policy_fallbacks",
-            "context_window_fallback_dict",
-            "context_window_fallbacks",
-            "extra_body",
-            "fallback_models",
-            "fallbacks",
-            "model_list",
-            "models",
-            "plugins",
-            "preset",
-            "provider",
-            "route",
-            "user_config",
-        }
-    ),
+    # It may be a router over many models, which read all of these but what one kind alone knows.
+    choosing=CHOOSING_NAMES - {"compound_custom", "lora_path"},
     choosing_in=frozenset({"method", "tools"}),
     note="Also what an upstream is that names no kind. Where the provider refuses `stream_options` with a 400 or 422, "
     "set `stream_options = false`: streams that then end without usage are billed by estimate. LiteLLM and other "
