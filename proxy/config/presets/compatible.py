@@ -3,7 +3,7 @@
 from proxy.config.presets.preset import Preset
 from proxy.wire.names import CHOOSING_NAMES
 
-PRESET = Preset(
+PRESET: Preset = Preset(
     title="OpenAI-compatible",
     example_url="https://api.example.com/v1",
     client_ids=frozenset({"request_id", "response_id", "rid"}),
