@@ -18,7 +18,7 @@ test: check
 	$(BIN)/python -m pytest $(ARGS)
 
 kill: $(VENV)/.dev
-	$(BIN)/python -m pytest -m slow tests/test_kill.py $(ARGS)
+	$(BIN)/python -m pytest -m slow tests/process/test_kill.py $(ARGS)
 
 faults: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow tests/faults $(ARGS)
@@ -29,7 +29,7 @@ disconnects crosstalk slow soak: $(VENV)/.dev
 
 # 1,000 reloads, 100 killed workers and 200 restarts, each under load.
 process: $(VENV)/.dev
-	$(BIN)/python -m pytest -s -m slow tests/test_reload.py tests/cli/test_workers.py tests/cli/test_systemd.py $(ARGS)
+	$(BIN)/python -m pytest -s -m slow tests/process/test_reload_under_load.py tests/process/test_workers.py tests/process/test_systemd_units.py $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

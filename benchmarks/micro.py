@@ -18,7 +18,7 @@ from unittest.mock import patch
 import uvloop
 
 from benchmarks.rig import Rig, reads_of, request, running_rig
-from proxy import router
+from proxy.endpoints import router
 
 CASES = {
     "json": ("bench-json", False, True),

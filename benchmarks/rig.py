@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 from benchmarks.answers import chat_answer
 from proxy.app import Gateway
 from proxy.config.tree import Config, Model, Price, Server, Upstream
-from proxy.server.guard import Terms, guarded_protocol
+from proxy.server.protocol import Terms, guarded_protocol
 from proxy.upstream.connection import Connection
 
 KEY = "prom_sk_micro_key_that_is_long_enough_for_everybody"

@@ -20,8 +20,8 @@ from pathlib import Path
 import msgspec
 
 from proxy.ledger import rollups, sqlite
+from proxy.ledger.ledger import prepare
 from proxy.ledger.record import Final
-from proxy.ledger.store import prepare
 
 CACHE = Path(__file__).resolve().parent / ".cache"
 #: Keys that have used the gateway; the others were made and forgotten.

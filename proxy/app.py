@@ -10,36 +10,36 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
-from proxy.access.log import AccessLog
-from proxy.access.shapes import Access
-from proxy.audio import AudioMeter
+from proxy.auth.keys import KeyIndex, KeyStore
+from proxy.clock.sweeper import Deadlines
 from proxy.config.changes import Changes, applicable, changes
 from proxy.config.tree import Config, Upstream
-from proxy.deadlines import Deadlines
 from proxy.endpoints.cors import Cors
 from proxy.endpoints.gateway import Shared
+from proxy.endpoints.router import Router, Routes
 from proxy.endpoints.table import endpoint_of, endpoints_by_format
 from proxy.errors import ConfigFault, GatewayError, UpstreamFailed
-from proxy.ledger.keys import KeyIndex, KeyStore
+from proxy.exchange.audio_length import AudioMeter
+from proxy.exchange.services import Services
+from proxy.ledger.ledger import Ledger
 from proxy.ledger.record import Final
-from proxy.ledger.store import Ledger
-from proxy.objects.account import Accounts
-from proxy.objects.answering import Answering
-from proxy.objects.choice import Choice
-from proxy.objects.desk import Desk
-from proxy.objects.taking import Taking
+from proxy.observability.access_log import AccessLog
+from proxy.observability.readiness import Readiness
+from proxy.observability.schemas import Access
 from proxy.overload.monitor import Overload
 from proxy.overload.readings import Readings
 from proxy.policies import ordered
 from proxy.policies.base import Call
-from proxy.readiness import Readiness
-from proxy.router import Router, Routes
-from proxy.server.pressure import Pressure
-from proxy.services import Services
+from proxy.resources.account import Accounts
+from proxy.resources.capture import Taking
+from proxy.resources.handler import Desk
+from proxy.resources.response import Answering
+from proxy.resources.routing import Choice
+from proxy.server.load_shedding import Pressure
+from proxy.upstream.dial import fingerprint, tls_context
 from proxy.upstream.pool import Pool
-from proxy.upstream.reach import fingerprint, tls_context
 from proxy.upstream.target import compile_alias
-from proxy.upstream.warm import warm
+from proxy.upstream.warmup import warm
 
 _log = logging.getLogger(__name__)
 

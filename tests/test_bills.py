@@ -11,22 +11,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.auth.keys import Key
 from proxy.config.tree import Model, Price, Server, TierPrice, Upstream
 from proxy.dialects.anthropic import MESSAGES
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini import GENERATE
+from proxy.dialects.meters import AnswerTap
 from proxy.dialects.openai import CHAT
-from proxy.dialects.tap import AnswerTap
 from proxy.dialects.typed import MEDIA, TYPED
 from proxy.errors import UpstreamProtocolError
-from proxy.ledger.estimate import Estimator
-from proxy.ledger.keys import Key
+from proxy.exchange.settlement import final_record, refused_record
+from proxy.ledger.estimator import Estimator
 from proxy.ledger.record import Final, Outcome, Record
 from proxy.policies.base import Call, Unit
-from proxy.settlement import final_record, refused_record
 from proxy.upstream.pool import Pool
 from proxy.upstream.target import Alias, compile_alias
-from proxy.wire.body import peek
+from proxy.wire.request_body import peek
 
 PRICE = Price(input=Decimal(600), output=Decimal(600))
 DIALECTS = (CHAT, TYPED, MESSAGES, GENERATE, MEDIA)

@@ -14,18 +14,22 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from proxy.endpoints.credentials import digests_of
-from proxy.endpoints.facts import allowed_query
+from proxy.auth.credentials import digests_of
+from proxy.endpoints.head_facts import allowed_query
 from proxy.errors import GatewayError, InvalidRequest
-from proxy.objects.choice import Choice
-from proxy.objects.form import FormScanner
-from proxy.objects.lines import BatchDown, BatchUp, Lines
-from proxy.objects.visit import Visit
+from proxy.policies.access import not_found
 from proxy.policies.base import NESTED, NESTED_GEMINI
 from proxy.policies.references import check_models, find, may_name
-from proxy.policies.rights import not_found
+from proxy.resources.batch_files import BatchDown, BatchUp, Lines
+from proxy.resources.context import Visit
+from proxy.resources.form import FormScanner
+from proxy.resources.routing import Choice
 from proxy.server.bodies import Bodies, Holding
-from proxy.wire.body import (
+from proxy.wire.json_scan import nesting_exceeds
+from proxy.wire.multipart import MAX_PART_NAME, MAX_PARTS, MultipartScanner, read_part_head
+from proxy.wire.names import may_name_in_json, named_by
+from proxy.wire.pieces import pieces
+from proxy.wire.request_body import (
     decode_object,
     peek,
     peek_in_steps,
@@ -33,11 +37,7 @@ from proxy.wire.body import (
     peek_without_model_in_steps,
     splice,
 )
-from proxy.wire.multipart import MAX_PART_NAME, MAX_PARTS, MultipartScanner, read_part_head
-from proxy.wire.names import may_name_in_json, named_by
-from proxy.wire.pieces import pieces
-from proxy.wire.scan import nesting_exceeds
-from proxy.wire.shapes import Body
+from proxy.wire.schemas import Body
 from proxy.wire.text import text_bytes
 
 SIZE = 32 * 1_048_576

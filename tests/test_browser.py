@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.exchange.samples import HELLO, JSON_ANSWER, STOP, begun
 from tests.fakes import LAST_CHUNK, ScriptedUpstream, Send, json_answer
-from tests.relay.samples import HELLO, JSON_ANSWER, STOP, begun
 from tests.serving import ALIAS, KEY, RunningGateway, simple_config
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

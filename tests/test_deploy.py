@@ -11,8 +11,8 @@ import pytest
 
 from proxy.cli import config, serve
 from proxy.config.tree import Server
+from proxy.process.supervisor import PATIENCE
 from proxy.server.listener import BACKLOG
-from proxy.server.supervisor import PATIENCE
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 SERVICE = DEPLOY / "prometheus-gateway.service"

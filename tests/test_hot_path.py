@@ -23,8 +23,8 @@ import pytest
 from benchmarks.counting import CountingLoop, Counts, counted
 from benchmarks.plan import Load
 from benchmarks.rig import ALIAS_PREFIX, KEY, Rig, reads_of, request, running_rig
-from proxy import relay
-from proxy.attempt import Attempt
+from proxy.exchange import attempt
+from proxy.exchange.attempt import Attempt
 from tests.fakes import LAST_CHUNK, ScriptedUpstream, Send, Step, WaitFor, chunk, head
 from tests.serving import ALIAS, RunningGateway, simple_config
 
@@ -346,7 +346,7 @@ def read_json_fast(data: bytes) -> None:
 
 
 def log(data: bytes) -> None:
-    logging.getLogger("proxy.relay").debug("relayed %d bytes", len(data))
+    logging.getLogger("proxy.exchange.exchange").debug("relayed %d bytes", len(data))
 
 
 def make_a_future(_: bytes) -> None:
@@ -381,7 +381,7 @@ def test_a_chunk_passes_its_budget_when_the_relay_does_more_than_relay(
     assert counter in cost_of_a_chunk("each").over(CHUNK)
 
 
-@pytest.mark.skipif(not relay.__file__.endswith(".py"), reason="compiled code makes fewer calls than the budget has")
+@pytest.mark.skipif(not attempt.__file__.endswith(".py"), reason="compiled code makes fewer calls than the budget has")
 def test_three_calls_more_in_the_path_of_a_chunk_pass_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     body = Attempt.body
 

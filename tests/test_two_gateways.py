@@ -3,8 +3,8 @@
 import threading
 from pathlib import Path
 
+from tests.exchange.samples import DONE, JSON_ANSWER, ROLE, STOP, STREAM, ask, begun, ended, question
 from tests.fakes import LAST_CHUNK, ScriptedUpstream, Send, WaitFor, chunk, json_answer
-from tests.relay.samples import DONE, JSON_ANSWER, ROLE, STOP, STREAM, ask, begun, ended, question
 from tests.serving import KEY, RunningGateway, simple_config
 
 OTHER_KEY = "prom_sk_a_key_that_only_the_second_gateway_knows"

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from proxy.wire.shapes import Usage
+from proxy.wire.schemas import Usage
 
 
 def counts_of(usage: Usage | None) -> Usage | None:

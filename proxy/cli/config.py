@@ -8,13 +8,13 @@ import msgspec
 
 from proxy.cli.options import as_json, chosen_file, config_file, configured, data_directory, resolved, store_directory
 from proxy.cli.output import data, print_json, talk
-from proxy.cli.reloading import ORDER, Outcome
 from proxy.cli.usage_errors import Group
 from proxy.config.load import examine
 from proxy.config.problems import ConfigProblems, Problem
 from proxy.config.schema import schema
 from proxy.config.show import masked, show
-from proxy.server.control import ask
+from proxy.process.control_socket import ask
+from proxy.process.reload import ORDER, Outcome
 
 #: Longer than the slowest reload.
 _RELOAD_SECONDS = 60.0

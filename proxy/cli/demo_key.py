@@ -10,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from proxy.auth.keys import Key, KeyIndex
 from proxy.errors import StoreFailed
-from proxy.ledger.keys import Key, KeyIndex
-from proxy.ledger.store import prepare
+from proxy.ledger.ledger import prepare
 
 NAME = "demo"
 FILE = "demo-key"

@@ -10,7 +10,6 @@ from pathlib import Path
 import click
 import msgspec
 
-from proxy.access.colour import may_colour
 from proxy.cli import checks
 from proxy.cli.checks import Check
 from proxy.cli.options import as_json, chosen_file, config_file, data_directory, store_directory
@@ -19,6 +18,7 @@ from proxy.config.load import Loaded, examine
 from proxy.config.problems import ConfigProblems
 from proxy.config.tree import Config
 from proxy.errors import ConfigFault
+from proxy.observability.colour import may_colour
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 #: Characters that the state takes, and those that a line has at least beside it.

@@ -10,8 +10,8 @@ from typing import Any, get_args
 import click
 import msgspec
 
+from proxy.auth.keys import KeyStore
 from proxy.cli import demo_key
-from proxy.ledger.keys import KeyStore
 from proxy.ledger.record import Outcome
 from proxy.ledger.selection import Selection
 

@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 
 import click
 
-from proxy.cli import demo_key, moments
+from proxy.auth.keys import Key, KeyStore
+from proxy.cli import demo_key, time_options
 from proxy.cli.options import as_json, config_file, configured, data_directory, store_directory
 from proxy.cli.output import data, minute, print_json, print_table, talk, utc
 from proxy.cli.usage_errors import Group, Number
 from proxy.config.problems import did_you_mean
 from proxy.errors import InvalidRequest
-from proxy.ledger.keys import Key, KeyStore
-from proxy.ledger.store import prepare
+from proxy.ledger.ledger import prepare
 
 T = TypeVar("T")
 _MOST = 500
@@ -38,7 +38,7 @@ def command() -> None:
 @click.option("--models", metavar="A,B", help="The aliases it may use, with commas between them. Default: all.")
 @click.option(
     "--expires",
-    callback=moments.future,
+    callback=time_options.future,
     metavar="TIME",
     help="When it ends: 30d, 2026-12-31 or an ISO timestamp (UTC). Default: never.",
 )
@@ -119,7 +119,7 @@ def revoke(name: str, config_path: Path | None, data_dir: Path | None, as_json: 
 @click.argument("name")
 @click.option(
     "--grace",
-    callback=moments.span,
+    callback=time_options.span,
     default="0",
     show_default=True,
     metavar="SPAN",

@@ -14,13 +14,13 @@ from typing import IO, Any
 import click
 import msgspec
 
-from proxy.cli import moments
+from proxy.cli import time_options
 from proxy.cli.filters import Wanted, filters
 from proxy.cli.options import as_json, config_file, data_directory, store_directory
 from proxy.cli.output import talk, usd, utc
 from proxy.cli.usage_errors import Group
+from proxy.ledger.ledger import open_reports
 from proxy.ledger.record import Final
-from proxy.ledger.store import open_reports
 
 #: Writes one row.
 Write = Callable[[dict[str, Any]], None]
@@ -36,9 +36,9 @@ def command() -> None:
     "--format", "format_name", type=click.Choice(["jsonl", "csv"]), help="One JSON object a line (the default), or CSV."
 )
 @click.option(
-    "--since", callback=moments.past, metavar="TIME", help="From then on: 24h, 7d, 2026-11-01, an ISO timestamp."
+    "--since", callback=time_options.past, metavar="TIME", help="From then on: 24h, 7d, 2026-11-01, an ISO timestamp."
 )
-@click.option("--until", callback=moments.past, metavar="TIME", help="To before then.")
+@click.option("--until", callback=time_options.past, metavar="TIME", help="To before then.")
 @filters
 @click.option(
     "--output",

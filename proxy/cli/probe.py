@@ -13,8 +13,8 @@ from proxy.config.presets import PRESETS
 from proxy.config.tree import Upstream
 from proxy.errors import ConfigFault, GatewayError, UpstreamFailed
 from proxy.upstream.connection import Connection
+from proxy.upstream.dial import origin_of
 from proxy.upstream.pool import Pool
-from proxy.upstream.reach import origin_of
 from proxy.upstream.target import head_lines
 from proxy.wire.headers import Header
 

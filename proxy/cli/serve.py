@@ -7,20 +7,20 @@ from pathlib import Path
 import click
 import uvloop
 
-from proxy.access.messages import write_log
 from proxy.cli import demo_key
-from proxy.cli.alone import serve_alone
-from proxy.cli.crew import Crew
 from proxy.cli.options import as_json, chosen_file, config_file, data_directory
-from proxy.cli.reloading import Source, overridden
 from proxy.cli.usage_errors import Number
 from proxy.cli.welcome import Welcome, has_keys
 from proxy.config.rules import listen_host
 from proxy.config.tree import Config
 from proxy.demo import DemoSettings, demo_config
-from proxy.server.inherit import adopt, handed_over
+from proxy.observability.messages import write_log
+from proxy.process.reload import Source, overridden
+from proxy.process.single import serve_alone
+from proxy.process.socket_activation import adopt, handed_over
+from proxy.process.systemd import Notifier
+from proxy.process.workers import Crew
 from proxy.server.listener import CannotListen, address, bind, bind_each
-from proxy.server.notify import Notifier
 
 #: In the environment where `make run` starts it, whose options are spelled otherwise.
 _MADE = "PROMETHEUS_GATEWAY_MADE"

@@ -9,14 +9,14 @@ from typing import Any, cast
 import click
 import msgspec
 
-from proxy.cli import demo_key, moments
+from proxy.auth.keys import KeyStore
+from proxy.cli import demo_key, time_options
 from proxy.cli.filters import Wanted, filters
 from proxy.cli.options import as_json, config_file, data_directory, store_directory
 from proxy.cli.output import print_json, print_table, talk, usd
 from proxy.cli.usage_errors import Number
-from proxy.ledger.keys import KeyStore
+from proxy.ledger.ledger import open_reports
 from proxy.ledger.reports import PAGE, By, Usage, UsageLine
-from proxy.ledger.store import open_reports
 
 _HEADINGS = ("requests", "errors", "input", "cached", "output", "cost USD", "unpriced", "estimated", "TTFT p50 ms")
 #: Those that go first where there is no room for all.
@@ -28,10 +28,10 @@ _OPTIONAL = ("cached", "TTFT p50 ms", "estimated", "unpriced", "errors")
     "--by", "by_name", type=click.Choice(["key", "model", "alias", "day", "hour"]), default="model", show_default=True
 )
 @click.option(
-    "--since", callback=moments.past, metavar="TIME", help="From then on: 24h, 7d, 2026-11-01, an ISO timestamp."
+    "--since", callback=time_options.past, metavar="TIME", help="From then on: 24h, 7d, 2026-11-01, an ISO timestamp."
 )
 @click.option(
-    "--until", callback=moments.past, metavar="TIME", help="To before then. Both are rounded out to whole hours."
+    "--until", callback=time_options.past, metavar="TIME", help="To before then. Both are rounded out to whole hours."
 )
 @filters
 @click.option("--limit", type=Number(1, PAGE), default=100, show_default=True, help="Most lines.")

@@ -22,5 +22,5 @@ def command(as_json: bool) -> None:
 
 def is_compiled() -> bool:
     """Whether the code that requests run through is that of a compiled wheel."""
-    spec = importlib.util.find_spec("proxy.relay")
+    spec = importlib.util.find_spec("proxy.exchange.exchange")
     return spec is not None and spec.origin is not None and not spec.origin.endswith(".py")

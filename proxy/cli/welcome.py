@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from proxy.auth.keys import KeyStore
 from proxy.cli.demo_key import FILE
 from proxy.config.presets import formats_of
 from proxy.config.tree import Config, split_target
-from proxy.ledger.keys import KeyStore
 
 _log = logging.getLogger(__name__)
 _PAGE = 500

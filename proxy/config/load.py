@@ -14,12 +14,12 @@ from typing import Any
 
 import msgspec
 
-from proxy.config import lines
+from proxy.config import toml_positions
 from proxy.config.problems import ConfigProblems, Problem, in_file_order
 from proxy.config.references import References
-from proxy.config.sections import Sections
+from proxy.config.resolve import Sections
 from proxy.config.tree import Config
-from proxy.config.walk import prune
+from proxy.config.typecheck import prune
 from proxy.config.warnings import warnings
 
 _LARGEST_FILE = 4 * 1024 * 1024
@@ -74,8 +74,8 @@ def _references(environment: Mapping[str, str], path: Path) -> References:
 
 def _problem(
     path: Path,
-    places: Mapping[lines.Path, int],
-    key: lines.Path,
+    places: Mapping[toml_positions.Path, int],
+    key: toml_positions.Path,
     message: str,
     hint: str,
     references: References | None,
@@ -83,14 +83,14 @@ def _problem(
     """What is wrong or odd at a key; an upstream's own values are shown as they are written."""
     if references is not None and key[:1] == ("upstreams",):
         message, hint = references.hide(message), references.hide(hint)
-    return Problem(str(path), lines.nearest(places, key), lines.dotted(key), message, hint)
+    return Problem(str(path), toml_positions.nearest(places, key), toml_positions.dotted(key), message, hint)
 
 
-def _parse(text: str, path: Path, references: References | None) -> tuple[Config, Mapping[lines.Path, int]]:
+def _parse(text: str, path: Path, references: References | None) -> tuple[Config, Mapping[toml_positions.Path, int]]:
     document, places = _document(text, path)
     problems: list[Problem] = []
 
-    def tell(key: lines.Path, message: str, hint: str) -> None:
+    def tell(key: toml_positions.Path, message: str, hint: str) -> None:
         problems.append(_problem(path, places, key, message, hint, references))
 
     values = prune(Config, document, tell)
@@ -164,9 +164,9 @@ def _text(path: Path, content: bytes) -> str:
         raise ConfigProblems([Problem(str(path), line, "", "is no UTF-8 text", "save it as UTF-8")]) from error
 
 
-def _document(text: str, path: Path) -> tuple[dict[str, Any], Mapping[lines.Path, int]]:
+def _document(text: str, path: Path) -> tuple[dict[str, Any], Mapping[toml_positions.Path, int]]:
     try:
-        return tomllib.loads(text), lines.locate(text)
+        return tomllib.loads(text), toml_positions.locate(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigProblems([_syntax_problem(text, path, str(error))]) from error
     except RecursionError as error:

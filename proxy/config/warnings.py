@@ -11,9 +11,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from proxy.config.addresses import odd, without_endpoint
-from proxy.config.lines import Path
 from proxy.config.presets import PRESETS, formats_of
 from proxy.config.presets.preset import Preset
+from proxy.config.toml_positions import Path
 from proxy.config.tree import Capability, Config, Kind, Model, Price, Upstream, split_target
 
 #: Where, what is odd, how to mend it.

@@ -11,8 +11,8 @@ import msgspec
 from proxy.dialects.anthropic_shapes import Answer, Event, decode_answer, decode_event
 from proxy.dialects.base import Dialect
 from proxy.dialects.loose import read_loosely
+from proxy.dialects.meters import EMPTY, NULL, AnswerTap, decoded, is_error, is_reason, text_size
 from proxy.dialects.scrub import scrub
-from proxy.dialects.tap import EMPTY, NULL, AnswerTap, decoded, is_error, is_reason, text_size
 from proxy.errors import GatewayError
 from proxy.wire.usage import reading
 

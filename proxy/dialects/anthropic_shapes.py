@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from proxy.dialects.tap import EMPTY
+from proxy.dialects.meters import EMPTY
 
 
 class Delta(msgspec.Struct, gc=False):

@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from proxy.dialects.tap import AnswerTap
+from proxy.dialects.meters import AnswerTap
 from proxy.errors import GatewayError
 
 DialectName = Literal["openai", "anthropic", "gemini"]

@@ -11,8 +11,8 @@ import msgspec
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini_shapes import Chunk, decode_chunk, decode_chunks, decode_grounding
 from proxy.dialects.loose import read_loosely
+from proxy.dialects.meters import EMPTY, ChoicesTap, decoded, is_error, is_reason
 from proxy.dialects.scrub import scrub
-from proxy.dialects.tap import EMPTY, ChoicesTap, decoded, is_error, is_reason
 from proxy.errors import GatewayError
 
 _encoder = msgspec.json.Encoder()

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from proxy.dialects.tap import EMPTY, ChoiceIndex
+from proxy.dialects.meters import EMPTY, ChoiceIndex
 
 
 class Candidate(msgspec.Struct, rename="camel", gc=False):

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from proxy.dialects.tap import broken
+from proxy.dialects.meters import broken
 
 T = TypeVar("T", bound=msgspec.Struct)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])

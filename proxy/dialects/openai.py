@@ -9,9 +9,9 @@ import msgspec
 
 from proxy.dialects.base import Dialect
 from proxy.dialects.loose import read_loosely
+from proxy.dialects.meters import EMPTY, NOTHING, NULL, ChoicesTap, decoded, is_error, is_reason, text_size
 from proxy.dialects.openai_shapes import Choice, Chunk, Text, decode_chunk, decode_output
 from proxy.dialects.scrub import scrub
-from proxy.dialects.tap import EMPTY, NOTHING, NULL, ChoicesTap, decoded, is_error, is_reason, text_size
 from proxy.errors import GatewayError
 
 _encoder = msgspec.json.Encoder()

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from proxy.dialects.tap import EMPTY, ChoiceIndex
+from proxy.dialects.meters import EMPTY, ChoiceIndex
 
 
 class Text(msgspec.Struct, gc=False):

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.dialects.base import Dialect
+from proxy.dialects.meters import decoded
 from proxy.dialects.scrub import scrub_all
-from proxy.dialects.tap import decoded
 from proxy.errors import GatewayError, UpstreamFailed, UpstreamRefused, UpstreamReported
 from proxy.wire.headers import Header, first, relayed, relayed_again, relayed_limits
 

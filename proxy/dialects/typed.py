@@ -11,8 +11,8 @@ import msgspec
 
 from proxy.dialects.base import Dialect
 from proxy.dialects.loose import read_loosely
+from proxy.dialects.meters import EMPTY, NULL, AnswerTap, text_size
 from proxy.dialects.openai import ChatTap, error_body, error_event, searches, upstream_error
-from proxy.dialects.tap import EMPTY, NULL, AnswerTap, text_size
 from proxy.dialects.typed_shapes import (
     Event,
     Media,
@@ -23,8 +23,8 @@ from proxy.dialects.typed_shapes import (
     decode_media_event,
     decode_number,
 )
-from proxy.wire.glance import Glance
-from proxy.wire.shapes import Usage
+from proxy.wire.json_summary import Glance
+from proxy.wire.schemas import Usage
 
 #: Seconds of audio beyond which a length is no length.
 _LONGEST_AUDIO: Final = 10**9

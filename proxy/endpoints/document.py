@@ -9,10 +9,10 @@ from typing import Final
 
 from proxy.dialects.base import Dialect, DialectName
 from proxy.endpoints.health import LIVE_PATHS, READY_PATHS
-from proxy.endpoints.object_table import OBJECT_ROWS
 from proxy.endpoints.table import ROWS, Row
 from proxy.errors import GatewayError, ModelNotFound, UpstreamDropped
-from proxy.objects.row import ObjectRow
+from proxy.resources.spec import ObjectRow
+from proxy.resources.table import OBJECT_ROWS
 
 _OPENING: Final = """\
 # Endpoints

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 
 import msgspec
 
-from proxy.access.log import AccessLog
-from proxy.audio import AudioMeter
+from proxy.auth.keys import KeyIndex
 from proxy.endpoints.cors import Cors
-from proxy.ledger.keys import KeyIndex
-from proxy.ledger.owners import Owners
+from proxy.exchange.audio_length import AudioMeter
+from proxy.exchange.services import Services
+from proxy.ledger.ownership import Owners
+from proxy.observability.access_log import AccessLog
 from proxy.overload.monitor import Overload
 from proxy.policies.base import Policy
-from proxy.services import Services
 from proxy.upstream.target import Alias
 
 

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from proxy.endpoints.models import json_response
-from proxy.readiness import Readiness
+from proxy.observability.readiness import Readiness
 
 LIVE_PATHS = ("/livez", "/healthz", "/health", "/health/live")
 READY_PATHS = ("/readyz", "/health/ready")

@@ -9,32 +9,32 @@ from urllib.parse import unquote
 
 from starlette.types import Receive, Scope, Send
 
-from proxy.access.shapes import Access
-from proxy.answer import PROVIDER, header_lines, outcome_of, timestamp
-from proxy.breath import in_turns
-from proxy.endpoints.credentials import digests_of, found
-from proxy.endpoints.facts import Facts
+from proxy.auth.credentials import digests_of, found
+from proxy.auth.keys import Key
+from proxy.clock.gil import in_turns
 from proxy.endpoints.gateway import Shared
+from proxy.endpoints.head_facts import Facts
 from proxy.endpoints.table import MAX_AROUND_AUDIO, Row
 from proxy.errors import ClientGone, GatewayError, StoreFailed, UnknownKey
-from proxy.ledger.estimate import LEARN_ALL, LEARN_EACH, Estimator
-from proxy.ledger.keys import Key
+from proxy.exchange.exchange import Exchange
+from proxy.exchange.response_head import PROVIDER, header_lines, outcome_of, timestamp
+from proxy.exchange.settlement import refused_record
+from proxy.exchange.upload import Upload
+from proxy.ledger.estimator import LEARN_ALL, LEARN_EACH, Estimator
 from proxy.ledger.record import Final
-from proxy.objects import claims
-from proxy.objects.watch import ResponseWatch
+from proxy.observability.schemas import Access
 from proxy.policies.base import Call
-from proxy.relay import Exchange
+from proxy.resources import ownership
+from proxy.resources.capture_stream import ResponseWatch
 from proxy.server.bodies import Holding
-from proxy.server.client import EXTENSION, ClientCycle
+from proxy.server.cycle import EXTENSION, ClientCycle
 from proxy.server.ids import new_request_id
-from proxy.settlement import refused_record
-from proxy.upload import Upload
 from proxy.upstream.target import Alias
-from proxy.wire.body import peek, peek_in_steps, peek_without_model, peek_without_model_in_steps
 from proxy.wire.content_encoding import inflate_in_steps
+from proxy.wire.json_scan import STEP, holds
 from proxy.wire.pieces import LARGE
-from proxy.wire.scan import STEP, holds
-from proxy.wire.shapes import Body
+from proxy.wire.request_body import peek, peek_in_steps, peek_without_model, peek_without_model_in_steps
+from proxy.wire.schemas import Body
 from proxy.wire.text import text_bytes
 from proxy.wire.usage import tier_in
 
@@ -142,7 +142,7 @@ class Inference:
             if upload is not None and call.alias is not None:
                 upload.refuse(call.alias.choosing)
             if call.references:
-                await claims.admit(shared.owners, call)
+                await ownership.admit(shared.owners, call)
             if client.disconnected:
                 # While its body was inflated or looked at, or the owners were asked for.
                 raise ClientGone("The client left before its request went on.")

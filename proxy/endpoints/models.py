@@ -16,16 +16,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from proxy.answer import timestamp
+from proxy.auth.credentials import authenticate
 from proxy.dialects.anthropic import MESSAGES
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini import GENERATE
 from proxy.dialects.openai import CHAT
-from proxy.endpoints.credentials import authenticate
 from proxy.endpoints.gateway import Shared
 from proxy.endpoints.table import ROWS
 from proxy.errors import GatewayError, InvalidRequest
-from proxy.policies.rights import may_use, not_found
+from proxy.exchange.response_head import timestamp
+from proxy.policies.access import may_use, not_found
 from proxy.upstream.target import Alias
 from proxy.wire.headers import first
 

@@ -15,8 +15,8 @@ import msgspec
 from proxy.config.tree import Durability
 from proxy.errors import StoreFailed
 from proxy.ledger import segments
+from proxy.ledger.fsync import File, Syncer, Then, Written
 from proxy.ledger.record import Opened, Record
-from proxy.ledger.syncer import File, Syncer, Then, Written
 
 # Settled requests, and owners of objects, that a failing disk would not take wait here for it, at most so many.
 _OWED_LIMIT = 10_000

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from proxy.config.tree import Price, TierPrice
 from proxy.errors import ConfigFault
-from proxy.wire import shapes as wire
+from proxy.wire import schemas as wire
 
 #: Digits after the point that a price may have: one unit of the ninth is one nano-dollar.
 PRICE_DIGITS = 9

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from proxy.wire.shapes import MAX_COUNT, MAX_NANO_DOLLARS
+from proxy.wire.schemas import MAX_COUNT, MAX_NANO_DOLLARS
 
 Outcome = Literal[
     "complete",

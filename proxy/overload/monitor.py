@@ -10,15 +10,15 @@ import time
 from types import MappingProxyType
 from typing import Final
 
+from proxy.clock.sweeper import Deadlines
 from proxy.config.tree import Server
-from proxy.deadlines import Deadlines
 from proxy.errors import Overloaded, StoreFailed
 from proxy.ledger.journal import Journal
 from proxy.overload.grades import BEGINS, CLOSE, NEVER, PAUSE, REFUSE, Gauge, Shedder
 from proxy.overload.readings import Readings, memory_bound, spool_bound
+from proxy.process.malloc import give_back
 from proxy.server.bodies import RESERVE
-from proxy.server.memory import give_back
-from proxy.server.pressure import Pressure
+from proxy.server.load_shedding import Pressure
 
 #: The part of the descriptors from which on they are for files: upstreams have what is left above the last grade.
 FILES: Final = 0.98

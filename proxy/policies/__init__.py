@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from proxy.policies.access import Rights
 from proxy.policies.base import Policy
 from proxy.policies.references import References
-from proxy.policies.rights import Rights
 from proxy.upstream.target import Alias
 
 

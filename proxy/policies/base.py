@@ -6,11 +6,11 @@ A policy never writes to the client and never waits; it raises one of our errors
 import math
 from typing import Final, Literal, Protocol
 
+from proxy.auth.keys import Key
 from proxy.dialects.base import Dialect
-from proxy.ledger.keys import Key
-from proxy.upload import Upload
+from proxy.exchange.upload import Upload
 from proxy.upstream.target import Alias, Target
-from proxy.wire.shapes import Body
+from proxy.wire.schemas import Body
 
 #: What an endpoint is billed by.
 Unit = Literal["tokens", "audio", "images", "nothing"]

@@ -14,11 +14,11 @@ from urllib.parse import unquote
 import msgspec
 
 from proxy.errors import InvalidRequest
+from proxy.policies.access import is_usable
 from proxy.policies.base import NESTED, NESTED_GEMINI, Call
-from proxy.policies.pairs import Pairs, read
-from proxy.policies.rights import is_usable
+from proxy.policies.json_pairs import Pairs, read
+from proxy.wire.json_scan import holds
 from proxy.wire.names import HOLDER_NAMES, MODEL_NAMES, OBJECT_NAMES, spelled_as
-from proxy.wire.scan import holds
 
 #: Fields whose value is an id, a list of ids, or an object with one.
 NAMES: Final = OBJECT_NAMES | HOLDER_NAMES

@@ -14,9 +14,9 @@ import uvicorn
 
 from proxy.config.tree import Server
 from proxy.errors import GatewayError
-from proxy.server.guard import LINGER, Terms, guarded_protocol, sweep
-from proxy.server.pressure import Pressure
-from proxy.server.tuning import tune
+from proxy.server.load_shedding import Pressure
+from proxy.server.protocol import LINGER, Terms, guarded_protocol, sweep
+from proxy.server.sockets import tune
 
 BACKLOG = 2048
 #: Ticks of uvicorn's main loop (0.1 s each) between two sweeps over the connections.

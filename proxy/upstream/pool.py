@@ -25,10 +25,10 @@ from proxy.errors import (
     UpstreamFailed,
     UpstreamTimeout,
 )
-from proxy.upstream.budget import RetryBudget
 from proxy.upstream.connection import Connection
+from proxy.upstream.dial import Reach
 from proxy.upstream.health import Health
-from proxy.upstream.reach import Reach
+from proxy.upstream.retry_budget import RetryBudget
 
 #: Seconds that a connection may idle while the process is short of descriptors or memory.
 SPARE_IDLE = 1.0

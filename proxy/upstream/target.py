@@ -13,8 +13,8 @@ from proxy.config.presets import PRESETS, formats_of, habits_of
 from proxy.config.presets.preset import Preset
 from proxy.config.tree import Format, Model, OnDisconnect, Server, Upstream, split_target
 from proxy.ledger.pricing import CompiledPrice, compile_price
+from proxy.upstream.dial import origin_of, proxy_lines
 from proxy.upstream.pool import Pool
-from proxy.upstream.reach import origin_of, proxy_lines
 from proxy.wire.headers import REQUEST_HEADERS
 
 #: All families of formats.

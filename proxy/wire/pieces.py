@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from proxy.wire.body import splice
-from proxy.wire.shapes import Body
+from proxy.wire.request_body import splice
+from proxy.wire.schemas import Body
 
 #: Bytes from which on it is worth it.
 LARGE: Final = 16_384

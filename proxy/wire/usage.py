@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.wire.shapes import MAX_COUNT, MAX_NANO_DOLLARS, Parts, Usage, decode_plain
+from proxy.wire.schemas import MAX_COUNT, MAX_NANO_DOLLARS, Parts, Usage, decode_plain
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
 _string = msgspec.json.Decoder(str)

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from proxy.cli.group import group
+from proxy.ledger.ledger import Ledger
 from proxy.ledger.record import Final
-from proxy.ledger.store import Ledger
 
 
 class Run(Protocol):

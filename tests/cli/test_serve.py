@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from proxy.cli.serving import tell_end
+from proxy.ledger.ledger import open_reports
 from proxy.ledger.record import Final
-from proxy.ledger.store import open_reports
+from proxy.process.run import tell_end
 from tests.fakes import RawClient
 
 ALIASES = [

@@ -2,7 +2,8 @@
 
 import json
 
-from proxy import __version__, relay
+from proxy import __version__
+from proxy.exchange import exchange
 from tests.cli.conftest import Run
 
 
@@ -15,4 +16,4 @@ def test_as_json(run: Run) -> None:
 
 
 def test_it_says_whether_the_code_of_requests_is_compiled(run: Run) -> None:
-    assert json.loads(run("version", "--json").stdout)["compiled"] == (not relay.__file__.endswith(".py"))
+    assert json.loads(run("version", "--json").stdout)["compiled"] == (not exchange.__file__.endswith(".py"))

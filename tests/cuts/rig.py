@@ -19,13 +19,13 @@ from benchmarks.rig import FakeTransport
 from proxy.app import Gateway
 from proxy.config.tree import Config, Model, Server, Upstream
 from proxy.ledger.record import Final, Record
-from proxy.server.guard import Terms, guarded_protocol
+from proxy.server.protocol import Terms, guarded_protocol
 from proxy.upstream.connection import Connection
 from tests.corpus import Exchange
+from tests.corpus.test_dialects import request_of
 from tests.cuts.judge import Outcome
 from tests.fakes import LAST_CHUNK, chunk
 from tests.serving import ALIAS, KEY, PRICE, UPSTREAM_MODEL, hear
-from tests.test_corpus_dialects import request_of
 
 #: How the HTTP body ends at the cut. Of `last chunk` and `end` HTTP itself says that it is whole.
 Ending = Literal["closed", "reset", "last chunk", "end", "short"]

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.corpus import Exchange, exchanges
+from tests.corpus.test_dialects import MODEL_PATHS
 from tests.cuts.judge import DONE, Event, Outcome, events_in, finished, flaw, told_events
 from tests.cuts.rig import (
     BROKEN,
@@ -28,10 +29,9 @@ from tests.cuts.rig import (
     request_bytes,
     running,
 )
+from tests.exchange.samples import wait_until
 from tests.fakes import LAST_CHUNK, Close, Reset, ScriptedUpstream, Send, Step, chunk
-from tests.relay.samples import wait_until
 from tests.serving import RunningGateway
-from tests.test_corpus_dialects import MODEL_PATHS
 
 #: A point, its ending, and what was wrong with what came of it.
 Found = tuple[str, int, Ending, str]

@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from proxy.dialects.base import Dialect
-from proxy.dialects.tap import AnswerTap
-from proxy.wire.rewrite import JsonRewriter, StreamRewriter
-from proxy.wire.shapes import Usage
+from proxy.dialects.meters import AnswerTap
+from proxy.wire.json_rewrite import JsonRewriter, StreamRewriter
+from proxy.wire.schemas import Usage
 
 ALIAS = "prometheus-core"
 UPSTREAM = "vendor-model"

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from proxy.dialects.openai import ChatTap
-from proxy.wire.rewrite import StreamRewriter
+from proxy.wire.json_rewrite import StreamRewriter
 
 ALIAS = "prometheus-core"
 UPSTREAM = "gpt-5"

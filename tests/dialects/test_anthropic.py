@@ -19,7 +19,7 @@ from proxy.errors import (
     UpstreamProtocolError,
     UpstreamTimeout,
 )
-from proxy.wire.shapes import Usage
+from proxy.wire.schemas import Usage
 from tests.dialects.answers import (
     ALIAS,
     SNAPSHOT,

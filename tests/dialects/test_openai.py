@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.dialects.meters import choices_in
 from proxy.dialects.openai import ChatTap, error_body, error_event, upstream_error
 from proxy.dialects.scrub import scrub
-from proxy.dialects.tap import choices_in
 from proxy.errors import AuthenticationFailed, GatewayError, InvalidRequest, UpstreamProtocolError
-from proxy.wire.rewrite import StreamRewriter
-from proxy.wire.shapes import Usage
+from proxy.wire.json_rewrite import StreamRewriter
+from proxy.wire.schemas import Usage
 from proxy.wire.sse import Framer
 from tests.corpus import with_model
 from tests.dialects.chats import ALIAS, UPSTREAM, USAGE, chunk, compact, counters, delta, event, read, relay, said, tap

@@ -1,8 +1,8 @@
 """OpenAI's dialect over recorded chat answers: the same bytes but for the model, and the usage that was reported."""
 
 from proxy.dialects.openai import CHAT
-from proxy.wire.rewrite import JsonRewriter
-from proxy.wire.shapes import Usage
+from proxy.wire.json_rewrite import JsonRewriter
+from proxy.wire.schemas import Usage
 from tests.corpus import Exchange, exchanges, with_model
 from tests.dialects.chats import ALIAS, UPSTREAM, counters, relay, tap
 from tests.wire.pieces import random_ways, single_bytes, ways

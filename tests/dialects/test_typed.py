@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from proxy.dialects.openai import CHAT, error_body, error_event
 from proxy.dialects.typed import MEDIA, TYPED
 from proxy.errors import InvalidRequest, UpstreamProtocolError
-from proxy.wire.shapes import Usage
+from proxy.wire.schemas import Usage
 from tests.dialects.answers import (
     ALIAS,
     SNAPSHOT,

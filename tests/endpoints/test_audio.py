@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy import audio
 from proxy.config.tree import Price, Server
 from proxy.endpoints.table import MAX_AROUND_AUDIO
+from proxy.exchange import audio_length
 from tests.endpoints.forms import (
     COST,
     END,
@@ -31,6 +31,7 @@ from tests.endpoints.forms import (
     serving,
     wav,
 )
+from tests.exchange.samples import nobody
 from tests.fakes import (
     LAST_CHUNK,
     Close,
@@ -47,7 +48,6 @@ from tests.fakes import (
     json_answer,
     sse_answer,
 )
-from tests.relay.samples import nobody
 from tests.serving import ALIAS, KEY, UPSTREAM_MODEL, RunningGateway, simple_config
 
 SPEECH = "/v1/audio/speech"
@@ -460,7 +460,7 @@ def test_an_answer_that_comes_before_the_length_waits_for_it(tmp_path: Path) -> 
 
 
 def test_an_answer_does_not_wait_long_for_the_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audio, "MAX_SECONDS", 0.05)
+    monkeypatch.setattr(audio_length, "MAX_SECONDS", 0.05)
     never = threading.Event()
     with serving(tmp_path) as (gateway, (upstream,)):
         gateway.call(lambda inner: inner.audio._threads[0][0].submit(never.wait, 5))

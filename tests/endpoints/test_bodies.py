@@ -15,11 +15,11 @@ import pytest
 
 from proxy.config.tree import Config, Kind, Model, Server, Upstream
 from proxy.endpoints.inference import Inference
-from proxy.wire.shapes import Body
+from proxy.wire.schemas import Body
 from tests.endpoints.forms import END, FORM, error_of, field, form, send_form, serving
+from tests.exchange.samples import wait_until
 from tests.fakes import Hang, ScriptedUpstream, json_answer
-from tests.objects.samples import OTHER, ask_json, gateway_over, own
-from tests.relay.samples import wait_until
+from tests.resources.samples import OTHER, ask_json, gateway_over, own
 from tests.serving import ALIAS, KEY, UPSTREAM_MODEL, RunningGateway
 
 CHAT = "/v1/chat/completions"

@@ -11,11 +11,11 @@ from typing import Any, get_args
 import pytest
 
 from proxy.config.tree import Capability, Config, Kind, Model, Upstream
-from proxy.endpoints.object_table import OBJECT_ROWS
 from proxy.endpoints.table import ROWS, Row, dialect_at, endpoint_of
-from proxy.objects.row import ObjectRow
+from proxy.resources.spec import ObjectRow
+from proxy.resources.table import OBJECT_ROWS
 from tests.fakes import Head, RawClient, ScriptedUpstream, json_answer
-from tests.objects.samples import own
+from tests.resources.samples import own
 from tests.serving import ALIAS, KEY, UPSTREAM_MODEL, RunningGateway, simple_config
 
 AnyRow = Row | ObjectRow

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from proxy.endpoints.cors import MAX_WANTED_BYTES
-from proxy.endpoints.object_table import OBJECT_ROWS
 from proxy.endpoints.table import ROWS
+from proxy.resources.table import OBJECT_ROWS
+from tests.exchange.samples import HELLO, JSON_ANSWER, STOP, begun
 from tests.fakes import LAST_CHUNK, Head, ScriptedUpstream, Send, json_answer
-from tests.relay.samples import HELLO, JSON_ANSWER, STOP, begun
 from tests.serving import ALIAS, KEY, RunningGateway, simple_config
 
 PAGE = "https://app.example.com"

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from proxy.endpoints.document import document
-from proxy.endpoints.object_table import OBJECT_ROWS
 from proxy.endpoints.table import ROWS, Row
-from proxy.objects.row import ObjectRow
+from proxy.resources.spec import ObjectRow
+from proxy.resources.table import OBJECT_ROWS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "endpoints.md"
 EVERY_ROW: tuple[Row | ObjectRow, ...] = (*ROWS, *OBJECT_ROWS)

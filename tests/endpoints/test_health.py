@@ -5,8 +5,8 @@ from pathlib import Path
 from unittest.mock import patch
 
 from proxy.endpoints.health import LIVE_PATHS, READY_PATHS
-from proxy.ledger.store import Ledger
-from proxy.readiness import SHUTTING_DOWN
+from proxy.ledger.ledger import Ledger
+from proxy.observability.readiness import SHUTTING_DOWN
 from tests.fakes import RawClient
 from tests.serving import RunningGateway, simple_config
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.endpoints.facts import allowed_query
+from proxy.endpoints.head_facts import allowed_query
 from proxy.endpoints.table import ROWS, Row
 from proxy.ledger.record import Final
 from tests.fakes import Body, Head, ScriptedUpstream

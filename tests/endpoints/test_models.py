@@ -10,8 +10,8 @@ import pytest
 
 from proxy.config.tree import Config, Kind, Model, Server, Upstream
 from tests.endpoints.test_conformance import in_dialect
+from tests.exchange.samples import wait_until
 from tests.fakes import Head
-from tests.relay.samples import wait_until
 from tests.serving import KEY, RunningGateway
 
 ALIASES = ["prometheus-core", "prometheus-lite", "team/special model"]

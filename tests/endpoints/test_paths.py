@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.endpoints.object_table import OBJECT_ROWS
 from proxy.endpoints.paths import MAX_WRONG_PATH, Mistakes, is_for_clients, respelled
 from proxy.endpoints.table import ROWS
+from proxy.resources.table import OBJECT_ROWS
 
 FIXED = frozenset(["/v1/models", *(row.path for row in ROWS if "{" not in row.path)])
 

@@ -11,9 +11,9 @@ from proxy.config.show import show
 from proxy.errors import ConfigFault
 from proxy.ledger.record import Final
 from proxy.policies.base import Call
+from tests.exchange.samples import STREAM, question, serving
 from tests.fakes import sse_answer
 from tests.faults.secrets import CLIENT_HEADERS, PROMPT, UPSTREAM_HEADERS, UPSTREAM_KEY, UPSTREAM_QUERY, found_in
-from tests.relay.samples import STREAM, question, serving
 from tests.serving import KEY
 
 SETTINGS = {"api_key": UPSTREAM_KEY, "headers": UPSTREAM_HEADERS, "query": UPSTREAM_QUERY}

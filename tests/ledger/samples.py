@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
+from proxy.ledger.ingest import Writer
 from proxy.ledger.record import Final, Opened
-from proxy.ledger.writer import Writer
 
 #: 2026-11-20 10:30 UTC, in microseconds.
 STARTED = 1_795_170_600_000_000

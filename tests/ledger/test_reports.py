@@ -12,9 +12,9 @@ import pytest
 from proxy.errors import InvalidRequest
 from proxy.ledger import reports as reports_module
 from proxy.ledger import rollups, sqlite
+from proxy.ledger.ledger import open_reports, prepare
 from proxy.ledger.record import Final
 from proxy.ledger.reports import By, Reports, Usage
-from proxy.ledger.store import open_reports, prepare
 from tests.ledger.samples import STARTED, final, lines, opened, request_id, segment
 
 HOUR = 3_600_000_000

@@ -11,11 +11,11 @@ import pytest
 
 from proxy.config.tree import Durability
 from proxy.errors import StoreFailed
-from proxy.ledger.store import Ledger
+from proxy.ledger.ledger import Ledger
 from proxy.overload.grades import NEVER, Gauge
+from tests.exchange.samples import DONE, HELLO, ROLE, STOP, USAGE, begun, ended, question, serving, wait_until
 from tests.fakes import LAST_CHUNK, ScriptedUpstream, Send, WaitFor, chunk
 from tests.ledger.disk_faults import Fault, failing, file_size_limit, filled, moved_away, small_disk
-from tests.relay.samples import DONE, HELLO, ROLE, STOP, USAGE, begun, ended, question, serving, wait_until
 from tests.serving import RunningGateway, simple_config
 
 FULL = failing(errno.ENOSPC, "write", "open")

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from proxy.ledger.keys import KeyStore
+from proxy.auth.keys import KeyStore
+from proxy.ledger.ledger import open_reports
 from proxy.ledger.record import Final
-from proxy.ledger.store import open_reports
 
 
 @asynccontextmanager

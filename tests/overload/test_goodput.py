@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_serve import running
-from tests.cli.test_workers import CONFIG
+from tests.exchange.samples import JSON_ANSWER
 from tests.fakes import Pause, RecordedRequest, ScriptedUpstream, Step, json_answer
-from tests.relay.samples import JSON_ANSWER
-from tests.test_kill import make_key
+from tests.process.test_kill import make_key
+from tests.process.test_workers import CONFIG
 
 #: So many at once, each for so many seconds: the capacity is their quotient.
 UNDER_WAY, ANSWER_SECONDS = 40, 0.2

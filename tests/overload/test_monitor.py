@@ -8,14 +8,14 @@ from unittest.mock import Mock, patch
 
 import pytest
 
+from proxy.clock.sweeper import Deadlines
 from proxy.config.tree import Server
-from proxy.deadlines import Deadlines
 from proxy.errors import GatewayError, Overloaded, StoreFailed
 from proxy.ledger.journal import Journal
 from proxy.overload import monitor
 from proxy.overload.grades import CLOSE, HOLD, PAUSE, REFUSE
 from proxy.overload.monitor import GIVE_BACK_EVERY, Overload
-from proxy.server.pressure import Pressure
+from proxy.server.load_shedding import Pressure
 from tests.overload.forced import Forced
 
 MEMORY = 1_000_000

@@ -15,10 +15,10 @@ import msgspec
 from proxy.config.tree import Durability
 from proxy.errors import StoreFailed
 from proxy.ledger import sqlite
+from proxy.ledger.ingest import Writer
 from proxy.ledger.journal import Journal
+from proxy.ledger.ledger import open_reports, prepare
 from proxy.ledger.record import Final
-from proxy.ledger.store import open_reports, prepare
-from proxy.ledger.writer import Writer
 from tests.ledger.samples import final, opened, request_id
 from tests.power.database import Connection, LossyFileSystem
 from tests.power.disk import LossyDisk

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from proxy.router import Router
-from proxy.server.client import EXTENSION, ClientCycle
-from proxy.server.guard import GuardedProtocol
+from proxy.endpoints.router import Router
+from proxy.server.cycle import EXTENSION, ClientCycle
+from proxy.server.protocol import GuardedProtocol
+from tests.exchange.samples import wait_until
 from tests.fakes import RecordedRequest, ScriptedUpstream, Step, json_answer
-from tests.relay.samples import wait_until
 from tests.server.conftest import ANSWER
 from tests.server.fronts import NGINX, Front, nginx_before
 from tests.server.payloads import (

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
 from proxy.config.tree import Server
-from proxy.server.client import EXTENSION, ClientCycle
-from proxy.server.guard import Terms, guarded_protocol
+from proxy.server.cycle import EXTENSION, ClientCycle
+from proxy.server.protocol import Terms, guarded_protocol
 from tests.server.payloads import SMALL, UNDERSCORED, Hostile, request
 from tests.server.test_splits import Wire
 from tests.upstream.recording import run

@@ -10,9 +10,9 @@ from unittest.mock import Mock
 
 import pytest
 
+from tests.exchange.samples import DONE, JSON_ANSWER, ROLE, STOP, begun, wait_until
 from tests.fakes import LAST_CHUNK, RawClient, ScriptedUpstream, Send, WaitFor, chunk, json_answer
 from tests.overload.forced import Forced
-from tests.relay.samples import DONE, JSON_ANSWER, ROLE, STOP, begun, wait_until
 from tests.serving import ALIAS, KEY, RunningGateway, simple_config
 
 ASK = {"model": ALIAS, "messages": [{"role": "user", "content": "hello"}]}

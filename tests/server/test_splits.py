@@ -10,7 +10,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from proxy.config.tree import Server
-from proxy.server.guard import Terms, guarded_protocol
+from proxy.server.protocol import Terms, guarded_protocol
 from tests.server.payloads import GOOD, GOOD_CHUNKED, LARGE, SMALL, Hostile, request
 from tests.upstream.recording import run
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.exchange.samples import DONE, HELLO, JSON_ANSWER, STOP, STREAM, ask, begun, question, serving, shown
 from tests.fakes import LAST_CHUNK, Head, Send, WaitFor, chunk, json_answer, sse_answer
-from tests.objects import samples as objects
-from tests.relay.samples import DONE, HELLO, JSON_ANSWER, STOP, STREAM, ask, begun, question, serving, shown
+from tests.resources import samples as objects
 from tests.server.fronts import NGINX, nginx_before
 from tests.serving import ALIAS, UPSTREAM_MODEL, RunningGateway
 

@@ -11,7 +11,7 @@ from proxy.config.tree import Format, Kind, Upstream
 from proxy.upstream.pool import Pool
 from proxy.upstream.target import Target, compile_targets
 from tests.fakes import ScriptedUpstream, json_answer
-from tests.objects.samples import ask_json, gateway_over
+from tests.resources.samples import ask_json, gateway_over
 from tests.serving import ALIAS, RunningGateway
 
 CHAT = {"model": ALIAS, "messages": [{"role": "user", "content": "Hi"}]}

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from proxy.errors import BodyTooLarge, InvalidRequest, Overloaded
-from proxy.wire.body import drained
 from proxy.wire.content_encoding import (
     MAX_STREAMS,
     SLICE_IN,
@@ -19,6 +18,7 @@ from proxy.wire.content_encoding import (
     encoding_of,
     inflate_in_steps,
 )
+from proxy.wire.request_body import drained
 
 BODY = b'{"model":"m","messages":[' + b'{"role":"user","content":"hi"},' * 50_000 + b"{}]}"
 RANDOM = random.Random(1).randbytes(300_000)

@@ -3,8 +3,8 @@
 import pytest
 
 from proxy.errors import InvalidRequest
-from proxy.wire.body import peek, peek_without_model
 from proxy.wire.names import may_name_in_json, named_by
+from proxy.wire.request_body import peek, peek_without_model
 
 
 @pytest.mark.parametrize(

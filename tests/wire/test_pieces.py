@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.wire.body import peek, peek_without_model, splice
 from proxy.wire.pieces import pieces
+from proxy.wire.request_body import peek, peek_without_model, splice
 
 USAGE = b',"stream_options":{"include_usage":true}}'
 

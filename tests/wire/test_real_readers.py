@@ -22,9 +22,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import InvalidRequest
-from proxy.objects.form import FormScanner, Part
-from proxy.wire.body import peek, splice
+from proxy.resources.form import FormScanner, Part
 from proxy.wire.multipart import MultipartScanner, read_part_head
+from proxy.wire.request_body import peek, splice
 
 BOUNDARY = b"bound"
 #: (name, whether it is a file, content)

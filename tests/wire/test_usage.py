@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.wire.shapes import MAX_COUNT, Usage
+from proxy.wire.schemas import MAX_COUNT, Usage
 from proxy.wire.usage import _read_any, count, read_usage
 from tests.usage import counts_of
 

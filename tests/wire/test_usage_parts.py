@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from proxy.wire.shapes import Parts, Usage
+from proxy.wire.schemas import Parts, Usage
 from proxy.wire.usage import covers, read_usage, reading, tier_of, usage_of
 from tests.usage import counts_of
 

@@ -1,0 +1,324 @@
+"""How an upstream's answer is read, by what it is: events, JSON, or bytes that mean nothing to the gateway.
+
+A reply takes bytes and gives those that the client gets; it knows no sockets and no client. Each kind says when the
+answer is over by its own mark, and whether it was whole.
+"""
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from proxy.dialects.base import Dialect
+from proxy.dialects.meters import AnswerTap
+from proxy.dialects.refusal import reason_of
+from proxy.dialects.typed import MediaTap
+from proxy.errors import UpstreamProtocolError, UpstreamReported
+from proxy.wire.headers import Header
+from proxy.wire.json_rewrite import ArrayRewriter, JsonRewriter, StreamRewriter
+from proxy.wire.repair import repaired
+from proxy.wire.sniff import Kind
+
+#: Bytes of a JSON answer that are held until its end; what a larger one says is read while it passes.
+MAX_HELD = 262_144
+#: Characters of a provider's message that are passed on.
+MAX_MESSAGE = 1_000
+_MESSAGE = re.compile(rb'"(?:message|error)"\s*:\s*("(?:[^"\\]|\\.)*+")', re.DOTALL)
+_string = msgspec.json.Decoder(str)
+_PAGE = b"text/html"
+# How an object begins, and no transcript.
+_OBJECT = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*["}]')
+_BLANKS = b"\xef\xbb\xbf \t\r\n"
+#: Content types for answers whose own is wrong.
+_EVENTS = b"text/event-stream; charset=utf-8"
+_JSON = b"application/json"
+_TEXT = b"text/plain; charset=utf-8"
+_BYTES = b"application/octet-stream"
+
+
+class Reply:
+    """One answer being read. Each kind has its own `feed`."""
+
+    #: Made of server-sent events: an error can be told inside it.
+    events = False
+    #: Its parts go on as they come: those before the first content may wait for it.
+    by_parts = False
+    #: How the first bytes of nearly all answers of this kind begin: no other kind begins so.
+    usual: tuple[bytes, ...] = ()
+    #: The content type that the client is told, where the upstream's own is wrong; else empty.
+    label = b""
+
+    def __init__(self, tap: AnswerTap) -> None:
+        self.tap = tap
+        self._whole = False
+        #: A part of it goes to the client whatever comes behind, though both may have come in the same read.
+        self.began = False
+
+    def feed(self, data: bytes, complete: bool) -> bytes:
+        """Take upstream's next bytes, the last ones if `complete`; return the client's.
+
+        Raises `UpstreamProtocolError`, which brings what was good of the same read.
+        """
+        raise NotImplementedError
+
+    @property
+    def over(self) -> bool:
+        """Ended by its own mark, whatever the framing of the HTTP body says."""
+        return False
+
+    @property
+    def whole(self) -> bool:
+        """Now that the HTTP body has ended: was that the end of the answer too?"""
+        return self._whole
+
+    @property
+    def ending(self) -> bool:
+        """All but its end has been made: what is still to come is its usage, or bytes on their way."""
+        return self.tap.finished or self.tap.closing
+
+
+class EventReply(Reply):
+    """A stream of server-sent events."""
+
+    events = True
+    by_parts = True
+    usual: tuple[bytes, ...] = (b"data:", b"event:", b":", b"id:", b"retry:")
+
+    def __init__(self, tap: AnswerTap, alias: str, max_event_bytes: int) -> None:
+        super().__init__(tap)
+        self._rewriter = StreamRewriter(tap, alias, max_event_bytes)
+
+    def feed(self, data: bytes, complete: bool) -> bytes:
+        out = self._rewriter.feed(data) if data else b""
+        if complete and not self.tap.ended:
+            out += self._rewriter.end()
+        return out
+
+    @property
+    def over(self) -> bool:
+        return self.tap.ended
+
+    @property
+    def whole(self) -> bool:
+        return self.tap.finished or self.tap.failed
+
+
+class ArrayReply(Reply):
+    """A stream that is one JSON array, whose elements are what events are elsewhere."""
+
+    by_parts = True
+    usual: tuple[bytes, ...] = (b"[",)
+
+    def __init__(self, tap: AnswerTap, alias: str, max_event_bytes: int) -> None:
+        super().__init__(tap)
+        self._rewriter = ArrayRewriter(tap, alias, max_event_bytes)
+
+    def feed(self, data: bytes, complete: bool) -> bytes:
+        out = self._rewriter.feed(data)
+        if complete:
+            out += self._rewriter.end()
+            self._whole = self._rewriter.closed
+        return out
+
+
+class JsonReply(Reply):
+    """One JSON object: held until its end, or until it passes `MAX_HELD`; from then on rewritten as it arrives.
+
+    So what is read of it does not depend on how it was cut on its way.
+    """
+
+    usual: tuple[bytes, ...] = (b"{",)
+
+    def __init__(self, tap: AnswerTap, alias: str, usage_key: str) -> None:
+        super().__init__(tap)
+        self._rewriter = JsonRewriter(tap, alias, usage_key)
+        self._held: list[bytes] = []
+        self._size = 0
+        self._passes = False
+
+    def feed(self, data: bytes, complete: bool) -> bytes:
+        if not self._passes:
+            size = self._size + len(data)
+            if size <= MAX_HELD and not complete:
+                self._held.append(data)
+                self._size = size
+                self.tap.text_out = size
+                return b""
+            if self._held:
+                self._held.append(data)
+                data = b"".join(self._held)
+                self._held.clear()
+                self.tap.text_out = 0
+            if size <= MAX_HELD:
+                out = self._read(data)
+                self._whole = True
+                return out
+            # What is decided by the first bytes must not depend on how many came with them.
+            self._passes = True
+            out = self._pass(data[:MAX_HELD], False)
+            self.began = bool(out)
+            try:
+                return out + self._pass(data[MAX_HELD:], complete)
+            except UpstreamProtocolError as error:
+                error.before = out
+                raise
+        return self._pass(data, complete)
+
+    def _read(self, data: bytes) -> bytes:
+        """The client's bytes of an answer that is all there."""
+        return self._rewriter.whole(data)
+
+    def _pass(self, data: bytes, complete: bool) -> bytes:
+        """The client's bytes of the next piece of a large answer."""
+        out = self._rewriter.feed(data)
+        size = self.tap.text_out + len(data)
+        if complete:
+            self._whole = self._rewriter.closed
+            if self._whole:
+                self.tap.read(self._rewriter.said)
+            out += self._rewriter.end()
+        self.tap.text_out = size
+        return out
+
+    @property
+    def ending(self) -> bool:
+        """It has begun: such an answer is made before its first byte leaves, but for blanks that keep a line open."""
+        return self._passes or any(piece.strip() for piece in self._held)
+
+
+class MediaReply(JsonReply):
+    """One JSON object that may be megabytes of base64: what is billed is counted while it passes."""
+
+    def __init__(self, tap: MediaTap, alias: str, usage_key: str) -> None:
+        super().__init__(tap, alias, usage_key)
+        self._glance = tap.glance
+
+    def _pass(self, data: bytes, complete: bool) -> bytes:
+        self._glance.feed(data)
+        return super()._pass(data, complete)
+
+
+class TextOrJsonReply(MediaReply):
+    """An answer that begins like JSON where text, or audio, was to be expected: JSON if it is some, else as it came."""
+
+    #: The content type for the one and for the other; empty where the upstream's own will do.
+    labels = (b"", b"")
+    _begun = False
+    _unread = False
+
+    def _read(self, data: bytes) -> bytes:
+        try:
+            out = super()._read(data)
+        except UpstreamProtocolError:
+            self.label = self.labels[1]
+            return data
+        self.label = self.labels[0]
+        return out
+
+    def _pass(self, data: bytes, complete: bool) -> bytes:
+        if not self._begun:
+            self._begun = True
+            self._unread = _OBJECT.match(data) is None
+            self.label = self.labels[1 if self._unread else 0]
+        if not self._unread:
+            return super()._pass(data, complete)
+        self._whole = complete
+        return data
+
+
+class OpaqueReply(Reply):
+    """Bytes that mean nothing to the gateway: audio, or a transcript as plain text. They pass as they come."""
+
+    def feed(self, data: bytes, complete: bool) -> bytes:
+        # As whole as the HTTP body is: an end that its framing did not announce never gets here.
+        self._whole = complete
+        return data
+
+
+def reported_error(data: bytes) -> UpstreamReported:
+    """The error for an answer that is one itself; `data` are its bytes, scrubbed, in which its message stands."""
+    found = _MESSAGE.search(data, max(data.find(b'"error"'), 0))
+    said = ""
+    if found is not None:
+        try:
+            said = _string.decode(repaired(found[1]))[:MAX_MESSAGE]
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # A text that is none must not keep the error from being told.
+            said = ""
+    return UpstreamReported(said, reason_of(200, data))
+
+
+def reply_for(
+    headers: Sequence[Header],
+    dialect: Dialect,
+    alias: str,
+    upstream_model: str,
+    drop_usage: bool,
+    max_event_bytes: int,
+    opaque: tuple[bytes, ...] = (),
+    stream: bool = False,
+    first: bytes = b"",
+    kind: Kind = "open",
+) -> Reply:
+    """The reader for an answer with these headers; `opaque` are the beginnings of content types that pass unread.
+
+    Until its `first` bytes say of what `kind` it is, its label is believed. Raises `UpstreamProtocolError` for a web
+    page, and for a compressed body, which was not asked for.
+    """
+    label = encoding = b""
+    for name, value in headers:
+        if name == b"content-type":
+            label = value.strip().lower()
+        elif name == b"content-encoding":
+            encoding = value.lower()
+    if encoding not in (b"", b"identity"):
+        raise UpstreamProtocolError("The model's answer could not be read.", detail="compressed, though not asked for")
+    if kind == "page":
+        raise UpstreamProtocolError("The model's answer could not be read.", detail="a web page")
+    says_events = label.startswith(b"text/event-stream")
+    says_opaque = bool(opaque) and not says_events and label.startswith(opaque) and not label.startswith(_PAGE)
+    if kind == "open":
+        is_events, is_opaque = says_events, says_opaque
+    elif opaque:
+        # A transcript may begin like anything.
+        is_json = kind == "json" and (b"json" in label or first.lstrip(_BLANKS).startswith(b"{"))
+        is_events = (says_events and not is_json) or (kind == "events" and stream)
+        is_opaque = not is_events and not is_json
+    else:
+        # Who asked for no events can read none: only an upstream that says so itself sends them all the same.
+        is_events, is_opaque = (kind == "events" and stream) or (says_events and kind != "json"), False
+    if is_events:
+        events = EventReply(dialect.event_tap(alias, upstream_model, drop_usage), alias, max_event_bytes)
+        events.label = b"" if says_events else _EVENTS
+        return events
+    tap = dialect.json_tap(alias, upstream_model, drop_usage)
+    says_json = b"json" in label
+    if is_opaque:
+        bytes_ = OpaqueReply(tap)
+        bytes_.label = _fitting(label, opaque)
+        return bytes_
+    if dialect.streams_arrays and first.lstrip(_BLANKS).startswith(b"["):
+        array = ArrayReply(tap, alias, max_event_bytes)
+        array.label = b"" if says_json else _JSON
+        return array
+    if isinstance(tap, MediaTap):
+        if opaque and not says_json and kind == "json":
+            either = TextOrJsonReply(tap, alias, dialect.usage_key)
+            either.labels = (_JSON, _fitting(label, opaque))
+            return either
+        media = MediaReply(tap, alias, dialect.usage_key)
+        media.label = b"" if says_json else _JSON
+        if opaque and not says_json:
+            # Text may begin so too.
+            media.usual = ()
+        return media
+    answer = JsonReply(tap, alias, dialect.usage_key)
+    answer.label = b"" if says_json else _JSON
+    return answer
+
+
+def _fitting(label: bytes, opaque: tuple[bytes, ...]) -> bytes:
+    """The content type for bytes that pass unread; empty where the upstream's own says nothing wrong."""
+    if label and not label.startswith((_PAGE, b"text/event-stream")) and b"json" not in label:
+        return b""
+    return _TEXT if b"text/" in opaque else _BYTES

@@ -1,0 +1,201 @@
+"""Where a request goes: the handler of its method and path, and the answer where there is none.
+
+All routes are made anew for another configuration, and swapped at once.
+"""
+
+import functools
+import time
+from collections.abc import Awaitable
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from proxy.endpoints.cors import is_preflight, preflight_headers
+from proxy.endpoints.gateway import Shared
+from proxy.endpoints.health import LIVE_PATHS, READY_PATHS, Health, home
+from proxy.endpoints.inference import Inference
+from proxy.endpoints.models import GOOGLE_PATH, Models, error_response
+from proxy.endpoints.paths import Mistakes, is_for_clients, respelled
+from proxy.endpoints.table import ROWS, Row, dialect_at
+from proxy.errors import GatewayError, InvalidRequest
+from proxy.observability.access_log import AccessLog
+from proxy.observability.readiness import Readiness
+from proxy.observability.schemas import Access
+from proxy.resources.endpoint import Objects, by_path
+from proxy.resources.handler import Desk
+from proxy.resources.table import OBJECT_ROWS
+from proxy.server.cycle import EXTENSION, ClientCycle
+from proxy.server.ids import new_request_id
+
+MODEL_PATHS = ("/v1/models", GOOGLE_PATH)
+
+
+class Routes(Starlette):
+    """The handlers of one configuration."""
+
+    def __init__(self, shared: Shared, desk: Desk, readiness: Readiness) -> None:
+        models, health = Models(shared), Health(readiness)
+        handlers = [(row, Inference(row, shared)) for row in ROWS]
+        #: Those with an exact path, by method and path.
+        self.exact = {(row.method, row.path): handler for row, handler in handlers}
+        #: Paths in which there is nothing to be filled in.
+        self.fixed = frozenset([*MODEL_PATHS, *(row.path for row in ROWS if "{" not in row.path)])
+        self.cors = shared.cors
+        super().__init__(
+            routes=[
+                *(_row_route(row, handler) for row, handler in handlers),
+                *(
+                    Route(_pattern(path), handler, methods=[row.method])
+                    for row, handler in handlers
+                    for path in row.paths
+                ),
+                *(_object_route(path, Objects(rows, desk, shared)) for path, rows in by_path(OBJECT_ROWS).items()),
+                Route("/", home, methods=["GET"]),
+                *(Route(path, models.all, methods=["GET"]) for path in MODEL_PATHS),
+                *(Route(f"{path}/{{model:path}}", models.retrieve, methods=["GET"]) for path in MODEL_PATHS),
+                *(Route(path, health.live, methods=["GET"]) for path in LIVE_PATHS),
+                *(Route(path, health.ready, methods=["GET"]) for path in READY_PATHS),
+            ],
+            exception_handlers={
+                GatewayError: _answer_gateway_error,
+                HTTPException: functools.partial(_answer_http_error, Mistakes(ROWS, [row.path for row in OBJECT_ROWS])),
+            },
+        )
+        # A redirect would be built from the Host header, and no SDK follows one with its body.
+        self.router.redirect_slashes = False
+
+
+class Router:
+    """Exact rows by one look into a table; everything else by Starlette's routes.
+
+    It outlives its routes: those of another configuration take their place between two requests.
+    """
+
+    def __init__(self, access: AccessLog, routes: Routes) -> None:
+        self._access = access
+        self.take(routes)
+
+    def take(self, routes: Routes) -> None:
+        """Serve the requests to come by these routes; those under way stay with the ones before."""
+        self._routes, self._exact = routes, routes.exact
+
+    def at_once(self, client: ClientCycle) -> bool:
+        """Let a row's handler serve a request without a coroutine; False where that cannot be."""
+        head = client.head
+        handler = self._exact.get((head.method, head.path))
+        if handler is None:
+            return False
+        if head.origin:
+            client.more_lines = self._routes.cors.lines(head.origin)
+        return handler.at_once(client)
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Not a coroutine of its own, but the handler's: one layer less for every request."""
+        handler: ASGIApp | None = self._exact.get((scope["method"], scope["path"]))
+        if handler is None:
+            return self._other(scope, receive, send)
+        client = scope["extensions"][EXTENSION]
+        if client.head.origin:
+            client.more_lines = self._routes.cors.lines(client.head.origin)
+        return handler(scope, receive, send)
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve another spelling of a row's path, or by Starlette's routes; and write the access line."""
+        client = scope["extensions"][EXTENSION]
+        routes = self._routes
+        scope["path"] = path = respelled(scope["path"], routes.fixed)
+        app: ASGIApp = routes
+        if client.head.origin and routes.cors.is_on and is_for_clients(path):
+            client.more_lines = routes.cors.lines(client.head.origin)
+            if is_preflight(scope["method"], scope["headers"]):
+                app = functools.partial(_answer_preflight, routes.cors.allows(client.head.origin))
+        exact = routes.exact.get((scope["method"], path))
+        if exact is not None:
+            await exact(scope, receive, send)
+            return
+        scope["state"]["request_id"] = request_id = new_request_id()
+        started = time.time_ns() // 1000
+        try:
+            await app(scope, receive, send)
+        finally:
+            if not isinstance(scope.get("endpoint"), Inference | Objects):
+                # Those that are forwarded have written their own, with the bill in it.
+                self._access.add(
+                    Access(
+                        time=started,
+                        method=scope["method"],
+                        path=scope["raw_path"].decode("latin-1")[:256],
+                        status=client.status,
+                        request_id=request_id,
+                        total=int((time.monotonic() - client.arrived) * 1_000_000),
+                        key=scope["state"].get("key", ""),
+                    )
+                )
+
+
+def _row_route(row: Row, handler: Inference) -> Route:
+    """The route of a row. An exact path comes here with another method only, and must not pass for an object's id."""
+    if "{" in row.path:
+        return Route(_pattern(row.path), handler, methods=[row.method])
+    return Route(row.path, OtherMethod(row.method))
+
+
+def _pattern(path: str) -> str:
+    """A row's path for Starlette: a model's name may hold slashes."""
+    return path.replace("{model}", "{model:path}")
+
+
+class OtherMethod:
+    """Refuses every request with the one method to use."""
+
+    def __init__(self, method: str) -> None:
+        self._method = method
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise HTTPException(405, headers={"Allow": self._method})
+
+
+def _object_route(path: str, handler: Objects) -> Route:
+    route = Route(path, handler, methods=handler.methods)
+    if route.methods is not None:
+        # Starlette adds it to every GET; here it would ask the upstream for a body that nobody wants.
+        route.methods.discard("HEAD")
+    return route
+
+
+async def _answer_preflight(allowed: bool, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a browser's question whether a page may call; no key is needed, and none comes along."""
+    headers = {"x-request-id": scope["state"]["request_id"]}
+    response = Response(status_code=204, headers={**headers, **preflight_headers(scope["headers"])})
+    if not allowed:
+        response = Response("This page's origin is not in server.cors_origins.", 403, headers, "text/plain")
+    await response(scope, receive, send)
+
+
+async def _answer_gateway_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, GatewayError)
+    return error_response(request, error, dialect_at(request.scope["path"]))
+
+
+async def _answer_http_error(mistakes: Mistakes, request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    asked = f"{request.method} {request.scope['raw_path'].decode('latin-1')[:256]}"
+    path = request.scope["path"]
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        refusal = InvalidRequest(
+            f"{asked} is not allowed. Use {allowed or 'another method'}.",
+            status=405,
+            code="method_not_allowed",
+            headers={"allow": allowed},
+        )
+    else:
+        meant = mistakes.meant(path)
+        hint = f" {meant.hint}" if meant is not None else ""
+        refusal = InvalidRequest(f"Unknown request URL: {asked}.{hint}", status=error.status_code, code="unknown_url")
+        path = meant.path if meant is not None else path
+    return error_response(request, refusal, dialect_at(path))

@@ -1,0 +1,255 @@
+"""What a settled request is billed: reported where the upstream said it, estimated where it did not, with the source.
+
+Arithmetic only; when it happens, and that it happens once, is the relay's promise.
+"""
+
+import time
+import typing
+
+import msgspec
+
+from proxy.dialects.meters import AnswerTap
+from proxy.ledger.estimator import Estimator
+from proxy.ledger.pricing import CompiledPrice, cost_of, cost_of_parts
+from proxy.ledger.record import Final, Outcome, UsageSource
+from proxy.policies.base import Call
+from proxy.upstream.target import Target
+from proxy.wire.schemas import MAX_COUNT, MAX_NANO_DOLLARS, Parts, Usage
+
+_NOTHING_USED: typing.Final = Usage()
+_CLIENT_LEFT: typing.Final = frozenset({"client_closed", "client_stalled"})
+_now: typing.Final = time.monotonic
+#: Characters of a model's name that a client made up.
+MAX_NAME: typing.Final = 200
+#: Units of endpoints that are billed by the minute or the image.
+_PIECES: typing.Final = ("audio", "images")
+#: Capabilities whose answers hold no text that a model wrote token by token.
+_WORDLESS: typing.Final = frozenset({"embeddings", "rerank", "moderation"})
+
+
+def final_record(
+    call: Call,
+    target: Target,
+    tap: AnswerTap | None,
+    estimator: Estimator,
+    *,
+    outcome: Outcome,
+    error_code: str | None,
+    status: int,
+    attempts: int,
+    sent: float,
+    first_byte: float,
+    first_write: float,
+    bytes_out: int,
+    left: bool = False,
+) -> Final:
+    """The bill of one request; `left` says that it ended because the client waits no longer.
+
+    `sent`, `first_byte` and `first_write` are monotonic seconds, 0 where it never came.
+    """
+    alias = call.alias
+    assert alias is not None
+    text_out = max(tap.text_out, 0) if tap is not None else 0
+    # An answer that had begun, or that the client no longer waited for, has cost something upstream.
+    spent = sent != 0.0 and (tap is not None or left or outcome in _CLIENT_LEFT)
+    usage, source = _usage(call, tap, text_out, estimator, outcome, spent)
+    if call.tier and source == "estimated":
+        usage = _of_tier(usage, call.tier)
+    input_tokens, cached, written = usage.input_tokens, usage.cached_input_tokens, usage.cache_write_tokens
+    output_tokens, audio, images = usage.output_tokens, usage.audio_milliseconds, usage.images
+    price, parts, lacking = alias.price, usage.parts, ""
+    if call.unit in _PIECES:
+        nanos, lacking = _cost_of_pieces(price, usage, spent)
+    elif parts is None:
+        nanos = cost_of(price, input_tokens, cached, written, output_tokens, audio, images)
+        if nanos is None:
+            lacking = cost_of_parts(price, usage)[1]
+    else:
+        nanos, lacking = cost_of_parts(price, usage)
+    if source == "none" and spent and call.unit != "nothing":
+        # Something was made, and nothing says how much.
+        nanos = None
+    elif tap is not None and alias.capability == "speech" and not output_tokens and _charges_sound(price):
+        # Sound was made, and not counted.
+        nanos, lacking = None, "audio_output"
+    if nanos is not None and nanos > MAX_NANO_DOLLARS:
+        nanos = MAX_NANO_DOLLARS
+    arrived = call.arrived
+    overhead = 0.0
+    if sent:
+        overhead = sent - arrived
+        if first_write and first_byte:
+            overhead += first_write - first_byte
+    # In the order of its fields: a record that is made by their names costs ten times as much.
+    final = Final(
+        call.id,
+        call.started,
+        call.key.id,
+        alias.name,
+        call.endpoint,
+        target.pool.name,
+        target.model,
+        call.body.stream,
+        status,
+        outcome,
+        attempts,
+        input_tokens,
+        cached,
+        written,
+        output_tokens,
+        usage.reasoning_tokens,
+        audio,
+        images,
+        source,
+        nanos,
+        _microseconds(first_write - arrived) if first_write else None,
+        _microseconds(_now() - arrived),
+        _microseconds(overhead),
+        bytes_out if bytes_out < MAX_COUNT else MAX_COUNT,
+        # What is not about text alone is not learned from, now or at the next start.
+        call.text_in if call.plain or source == "estimated" else 0,
+        text_out if text_out < MAX_COUNT else MAX_COUNT,
+        error_code,
+    )
+    return final if parts is None and not lacking else with_parts(final, parts, lacking)
+
+
+def with_parts(final: Final, parts: Parts | None, lacking: str) -> Final:
+    """A bill with what few have: what is billed apart, and what has no price."""
+    rare = msgspec.structs.asdict(parts) if parts is not None else {}
+    return msgspec.structs.replace(final, unpriced_parts=lacking, **rare)
+
+
+def refused_record(
+    *,
+    request_id: str,
+    started: int,
+    key: str,
+    alias: str,
+    endpoint: str,
+    stream: bool,
+    outcome: Outcome,
+    status: int,
+    error_code: str | None,
+    total: int,
+    requested_model: str = "",
+) -> Final:
+    """The row of a request that a known key made and that reached no upstream; `total` in microseconds."""
+    return Final(
+        id=request_id,
+        started=started,
+        key=key,
+        alias=alias,
+        endpoint=endpoint,
+        upstream="",
+        upstream_model="",
+        stream=stream,
+        status=status,
+        outcome=outcome,
+        cost=0,
+        total=min(total, MAX_COUNT),
+        overhead=min(total, MAX_COUNT),
+        error_code=error_code,
+        requested_model=shown_name(requested_model) if not alias else "",
+    )
+
+
+def shown_name(name: str) -> str:
+    """A name that a client made up, as it may be stored and shown: cut, and without what is no letter on one line."""
+    if len(name) > MAX_NAME:
+        name = name[: MAX_NAME - 1] + "…"
+    if name.isprintable():
+        return name
+    return "".join([one if one.isprintable() else one.encode("unicode_escape").decode() for one in name])
+
+
+def _usage(
+    call: Call, tap: AnswerTap | None, text_out: int, estimator: Estimator, outcome: Outcome, spent: bool
+) -> tuple[Usage, UsageSource]:
+    """The usage that counts, and where it comes from."""
+    alias = call.alias
+    assert alias is not None
+    usage = tap.usage() if tap is not None else None
+    length = call.upload.milliseconds if call.upload is not None and spent else None
+    if length and (usage is None or (not usage.audio_milliseconds and _by_piece(alias.price))):
+        # Measured in the request, since the answer does not tell what it is billed by.
+        measured = msgspec.structs.replace(usage or _NOTHING_USED, audio_milliseconds=length)
+        return measured, "reported" if usage is not None else "estimated"
+    if usage is None:
+        if not spent or call.unit != "tokens" or call.background:
+            return _NOTHING_USED, "none"
+        given, produced = estimator.estimate(call.key.id, alias.name, call.text_in, text_out)
+        return Usage(min(given, MAX_COUNT), 0, 0, min(produced, MAX_COUNT), output_known=False), "estimated"
+    if call.unit != "tokens":
+        return usage, "reported"
+    assert tap is not None
+    so_far = tap.counts_so_far
+    words = 0 if alias.capability in _WORDLESS else text_out
+    if usage.input_known and usage.output_known and (usage.input_tokens or not words) and not so_far:
+        if outcome == "complete" and call.plain:
+            # Hidden reasoning has tokens but no text; it must not spoil the ratio.
+            spoken = max(usage.output_tokens - usage.reasoning_tokens, 0)
+            estimator.observe(call.key.id, alias.name, call.text_in, usage.input_tokens, text_out, spoken)
+        return usage, "reported"
+    return _completed(call, usage, words, so_far, estimator)
+
+
+def _of_tier(usage: Usage, tier: str) -> Usage:
+    """Usage of an answer that did not come to say its service tier: that is taken for the one that was asked for."""
+    parts = usage.parts or Parts()
+    if parts.service_tier:
+        return usage
+    return msgspec.structs.replace(usage, parts=msgspec.structs.replace(parts, service_tier=tier))
+
+
+def _completed(
+    call: Call, usage: Usage, text_out: int, so_far: bool, estimator: Estimator
+) -> tuple[Usage, UsageSource]:
+    """Usage with estimates where the answer gave no count. None of them is below what it said."""
+    alias = call.alias
+    assert alias is not None
+    given, produced = usage.input_tokens, usage.output_tokens
+    likely_given, likely_produced = estimator.estimate(call.key.id, alias.name, call.text_in, text_out)
+    likely_given, likely_produced = min(likely_given, MAX_COUNT), min(likely_produced, MAX_COUNT)
+    if given and not produced and not usage.input_known:
+        # A total alone: what is not output is input.
+        if not text_out:
+            return usage, "reported"
+        produced = min(likely_produced, given)
+        given -= produced
+    else:
+        if not usage.output_known or so_far or not (given or produced):
+            produced = max(produced, likely_produced)
+        if not usage.input_known or not given:
+            given = max(given, likely_given)
+        if given == usage.input_tokens and not text_out and not so_far:
+            return usage, "reported"
+    return msgspec.structs.replace(usage, input_tokens=given, output_tokens=produced), "estimated"
+
+
+def _cost_of_pieces(price: CompiledPrice | None, usage: Usage, spent: bool) -> tuple[int | None, str]:
+    """The cost of what is billed by the minute or the image: None where that is not known, and never 0."""
+    if _by_piece(price):
+        # Such a price holds whatever tokens the answer counts beside.
+        usage = Usage(audio_milliseconds=usage.audio_milliseconds, images=usage.images)
+    if spent and not (usage.input_tokens or usage.output_tokens or usage.audio_milliseconds or usage.images):
+        return None, ""
+    if price is not None and not (usage.input_known and usage.output_known):
+        return None, "output" if usage.input_known else "input"
+    return cost_of_parts(price, usage)
+
+
+def _charges_sound(price: CompiledPrice | None) -> bool:
+    return price is not None and bool(price.parts.audio_output)
+
+
+def _by_piece(price: CompiledPrice | None) -> bool:
+    """A price by the minute or the image, and not by the token."""
+    return price is not None and price.input is None and price.output is None
+
+
+def _microseconds(seconds: float) -> int:
+    microseconds = int(seconds * 1_000_000)
+    if microseconds < 0:
+        return 0
+    return microseconds if microseconds < MAX_COUNT else MAX_COUNT

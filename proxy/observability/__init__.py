@@ -1,0 +1,1 @@
+"""What an operator reads: the access log, log messages, readiness."""

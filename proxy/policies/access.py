@@ -1,0 +1,85 @@
+"""Rights: the alias exists, the key may use it, and it can do what the endpoint is for."""
+
+import difflib
+from collections.abc import Container, Iterable, Mapping
+from typing import Final
+
+from proxy.auth.keys import Key
+from proxy.errors import InvalidRequest, ModelNotFound
+from proxy.policies.base import Call
+from proxy.upstream.target import Alias
+
+#: The families of formats as people know them.
+_FORMATS: Final = {"openai": "OpenAI's", "anthropic": "Anthropic's", "gemini": "Gemini's"}
+#: Characters of a name that are shown; a longer one is compared with no alias.
+MAX_COMPARED: Final = 100
+
+
+class Rights:
+    """Finds the call's alias. One that the key may not use looks exactly like one that does not exist.
+
+    Fields by which a client would choose the id of what is made are taken out of the body.
+    """
+
+    def __init__(
+        self, aliases: Mapping[str, Alias], endpoint_of: Mapping[str, str], by_format: Mapping[tuple[str, str], str]
+    ) -> None:
+        """`endpoint_of` has the endpoint for each capability, `by_format` that for each (format, capability)."""
+        self._aliases = aliases
+        self._endpoint_of = endpoint_of
+        self._by_format = by_format
+
+    def admit(self, call: Call) -> None:
+        alias = self._aliases.get(call.body.model)
+        if alias is None or not may_use(call.key, alias.name):
+            raise not_found(call.body.model, self.visible(call.key), call.dialect.unknown_model_status)
+        if alias.capability not in call.capabilities:
+            belongs = self._endpoint_of.get(alias.capability)
+            where = f" Use it with {belongs}." if belongs else ""
+            raise InvalidRequest(
+                f"The model `{alias.name}` is for {alias.capability} and cannot be used with {call.endpoint}.{where}",
+                param="model",
+                code="model_not_supported",
+            )
+        call.alias = alias
+        call.targets = alias.speaking(call.dialect.name)
+        if not call.targets:
+            raise InvalidRequest(
+                f"The model `{alias.name}` cannot be used with {call.endpoint}: none of its providers speaks "
+                f"{_FORMATS[call.dialect.name]} format, and nothing is translated. {self._instead(alias)}",
+                param="model",
+                code="model_not_supported",
+            )
+        if not alias.client_ids.isdisjoint(call.body.fields):
+            for name in alias.client_ids:
+                call.body.fields.pop(name, None)
+
+    def _instead(self, alias: Alias) -> str:
+        """What can be done about an alias whose providers do not speak the format that it was called in."""
+        paths = [self._by_format.get((name, alias.capability)) for name in _FORMATS if name in alias.by_dialect]
+        usable = [path.replace("{model}", alias.name) for path in paths if path is not None]
+        use = f"Use it with {' or '.join(usable)}, or have" if usable else "Have"
+        return f"{use} the gateway's operator add a target that speaks it."
+
+    def visible(self, key: Key) -> list[str]:
+        """The aliases that a key may use, in the order of the configuration."""
+        return [name for name in self._aliases if may_use(key, name)]
+
+
+def may_use(key: Key, alias: str) -> bool:
+    """Whether a key has the right to an alias."""
+    return key.models is None or alias in key.models
+
+
+def is_usable(aliases: Container[str], key: Key, name: str) -> bool:
+    """Whether a name is that of an alias, and a key has the right to it."""
+    return name in aliases and may_use(key, name)
+
+
+def not_found(name: str, visible: Iterable[str], status: int = 404) -> ModelNotFound:
+    """The refusal of a name, with the nearest alias the key may use, if one is near."""
+    shown = name if len(name) <= MAX_COMPARED else name[:MAX_COMPARED] + "…"
+    near = difflib.get_close_matches(name, list(visible), n=1, cutoff=0.5) if len(name) <= MAX_COMPARED else []
+    hint = f" Did you mean `{near[0]}`?" if near else ""
+    message = f"The model `{shown}` does not exist or you do not have access to it.{hint}"
+    return ModelNotFound(message, status=status, param="model")

@@ -1,0 +1,1 @@
+"""The operating system's process: workers, supervisor, reload, control socket, systemd."""

@@ -1,0 +1,1 @@
+"""Which target of an alias is asked, and what is tried after it."""
