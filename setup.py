@@ -19,36 +19,36 @@ from setuptools import Extension, setup
 
 #: What a request runs through. Not here: modules whose classes are msgspec's, and what runs once.
 COMPILED = (
-    "proxy/wire/*.py",
-    "proxy/observability/access_format.py",
+    "proxy/auth/credentials.py",
+    "proxy/clock/sweeper.py",
     "proxy/dialects/[!b]*.py",
-    "proxy/server/cycle.py",
-    "proxy/server/protocol.py",
-    "proxy/server/head_cache.py",
-    "proxy/server/ids.py",
-    "proxy/server/waiter.py",
-    "proxy/upstream/retry_budget.py",
-    "proxy/upstream/connection.py",
-    "proxy/upstream/health.py",
-    "proxy/upstream/pool.py",
-    "proxy/upstream/target.py",
+    "proxy/endpoints/head_facts.py",
+    "proxy/endpoints/inference.py",
+    "proxy/exchange/attempt.py",
+    "proxy/exchange/context.py",
+    "proxy/exchange/exchange.py",
+    "proxy/exchange/response_head.py",
+    "proxy/exchange/services.py",
+    "proxy/exchange/settlement.py",
     "proxy/ledger/estimator.py",
     "proxy/ledger/journal.py",
     "proxy/ledger/pricing.py",
+    "proxy/observability/access_format.py",
+    "proxy/policies/access.py",
     "proxy/policies/base.py",
     "proxy/policies/references.py",
-    "proxy/policies/access.py",
-    "proxy/auth/credentials.py",
-    "proxy/endpoints/head_facts.py",
-    "proxy/endpoints/inference.py",
-    "proxy/exchange/response_head.py",
-    "proxy/exchange/attempt.py",
-    "proxy/routing/retry.py",
-    "proxy/clock/sweeper.py",
-    "proxy/exchange/exchange.py",
-    "proxy/dialects/readers.py",
-    "proxy/exchange/services.py",
-    "proxy/exchange/settlement.py",
+    "proxy/routing/*.py",
+    "proxy/server/cycle.py",
+    "proxy/server/head_cache.py",
+    "proxy/server/ids.py",
+    "proxy/server/protocol.py",
+    "proxy/server/waiter.py",
+    "proxy/upstream/connection.py",
+    "proxy/upstream/health.py",
+    "proxy/upstream/pool.py",
+    "proxy/upstream/retry_budget.py",
+    "proxy/upstream/target.py",
+    "proxy/wire/*.py",
 )
 
 
@@ -59,7 +59,10 @@ def extensions() -> list[Extension]:
     from mypyc.build import mypycify
 
     files = sorted(
-        path for pattern in COMPILED for path in glob(pattern) if not path.endswith(("__init__.py", "shapes.py"))
+        path
+        for pattern in COMPILED
+        for path in glob(pattern)
+        if not path.endswith(("__init__.py", "shapes.py", "schemas.py"))
     )
     return mypycify(files, opt_level="3", debug_level="0")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from proxy.auth.keys import KeyIndex, KeyStore
-from proxy.clock.sweeper import Deadlines
+from proxy.clock.sweeper import TimeoutSweeper
 from proxy.config.changes import Changes, applicable, changes
 from proxy.config.tree import Config, Upstream
 from proxy.endpoints.cors import Cors
@@ -20,6 +20,7 @@ from proxy.endpoints.router import Router, Routes
 from proxy.endpoints.table import endpoint_of, endpoints_by_format
 from proxy.errors import ConfigFault, GatewayError, UpstreamFailed
 from proxy.exchange.audio_length import AudioMeter
+from proxy.exchange.context import RequestContext
 from proxy.exchange.services import Services
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.record import Final
@@ -29,13 +30,12 @@ from proxy.observability.schemas import Access
 from proxy.overload.monitor import Overload
 from proxy.overload.readings import Readings
 from proxy.policies import ordered
-from proxy.policies.base import Call
 from proxy.resources.account import Accounts
-from proxy.resources.capture import Taking
-from proxy.resources.handler import Desk
-from proxy.resources.response import Answering
-from proxy.resources.routing import Choice
-from proxy.server.load_shedding import Pressure
+from proxy.resources.capture import ResourceResponseRewriter
+from proxy.resources.handler import ResourceHandler
+from proxy.resources.response import ResourceResponder
+from proxy.resources.routing import ResourceRouting
+from proxy.server.load_shedding import SheddingState
 from proxy.upstream.dial import fingerprint, tls_context
 from proxy.upstream.pool import Pool
 from proxy.upstream.target import compile_alias
@@ -57,10 +57,10 @@ class Gateway:
             shared=config.server.workers > 1,
         )
         self.keys = KeyIndex(data_dir)
-        self.deadlines = Deadlines()
+        self.deadlines = TimeoutSweeper()
         self.readiness = Readiness()
         #: For the listener.
-        self.pressure = Pressure()
+        self.pressure = SheddingState()
         self.overload = Overload(config.server, self.deadlines, self.pressure, Readings())
         self.access = AccessLog(output, config.server.log_format)
         self.audio = AudioMeter()
@@ -220,24 +220,24 @@ class Gateway:
         if self.retired:
             self.retired = [pool for pool in self.retired if not pool.is_empty]
 
-    def _settled(self, call: Call, final: Final) -> None:
+    def _settled(self, call: RequestContext, final: Final) -> None:
         # In the order of its fields, which costs a tenth of naming them.
         self.access.add(
             Access(call.started, "POST", call.endpoint, final.status, call.id, final.total, call.key.name, final)
         )
 
 
-def _desk(shared: Shared, pools: Mapping[str, Pool]) -> Desk:
+def _desk(shared: Shared, pools: Mapping[str, Pool]) -> ResourceHandler:
     """What serves the objects."""
     owners, accounts = shared.owners, Accounts(pools, shared.aliases)
-    taking = Taking(owners, accounts)
-    answering = Answering(taking, shared.aliases, shared.services, shared.max_body_bytes, _failed)
-    choice = Choice(owners, accounts, shared.aliases)
+    taking = ResourceResponseRewriter(owners, accounts)
+    answering = ResourceResponder(taking, shared.aliases, shared.services, shared.max_body_bytes, _failed)
+    choice = ResourceRouting(owners, accounts, shared.aliases)
     bodies = shared.overload.bodies
-    return Desk(owners, choice, taking, answering, shared.services, shared.max_body_bytes, bodies)
+    return ResourceHandler(owners, choice, taking, answering, shared.services, shared.max_body_bytes, bodies)
 
 
-def _attempt_failed(call: Call, target: str, error: GatewayError) -> None:
+def _attempt_failed(call: RequestContext, target: str, error: GatewayError) -> None:
     _failed(call.id, target, error)
 
 

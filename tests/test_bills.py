@@ -16,17 +16,17 @@ from proxy.config.tree import Model, Price, Server, TierPrice, Upstream
 from proxy.dialects.anthropic import MESSAGES
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini import GENERATE
-from proxy.dialects.meters import AnswerTap
+from proxy.dialects.meters import ResponseMeter
 from proxy.dialects.openai import CHAT
 from proxy.dialects.typed import MEDIA, TYPED
 from proxy.errors import UpstreamProtocolError
+from proxy.exchange.context import RequestContext, Unit
 from proxy.exchange.settlement import final_record, refused_record
 from proxy.ledger.estimator import Estimator
 from proxy.ledger.record import Final, Outcome, Record
-from proxy.policies.base import Call, Unit
 from proxy.upstream.pool import Pool
 from proxy.upstream.target import Alias, compile_alias
-from proxy.wire.request_body import peek
+from proxy.wire.request_body import parse_body
 
 PRICE = Price(input=Decimal(600), output=Decimal(600))
 DIALECTS = (CHAT, TYPED, MESSAGES, GENERATE, MEDIA)
@@ -44,8 +44,8 @@ def alias_of(price: Price | None, capability: Any = "chat") -> Alias:
     return asyncio.run(make())
 
 
-def call_of(alias: Alias, dialect: Dialect = CHAT, unit: Unit = "tokens", text_in: int = 400) -> Call:
-    call = Call(
+def call_of(alias: Alias, dialect: Dialect = CHAT, unit: Unit = "tokens", text_in: int = 400) -> RequestContext:
+    call = RequestContext(
         id="req_" + "0" * 32,
         trace_id="trace",
         key=Key(id="key_1", name="one", models=None, created=0, expires=None),
@@ -54,7 +54,7 @@ def call_of(alias: Alias, dialect: Dialect = CHAT, unit: Unit = "tokens", text_i
         path=b"/chat/completions",
         may_ask_usage=True,
         capabilities=frozenset({"chat"}),
-        body=peek(b'{"model":"core"}'),
+        body=parse_body(b'{"model":"core"}'),
         forwarded=b"",
         started=time.time_ns() // 1000,
         arrived=time.monotonic(),
@@ -65,7 +65,7 @@ def call_of(alias: Alias, dialect: Dialect = CHAT, unit: Unit = "tokens", text_i
     return call
 
 
-def bill(call: Call, tap: AnswerTap | None, estimator: Estimator | None = None, **changes: Any) -> Final:
+def bill(call: RequestContext, tap: ResponseMeter | None, estimator: Estimator | None = None, **changes: Any) -> Final:
     """The bill of a call whose answer was read by this tap."""
     alias = call.alias
     assert alias is not None
@@ -87,7 +87,7 @@ def read_again(record: Record) -> Record:
     return msgspec.json.decode(msgspec.json.encode(record), type=Record)
 
 
-def answered(dialect: Dialect, *values: Any, stream: bool = False) -> AnswerTap:
+def answered(dialect: Dialect, *values: Any, stream: bool = False) -> ResponseMeter:
     """The tap that has read these as events, or as one answer."""
     tap = (dialect.event_tap if stream else dialect.json_tap)("core", "model", False)
     for value in values:
@@ -95,7 +95,7 @@ def answered(dialect: Dialect, *values: Any, stream: bool = False) -> AnswerTap:
     return tap
 
 
-def said(text: str, usage: Any) -> AnswerTap:
+def said(text: str, usage: Any) -> ResponseMeter:
     """A chat's answer with this text and this usage."""
     choice = {"index": 0, "message": {"content": text}, "finish_reason": "stop"}
     return answered(CHAT, {"choices": [choice], "usage": usage})

@@ -17,13 +17,13 @@ import pytest
 from proxy.auth.credentials import digests_of
 from proxy.endpoints.head_facts import allowed_query
 from proxy.errors import GatewayError, InvalidRequest
+from proxy.exchange.context import NESTED, NESTED_GEMINI
 from proxy.policies.access import not_found
-from proxy.policies.base import NESTED, NESTED_GEMINI
 from proxy.policies.references import check_models, find, may_name
 from proxy.resources.batch_files import BatchDown, BatchUp, Lines
-from proxy.resources.context import Visit
+from proxy.resources.context import ResourceContext
 from proxy.resources.form import FormScanner
-from proxy.resources.routing import Choice
+from proxy.resources.routing import ResourceRouting
 from proxy.server.bodies import Bodies, Holding
 from proxy.wire.json_scan import nesting_exceeds
 from proxy.wire.multipart import MAX_PART_NAME, MAX_PARTS, MultipartScanner, read_part_head
@@ -31,11 +31,11 @@ from proxy.wire.names import may_name_in_json, named_by
 from proxy.wire.pieces import pieces
 from proxy.wire.request_body import (
     decode_object,
-    peek,
+    parse_body,
     peek_in_steps,
     peek_without_model,
     peek_without_model_in_steps,
-    splice,
+    render_body,
 )
 from proxy.wire.schemas import Body
 from proxy.wire.text import text_bytes
@@ -143,7 +143,7 @@ def test_no_reader_of_a_json_body_takes_a_turn_for_each_of_its_bytes(name: str) 
     if body is not None:
         costs["references"] = cpu(lambda: find(body.fields))
         costs["models"] = cpu(lambda: check_models(body.fields, frozenset({"models"}), frozenset({"tools", "x"}), bool))
-        costs["splice"] = cpu(lambda: splice(body, "real", True))
+        costs["render_body"] = cpu(lambda: render_body(body, "real", True))
         costs["pieces"] = cpu(lambda: pieces(body, "real", True))
     assert {reader: cost for reader, cost in costs.items() if cost > MAX_CPU} == {}
 
@@ -152,7 +152,7 @@ def test_no_reader_of_a_json_body_takes_a_turn_for_each_of_its_bytes(name: str) 
 def test_a_body_that_is_read_at_once_costs_no_more(name: str) -> None:
     data = CASES[name]()
     assert cpu(lambda: decode_object(data)) < MAX_CPU
-    assert cpu(lambda: peek(data)) < MAX_CPU
+    assert cpu(lambda: parse_body(data)) < MAX_CPU
     assert cpu(lambda: nesting_exceeds(data, 64, len(data) // 16)) < MAX_CPU
 
 
@@ -162,11 +162,11 @@ def test_a_name_beyond_reason_is_compared_with_no_alias(length: int) -> None:
     assert cpu(lambda: not_found("a" * length, aliases)) < MAX_CPU
     for data in (b'{"model":"%b"}' % (b"a" * length), b'{"model":"%b"}' % ("ä" * 1_025).encode()):
         with pytest.raises(InvalidRequest, match="longer than 1024 characters") as error:
-            peek(data)
+            parse_body(data)
         assert error.value.param == "model"
     with pytest.raises(InvalidRequest, match="longer than 1024 characters"):
         peek_without_model(b"{}", "a" * length, False)
-    assert peek(b'{"model":"%b"}' % ("ä" * 1_024).encode()).model == "ä" * 1_024
+    assert parse_body(b'{"model":"%b"}' % ("ä" * 1_024).encode()).model == "ä" * 1_024
 
 
 LONG = b"B" * 150
@@ -232,8 +232,10 @@ def test_no_reader_of_a_batch_takes_a_turn_for_each_of_its_bytes(unit: bytes) ->
 def test_a_query_costs_little(unit: bytes) -> None:
     query = unit * (65_536 // len(unit))
     row = SimpleNamespace(query=frozenset({"after"}), lists="")
-    visit = cast("Visit", SimpleNamespace(query=query, row=row, ids={}, records={}, key=SimpleNamespace(id="key_1")))
-    choice = Choice(cast("Any", None), cast("Any", None), {})
+    visit = cast(
+        "ResourceContext", SimpleNamespace(query=query, row=row, ids={}, records={}, key=SimpleNamespace(id="key_1"))
+    )
+    choice = ResourceRouting(cast("Any", None), cast("Any", None), {})
 
     def read() -> None:
         allowed_query(query, frozenset({"after"}))

@@ -15,7 +15,7 @@ T = TypeVar("T")
 _SECONDS = 0.0001
 
 
-def breathe() -> None:
+def yield_gil() -> None:
     """Let the event loop have its turn. For work in a thread, after each fraction of a millisecond of it."""
     time.sleep(_SECONDS)
 

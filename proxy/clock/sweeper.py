@@ -31,7 +31,7 @@ class Waiting(Protocol):
         ...
 
 
-class Deadlines:
+class TimeoutSweeper:
     """Sweeps its members; `start` and `stop` on the event loop."""
 
     def __init__(self, interval: float = 0.1) -> None:
@@ -44,11 +44,11 @@ class Deadlines:
         return len(self._members)
 
     def add(self, member: Waiting) -> None:
-        """Watch a member until it is discarded or done."""
+        """ResponseObserver a member until it is discarded or done."""
         self._members.add(member)
 
     def discard(self, member: Waiting) -> None:
-        """Watch it no longer."""
+        """ResponseObserver it no longer."""
         self._members.discard(member)
 
     def every_sweep(self, call: Callable[[], None]) -> None:

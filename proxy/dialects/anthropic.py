@@ -11,7 +11,7 @@ import msgspec
 from proxy.dialects.anthropic_shapes import Answer, Event, decode_answer, decode_event
 from proxy.dialects.base import Dialect
 from proxy.dialects.loose import read_loosely
-from proxy.dialects.meters import EMPTY, NULL, AnswerTap, decoded, is_error, is_reason, text_size
+from proxy.dialects.meters import EMPTY, NULL, ResponseMeter, decoded, is_error, is_reason, text_size
 from proxy.dialects.scrub import scrub
 from proxy.errors import GatewayError
 from proxy.wire.usage import reading
@@ -30,7 +30,7 @@ _TYPES: Final = {
 }
 
 
-class MessagesTap(AnswerTap):
+class MessagesMeter(ResponseMeter):
     """Reads one Messages stream. Its deltas' usage, which is cumulative, lies over that of the message's start."""
 
     __slots__ = ("_counted", "_started")
@@ -79,7 +79,7 @@ class MessagesTap(AnswerTap):
         return event.message.model
 
 
-class MessageTap(AnswerTap):
+class MessageMeter(ResponseMeter):
     """Reads one message that is no stream, or a token count."""
 
     __slots__ = ()
@@ -123,8 +123,8 @@ def _is_error(value: Any) -> bool:
 
 MESSAGES: Final = Dialect(
     name="anthropic",
-    event_tap=MessagesTap,
-    json_tap=MessageTap,
+    event_tap=MessagesMeter,
+    json_tap=MessageMeter,
     error_body=error_body,
     error_event=error_event,
     upstream_error=upstream_error,

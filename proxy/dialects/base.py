@@ -5,14 +5,14 @@ from typing import Literal
 
 import msgspec
 
-from proxy.dialects.meters import AnswerTap
+from proxy.dialects.meters import ResponseMeter
 from proxy.errors import GatewayError
 
 DialectName = Literal["openai", "anthropic", "gemini"]
 
 
 #: (alias, upstream model, leave out the usage event that the client did not ask for) -> a tap for one answer.
-TapMaker = Callable[[str, str, bool], AnswerTap]
+TapMaker = Callable[[str, str, bool], ResponseMeter]
 
 
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ import msgspec
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini_shapes import Chunk, decode_chunk, decode_chunks, decode_grounding
 from proxy.dialects.loose import read_loosely
-from proxy.dialects.meters import EMPTY, ChoicesTap, decoded, is_error, is_reason
+from proxy.dialects.meters import EMPTY, ChoicesMeter, decoded, is_error, is_reason
 from proxy.dialects.scrub import scrub
 from proxy.errors import GatewayError
 
@@ -30,7 +30,7 @@ _STATUSES: Final = {
 }
 
 
-class GenerateTap(ChoicesTap):
+class GenerateMeter(ChoicesMeter):
     """Reads one answer: an event of a stream, a whole answer, or a whole array of chunks."""
 
     __slots__ = ()
@@ -114,8 +114,8 @@ GENERATE: Final = Dialect(
     name="gemini",
     # Its SDK takes a comment for JSON.
     heartbeat=b"",
-    event_tap=GenerateTap,
-    json_tap=GenerateTap,
+    event_tap=GenerateMeter,
+    json_tap=GenerateMeter,
     usage_key="usageMetadata",
     streams_arrays=True,
     choice_counts=("generationConfig", "generation_config"),

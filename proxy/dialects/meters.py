@@ -32,7 +32,7 @@ _CHOICES: Final = re.compile(rb'"?(\d{1,9})(?:\.0*)?"?')
 _CANDIDATES: Final = re.compile(rb'"candidate_?[cC]ount"\s*:\s*"?(\d{1,9})')
 
 
-class AnswerTap:
+class ResponseMeter:
     """A tap (`wire.rewrite`) that also keeps what the bill needs. It reads nothing by itself: a dialect's own one adds
     `path` and `read`."""
 
@@ -150,7 +150,7 @@ class AnswerTap:
             self._finished_at = text_before
 
 
-class ChoicesTap(AnswerTap):
+class ChoicesMeter(ResponseMeter):
     """For answers of several choices, each with its own reason to finish: whole when all that were asked for, and all
     that began, have theirs."""
 

@@ -9,7 +9,7 @@ import msgspec
 
 from proxy.dialects.base import Dialect
 from proxy.dialects.loose import read_loosely
-from proxy.dialects.meters import EMPTY, NOTHING, NULL, ChoicesTap, decoded, is_error, is_reason, text_size
+from proxy.dialects.meters import EMPTY, NOTHING, NULL, ChoicesMeter, decoded, is_error, is_reason, text_size
 from proxy.dialects.openai_shapes import Choice, Chunk, Text, decode_chunk, decode_output
 from proxy.dialects.scrub import scrub
 from proxy.errors import GatewayError
@@ -21,7 +21,7 @@ _STOP: Final = msgspec.Raw(b'"stop"')
 _FAILED: Final = msgspec.Raw(b'"error"')
 
 
-class ChatTap(ChoicesTap):
+class ChatMeter(ChoicesMeter):
     """Reads one chat (or text) completion, stream or not: counters and the last usage object, never the text."""
 
     __slots__ = ("_drop_usage", "plain")
@@ -171,8 +171,8 @@ def _length(text: Text) -> int:
 
 CHAT: Final = Dialect(
     name="openai",
-    event_tap=ChatTap,
-    json_tap=ChatTap,
+    event_tap=ChatMeter,
+    json_tap=ChatMeter,
     error_body=error_body,
     error_event=error_event,
     upstream_error=upstream_error,

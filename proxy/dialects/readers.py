@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import msgspec
 
 from proxy.dialects.base import Dialect
-from proxy.dialects.meters import AnswerTap
+from proxy.dialects.meters import ResponseMeter
 from proxy.dialects.refusal import reason_of
-from proxy.dialects.typed import MediaTap
+from proxy.dialects.typed import MediaMeter
 from proxy.errors import UpstreamProtocolError, UpstreamReported
 from proxy.wire.headers import Header
-from proxy.wire.json_rewrite import ArrayRewriter, JsonRewriter, StreamRewriter
+from proxy.wire.json_rewrite import ArrayRewriter, JsonRewriter, SSERewriter
 from proxy.wire.repair import repaired
 from proxy.wire.sniff import Kind
 
@@ -36,7 +36,7 @@ _TEXT = b"text/plain; charset=utf-8"
 _BYTES = b"application/octet-stream"
 
 
-class Reply:
+class ResponseReader:
     """One answer being read. Each kind has its own `feed`."""
 
     #: Made of server-sent events: an error can be told inside it.
@@ -48,7 +48,7 @@ class Reply:
     #: The content type that the client is told, where the upstream's own is wrong; else empty.
     label = b""
 
-    def __init__(self, tap: AnswerTap) -> None:
+    def __init__(self, tap: ResponseMeter) -> None:
         self.tap = tap
         self._whole = False
         #: A part of it goes to the client whatever comes behind, though both may have come in the same read.
@@ -77,16 +77,16 @@ class Reply:
         return self.tap.finished or self.tap.closing
 
 
-class EventReply(Reply):
+class EventReader(ResponseReader):
     """A stream of server-sent events."""
 
     events = True
     by_parts = True
     usual: tuple[bytes, ...] = (b"data:", b"event:", b":", b"id:", b"retry:")
 
-    def __init__(self, tap: AnswerTap, alias: str, max_event_bytes: int) -> None:
+    def __init__(self, tap: ResponseMeter, alias: str, max_event_bytes: int) -> None:
         super().__init__(tap)
-        self._rewriter = StreamRewriter(tap, alias, max_event_bytes)
+        self._rewriter = SSERewriter(tap, alias, max_event_bytes)
 
     def feed(self, data: bytes, complete: bool) -> bytes:
         out = self._rewriter.feed(data) if data else b""
@@ -103,13 +103,13 @@ class EventReply(Reply):
         return self.tap.finished or self.tap.failed
 
 
-class ArrayReply(Reply):
+class ArrayReader(ResponseReader):
     """A stream that is one JSON array, whose elements are what events are elsewhere."""
 
     by_parts = True
     usual: tuple[bytes, ...] = (b"[",)
 
-    def __init__(self, tap: AnswerTap, alias: str, max_event_bytes: int) -> None:
+    def __init__(self, tap: ResponseMeter, alias: str, max_event_bytes: int) -> None:
         super().__init__(tap)
         self._rewriter = ArrayRewriter(tap, alias, max_event_bytes)
 
@@ -121,7 +121,7 @@ class ArrayReply(Reply):
         return out
 
 
-class JsonReply(Reply):
+class JsonReader(ResponseReader):
     """One JSON object: held until its end, or until it passes `MAX_HELD`; from then on rewritten as it arrives.
 
     So what is read of it does not depend on how it was cut on its way.
@@ -129,7 +129,7 @@ class JsonReply(Reply):
 
     usual: tuple[bytes, ...] = (b"{",)
 
-    def __init__(self, tap: AnswerTap, alias: str, usage_key: str) -> None:
+    def __init__(self, tap: ResponseMeter, alias: str, usage_key: str) -> None:
         super().__init__(tap)
         self._rewriter = JsonRewriter(tap, alias, usage_key)
         self._held: list[bytes] = []
@@ -186,10 +186,10 @@ class JsonReply(Reply):
         return self._passes or any(piece.strip() for piece in self._held)
 
 
-class MediaReply(JsonReply):
+class MediaReader(JsonReader):
     """One JSON object that may be megabytes of base64: what is billed is counted while it passes."""
 
-    def __init__(self, tap: MediaTap, alias: str, usage_key: str) -> None:
+    def __init__(self, tap: MediaMeter, alias: str, usage_key: str) -> None:
         super().__init__(tap, alias, usage_key)
         self._glance = tap.glance
 
@@ -198,7 +198,7 @@ class MediaReply(JsonReply):
         return super()._pass(data, complete)
 
 
-class TextOrJsonReply(MediaReply):
+class TextOrJsonReader(MediaReader):
     """An answer that begins like JSON where text, or audio, was to be expected: JSON if it is some, else as it came."""
 
     #: The content type for the one and for the other; empty where the upstream's own will do.
@@ -226,7 +226,7 @@ class TextOrJsonReply(MediaReply):
         return data
 
 
-class OpaqueReply(Reply):
+class OpaqueReader(ResponseReader):
     """Bytes that mean nothing to the gateway: audio, or a transcript as plain text. They pass as they come."""
 
     def feed(self, data: bytes, complete: bool) -> bytes:
@@ -259,7 +259,7 @@ def reply_for(
     stream: bool = False,
     first: bytes = b"",
     kind: Kind = "open",
-) -> Reply:
+) -> ResponseReader:
     """The reader for an answer with these headers; `opaque` are the beginnings of content types that pass unread.
 
     Until its `first` bytes say of what `kind` it is, its label is believed. Raises `UpstreamProtocolError` for a web
@@ -288,31 +288,31 @@ def reply_for(
         # Who asked for no events can read none: only an upstream that says so itself sends them all the same.
         is_events, is_opaque = (kind == "events" and stream) or (says_events and kind != "json"), False
     if is_events:
-        events = EventReply(dialect.event_tap(alias, upstream_model, drop_usage), alias, max_event_bytes)
+        events = EventReader(dialect.event_tap(alias, upstream_model, drop_usage), alias, max_event_bytes)
         events.label = b"" if says_events else _EVENTS
         return events
     tap = dialect.json_tap(alias, upstream_model, drop_usage)
     says_json = b"json" in label
     if is_opaque:
-        bytes_ = OpaqueReply(tap)
+        bytes_ = OpaqueReader(tap)
         bytes_.label = _fitting(label, opaque)
         return bytes_
     if dialect.streams_arrays and first.lstrip(_BLANKS).startswith(b"["):
-        array = ArrayReply(tap, alias, max_event_bytes)
+        array = ArrayReader(tap, alias, max_event_bytes)
         array.label = b"" if says_json else _JSON
         return array
-    if isinstance(tap, MediaTap):
+    if isinstance(tap, MediaMeter):
         if opaque and not says_json and kind == "json":
-            either = TextOrJsonReply(tap, alias, dialect.usage_key)
+            either = TextOrJsonReader(tap, alias, dialect.usage_key)
             either.labels = (_JSON, _fitting(label, opaque))
             return either
-        media = MediaReply(tap, alias, dialect.usage_key)
+        media = MediaReader(tap, alias, dialect.usage_key)
         media.label = b"" if says_json else _JSON
         if opaque and not says_json:
             # Text may begin so too.
             media.usual = ()
         return media
-    answer = JsonReply(tap, alias, dialect.usage_key)
+    answer = JsonReader(tap, alias, dialect.usage_key)
     answer.label = b"" if says_json else _JSON
     return answer
 

@@ -11,8 +11,8 @@ import msgspec
 
 from proxy.dialects.base import Dialect
 from proxy.dialects.loose import read_loosely
-from proxy.dialects.meters import EMPTY, NULL, AnswerTap, text_size
-from proxy.dialects.openai import ChatTap, error_body, error_event, searches, upstream_error
+from proxy.dialects.meters import EMPTY, NULL, ResponseMeter, text_size
+from proxy.dialects.openai import ChatMeter, error_body, error_event, searches, upstream_error
 from proxy.dialects.typed_shapes import (
     Event,
     Media,
@@ -23,7 +23,7 @@ from proxy.dialects.typed_shapes import (
     decode_media_event,
     decode_number,
 )
-from proxy.wire.json_summary import Glance
+from proxy.wire.json_summary import JsonSummary
 from proxy.wire.schemas import Usage
 
 #: Seconds of audio beyond which a length is no length.
@@ -31,7 +31,7 @@ _LONGEST_AUDIO: Final = 10**9
 _TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
-class TypedTap(AnswerTap):
+class TypedMeter(ResponseMeter):
     """Reads one stream of typed events."""
 
     __slots__ = ()
@@ -73,7 +73,7 @@ class TypedTap(AnswerTap):
         return response.model
 
 
-class MediaTap(AnswerTap):
+class MediaMeter(ResponseMeter):
     """Reads one answer of audio, images or transcripts, events or JSON: usage, seconds of audio, and how many images.
 
     The events are `transcript.text.*`, `speech.audio.*`, `image_generation.*` and `image_edit.*`; Mistral's are
@@ -88,7 +88,7 @@ class MediaTap(AnswerTap):
         self._duration = 0.0
         self._images = 0
         #: Looks at a JSON answer that comes in pieces.
-        self.glance = Glance(b"duration", b"data")
+        self.glance = JsonSummary(b"duration", b"data")
 
     def read(self, payload: bytes) -> msgspec.Raw:
         """Read a whole answer; return the raw value of its model. Raises `UpstreamProtocolError`."""
@@ -124,7 +124,7 @@ class MediaTap(AnswerTap):
             self._duration = 0.0
 
 
-class MediaEventTap(MediaTap):
+class MediaEventMeter(MediaMeter):
     """The same for a stream."""
 
     __slots__ = ()
@@ -149,8 +149,8 @@ class MediaEventTap(MediaTap):
 
 TYPED: Final = Dialect(
     name="openai",
-    event_tap=TypedTap,
-    json_tap=ChatTap,
+    event_tap=TypedMeter,
+    json_tap=ChatMeter,
     # OpenAI's Responses API differs in this from its other endpoints.
     unknown_model_status=400,
     error_body=error_body,
@@ -160,8 +160,8 @@ TYPED: Final = Dialect(
 
 MEDIA: Final = Dialect(
     name="openai",
-    event_tap=MediaEventTap,
-    json_tap=MediaTap,
+    event_tap=MediaEventMeter,
+    json_tap=MediaMeter,
     error_body=error_body,
     error_event=error_event,
     upstream_error=upstream_error,

@@ -18,7 +18,7 @@ _CONTENT_TYPES: Final[dict[BodyKind, str]] = {
 }
 
 
-class Facts:
+class HeadFacts:
     """See the module."""
 
     def __init__(self, row: Row, digests: tuple[bytes, ...], headers: list[Header], query: bytes) -> None:

@@ -13,9 +13,10 @@ from proxy.auth.credentials import digests_of, found
 from proxy.auth.keys import Key
 from proxy.clock.gil import in_turns
 from proxy.endpoints.gateway import Shared
-from proxy.endpoints.head_facts import Facts
+from proxy.endpoints.head_facts import HeadFacts
 from proxy.endpoints.table import MAX_AROUND_AUDIO, Row
 from proxy.errors import ClientGone, GatewayError, StoreFailed, UnknownKey
+from proxy.exchange.context import RequestContext
 from proxy.exchange.exchange import Exchange
 from proxy.exchange.response_head import PROVIDER, header_lines, outcome_of, timestamp
 from proxy.exchange.settlement import refused_record
@@ -23,17 +24,16 @@ from proxy.exchange.upload import Upload
 from proxy.ledger.estimator import LEARN_ALL, LEARN_EACH, Estimator
 from proxy.ledger.record import Final
 from proxy.observability.schemas import Access
-from proxy.policies.base import Call
 from proxy.resources import ownership
 from proxy.resources.capture_stream import ResponseWatch
 from proxy.server.bodies import Holding
-from proxy.server.cycle import EXTENSION, ClientCycle
+from proxy.server.cycle import EXTENSION, RequestCycle
 from proxy.server.ids import new_request_id
 from proxy.upstream.target import Alias
 from proxy.wire.content_encoding import inflate_in_steps
 from proxy.wire.json_scan import STEP, holds
 from proxy.wire.pieces import LARGE
-from proxy.wire.request_body import peek, peek_in_steps, peek_without_model, peek_without_model_in_steps
+from proxy.wire.request_body import parse_body, peek_in_steps, peek_without_model, peek_without_model_in_steps
 from proxy.wire.schemas import Body
 from proxy.wire.text import text_bytes
 from proxy.wire.usage import tier_in
@@ -55,7 +55,7 @@ class Inference:
             self._max_file = shared.max_audio_bytes
             self._max_body_bytes = min(shared.max_body_bytes, shared.max_audio_bytes + MAX_AROUND_AUDIO)
 
-    def at_once(self, client: ClientCycle) -> bool:
+    def try_handle_inline(self, client: RequestCycle) -> bool:
         """Serve a request that is all here, without a coroutine; False, and nothing done, where it has to wait for more
         than its client: then it is to be called as an application."""
         if self._row.model != "body":
@@ -68,10 +68,10 @@ class Inference:
             self._shared.overload.admit()
             facts = self._facts(client, digests)
             here = facts.boundary is None and not facts.encoding
-            data = client.body_now(self._max_body_bytes) if here else None
+            data = client.try_read_body(self._max_body_bytes) if here else None
             if data is None:
                 return False
-            body = peek(data)
+            body = parse_body(data)
             call = self._call(client, facts, request_id, key, body, data, started)
             self._admit(call)
             if call.references:
@@ -94,7 +94,7 @@ class Inference:
         return True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        client: ClientCycle = scope["extensions"][EXTENSION]
+        client: RequestCycle = scope["extensions"][EXTENSION]
         row, shared = self._row, self._shared
         parameters = scope.get("path_params")
         named = unquote(parameters["model"]) if parameters else ""
@@ -116,7 +116,7 @@ class Inference:
             waits = True
             facts = self._facts(client, digests)
             if facts.boundary is None:
-                here = client.body_now(self._max_body_bytes)
+                here = client.try_read_body(self._max_body_bytes)
                 data = here if here is not None else await client.read_body(self._max_body_bytes)
                 if facts.encoding:
                     with Holding(shared.overload.bodies) as holding:
@@ -178,23 +178,23 @@ class Inference:
                 upload.close()
         exchange.client_gone()
 
-    def _authenticate(self, client: ClientCycle, started: int) -> tuple[Key, tuple[bytes, ...]]:
+    def _authenticate(self, client: RequestCycle, started: int) -> tuple[Key, tuple[bytes, ...]]:
         """The key of a request, and what it was found by. Raises `AuthenticationFailed`, `InvalidRequest` for two."""
         shared, facts = self._shared, client.head.facts
-        digests = facts.digests if isinstance(facts, Facts) else digests_of(client.head.headers)
+        digests = facts.digests if isinstance(facts, HeadFacts) else digests_of(client.head.headers)
         return found(shared.keys, digests, started / 1_000_000), digests
 
-    def _facts(self, client: ClientCycle, digests: tuple[bytes, ...]) -> Facts:
+    def _facts(self, client: RequestCycle, digests: tuple[bytes, ...]) -> HeadFacts:
         """What the head says; read once for all requests with the same. Raises `InvalidRequest`."""
         head, row = client.head, self._row
         facts = head.facts
-        if isinstance(facts, Facts) and facts.row is row:
+        if isinstance(facts, HeadFacts) and facts.row is row:
             return facts
-        facts = Facts(row, digests, head.headers, head.query)
+        facts = HeadFacts(row, digests, head.headers, head.query)
         head.facts = facts
         return facts
 
-    def _admit(self, call: Call) -> None:
+    def _admit(self, call: RequestContext) -> None:
         """Ask all policies. Raises `GatewayError`."""
         shared, row = self._shared, self._row
         for policy in shared.policies:
@@ -205,7 +205,7 @@ class Inference:
         if row.creates and bytes(call.body.fields.get("store", b"")) != b"false":
             call.watch = ResponseWatch(shared.owners, call.key.id, row.creates, shared.services.max_event_bytes)
 
-    def _exchange(self, client: ClientCycle, call: Call, data: bytes) -> Exchange:
+    def _exchange(self, client: RequestCycle, call: RequestContext, data: bytes) -> Exchange:
         alias = call.alias
         assert alias is not None
         if call.large:
@@ -217,12 +217,12 @@ class Inference:
         """Look at a body; a large one does not hold the event loop. Raises `InvalidRequest`."""
         streams = self._row.streams
         if self._row.model == "body":
-            return peek(data, named) if len(data) < STEP else await in_turns(peek_in_steps(data, named))
+            return parse_body(data, named) if len(data) < STEP else await in_turns(peek_in_steps(data, named))
         if len(data) < STEP:
             return peek_without_model(data, named, streams)
         return await in_turns(peek_without_model_in_steps(data, named, streams))
 
-    async def _read_form(self, client: ClientCycle, upload: Upload) -> Body:
+    async def _read_form(self, client: RequestCycle, upload: Upload) -> Body:
         """A form as far as its model: the rest follows while it goes on. Raises `InvalidRequest`, `Overloaded` and
         `ClientGone`."""
         await client.feed_body(upload.piece, self._max_body_bytes)
@@ -236,11 +236,11 @@ class Inference:
         return Body({}, upload.model, upload.stream, wants_usage=True)
 
     def _call(
-        self, client: ClientCycle, facts: Facts, request_id: str, key: Key, body: Body, data: bytes, started: int
-    ) -> Call:
+        self, client: RequestCycle, facts: HeadFacts, request_id: str, key: Key, body: Body, data: bytes, started: int
+    ) -> RequestContext:
         row = self._row
         large = len(data) >= LARGE
-        call = Call(
+        call = RequestContext(
             id=request_id,
             trace_id=facts.trace_id or request_id,
             key=key,
@@ -264,7 +264,7 @@ class Inference:
 
     def _refuse(
         self,
-        client: ClientCycle,
+        client: RequestCycle,
         request_id: str,
         started: int,
         key: Key | None,
@@ -311,7 +311,7 @@ class Inference:
         )
 
 
-def answer_error(client: ClientCycle, row: Row, request_id: str, error: GatewayError) -> None:
+def answer_error(client: RequestCycle, row: Row, request_id: str, error: GatewayError) -> None:
     """Write an error of the gateway's own, in the row's dialect."""
     body = row.dialect.error_body(error, request_id, timestamp())
     lines = (
@@ -322,7 +322,7 @@ def answer_error(client: ClientCycle, row: Row, request_id: str, error: GatewayE
     client.write(body, True)
 
 
-async def follow(client: ClientCycle, upload: Upload, exchange: Exchange, call: Call) -> None:
+async def follow(client: RequestCycle, upload: Upload, exchange: Exchange, call: RequestContext) -> None:
     """Follow a form that goes on while it arrives, until the client has left or has its answer."""
     told = False
     while True:
@@ -341,7 +341,7 @@ def may_need_length(alias: Alias) -> bool:
     return alias.price is None or alias.price.millisecond is not None
 
 
-def count_text(call: Call, data: bytes, estimator: Estimator) -> None:
+def count_text(call: RequestContext, data: bytes, estimator: Estimator) -> None:
     """Set what a bill may need of the body: the size of its text, if there is more in it, and the tier asked for.
 
     With the text counts the little JSON around each piece of it; not the model and the names of the fields, which are

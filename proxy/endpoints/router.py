@@ -26,9 +26,9 @@ from proxy.observability.access_log import AccessLog
 from proxy.observability.readiness import Readiness
 from proxy.observability.schemas import Access
 from proxy.resources.endpoint import Objects, by_path
-from proxy.resources.handler import Desk
+from proxy.resources.handler import ResourceHandler
 from proxy.resources.table import OBJECT_ROWS
-from proxy.server.cycle import EXTENSION, ClientCycle
+from proxy.server.cycle import EXTENSION, RequestCycle
 from proxy.server.ids import new_request_id
 
 MODEL_PATHS = ("/v1/models", GOOGLE_PATH)
@@ -37,7 +37,7 @@ MODEL_PATHS = ("/v1/models", GOOGLE_PATH)
 class Routes(Starlette):
     """The handlers of one configuration."""
 
-    def __init__(self, shared: Shared, desk: Desk, readiness: Readiness) -> None:
+    def __init__(self, shared: Shared, desk: ResourceHandler, readiness: Readiness) -> None:
         models, health = Models(shared), Health(readiness)
         handlers = [(row, Inference(row, shared)) for row in ROWS]
         #: Those with an exact path, by method and path.
@@ -83,7 +83,7 @@ class Router:
         """Serve the requests to come by these routes; those under way stay with the ones before."""
         self._routes, self._exact = routes, routes.exact
 
-    def at_once(self, client: ClientCycle) -> bool:
+    def try_handle_inline(self, client: RequestCycle) -> bool:
         """Let a row's handler serve a request without a coroutine; False where that cannot be."""
         head = client.head
         handler = self._exact.get((head.method, head.path))
@@ -91,7 +91,7 @@ class Router:
             return False
         if head.origin:
             client.more_lines = self._routes.cors.lines(head.origin)
-        return handler.at_once(client)
+        return handler.try_handle_inline(client)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Not a coroutine of its own, but the handler's: one layer less for every request."""

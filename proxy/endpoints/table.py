@@ -10,7 +10,7 @@ from proxy.dialects.base import Dialect
 from proxy.dialects.gemini import GENERATE
 from proxy.dialects.openai import CHAT
 from proxy.dialects.typed import MEDIA, TYPED
-from proxy.policies.base import NESTED, NESTED_GEMINI, Unit
+from proxy.exchange.context import NESTED, NESTED_GEMINI, Unit
 
 BodyKind = Literal["json", "form", "form or json"]
 #: Where the model's name stands in the request.

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from proxy.dialects.meters import choices_in
-from proxy.dialects.readers import Reply, reply_for, reported_error
+from proxy.dialects.readers import ResponseReader, reply_for, reported_error
 from proxy.errors import (
     GatewayError,
     UpstreamDropped,
@@ -19,15 +19,15 @@ from proxy.errors import (
     UpstreamProtocolError,
     UpstreamTimeout,
 )
+from proxy.exchange.context import RequestContext
 from proxy.exchange.services import Services
-from proxy.policies.base import Call
-from proxy.routing.retry import Attempts
+from proxy.routing.retry import RetryPlan
 from proxy.upstream.connection import Connection
 from proxy.upstream.drain import leave
 from proxy.upstream.target import Alias
 from proxy.wire.headers import Header, labelled
 from proxy.wire.pieces import pieces
-from proxy.wire.request_body import splice
+from proxy.wire.request_body import render_body
 from proxy.wire.sniff import Kind, kind_of
 
 #: Bytes of an upstream's error body that are read.
@@ -53,11 +53,11 @@ class Asker:
     #: Something has: the head at least, which then says that events follow.
     begun = False
 
-    def relay(self, reply: Reply, data: bytes) -> None:
+    def relay(self, reply: ResponseReader, data: bytes) -> None:
         """The next bytes for the client."""
         raise NotImplementedError
 
-    def finish(self, attempt: "Attempt", reply: Reply, last: bytes) -> None:
+    def finish(self, attempt: "Attempt", reply: ResponseReader, last: bytes) -> None:
         """The answer is whole, with these last bytes."""
         raise NotImplementedError
 
@@ -111,14 +111,16 @@ class Attempt:
     _since = 0.0
     _limit = 0.0
 
-    def __init__(self, asker: Asker, services: Services, call: Call, alias: Alias, attempts: Attempts) -> None:
+    def __init__(
+        self, asker: Asker, services: Services, call: RequestContext, alias: Alias, attempts: RetryPlan
+    ) -> None:
         self._asker = asker
         self._services = services
         self._call = call
         self._alias = alias
         self._attempts = attempts
         # Not above: compiled code forgets a None there where the type is a protocol.
-        self.reply: Reply | None = None
+        self.reply: ResponseReader | None = None
         self._target = attempts.target
         self._beats = alias.heartbeat_interval > 0 and bool(call.dialect.heartbeat)
 
@@ -151,7 +153,7 @@ class Attempt:
             return
         self._injects = self._may_inject()
         if not call.large:
-            body = splice(call.body, target.model, self._injects)
+            body = render_body(call.body, target.model, self._injects)
             self._sent()
             connection.send(target.head(call.path, call.forwarded, len(body)), body, self)
             return
@@ -297,7 +299,7 @@ class Attempt:
                 self._kept = b""
             self._asker.relay(reply, out)
 
-    def _give(self, reply: Reply, last: bytes) -> None:
+    def _give(self, reply: ResponseReader, last: bytes) -> None:
         """Let the client have the last good bytes of an answer that failed, unless another target may answer yet."""
         if self._asker.committed or reply.began:
             good = last
@@ -313,7 +315,7 @@ class Attempt:
         self._services.deadlines.add(leave(connection))
         self.connection = None
 
-    def _may_wait(self, reply: Reply, data: bytes) -> bool:
+    def _may_wait(self, reply: ResponseReader, data: bytes) -> bool:
         """Whether all that came, such as the role of who will speak, may wait for the first content to come with it.
 
         That costs no time to the first token, and an answer that breaks off until then is replaced by another target's.

@@ -11,7 +11,7 @@ import time
 from functools import partial
 from typing import Final
 
-from proxy.dialects.readers import Reply
+from proxy.dialects.readers import ResponseReader
 from proxy.dialects.refusal import own_failure, reason_of, refusal_of
 from proxy.errors import (
     GatewayError,
@@ -23,6 +23,7 @@ from proxy.errors import (
     UpstreamTimeout,
 )
 from proxy.exchange.attempt import LAST_EVENTS, Asker, Attempt
+from proxy.exchange.context import RequestContext
 from proxy.exchange.response_head import (
     DISPOSITION,
     EVENT_LINES,
@@ -39,12 +40,11 @@ from proxy.exchange.response_head import (
 from proxy.exchange.services import Services
 from proxy.exchange.settlement import final_record
 from proxy.ledger.record import Outcome
-from proxy.policies.base import Call
-from proxy.routing.retry import Attempts
-from proxy.server.cycle import ClientCycle
+from proxy.routing.retry import RetryPlan
+from proxy.server.cycle import RequestCycle
 from proxy.upstream.target import Alias
 from proxy.wire.headers import relayed, retry_after
-from proxy.wire.request_body import forgotten
+from proxy.wire.request_body import without_payload
 
 #: Outcomes of answers that the gateway itself has ended after their beginning.
 _ENDED_HERE: Final = ("timeout", "gateway_shutdown")
@@ -58,7 +58,7 @@ class Exchange(Asker):
     #: The running attempt; none while it rests between two, and once it is settled.
     _attempt: Attempt | None = None
     #: The client, once it has left.
-    _left: ClientCycle | None = None
+    _left: RequestCycle | None = None
     #: What is read for it then is all of the answer, and not only the end of one that was made.
     _drains = False
     _resting_until = math.inf
@@ -78,12 +78,12 @@ class Exchange(Asker):
     #: Settled: nothing more will happen.
     done = False
 
-    def __init__(self, services: Services, call: Call, alias: Alias, client: ClientCycle) -> None:
+    def __init__(self, services: Services, call: RequestContext, alias: Alias, client: RequestCycle) -> None:
         self._services = services
         self._call = call
         self._alias = alias
-        self._client: ClientCycle | None = client
-        self._attempts = Attempts(call)
+        self._client: RequestCycle | None = client
+        self._attempts = RetryPlan(call)
 
     def start(self) -> None:
         """Make the first attempt."""
@@ -101,7 +101,7 @@ class Exchange(Asker):
 
     # what the attempt tells
 
-    def relay(self, reply: Reply, data: bytes) -> None:
+    def relay(self, reply: ResponseReader, data: bytes) -> None:
         """Hand bytes to the client; the first ones commit."""
         client = self._client
         if client is None:
@@ -120,7 +120,7 @@ class Exchange(Asker):
                 self.begun = True
             self.committed = True
             self._first_write = _now()
-            self._call.body = forgotten(self._call.body)
+            self._call.body = without_payload(self._call.body)
             if self._attempts.target.pool.health.out:
                 self._attempts.succeeded()
         client.write(data, False)
@@ -139,7 +139,7 @@ class Exchange(Asker):
     def _without_model(self, lines: bytes) -> bytes:
         return without_models(lines, {self._attempts.target.model: self._alias.name})
 
-    def finish(self, attempt: Attempt, reply: Reply, last: bytes) -> None:
+    def finish(self, attempt: Attempt, reply: ResponseReader, last: bytes) -> None:
         """The answer is whole: bill it, then let its last bytes go."""
         if self._attempts.target.pool.health.troubled and not reply.tap.failed:
             self._attempts.succeeded()
@@ -153,7 +153,7 @@ class Exchange(Asker):
             return
         self._end(attempt, reply, last)
 
-    def _end(self, attempt: Attempt, reply: Reply, last: bytes) -> None:
+    def _end(self, attempt: Attempt, reply: ResponseReader, last: bytes) -> None:
         client = self._client
         if self.done or client is None:
             return
@@ -388,7 +388,7 @@ class Exchange(Asker):
         self._drop()
         self._settle_left()
 
-    def _check_drain(self, reply: Reply) -> None:
+    def _check_drain(self, reply: ResponseReader) -> None:
         """More came of an answer that is read on without a client: enough, where it was not its end."""
         if not self._drains:
             if not reply.ending:

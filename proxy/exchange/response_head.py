@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from proxy.dialects.scrub import rename
 from proxy.errors import ClientGone, GatewayError, GatewayStopped, UpstreamTimeout
+from proxy.exchange.context import RequestContext
 from proxy.ledger.record import Final, Outcome
-from proxy.policies.base import Call
 from proxy.server.envelope import timestamp as timestamp
 
 #: The provider's name while upstreams are not shown.
@@ -23,7 +23,7 @@ DISPOSITION = b"content-disposition: "
 _NANO: typing.Final = 1_000_000_000
 
 
-def fact_lines(call: Call, *, model: str, provider: str, timeout: float, fell_back: bool) -> bytes:
+def fact_lines(call: RequestContext, *, model: str, provider: str, timeout: float, fell_back: bool) -> bytes:
     """What the gateway says of a request that went upstream; `timeout` in seconds."""
     # Whole numbers need no format, which costs more than all the rest.
     latency = int((time.monotonic() - call.arrived) * 10_000 + 0.5)

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from proxy.clock.sweeper import Deadlines
+from proxy.clock.sweeper import TimeoutSweeper
 from proxy.errors import GatewayError
+from proxy.exchange.context import RequestContext
 from proxy.ledger.estimator import Estimator
 from proxy.ledger.journal import Journal
 from proxy.ledger.record import Final
-from proxy.policies.base import Call
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -17,11 +17,11 @@ class Services:
 
     journal: Journal
     estimator: Estimator
-    deadlines: Deadlines
+    deadlines: TimeoutSweeper
     #: Told of every settled request: the access line and the metrics.
-    settled: Callable[[Call, Final], None]
+    settled: Callable[[RequestContext, Final], None]
     #: (call, "upstream/model", error) of every failed attempt, for the operator's log.
-    attempt_failed: Callable[[Call, str, GatewayError], None]
+    attempt_failed: Callable[[RequestContext, str, GatewayError], None]
     expose_upstream: bool
     max_event_bytes: int
     drain_max_seconds: float

@@ -8,11 +8,11 @@ import typing
 
 import msgspec
 
-from proxy.dialects.meters import AnswerTap
+from proxy.dialects.meters import ResponseMeter
+from proxy.exchange.context import RequestContext
 from proxy.ledger.estimator import Estimator
 from proxy.ledger.pricing import CompiledPrice, cost_of, cost_of_parts
 from proxy.ledger.record import Final, Outcome, UsageSource
-from proxy.policies.base import Call
 from proxy.upstream.target import Target
 from proxy.wire.schemas import MAX_COUNT, MAX_NANO_DOLLARS, Parts, Usage
 
@@ -28,9 +28,9 @@ _WORDLESS: typing.Final = frozenset({"embeddings", "rerank", "moderation"})
 
 
 def final_record(
-    call: Call,
+    call: RequestContext,
     target: Target,
-    tap: AnswerTap | None,
+    tap: ResponseMeter | None,
     estimator: Estimator,
     *,
     outcome: Outcome,
@@ -164,7 +164,7 @@ def shown_name(name: str) -> str:
 
 
 def _usage(
-    call: Call, tap: AnswerTap | None, text_out: int, estimator: Estimator, outcome: Outcome, spent: bool
+    call: RequestContext, tap: ResponseMeter | None, text_out: int, estimator: Estimator, outcome: Outcome, spent: bool
 ) -> tuple[Usage, UsageSource]:
     """The usage that counts, and where it comes from."""
     alias = call.alias
@@ -203,7 +203,7 @@ def _of_tier(usage: Usage, tier: str) -> Usage:
 
 
 def _completed(
-    call: Call, usage: Usage, text_out: int, so_far: bool, estimator: Estimator
+    call: RequestContext, usage: Usage, text_out: int, so_far: bool, estimator: Estimator
 ) -> tuple[Usage, UsageSource]:
     """Usage with estimates where the answer gave no count. None of them is below what it said."""
     alias = call.alias

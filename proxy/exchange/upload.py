@@ -24,7 +24,7 @@ SLICE = 65_536
 
 
 class Source(Protocol):
-    """The client's side: `server.client.ClientCycle`."""
+    """The client's side: `server.client.RequestCycle`."""
 
     def pause_body(self) -> None: ...
 

@@ -27,7 +27,7 @@ class File:
         self.descriptor = descriptor
 
 
-class Syncer:
+class FsyncThread:
     """Group commit: `submit` on the event loop, fdatasync in a thread, `then` on the event loop again."""
 
     def __init__(self, directory: Path, on_failure: Callable[[File, OSError, list[Written]], None]) -> None:

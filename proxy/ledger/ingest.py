@@ -16,7 +16,7 @@ from typing import TypeVar
 from proxy.config.tree import Durability
 from proxy.errors import StoreFailed
 from proxy.ledger import segments, sqlite
-from proxy.ledger.journal_reader import BATCH, Intake
+from proxy.ledger.journal_reader import BATCH, JournalReader
 from proxy.ledger.sqlite_writer import Storage
 
 _Result = TypeVar("_Result")
@@ -32,7 +32,7 @@ class Writer:
         self._journal = data_dir / "journal"
         self._durability = durability
         self._batch = batch
-        self._intake = Intake(self._journal, batch=batch)
+        self._intake = JournalReader(self._journal, batch=batch)
         self._lock: int | None = None
         self._storage: Storage | None = None
         self._thread: ThreadPoolExecutor | None = None

@@ -15,7 +15,7 @@ import msgspec
 from proxy.config.tree import Durability
 from proxy.errors import StoreFailed
 from proxy.ledger import segments
-from proxy.ledger.fsync import File, Syncer, Then, Written
+from proxy.ledger.fsync import File, FsyncThread, Then, Written
 from proxy.ledger.record import Opened, Record
 
 # Settled requests, and owners of objects, that a failing disk would not take wait here for it, at most so many.
@@ -84,7 +84,7 @@ class Journal:
         self._rotate_at = segment_bytes
         self._length = 0
         self._file = File(self._descriptor)
-        self._syncer = Syncer(directory, self._sync_failed) if durability == "power" else None
+        self._syncer = FsyncThread(directory, self._sync_failed) if durability == "power" else None
         if self._syncer is not None:
             self._syncer.adopt()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from proxy.clock.gil import breathe
+from proxy.clock.gil import yield_gil
 from proxy.ledger import segments
 from proxy.ledger.record import Final, Opened, Owned, Record
 
@@ -60,7 +60,7 @@ class Batch(msgspec.Struct):
     damaged: dict[str, list[bytes]] = {}
 
 
-class Intake:
+class JournalReader:
     """Reads the segments in `directory`."""
 
     def __init__(self, directory: Path, *, batch: int = BATCH) -> None:
@@ -79,14 +79,14 @@ class Intake:
         late = set(segments.names(self._directory)).difference(names)
         batch.living = {segments.owner_of(name) for name in late.union(names) - closed}
         batch.names = late.union(names)
-        breathe()
+        yield_gil()
         room = self._batch
         for name in names:
             room -= self._read_segment(name, offsets.get(name, 0), name in closed, room, batch)
         self._take_calls(batch)
         # Across the segments the moment says which was first: the processes of one machine have one clock.
         batch.owned.sort(key=_created)
-        breathe()
+        yield_gil()
         self._keep_damaged(batch.damaged, offsets)
         return batch
 
@@ -100,7 +100,7 @@ class Intake:
                 lines, used = _lines(chunk, room - count)
                 for at in range(0, len(lines), _BREATH_LINES):
                     self._take_lines(name, lines[at : at + _BREATH_LINES], batch)
-                    breathe()
+                    yield_gil()
                 count += len(lines)
                 offset += used
                 ended = not used

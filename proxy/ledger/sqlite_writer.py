@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import astuple
 
-from proxy.clock.gil import breathe
+from proxy.clock.gil import yield_gil
 from proxy.config.tree import Durability
 from proxy.errors import StoreFailed
 from proxy.ledger import rollups, sqlite
@@ -105,8 +105,8 @@ class Storage:
                 connection.executemany(_OFFSET, batch.offsets.items())
                 if gone:
                     connection.execute(f"DELETE FROM segments WHERE name IN {_AMONG}", (self._json(gone),))
-                breathe()
-        breathe()
+                yield_gil()
+        yield_gil()
         self._open_owners.update(owner for owner, _ in batch.opens.values())
         self._open_ids.difference_update(settled)
         self._open_ids.update(batch.opens)
@@ -149,7 +149,7 @@ class Storage:
             known = {id_ for (id_,) in connection.execute(query, (ids,))}
             finals = [final for final in finals if final.id not in known]
             rows = _insert_rows(connection, finals)
-        connection.executemany(rollups.UPSERT, rollups.summarise(rows, breathe))
+        connection.executemany(rollups.UPSERT, rollups.summarise(rows, yield_gil))
 
     def _check_identity(self) -> None:
         """Rows in a file that has no name any more would be lost."""
@@ -190,7 +190,7 @@ def _insert_rows(connection: sqlite3.Connection, finals: list[Final]) -> list[ro
         else:
             connection.executemany(_INSERT, zip(*[iter(values)] * width, strict=True))
             connection.executemany(_INSERT_ALL, [row for row in whole if row[_COMMON:] != _RARE_DEFAULTS])
-        breathe()
+        yield_gil()
     return rows
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TextIO
 
-from proxy.clock.gil import breathe
+from proxy.clock.gil import yield_gil
 from proxy.config.tree import LogFormat
 from proxy.observability.access_format import json_lines, lost_line, text_lines
 from proxy.observability.colour import may_colour
@@ -115,7 +115,7 @@ class AccessLog:
                 self._stream.writelines(("\n".join(lines), "\n"))
                 self._stream.flush()
                 if number % _WRITTEN_TOGETHER == 0:
-                    breathe()
+                    yield_gil()
         except (OSError, ValueError) as error:
             # Nobody reads any more; serving goes on. Said once a batch, where operators look.
             print(f"the access log cannot be written: {error}", file=sys.stderr)

@@ -10,7 +10,7 @@ import time
 from types import MappingProxyType
 from typing import Final
 
-from proxy.clock.sweeper import Deadlines
+from proxy.clock.sweeper import TimeoutSweeper
 from proxy.config.tree import Server
 from proxy.errors import Overloaded, StoreFailed
 from proxy.ledger.journal import Journal
@@ -18,7 +18,7 @@ from proxy.overload.grades import BEGINS, CLOSE, NEVER, PAUSE, REFUSE, Gauge, Sh
 from proxy.overload.readings import Readings, memory_bound, spool_bound
 from proxy.process.malloc import give_back
 from proxy.server.bodies import RESERVE
-from proxy.server.load_shedding import Pressure
+from proxy.server.load_shedding import SheddingState
 
 #: The part of the descriptors from which on they are for files: upstreams have what is left above the last grade.
 FILES: Final = 0.98
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 class Overload:
     """See the module; `sample` at every sweep."""
 
-    def __init__(self, server: Server, deadlines: Deadlines, pressure: Pressure, readings: Readings) -> None:
+    def __init__(self, server: Server, deadlines: TimeoutSweeper, pressure: SheddingState, readings: Readings) -> None:
         self._deadlines = deadlines
         self._pressure = pressure
         self.readings = readings

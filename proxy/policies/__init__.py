@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from proxy.policies.access import Rights
+from proxy.policies.access import AccessPolicy
 from proxy.policies.base import Policy
-from proxy.policies.references import References
+from proxy.policies.references import ReferencesPolicy
 from proxy.upstream.target import Alias
 
 
@@ -12,4 +12,4 @@ def ordered(
     aliases: Mapping[str, Alias], endpoint_of: Mapping[str, str], by_format: Mapping[tuple[str, str], str]
 ) -> tuple[Policy, ...]:
     """Every policy, in the order in which they are asked."""
-    return (Rights(aliases, endpoint_of, by_format), References(aliases))
+    return (AccessPolicy(aliases, endpoint_of, by_format), ReferencesPolicy(aliases))

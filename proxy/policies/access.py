@@ -1,4 +1,4 @@
-"""Rights: the alias exists, the key may use it, and it can do what the endpoint is for."""
+"""AccessPolicy: the alias exists, the key may use it, and it can do what the endpoint is for."""
 
 import difflib
 from collections.abc import Container, Iterable, Mapping
@@ -6,7 +6,7 @@ from typing import Final
 
 from proxy.auth.keys import Key
 from proxy.errors import InvalidRequest, ModelNotFound
-from proxy.policies.base import Call
+from proxy.exchange.context import RequestContext
 from proxy.upstream.target import Alias
 
 #: The families of formats as people know them.
@@ -15,7 +15,7 @@ _FORMATS: Final = {"openai": "OpenAI's", "anthropic": "Anthropic's", "gemini": "
 MAX_COMPARED: Final = 100
 
 
-class Rights:
+class AccessPolicy:
     """Finds the call's alias. One that the key may not use looks exactly like one that does not exist.
 
     Fields by which a client would choose the id of what is made are taken out of the body.
@@ -29,7 +29,7 @@ class Rights:
         self._endpoint_of = endpoint_of
         self._by_format = by_format
 
-    def admit(self, call: Call) -> None:
+    def admit(self, call: RequestContext) -> None:
         alias = self._aliases.get(call.body.model)
         if alias is None or not may_use(call.key, alias.name):
             raise not_found(call.body.model, self.visible(call.key), call.dialect.unknown_model_status)

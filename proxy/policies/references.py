@@ -1,4 +1,4 @@
-"""References: which objects at an upstream a request names, and whether it names models beside its own.
+"""ReferencesPolicy: which objects at an upstream a request names, and whether it names models beside its own.
 
 The objects are only found here; whose they are is asked, outside the policies, of the ledger. A body that names none
 costs a few searches for a word; only one that may name some is read to its leaves. Every repeated key counts, and a key
@@ -14,8 +14,8 @@ from urllib.parse import unquote
 import msgspec
 
 from proxy.errors import InvalidRequest
+from proxy.exchange.context import NESTED, NESTED_GEMINI, RequestContext
 from proxy.policies.access import is_usable
-from proxy.policies.base import NESTED, NESTED_GEMINI, Call
 from proxy.policies.json_pairs import Pairs, read
 from proxy.wire.json_scan import holds
 from proxy.wire.names import HOLDER_NAMES, MODEL_NAMES, OBJECT_NAMES, spelled_as
@@ -86,13 +86,13 @@ _QUOTE: Final = 0x22
 Reference = tuple[str, str]
 
 
-class References:
+class ReferencesPolicy:
     """Notes what a call names; what is named and is not the key's own is refused by whoever serves the call."""
 
     def __init__(self, aliases: Container[str]) -> None:
         self._aliases = aliases
 
-    def admit(self, call: Call) -> None:
+    def admit(self, call: RequestContext) -> None:
         body = call.body
         alias = call.alias
         if alias is not None and not alias.watched.isdisjoint(body.fields):

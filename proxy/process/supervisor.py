@@ -149,7 +149,7 @@ class Supervisor:
         self._selector.register(sock, selectors.EVENT_READ, act)
 
     def forget(self, sock: socket.socket) -> None:
-        """Watch a socket no longer."""
+        """ResponseObserver a socket no longer."""
         self._own.remove(sock)
         self._selector.unregister(sock)
 

@@ -17,7 +17,7 @@ from proxy.policies.references import find
 from proxy.resources.account import target_at
 from proxy.resources.ownership import own_all
 from proxy.resources.rewrite import fields_of, text_of, with_alias
-from proxy.resources.routing import Choice
+from proxy.resources.routing import ResourceRouting
 from proxy.server.bodies import Holding
 from proxy.upstream.target import Target
 from proxy.wire.json_scan import STEP
@@ -65,7 +65,7 @@ class BatchUp:
     """Changes an uploaded batch. Its first line decides the alias, and with it the upstream."""
 
     def __init__(
-        self, choice: Choice, owners: Owners, key: Key, upstream: str | None, longest: int, holding: Holding
+        self, choice: ResourceRouting, owners: Owners, key: Key, upstream: str | None, longest: int, holding: Holding
     ) -> None:
         """`upstream` is where the file must go, if that is decided already; a line that is not whole counts as
         `holding`."""

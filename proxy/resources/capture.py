@@ -13,8 +13,8 @@ from proxy.ledger.record import BATCH_INPUT, Owned
 from proxy.policies.access import may_use
 from proxy.policies.references import ID
 from proxy.resources.account import Accounts
-from proxy.resources.context import Visit
-from proxy.resources.events import RunTap
+from proxy.resources.context import ResourceContext
+from proxy.resources.events import RunMeter
 from proxy.resources.rewrite import (
     elements_of,
     fields_of,
@@ -31,14 +31,14 @@ from proxy.wire.usage import read_usage
 UNNAMED = "prometheus"
 
 
-class Taking:
+class ResourceResponseRewriter:
     """See the module."""
 
     def __init__(self, owners: Owners, accounts: Accounts) -> None:
         self._owners = owners
         self._accounts = accounts
 
-    async def answer(self, visit: Visit, data: bytes) -> bytes:
+    async def answer(self, visit: ResourceContext, data: bytes) -> bytes:
         """An answer as the client gets it, after what it creates was recorded. Raises `UpstreamProtocolError`."""
         row = visit.row
         self.check(visit, data)
@@ -64,7 +64,7 @@ class Taking:
             data = with_elements(data, fields, shown)
         return self.shown(visit, data, record)
 
-    def shown(self, visit: Visit, data: bytes, record: Owned | None) -> bytes:
+    def shown(self, visit: ResourceContext, data: bytes, record: Owned | None) -> bytes:
         """An object with the alias it was made with, or one that stands for its model, in place of the model."""
         assert visit.account is not None
         alias = (visit.alias if visit.row.creates else "") or (record.alias if record is not None else "")
@@ -75,13 +75,13 @@ class Taking:
             data = scrubbed(data, (record.model if record is not None else "") or model, alias)
         return data
 
-    def check(self, visit: Visit, data: bytes) -> None:
+    def check(self, visit: ResourceContext, data: bytes) -> None:
         """Raise `UpstreamReported` for an answer that is an error."""
         error = error_in(200, data, self.names(visit))
         if error is not None:
             raise error
 
-    def names(self, visit: Visit) -> dict[str, str]:
+    def names(self, visit: ResourceContext) -> dict[str, str]:
         """The upstream's models and secrets that an error may name, and what is shown for each."""
         record, account = visit.record, visit.account
         names = self._accounts.models_at(account.name) if account is not None else {}
@@ -96,28 +96,28 @@ class Taking:
             shown[visit.model] = visit.alias or UNNAMED
         return shown
 
-    async def listed(self, visit: Visit, data: bytes, record: Owned) -> bytes:
+    async def listed(self, visit: ResourceContext, data: bytes, record: Owned) -> bytes:
         """An object of a list as its key gets it."""
         await self._adopt(visit, data, record)
         return self.shown(visit, data, record)
 
-    def _record(self, visit: Visit, id_: str, kind: str) -> None:
+    def _record(self, visit: ResourceContext, id_: str, kind: str) -> None:
         if ID.fullmatch(id_) is not None:
             self._owners.record(self._owned(visit, id_, kind))
 
-    def _owned(self, visit: Visit, id_: str, kind: str, parent: Owned | None = None) -> Owned:
+    def _owned(self, visit: ResourceContext, id_: str, kind: str, parent: Owned | None = None) -> Owned:
         assert visit.account is not None
         made = parent or visit
         return Owned(id_, kind, visit.key.id, visit.account.name, time.time_ns() // 1000, made.alias, made.model)
 
-    async def _adopt(self, visit: Visit, data: bytes, parent: Owned | None = None) -> None:
+    async def _adopt(self, visit: ResourceContext, data: bytes, parent: Owned | None = None) -> None:
         """What the upstream made for this key, and names in an answer to it, is the key's."""
         for id_ in named_in(data, visit.row.adopts):
             if ID.fullmatch(id_) is not None:
                 kind = "vector_store" if id_.startswith("vs_") else "file"
                 await self._owners.adopt(self._owned(visit, id_, kind, parent))
 
-    async def made(self, visit: Visit, tap: RunTap) -> None:
+    async def made(self, visit: ResourceContext, tap: RunMeter) -> None:
         """Record what the events read last have made, or name."""
         for id_, kind in tap.made:
             self._record(visit, id_, kind)

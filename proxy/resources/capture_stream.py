@@ -14,7 +14,7 @@ from proxy.ledger.record import Owned
 from proxy.policies.references import ID
 from proxy.wire.json_scan import TopLevelScanner
 from proxy.wire.repair import repaired
-from proxy.wire.sse import Framer
+from proxy.wire.sse import SSEParser
 
 _DATA = re.compile(rb"^data:(.*)$", re.MULTILINE)
 
@@ -40,13 +40,13 @@ class ResponseWatch:
         self._kind = kind
         self._max_event_bytes = max_event_bytes
         self._place = ("", "", "")
-        self._framer: Framer | None = None
+        self._framer: SSEParser | None = None
         self._scanner: TopLevelScanner | None = None
 
     def begin(self, upstream: str, alias: str, model: str, *, events: bool) -> None:
         """An answer begins."""
         self._place = (upstream, alias, model)
-        self._framer = Framer(self._max_event_bytes) if events else None
+        self._framer = SSEParser(self._max_event_bytes) if events else None
         self._scanner = None if events else TopLevelScanner(b"id", b"", b"")
 
     def see(self, data: bytes) -> None:

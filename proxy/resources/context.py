@@ -14,7 +14,7 @@ from proxy.ledger.pricing import cost_of_parts
 from proxy.ledger.record import Final, Opened, Outcome, Owned
 from proxy.resources.account import Account
 from proxy.resources.spec import ObjectRow
-from proxy.server.cycle import ClientCycle
+from proxy.server.cycle import RequestCycle
 from proxy.upstream.target import Alias
 from proxy.wire.headers import Header
 from proxy.wire.schemas import MAX_COUNT, MAX_NANO_DOLLARS, Usage
@@ -24,7 +24,7 @@ _NOTHING = Usage()
 _MADE = frozenset({"complete", "client_closed", "client_stalled"})
 
 
-class Visit(msgspec.Struct):
+class ResourceContext(msgspec.Struct):
     """See the module."""
 
     id: str
@@ -35,7 +35,7 @@ class Visit(msgspec.Struct):
     #: The raw query string.
     query: bytes
     headers: list[Header]
-    client: ClientCycle
+    client: RequestCycle
     #: UTC, in microseconds since 1970, and monotonic seconds.
     started: int
     arrived: float

@@ -14,10 +14,10 @@ from proxy.endpoints.gateway import Shared
 from proxy.errors import GatewayError, GatewayStopped, InternalFault, InvalidRequest
 from proxy.exchange.response_head import PROVIDER, header_lines, timestamp
 from proxy.observability.schemas import Access
-from proxy.resources.context import Visit
-from proxy.resources.handler import Desk
+from proxy.resources.context import ResourceContext
+from proxy.resources.handler import ResourceHandler
 from proxy.resources.spec import ObjectRow
-from proxy.server.cycle import EXTENSION, ClientCycle
+from proxy.server.cycle import EXTENSION, RequestCycle
 from proxy.server.ids import new_request_id
 from proxy.wire.content_encoding import encoding_of, unsupported
 from proxy.wire.headers import first, is_request_id
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 class Objects:
     """Serves all rows of one path."""
 
-    def __init__(self, rows: Iterable[ObjectRow], desk: Desk, shared: Shared) -> None:
+    def __init__(self, rows: Iterable[ObjectRow], desk: ResourceHandler, shared: Shared) -> None:
         self._rows = {row.method: row for row in rows}
         self._desk = desk
         self._shared = shared
@@ -40,17 +40,17 @@ class Objects:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         row = self._rows[scope["method"]]
-        client: ClientCycle = scope["extensions"][EXTENSION]
+        client: RequestCycle = scope["extensions"][EXTENSION]
         request_id = new_request_id()
         started = time.time_ns() // 1000
-        visit: Visit | None = None
+        visit: ResourceContext | None = None
         counted = False
         # The server begins a request outside any task, and moves it into one when it waits like this.
         try:
             await asyncio.sleep(0)
             key = await authenticate(scope["headers"], self._shared.keys, started / 1_000_000)
             trace = first(scope["headers"], b"x-prism-trace-id")
-            visit = Visit(
+            visit = ResourceContext(
                 id=request_id,
                 trace_id=trace.decode() if trace is not None and is_request_id(trace) else request_id,
                 key=key,
@@ -86,7 +86,13 @@ class Objects:
             self._log(scope, row, client, visit, request_id, started)
 
     def _log(
-        self, scope: Scope, row: ObjectRow, client: ClientCycle, visit: Visit | None, request_id: str, started: int
+        self,
+        scope: Scope,
+        row: ObjectRow,
+        client: RequestCycle,
+        visit: ResourceContext | None,
+        request_id: str,
+        started: int,
     ) -> None:
         self._shared.access.add(
             Access(
@@ -118,7 +124,7 @@ def check_body(scope: Scope, row: ObjectRow) -> None:
         raise InvalidRequest(f"The request's content type must be {wanted}.", code="unsupported_content_type")
 
 
-def answer_error(client: ClientCycle, request_id: str, error: GatewayError) -> None:
+def answer_error(client: RequestCycle, request_id: str, error: GatewayError) -> None:
     """Write an error of the gateway's own."""
     body = error_body(error, request_id, timestamp())
     lines = (

@@ -33,7 +33,7 @@ class _Event(msgspec.Struct, gc=False):
 _event = msgspec.json.Decoder(_Event)
 
 
-class RunTap:
+class RunMeter:
     """Reads one stream of a run's events."""
 
     path: tuple[str, ...] = ("model",)

@@ -20,14 +20,14 @@ from proxy.policies.references import find
 from proxy.resources.account import Account
 from proxy.resources.asking import Asking
 from proxy.resources.batch_files import BatchUp
-from proxy.resources.capture import Taking
-from proxy.resources.context import Visit
+from proxy.resources.capture import ResourceResponseRewriter
+from proxy.resources.context import ResourceContext
 from proxy.resources.disconnect import Receive, body_pieces, while_there
 from proxy.resources.form import Change, Form, Held, Part, Renamed
 from proxy.resources.ownership import own, own_all
 from proxy.resources.pagination import own_page, wanted_of
-from proxy.resources.response import JSON_HEADERS, MAX_ERROR_BODY, Answering
-from proxy.resources.routing import Choice
+from proxy.resources.response import JSON_HEADERS, MAX_ERROR_BODY, ResourceResponder
+from proxy.resources.routing import ResourceRouting
 from proxy.server.bodies import Bodies, Holding
 from proxy.wire.content_encoding import encoding_of, inflate_in_steps
 from proxy.wire.headers import first, forwarded
@@ -40,15 +40,15 @@ MAX_FILE = 512 * 1024 * 1024 + 1_048_576
 _JSON = b"content-type: application/json\r\n"
 
 
-class Desk:
+class ResourceHandler:
     """See the module."""
 
     def __init__(
         self,
         owners: Owners,
-        choice: Choice,
-        taking: Taking,
-        answering: Answering,
+        choice: ResourceRouting,
+        taking: ResourceResponseRewriter,
+        answering: ResourceResponder,
         services: Services,
         max_body_bytes: int,
         bodies: Bodies,
@@ -61,7 +61,7 @@ class Desk:
         self._max_body_bytes = max_body_bytes
         self._bodies = bodies
 
-    async def serve(self, visit: Visit, receive: Receive) -> None:
+    async def serve(self, visit: ResourceContext, receive: Receive) -> None:
         """Answer a request. Raises `GatewayError`, also after the answer has begun: `fail` knows what is left to do."""
         row = visit.row
         await self._choice.check_ids(visit)
@@ -79,22 +79,22 @@ class Desk:
             body = await self._choice.read_json(visit, data)
         await while_there(receive, self._list(visit) if row.lists else self._send(visit, body))
 
-    async def fail(self, visit: Visit, error: GatewayError) -> bool:
+    async def fail(self, visit: ResourceContext, error: GatewayError) -> bool:
         """End a request with an error; whether the caller is still to answer it."""
         return await self._answering.fail(visit, error)
 
-    async def _send(self, visit: Visit, body: bytes) -> None:
+    async def _send(self, visit: ResourceContext, body: bytes) -> None:
         lines = _JSON if body else b""
         if body or visit.row.method == "POST":
             lines += b"content-length: %d\r\n" % len(body)
         await self._exchange(visit, self._choice.query(visit), lines, body, self._answering.answer)
 
-    async def _list(self, visit: Visit) -> None:
+    async def _list(self, visit: ResourceContext) -> None:
         """The key's own out of the upstream's list, which may take several requests."""
         row, key = visit.row, visit.key.id
         wanted = await wanted_of(visit.query, row, self._owners, key)
 
-        async def read(visit: Visit, asking: Asking) -> bytes:
+        async def read(visit: ResourceContext, asking: Asking) -> bytes:
             if asking.status != 200:
                 await self._answering.refused(visit, asking)
                 raise _Answered
@@ -115,7 +115,12 @@ class Desk:
         await self._answering.respond(visit, 200, JSON_HEADERS, body, "complete", None)
 
     async def _exchange(
-        self, visit: Visit, query: bytes, lines: bytes, body: bytes, answer: Callable[[Visit, Asking], Awaitable[T]]
+        self,
+        visit: ResourceContext,
+        query: bytes,
+        lines: bytes,
+        body: bytes,
+        answer: Callable[[ResourceContext, Asking], Awaitable[T]],
     ) -> T:
         """One request to the upstream, and what is done with its answer."""
         account = self._open(visit)
@@ -128,20 +133,20 @@ class Desk:
         finally:
             asking.give_up()
 
-    def _open(self, visit: Visit) -> Account:
+    def _open(self, visit: ResourceContext) -> Account:
         """The journal knows of the call before the upstream does. Raises `StoreFailed`."""
         assert visit.account is not None
         self._services.journal.append(visit.opened())
         visit.sent = time.monotonic()
         return visit.account
 
-    def _head(self, visit: Visit, account: Account, query: bytes, lines: bytes) -> bytes:
+    def _head(self, visit: ResourceContext, account: Account, query: bytes, lines: bytes) -> bytes:
         path = visit.row.upstream_path(visit.ids)
         return account.head(visit.row.method, path, query, forwarded(visit.headers) + lines)
 
     # forms
 
-    async def _upload(self, visit: Visit, receive: Receive) -> None:
+    async def _upload(self, visit: ResourceContext, receive: Receive) -> None:
         """Pass a form on while it arrives."""
         row = visit.row
         if not is_form(visit):
@@ -168,7 +173,7 @@ class Desk:
             form.close()
             lines.release()
 
-    def _changed(self, visit: Visit, renamed: str, part: Part) -> Change | None:
+    def _changed(self, visit: ResourceContext, renamed: str, part: Part) -> Change | None:
         """What is done with a part of a form: the model has another name, and what may name an object is looked at."""
         if renamed and part.name == "model":
             return Renamed(renamed)
@@ -176,7 +181,7 @@ class Desk:
             return None
         return Held(part.name, partial(self._check_field, visit, part.name))
 
-    async def _check_field(self, visit: Visit, name: str, value: bytes) -> None:
+    async def _check_field(self, visit: ResourceContext, name: str, value: bytes) -> None:
         """Whether the objects that a field of a form names are the key's own. Raises `InvalidRequest`."""
         assert visit.account is not None
         if named_by(name):
@@ -188,7 +193,7 @@ class Desk:
         if any(one.upstream != visit.account.name for one in named):
             raise InvalidRequest("The objects in the request are at another provider.", code="objects_apart")
 
-    async def _batch(self, visit: Visit, form: Form, holding: Holding) -> AsyncIterator[bytes]:
+    async def _batch(self, visit: ResourceContext, form: Form, holding: Holding) -> AsyncIterator[bytes]:
         """The form of a batch, read as far as its first line, which says where it goes."""
         place = self._choice.asked_place(visit)
         change = BatchUp(self._choice, self._owners, visit.key, place, self._max_body_bytes, holding)
@@ -214,7 +219,9 @@ class Desk:
         visit.account = self._choice.account(change.target.pool.name)
         return _joined(begun, pieces)
 
-    async def _stream(self, visit: Visit, receive: Receive, pieces: AsyncIterator[bytes], lines: bytes) -> None:
+    async def _stream(
+        self, visit: ResourceContext, receive: Receive, pieces: AsyncIterator[bytes], lines: bytes
+    ) -> None:
         account = self._open(visit)
         asking = Asking(account.pool, visit.key.id)
         try:
@@ -233,7 +240,7 @@ class Desk:
             asking.give_up()
 
 
-def is_form(visit: Visit) -> bool:
+def is_form(visit: ResourceContext) -> bool:
     """Whether the body is a form with files."""
     return is_multipart(first(visit.headers, b"content-type") or b"")
 

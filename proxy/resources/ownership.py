@@ -6,9 +6,9 @@ One answer for all that cannot be had, whether nobody made it or another key did
 from collections.abc import Iterable
 
 from proxy.errors import InvalidRequest
+from proxy.exchange.context import RequestContext
 from proxy.ledger.ownership import Owners
 from proxy.ledger.record import Owned
-from proxy.policies.base import Call
 from proxy.policies.references import ID, Reference
 
 _MOST_SHOWN = 128
@@ -33,7 +33,7 @@ async def own_all(owners: Owners, key: str, references: Iterable[Reference]) -> 
     return [await own(owners, key, field, id_) for field, id_ in references]
 
 
-async def admit(owners: Owners, call: Call) -> None:
+async def admit(owners: Owners, call: RequestContext) -> None:
     """Check what a relayed call names, and leave it only the targets where that lives. Raises `InvalidRequest`."""
     named = await own_all(owners, call.key.id, call.references)
     place = one_place(named)

@@ -9,30 +9,30 @@ from typing import Final
 
 from proxy.dialects.openai import CHAT, error_event
 from proxy.dialects.refusal import reason_of, refusal_of
-from proxy.dialects.typed import TypedTap
+from proxy.dialects.typed import TypedMeter
 from proxy.errors import ClientGone, GatewayError, UpstreamDropped, UpstreamFailed
 from proxy.exchange.response_head import DISPOSITION, UNBUFFERED, may_show_limits, outcome_of, timestamp, without_models
 from proxy.exchange.services import Services
 from proxy.ledger.record import BATCH_INPUT, Outcome
 from proxy.resources.asking import Asking
 from proxy.resources.batch_files import BatchDown
-from proxy.resources.capture import UNNAMED, Taking
-from proxy.resources.context import Visit, store
-from proxy.resources.events import RunTap
+from proxy.resources.capture import UNNAMED, ResourceResponseRewriter
+from proxy.resources.context import ResourceContext, store
+from proxy.resources.events import RunMeter
 from proxy.upstream.target import Alias
 from proxy.wire.headers import Header, first, relayed
-from proxy.wire.json_rewrite import StreamRewriter
+from proxy.wire.json_rewrite import SSERewriter
 
 MAX_ERROR_BODY = 65_536
 JSON_HEADERS: Final = ((b"content-type", b"application/json"),)
 
 
-class Answering:
+class ResourceResponder:
     """See the module."""
 
     def __init__(
         self,
-        taking: Taking,
+        taking: ResourceResponseRewriter,
         aliases: Mapping[str, Alias],
         services: Services,
         max_body_bytes: int,
@@ -45,7 +45,7 @@ class Answering:
         self._max_body_bytes = max_body_bytes
         self._failed = failed
 
-    async def answer(self, visit: Visit, asking: Asking) -> None:
+    async def answer(self, visit: ResourceContext, asking: Asking) -> None:
         if not 200 <= asking.status < 300:
             await self.refused(visit, asking)
             return
@@ -61,7 +61,7 @@ class Answering:
             shown = await self._taking.answer(visit, data)
             await self.respond(visit, asking.status, asking.headers, shown, "complete", None)
 
-    async def refused(self, visit: Visit, asking: Asking) -> None:
+    async def refused(self, visit: ResourceContext, asking: Asking) -> None:
         """Pass the upstream's error on, if it is one that a client may see. Raises `UpstreamFailed` for any other."""
         status = asking.status
         data = await asking.read_some(MAX_ERROR_BODY)
@@ -79,20 +79,26 @@ class Answering:
         await self._finish(visit, status, refusal.lines, refusal.body, "upstream_error", refusal.code)
 
     async def respond(
-        self, visit: Visit, status: int, headers: Iterable[Header], body: bytes, outcome: Outcome, code: str | None
+        self,
+        visit: ResourceContext,
+        status: int,
+        headers: Iterable[Header],
+        body: bytes,
+        outcome: Outcome,
+        code: str | None,
     ) -> None:
         """Bill, and then write, a whole answer."""
         await self._finish(visit, status, self._relayed(visit, headers), body, outcome, code)
 
     async def _finish(
-        self, visit: Visit, status: int, lines: bytes, body: bytes, outcome: Outcome, code: str | None
+        self, visit: ResourceContext, status: int, lines: bytes, body: bytes, outcome: Outcome, code: str | None
     ) -> None:
         visit.first_write = time.monotonic()
         await self.settle(visit, outcome, status, code, len(body))
         visit.client.begin(status, lines + self._facts(visit), len(body))
         visit.client.write(body, True)
 
-    async def _bytes(self, visit: Visit, asking: Asking) -> None:
+    async def _bytes(self, visit: ResourceContext, asking: Asking) -> None:
         """A file, as it comes; the lines of a batch with the alias put back."""
         record = visit.record
         lines = None
@@ -112,23 +118,23 @@ class Answering:
         self._begin(visit, asking, length)
         visit.client.write(held, True)
 
-    async def _events(self, visit: Visit, asking: Asking) -> None:
+    async def _events(self, visit: ResourceContext, asking: Asking) -> None:
         """A stream of events with the alias put back, each recorded before it leaves."""
         visit.stream = True
         record = visit.record
         alias = visit.alias or (record.alias if record is not None else "") or UNNAMED
         of_run = not visit.row.path.startswith("/v1/responses")
-        tap: TypedTap | RunTap = TypedTap(alias, visit.model, False)
+        tap: TypedMeter | RunMeter = TypedMeter(alias, visit.model, False)
         if of_run:
-            tap = RunTap(alias, visit.model)
+            tap = RunMeter(alias, visit.model)
         if visit.account is not None:
             tap.hidden = visit.account.target.hidden
-        rewriter = StreamRewriter(tap, alias, self._services.max_event_bytes)
+        rewriter = SSERewriter(tap, alias, self._services.max_event_bytes)
         out = b""
         try:
             async for piece in asking.pieces():
                 out = rewriter.feed(piece)
-                if isinstance(tap, RunTap):
+                if isinstance(tap, RunMeter):
                     await self._taking.made(visit, tap)
                 if tap.ended or tap.terminal:
                     break
@@ -136,7 +142,7 @@ class Answering:
                 out = b""
             if not (tap.ended or tap.terminal):
                 out = rewriter.end()
-                if isinstance(tap, RunTap):
+                if isinstance(tap, RunMeter):
                     await self._taking.made(visit, tap)
         finally:
             # Also of a client that leaves behind it.
@@ -147,14 +153,14 @@ class Answering:
         self._begin(visit, asking, None)
         visit.client.write(out, True)
 
-    def _begin(self, visit: Visit, asking: Asking, length: int | None) -> None:
+    def _begin(self, visit: ResourceContext, asking: Asking, length: int | None) -> None:
         """The first bytes are about to leave: from now on an error can only cut."""
         if not visit.client.response_started:
             visit.first_write = time.monotonic()
             lines = self._relayed(visit, asking.headers) + (UNBUFFERED if visit.stream else b"")
             visit.client.begin(asking.status, lines + self._facts(visit), length)
 
-    async def _write(self, visit: Visit, asking: Asking, data: bytes, length: int | None) -> None:
+    async def _write(self, visit: ResourceContext, asking: Asking, data: bytes, length: int | None) -> None:
         """Give the client more of its answer, no faster than it takes it."""
         if not data:
             return
@@ -163,29 +169,31 @@ class Answering:
         if visit.client.flow.write_paused:
             await visit.client.flow.drain()
 
-    def _relayed(self, visit: Visit, headers: Iterable[Header]) -> bytes:
+    def _relayed(self, visit: ResourceContext, headers: Iterable[Header]) -> bytes:
         lines = relayed(headers)
         return without_models(lines, self._taking.names(visit)) if DISPOSITION in lines else lines
 
-    def _facts(self, visit: Visit) -> bytes:
+    def _facts(self, visit: ResourceContext) -> bytes:
         expose = self._services.expose_upstream and visit.account is not None
         return visit.fact_lines(
             model=visit.model if expose else visit.alias,
             provider=visit.account.name if expose and visit.account is not None else "",
         )
 
-    async def settle(self, visit: Visit, outcome: Outcome, status: int, code: str | None, pending: int = 0) -> None:
+    async def settle(
+        self, visit: ResourceContext, outcome: Outcome, status: int, code: str | None, pending: int = 0
+    ) -> None:
         """Write the bill, once."""
         if visit.settled is None:
             visit.settled = visit.final(self._aliases.get(visit.alias), outcome, status, code, pending)
             await store(self._services.journal, visit.settled)
 
-    def _tell(self, visit: Visit, error: GatewayError) -> None:
+    def _tell(self, visit: ResourceContext, error: GatewayError) -> None:
         """Let the log say why a call to the upstream failed."""
         if visit.account is not None and visit.attempts:
             self._failed(visit.id, f"{visit.account.name}/{visit.model}".rstrip("/"), error)
 
-    async def fail(self, visit: Visit, error: GatewayError) -> bool:
+    async def fail(self, visit: ResourceContext, error: GatewayError) -> bool:
         """End a request with an error; whether the caller is still to answer it."""
         client = visit.client
         self._tell(visit, error)

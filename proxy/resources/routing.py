@@ -18,7 +18,7 @@ from proxy.policies.access import is_usable, may_use
 from proxy.policies.access import not_found as model_not_found
 from proxy.policies.references import ID, check_models, find
 from proxy.resources.account import Account, Accounts, target_at
-from proxy.resources.context import Visit
+from proxy.resources.context import ResourceContext
 from proxy.resources.ownership import not_found, one_place, own, own_all
 from proxy.resources.rewrite import text_of
 from proxy.resources.spec import CHILD_IDS
@@ -37,7 +37,7 @@ MAX_PARAMETERS = 100
 _encoder = msgspec.json.Encoder()
 
 
-class Choice:
+class ResourceRouting:
     """See the module."""
 
     def __init__(self, owners: Owners, accounts: Accounts, aliases: Mapping[str, Alias]) -> None:
@@ -45,7 +45,7 @@ class Choice:
         self._accounts = accounts
         self._aliases = aliases
 
-    async def check_ids(self, visit: Visit) -> None:
+    async def check_ids(self, visit: ResourceContext) -> None:
         """Every id in the path is the key's own, or at least not another's. Raises `InvalidRequest`."""
         key = visit.key.id
         if visit.query.count(b"&") >= MAX_PARAMETERS:
@@ -62,7 +62,7 @@ class Choice:
         if not visit.row.lists:
             await self._check_cursors(visit)
 
-    async def _check_cursors(self, visit: Visit) -> None:
+    async def _check_cursors(self, visit: ResourceContext) -> None:
         """Ids in the query are below the ones in the path: no other key's, and nothing but ids."""
         for name, value in parse_qsl(visit.query.decode("latin-1")):
             if name not in CURSORS or name not in visit.row.query:
@@ -74,7 +74,7 @@ class Choice:
         found = await self._owners.find(id_)
         return found is not None and found.key != key
 
-    async def read_json(self, visit: Visit, data: bytes) -> bytes:
+    async def read_json(self, visit: ResourceContext, data: bytes) -> bytes:
         """The body for the upstream, after everything in it was checked. Raises `InvalidRequest`."""
         row = visit.row
         if row.body == "none" or not data:
@@ -101,7 +101,7 @@ class Choice:
             fields["model"] = msgspec.Raw(_encoder.encode(visit.model))
         return _encoder.encode(fields)
 
-    def choose(self, visit: Visit, named: list[Owned], name: str) -> None:
+    def choose(self, visit: ResourceContext, named: list[Owned], name: str) -> None:
         """Where the request goes, and under which alias it is booked. Raises `InvalidRequest`."""
         row = visit.row
         records = [*visit.records.values(), *named]
@@ -131,7 +131,7 @@ class Choice:
             raise InvalidRequest("No provider for this request is configured.", status=404, code="not_found")
         return account
 
-    def asked_place(self, visit: Visit) -> str | None:
+    def asked_place(self, visit: ResourceContext) -> str | None:
         """The upstream of the alias that a header names."""
         wanted = first(visit.headers, MODEL_HEADER)
         if wanted is None:
@@ -153,7 +153,7 @@ class Choice:
             raise model_not_found(name, [one for one in self._aliases if may_use(key, one)])
         return alias
 
-    def query(self, visit: Visit) -> bytes:
+    def query(self, visit: ResourceContext) -> bytes:
         """The part of the query that goes on, as it came."""
         # Some servers take a semicolon for the end of a parameter.
         parts = [part for part in visit.query.split(b"&") if b";" not in part]

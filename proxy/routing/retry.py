@@ -9,8 +9,8 @@ import time
 from typing import Final
 
 from proxy.errors import GatewayError, UpstreamConnectFailed, UpstreamDropped, UpstreamTimeout
+from proxy.exchange.context import RequestContext
 from proxy.ledger.record import Opened
-from proxy.policies.base import Call
 from proxy.upstream.retry_budget import RetryBudget
 from proxy.upstream.target import Target
 
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 _now: Final = time.monotonic
 
 
-class Attempts:
+class RetryPlan:
     """Walks through a call's targets. Times are monotonic seconds, 0 where it never came."""
 
     __slots__ = (
@@ -45,7 +45,7 @@ class Attempts:
         "until",
     )
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: RequestContext) -> None:
         alias = call.alias
         assert alias is not None
         self._call = call

@@ -3,8 +3,8 @@
 The relay reads a body and pushes an answer through that face without a coroutine or a message per piece; everything
 else (Starlette, the docs pages) uses ASGI's `receive` and `send` as ever. It decides nothing about the answer.
 
-An application may have a method `at_once`: it is asked first whether it serves a request that is all here directly,
-without a coroutine; whoever feeds the answer then, the `reader`, is told when the client leaves.
+An application may have a method `try_handle_inline`: it is called first, with a request that has arrived whole, and may
+serve it without a coroutine. The producer of that response is told when the client leaves.
 """
 
 import time
@@ -20,9 +20,9 @@ from proxy.server.envelope import envelope
 from proxy.server.head_cache import Head
 from proxy.server.ids import new_request_id
 from proxy.server.suspension import SUSPENDED, taken_over
-from proxy.server.waiter import Signal
+from proxy.server.waiter import RequestWaiter
 
-#: The key of the ASGI scope's extensions under which an endpoint finds its `ClientCycle`.
+#: The key of the ASGI scope's extensions under which an endpoint finds its `RequestCycle`.
 EXTENSION = "prometheus.client"
 #: The lines in front of chunks that have fewer bytes than this: most have.
 _SIZED: Final = 2_048
@@ -32,7 +32,7 @@ BODY_PART: Final = 33_554_432
 ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
-class ClientCycle(RequestResponseCycle):
+class RequestCycle(RequestResponseCycle):
     """See the module. `begin` once, then `write` until `last`; or `cut`."""
 
     # What the base class sets is declared again, for compiled code; some of it only for ASGI.
@@ -85,7 +85,7 @@ class ClientCycle(RequestResponseCycle):
     _sink: Callable[[bytes], bool] | None = None
     _parts: list[bytes]
     _coroutine: Any = None
-    _signal: Signal | None = None
+    _signal: RequestWaiter | None = None
     #: Served without a coroutine; or by one that asks for the body as ASGI has it.
     _direct = False
     _asgi = False
@@ -139,7 +139,7 @@ class ClientCycle(RequestResponseCycle):
         self.here = self.body = b""
         return here or bytes(body)
 
-    def body_now(self, limit: int) -> bytes | None:
+    def try_read_body(self, limit: int) -> bytes | None:
         """The whole request body, if it is all here already. Raises `BodyTooLarge` and `ClientGone`."""
         if self.more_body:
             return None
@@ -358,11 +358,11 @@ class ClientCycle(RequestResponseCycle):
         if self.disconnected:
             return
         if not self.more_body and not self.waiting_for_100_continue:
-            at_once = getattr(app, "at_once", None)
-            if at_once is not None:
+            try_handle_inline = getattr(app, "try_handle_inline", None)
+            if try_handle_inline is not None:
                 self._direct = True
                 try:
-                    if at_once(self):
+                    if try_handle_inline(self):
                         return
                 except Exception as error:  # noqa: BLE001 (the border of the application)
                     self._ended(error)
@@ -381,7 +381,7 @@ class ClientCycle(RequestResponseCycle):
         self.on_response = protocol.on_response_complete
         self.tasks = protocol.tasks
         self._parts = []
-        signal = Signal()
+        signal = RequestWaiter()
         signal.resume = self._step
         if self.here or self.body or not self.more_body:
             signal.set(resume=False)

@@ -14,7 +14,7 @@ import uvicorn
 
 from proxy.config.tree import Server
 from proxy.errors import GatewayError
-from proxy.server.load_shedding import Pressure
+from proxy.server.load_shedding import SheddingState
 from proxy.server.protocol import LINGER, Terms, guarded_protocol, sweep
 from proxy.server.sockets import tune
 
@@ -95,14 +95,14 @@ class Listener(uvicorn.Server):
         draining: Callable[[], None] = lambda: None,
         interrupt: Callable[[], None] = lambda: None,
         others: Sequence[socket.socket] = (),
-        pressure: Pressure | None = None,
+        pressure: SheddingState | None = None,
     ) -> None:
         """`ready` is called once the sockets are served, and `pressure` says when to do less.
 
         `draining` is told that the end has begun, and `interrupt` ends what runs when its time is over. `others` are
         sockets of other processes, at which this one may be asked to serve too.
         """
-        self._pressure = pressure or Pressure()
+        self._pressure = pressure or SheddingState()
         self._pressure.pause = self._pause
         self.terms = Terms(server, self._pressure)
         super().__init__(

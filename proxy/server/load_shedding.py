@@ -6,7 +6,7 @@ from collections.abc import Callable
 from proxy.server.bodies import Bodies
 
 
-class Pressure:
+class SheddingState:
     """See the module. One for each listener; without anybody to set it, nothing is ever short."""
 
     def __init__(self) -> None:

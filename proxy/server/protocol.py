@@ -19,11 +19,11 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from proxy.config.tree import Server
 from proxy.errors import InvalidRequest
 from proxy.server.bodies import Bodies
-from proxy.server.cycle import ClientCycle
+from proxy.server.cycle import RequestCycle
 from proxy.server.envelope import envelope
 from proxy.server.head_cache import Head
 from proxy.server.ids import new_request_id
-from proxy.server.load_shedding import Pressure
+from proxy.server.load_shedding import SheddingState
 
 MAX_HEADERS = 128
 CHECKED = frozenset({b"host", b"transfer-encoding", b"expect", b"origin"})
@@ -59,9 +59,9 @@ class Refused(Exception):
 class Terms:
     """What holds for all connections of one listener, those that are there too when it changes."""
 
-    def __init__(self, limits: Server, pressure: Pressure | None = None) -> None:
+    def __init__(self, limits: Server, pressure: SheddingState | None = None) -> None:
         self.limits = limits
-        self.pressure = pressure or Pressure()
+        self.pressure = pressure or SheddingState()
         #: Whether a connection serves again after its answer; no longer under pressure, nor once the listener ends.
         self.keeps_alive = True
 
@@ -87,7 +87,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.read_deadline = math.inf
         self.write_deadline = math.inf
         #: The request that is being answered; older than `cycle` where the client pipelines.
-        self._answering: ClientCycle | None = None
+        self._answering: RequestCycle | None = None
         self._in_head = False
         self._head_bytes = 0
         #: Whether the current read holds parts of more than one head or body, and how much of it is body.
@@ -174,7 +174,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Begin a request whose head is that of an earlier one, without the parser, which never hears of it."""
         self._framing = 0
         self._lessons = LESSONS
-        cycle = ClientCycle(self, head, False, self._terms.keeps_alive)
+        cycle = RequestCycle(self, head, False, self._terms.keeps_alive)
         cycle.length = head.length
         self.cycle = self._answering = cycle
         self._to_start = True
@@ -296,7 +296,7 @@ class GuardedProtocol(HttpToolsProtocol):
         elif cycle is not None and cycle.more_body and cycle is self._answering:
             self._check_body(self.cycle, now)
 
-    def _check_body(self, cycle: ClientCycle, now: float) -> None:
+    def _check_body(self, cycle: RequestCycle, now: float) -> None:
         """The body comes, but it may not come for ever."""
         if self.flow.read_paused:
             # It is we who do not read.
@@ -396,7 +396,7 @@ class GuardedProtocol(HttpToolsProtocol):
         head = Head(self.parser.get_method().decode("ascii"), version, self.url, self.headers)
         head.origin = origin
         keep_alive = self._terms.keeps_alive and self.parser.should_keep_alive()
-        cycle = ClientCycle(self, head, self.expect_100_continue, keep_alive)
+        cycle = RequestCycle(self, head, self.expect_100_continue, keep_alive)
         self.cycle = cycle
         if behind:
             # Reading goes on, or the client's leaving would not be seen; what may wait is bounded by its number here
@@ -409,7 +409,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._body_read += len(body)
-        cycle: ClientCycle = self.cycle
+        cycle: RequestCycle = self.cycle
         if cycle.response_complete or cycle.take(body):
             return
         if cycle is not self._answering:
@@ -418,7 +418,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
         cycle.tell(not self._feeding)
 
-    def _queue(self, cycle: ClientCycle, size: int) -> None:
+    def _queue(self, cycle: RequestCycle, size: int) -> None:
         """So many more bytes wait behind the request that is being answered."""
         cycle.queued += size
         self._queued += size
@@ -434,7 +434,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _body_ended(self) -> None:
         """The request that is being read is whole; it goes on once the parser's callbacks are over."""
-        cycle: ClientCycle = self.cycle
+        cycle: RequestCycle = self.cycle
         self.read_deadline = math.inf
         cycle.more_body = False
         if not cycle.response_complete:

@@ -7,7 +7,7 @@ import types
 from collections.abc import Generator
 from typing import Any, Final
 
-#: What a coroutine yields when it waits for a `Signal` outside a task.
+#: What a coroutine yields when it waits for a `RequestWaiter` outside a task.
 SUSPENDED: Final = object()
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 from proxy.server.suspension import suspend
 
 
-class Signal(asyncio.Event):
+class RequestWaiter(asyncio.Event):
     """See the module. Made without `resume`, it only remembers that it was set."""
 
     def __init__(self) -> None:

@@ -13,8 +13,8 @@ LIMIT_BYTES = 65_536
 LIMIT_SECONDS = 5.0
 
 
-class Leftover:
-    """A sink for the rest of an answer; a member of `Deadlines` while it waits."""
+class ResponseDrainer:
+    """A sink for the rest of an answer; a member of `TimeoutSweeper` while it waits."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -50,9 +50,9 @@ class Leftover:
             self._connection.abandon()
 
 
-def leave(connection: Connection) -> Leftover:
+def leave(connection: Connection) -> ResponseDrainer:
     """Take a connection whose answer is over: nobody waits for what it still says."""
-    leftover = Leftover(connection)
+    leftover = ResponseDrainer(connection)
     connection.hand_over(leftover)
     connection.resume()
     return leftover

@@ -16,7 +16,7 @@ BETWEEN: Final = b"\xef\xbb\xbf[, \t\r\n"
 _QUOTE, _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST = b'"{}[]'
 
 
-class ArrayFramer:
+class ArrayParser:
     """Cuts an array into blocks: an element, and before it what parts it from the one before. Holds at most `limit`
     bytes."""
 

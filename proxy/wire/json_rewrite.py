@@ -10,10 +10,10 @@ from typing import Final, Protocol
 import msgspec
 
 from proxy.errors import UpstreamProtocolError
-from proxy.wire.array import BETWEEN, ArrayFramer
+from proxy.wire.array import BETWEEN, ArrayParser
 from proxy.wire.json_scan import TopLevelScanner, spans
 from proxy.wire.repair import repaired
-from proxy.wire.sse import Framer
+from proxy.wire.sse import SSEParser
 
 _LINE = re.compile(rb"([^\r\n]*)(\r\n|\r|\n|$)")
 _encoder = msgspec.json.Encoder()
@@ -46,7 +46,7 @@ _CR: Final = 13
 _PLAIN: Final = bytes([at if 32 <= at < 127 and at not in (_QUOTE, _BACKSLASH) else 63 for at in range(256)])
 
 
-class Tap(Protocol):
+class UsageMeter(Protocol):
     """Reads the events of one answer on the side. A dialect has one for each kind of answer."""
 
     #: Where the model's name stands in an event.
@@ -74,7 +74,7 @@ class Tap(Protocol):
         ...
 
 
-class StreamRewriter:
+class SSERewriter:
     """Rewrites a stream of server-sent events."""
 
     __slots__ = (
@@ -97,9 +97,9 @@ class StreamRewriter:
         "dropped",
     )
 
-    def __init__(self, tap: Tap, alias: str, limit: int = 1_048_576) -> None:
+    def __init__(self, tap: UsageMeter, alias: str, limit: int = 1_048_576) -> None:
         self._tap = tap
-        self._framer = Framer(limit)
+        self._framer = SSEParser(limit)
         self._replacement = _quoted(alias)
         # The last event's bytes up to the end of its model value: an event that begins with the same bytes has its
         # model in the same place, and needs no scan.
@@ -289,7 +289,7 @@ class JsonRewriter:
 
     __slots__ = ("_replacement", "_scanner", "_tail", "_tail_limit", "_tap", "_usage_key")
 
-    def __init__(self, tap: Tap, alias: str, usage_key: str = "usage", tail_limit: int = 1_048_576) -> None:
+    def __init__(self, tap: UsageMeter, alias: str, usage_key: str = "usage", tail_limit: int = 1_048_576) -> None:
         self._tap = tap
         self._replacement = _quoted(alias)
         self._usage_key = usage_key
@@ -394,8 +394,8 @@ class ArrayRewriter:
 
     __slots__ = ("_framer", "_rewriter")
 
-    def __init__(self, tap: Tap, alias: str, limit: int) -> None:
-        self._framer = ArrayFramer(limit)
+    def __init__(self, tap: UsageMeter, alias: str, limit: int) -> None:
+        self._framer = ArrayParser(limit)
         self._rewriter = JsonRewriter(tap, alias)
 
     def feed(self, data: bytes) -> bytes:

@@ -14,7 +14,7 @@ _QUOTE, _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _COMMA, _COLON, _BACKSLASH = b'"
 _LONGEST = 64
 
 
-class Glance:
+class JsonSummary:
     """Feed it the pieces; `number` and `items` say what has come so far."""
 
     __slots__ = ("_counting", "_depth", "_escape", "_in_string", "_key", "_keys", "_number", "_value", "items")

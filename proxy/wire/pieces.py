@@ -1,13 +1,13 @@
 """A large body with another model name, as pieces that are sent one behind the other: nothing of it is copied.
 
-Only where it is certain that putting the body together from its fields (`body.splice`) would give the same bytes.
+Only where it is certain that putting the body together from its fields (`body.render_body`) would give the same bytes.
 """
 
 from typing import Final
 
 import msgspec
 
-from proxy.wire.request_body import splice
+from proxy.wire.request_body import render_body
 from proxy.wire.schemas import Body
 
 #: Bytes from which on it is worth it.
@@ -20,7 +20,7 @@ def pieces(body: Body, model: str, include_usage: bool) -> list[bytes | memoryvi
     """The body in its pieces; a single one where it had to be put together."""
     place = _model_place(body) if body.holds_model else None
     if place is None or (include_usage and "stream_options" in body.fields):
-        return [splice(body, model, include_usage)]
+        return [render_body(body, model, include_usage)]
     start, end = place
     view = memoryview(body.data)
     name = _encoder.encode(model)
@@ -30,7 +30,7 @@ def pieces(body: Body, model: str, include_usage: bool) -> list[bytes | memoryvi
 
 
 def _model_place(body: Body) -> tuple[int, int] | None:
-    """Where the model's value stands, or None where the body is written in any other way than `splice` would.
+    """Where the model's value stands, or None where the body is written in any other way than `render_body` would.
 
     Each field takes at least its name, its value, two quotes, a colon and what stands behind it. So a text that is no
     longer than all of that has no space between them, no name written with escapes, and above all no name twice.

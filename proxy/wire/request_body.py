@@ -59,7 +59,7 @@ _encoder = msgspec.json.Encoder()
 _string = msgspec.json.Decoder(str)
 
 
-def peek(data: bytes, named: str = "") -> Body:
+def parse_body(data: bytes, named: str = "") -> Body:
     """Look at a JSON body that holds its model; one that the path has `named` takes that one's place.
 
     Raises `InvalidRequest`, with the byte position where it can be told, when it is no JSON object, nests too deep, is
@@ -303,7 +303,7 @@ def _no_text(at: int) -> InvalidRequest:
     return InvalidRequest(f"The request body is not valid UTF-8 (byte {at}).")
 
 
-def splice(body: Body, model: str, include_usage: bool) -> bytes:
+def render_body(body: Body, model: str, include_usage: bool) -> bytes:
     """Put a body together again with another model name, and, if asked, with `stream_options.include_usage` set."""
     fields = dict(body.fields)
     if body.holds_model:
@@ -321,7 +321,7 @@ def splice(body: Body, model: str, include_usage: bool) -> bytes:
     return _encoder.encode(fields)
 
 
-def forgotten(body: Body) -> Body:
+def without_payload(body: Body) -> Body:
     """What is still known of a body that will not be sent again: a long stream must not hold on to a long prompt."""
     return Body({}, body.model, body.stream, body.wants_usage, body.holds_model)
 

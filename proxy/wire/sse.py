@@ -17,7 +17,7 @@ _BLANK_LINE = re.compile(rb"\r\r|(?>\r\n|\n)(?>\r\n|\n|\r)")
 _CR: Final = 13
 
 
-class Framer:
+class SSEParser:
     """Cuts a stream into event blocks, each with the blank line that ends it. Holds at most `limit` bytes."""
 
     __slots__ = ("_held", "_limit", "_scanned", "overflowed")

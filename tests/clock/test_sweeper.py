@@ -1,4 +1,4 @@
-"""The sweep over whoever has a deadline: who is told, when, and who is forgotten."""
+"""The sweep over everything with a timeout."""
 
 import asyncio
 import math
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from proxy.clock.sweeper import Deadlines
+from proxy.clock.sweeper import TimeoutSweeper
 from tests.fakes import ScriptedUpstream, WaitFor, sse_answer
 from tests.serving import ALIAS, RunningGateway, simple_config
 from tests.upstream.recording import run, until
@@ -34,11 +34,11 @@ class Member:
         self.interrupted += 1
 
 
-def sweeping(work: Callable[[Deadlines], Callable[[], bool]]) -> None:
+def sweeping(work: Callable[[TimeoutSweeper], Callable[[], bool]]) -> None:
     """Run sweeps until what `work` returns holds."""
 
     async def main() -> None:
-        deadlines = Deadlines(interval=0.001)
+        deadlines = TimeoutSweeper(interval=0.001)
         condition = work(deadlines)
         deadlines.start()
         await until(condition)
@@ -47,7 +47,7 @@ def sweeping(work: Callable[[Deadlines], Callable[[], bool]]) -> None:
     run(main())
 
 
-def sweeps(deadlines: Deadlines, count: int) -> Callable[[], bool]:
+def sweeps(deadlines: TimeoutSweeper, count: int) -> Callable[[], bool]:
     """Whether that many sweeps have passed."""
     passed: list[int] = []
     deadlines.every_sweep(lambda: passed.append(1))
@@ -57,7 +57,7 @@ def sweeps(deadlines: Deadlines, count: int) -> Callable[[], bool]:
 def test_a_member_is_told_that_its_deadline_has_passed() -> None:
     member = Member(time.monotonic() - 1)
 
-    def work(deadlines: Deadlines) -> Callable[[], bool]:
+    def work(deadlines: TimeoutSweeper) -> Callable[[], bool]:
         deadlines.add(member)
         return lambda: member.expired > 0
 
@@ -67,7 +67,7 @@ def test_a_member_is_told_that_its_deadline_has_passed() -> None:
 def test_a_member_inside_its_deadline_is_left_alone() -> None:
     members = [Member(math.inf), Member(time.monotonic() + 60)]
 
-    def work(deadlines: Deadlines) -> Callable[[], bool]:
+    def work(deadlines: TimeoutSweeper) -> Callable[[], bool]:
         for member in members:
             deadlines.add(member)
         return sweeps(deadlines, 3)
@@ -78,9 +78,9 @@ def test_a_member_inside_its_deadline_is_left_alone() -> None:
 
 def test_a_member_that_is_done_is_forgotten() -> None:
     member = Member(time.monotonic() - 1)
-    kept: list[Deadlines] = []
+    kept: list[TimeoutSweeper] = []
 
-    def work(deadlines: Deadlines) -> Callable[[], bool]:
+    def work(deadlines: TimeoutSweeper) -> Callable[[], bool]:
         kept.append(deadlines)
         deadlines.add(member)
         return sweeps(deadlines, 3)
@@ -92,7 +92,7 @@ def test_a_member_that_is_done_is_forgotten() -> None:
 def test_a_member_that_goes_on_is_kept() -> None:
     member = Member(time.monotonic() - 1, gives_up=False)
 
-    def work(deadlines: Deadlines) -> Callable[[], bool]:
+    def work(deadlines: TimeoutSweeper) -> Callable[[], bool]:
         deadlines.add(member)
         return lambda: member.expired >= 2 and len(deadlines) == 1
 
@@ -102,7 +102,7 @@ def test_a_member_that_goes_on_is_kept() -> None:
 def test_a_discarded_member_is_not_told() -> None:
     member = Member(time.monotonic() - 1)
 
-    def work(deadlines: Deadlines) -> Callable[[], bool]:
+    def work(deadlines: TimeoutSweeper) -> Callable[[], bool]:
         deadlines.add(member)
         deadlines.discard(member)
         deadlines.discard(member)
@@ -115,7 +115,7 @@ def test_a_discarded_member_is_not_told() -> None:
 def test_a_member_may_leave_while_another_expires() -> None:
     leaving = Member(time.monotonic() - 1)
 
-    def work(deadlines: Deadlines) -> Callable[[], bool]:
+    def work(deadlines: TimeoutSweeper) -> Callable[[], bool]:
         class Leaver(Member):
             def expire(self) -> None:
                 super().expire()
@@ -131,7 +131,7 @@ def test_a_member_may_leave_while_another_expires() -> None:
 
 def test_everybody_is_interrupted_when_the_gateway_goes_down() -> None:
     members = [Member(math.inf), Member(0.0)]
-    deadlines = Deadlines()
+    deadlines = TimeoutSweeper()
     for member in members:
         deadlines.add(member)
     deadlines.interrupt_all()
@@ -140,7 +140,7 @@ def test_everybody_is_interrupted_when_the_gateway_goes_down() -> None:
 
 def test_a_stopped_sweep_does_not_come_back() -> None:
     async def main() -> None:
-        deadlines = Deadlines(interval=0.001)
+        deadlines = TimeoutSweeper(interval=0.001)
         passed = sweeps(deadlines, 1)
         deadlines.start()
         deadlines.stop()

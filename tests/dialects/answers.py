@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from proxy.dialects.base import Dialect
-from proxy.dialects.meters import AnswerTap
-from proxy.wire.json_rewrite import JsonRewriter, StreamRewriter
+from proxy.dialects.meters import ResponseMeter
+from proxy.wire.json_rewrite import JsonRewriter, SSERewriter
 from proxy.wire.schemas import Usage
 
 ALIAS = "prometheus-core"
@@ -23,15 +23,15 @@ def compact(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def event_tap(dialect: Dialect) -> AnswerTap:
+def event_tap(dialect: Dialect) -> ResponseMeter:
     return dialect.event_tap(ALIAS, UPSTREAM, False)
 
 
-def json_tap(dialect: Dialect) -> AnswerTap:
+def json_tap(dialect: Dialect) -> ResponseMeter:
     return dialect.json_tap(ALIAS, UPSTREAM, False)
 
 
-def read_events(dialect: Dialect, *events: Any) -> AnswerTap:
+def read_events(dialect: Dialect, *events: Any) -> ResponseMeter:
     """A tap that has read these events."""
     tap = event_tap(dialect)
     for event in events:
@@ -39,21 +39,21 @@ def read_events(dialect: Dialect, *events: Any) -> AnswerTap:
     return tap
 
 
-def read_json(dialect: Dialect, answer: Any) -> AnswerTap:
+def read_json(dialect: Dialect, answer: Any) -> ResponseMeter:
     """A tap that has read this answer."""
     tap = json_tap(dialect)
     tap.read(compact(answer))
     return tap
 
 
-def counters(tap: AnswerTap) -> Counters:
+def counters(tap: ResponseMeter) -> Counters:
     return tap.text_out, tap.finished, tap.failed, tap.ended, tap.usage()
 
 
-def relay_events(dialect: Dialect, pieces: Iterable[bytes]) -> tuple[bytes, AnswerTap]:
+def relay_events(dialect: Dialect, pieces: Iterable[bytes]) -> tuple[bytes, ResponseMeter]:
     """What a client gets of a stream: reading ends where the answer does."""
     tap = event_tap(dialect)
-    rewriter = StreamRewriter(tap, ALIAS)
+    rewriter = SSERewriter(tap, ALIAS)
     out = b""
     for piece in pieces:
         out += rewriter.feed(piece)
@@ -62,7 +62,7 @@ def relay_events(dialect: Dialect, pieces: Iterable[bytes]) -> tuple[bytes, Answ
     return out + rewriter.end(), tap
 
 
-def relay_whole(dialect: Dialect, data: bytes) -> tuple[bytes, AnswerTap]:
+def relay_whole(dialect: Dialect, data: bytes) -> tuple[bytes, ResponseMeter]:
     """What a client gets of a JSON answer that came in one piece."""
     tap = json_tap(dialect)
     out = JsonRewriter(tap, ALIAS, dialect.usage_key).whole(data)
@@ -70,7 +70,7 @@ def relay_whole(dialect: Dialect, data: bytes) -> tuple[bytes, AnswerTap]:
     return out, tap
 
 
-def relay_pieces(dialect: Dialect, pieces: Iterable[bytes]) -> tuple[bytes, AnswerTap]:
+def relay_pieces(dialect: Dialect, pieces: Iterable[bytes]) -> tuple[bytes, ResponseMeter]:
     """What a client gets of a JSON answer that came in several."""
     tap = json_tap(dialect)
     rewriter = JsonRewriter(tap, ALIAS, dialect.usage_key)

@@ -3,19 +3,19 @@
 import json
 from typing import Any
 
-from proxy.dialects.openai import ChatTap
-from proxy.wire.json_rewrite import StreamRewriter
+from proxy.dialects.openai import ChatMeter
+from proxy.wire.json_rewrite import SSERewriter
 
 ALIAS = "prometheus-core"
 UPSTREAM = "gpt-5"
 USAGE: dict[str, Any] = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
 
 
-def tap(drop_usage: bool = False) -> ChatTap:
-    return ChatTap(ALIAS, UPSTREAM, drop_usage)
+def tap(drop_usage: bool = False) -> ChatMeter:
+    return ChatMeter(ALIAS, UPSTREAM, drop_usage)
 
 
-def read(*events: Any, drop_usage: bool = False) -> ChatTap:
+def read(*events: Any, drop_usage: bool = False) -> ChatMeter:
     """A tap that has read these events."""
     one = tap(drop_usage)
     for event in events:
@@ -41,13 +41,13 @@ def event(fields: Any) -> bytes:
     return b"data: %b\n\n" % compact(fields)
 
 
-def counters(one: ChatTap) -> tuple[Any, ...]:
+def counters(one: ChatMeter) -> tuple[Any, ...]:
     return one.text_out, one.finished, one.failed, one.ended, one.usage()
 
 
-def relay(pieces: list[bytes], one: ChatTap) -> bytes:
+def relay(pieces: list[bytes], one: ChatMeter) -> bytes:
     """What a client gets: reading ends where the answer does."""
-    rewriter = StreamRewriter(one, ALIAS)
+    rewriter = SSERewriter(one, ALIAS)
     out = b""
     for piece in pieces:
         out += rewriter.feed(piece)

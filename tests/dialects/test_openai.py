@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.dialects.meters import choices_in
-from proxy.dialects.openai import ChatTap, error_body, error_event, upstream_error
+from proxy.dialects.openai import ChatMeter, error_body, error_event, upstream_error
 from proxy.dialects.scrub import scrub
 from proxy.errors import AuthenticationFailed, GatewayError, InvalidRequest, UpstreamProtocolError
-from proxy.wire.json_rewrite import StreamRewriter
+from proxy.wire.json_rewrite import SSERewriter
 from proxy.wire.schemas import Usage
-from proxy.wire.sse import Framer
+from proxy.wire.sse import SSEParser
 from tests.corpus import with_model
 from tests.dialects.chats import ALIAS, UPSTREAM, USAGE, chunk, compact, counters, delta, event, read, relay, said, tap
 from tests.usage import counts_of
@@ -424,7 +424,7 @@ def test_a_broken_event_after_many_alike_is_our_error(tail: bytes) -> None:
     whole = event(said("word"))
     begin = whole[: whole.index(b"word")]
     one = tap()
-    rewriter = StreamRewriter(one, ALIAS)
+    rewriter = SSERewriter(one, ALIAS)
     rewriter.feed(whole * 9)
     with pytest.raises(UpstreamProtocolError):
         rewriter.feed(begin + tail + b"\n\n")
@@ -451,7 +451,7 @@ def choice_of(index: int, text: str, reason: str | None = None) -> dict[str, Any
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_an_event_like_those_before_is_no_larger_than_the_limit_either(whole: bool) -> None:
-    rewriter = StreamRewriter(tap(), ALIAS, len(event(said("w" * 50))))
+    rewriter = SSERewriter(tap(), ALIAS, len(event(said("w" * 50))))
     for text in ("a", "b", "w" * 50):
         assert rewriter.feed(event(said(text)))
     large = event(said("w" * 51))
@@ -468,7 +468,7 @@ def test_events_alike_are_the_same_however_they_are_cut() -> None:
 
 
 def test_an_event_that_begins_inside_another_is_not_taken_for_one_alike() -> None:
-    rewriter = StreamRewriter(tap(), ALIAS)
+    rewriter = SSERewriter(tap(), ALIAS)
     for text in ("a", "b"):
         rewriter.feed(event(said(text)))
     assert rewriter.feed(b": half a comment, ") == b""
@@ -483,13 +483,13 @@ def test_what_comes_after_many_events_alike_is_still_seen(last: dict[str, Any]) 
     assert (one.finished, one.failed, one.usage()) == (alone.finished, alone.failed, alone.usage())
 
 
-@pytest.mark.skipif(not hasattr(ChatTap, "__slots__"), reason="compiled classes do not tell their parts")
+@pytest.mark.skipif(not hasattr(ChatMeter, "__slots__"), reason="compiled classes do not tell their parts")
 def test_a_tap_keeps_counters_and_not_the_text() -> None:
     one = tap(True)
-    rewriter = StreamRewriter(one, ALIAS)
+    rewriter = SSERewriter(one, ALIAS)
     for number in range(2_000):
         rewriter.feed(event(said("a text that must not be kept" * 40 + "\n" * (number % 3))))
-    machines = ((one, ChatTap.__slots__), (rewriter, StreamRewriter.__slots__), (rewriter._framer, Framer.__slots__))
+    machines = ((one, ChatMeter.__slots__), (rewriter, SSERewriter.__slots__), (rewriter._framer, SSEParser.__slots__))
     values = [getattr(machine, name) for machine, names in machines for name in names]
     kept = sum(len(bytes(value)) for value in values if isinstance(value, bytes | bytearray | msgspec.Raw))
     # What stands before and behind the text, and the last event at most: not two thousand of them.

@@ -177,11 +177,11 @@ def test_a_client_that_leaves_while_its_body_is_looked_at_costs_nothing(
 ) -> None:
     look, may_go_on = Inference._peek, threading.Event()
 
-    async def peek(handler: Inference, data: bytes, named: str) -> Body:
+    async def parse_body(handler: Inference, data: bytes, named: str) -> Body:
         await asyncio.to_thread(may_go_on.wait, 10.0)
         return await look(handler, data, named)
 
-    monkeypatch.setattr(Inference, "_peek", peek)
+    monkeypatch.setattr(Inference, "_peek", parse_body)
     data = gzip.compress(json.dumps({"model": ALIAS, "messages": []}).encode())
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json", "content-encoding": "gzip"}
     with kind_of_upstream(tmp_path, "openai") as (gateway, upstream):

@@ -13,10 +13,10 @@ import pytest
 from proxy.app import Gateway
 from proxy.exchange.exchange import Exchange
 from proxy.exchange.upload import Upload
-from proxy.server.cycle import ClientCycle
+from proxy.server.cycle import RequestCycle
 from proxy.server.protocol import GuardedProtocol
 from proxy.upstream.connection import Connection
-from proxy.upstream.drain import Leftover
+from proxy.upstream.drain import ResponseDrainer
 from tests.exchange.samples import HELLO, JSON_ANSWER, ROLE, STREAM, begun, serving, wait_until
 from tests.fakes import Close, Hang, Reset, Step, json_answer, sse_answer
 from tests.load import asking
@@ -24,7 +24,7 @@ from tests.serving import ALIAS, KEY, RunningGateway
 
 #: Seconds that an end may take on a machine that is busy elsewhere.
 PATIENCE = 30.0
-KINDS = (Exchange, ClientCycle, GuardedProtocol, Upload, Connection, Leftover)
+KINDS = (Exchange, RequestCycle, GuardedProtocol, Upload, Connection, ResponseDrainer)
 
 
 def alive(gateway: Gateway) -> Counter[str]:
@@ -64,8 +64,8 @@ def form(whole: bool = True) -> bytes:
     return data if whole else data[:100_000]
 
 
-Visit = Callable[[RunningGateway, bytes], None]
-ENDINGS: dict[str, tuple[Sequence[Step], bytes, Visit]] = {
+ResourceContext = Callable[[RunningGateway, bytes], None]
+ENDINGS: dict[str, tuple[Sequence[Step], bytes, ResourceContext]] = {
     "a whole answer": (json_answer(JSON_ANSWER), chat(False), read_to_the_end),
     "a whole stream": (sse_answer(STREAM), chat(True), read_to_the_end),
     "a stream that is cut": ([*begun(ROLE, HELLO), Close()], chat(True), read_to_the_end),
@@ -79,7 +79,7 @@ ENDINGS: dict[str, tuple[Sequence[Step], bytes, Visit]] = {
 
 @pytest.mark.parametrize(("script", "data", "visit"), ENDINGS.values(), ids=ENDINGS.keys())
 def test_an_exchange_leaves_nothing_to_the_collector(
-    script: Sequence[Step], data: bytes, visit: Visit, tmp_path: Path
+    script: Sequence[Step], data: bytes, visit: ResourceContext, tmp_path: Path
 ) -> None:
     model = {"capability": "audio", "price": None} if b"form-data" in data else None
     with serving(tmp_path, upstream={"keep_alive_timeout": 0.05}, model=model) as (gateway, upstream):

@@ -21,10 +21,10 @@ from proxy.errors import (
     UpstreamProtocolError,
     UpstreamTimeout,
 )
+from proxy.exchange.context import RequestContext
 from proxy.exchange.response_head import cost_line, fact_lines, header_lines, outcome_of, timestamp
 from proxy.ledger.record import Final, Outcome
-from proxy.policies.base import Call
-from proxy.wire.request_body import peek
+from proxy.wire.request_body import parse_body
 
 
 def final(cost: int | None) -> Final:
@@ -57,7 +57,7 @@ def test_a_cost_is_told_to_the_nano_dollar_or_not_at_all(cost: int | None, line:
 
 
 def facts(timeout: float, latency: float = 0.0, fell_back: bool = False) -> list[str]:
-    call = Call(
+    call = RequestContext(
         id="req_1",
         trace_id="trace",
         key=Key(id="key_1", name="one", models=None, created=0, expires=None),
@@ -66,7 +66,7 @@ def facts(timeout: float, latency: float = 0.0, fell_back: bool = False) -> list
         path=b"/chat/completions",
         may_ask_usage=True,
         capabilities=frozenset({"chat"}),
-        body=peek(b'{"model":"core"}'),
+        body=parse_body(b'{"model":"core"}'),
         forwarded=b"",
         started=0,
         arrived=time.monotonic() - latency,

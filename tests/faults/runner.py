@@ -67,7 +67,7 @@ class Result:
     head: Head
     body: Body
     seconds: float
-    #: Attempts as the upstream counted them.
+    #: RetryPlan as the upstream counted them.
     attempts: int
     #: The answer to a good question through the same upstream, right afterwards.
     after: bytes

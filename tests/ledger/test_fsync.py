@@ -4,7 +4,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from proxy.ledger.fsync import File, Syncer, Written
+from proxy.ledger.fsync import File, FsyncThread, Written
 
 
 def _ignore(file: File, error: OSError, written: list[Written]) -> None:
@@ -16,7 +16,7 @@ def test_a_retired_file_is_synced_and_closed(tmp_path: Path) -> None:
     file = File(descriptor)
 
     async def run() -> None:
-        syncer = Syncer(tmp_path, _ignore)
+        syncer = FsyncThread(tmp_path, _ignore)
         syncer.adopt()
         syncer.retire(file)
         syncer.close()
@@ -30,7 +30,7 @@ def test_one_that_fails_keeps_no_other_waiting(tmp_path: Path) -> None:
     file = File(descriptor)
 
     async def run() -> None:
-        syncer = Syncer(tmp_path, _ignore)
+        syncer = FsyncThread(tmp_path, _ignore)
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _loop, _context: None)
         told = asyncio.Event()

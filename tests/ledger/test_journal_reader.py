@@ -8,25 +8,25 @@ import pytest
 
 from proxy.ledger import journal_reader, segments
 from proxy.ledger.journal import Journal
-from proxy.ledger.journal_reader import Intake
+from proxy.ledger.journal_reader import JournalReader
 from tests.ledger.samples import final, lines, opened, request_id, segment
 
 
 def test_an_open_with_its_final_is_only_a_final(tmp_path: Path) -> None:
     segment(tmp_path, lines(opened(1), opened(2), final(1)))
-    batch = Intake(tmp_path).read({})
+    batch = JournalReader(tmp_path).read({})
     assert list(batch.finals) == [request_id(1)]
     assert list(batch.opens) == [request_id(2)]
 
 
 def test_the_last_call_of_a_request_stands(tmp_path: Path) -> None:
     segment(tmp_path, lines(opened(1, attempt=2, upstream="b"), opened(1)))
-    assert Intake(tmp_path).read({}).opens[request_id(1)] == ("dead", opened(1, attempt=2, upstream="b"))
+    assert JournalReader(tmp_path).read({}).opens[request_id(1)] == ("dead", opened(1, attempt=2, upstream="b"))
 
 
 def test_reading_goes_on_where_it_ended(tmp_path: Path) -> None:
     path = segment(tmp_path, lines(*[final(number) for number in range(10)]))
-    reader, offsets, seen = Intake(tmp_path, batch=3), dict[str, int](), []
+    reader, offsets, seen = JournalReader(tmp_path, batch=3), dict[str, int](), []
     while (batch := reader.read(offsets)).offsets:
         assert len(batch.finals) <= 3
         seen += list(batch.finals)
@@ -37,7 +37,7 @@ def test_reading_goes_on_where_it_ended(tmp_path: Path) -> None:
 
 def test_an_owner_whose_records_are_not_all_read_is_not_dead(tmp_path: Path) -> None:
     segment(tmp_path, lines(opened(1), final(2), final(3)))
-    batch = Intake(tmp_path, batch=2).read({})
+    batch = JournalReader(tmp_path, batch=2).read({})
     assert batch.more
     assert "dead" in batch.living
 
@@ -45,7 +45,7 @@ def test_an_owner_whose_records_are_not_all_read_is_not_dead(tmp_path: Path) -> 
 def test_a_torn_last_line_is_left_and_of_the_dead_it_is_the_end(tmp_path: Path) -> None:
     whole = lines(final(1))
     path = segment(tmp_path, whole + lines(final(2))[:-1])
-    batch = Intake(tmp_path).read({})
+    batch = JournalReader(tmp_path).read({})
     assert list(batch.finals) == [request_id(1)]
     assert batch.offsets == {path.name: len(whole)}
     assert path.name in batch.finished
@@ -62,7 +62,7 @@ def test_damaged_lines_are_put_aside_and_the_rest_goes_on(
 ) -> None:
     path = segment(tmp_path, lines(final(1)) + damage + b"\n" + lines(final(2)))
     with caplog.at_level(logging.WARNING):
-        batch = Intake(tmp_path).read({})
+        batch = JournalReader(tmp_path).read({})
     assert list(batch.finals) == [request_id(1), request_id(2)]
     kept = tmp_path / "damaged" / f"{path.name}.0"
     assert kept.read_bytes().replace(b"\n", b"") == damage
@@ -75,16 +75,16 @@ def test_damaged_lines_are_put_aside_and_the_rest_goes_on(
 )
 def test_numbers_that_cannot_be_true_are_damage(tmp_path: Path, changes: dict[str, int]) -> None:
     segment(tmp_path, lines(final(1, **changes), final(2)))
-    assert list(Intake(tmp_path).read({}).finals) == [request_id(2)]
+    assert list(JournalReader(tmp_path).read({}).finals) == [request_id(2)]
 
 
 def test_a_living_journal_is_not_finished(tmp_path: Path) -> None:
     journal = Journal(tmp_path, durability="process")
     journal.append(opened(1))
-    batch = Intake(tmp_path).read({})
+    batch = JournalReader(tmp_path).read({})
     assert (batch.finished, batch.living) == ({}, {journal.owner})
     journal.close()
-    batch = Intake(tmp_path).read({})
+    batch = JournalReader(tmp_path).read({})
     assert batch.living == set()
     assert len(batch.finished) == 1
 
@@ -102,7 +102,7 @@ def test_an_owner_that_goes_on_to_its_next_segment_meanwhile_lives(
         return is_closed(path)
 
     monkeypatch.setattr(segments, "is_closed", rotate_first)
-    batch = Intake(tmp_path).read({})
+    batch = JournalReader(tmp_path).read({})
     assert name in batch.finished
     assert batch.living == {"owner"}
     os.close(held[0])

@@ -69,7 +69,7 @@ COMPLETE = frozenset({("complete", "reported")})
 
 
 @dataclass(frozen=True)
-class Visit:
+class ResourceContext:
     """A kind of request, and what its row may say."""
 
     targets: tuple[str, ...]
@@ -89,26 +89,26 @@ _LEFT = frozenset({("client_closed", "estimated")})
 #: The upstream had not been asked yet, or had told its usage already.
 _UNASKED, _TOLD = frozenset({("client_closed", "none")}), frozenset({("client_closed", "reported")})
 _CUT = frozenset({("upstream_cut", "estimated"), ("upstream_error", "none"), ("upstream_error", "estimated")})
-VISITS: Mapping[str, Visit] = MappingProxyType(
+VISITS: Mapping[str, ResourceContext] = MappingProxyType(
     {
-        "whole": Visit(("vendor/whole",), share=30),
-        "pieces": Visit(("vendor/pieces",), share=10),
-        "embeddings": Visit(("vendor/embedded",), path="embeddings", share=10),
-        "upload": Visit(("vendor/transcribed",), path="upload"),
-        "fallback": Visit(("failing/failing", "vendor/whole")),
-        "failing": Visit(("failing/failing",), frozenset({("upstream_error", "none")}), share=2),
-        "dropped": Visit(("failing/dropped",), frozenset({("upstream_error", "none")}), share=2),
-        "torn": Visit(("failing/torn",), _CUT),
-        "short": Visit(("failing/short",), _CUT),
-        "stalled": Visit(("vendor/begun",), frozenset({("timeout", "estimated")}), stream=True, share=1),
+        "whole": ResourceContext(("vendor/whole",), share=30),
+        "pieces": ResourceContext(("vendor/pieces",), share=10),
+        "embeddings": ResourceContext(("vendor/embedded",), path="embeddings", share=10),
+        "upload": ResourceContext(("vendor/transcribed",), path="upload"),
+        "fallback": ResourceContext(("failing/failing", "vendor/whole")),
+        "failing": ResourceContext(("failing/failing",), frozenset({("upstream_error", "none")}), share=2),
+        "dropped": ResourceContext(("failing/dropped",), frozenset({("upstream_error", "none")}), share=2),
+        "torn": ResourceContext(("failing/torn",), _CUT),
+        "short": ResourceContext(("failing/short",), _CUT),
+        "stalled": ResourceContext(("vendor/begun",), frozenset({("timeout", "estimated")}), stream=True, share=1),
         # Of an answer that is no stream nothing has been passed on by then.
-        "stalled-whole": Visit(("vendor/begun",), frozenset({("timeout", "none")}), stream=False, share=1),
-        "left": Visit(("vendor/endless",), _LEFT, stream=True, leaves=True, share=10),
-        "left-late": Visit(("vendor/pieces",), COMPLETE | _LEFT | _TOLD, stream=True, leaves=True),
-        "left-early": Visit(("vendor/silent",), _LEFT | _UNASKED, leaves_after=0.02),
+        "stalled-whole": ResourceContext(("vendor/begun",), frozenset({("timeout", "none")}), stream=False, share=1),
+        "left": ResourceContext(("vendor/endless",), _LEFT, stream=True, leaves=True, share=10),
+        "left-late": ResourceContext(("vendor/pieces",), COMPLETE | _LEFT | _TOLD, stream=True, leaves=True),
+        "left-early": ResourceContext(("vendor/silent",), _LEFT | _UNASKED, leaves_after=0.02),
         # The length of its audio is what nobody can tell.
-        "left-upload": Visit(("vendor/silent",), _UNASKED, path="upload", leaves_after=0.02, share=2),
-        "unread": Visit(
+        "left-upload": ResourceContext(("vendor/silent",), _UNASKED, path="upload", leaves_after=0.02, share=2),
+        "unread": ResourceContext(
             ("vendor/flood",), frozenset({("client_stalled", "estimated")}), stream=True, reads=False, share=1
         ),
     }

@@ -183,7 +183,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a digest for each request",
         "proxy/endpoints/inference.py",
-        "facts.digests if isinstance(facts, Facts) else digests_of(client.head.headers)",
+        "facts.digests if isinstance(facts, HeadFacts) else digests_of(client.head.headers)",
         "digests_of(client.head.headers)",
         ("tests/auth/test_credentials.py",),
     ),

@@ -8,14 +8,14 @@ from unittest.mock import Mock, patch
 
 import pytest
 
-from proxy.clock.sweeper import Deadlines
+from proxy.clock.sweeper import TimeoutSweeper
 from proxy.config.tree import Server
 from proxy.errors import GatewayError, Overloaded, StoreFailed
 from proxy.ledger.journal import Journal
 from proxy.overload import monitor
 from proxy.overload.grades import CLOSE, HOLD, PAUSE, REFUSE
 from proxy.overload.monitor import GIVE_BACK_EVERY, Overload
-from proxy.server.load_shedding import Pressure
+from proxy.server.load_shedding import SheddingState
 from tests.overload.forced import Forced
 
 MEMORY = 1_000_000
@@ -25,9 +25,9 @@ class Watched:
     """A monitor over made-up readings, at a time that the test says."""
 
     def __init__(self, folder: Path) -> None:
-        self.pressure = Pressure()
+        self.pressure = SheddingState()
         self.readings = Forced(MEMORY)
-        self.deadlines = Deadlines()
+        self.deadlines = TimeoutSweeper()
         server = Server(max_memory_bytes=MEMORY, max_in_flight=2)
         self.overload = Overload(server, self.deadlines, self.pressure, self.readings)
         self.overload.journal = Journal(folder, durability="process")

@@ -1,4 +1,4 @@
-"""Rights: who may use which alias, and what the others are told."""
+"""AccessPolicy: who may use which alias, and what the others are told."""
 
 from collections.abc import Iterable
 
@@ -7,11 +7,11 @@ import pytest
 from proxy.auth.keys import Key
 from proxy.dialects.openai import CHAT
 from proxy.errors import InvalidRequest, ModelNotFound
+from proxy.exchange.context import RequestContext
 from proxy.policies import ordered
-from proxy.policies.access import Rights, may_use, not_found
-from proxy.policies.base import Call
+from proxy.policies.access import AccessPolicy, may_use, not_found
 from proxy.upstream.target import Alias
-from proxy.wire.request_body import peek
+from proxy.wire.request_body import parse_body
 
 BY_FORMAT = {("openai", "chat"): "/v1/chat/completions", ("gemini", "chat"): "/v1beta/models/{model}:generateContent"}
 ENDPOINTS = {"chat": "/v1/chat/completions", "embeddings": "/v1/embeddings"}
@@ -26,8 +26,8 @@ def key(models: Iterable[str] | None = None) -> Key:
     return Key(id="key_1", name="one", models=rights, created=0, expires=None)
 
 
-def call(model: str, caller: Key) -> Call:
-    return Call(
+def call(model: str, caller: Key) -> RequestContext:
+    return RequestContext(
         id="req_1",
         trace_id="req_1",
         key=caller,
@@ -36,15 +36,15 @@ def call(model: str, caller: Key) -> Call:
         path=b"/chat/completions",
         may_ask_usage=True,
         capabilities=frozenset({"chat", "vision"}),
-        body=peek(b'{"model":"%b"}' % model.encode()),
+        body=parse_body(b'{"model":"%b"}' % model.encode()),
         forwarded=b"",
         started=0,
         arrived=0.0,
     )
 
 
-def rights(*aliases: Alias) -> Rights:
-    return Rights({one.name: one for one in aliases}, ENDPOINTS, BY_FORMAT)
+def rights(*aliases: Alias) -> AccessPolicy:
+    return AccessPolicy({one.name: one for one in aliases}, ENDPOINTS, BY_FORMAT)
 
 
 def test_a_key_without_a_list_may_use_everything() -> None:
@@ -126,4 +126,4 @@ def test_the_visible_aliases_stand_in_the_order_of_the_configuration() -> None:
 
 
 def test_rights_are_asked_first() -> None:
-    assert isinstance(ordered({}, {}, {})[0], Rights)
+    assert isinstance(ordered({}, {}, {})[0], AccessPolicy)

@@ -143,7 +143,7 @@ class LossyDisk:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Watch everything under the root that is written through `os`."""
+        """ResponseObserver everything under the root that is written through `os`."""
         real = {name: getattr(os, name) for name in ("open", "write", "fdatasync", "fsync", "unlink", "close")}
 
         def open_(path: Any, flags: int, mode: int = 0o777, **options: Any) -> int:

@@ -9,10 +9,10 @@ from anthropic import Anthropic
 from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
-from tests import test_sdk_anthropic as messages
-from tests import test_sdk_gemini as generate
 from tests.exchange.samples import DONE, EVENTS, HELLO, ROLE, STOP, serving, word
 from tests.fakes import LAST_CHUNK, Pause, Send, Step, chunk, head
+from tests.sdk import test_anthropic as messages
+from tests.sdk import test_gemini as generate
 from tests.serving import ALIAS, KEY, RunningGateway
 
 ASKED: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hello"}]

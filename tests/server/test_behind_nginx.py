@@ -15,7 +15,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from proxy.endpoints.router import Router
-from proxy.server.cycle import EXTENSION, ClientCycle
+from proxy.server.cycle import EXTENSION, RequestCycle
 from proxy.server.protocol import GuardedProtocol
 from tests.exchange.samples import wait_until
 from tests.fakes import RecordedRequest, ScriptedUpstream, Step, json_answer
@@ -139,22 +139,26 @@ def good(nonce: str, *lines: bytes) -> bytes:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     begun: list[None] = []
-    known: list[ClientCycle] = []
-    on_message_begin, at_once, called = GuardedProtocol.on_message_begin, Router.at_once, Router.__call__
+    known: list[RequestCycle] = []
+    on_message_begin, inline, called = (
+        GuardedProtocol.on_message_begin,
+        Router.try_handle_inline,
+        Router.__call__,
+    )
 
     def counting(self: GuardedProtocol) -> None:
         begun.append(None)
         on_message_begin(self)
 
-    def count_known(client: ClientCycle) -> None:
+    def count_known(client: RequestCycle) -> None:
         # The parser does not see those whose head is known, and they alone have their length from elsewhere.
         if client.length >= 0 and client not in known:
             known[:] = [client]
             begun.append(None)
 
-    def counting_at_once(self: Router, client: ClientCycle) -> bool:
+    def counting_at_once(self: Router, client: RequestCycle) -> bool:
         count_known(client)
-        return at_once(self, client)
+        return inline(self, client)
 
     def counting_call(self: Router, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         count_known(scope["extensions"][EXTENSION])

@@ -10,12 +10,12 @@ import pytest
 
 from proxy.config.tree import Server
 from proxy.errors import BodyTooLarge, ClientGone
-from proxy.server.cycle import EXTENSION, ClientCycle
+from proxy.server.cycle import EXTENSION, RequestCycle
 from proxy.server.listener import Listener, bind
 from tests.fakes import Body, Head, RawClient
 from tests.upstream.recording import run, until
 
-App = Callable[[ClientCycle], Awaitable[None]]
+App = Callable[[RequestCycle], Awaitable[None]]
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 
 
@@ -57,7 +57,7 @@ def answer_to(app: App, request: bytes = GET) -> tuple[Head, Body]:
 
 
 def test_a_known_length_is_told() -> None:
-    async def app(client: ClientCycle) -> None:
+    async def app(client: RequestCycle) -> None:
         client.begin(201, b"x-a: b\r\n", 5)
         client.write(b"hello", True)
         assert (client.status, client.bytes_out) == (201, 5)
@@ -69,7 +69,7 @@ def test_a_known_length_is_told() -> None:
 
 
 def test_an_unknown_length_is_chunked_piece_by_piece() -> None:
-    async def app(client: ClientCycle) -> None:
+    async def app(client: RequestCycle) -> None:
         client.begin(200, b"", None)
         client.write(b"one", False)
         client.write(b"", False)
@@ -83,7 +83,7 @@ def test_an_unknown_length_is_chunked_piece_by_piece() -> None:
 
 @pytest.mark.parametrize("size", [1, 15, 16, 2_047, 2_048, 2_049, 70_000])
 def test_a_chunk_of_any_size_is_a_whole_one(size: int) -> None:
-    async def app(client: ClientCycle) -> None:
+    async def app(client: RequestCycle) -> None:
         client.begin(200, b"", None)
         client.write(b"a" * size, False)
         client.write(b"b" * size, True)
@@ -93,7 +93,7 @@ def test_a_chunk_of_any_size_is_a_whole_one(size: int) -> None:
 
 
 def test_an_empty_last_piece_ends_the_chunks() -> None:
-    async def app(client: ClientCycle) -> None:
+    async def app(client: RequestCycle) -> None:
         client.begin(200, b"", None)
         client.write(b"one", False)
         client.write(b"", True)
@@ -103,7 +103,7 @@ def test_an_empty_last_piece_ends_the_chunks() -> None:
 
 
 def test_the_head_leaves_with_the_first_bytes() -> None:
-    async def app(client: ClientCycle) -> None:
+    async def app(client: RequestCycle) -> None:
         client.begin(200, b"", None)
         assert client.transport.get_write_buffer_size() == 0
         client.write(b"", True)
@@ -113,7 +113,7 @@ def test_the_head_leaves_with_the_first_bytes() -> None:
 
 
 def test_a_cut_answer_has_what_was_written_and_no_end() -> None:
-    async def app(client: ClientCycle) -> None:
+    async def app(client: RequestCycle) -> None:
         client.begin(200, b"", None)
         client.write(b"one", False)
         client.cut()
@@ -123,7 +123,7 @@ def test_a_cut_answer_has_what_was_written_and_no_end() -> None:
 
 
 def test_nothing_follows_the_last_piece() -> None:
-    async def app(client: ClientCycle) -> None:
+    async def app(client: RequestCycle) -> None:
         client.begin(200, b"", 3)
         client.write(b"one", True)
         client.write(b"two", True)
@@ -138,7 +138,7 @@ def test_nothing_follows_the_last_piece() -> None:
 
 
 def test_the_body_is_read_whole() -> None:
-    async def app(client: ClientCycle) -> None:
+    async def app(client: RequestCycle) -> None:
         data = await client.read_body(100)
         client.begin(200, b"", len(data))
         client.write(data, True)
@@ -155,7 +155,7 @@ def test_an_asgi_application_gets_the_body_piece_by_piece() -> None:
     first = threading.Event()
     pieces: list[bytes] = []
 
-    async def app(client: ClientCycle) -> None:
+    async def app(client: RequestCycle) -> None:
         while True:
             message = await client.receive()
             pieces.append(message["body"])
@@ -184,7 +184,7 @@ def test_an_asgi_application_gets_the_body_piece_by_piece() -> None:
 def test_a_body_beyond_the_limit_is_refused_before_it_is_whole(rest: bytes) -> None:
     refused: list[str] = []
 
-    async def app(client: ClientCycle) -> None:
+    async def app(client: RequestCycle) -> None:
         try:
             await client.read_body(100)
         except BodyTooLarge as error:
@@ -203,7 +203,7 @@ def test_a_body_beyond_the_limit_is_refused_before_it_is_whole(rest: bytes) -> N
 def test_a_client_that_leaves_while_it_sends_is_told_apart() -> None:
     gone: list[type] = []
 
-    async def app(client: ClientCycle) -> None:
+    async def app(client: RequestCycle) -> None:
         try:
             await client.read_body(100)
         except ClientGone as error:
@@ -221,7 +221,7 @@ def test_a_client_that_leaves_while_it_sends_is_told_apart() -> None:
 
 
 def test_an_application_that_fails_before_its_answer_is_a_500(caplog: pytest.LogCaptureFixture) -> None:
-    async def app(client: ClientCycle) -> None:
+    async def app(client: RequestCycle) -> None:
         raise LookupError("canary")
 
     head, body = answer_to(app)
@@ -232,7 +232,7 @@ def test_an_application_that_fails_before_its_answer_is_a_500(caplog: pytest.Log
 
 
 def test_an_application_that_fails_in_its_answer_cuts_it(caplog: pytest.LogCaptureFixture) -> None:
-    async def app(client: ClientCycle) -> None:
+    async def app(client: RequestCycle) -> None:
         client.begin(200, b"", None)
         client.write(b"one", False)
         raise LookupError("canary")
@@ -243,14 +243,14 @@ def test_an_application_that_fails_in_its_answer_cuts_it(caplog: pytest.LogCaptu
 
 
 def test_an_application_that_ends_without_an_answer_is_a_500() -> None:
-    async def app(client: ClientCycle) -> None:
+    async def app(client: RequestCycle) -> None:
         """Say nothing."""
 
     assert answer_to(app)[0].status == 500
 
 
 def test_an_application_that_waits_for_something_else_goes_on_afterwards() -> None:
-    async def app(client: ClientCycle) -> None:
+    async def app(client: RequestCycle) -> None:
         await asyncio.to_thread(int)
         data = await client.read_body(10)
         await asyncio.sleep(0)

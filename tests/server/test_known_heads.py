@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
 from proxy.config.tree import Server
-from proxy.server.cycle import EXTENSION, ClientCycle
+from proxy.server.cycle import EXTENSION, RequestCycle
 from proxy.server.protocol import Terms, guarded_protocol
 from tests.server.payloads import SMALL, UNDERSCORED, Hostile, request
 from tests.server.test_splits import Wire
@@ -38,8 +38,8 @@ class Served:
         self.protocol = guarded_protocol(Terms(Server()))(config, ServerState(), {})
         self.protocol.connection_made(self.wire)
 
-    def at_once(self, client: ClientCycle) -> bool:
-        body = client.body_now(1_000_000) if self._answers_at_once else None
+    def at_once(self, client: RequestCycle) -> bool:
+        body = client.try_read_body(1_000_000) if self._answers_at_once else None
         if body is None:
             return False
         self.direct += 1
@@ -51,7 +51,7 @@ class Served:
         self.lengths.append(next((int(value) for name, value in scope["headers"] if name == b"content-length"), None))
         self._answer(client, await client.read_body(1_000_000))
 
-    def _answer(self, client: ClientCycle, body: bytes) -> None:
+    def _answer(self, client: RequestCycle, body: bytes) -> None:
         self.asked.append((client.head.path, body))
         client.begin(200, b"", 2)
         client.write(b"ok", True)

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from proxy.server.suspension import SUSPENDED
-from proxy.server.waiter import Signal
+from proxy.server.waiter import RequestWaiter
 
 
-async def waiting(signal: Signal, log: list[str]) -> None:
+async def waiting(signal: RequestWaiter, log: list[str]) -> None:
     await signal.wait()
     log.append("went on")
 
 
-def begun(signal: Signal, log: list[str]) -> Coroutine[Any, Any, None]:
+def begun(signal: RequestWaiter, log: list[str]) -> Coroutine[Any, Any, None]:
     """A coroutine outside a task that waits for the signal, and is resumed by it."""
     coroutine = waiting(signal, log)
 
@@ -29,14 +29,14 @@ def begun(signal: Signal, log: list[str]) -> Coroutine[Any, Any, None]:
 
 
 def test_setting_it_resumes_a_coroutine_outside_a_task_at_once() -> None:
-    signal, log = Signal(), list[str]()
+    signal, log = RequestWaiter(), list[str]()
     _ = begun(signal, log)
     signal.set()
     assert log == ["went on"]
 
 
 def test_a_quiet_set_resumes_with_the_next_poke() -> None:
-    signal, log = Signal(), list[str]()
+    signal, log = RequestWaiter(), list[str]()
     _ = begun(signal, log)
     signal.set(resume=False)
     assert log == []
@@ -45,7 +45,7 @@ def test_a_quiet_set_resumes_with_the_next_poke() -> None:
 
 
 def test_a_poke_without_a_set_resumes_nobody() -> None:
-    signal, log = Signal(), list[str]()
+    signal, log = RequestWaiter(), list[str]()
     coroutine = begun(signal, log)
     signal.poke()
     assert log == []
@@ -53,7 +53,7 @@ def test_a_poke_without_a_set_resumes_nobody() -> None:
 
 
 def test_who_comes_after_the_set_does_not_wait() -> None:
-    signal, log = Signal(), list[str]()
+    signal, log = RequestWaiter(), list[str]()
     signal.set()
     with pytest.raises(StopIteration):
         waiting(signal, log).send(None)
@@ -61,7 +61,7 @@ def test_who_comes_after_the_set_does_not_wait() -> None:
 
 
 def test_a_cleared_signal_is_waited_for_again() -> None:
-    signal, log = Signal(), list[str]()
+    signal, log = RequestWaiter(), list[str]()
     signal.set()
     signal.clear()
     coroutine = begun(signal, log)
@@ -71,7 +71,7 @@ def test_a_cleared_signal_is_waited_for_again() -> None:
 
 def test_in_a_task_it_is_an_ordinary_event() -> None:
     async def run() -> list[str]:
-        signal, log = Signal(), list[str]()
+        signal, log = RequestWaiter(), list[str]()
         signal.in_task(asyncio.get_running_loop())
         task = asyncio.create_task(waiting(signal, log))
         await asyncio.sleep(0)

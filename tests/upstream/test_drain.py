@@ -5,7 +5,7 @@ import threading
 import time
 
 from proxy.errors import UpstreamFailed
-from proxy.upstream.drain import LIMIT_BYTES, LIMIT_SECONDS, Leftover
+from proxy.upstream.drain import LIMIT_BYTES, LIMIT_SECONDS, ResponseDrainer
 from tests.fakes import LAST_CHUNK, Hang, ScriptedUpstream, Send, Step, WaitFor, chunk, head, json_answer
 from tests.upstream.recording import Recorder, fetch, open_pool, run, until
 
@@ -21,7 +21,7 @@ def after_first_piece(*rest: Step) -> tuple[list[int], int]:
             async with open_pool(upstream.base_url) as pool:
                 recorder = await Recorder().start(pool).received(3)
                 assert recorder.connection is not None
-                leftover = Leftover(recorder.connection)
+                leftover = ResponseDrainer(recorder.connection)
                 recorder.connection.hand_over(leftover)
                 go.set()
                 await until(lambda: leftover.done)
@@ -52,7 +52,7 @@ def test_a_connection_that_stays_silent_is_closed_after_a_while() -> None:
             async with open_pool(upstream.base_url) as pool:
                 recorder = await Recorder().start(pool).received(3)
                 assert recorder.connection is not None
-                leftover = Leftover(recorder.connection)
+                leftover = ResponseDrainer(recorder.connection)
                 recorder.connection.hand_over(leftover)
                 assert not leftover.overdue(time.monotonic())
                 assert leftover.overdue(time.monotonic() + LIMIT_SECONDS + 1)
@@ -72,7 +72,7 @@ def test_a_connection_that_serves_another_is_not_closed_by_a_late_deadline() -> 
             async with open_pool(upstream.base_url) as pool:
                 recorder = await Recorder().start(pool).headed()
                 assert recorder.connection is not None
-                leftover = Leftover(recorder.connection)
+                leftover = ResponseDrainer(recorder.connection)
                 if not recorder.complete:
                     recorder.connection.hand_over(leftover)
                     await until(lambda: leftover.done)
@@ -93,7 +93,7 @@ def test_a_failure_ends_it() -> None:
             async with open_pool(upstream.base_url) as pool:
                 recorder = await fetch(pool)
                 assert recorder.connection is not None
-                leftover = Leftover(recorder.connection)
+                leftover = ResponseDrainer(recorder.connection)
                 leftover.failed(UpstreamFailed("gone"))
                 leftover.expire()
                 assert leftover.done

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import UpstreamProtocolError
-from proxy.wire.array import ArrayFramer
+from proxy.wire.array import ArrayParser
 from proxy.wire.json_rewrite import ArrayRewriter
 from tests.wire.pieces import cut, cut_places, ways
 from tests.wire.test_json_rewrite import ALIAS, PlainTap
@@ -22,7 +22,7 @@ elements = st.dictionaries(texts, values, max_size=4)
 
 
 def framed(pieces: list[bytes], limit: int = 1_000_000) -> tuple[list[bytes], bytes, bool]:
-    framer = ArrayFramer(limit)
+    framer = ArrayParser(limit)
     blocks = [block for piece in pieces for block in framer.feed(piece)]
     return blocks, framer.rest(), framer.closed
 
@@ -39,7 +39,7 @@ def test_each_block_ends_with_an_element_and_nothing_is_lost(
 
 
 def test_an_element_is_given_as_soon_as_it_ends() -> None:
-    framer = ArrayFramer(100)
+    framer = ArrayParser(100)
     assert framer.feed(b'[{"a":1') == []
     assert framer.feed(b"}") == [b'[{"a":1}']
     assert framer.feed(b"\n,{}") == [b"\n,{}"]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import UpstreamProtocolError
-from proxy.wire.json_rewrite import JsonRewriter, StreamRewriter
+from proxy.wire.json_rewrite import JsonRewriter, SSERewriter
 from tests.corpus import with_model
 from tests.wire.pieces import cut, cut_places, single_bytes, ways, with_line_ends
 
@@ -50,7 +50,7 @@ class PlainTap:
 def rewrite(pieces: list[bytes], tap: PlainTap | None = None, limit: int = 100_000) -> bytes:
     """What a client gets: reading ends where the answer does."""
     tap = tap or PlainTap()
-    rewriter = StreamRewriter(tap, ALIAS, limit)
+    rewriter = SSERewriter(tap, ALIAS, limit)
     out = b""
     for piece in pieces:
         out += rewriter.feed(piece)
@@ -230,7 +230,7 @@ def test_an_event_to_leave_out_goes_with_its_blank_line(end: bytes) -> None:
     ]
     for pieces in ways(b"".join(event + end for event in events)):
         tap = PlainTap()
-        rewriter = StreamRewriter(tap, ALIAS)
+        rewriter = SSERewriter(tap, ALIAS)
         out = b"".join(rewriter.feed(piece) for piece in pieces) + rewriter.end()
         assert out == events[0] + end + events[3] + end
         assert rewriter.dropped == 2
@@ -324,7 +324,7 @@ def test_a_cut_event_is_not_given(cut_event: bytes) -> None:
 
 
 def test_an_event_is_given_at_once_with_its_last_byte() -> None:
-    rewriter = StreamRewriter(PlainTap(), ALIAS)
+    rewriter = SSERewriter(PlainTap(), ALIAS)
     assert rewriter.feed(b'data: {"n":1}\n') == b""
     assert rewriter.feed(b"\n") == b'data: {"n":1}\n\n'
     assert rewriter.feed(b": comment\n\ndata: {") == b": comment\n\n"
@@ -588,7 +588,7 @@ class RawTap(PlainTap):
     ids=["lists", "texts", "lines", "escapes", "halves"],
 )
 def test_a_large_event_of_very_many_parts_holds_nobody_up(event: bytes) -> None:
-    rewriter = StreamRewriter(RawTap(("response", "model")), ALIAS, 33_554_432)
+    rewriter = SSERewriter(RawTap(("response", "model")), ALIAS, 33_554_432)
     began = time.process_time()
     with pytest.raises(UpstreamProtocolError):
         rewriter.feed(event)
@@ -597,5 +597,5 @@ def test_a_large_event_of_very_many_parts_holds_nobody_up(event: bytes) -> None:
 
 def test_a_large_event_of_few_parts_passes() -> None:
     event = b'data: {"response":{"x":"%b","model":"a"}}\n\n' % (b"x" * 8_000_000)
-    out = StreamRewriter(PlainTap(("response", "model")), ALIAS, 33_554_432).feed(event)
+    out = SSERewriter(PlainTap(("response", "model")), ALIAS, 33_554_432).feed(event)
     assert out == event.replace(b'"a"', b'"%b"' % ALIAS.encode())

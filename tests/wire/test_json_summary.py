@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.wire.json_summary import Glance
+from proxy.wire.json_summary import JsonSummary
 
 
-def glance(text: bytes, size: int = 10_000) -> Glance:
-    found = Glance(b"duration", b"data")
+def glance(text: bytes, size: int = 10_000) -> JsonSummary:
+    found = JsonSummary(b"duration", b"data")
     for begin in range(0, len(text), size):
         found.feed(text[begin : begin + size])
     return found
@@ -64,7 +64,7 @@ def test_garbage_finds_nothing_worse_than_a_number(data: bytes) -> None:
 
 
 def test_keys_and_numbers_are_not_kept_beyond_a_bound() -> None:
-    found = Glance(b"duration", b"data")
+    found = JsonSummary(b"duration", b"data")
     found.feed(b'{"duration": ')
     for _ in range(1000):
         found.feed(b"1" * 1000)

@@ -4,7 +4,7 @@ import pytest
 
 from proxy.errors import InvalidRequest
 from proxy.wire.names import may_name_in_json, named_by
-from proxy.wire.request_body import peek, peek_without_model
+from proxy.wire.request_body import parse_body, peek_without_model
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ from proxy.wire.request_body import peek, peek_without_model
 def test_a_name_that_go_reads_as_a_guarded_one_is_refused(name: str, guarded: str) -> None:
     for data in (f'{{"model":"a","{name}":"b"}}', f'{{"{name}":null,"model":"a"}}'):
         with pytest.raises(InvalidRequest, match="can be read as") as error:
-            peek(data.encode())
+            parse_body(data.encode())
         assert (error.value.status, error.value.code, error.value.param) == (400, "ambiguous_field", guarded)
 
 
@@ -44,13 +44,13 @@ def test_a_name_that_go_reads_as_a_guarded_one_is_refused(name: str, guarded: st
 def test_whether_usage_is_asked_for_is_read_in_one_way(name: str) -> None:
     for options in (f'{{"include_usage":true,"{name}":false}}', f'{{"{name}":true}}'):
         with pytest.raises(InvalidRequest, match="can be read as 'include_usage'") as error:
-            peek(f'{{"model":"a","stream":true,"stream_options":{options}}}'.encode())
+            parse_body(f'{{"model":"a","stream":true,"stream_options":{options}}}'.encode())
         assert (error.value.code, error.value.param) == ("ambiguous_field", "include_usage")
 
 
 @pytest.mark.parametrize("name", ["Temperature", "modelo", "mode1", "models_", "Foo", "stra\u00dfe", "\u212a", ""])
 def test_a_name_that_is_read_as_no_guarded_one_passes(name: str) -> None:
-    assert name in peek(f'{{"model":"a","{name}":1}}'.encode()).fields
+    assert name in parse_body(f'{{"model":"a","{name}":1}}'.encode()).fields
 
 
 def test_the_names_inside_geminis_requests_are_looked_at_too() -> None:

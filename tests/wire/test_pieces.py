@@ -1,4 +1,4 @@
-"""A large body in pieces: the bytes of `splice`, without a copy of what does not change."""
+"""A large body in pieces: the bytes of `render_body`, without a copy of what does not change."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.wire.pieces import pieces
-from proxy.wire.request_body import peek, peek_without_model, splice
+from proxy.wire.request_body import parse_body, peek_without_model, render_body
 
 USAGE = b',"stream_options":{"include_usage":true}}'
 
@@ -29,9 +29,9 @@ def shared(parts: list[bytes | memoryview], data: bytes) -> int:
 )
 @pytest.mark.parametrize("include_usage", [True, False])
 def test_only_the_model_is_new(data: bytes, include_usage: bool) -> None:
-    body = peek(data)
+    body = parse_body(data)
     parts = pieces(body, 'b"\\', include_usage)
-    assert b"".join(parts) == splice(body, 'b"\\', include_usage)
+    assert b"".join(parts) == render_body(body, 'b"\\', include_usage)
     was = bytes(body.fields["model"])
     assert shared(parts, data) == len(data) - len(was) - include_usage
     assert (USAGE in parts) == include_usage
@@ -60,21 +60,21 @@ def test_only_the_model_is_new(data: bytes, include_usage: bool) -> None:
     ],
 )
 def test_what_is_written_in_any_other_way_is_put_together(data: bytes) -> None:
-    body = peek(data)
-    assert pieces(body, "b", False) == [splice(body, "b", False)]
-    assert pieces(body, "b", True) == [splice(body, "b", True)]
+    body = parse_body(data)
+    assert pieces(body, "b", False) == [render_body(body, "b", False)]
+    assert pieces(body, "b", True) == [render_body(body, "b", True)]
 
 
 @pytest.mark.parametrize("options", [b"null", b"{}", b'{"include_usage":false,"x":1}'])
 def test_options_of_the_stream_that_are_there_are_kept(options: bytes) -> None:
-    body = peek(b'{"model":"alias","stream":true,"stream_options":%b}' % options)
-    assert pieces(body, "b", True) == [splice(body, "b", True)]
-    assert b"".join(pieces(body, "b", False)) == splice(body, "b", False)
+    body = parse_body(b'{"model":"alias","stream":true,"stream_options":%b}' % options)
+    assert pieces(body, "b", True) == [render_body(body, "b", True)]
+    assert b"".join(pieces(body, "b", False)) == render_body(body, "b", False)
 
 
 def test_a_body_whose_path_names_the_model_is_put_together() -> None:
     body = peek_without_model(b'{"model":"models/a","requests":[]}', "a", True)
-    assert pieces(body, "b", False) == [splice(body, "b", False)]
+    assert pieces(body, "b", False) == [render_body(body, "b", False)]
 
 
 names = st.sampled_from(["model", "messages", "x", "é", "a b"])
@@ -95,5 +95,5 @@ def test_pieces_are_what_splice_makes(
         json.dumps(name, ensure_ascii=escaped) + colon + json.dumps(value)
         for name, value in [*members, ("model", "alias")]
     ]
-    body = peek(("{" + comma.join(texts) + "}").encode())
-    assert b"".join(pieces(body, "other", include_usage)) == splice(body, "other", include_usage)
+    body = parse_body(("{" + comma.join(texts) + "}").encode())
+    assert b"".join(pieces(body, "other", include_usage)) == render_body(body, "other", include_usage)

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from proxy.errors import InvalidRequest
 from proxy.resources.form import FormScanner, Part
 from proxy.wire.multipart import MultipartScanner, read_part_head
-from proxy.wire.request_body import peek, splice
+from proxy.wire.request_body import parse_body, render_body
 
 BOUNDARY = b"bound"
 #: (name, whether it is a file, content)
@@ -308,10 +308,10 @@ def test_whatever_json_passes_go_reads_alike(go: GoReader, names: list[str], esc
     fields = [f"{json.dumps(name, ensure_ascii=escaped)}:{values[name[0].casefold()]}" for name in names]
     data = ("{" + ",".join(['"model":"alias"', *fields]) + "}").encode()
     try:
-        body = peek(data)
+        body = parse_body(data)
     except InvalidRequest:
         return
-    sent = splice(body, "vendor-model", False)
+    sent = render_body(body, "vendor-model", False)
     read = go.ask(b"json", sent)
     assert read is not None
     plain = msgspec.json.decode(sent)

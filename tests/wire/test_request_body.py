@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import GatewayError, InvalidRequest
-from proxy.wire.request_body import MAX_BRACKETS, MAX_DEPTH, decode_object, peek, peek_without_model, splice
+from proxy.wire.request_body import MAX_BRACKETS, MAX_DEPTH, decode_object, parse_body, peek_without_model, render_body
 from tests.corpus import exchanges
 
 MEBIBYTE = 1_048_576
@@ -131,13 +131,13 @@ VALUES = (
 
 def refusal(body: bytes) -> InvalidRequest:
     with pytest.raises(InvalidRequest) as caught:
-        peek(body)
+        parse_body(body)
     return caught.value
 
 
 @pytest.mark.parametrize(("data", "model", "stream", "wants_usage"), READ)
 def test_a_body_says_which_model_and_how(data: bytes, model: str, stream: bool, wants_usage: bool) -> None:
-    body = peek(data)
+    body = parse_body(data)
     assert (body.model, body.stream, body.wants_usage, body.holds_model) == (model, stream, wants_usage, True)
 
 
@@ -151,15 +151,15 @@ def test_a_body_that_cannot_be_used_is_refused_with_its_place(data: bytes, param
 @pytest.mark.parametrize("value", VALUES)
 def test_a_value_survives_byte_for_byte(value: bytes) -> None:
     data = b'{"before":%b,"model":"a","after":%b}' % (value, value)
-    assert splice(peek(data), "b", False) == b'{"before":%b,"model":"b","after":%b}' % (value, value)
+    assert render_body(parse_body(data), "b", False) == b'{"before":%b,"model":"b","after":%b}' % (value, value)
 
 
 def test_keys_keep_their_order() -> None:
-    assert splice(peek(b'{"z":1,"model":"a","a":2,"m":3}'), "b", False) == b'{"z":1,"model":"b","a":2,"m":3}'
+    assert render_body(parse_body(b'{"z":1,"model":"a","a":2,"m":3}'), "b", False) == b'{"z":1,"model":"b","a":2,"m":3}'
 
 
 def test_blanks_between_top_level_keys_are_not_kept() -> None:
-    assert splice(peek(b'{\n  "model" : "a",\n  "x" : [ 1 ]\n}'), "b", False) == b'{"model":"b","x":[ 1 ]}'
+    assert render_body(parse_body(b'{\n  "model" : "a",\n  "x" : [ 1 ]\n}'), "b", False) == b'{"model":"b","x":[ 1 ]}'
 
 
 @pytest.mark.parametrize(
@@ -171,17 +171,17 @@ def test_blanks_between_top_level_keys_are_not_kept() -> None:
     ],
 )
 def test_a_repeated_model_leaves_no_second_one(data: bytes) -> None:
-    assert splice(peek(data), "b", False) == b'{"model":"b","x":1}'
+    assert render_body(parse_body(data), "b", False) == b'{"model":"b","x":1}'
 
 
 def test_a_new_model_name_is_written_as_json() -> None:
-    assert splice(peek(b'{"model":"a"}'), 'b"\\\n', False) == b'{"model":"b\\"\\\\\\n"}'
+    assert render_body(parse_body(b'{"model":"a"}'), 'b"\\\n', False) == b'{"model":"b\\"\\\\\\n"}'
 
 
 def test_a_body_can_be_put_together_for_several_targets() -> None:
-    body = peek(b'{"model":"a","stream":true}')
-    assert splice(body, "b", True) == b'{"model":"b","stream":true,"stream_options":{"include_usage":true}}'
-    assert splice(body, "c", False) == b'{"model":"c","stream":true}'
+    body = parse_body(b'{"model":"a","stream":true}')
+    assert render_body(body, "b", True) == b'{"model":"b","stream":true,"stream_options":{"include_usage":true}}'
+    assert render_body(body, "c", False) == b'{"model":"c","stream":true}'
 
 
 @pytest.mark.parametrize(
@@ -196,19 +196,19 @@ def test_a_body_can_be_put_together_for_several_targets() -> None:
     ],
 )
 def test_asking_for_usage_keeps_the_other_options(options: bytes, merged: bytes) -> None:
-    body = peek(b'{"model":"a","stream":true,"stream_options":%b,"n":1}' % options)
-    assert splice(body, "b", True) == b'{"model":"b","stream":true,"stream_options":%b,"n":1}' % merged
+    body = parse_body(b'{"model":"a","stream":true,"stream_options":%b,"n":1}' % options)
+    assert render_body(body, "b", True) == b'{"model":"b","stream":true,"stream_options":%b,"n":1}' % merged
 
 
 def test_a_body_whose_path_names_the_model_gets_none() -> None:
     body = peek_without_model(b'{"contents":[{"model":"x"}]}', "gemini", True)
     assert (body.model, body.stream, body.wants_usage) == ("gemini", True, True)
-    assert splice(body, "other", False) == b'{"contents":[{"model":"x"}]}'
+    assert render_body(body, "other", False) == b'{"contents":[{"model":"x"}]}'
 
 
 def test_a_body_whose_path_names_the_model_may_hold_one_of_its_own() -> None:
     body = peek_without_model(b'{"model":7}', "gemini", False)
-    assert splice(body, "other", False) == b'{"model":7}'
+    assert render_body(body, "other", False) == b'{"model":7}'
 
 
 def nested(depth: int) -> bytes:
@@ -217,7 +217,7 @@ def nested(depth: int) -> bytes:
 
 
 def test_nesting_up_to_the_bound_passes() -> None:
-    assert peek(nested(MAX_DEPTH)).model == "a"
+    assert parse_body(nested(MAX_DEPTH)).model == "a"
 
 
 def test_nesting_beyond_the_bound_is_refused() -> None:
@@ -225,7 +225,7 @@ def test_nesting_beyond_the_bound_is_refused() -> None:
 
 
 def test_as_many_brackets_as_the_bound_pass() -> None:
-    assert peek(b'{"model":"a","x":[%b[]]}' % (b"[]," * (MAX_BRACKETS - 3))).model == "a"
+    assert parse_body(b'{"model":"a","x":[%b[]]}' % (b"[]," * (MAX_BRACKETS - 3))).model == "a"
 
 
 def test_more_brackets_than_the_bound_are_refused() -> None:
@@ -234,7 +234,7 @@ def test_more_brackets_than_the_bound_are_refused() -> None:
 
 def test_a_large_body_may_hold_brackets_in_proportion() -> None:
     text = b'{"role":"user","content":"hello"}'
-    assert peek(b'{"model":"a","messages":[%b]}' % b",".join([text] * (2 * MAX_BRACKETS))).model == "a"
+    assert parse_body(b'{"model":"a","messages":[%b]}' % b",".join([text] * (2 * MAX_BRACKETS))).model == "a"
 
 
 #: Texts of 12 MiB that cost a parser or a naive check much time or memory.
@@ -262,13 +262,13 @@ def test_hostile_nesting_never_reaches_the_parser(unit: bytes, monkeypatch: pyte
 @pytest.mark.parametrize("unit", [b"]", b"}", b'"', b"\\", b" ", b"\x00", b'"a":"b",', b"7"])
 def test_twelve_mebibytes_of_anything_else_are_refused_too(unit: bytes) -> None:
     with pytest.raises(InvalidRequest):
-        peek(unit * (12 * MEBIBYTE // len(unit)))
+        parse_body(unit * (12 * MEBIBYTE // len(unit)))
 
 
 def test_brackets_in_texts_are_no_nesting() -> None:
     content = json.dumps("[" * 5000 + "\n" + '{"' * 5000 + "\\")
     data = b'{"model":"a","messages":[%b,{"content":%b}]}' % (b",".join([b"{}"] * 99), content.encode())
-    assert splice(peek(data), "a", False) == data
+    assert render_body(parse_body(data), "a", False) == data
 
 
 def test_a_cut_body_with_many_lists_is_told_to_end_too_early() -> None:
@@ -302,7 +302,7 @@ def test_fields_that_are_not_known_survive(fields: dict[str, Any], model: str, e
     fields |= {"model": "a"}
     fields.pop("stream", None)
     data = json.dumps(fields, ensure_ascii=escaped, indent=indent).encode()
-    assert json.loads(splice(peek(data), model, False)) == fields | {"model": model}
+    assert json.loads(render_body(parse_body(data), model, False)) == fields | {"model": model}
 
 
 @given(
@@ -311,10 +311,10 @@ def test_fields_that_are_not_known_survive(fields: dict[str, Any], model: str, e
 )
 def test_garbage_gives_a_body_or_our_error(data: bytes) -> None:
     try:
-        body = peek(data)
+        body = parse_body(data)
     except GatewayError:
         return
-    assert json.loads(splice(body, body.model, False))["model"] == body.model
+    assert json.loads(render_body(body, body.model, False))["model"] == body.model
 
 
 def test_recorded_requests_change_nowhere_but_in_their_model() -> None:
@@ -323,11 +323,11 @@ def test_recorded_requests_change_nowhere_but_in_their_model() -> None:
         if "model" not in exchange.request_json:
             continue
         seen += 1
-        body = peek(exchange.request)
+        body = parse_body(exchange.request)
         assert body.model == exchange.request_json["model"]
         assert body.stream == bool(exchange.request_json.get("stream"))
         assert body.wants_usage == (body.stream and exchange.asks_for_usage)
-        assert json.loads(splice(body, "b", False)) == exchange.request_json | {"model": "b"}
+        assert json.loads(render_body(body, "b", False)) == exchange.request_json | {"model": "b"}
     assert seen > 50
 
 
@@ -348,5 +348,5 @@ def test_recorded_requests_change_nowhere_but_in_their_model() -> None:
     ],
 )
 def test_a_model_of_the_path_is_changed_where_a_body_repeats_it(body: bytes, sent: bytes | None) -> None:
-    spliced = splice(peek_without_model(body, "a", False), "b", False)
+    spliced = render_body(peek_without_model(body, "a", False), "b", False)
     assert json.loads(spliced) == json.loads(sent if sent is not None else body)

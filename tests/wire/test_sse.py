@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import UpstreamProtocolError
-from proxy.wire.sse import Framer
+from proxy.wire.sse import SSEParser
 from tests.corpus import exchanges
 from tests.wire.pieces import cut, cut_places, random_ways, single_bytes, ways
 
@@ -47,7 +47,7 @@ STREAMS: tuple[tuple[list[bytes], bytes], ...] = (
 
 
 def run(pieces: list[bytes], limit: int = 1_048_576) -> tuple[list[bytes], bytes]:
-    framer = Framer(limit)
+    framer = SSEParser(limit)
     return [block for piece in pieces for block in framer.feed(piece)], framer.rest()
 
 
@@ -59,27 +59,27 @@ def test_an_event_ends_with_its_blank_line_however_it_is_cut(blocks: list[bytes]
 
 @pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r", b"\r\n\n"])
 def test_an_event_is_given_with_the_last_byte_of_its_blank_line(end: bytes) -> None:
-    framer = Framer()
+    framer = SSEParser()
     assert framer.feed(b"data: a" + end[:-1]) == []
     assert framer.feed(end[-1:]) == [b"data: a" + end]
 
 
 @pytest.mark.parametrize("end", [b"\n\r", b"\r\n\r"])
 def test_after_a_line_feed_a_cr_waits_for_the_line_feed_it_may_have(end: bytes) -> None:
-    framer = Framer()
+    framer = SSEParser()
     assert framer.feed(b"data: a" + end) == []
     assert framer.feed(b"\ndata: b") == [b"data: a" + end + b"\n"]
     assert framer.rest() == b"data: b"
 
 
 def test_the_rest_is_given_once() -> None:
-    framer = Framer()
+    framer = SSEParser()
     framer.feed(b"data: a\n\ndata: b")
     assert [framer.rest(), framer.rest()] == [b"data: b", b""]
 
 
 def test_a_framer_goes_on_after_its_rest() -> None:
-    framer = Framer()
+    framer = SSEParser()
     framer.feed(b"data: a\n")
     framer.rest()
     assert framer.feed(b"\n\n") == [b"\n\n"]
@@ -106,7 +106,7 @@ def test_an_event_beyond_the_limit_is_an_error_that_names_the_setting(end: bytes
 def test_no_more_than_the_limit_is_held(filler: bytes) -> None:
     endless = (b"data: a" + filler.replace(b"\n", b"\nx").replace(b"\r", b"\rx") * 100)[:300]
     for pieces in ways(endless):
-        framer = Framer(100)
+        framer = SSEParser(100)
         refused = 0
         for piece in pieces:
             try:
