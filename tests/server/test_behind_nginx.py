@@ -171,7 +171,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
         nginx_before(gateway.port, tmp_path_factory.mktemp("nginx")) as front,
     ):
         patch.setattr(GuardedProtocol, "on_message_begin", counting)
-        patch.setattr(Router, "at_once", counting_at_once)
+        patch.setattr(Router, "try_handle_inline", counting_at_once)
         patch.setattr(Router, "__call__", counting_call)
         both = Both(front, gateway, upstream, begun)
         assert_in_step(both)

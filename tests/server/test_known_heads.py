@@ -27,7 +27,7 @@ class Served:
     def __init__(self, at_once: bool = False) -> None:
         self.asked: list[tuple[str, bytes]] = []
         self.lengths: list[int | None] = []
-        #: How many were taken by `at_once`.
+        #: How many were taken by `try_handle_inline`.
         self.direct = 0
         self.wire = Wire()
         self._answers_at_once = at_once
@@ -38,7 +38,7 @@ class Served:
         self.protocol = guarded_protocol(Terms(Server()))(config, ServerState(), {})
         self.protocol.connection_made(self.wire)
 
-    def at_once(self, client: RequestCycle) -> bool:
+    def try_handle_inline(self, client: RequestCycle) -> bool:
         body = client.try_read_body(1_000_000) if self._answers_at_once else None
         if body is None:
             return False
