@@ -35,7 +35,6 @@ OUT_OF_PLACE = frozenset(
         ("overload", "process"),
         ("resources", "endpoints"),
         ("routing", "exchange"),
-        ("upstream", "ledger"),
     }
 )
 
