@@ -35,10 +35,10 @@ from proxy.resources.capture import ResourceResponseRewriter
 from proxy.resources.handler import ResourceHandler
 from proxy.resources.response import ResourceResponder
 from proxy.resources.routing import ResourceRouting
+from proxy.routing.models import compile_alias
 from proxy.server.load_shedding import SheddingState
 from proxy.upstream.dial import fingerprint, tls_context
 from proxy.upstream.pool import Pool
-from proxy.upstream.target import compile_alias
 from proxy.upstream.warmup import warm
 
 _log = logging.getLogger(__name__)

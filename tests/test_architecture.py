@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 LONGEST_FILE = 600
 
 _GATEWAY_ORDER = (
-    ("errors", "clock"),
+    ("errors", "clock", "native"),
     ("wire", "config"),
     ("dialects", "ledger", "server", "upstream"),
     ("auth", "routing", "overload", "observability"),
@@ -35,7 +35,6 @@ OUT_OF_PLACE = frozenset(
         ("overload", "process"),
         ("resources", "endpoints"),
         ("routing", "exchange"),
-        ("upstream", "ledger"),
     }
 )
 
@@ -47,8 +46,8 @@ def _allowed_rooms() -> dict[str, frozenset[str]]:
     for layer in _GATEWAY_ORDER:
         allowed |= dict.fromkeys(layer, below)
         below |= frozenset(layer)
-    allowed["config"] = frozenset({"errors", "clock", "wire"})
-    allowed["server"] = frozenset({"errors", "clock", "config"})
+    allowed["config"] = frozenset({"errors", "clock", "native", "wire"})
+    allowed["server"] = frozenset({"errors", "clock", "native", "config"})
     allowed["demo"] = frozenset({"errors", "clock", "wire", "config"})
     allowed["app"] = below | {"demo"}
     allowed["process"] = allowed["app"] | {"app"}
@@ -70,6 +69,7 @@ LIBRARIES: dict[str, frozenset[str] | None] = {
     "httptools": frozenset({"upstream", "server"}),
     "httpx": frozenset({"upstream.client"}),
     "msgspec": None,
+    "mypy_extensions": frozenset({"native"}),
     "orjson": None,
     "sqlite3": frozenset({"ledger", "cli.checks"}),
     "tinytag": frozenset({"exchange.audio_length"}),

@@ -24,8 +24,8 @@ from proxy.exchange.context import RequestContext, Unit
 from proxy.exchange.settlement import final_record, refused_record
 from proxy.ledger.estimator import Estimator
 from proxy.ledger.record import Final, Outcome, Record
+from proxy.routing.models import Alias, compile_alias
 from proxy.upstream.pool import Pool
-from proxy.upstream.target import Alias, compile_alias
 from proxy.wire.request_body import parse_body
 
 PRICE = Price(input=Decimal(600), output=Decimal(600))

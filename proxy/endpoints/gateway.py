@@ -12,7 +12,7 @@ from proxy.ledger.ownership import Owners
 from proxy.observability.access_log import AccessLog
 from proxy.overload.monitor import Overload
 from proxy.policies.base import Policy
-from proxy.upstream.target import Alias
+from proxy.routing.models import Alias
 
 
 class Shared(msgspec.Struct, frozen=True):

@@ -26,10 +26,10 @@ from proxy.ledger.record import Final
 from proxy.observability.schemas import Access
 from proxy.resources import ownership
 from proxy.resources.capture_stream import ResponseWatch
+from proxy.routing.models import Alias
 from proxy.server.bodies import Holding
 from proxy.server.cycle import EXTENSION, RequestCycle
 from proxy.server.ids import new_request_id
-from proxy.upstream.target import Alias
 from proxy.wire.content_encoding import inflate_in_steps
 from proxy.wire.json_scan import STEP, holds
 from proxy.wire.pieces import LARGE

@@ -26,7 +26,7 @@ from proxy.endpoints.table import ROWS
 from proxy.errors import GatewayError, InvalidRequest
 from proxy.exchange.response_head import timestamp
 from proxy.policies.access import may_use, not_found
-from proxy.upstream.target import Alias
+from proxy.routing.models import Alias
 from proxy.wire.headers import first
 
 OWNER = "prometheus"

@@ -21,10 +21,10 @@ from proxy.errors import (
 )
 from proxy.exchange.context import RequestContext
 from proxy.exchange.services import Services
+from proxy.routing.models import Alias
 from proxy.routing.retry import RetryPlan
 from proxy.upstream.connection import Connection
 from proxy.upstream.drain import leave
-from proxy.upstream.target import Alias
 from proxy.wire.headers import Header, labelled
 from proxy.wire.pieces import pieces
 from proxy.wire.request_body import render_body

@@ -6,7 +6,8 @@ from typing import Final, Literal, Protocol
 from proxy.auth.keys import Key
 from proxy.dialects.base import Dialect
 from proxy.exchange.upload import Upload
-from proxy.upstream.target import Alias, Target
+from proxy.routing.models import Alias
+from proxy.upstream.target import Target
 from proxy.wire.schemas import Body
 
 #: What an endpoint is billed by.

@@ -40,9 +40,9 @@ from proxy.exchange.response_head import (
 from proxy.exchange.services import Services
 from proxy.exchange.settlement import final_record
 from proxy.ledger.record import Outcome
+from proxy.routing.models import Alias
 from proxy.routing.retry import RetryPlan
 from proxy.server.cycle import RequestCycle
-from proxy.upstream.target import Alias
 from proxy.wire.headers import relayed, retry_after
 from proxy.wire.request_body import without_payload
 

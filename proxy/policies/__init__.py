@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from proxy.policies.access import AccessPolicy
 from proxy.policies.base import Policy
 from proxy.policies.references import ReferencesPolicy
-from proxy.upstream.target import Alias
+from proxy.routing.models import Alias
 
 
 def ordered(

@@ -7,7 +7,7 @@ from typing import Final
 from proxy.auth.keys import Key
 from proxy.errors import InvalidRequest, ModelNotFound
 from proxy.exchange.context import RequestContext
-from proxy.upstream.target import Alias
+from proxy.routing.models import Alias
 
 #: The families of formats as people know them.
 _FORMATS: Final = {"openai": "OpenAI's", "anthropic": "Anthropic's", "gemini": "Gemini's"}

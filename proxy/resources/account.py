@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+from proxy.routing.models import Alias
 from proxy.upstream.pool import Pool
-from proxy.upstream.target import Alias, Target, compile_targets
+from proxy.upstream.target import Target, compile_targets
 
 _JSON = b"content-type: application/json\r\n"
 _FAMILY = "openai"

@@ -14,8 +14,8 @@ from proxy.ledger.pricing import cost_of_parts
 from proxy.ledger.record import Final, Opened, Outcome, Owned
 from proxy.resources.account import Account
 from proxy.resources.spec import ObjectRow
+from proxy.routing.models import Alias
 from proxy.server.cycle import RequestCycle
-from proxy.upstream.target import Alias
 from proxy.wire.headers import Header
 from proxy.wire.schemas import MAX_COUNT, MAX_NANO_DOLLARS, Usage
 

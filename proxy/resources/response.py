@@ -19,7 +19,7 @@ from proxy.resources.batch_files import BatchDown
 from proxy.resources.capture import UNNAMED, ResourceResponseRewriter
 from proxy.resources.context import ResourceContext, store
 from proxy.resources.events import RunMeter
-from proxy.upstream.target import Alias
+from proxy.routing.models import Alias
 from proxy.wire.headers import Header, first, relayed
 from proxy.wire.json_rewrite import SSERewriter
 

@@ -22,7 +22,8 @@ from proxy.resources.context import ResourceContext
 from proxy.resources.ownership import not_found, one_place, own, own_all
 from proxy.resources.rewrite import text_of
 from proxy.resources.spec import CHILD_IDS
-from proxy.upstream.target import Alias, Target
+from proxy.routing.models import Alias
+from proxy.upstream.target import Target
 from proxy.wire.headers import first
 from proxy.wire.json_scan import STEP
 from proxy.wire.names import check_names

@@ -11,8 +11,7 @@ from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
 from proxy.config.presets import PRESETS, formats_of, habits_of
 from proxy.config.presets.preset import Preset
-from proxy.config.tree import Format, Model, OnDisconnect, Server, Upstream, split_target
-from proxy.ledger.pricing import CompiledPrice, compile_price
+from proxy.config.tree import Format, Model, Upstream, split_target
 from proxy.upstream.dial import origin_of, proxy_lines
 from proxy.upstream.pool import Pool
 from proxy.wire.headers import REQUEST_HEADERS
@@ -100,42 +99,6 @@ class Target:
         return b"".join(parts)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Alias:
-    """A stable name as the relay needs it."""
-
-    name: str
-    capability: str
-    targets: tuple[Target, ...]
-    price: CompiledPrice | None
-    on_disconnect: OnDisconnect
-    #: Seconds that a request may take in all, every attempt included.
-    total_timeout: float = 3600.0
-    #: Seconds after which a client that waits for an event hears a heartbeat; 0 is never.
-    heartbeat_interval: float = 0.0
-    #: Fields of a request that are not passed on to any of the targets, because one of them does not take them.
-    client_ids: frozenset[str] = frozenset()
-
-    #: The targets by the family of formats that their upstream speaks, in the order of fallback.
-    by_dialect: dict[str, tuple[Target, ...]] = field(default_factory=dict)
-    #: What chooses further models at any of the targets.
-    choosing: frozenset[str] = field(default=frozenset(), init=False)
-    choosing_in: frozenset[str] = field(default=frozenset(), init=False)
-    #: Both.
-    watched: frozenset[str] = field(default=frozenset(), init=False)
-
-    def __post_init__(self) -> None:
-        for dialect in {dialect for target in self.targets for dialect in target.dialects}:
-            self.by_dialect[dialect] = tuple(target for target in self.targets if dialect in target.dialects)
-        object.__setattr__(self, "choosing", frozenset().union(*(target.choosing for target in self.targets)))
-        object.__setattr__(self, "choosing_in", frozenset().union(*(target.choosing_in for target in self.targets)))
-        object.__setattr__(self, "watched", self.choosing | self.choosing_in)
-
-    def speaking(self, dialect: str) -> tuple[Target, ...]:
-        """The targets whose upstream speaks a family of formats, in the order of fallback."""
-        return self.by_dialect.get(dialect, ())
-
-
 def compile_targets(target: str, pools: dict[str, Pool], alias: Model | None = None) -> tuple[Target, ...]:
     """Bind "upstream/model" to its pool, once for each way in which its formats are asked for; an alias's own settings
     go before those of the upstream."""
@@ -182,21 +145,6 @@ def _compile(
         frozenset() if upstream.client_models else preset.choosing,
         frozenset() if upstream.client_models else preset.choosing_in,
         hidden_of(upstream),
-    )
-
-
-def compile_alias(name: str, model: Model, pools: dict[str, Pool], server: Server) -> Alias:
-    """Compile one `[models.ALIAS]`; what it does not set is as for the whole server."""
-    targets = tuple(made for target in model.targets for made in compile_targets(target, pools, model))
-    return Alias(
-        name=name,
-        capability=model.capability,
-        targets=targets,
-        price=compile_price(model.price, model.capability) if model.price is not None else None,
-        on_disconnect=model.on_disconnect or server.on_disconnect,
-        total_timeout=_first_of(model.total_timeout, server.total_timeout),
-        heartbeat_interval=_first_of(model.heartbeat_interval, server.heartbeat_interval),
-        client_ids=frozenset().union(*(target.client_ids for target in targets)),
     )
 
 

@@ -10,7 +10,7 @@ from proxy.errors import InvalidRequest, ModelNotFound
 from proxy.exchange.context import RequestContext
 from proxy.policies import ordered
 from proxy.policies.access import AccessPolicy, may_use, not_found
-from proxy.upstream.target import Alias
+from proxy.routing.models import Alias
 from proxy.wire.request_body import parse_body
 
 BY_FORMAT = {("openai", "chat"): "/v1/chat/completions", ("gemini", "chat"): "/v1beta/models/{model}:generateContent"}

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 from proxy.config.tree import Model, Server, Upstream
+from proxy.routing.models import compile_alias
 from proxy.upstream.pool import Pool
-from proxy.upstream.target import compile_alias, compile_target
+from proxy.upstream.target import compile_target
 from tests.fakes import ScriptedUpstream, json_answer
 from tests.serving import ALIAS, KEY, PRICE, RunningGateway, simple_config
 from tests.upstream.recording import run

@@ -1,0 +1,59 @@
+"""The models that clients can name: each alias with its price, its limits and its targets. Connects nothing."""
+
+from dataclasses import dataclass, field
+
+from proxy.config.tree import Model, OnDisconnect, Server
+from proxy.ledger.pricing import CompiledPrice, compile_price
+from proxy.upstream.pool import Pool
+from proxy.upstream.target import Target, compile_targets
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Alias:
+    """A stable model name, compiled from `[models.ALIAS]`: what the exchange of a request needs to know of it."""
+
+    name: str
+    capability: str
+    targets: tuple[Target, ...]
+    price: CompiledPrice | None
+    on_disconnect: OnDisconnect
+    #: Seconds that a request may take in all, every attempt included.
+    total_timeout: float = 3600.0
+    #: Seconds without data after which a waiting event stream is sent a heartbeat; 0 is never.
+    heartbeat_interval: float = 0.0
+    #: Request fields that are removed for all of the targets, because one of them does not take them.
+    client_ids: frozenset[str] = frozenset()
+
+    #: The targets by the dialect that their upstream speaks, in the order of fallback.
+    by_dialect: dict[str, tuple[Target, ...]] = field(default_factory=dict)
+    #: Request fields that choose further models at any of the targets.
+    choosing: frozenset[str] = field(default=frozenset(), init=False)
+    choosing_in: frozenset[str] = field(default=frozenset(), init=False)
+    #: Both.
+    watched: frozenset[str] = field(default=frozenset(), init=False)
+
+    def __post_init__(self) -> None:
+        for dialect in {dialect for target in self.targets for dialect in target.dialects}:
+            self.by_dialect[dialect] = tuple(target for target in self.targets if dialect in target.dialects)
+        object.__setattr__(self, "choosing", frozenset().union(*(target.choosing for target in self.targets)))
+        object.__setattr__(self, "choosing_in", frozenset().union(*(target.choosing_in for target in self.targets)))
+        object.__setattr__(self, "watched", self.choosing | self.choosing_in)
+
+    def speaking(self, dialect: str) -> tuple[Target, ...]:
+        """The targets whose upstream speaks a dialect, in the order of fallback."""
+        return self.by_dialect.get(dialect, ())
+
+
+def compile_alias(name: str, model: Model, pools: dict[str, Pool], server: Server) -> Alias:
+    """Compile one `[models.ALIAS]`; what it does not set is as for the whole server."""
+    targets = tuple(made for target in model.targets for made in compile_targets(target, pools, model))
+    return Alias(
+        name=name,
+        capability=model.capability,
+        targets=targets,
+        price=compile_price(model.price, model.capability) if model.price is not None else None,
+        on_disconnect=model.on_disconnect or server.on_disconnect,
+        total_timeout=server.total_timeout if model.total_timeout is None else model.total_timeout,
+        heartbeat_interval=server.heartbeat_interval if model.heartbeat_interval is None else model.heartbeat_interval,
+        client_ids=frozenset().union(*(target.client_ids for target in targets)),
+    )
