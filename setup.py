@@ -36,7 +36,6 @@ COMPILED = (
     "proxy/ledger/pricing.py",
     "proxy/observability/access_format.py",
     "proxy/policies/access.py",
-    "proxy/policies/base.py",
     "proxy/policies/references.py",
     "proxy/routing/*.py",
     "proxy/server/cycle.py",

@@ -24,8 +24,8 @@ from proxy.exchange.upload import Upload
 from proxy.ledger.estimator import LEARN_ALL, LEARN_EACH, Estimator
 from proxy.ledger.record import Final
 from proxy.observability.schemas import Access
-from proxy.resources import ownership
-from proxy.resources.capture_stream import ResponseWatch
+from proxy.policies import ownership
+from proxy.policies.response_ids import ResponseWatch
 from proxy.routing.models import Alias
 from proxy.server.bodies import Holding
 from proxy.server.cycle import EXTENSION, RequestCycle

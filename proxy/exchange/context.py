@@ -1,4 +1,7 @@
-"""The context of one request: who asks what of which endpoint, and what policies have added to it."""
+"""The context of one request: its key, endpoint, body and model, and what policies have added to it.
+
+It needs no HTTP head, so that a job or a WebSocket turn can have one too; it holds no connection.
+"""
 
 import math
 from typing import Final, Literal, Protocol
@@ -37,7 +40,7 @@ class ResponseObserver(Protocol):
 
 
 class RequestContext:
-    """One request that has been read: who asks what of which endpoint."""
+    """One request: who makes it, at which endpoint, for which model, and what policies have added to it."""
 
     # What most requests do not bring or change stands here, and is not set for each of them.
     #: Those of the alias's targets that speak the endpoint's dialect; set by the rights policy.
@@ -54,6 +57,16 @@ class RequestContext:
     tier = ""
     #: The answer is finished later, out of the client's sight.
     background = False
+    #: HTTP method, for the access log.
+    method = "POST"
+    #: A request for things with an id (files, batches, threads, ...): its body is read after its admission.
+    is_resource = False
+    #: Response header lines that policies add, each with its CRLF; every response has them, refusals too.
+    lines = b""
+    #: Observers of the response that policies add.
+    observers: tuple[ResponseObserver, ...] = ()
+    #: How many of the gateway's policies have admitted it; set by `Admission` alone.
+    admitted = 0
 
     def __init__(
         self,

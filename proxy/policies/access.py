@@ -7,6 +7,7 @@ from typing import Final
 from proxy.auth.keys import Key
 from proxy.errors import InvalidRequest, ModelNotFound
 from proxy.exchange.context import RequestContext
+from proxy.policies.base import Policy
 from proxy.routing.models import Alias
 
 #: The families of formats as people know them.
@@ -15,7 +16,7 @@ _FORMATS: Final = {"openai": "OpenAI's", "anthropic": "Anthropic's", "gemini": "
 MAX_COMPARED: Final = 100
 
 
-class AccessPolicy:
+class AccessPolicy(Policy):
     """Finds the call's alias. One that the key may not use looks exactly like one that does not exist.
 
     Fields by which a client would choose the id of what is made are taken out of the body.
@@ -29,7 +30,7 @@ class AccessPolicy:
         self._endpoint_of = endpoint_of
         self._by_format = by_format
 
-    def admit(self, call: RequestContext) -> None:
+    def admit(self, call: RequestContext) -> object | None:
         alias = self._aliases.get(call.body.model)
         if alias is None or not may_use(call.key, alias.name):
             raise not_found(call.body.model, self.visible(call.key), call.dialect.unknown_model_status)
@@ -53,6 +54,7 @@ class AccessPolicy:
         if not alias.client_ids.isdisjoint(call.body.fields):
             for name in alias.client_ids:
                 call.body.fields.pop(name, None)
+        return None
 
     def _instead(self, alias: Alias) -> str:
         """What can be done about an alias whose providers do not speak the format that it was called in."""

@@ -16,6 +16,7 @@ import msgspec
 from proxy.errors import InvalidRequest
 from proxy.exchange.context import NESTED, NESTED_GEMINI, RequestContext
 from proxy.policies.access import is_usable
+from proxy.policies.base import Policy
 from proxy.policies.json_pairs import Pairs, read
 from proxy.wire.json_scan import holds
 from proxy.wire.names import HOLDER_NAMES, MODEL_NAMES, OBJECT_NAMES, spelled_as
@@ -86,13 +87,13 @@ _QUOTE: Final = 0x22
 Reference = tuple[str, str]
 
 
-class ReferencesPolicy:
+class ReferencesPolicy(Policy):
     """Notes what a call names; what is named and is not the key's own is refused by whoever serves the call."""
 
     def __init__(self, aliases: Container[str]) -> None:
         self._aliases = aliases
 
-    def admit(self, call: RequestContext) -> None:
+    def admit(self, call: RequestContext) -> object | None:
         body = call.body
         alias = call.alias
         if alias is not None and not alias.watched.isdisjoint(body.fields):
@@ -101,8 +102,9 @@ class ReferencesPolicy:
         if _TOP.isdisjoint(body.fields) and (
             not call.naming or (body.data and not may_name(body.data, call.naming, call.large))
         ):
-            return
+            return None
         call.references = find(body.fields)
+        return None
 
 
 def check_models(

@@ -13,9 +13,9 @@ from proxy.clock.gil import in_turns, pause
 from proxy.dialects.scrub import scrub
 from proxy.errors import InvalidRequest, UpstreamProtocolError
 from proxy.ledger.ownership import Owners
+from proxy.policies.ownership import own_all
 from proxy.policies.references import find
 from proxy.resources.account import target_at
-from proxy.resources.ownership import own_all
 from proxy.resources.rewrite import fields_of, text_of, with_alias
 from proxy.resources.routing import ResourceRouting
 from proxy.server.bodies import Holding

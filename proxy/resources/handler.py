@@ -16,6 +16,7 @@ from proxy.errors import BodyTooLarge, GatewayError, InvalidRequest
 from proxy.exchange.services import Services
 from proxy.ledger.ownership import Owners
 from proxy.ledger.record import Owned
+from proxy.policies.ownership import own, own_all
 from proxy.policies.references import find
 from proxy.resources.account import Account
 from proxy.resources.asking import Asking
@@ -24,7 +25,6 @@ from proxy.resources.capture import ResourceResponseRewriter
 from proxy.resources.context import ResourceContext
 from proxy.resources.disconnect import Receive, body_pieces, while_there
 from proxy.resources.form import Change, Form, Held, Part, Renamed
-from proxy.resources.ownership import own, own_all
 from proxy.resources.pagination import own_page, wanted_of
 from proxy.resources.response import JSON_HEADERS, MAX_ERROR_BODY, ResourceResponder
 from proxy.resources.routing import ResourceRouting

@@ -12,8 +12,8 @@ import msgspec
 from proxy.errors import InvalidRequest, ListTooLong
 from proxy.ledger.ownership import Owners
 from proxy.ledger.record import Owned
+from proxy.policies.ownership import own
 from proxy.policies.references import ID
-from proxy.resources.ownership import own
 from proxy.resources.rewrite import elements_of, fields_of, text_of
 from proxy.resources.spec import ObjectRow
 

@@ -16,10 +16,10 @@ from proxy.ledger.ownership import Owners
 from proxy.ledger.record import BATCH_INPUT, Owned
 from proxy.policies.access import is_usable, may_use
 from proxy.policies.access import not_found as model_not_found
+from proxy.policies.ownership import not_found, one_place, own, own_all
 from proxy.policies.references import ID, check_models, find
 from proxy.resources.account import Account, Accounts, target_at
 from proxy.resources.context import ResourceContext
-from proxy.resources.ownership import not_found, one_place, own, own_all
 from proxy.resources.rewrite import text_of
 from proxy.resources.spec import CHILD_IDS
 from proxy.routing.models import Alias

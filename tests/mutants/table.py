@@ -372,7 +372,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "any id in a body",
-        "proxy/resources/ownership.py",
+        "proxy/policies/ownership.py",
         "named = await own_all(owners, call.key.id, call.references)",
         "return",
         ("tests/resources/test_ownership.py",),
