@@ -17,8 +17,8 @@ from proxy.dialects.anthropic import MESSAGES
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini import GENERATE
 from proxy.dialects.meters import ResponseMeter
-from proxy.dialects.openai import CHAT
-from proxy.dialects.typed import MEDIA, TYPED
+from proxy.dialects.openai_chat import CHAT
+from proxy.dialects.openai_responses import MEDIA, TYPED
 from proxy.errors import UpstreamProtocolError
 from proxy.exchange.context import RequestContext, Unit
 from proxy.exchange.settlement import final_record, refused_record

@@ -25,9 +25,9 @@ from proxy.resources.context import ResourceContext
 from proxy.resources.form import FormScanner
 from proxy.resources.routing import ResourceRouting
 from proxy.server.bodies import Bodies, Holding
+from proxy.wire.field_names import may_name_in_json, named_by
 from proxy.wire.json_scan import nesting_exceeds
 from proxy.wire.multipart import MAX_PART_NAME, MAX_PARTS, MultipartScanner, read_part_head
-from proxy.wire.names import may_name_in_json, named_by
 from proxy.wire.pieces import pieces
 from proxy.wire.request_body import (
     decode_object,

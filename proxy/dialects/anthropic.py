@@ -10,7 +10,7 @@ import msgspec
 
 from proxy.dialects.anthropic_shapes import Answer, Event, decode_answer, decode_event
 from proxy.dialects.base import Dialect
-from proxy.dialects.loose import read_loosely
+from proxy.dialects.lenient import read_loosely
 from proxy.dialects.meters import EMPTY, NULL, ResponseMeter, decoded, is_error, is_reason, text_size
 from proxy.dialects.scrub import scrub
 from proxy.errors import GatewayError

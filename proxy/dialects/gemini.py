@@ -10,7 +10,7 @@ import msgspec
 
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini_shapes import Chunk, decode_chunk, decode_chunks, decode_grounding
-from proxy.dialects.loose import read_loosely
+from proxy.dialects.lenient import read_loosely
 from proxy.dialects.meters import EMPTY, ChoicesMeter, decoded, is_error, is_reason
 from proxy.dialects.scrub import scrub
 from proxy.errors import GatewayError

@@ -7,8 +7,8 @@ import msgspec
 
 from proxy.dialects.scrub import NO_NAMES, scrub
 from proxy.errors import UpstreamProtocolError
+from proxy.wire.json_repair import repaired
 from proxy.wire.json_scan import NO_ERROR
-from proxy.wire.repair import repaired
 from proxy.wire.schemas import Usage
 from proxy.wire.usage import Reading, covers, read_usage, reading, tier_in, usage_of
 

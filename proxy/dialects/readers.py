@@ -11,12 +11,12 @@ import msgspec
 
 from proxy.dialects.base import Dialect
 from proxy.dialects.meters import ResponseMeter
-from proxy.dialects.refusal import reason_of
-from proxy.dialects.typed import MediaMeter
+from proxy.dialects.openai_responses import MediaMeter
+from proxy.dialects.upstream_errors import reason_of
 from proxy.errors import UpstreamProtocolError, UpstreamReported
 from proxy.wire.headers import Header
+from proxy.wire.json_repair import repaired
 from proxy.wire.json_rewrite import ArrayRewriter, JsonRewriter, SSERewriter
-from proxy.wire.repair import repaired
 from proxy.wire.sniff import Kind
 
 #: Bytes of a JSON answer that are held until its end; what a larger one says is read while it passes.

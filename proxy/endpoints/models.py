@@ -20,7 +20,7 @@ from proxy.auth.credentials import authenticate
 from proxy.dialects.anthropic import MESSAGES
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini import GENERATE
-from proxy.dialects.openai import CHAT
+from proxy.dialects.openai_chat import CHAT
 from proxy.endpoints.gateway import Shared
 from proxy.endpoints.table import ROWS
 from proxy.errors import GatewayError, InvalidRequest

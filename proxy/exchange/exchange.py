@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final
 
 from proxy.dialects.readers import ResponseReader
-from proxy.dialects.refusal import own_failure, reason_of, refusal_of
+from proxy.dialects.upstream_errors import own_failure, reason_of, refusal_of
 from proxy.errors import (
     GatewayError,
     GatewayStopped,

@@ -17,8 +17,8 @@ from proxy.errors import InvalidRequest
 from proxy.exchange.context import NESTED, NESTED_GEMINI, RequestContext
 from proxy.policies.access import is_usable
 from proxy.policies.json_pairs import Pairs, read
+from proxy.wire.field_names import HOLDER_NAMES, MODEL_NAMES, OBJECT_NAMES, spelled_as
 from proxy.wire.json_scan import holds
-from proxy.wire.names import HOLDER_NAMES, MODEL_NAMES, OBJECT_NAMES, spelled_as
 
 #: Fields whose value is an id, a list of ids, or an object with one.
 NAMES: Final = OBJECT_NAMES | HOLDER_NAMES

@@ -20,8 +20,8 @@ from proxy.resources.rewrite import fields_of, text_of, with_alias
 from proxy.resources.routing import ResourceRouting
 from proxy.server.bodies import Holding
 from proxy.upstream.target import Target
+from proxy.wire.field_names import check_names
 from proxy.wire.json_scan import STEP
-from proxy.wire.names import check_names
 from proxy.wire.request_body import check_model, decode_in_steps, decode_object
 
 #: Lines of a batch that hold nothing.

@@ -7,7 +7,7 @@ import time
 
 import msgspec
 
-from proxy.dialects.refusal import error_in
+from proxy.dialects.upstream_errors import error_in
 from proxy.ledger.ownership import Owners
 from proxy.ledger.record import BATCH_INPUT, Owned
 from proxy.policies.access import may_use

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from starlette.types import Receive, Scope, Send
 
 from proxy.auth.credentials import authenticate
-from proxy.dialects.openai import error_body
+from proxy.dialects.openai_chat import error_body
 from proxy.endpoints.gateway import Shared
 from proxy.errors import GatewayError, GatewayStopped, InternalFault, InvalidRequest
 from proxy.exchange.response_head import PROVIDER, header_lines, timestamp

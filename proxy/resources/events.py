@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from proxy.dialects.loose import read_loosely
+from proxy.dialects.lenient import read_loosely
 from proxy.dialects.scrub import NO_NAMES, scrub
 from proxy.wire.schemas import Usage
 from proxy.wire.usage import Reading, reading, usage_of

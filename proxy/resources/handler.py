@@ -30,9 +30,9 @@ from proxy.resources.response import JSON_HEADERS, MAX_ERROR_BODY, ResourceRespo
 from proxy.resources.routing import ResourceRouting
 from proxy.server.bodies import Bodies, Holding
 from proxy.wire.content_encoding import encoding_of, inflate_in_steps
+from proxy.wire.field_names import TEXT_FIELDS, may_name_in_json, named_by
 from proxy.wire.headers import first, forwarded
 from proxy.wire.multipart import boundary_of, content_type_line, is_multipart
-from proxy.wire.names import TEXT_FIELDS, may_name_in_json, named_by
 
 T = TypeVar("T")
 #: The largest file, and the rest of its form.

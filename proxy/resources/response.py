@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from proxy.dialects.openai import CHAT, error_event
-from proxy.dialects.refusal import reason_of, refusal_of
-from proxy.dialects.typed import TypedMeter
+from proxy.dialects.openai_chat import CHAT, error_event
+from proxy.dialects.openai_responses import TypedMeter
+from proxy.dialects.upstream_errors import reason_of, refusal_of
 from proxy.errors import ClientGone, GatewayError, UpstreamDropped, UpstreamFailed
 from proxy.exchange.response_head import DISPOSITION, UNBUFFERED, may_show_limits, outcome_of, timestamp, without_models
 from proxy.exchange.services import Services

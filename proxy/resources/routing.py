@@ -23,9 +23,9 @@ from proxy.resources.ownership import not_found, one_place, own, own_all
 from proxy.resources.rewrite import text_of
 from proxy.resources.spec import CHILD_IDS
 from proxy.upstream.target import Alias, Target
+from proxy.wire.field_names import check_names
 from proxy.wire.headers import first
 from proxy.wire.json_scan import STEP
-from proxy.wire.names import check_names
 from proxy.wire.request_body import check_model, decode_in_steps, decode_object
 
 #: Where a client says which alias's upstream is meant, when nothing else in the request does.

@@ -10,9 +10,9 @@ from typing import Final, Protocol
 import msgspec
 
 from proxy.errors import UpstreamProtocolError
-from proxy.wire.array import BETWEEN, ArrayParser
+from proxy.wire.json_array import BETWEEN, ArrayParser
+from proxy.wire.json_repair import repaired
 from proxy.wire.json_scan import TopLevelScanner, spans
-from proxy.wire.repair import repaired
 from proxy.wire.sse import SSEParser
 
 _LINE = re.compile(rb"([^\r\n]*)(\r\n|\r|\n|$)")

@@ -14,8 +14,8 @@ from typing import Final, TypeVar
 import msgspec
 
 from proxy.errors import InvalidRequest
+from proxy.wire.field_names import USUAL_NAMES, check_name, check_names
 from proxy.wire.json_scan import STEP, nesting_exceeds, nesting_in_steps
-from proxy.wire.names import USUAL_NAMES, check_name, check_names
 from proxy.wire.schemas import Body
 
 T = TypeVar("T")

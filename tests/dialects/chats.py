@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from proxy.dialects.openai import ChatMeter
+from proxy.dialects.openai_chat import ChatMeter
 from proxy.wire.json_rewrite import SSERewriter
 
 ALIAS = "prometheus-core"

@@ -36,7 +36,7 @@ from tests.dialects.answers import (
     strings,
 )
 from tests.usage import counts_of
-from tests.wire.pieces import cut, cut_places, single_bytes, ways
+from tests.wire.cuts import cut, cut_places, single_bytes, ways
 
 
 def start(model: str = SNAPSHOT, **usage: Any) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """OpenAI's dialect over recorded chat answers: the same bytes but for the model, and the usage that was reported."""
 
-from proxy.dialects.openai import CHAT
+from proxy.dialects.openai_chat import CHAT
 from proxy.wire.json_rewrite import JsonRewriter
 from proxy.wire.schemas import Usage
 from tests.corpus import Exchange, exchanges, with_model
 from tests.dialects.chats import ALIAS, UPSTREAM, counters, relay, tap
-from tests.wire.pieces import random_ways, single_bytes, ways
+from tests.wire.cuts import random_ways, single_bytes, ways
 
 
 def test_recorded_streams_give_a_client_that_asked_the_same_but_for_the_model() -> None:

@@ -598,10 +598,10 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "names in other letters",
-        "proxy/wire/names.py",
+        "proxy/wire/field_names.py",
         "if spelled != name:",
         "if False:",
-        ("tests/wire/test_names.py",),
+        ("tests/wire/test_field_names.py",),
     ),
     Mutant(
         "further models",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from proxy.errors import UpstreamProtocolError
 from proxy.wire.json_rewrite import JsonRewriter, SSERewriter
 from tests.corpus import with_model
-from tests.wire.pieces import cut, cut_places, single_bytes, ways, with_line_ends
+from tests.wire.cuts import cut, cut_places, single_bytes, ways, with_line_ends
 
 ALIAS = "prometheus-core"
 

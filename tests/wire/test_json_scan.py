@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.wire.json_scan import TopLevelScanner, holds, nesting_exceeds, spans
 from tests.corpus import with_model
-from tests.wire.pieces import cut, cut_places, single_bytes, ways
+from tests.wire.cuts import cut, cut_places, single_bytes, ways
 
 MODEL = ("model",)
 NESTED = ("message", "model")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.dialects.meters import choices_in
-from proxy.dialects.openai import ChatMeter, error_body, error_event, upstream_error
+from proxy.dialects.openai_chat import ChatMeter, error_body, error_event, upstream_error
 from proxy.dialects.scrub import scrub
 from proxy.errors import AuthenticationFailed, GatewayError, InvalidRequest, UpstreamProtocolError
 from proxy.wire.json_rewrite import SSERewriter
@@ -18,7 +18,7 @@ from proxy.wire.sse import SSEParser
 from tests.corpus import with_model
 from tests.dialects.chats import ALIAS, UPSTREAM, USAGE, chunk, compact, counters, delta, event, read, relay, said, tap
 from tests.usage import counts_of
-from tests.wire.pieces import cut, cut_places, single_bytes, ways
+from tests.wire.cuts import cut, cut_places, single_bytes, ways
 
 COUNTED = Usage(9, 0, 0, 3)
 

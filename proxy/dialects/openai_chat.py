@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from proxy.dialects.base import Dialect
-from proxy.dialects.loose import read_loosely
+from proxy.dialects.lenient import read_loosely
 from proxy.dialects.meters import EMPTY, NOTHING, NULL, ChoicesMeter, decoded, is_error, is_reason, text_size
 from proxy.dialects.openai_shapes import Choice, Chunk, Text, decode_chunk, decode_output
 from proxy.dialects.scrub import scrub

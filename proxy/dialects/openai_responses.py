@@ -10,9 +10,9 @@ from typing import Final
 import msgspec
 
 from proxy.dialects.base import Dialect
-from proxy.dialects.loose import read_loosely
+from proxy.dialects.lenient import read_loosely
 from proxy.dialects.meters import EMPTY, NULL, ResponseMeter, text_size
-from proxy.dialects.openai import ChatMeter, error_body, error_event, searches, upstream_error
+from proxy.dialects.openai_chat import ChatMeter, error_body, error_event, searches, upstream_error
 from proxy.dialects.typed_shapes import (
     Event,
     Media,

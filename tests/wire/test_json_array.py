@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import UpstreamProtocolError
-from proxy.wire.array import ArrayParser
+from proxy.wire.json_array import ArrayParser
 from proxy.wire.json_rewrite import ArrayRewriter
-from tests.wire.pieces import cut, cut_places, ways
+from tests.wire.cuts import cut, cut_places, ways
 from tests.wire.test_json_rewrite import ALIAS, PlainTap
 
 texts = st.text(alphabet='ab"\\{}[],:é\n', max_size=8)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dialects.openai import CHAT, error_body, error_event
-from proxy.dialects.typed import MEDIA, TYPED
+from proxy.dialects.openai_chat import CHAT, error_body, error_event
+from proxy.dialects.openai_responses import MEDIA, TYPED
 from proxy.errors import InvalidRequest, UpstreamProtocolError
 from proxy.wire.schemas import Usage
 from tests.dialects.answers import (
@@ -26,7 +26,7 @@ from tests.dialects.answers import (
     relay_whole,
     strings,
 )
-from tests.wire.pieces import cut, cut_places, single_bytes, ways
+from tests.wire.cuts import cut, cut_places, single_bytes, ways
 
 USAGE: dict[str, Any] = {
     "input_tokens": 9,

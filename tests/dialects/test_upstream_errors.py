@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from proxy.dialects.anthropic import MESSAGES
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini import GENERATE
-from proxy.dialects.openai import CHAT
-from proxy.dialects.refusal import MAX_MESSAGE, Refusal, reason_of, refusal_of
-from proxy.dialects.typed import MEDIA, TYPED
+from proxy.dialects.openai_chat import CHAT
+from proxy.dialects.openai_responses import MEDIA, TYPED
+from proxy.dialects.upstream_errors import MAX_MESSAGE, Refusal, reason_of, refusal_of
 from proxy.errors import UpstreamFailed
 
 DIALECTS = {"chat": CHAT, "typed": TYPED, "media": MEDIA, "messages": MESSAGES, "generate": GENERATE}

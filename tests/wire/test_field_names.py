@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.errors import InvalidRequest
-from proxy.wire.names import may_name_in_json, named_by
+from proxy.wire.field_names import may_name_in_json, named_by
 from proxy.wire.request_body import parse_body, peek_without_model
 
 
