@@ -20,7 +20,7 @@ from proxy.resources.spec import ObjectRow
 from proxy.server.cycle import EXTENSION, RequestCycle
 from proxy.server.ids import new_request_id
 from proxy.wire.content_encoding import encoding_of, unsupported
-from proxy.wire.headers import first, is_request_id
+from proxy.wire.headers import header_value, is_request_id
 from proxy.wire.multipart import is_multipart
 
 _log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Objects:
         try:
             await asyncio.sleep(0)
             key = await authenticate(scope["headers"], self._shared.keys, started / 1_000_000)
-            trace = first(scope["headers"], b"x-prism-trace-id")
+            trace = header_value(scope["headers"], b"x-prism-trace-id")
             visit = ResourceContext(
                 id=request_id,
                 trace_id=trace.decode() if trace is not None and is_request_id(trace) else request_id,
