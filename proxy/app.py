@@ -211,7 +211,7 @@ class Gateway:
     def _may_eject(self) -> bool:
         """Whether one more upstream may be ejected: one of them always, and so many percent of all."""
         most = max(len(self.pools) * self.config.server.max_ejection_percent // 100, 1)
-        return sum(pool.health.out for pool in self.pools.values()) < most
+        return sum(pool.health.ejected for pool in self.pools.values()) < most
 
     def _sweep_pools(self) -> None:
         now = asyncio.get_running_loop().time()

@@ -17,8 +17,8 @@ from proxy.dialects.anthropic import MESSAGES
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini import GENERATE
 from proxy.dialects.meters import ResponseMeter
-from proxy.dialects.openai import CHAT
-from proxy.dialects.typed import MEDIA, TYPED
+from proxy.dialects.openai_chat import CHAT
+from proxy.dialects.openai_responses import MEDIA, TYPED
 from proxy.errors import UpstreamProtocolError
 from proxy.exchange.context import RequestContext, Unit
 from proxy.exchange.settlement import final_record, refused_record
@@ -65,8 +65,10 @@ def call_of(alias: Alias, dialect: Dialect = CHAT, unit: Unit = "tokens", text_i
     return call
 
 
-def bill(call: RequestContext, tap: ResponseMeter | None, estimator: Estimator | None = None, **changes: Any) -> Final:
-    """The bill of a call whose answer was read by this tap."""
+def bill(
+    call: RequestContext, meter: ResponseMeter | None, estimator: Estimator | None = None, **changes: Any
+) -> Final:
+    """The bill of a call whose answer was read by this meter."""
     alias = call.alias
     assert alias is not None
     settings: dict[str, Any] = {
@@ -79,7 +81,7 @@ def bill(call: RequestContext, tap: ResponseMeter | None, estimator: Estimator |
         "first_write": call.arrived,
         "bytes_out": 100,
     }
-    return final_record(call, alias.targets[0], tap, estimator or Estimator(), **(settings | changes))
+    return final_record(call, alias.targets[0], meter, estimator or Estimator(), **(settings | changes))
 
 
 def read_again(record: Record) -> Record:
@@ -88,11 +90,11 @@ def read_again(record: Record) -> Record:
 
 
 def answered(dialect: Dialect, *values: Any, stream: bool = False) -> ResponseMeter:
-    """The tap that has read these as events, or as one answer."""
-    tap = (dialect.event_tap if stream else dialect.json_tap)("core", "model", False)
+    """The meter that has read these as events, or as one answer."""
+    meter = (dialect.event_meter if stream else dialect.json_meter)("core", "model", False)
     for value in values:
-        tap.read(json.dumps(value).encode())
-    return tap
+        meter.read(json.dumps(value).encode())
+    return meter
 
 
 def said(text: str, usage: Any) -> ResponseMeter:
@@ -229,7 +231,7 @@ def test_no_answer_makes_a_record_that_its_reader_refuses(
     dialect, stream, values = answer
     call = call_of(alias, dialect, unit, text_in)
     try:
-        tap = answered(dialect, *values, stream=stream)
+        meter = answered(dialect, *values, stream=stream)
     except UpstreamProtocolError:
         return
     times: dict[str, Any] = {
@@ -237,7 +239,7 @@ def test_no_answer_makes_a_record_that_its_reader_refuses(
         "first_byte": call.arrived,
         "first_write": call.arrived + moment,
     }
-    final = bill(call, tap, outcome=outcome, bytes_out=bytes_out, **times)
+    final = bill(call, meter, outcome=outcome, bytes_out=bytes_out, **times)
     assert read_again(final) == final
     assert final.cached_input_tokens <= final.input_tokens
     assert final.text_out >= 0
@@ -311,8 +313,8 @@ def test_what_was_not_counted_is_estimated_and_says_so(
 
 def test_a_stream_that_counts_no_input_is_estimated() -> None:
     words = {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "word" * 10}}
-    tap = answered(MESSAGES, words, {"type": "message_delta", "usage": {"output_tokens": 8}}, stream=True)
-    final = bill(call_of(alias_of(PRICE), MESSAGES), tap)
+    meter = answered(MESSAGES, words, {"type": "message_delta", "usage": {"output_tokens": 8}}, stream=True)
+    final = bill(call_of(alias_of(PRICE), MESSAGES), meter)
     assert (final.usage_source, final.input_tokens, final.output_tokens) == ("estimated", 100, 8)
 
 
@@ -320,21 +322,21 @@ def test_a_stream_that_counts_no_input_is_estimated() -> None:
 def test_the_output_that_stands_at_a_messages_start_is_none(usage: Any) -> None:
     start = {"type": "message_start", "message": {"usage": {"input_tokens": 9, "output_tokens": 1}}}
     words = {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "word" * 10}}
-    tap = answered(MESSAGES, start, words, {"type": "message_delta", "delta": {}, "usage": usage}, stream=True)
-    final = bill(call_of(alias_of(PRICE), MESSAGES), tap)
+    meter = answered(MESSAGES, start, words, {"type": "message_delta", "delta": {}, "usage": usage}, stream=True)
+    final = bill(call_of(alias_of(PRICE), MESSAGES), meter)
     assert (final.usage_source, final.input_tokens, final.output_tokens) == ("estimated", 9, 10)
 
 
 def test_embeddings_have_no_output_that_could_be_missing() -> None:
-    tap = answered(CHAT, {"data": [{"embedding": [0.5]}], "usage": {"prompt_tokens": 8}})
-    final = bill(call_of(alias_of(Price(input=Decimal(1)), "embeddings")), tap)
+    meter = answered(CHAT, {"data": [{"embedding": [0.5]}], "usage": {"prompt_tokens": 8}})
+    final = bill(call_of(alias_of(Price(input=Decimal(1)), "embeddings")), meter)
     assert (final.usage_source, final.input_tokens, final.output_tokens, final.cost) == ("reported", 8, 0, 8_000)
 
 
 def test_an_answer_of_the_responses_api_with_zeros_and_a_text_is_estimated() -> None:
     usage = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
-    tap = answered(TYPED, {"output": [{"type": "message", "content": [{"text": "word" * 10}]}], "usage": usage})
-    final = bill(call_of(alias_of(PRICE), TYPED), tap)
+    meter = answered(TYPED, {"output": [{"type": "message", "content": [{"text": "word" * 10}]}], "usage": usage})
+    final = bill(call_of(alias_of(PRICE), TYPED), meter)
     assert final.usage_source == "estimated"
     assert final.input_tokens == 100
     assert final.output_tokens > 10
@@ -510,16 +512,16 @@ def test_searches_that_the_usage_does_not_count_are_counted(dialect: Dialect, va
 
 
 def test_a_rerankers_search_units_are_billed() -> None:
-    tap = answered(CHAT, {"results": [], "meta": {"billed_units": {"search_units": 3}}})
-    final = bill(call_of(alias_of(Price(search_unit=Decimal(2)), "rerank")), tap)
+    meter = answered(CHAT, {"results": [], "meta": {"billed_units": {"search_units": 3}}})
+    final = bill(call_of(alias_of(Price(search_unit=Decimal(2)), "rerank")), meter)
     assert (final.searches, final.cost, final.usage_source) == (3, 6_000_000, "reported")
 
 
 def test_sound_that_was_not_counted_has_no_cost() -> None:
-    tap = answered(MEDIA)
-    final = bill(call_of(alias_of(Price(input=Decimal(1), output=Decimal(12)), "speech"), MEDIA), tap)
+    meter = answered(MEDIA)
+    final = bill(call_of(alias_of(Price(input=Decimal(1), output=Decimal(12)), "speech"), MEDIA), meter)
     assert (final.usage_source, final.cost, final.unpriced_parts) == ("estimated", None, "audio_output")
-    free = bill(call_of(alias_of(Price(input=Decimal(1)), "speech"), MEDIA), tap)
+    free = bill(call_of(alias_of(Price(input=Decimal(1)), "speech"), MEDIA), meter)
     assert free.cost == 100_000
 
 

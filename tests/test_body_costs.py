@@ -25,16 +25,16 @@ from proxy.resources.context import ResourceContext
 from proxy.resources.form import FormScanner
 from proxy.resources.routing import ResourceRouting
 from proxy.server.bodies import Bodies, Holding
+from proxy.wire.field_names import may_name_in_json, named_by
 from proxy.wire.json_scan import nesting_exceeds
 from proxy.wire.multipart import MAX_PART_NAME, MAX_PARTS, MultipartScanner, read_part_head
-from proxy.wire.names import may_name_in_json, named_by
 from proxy.wire.pieces import pieces
 from proxy.wire.request_body import (
     decode_object,
     parse_body,
-    peek_in_steps,
-    peek_without_model,
-    peek_without_model_in_steps,
+    parse_body_in_steps,
+    parse_body_without_model,
+    parse_body_without_model_in_steps,
     render_body,
 )
 from proxy.wire.schemas import Body
@@ -131,7 +131,7 @@ def in_steps(steps: Generator[None, None, Body]) -> tuple[Body | None, float, fl
 def test_no_reader_of_a_json_body_takes_a_turn_for_each_of_its_bytes(name: str) -> None:
     data = CASES[name]()
     body, total, longest = in_steps(
-        peek_without_model_in_steps(data, "m", False) if name == "requests" else peek_in_steps(data)
+        parse_body_without_model_in_steps(data, "m", False) if name == "requests" else parse_body_in_steps(data)
     )
     assert longest < MAX_HOLD
     costs = {
@@ -165,7 +165,7 @@ def test_a_name_beyond_reason_is_compared_with_no_alias(length: int) -> None:
             parse_body(data)
         assert error.value.param == "model"
     with pytest.raises(InvalidRequest, match="longer than 1024 characters"):
-        peek_without_model(b"{}", "a" * length, False)
+        parse_body_without_model(b"{}", "a" * length, False)
     assert parse_body(b'{"model":"%b"}' % ("ä" * 1_024).encode()).model == "ä" * 1_024
 
 

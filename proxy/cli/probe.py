@@ -77,7 +77,7 @@ class _Exchange:
         """End the exchange, if it still runs."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.abandon()
+            connection.abort()
 
     def _settle(self, answer: Answer) -> None:
         if not self.answer.done():

@@ -10,7 +10,7 @@ import msgspec
 
 from proxy.dialects.anthropic_shapes import Answer, Event, decode_answer, decode_event
 from proxy.dialects.base import Dialect
-from proxy.dialects.loose import read_loosely
+from proxy.dialects.lenient import decode_lenient
 from proxy.dialects.meters import EMPTY, NULL, ResponseMeter, decoded, is_error, is_reason, text_size
 from proxy.dialects.scrub import scrub
 from proxy.errors import GatewayError
@@ -51,7 +51,7 @@ class MessagesMeter(ResponseMeter):
         try:
             event = decode_event(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            event = read_loosely(Event, payload, error)
+            event = decode_lenient(Event, payload, error)
         kind = event.type
         if kind != "ping":
             self.closing = kind == "content_block_stop"
@@ -90,7 +90,7 @@ class MessageMeter(ResponseMeter):
         try:
             answer = decode_answer(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            answer = read_loosely(Answer, payload, error)
+            answer = decode_lenient(Answer, payload, error)
         self.failed = answer.type == "error" or is_error(answer.error)
         self.text_out += len(bytes(answer.content)) if text_size(answer.content) else 0
         if answer.usage is not EMPTY and answer.usage != NULL:
@@ -123,8 +123,8 @@ def _is_error(value: Any) -> bool:
 
 MESSAGES: Final = Dialect(
     name="anthropic",
-    event_tap=MessagesMeter,
-    json_tap=MessageMeter,
+    event_meter=MessagesMeter,
+    json_meter=MessageMeter,
     error_body=error_body,
     error_event=error_event,
     upstream_error=upstream_error,

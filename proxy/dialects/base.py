@@ -11,8 +11,8 @@ from proxy.errors import GatewayError
 DialectName = Literal["openai", "anthropic", "gemini"]
 
 
-#: (alias, upstream model, leave out the usage event that the client did not ask for) -> a tap for one answer.
-TapMaker = Callable[[str, str, bool], ResponseMeter]
+#: (alias, upstream model, leave out the usage event that the client did not ask for) -> a meter for one answer.
+MeterFactory = Callable[[str, str, bool], ResponseMeter]
 
 
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,10 +20,10 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
 
     #: Which of the families of formats it is of; an upstream speaks some of them.
     name: DialectName
-    #: The tap for an answer made of events.
-    event_tap: TapMaker
-    #: The tap for an answer that is one JSON value.
-    json_tap: TapMaker
+    #: The meter for an answer made of events.
+    event_meter: MeterFactory
+    #: The meter for an answer that is one JSON value.
+    json_meter: MeterFactory
     #: The key under which a JSON answer has its usage.
     usage_key: str = "usage"
     #: A stream that is no events is a JSON array whose elements come one by one.

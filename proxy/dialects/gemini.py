@@ -10,7 +10,7 @@ import msgspec
 
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini_shapes import Chunk, decode_chunk, decode_chunks, decode_grounding
-from proxy.dialects.loose import read_loosely
+from proxy.dialects.lenient import decode_lenient
 from proxy.dialects.meters import EMPTY, ChoicesMeter, decoded, is_error, is_reason
 from proxy.dialects.scrub import scrub
 from proxy.errors import GatewayError
@@ -41,7 +41,7 @@ class GenerateMeter(ChoicesMeter):
         try:
             chunks = decode_chunks(payload) if payload.lstrip()[:1] == b"[" else [decode_chunk(payload)]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            chunks = [read_loosely(Chunk, payload, error)]
+            chunks = [decode_lenient(Chunk, payload, error)]
         model = EMPTY
         for chunk in chunks:
             self._note_chunk(chunk)
@@ -114,8 +114,8 @@ GENERATE: Final = Dialect(
     name="gemini",
     # Its SDK takes a comment for JSON.
     heartbeat=b"",
-    event_tap=GenerateMeter,
-    json_tap=GenerateMeter,
+    event_meter=GenerateMeter,
+    json_meter=GenerateMeter,
     usage_key="usageMetadata",
     streams_arrays=True,
     choice_counts=("generationConfig", "generation_config"),

@@ -1,4 +1,4 @@
-"""What the taps of all dialects share: the counters, the last usage object, and how a broken answer is told."""
+"""What the meters of all dialects share: the counters, the last usage object, and how a broken answer is told."""
 
 import re
 from typing import Any, Final
@@ -7,8 +7,8 @@ import msgspec
 
 from proxy.dialects.scrub import NO_NAMES, scrub
 from proxy.errors import UpstreamProtocolError
+from proxy.wire.json_repair import repaired
 from proxy.wire.json_scan import NO_ERROR
-from proxy.wire.repair import repaired
 from proxy.wire.schemas import Usage
 from proxy.wire.usage import Reading, covers, read_usage, reading, tier_in, usage_of
 
@@ -33,7 +33,7 @@ _CANDIDATES: Final = re.compile(rb'"candidate_?[cC]ount"\s*:\s*"?(\d{1,9})')
 
 
 class ResponseMeter:
-    """A tap (`wire.rewrite`) that also keeps what the bill needs. It reads nothing by itself: a dialect's own one adds
+    """A meter that also keeps what the bill needs. It reads nothing by itself: a dialect's own one adds
     `path` and `read`."""
 
     __slots__ = (

@@ -11,12 +11,12 @@ import msgspec
 
 from proxy.dialects.base import Dialect
 from proxy.dialects.meters import ResponseMeter
-from proxy.dialects.refusal import reason_of
-from proxy.dialects.typed import MediaMeter
+from proxy.dialects.openai_responses import MediaMeter
+from proxy.dialects.upstream_errors import error_summary
 from proxy.errors import UpstreamProtocolError, UpstreamReported
 from proxy.wire.headers import Header
+from proxy.wire.json_repair import repaired
 from proxy.wire.json_rewrite import ArrayRewriter, JsonRewriter, SSERewriter
-from proxy.wire.repair import repaired
 from proxy.wire.sniff import Kind
 
 #: Bytes of a JSON answer that are held until its end; what a larger one says is read while it passes.
@@ -48,8 +48,8 @@ class ResponseReader:
     #: The content type that the client is told, where the upstream's own is wrong; else empty.
     label = b""
 
-    def __init__(self, tap: ResponseMeter) -> None:
-        self.tap = tap
+    def __init__(self, meter: ResponseMeter) -> None:
+        self.meter = meter
         self._whole = False
         #: A part of it goes to the client whatever comes behind, though both may have come in the same read.
         self.began = False
@@ -74,7 +74,7 @@ class ResponseReader:
     @property
     def ending(self) -> bool:
         """All but its end has been made: what is still to come is its usage, or bytes on their way."""
-        return self.tap.finished or self.tap.closing
+        return self.meter.finished or self.meter.closing
 
 
 class EventReader(ResponseReader):
@@ -84,23 +84,23 @@ class EventReader(ResponseReader):
     by_parts = True
     usual: tuple[bytes, ...] = (b"data:", b"event:", b":", b"id:", b"retry:")
 
-    def __init__(self, tap: ResponseMeter, alias: str, max_event_bytes: int) -> None:
-        super().__init__(tap)
-        self._rewriter = SSERewriter(tap, alias, max_event_bytes)
+    def __init__(self, meter: ResponseMeter, alias: str, max_event_bytes: int) -> None:
+        super().__init__(meter)
+        self._rewriter = SSERewriter(meter, alias, max_event_bytes)
 
     def feed(self, data: bytes, complete: bool) -> bytes:
         out = self._rewriter.feed(data) if data else b""
-        if complete and not self.tap.ended:
+        if complete and not self.meter.ended:
             out += self._rewriter.end()
         return out
 
     @property
     def over(self) -> bool:
-        return self.tap.ended
+        return self.meter.ended
 
     @property
     def whole(self) -> bool:
-        return self.tap.finished or self.tap.failed
+        return self.meter.finished or self.meter.failed
 
 
 class ArrayReader(ResponseReader):
@@ -109,9 +109,9 @@ class ArrayReader(ResponseReader):
     by_parts = True
     usual: tuple[bytes, ...] = (b"[",)
 
-    def __init__(self, tap: ResponseMeter, alias: str, max_event_bytes: int) -> None:
-        super().__init__(tap)
-        self._rewriter = ArrayRewriter(tap, alias, max_event_bytes)
+    def __init__(self, meter: ResponseMeter, alias: str, max_event_bytes: int) -> None:
+        super().__init__(meter)
+        self._rewriter = ArrayRewriter(meter, alias, max_event_bytes)
 
     def feed(self, data: bytes, complete: bool) -> bytes:
         out = self._rewriter.feed(data)
@@ -129,9 +129,9 @@ class JsonReader(ResponseReader):
 
     usual: tuple[bytes, ...] = (b"{",)
 
-    def __init__(self, tap: ResponseMeter, alias: str, usage_key: str) -> None:
-        super().__init__(tap)
-        self._rewriter = JsonRewriter(tap, alias, usage_key)
+    def __init__(self, meter: ResponseMeter, alias: str, usage_key: str) -> None:
+        super().__init__(meter)
+        self._rewriter = JsonRewriter(meter, alias, usage_key)
         self._held: list[bytes] = []
         self._size = 0
         self._passes = False
@@ -142,13 +142,13 @@ class JsonReader(ResponseReader):
             if size <= MAX_HELD and not complete:
                 self._held.append(data)
                 self._size = size
-                self.tap.text_out = size
+                self.meter.text_out = size
                 return b""
             if self._held:
                 self._held.append(data)
                 data = b"".join(self._held)
                 self._held.clear()
-                self.tap.text_out = 0
+                self.meter.text_out = 0
             if size <= MAX_HELD:
                 out = self._read(data)
                 self._whole = True
@@ -171,13 +171,13 @@ class JsonReader(ResponseReader):
     def _pass(self, data: bytes, complete: bool) -> bytes:
         """The client's bytes of the next piece of a large answer."""
         out = self._rewriter.feed(data)
-        size = self.tap.text_out + len(data)
+        size = self.meter.text_out + len(data)
         if complete:
             self._whole = self._rewriter.closed
             if self._whole:
-                self.tap.read(self._rewriter.said)
+                self.meter.read(self._rewriter.said)
             out += self._rewriter.end()
-        self.tap.text_out = size
+        self.meter.text_out = size
         return out
 
     @property
@@ -189,9 +189,9 @@ class JsonReader(ResponseReader):
 class MediaReader(JsonReader):
     """One JSON object that may be megabytes of base64: what is billed is counted while it passes."""
 
-    def __init__(self, tap: MediaMeter, alias: str, usage_key: str) -> None:
-        super().__init__(tap, alias, usage_key)
-        self._glance = tap.glance
+    def __init__(self, meter: MediaMeter, alias: str, usage_key: str) -> None:
+        super().__init__(meter, alias, usage_key)
+        self._glance = meter.glance
 
     def _pass(self, data: bytes, complete: bool) -> bytes:
         self._glance.feed(data)
@@ -245,7 +245,7 @@ def reported_error(data: bytes) -> UpstreamReported:
         except (msgspec.DecodeError, UnicodeDecodeError):
             # A text that is none must not keep the error from being told.
             said = ""
-    return UpstreamReported(said, reason_of(200, data))
+    return UpstreamReported(said, error_summary(200, data))
 
 
 def reply_for(
@@ -288,31 +288,31 @@ def reply_for(
         # Who asked for no events can read none: only an upstream that says so itself sends them all the same.
         is_events, is_opaque = (kind == "events" and stream) or (says_events and kind != "json"), False
     if is_events:
-        events = EventReader(dialect.event_tap(alias, upstream_model, drop_usage), alias, max_event_bytes)
+        events = EventReader(dialect.event_meter(alias, upstream_model, drop_usage), alias, max_event_bytes)
         events.label = b"" if says_events else _EVENTS
         return events
-    tap = dialect.json_tap(alias, upstream_model, drop_usage)
+    meter = dialect.json_meter(alias, upstream_model, drop_usage)
     says_json = b"json" in label
     if is_opaque:
-        bytes_ = OpaqueReader(tap)
+        bytes_ = OpaqueReader(meter)
         bytes_.label = _fitting(label, opaque)
         return bytes_
     if dialect.streams_arrays and first.lstrip(_BLANKS).startswith(b"["):
-        array = ArrayReader(tap, alias, max_event_bytes)
+        array = ArrayReader(meter, alias, max_event_bytes)
         array.label = b"" if says_json else _JSON
         return array
-    if isinstance(tap, MediaMeter):
+    if isinstance(meter, MediaMeter):
         if opaque and not says_json and kind == "json":
-            either = TextOrJsonReader(tap, alias, dialect.usage_key)
+            either = TextOrJsonReader(meter, alias, dialect.usage_key)
             either.labels = (_JSON, _fitting(label, opaque))
             return either
-        media = MediaReader(tap, alias, dialect.usage_key)
+        media = MediaReader(meter, alias, dialect.usage_key)
         media.label = b"" if says_json else _JSON
         if opaque and not says_json:
             # Text may begin so too.
             media.usual = ()
         return media
-    answer = JsonReader(tap, alias, dialect.usage_key)
+    answer = JsonReader(meter, alias, dialect.usage_key)
     answer.label = b"" if says_json else _JSON
     return answer
 

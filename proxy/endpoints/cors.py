@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from proxy.wire.headers import LIMIT_HEADERS, RESPONSE_HEADERS, Header, first
+from proxy.wire.headers import LIMIT_HEADERS, RESPONSE_HEADERS, Header, header_value
 
 ANY: Final = "*"
 #: Seconds for which a browser need not ask again; browsers cap it at about this.
@@ -66,12 +66,12 @@ class Cors:
 
 def is_preflight(method: str, headers: Iterable[Header]) -> bool:
     """Whether a request, which has an `Origin`, is a browser's question before the one that it is about."""
-    return method == "OPTIONS" and first(headers, b"access-control-request-method") is not None
+    return method == "OPTIONS" and header_value(headers, b"access-control-request-method") is not None
 
 
 def preflight_headers(headers: Iterable[Header]) -> dict[str, str]:
     """What a preflight is answered with, beside `Cors.lines`: any method, and the headers that it asks for."""
-    wanted = first(headers, b"access-control-request-headers") or b""
+    wanted = header_value(headers, b"access-control-request-headers") or b""
     if len(wanted) > MAX_WANTED_BYTES or _NAMES.fullmatch(wanted) is None:
         wanted = USUAL_HEADERS
     return {

@@ -8,7 +8,7 @@ from typing import Final
 from proxy.endpoints.table import BodyKind, Row
 from proxy.errors import InvalidRequest
 from proxy.wire.content_encoding import encoding_of, unsupported
-from proxy.wire.headers import Header, first, forwarded, is_request_id, seconds
+from proxy.wire.headers import Header, header_value, is_request_id, parse_seconds, request_lines
 from proxy.wire.multipart import boundary_of, is_multipart
 
 _CONTENT_TYPES: Final[dict[BodyKind, str]] = {
@@ -38,10 +38,10 @@ class HeadFacts:
         #: The path for the upstream, with its query.
         self.path = row.upstream_path.encode() + allowed_query(query, row.query)
         #: Header lines for the upstream.
-        self.forwarded = forwarded(headers)
+        self.forwarded = request_lines(headers)
         #: How many seconds the client waits.
-        self.patience = seconds(first(headers, b"x-stainless-read-timeout"))
-        trace = first(headers, b"x-prism-trace-id")
+        self.patience = parse_seconds(header_value(headers, b"x-stainless-read-timeout"))
+        trace = header_value(headers, b"x-prism-trace-id")
         #: The client's own id of what it is doing, or "".
         self.trace_id = trace.decode() if trace is not None and is_request_id(trace) else ""
 

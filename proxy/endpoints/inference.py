@@ -31,9 +31,14 @@ from proxy.server.bodies import Holding
 from proxy.server.cycle import EXTENSION, RequestCycle
 from proxy.server.ids import new_request_id
 from proxy.wire.content_encoding import inflate_in_steps
-from proxy.wire.json_scan import STEP, holds
+from proxy.wire.json_scan import STEP_BYTES, contains_rare
 from proxy.wire.pieces import LARGE
-from proxy.wire.request_body import parse_body, peek_in_steps, peek_without_model, peek_without_model_in_steps
+from proxy.wire.request_body import (
+    parse_body,
+    parse_body_in_steps,
+    parse_body_without_model,
+    parse_body_without_model_in_steps,
+)
 from proxy.wire.schemas import Body
 from proxy.wire.text import text_bytes
 from proxy.wire.usage import tier_in
@@ -217,10 +222,12 @@ class Inference:
         """Look at a body; a large one does not hold the event loop. Raises `InvalidRequest`."""
         streams = self._row.streams
         if self._row.model == "body":
-            return parse_body(data, named) if len(data) < STEP else await in_turns(peek_in_steps(data, named))
-        if len(data) < STEP:
-            return peek_without_model(data, named, streams)
-        return await in_turns(peek_without_model_in_steps(data, named, streams))
+            return (
+                parse_body(data, named) if len(data) < STEP_BYTES else await in_turns(parse_body_in_steps(data, named))
+            )
+        if len(data) < STEP_BYTES:
+            return parse_body_without_model(data, named, streams)
+        return await in_turns(parse_body_without_model_in_steps(data, named, streams))
 
     async def _read_form(self, client: RequestCycle, upload: Upload) -> Body:
         """A form as far as its model: the rest follows while it goes on. Raises `InvalidRequest`, `Overloaded` and
@@ -352,7 +359,7 @@ def count_text(call: RequestContext, data: bytes, estimator: Estimator) -> None:
     if "model" in fields:
         size -= len(fields["model"])
     # From the end: in nearly all texts that is several times the speed of a search from the beginning.
-    if holds(data, b";base64,", b";") if call.large else data.rfind(b";base64,") >= 0:
+    if contains_rare(data, b";base64,", b";") if call.large else data.rfind(b";base64,") >= 0:
         call.text_in = max(size - len(data) + text_bytes(data), 0)
     else:
         call.text_in = size

@@ -20,14 +20,14 @@ from proxy.auth.credentials import authenticate
 from proxy.dialects.anthropic import MESSAGES
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini import GENERATE
-from proxy.dialects.openai import CHAT
+from proxy.dialects.openai_chat import CHAT
 from proxy.endpoints.gateway import Shared
 from proxy.endpoints.table import ROWS
 from proxy.errors import GatewayError, InvalidRequest
 from proxy.exchange.response_head import timestamp
 from proxy.policies.access import may_use, not_found
 from proxy.routing.models import Alias
-from proxy.wire.headers import first
+from proxy.wire.headers import header_value
 
 OWNER = "prometheus"
 #: Where Google's clients look; `/v1/models` is theirs too where they say who they are.
@@ -98,9 +98,9 @@ def shape_of(request: Request) -> Shape:
     headers = request.scope["headers"]
     if request.scope["path"].startswith(GOOGLE_PATH):
         return _GOOGLE
-    if first(headers, b"anthropic-version") is not None:
+    if header_value(headers, b"anthropic-version") is not None:
         return _ANTHROPIC
-    if any(first(headers, name) is not None for name in _GOOGLE_HEADERS):
+    if any(header_value(headers, name) is not None for name in _GOOGLE_HEADERS):
         return _GOOGLE
     return _OPENAI
 

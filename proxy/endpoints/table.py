@@ -8,8 +8,8 @@ from proxy.config.tree import Capability
 from proxy.dialects.anthropic import MESSAGES
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini import GENERATE
-from proxy.dialects.openai import CHAT
-from proxy.dialects.typed import MEDIA, TYPED
+from proxy.dialects.openai_chat import CHAT
+from proxy.dialects.openai_responses import MEDIA, TYPED
 from proxy.exchange.context import NESTED, NESTED_GEMINI, Unit
 
 BodyKind = Literal["json", "form", "form or json"]

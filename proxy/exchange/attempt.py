@@ -1,7 +1,7 @@
 """One attempt: it asks one target and reads its answer, and tells the exchange what came of it.
 
 The sink of its connection, the waiter of its pool, a member of the deadlines. Upstream's bytes pass the rewriter and
-the tap and go on to the exchange in the turn in which they came. It knows no client and no other target: whether a
+the meter and go on to the exchange in the turn in which they came. It knows no client and no other target: whether a
 failure is mended, and how the client is told, is for the exchange to say.
 """
 
@@ -24,11 +24,11 @@ from proxy.exchange.services import Services
 from proxy.routing.models import Alias
 from proxy.routing.retry import RetryPlan
 from proxy.upstream.connection import Connection
-from proxy.upstream.drain import leave
-from proxy.wire.headers import Header, labelled
+from proxy.upstream.drain import drain
+from proxy.wire.headers import Header, with_content_type
 from proxy.wire.pieces import pieces
 from proxy.wire.request_body import render_body
-from proxy.wire.sniff import Kind, kind_of
+from proxy.wire.sniff import Kind, sniff_kind
 
 #: Bytes of an upstream's error body that are read.
 MAX_ERROR_BODY = 65_536
@@ -212,11 +212,11 @@ class Attempt:
             first,
             kind,
         )
-        reply.tap.hidden = target.hidden
+        reply.meter.hidden = target.hidden
         fields = call.body.fields
         for name in call.dialect.choice_counts:
             if name in fields:
-                reply.tap.expect(choices_in(fields[name]))
+                reply.meter.expect(choices_in(fields[name]))
         if call.watch is not None:
             call.watch.begin(target.pool.name, self._alias.name, target.model, events=reply.events)
 
@@ -229,7 +229,7 @@ class Attempt:
         first = self._unknown
         if len(first) > MAX_UNKNOWN and len(first) - len(first.lstrip(_BLANKS)) > MAX_UNKNOWN:
             raise UpstreamProtocolError("The model's answer could not be read.", detail="nothing but blanks")
-        kind = kind_of(first, complete)
+        kind = sniff_kind(first, complete)
         if kind == "open":
             return b""
         self._known = True
@@ -276,18 +276,18 @@ class Attempt:
             self._fail(error)
             return
         if reply.label:
-            self.headers = labelled(self.headers, reply.label)
+            self.headers = with_content_type(self.headers, reply.label)
             reply.label = b""
-        if reply.tap.failed and not self._asker.committed and not reply.began:
+        if reply.meter.failed and not self._asker.committed and not reply.began:
             self._fail(reported_error(out))
-        elif reply.over or (complete and reply.whole) or (self._draining and reply.tap.terminal):
+        elif reply.over or (complete and reply.whole) or (self._draining and reply.meter.terminal):
             if self.connection is not None:
                 self._leave(self.connection)
             self._asker.finish(self, reply, self._kept + out if self._kept else out)
         elif complete:
             self._give(reply, out)
             self._asker.fail(UpstreamDropped("The model's provider ended the answer early.", detail="not whole"))
-        elif reply.tap.terminal:
+        elif reply.meter.terminal:
             # The bill comes before the last bytes, and they are not the last ones if a mark follows.
             self._kept += out
         elif out:
@@ -303,7 +303,7 @@ class Attempt:
         """Let the client have the last good bytes of an answer that failed, unless another target may answer yet."""
         if self._asker.committed or reply.began:
             good = last
-        elif reply.by_parts and reply.tap.text_out and not self._attempts.has_next:
+        elif reply.by_parts and reply.meter.text_out and not self._attempts.has_next:
             good = self._kept + last
         else:
             return
@@ -312,7 +312,7 @@ class Attempt:
 
     def _leave(self, connection: Connection) -> None:
         """The answer has ended by its own mark; the end of the HTTP body is still to come, and nobody waits for it."""
-        self._services.deadlines.add(leave(connection))
+        self._services.deadlines.add(drain(connection))
         self.connection = None
 
     def _may_wait(self, reply: ResponseReader, data: bytes) -> bool:
@@ -322,8 +322,8 @@ class Attempt:
         """
         return (
             reply.by_parts
-            and not reply.tap.text_out
-            and not reply.tap.finished
+            and not reply.meter.text_out
+            and not reply.meter.finished
             and len(data) <= MAX_PRELUDE
             and self._attempts.has_next
         )
@@ -332,7 +332,7 @@ class Attempt:
         """The connection is gone before the answer's end."""
         self.connection = None
         reply = self.reply
-        if reply is not None and reply.tap.terminal:
+        if reply is not None and reply.meter.terminal:
             # All of it was there, and the mark that may follow is no part of it.
             self._asker.finish(self, reply, self._kept)
         else:
@@ -346,11 +346,11 @@ class Attempt:
     def drop(self) -> None:
         """Wait for nothing any more: the upstream sees the close at once."""
         if self.connection is not None:
-            self.connection.abandon()
+            self.connection.abort()
             self.connection = None
         elif self._waiting:
             self._waiting = False
-            self._target.pool.forget(self)
+            self._target.pool.cancel(self)
 
     # backpressure and deadlines
 
@@ -406,9 +406,9 @@ class Attempt:
         reply = self.reply
         if reply is None or not reply.whole:
             return math.inf
-        if reply.tap.terminal:
+        if reply.meter.terminal:
             return LAST_MARK
-        return math.inf if reply.tap.goes_on else LAST_EVENTS
+        return math.inf if reply.meter.goes_on else LAST_EVENTS
 
     def _wait(self, now: float, seconds: float) -> None:
         """Wait for so long from now on, if neither the client nor the request's own time ends first."""
@@ -421,8 +421,8 @@ class Attempt:
     def expire(self) -> None:
         """A deadline passed: connecting, first byte, idle, that of the whole request, or drain."""
         waiting, reply = self._waiting, self.reply
-        crowded = waiting and self._target.pool.crowded
-        if reply is not None and reply.tap.terminal and self.connection is not None:
+        crowded = waiting and self._target.pool.saturated
+        if reply is not None and reply.meter.terminal and self.connection is not None:
             self._leave(self.connection)
         self.drop()
         if self._draining:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final
 
 from proxy.dialects.readers import ResponseReader
-from proxy.dialects.refusal import own_failure, reason_of, refusal_of
+from proxy.dialects.upstream_errors import error_summary, provider_failure, relayed_error
 from proxy.errors import (
     GatewayError,
     GatewayStopped,
@@ -43,7 +43,7 @@ from proxy.ledger.record import Outcome
 from proxy.routing.models import Alias
 from proxy.routing.retry import RetryPlan
 from proxy.server.cycle import RequestCycle
-from proxy.wire.headers import relayed, retry_after
+from proxy.wire.headers import response_lines, retry_after
 from proxy.wire.request_body import without_payload
 
 #: Outcomes of answers that the gateway itself has ended after their beginning.
@@ -111,7 +111,7 @@ class Exchange(Asker):
             attempt = self._attempt
             if not self.begun and attempt is not None:
                 # Else a heartbeat has taken the head along.
-                lines = relayed(attempt.headers)
+                lines = response_lines(attempt.headers)
                 if reply.events or self._call.body.stream or self._call.opaque:
                     lines += UNBUFFERED
                 if DISPOSITION in lines:
@@ -121,7 +121,7 @@ class Exchange(Asker):
             self.committed = True
             self._first_write = _now()
             self._call.body = without_payload(self._call.body)
-            if self._attempts.target.pool.health.out:
+            if self._attempts.target.pool.health.ejected:
                 self._attempts.succeeded()
         client.write(data, False)
 
@@ -141,13 +141,13 @@ class Exchange(Asker):
 
     def finish(self, attempt: Attempt, reply: ResponseReader, last: bytes) -> None:
         """The answer is whole: bill it, then let its last bytes go."""
-        if self._attempts.target.pool.health.troubled and not reply.tap.failed:
+        if self._attempts.target.pool.health.last_failed and not reply.meter.failed:
             self._attempts.succeeded()
         if self._client is None:
             self._settle_left()
             return
         upload = self._call.upload
-        if upload is not None and not upload.settled(reply.tap.usage(), partial(self._end, attempt, reply, last)):
+        if upload is not None and not upload.settled(reply.meter.usage(), partial(self._end, attempt, reply, last)):
             # The answer was there before the length of the audio that it is billed by.
             attempt.hold()
             return
@@ -158,7 +158,7 @@ class Exchange(Asker):
         if self.done or client is None:
             return
         if not self.begun:
-            lines = relayed(attempt.headers)
+            lines = response_lines(attempt.headers)
             if reply.events:
                 lines += UNBUFFERED
             else:
@@ -170,7 +170,7 @@ class Exchange(Asker):
             self._first_write = _now()
             self.committed = self.begun = True
         self._last = last
-        self._settle("upstream_error" if reply.tap.failed else "complete", None, attempt.status, whole=True)
+        self._settle("upstream_error" if reply.meter.failed else "complete", None, attempt.status, whole=True)
 
     def refused(self, attempt: Attempt, body: bytes) -> None:
         """The upstream answered with an error of its own."""
@@ -182,11 +182,11 @@ class Exchange(Asker):
             return
         attempts.answered(status)
         call, target = self._call, attempts.target
-        failure = own_failure(status, body)
+        failure = provider_failure(status, body)
         if failure is not None:
             self.fail(failure)
             return
-        answered = UpstreamFailed("It answered with an error.", detail=reason_of(status, body))
+        answered = UpstreamFailed("It answered with an error.", detail=error_summary(status, body))
         self._services.attempt_failed(call, target.label, answered)
         if self._repeatable:
             if attempts.after_status(status):
@@ -197,7 +197,7 @@ class Exchange(Asker):
                 self._rest(until)
                 return
         try:
-            refusal = refusal_of(
+            refusal = relayed_error(
                 call.dialect,
                 status,
                 attempt.headers,
@@ -352,7 +352,7 @@ class Exchange(Asker):
         self._client = None
         attempt = self._attempt
         if attempt is not None:
-            if attempt.reply is not None and attempt.reply.tap.failed:
+            if attempt.reply is not None and attempt.reply.meter.failed:
                 # It was told of the upstream's error, and has nothing more to wait for.
                 attempt.drop()
                 self._settle("upstream_error", None, client.status)
@@ -394,7 +394,7 @@ class Exchange(Asker):
             if not reply.ending:
                 self.drained()
             return
-        _, tokens = self._services.estimator.estimate(self._call.key.id, self._alias.name, 0, reply.tap.text_out)
+        _, tokens = self._services.estimator.estimate(self._call.key.id, self._alias.name, 0, reply.meter.text_out)
         if tokens > self._services.drain_max_tokens and not reply.ending:
             self.drained()
 
@@ -436,7 +436,7 @@ class Exchange(Asker):
             final = final_record(
                 self._call,
                 attempts.target,
-                attempt.reply.tap if attempt is not None and attempt.reply is not None else None,
+                attempt.reply.meter if attempt is not None and attempt.reply is not None else None,
                 services.estimator,
                 outcome=outcome,
                 error_code=code,

@@ -30,7 +30,7 @@ _WORDLESS: typing.Final = frozenset({"embeddings", "rerank", "moderation"})
 def final_record(
     call: RequestContext,
     target: Target,
-    tap: ResponseMeter | None,
+    meter: ResponseMeter | None,
     estimator: Estimator,
     *,
     outcome: Outcome,
@@ -49,10 +49,10 @@ def final_record(
     """
     alias = call.alias
     assert alias is not None
-    text_out = max(tap.text_out, 0) if tap is not None else 0
+    text_out = max(meter.text_out, 0) if meter is not None else 0
     # An answer that had begun, or that the client no longer waited for, has cost something upstream.
-    spent = sent != 0.0 and (tap is not None or left or outcome in _CLIENT_LEFT)
-    usage, source = _usage(call, tap, text_out, estimator, outcome, spent)
+    spent = sent != 0.0 and (meter is not None or left or outcome in _CLIENT_LEFT)
+    usage, source = _usage(call, meter, text_out, estimator, outcome, spent)
     if call.tier and source == "estimated":
         usage = _of_tier(usage, call.tier)
     input_tokens, cached, written = usage.input_tokens, usage.cached_input_tokens, usage.cache_write_tokens
@@ -69,7 +69,7 @@ def final_record(
     if source == "none" and spent and call.unit != "nothing":
         # Something was made, and nothing says how much.
         nanos = None
-    elif tap is not None and alias.capability == "speech" and not output_tokens and _charges_sound(price):
+    elif meter is not None and alias.capability == "speech" and not output_tokens and _charges_sound(price):
         # Sound was made, and not counted.
         nanos, lacking = None, "audio_output"
     if nanos is not None and nanos > MAX_NANO_DOLLARS:
@@ -164,12 +164,17 @@ def shown_name(name: str) -> str:
 
 
 def _usage(
-    call: RequestContext, tap: ResponseMeter | None, text_out: int, estimator: Estimator, outcome: Outcome, spent: bool
+    call: RequestContext,
+    meter: ResponseMeter | None,
+    text_out: int,
+    estimator: Estimator,
+    outcome: Outcome,
+    spent: bool,
 ) -> tuple[Usage, UsageSource]:
     """The usage that counts, and where it comes from."""
     alias = call.alias
     assert alias is not None
-    usage = tap.usage() if tap is not None else None
+    usage = meter.usage() if meter is not None else None
     length = call.upload.milliseconds if call.upload is not None and spent else None
     if length and (usage is None or (not usage.audio_milliseconds and _by_piece(alias.price))):
         # Measured in the request, since the answer does not tell what it is billed by.
@@ -182,8 +187,8 @@ def _usage(
         return Usage(min(given, MAX_COUNT), 0, 0, min(produced, MAX_COUNT), output_known=False), "estimated"
     if call.unit != "tokens":
         return usage, "reported"
-    assert tap is not None
-    so_far = tap.counts_so_far
+    assert meter is not None
+    so_far = meter.counts_so_far
     words = 0 if alias.capability in _WORDLESS else text_out
     if usage.input_known and usage.output_known and (usage.input_tokens or not words) and not so_far:
         if outcome == "complete" and call.plain:

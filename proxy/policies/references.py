@@ -18,8 +18,8 @@ from proxy.exchange.context import NESTED, NESTED_GEMINI, RequestContext
 from proxy.policies.access import is_usable
 from proxy.policies.base import Policy
 from proxy.policies.json_pairs import Pairs, read
-from proxy.wire.json_scan import holds
-from proxy.wire.names import HOLDER_NAMES, MODEL_NAMES, OBJECT_NAMES, spelled_as
+from proxy.wire.field_names import HOLDER_NAMES, MODEL_NAMES, OBJECT_NAMES, spelled_as
+from proxy.wire.json_scan import contains_rare
 
 #: Fields whose value is an id, a list of ids, or an object with one.
 NAMES: Final = OBJECT_NAMES | HOLDER_NAMES
@@ -193,7 +193,7 @@ def may_name(value: bytes, words: tuple[bytes, ...], large: bool = False) -> boo
     lowered = value.lower()
     for word in words:
         # From the end: in a long text that is several times the speed of a search from the beginning.
-        if holds(lowered, word, b"_") if large and b"_" in word else lowered.rfind(word) >= 0:
+        if contains_rare(lowered, word, b"_") if large and b"_" in word else lowered.rfind(word) >= 0:
             if word != b"_id":
                 return True
             # Many bodies have such a name, and few of them one that matters.

@@ -12,8 +12,8 @@ from proxy.errors import UpstreamProtocolError
 from proxy.ledger.ownership import Owners
 from proxy.ledger.record import Owned
 from proxy.policies.references import ID
+from proxy.wire.json_repair import repaired
 from proxy.wire.json_scan import TopLevelScanner
-from proxy.wire.repair import repaired
 from proxy.wire.sse import SSEParser
 
 _DATA = re.compile(rb"^data:(.*)$", re.MULTILINE)

@@ -20,8 +20,8 @@ from proxy.resources.rewrite import fields_of, text_of, with_alias
 from proxy.resources.routing import ResourceRouting
 from proxy.server.bodies import Holding
 from proxy.upstream.target import Target
-from proxy.wire.json_scan import STEP
-from proxy.wire.names import check_names
+from proxy.wire.field_names import check_names
+from proxy.wire.json_scan import STEP_BYTES
 from proxy.wire.request_body import check_model, decode_in_steps, decode_object
 
 #: Lines of a batch that hold nothing.
@@ -152,7 +152,7 @@ class BatchUp:
 
 async def _decoded(data: bytes) -> dict[str, msgspec.Raw]:
     """The fields of a JSON object, as `decode_object` reads them; a large one does not hold the event loop."""
-    return decode_object(data) if len(data) < STEP else await in_turns(decode_in_steps(data))
+    return decode_object(data) if len(data) < STEP_BYTES else await in_turns(decode_in_steps(data))
 
 
 class BatchDown:

@@ -7,7 +7,7 @@ import time
 
 import msgspec
 
-from proxy.dialects.refusal import error_in
+from proxy.dialects.upstream_errors import error_in_resource
 from proxy.ledger.ownership import Owners
 from proxy.ledger.record import BATCH_INPUT, Owned
 from proxy.policies.access import may_use
@@ -77,7 +77,7 @@ class ResourceResponseRewriter:
 
     def check(self, visit: ResourceContext, data: bytes) -> None:
         """Raise `UpstreamReported` for an answer that is an error."""
-        error = error_in(200, data, self.names(visit))
+        error = error_in_resource(200, data, self.names(visit))
         if error is not None:
             raise error
 
@@ -117,14 +117,14 @@ class ResourceResponseRewriter:
                 kind = "vector_store" if id_.startswith("vs_") else "file"
                 await self._owners.adopt(self._owned(visit, id_, kind, parent))
 
-    async def made(self, visit: ResourceContext, tap: RunMeter) -> None:
+    async def made(self, visit: ResourceContext, meter: RunMeter) -> None:
         """Record what the events read last have made, or name."""
-        for id_, kind in tap.made:
+        for id_, kind in meter.made:
             self._record(visit, id_, kind)
-        for payload in tap.naming:
+        for payload in meter.naming:
             await self._adopt(visit, payload)
-        tap.made.clear()
-        tap.naming.clear()
+        meter.made.clear()
+        meter.naming.clear()
 
 
 def _id_at(fields: dict[str, msgspec.Raw], path: str) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from starlette.types import Receive, Scope, Send
 
 from proxy.auth.credentials import authenticate
-from proxy.dialects.openai import error_body
+from proxy.dialects.openai_chat import error_body
 from proxy.endpoints.gateway import Shared
 from proxy.errors import GatewayError, GatewayStopped, InternalFault, InvalidRequest
 from proxy.exchange.response_head import PROVIDER, header_lines, timestamp
@@ -20,7 +20,7 @@ from proxy.resources.spec import ObjectRow
 from proxy.server.cycle import EXTENSION, RequestCycle
 from proxy.server.ids import new_request_id
 from proxy.wire.content_encoding import encoding_of, unsupported
-from proxy.wire.headers import first, is_request_id
+from proxy.wire.headers import header_value, is_request_id
 from proxy.wire.multipart import is_multipart
 
 _log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Objects:
         try:
             await asyncio.sleep(0)
             key = await authenticate(scope["headers"], self._shared.keys, started / 1_000_000)
-            trace = first(scope["headers"], b"x-prism-trace-id")
+            trace = header_value(scope["headers"], b"x-prism-trace-id")
             visit = ResourceContext(
                 id=request_id,
                 trace_id=trace.decode() if trace is not None and is_request_id(trace) else request_id,

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from proxy.dialects.loose import read_loosely
+from proxy.dialects.lenient import decode_lenient
 from proxy.dialects.scrub import NO_NAMES, scrub
 from proxy.wire.schemas import Usage
 from proxy.wire.usage import Reading, reading, usage_of
@@ -61,7 +61,7 @@ class RunMeter:
         try:
             event = _event.decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            event = read_loosely(_Event, payload, error)
+            event = decode_lenient(_Event, payload, error)
         if event.object in KINDS:
             self.made.append((event.id, event.object))
         if b"file_id" in payload:

@@ -30,9 +30,9 @@ from proxy.resources.response import JSON_HEADERS, MAX_ERROR_BODY, ResourceRespo
 from proxy.resources.routing import ResourceRouting
 from proxy.server.bodies import Bodies, Holding
 from proxy.wire.content_encoding import encoding_of, inflate_in_steps
-from proxy.wire.headers import first, forwarded
+from proxy.wire.field_names import TEXT_FIELDS, may_name_in_json, named_by
+from proxy.wire.headers import header_value, request_lines
 from proxy.wire.multipart import boundary_of, content_type_line, is_multipart
-from proxy.wire.names import TEXT_FIELDS, may_name_in_json, named_by
 
 T = TypeVar("T")
 #: The largest file, and the rest of its form.
@@ -142,7 +142,7 @@ class ResourceHandler:
 
     def _head(self, visit: ResourceContext, account: Account, query: bytes, lines: bytes) -> bytes:
         path = visit.row.upstream_path(visit.ids)
-        return account.head(visit.row.method, path, query, forwarded(visit.headers) + lines)
+        return account.head(visit.row.method, path, query, request_lines(visit.headers) + lines)
 
     # forms
 
@@ -155,7 +155,7 @@ class ResourceHandler:
             )
         if (visit.client.announced() or 0) > MAX_FILE:
             raise BodyTooLarge(f"The request body is larger than {MAX_FILE} bytes, the most this endpoint takes.")
-        boundary = boundary_of(first(visit.headers, b"content-type") or b"")
+        boundary = boundary_of(header_value(visit.headers, b"content-type") or b"")
         wanted = "purpose" if row.body == "file" else "model" if row.model != "none" else ""
         form = Form(body_pieces(receive), boundary, MAX_FILE, wanted, Holding(self._bodies))
         lines = Holding(self._bodies)
@@ -242,7 +242,7 @@ class ResourceHandler:
 
 def is_form(visit: ResourceContext) -> bool:
     """Whether the body is a form with files."""
-    return is_multipart(first(visit.headers, b"content-type") or b"")
+    return is_multipart(header_value(visit.headers, b"content-type") or b"")
 
 
 class _Answered(Exception):

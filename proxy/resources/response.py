@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from proxy.dialects.openai import CHAT, error_event
-from proxy.dialects.refusal import reason_of, refusal_of
-from proxy.dialects.typed import TypedMeter
+from proxy.dialects.openai_chat import CHAT, error_event
+from proxy.dialects.openai_responses import TypedMeter
+from proxy.dialects.upstream_errors import error_summary, relayed_error
 from proxy.errors import ClientGone, GatewayError, UpstreamDropped, UpstreamFailed
 from proxy.exchange.response_head import DISPOSITION, UNBUFFERED, may_show_limits, outcome_of, timestamp, without_models
 from proxy.exchange.services import Services
@@ -20,7 +20,7 @@ from proxy.resources.capture import UNNAMED, ResourceResponseRewriter
 from proxy.resources.context import ResourceContext, store
 from proxy.resources.events import RunMeter
 from proxy.routing.models import Alias
-from proxy.wire.headers import Header, first, relayed
+from proxy.wire.headers import Header, header_value, response_lines
 from proxy.wire.json_rewrite import SSERewriter
 
 MAX_ERROR_BODY = 65_536
@@ -49,7 +49,7 @@ class ResourceResponder:
         if not 200 <= asking.status < 300:
             await self.refused(visit, asking)
             return
-        kind = (first(asking.headers, b"content-type") or b"").lower()
+        kind = (header_value(asking.headers, b"content-type") or b"").lower()
         if visit.row.reply == "bytes":
             await self._bytes(visit, asking)
         elif kind.startswith(b"text/event-stream") and visit.row.reply == "json or events":
@@ -65,7 +65,7 @@ class ResourceResponder:
         """Pass the upstream's error on, if it is one that a client may see. Raises `UpstreamFailed` for any other."""
         status = asking.status
         data = await asking.read_some(MAX_ERROR_BODY)
-        refusal = refusal_of(
+        refusal = relayed_error(
             CHAT,
             status,
             asking.headers,
@@ -75,7 +75,7 @@ class ResourceResponder:
             request_id=visit.id,
             timestamp=timestamp(),
         )
-        self._tell(visit, UpstreamFailed("It answered with an error.", detail=reason_of(status, data)))
+        self._tell(visit, UpstreamFailed("It answered with an error.", detail=error_summary(status, data)))
         await self._finish(visit, status, refusal.lines, refusal.body, "upstream_error", refusal.code)
 
     async def respond(
@@ -103,7 +103,7 @@ class ResourceResponder:
         record = visit.record
         lines = None
         length: int | None = None
-        announced = first(asking.headers, b"content-length")
+        announced = header_value(asking.headers, b"content-length")
         if record is not None and record.kind in ("file", BATCH_INPUT) and record.alias:
             lines = BatchDown(record.alias, record.model, self._max_body_bytes)
         elif announced is not None and announced.isdigit():
@@ -124,32 +124,32 @@ class ResourceResponder:
         record = visit.record
         alias = visit.alias or (record.alias if record is not None else "") or UNNAMED
         of_run = not visit.row.path.startswith("/v1/responses")
-        tap: TypedMeter | RunMeter = TypedMeter(alias, visit.model, False)
+        meter: TypedMeter | RunMeter = TypedMeter(alias, visit.model, False)
         if of_run:
-            tap = RunMeter(alias, visit.model)
+            meter = RunMeter(alias, visit.model)
         if visit.account is not None:
-            tap.hidden = visit.account.target.hidden
-        rewriter = SSERewriter(tap, alias, self._services.max_event_bytes)
+            meter.hidden = visit.account.target.hidden
+        rewriter = SSERewriter(meter, alias, self._services.max_event_bytes)
         out = b""
         try:
             async for piece in asking.pieces():
                 out = rewriter.feed(piece)
-                if isinstance(tap, RunMeter):
-                    await self._taking.made(visit, tap)
-                if tap.ended or tap.terminal:
+                if isinstance(meter, RunMeter):
+                    await self._taking.made(visit, meter)
+                if meter.ended or meter.terminal:
                     break
                 await self._write(visit, asking, out, None)
                 out = b""
-            if not (tap.ended or tap.terminal):
+            if not (meter.ended or meter.terminal):
                 out = rewriter.end()
-                if isinstance(tap, RunMeter):
-                    await self._taking.made(visit, tap)
+                if isinstance(meter, RunMeter):
+                    await self._taking.made(visit, meter)
         finally:
             # Also of a client that leaves behind it.
-            visit.usage = tap.usage()
-        if not (tap.ended or tap.finished):
+            visit.usage = meter.usage()
+        if not (meter.ended or meter.finished):
             raise UpstreamDropped("The provider ended the answer early.", detail="not whole")
-        await self.settle(visit, "upstream_error" if tap.failed else "complete", asking.status, None, len(out))
+        await self.settle(visit, "upstream_error" if meter.failed else "complete", asking.status, None, len(out))
         self._begin(visit, asking, None)
         visit.client.write(out, True)
 
@@ -170,7 +170,7 @@ class ResourceResponder:
             await visit.client.flow.drain()
 
     def _relayed(self, visit: ResourceContext, headers: Iterable[Header]) -> bytes:
-        lines = relayed(headers)
+        lines = response_lines(headers)
         return without_models(lines, self._taking.names(visit)) if DISPOSITION in lines else lines
 
     def _facts(self, visit: ResourceContext) -> bytes:

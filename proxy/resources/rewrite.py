@@ -10,8 +10,8 @@ from typing import Any, Final
 import msgspec
 
 from proxy.errors import InvalidRequest, UpstreamProtocolError
+from proxy.wire.json_repair import repaired
 from proxy.wire.json_scan import spans
-from proxy.wire.repair import repaired
 from proxy.wire.request_body import decode_object, items_of
 
 _encoder = msgspec.json.Encoder()

@@ -24,9 +24,9 @@ from proxy.resources.rewrite import text_of
 from proxy.resources.spec import CHILD_IDS
 from proxy.routing.models import Alias
 from proxy.upstream.target import Target
-from proxy.wire.headers import first
-from proxy.wire.json_scan import STEP
-from proxy.wire.names import check_names
+from proxy.wire.field_names import check_names
+from proxy.wire.headers import header_value
+from proxy.wire.json_scan import STEP_BYTES
 from proxy.wire.request_body import check_model, decode_in_steps, decode_object
 
 #: Where a client says which alias's upstream is meant, when nothing else in the request does.
@@ -81,7 +81,7 @@ class ResourceRouting:
         if row.body == "none" or not data:
             self.choose(visit, [], "")
             return b""
-        fields = decode_object(data) if len(data) < STEP else await in_turns(decode_in_steps(data))
+        fields = decode_object(data) if len(data) < STEP_BYTES else await in_turns(decode_in_steps(data))
         check_names(fields)
         named = await own_all(self._owners, visit.key.id, find(fields))
         if row.refuses and text_of(fields, "purpose") == row.refuses:
@@ -134,7 +134,7 @@ class ResourceRouting:
 
     def asked_place(self, visit: ResourceContext) -> str | None:
         """The upstream of the alias that a header names."""
-        wanted = first(visit.headers, MODEL_HEADER)
+        wanted = header_value(visit.headers, MODEL_HEADER)
         if wanted is None:
             return None
         name = wanted.decode("latin-1")

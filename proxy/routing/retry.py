@@ -58,7 +58,7 @@ class RetryPlan:
         #: The seconds that failed attempts took, and the rest after them.
         self._lost = 0.0
         self.target: Target = call.targets[0]
-        if self.target.pool.health.out:
+        if self.target.pool.health.ejected:
             self._targets = _healthy_first(call.targets, _now())
             self.target = self._targets[0]
         self.count = 0
@@ -108,7 +108,7 @@ class RetryPlan:
         self.count += 1
         self.began = now
         health = target.pool.health
-        if health.out:
+        if health.ejected:
             health.probe(now)
         # In the order of its fields: a record that is made by their names costs several times as much.
         return Opened(
@@ -180,10 +180,10 @@ class RetryPlan:
     def _may_repeat(self, now: float) -> bool:
         """Whether the upstream that failed may be asked again for this request: retries must not be its storm."""
         pool = self.target.pool
-        if pool.health.out or self.count >= MAX_ATTEMPTS or now >= self.answer_by:
+        if pool.health.ejected or self.count >= MAX_ATTEMPTS or now >= self.answer_by:
             return False
         if self.held is None:
-            if not pool.retries.take(pool.busy):
+            if not pool.retries.try_acquire(pool.busy):
                 return False
             self.held = pool.retries
         return True
@@ -191,7 +191,7 @@ class RetryPlan:
     def release(self) -> None:
         """The running attempt has ended: give back what it held of a budget."""
         if self.held is not None:
-            self.held.give_back()
+            self.held.release()
             self.held = None
 
     # what is learned of the upstream
@@ -211,13 +211,13 @@ class RetryPlan:
         """The upstream answered with an error of its own: note whether it is one of the upstream's or the request's."""
         if status >= 500:
             self._note_failure(gateway=status in (502, 503, 504, 529))
-        elif self.target.pool.health.troubled:
+        elif self.target.pool.health.last_failed:
             self.succeeded()
 
     def succeeded(self) -> None:
         """The upstream, which was in trouble, answers."""
         pool = self.target.pool
-        if pool.health.answered(_now()):
+        if pool.health.succeeded(_now()):
             _log.warning("upstream %s answers again", pool.name)
 
     def _note_failure(self, *, gateway: bool) -> None:
@@ -229,6 +229,6 @@ class RetryPlan:
 
 def _healthy_first(targets: tuple[Target, ...], now: float) -> tuple[Target, ...]:
     """The targets in their order, but for those of ejected upstreams, which come last: better these than none."""
-    there = [target.pool.health.admits(now) for target in targets]
+    there = [target.pool.health.may_try(now) for target in targets]
     first = [target for target, admitted in zip(targets, there, strict=True) if admitted]
     return (*first, *(target for target, admitted in zip(targets, there, strict=True) if not admitted))

@@ -32,12 +32,12 @@ class Arriving:
         self.headers: list[Header] = []
 
     def give_up(self) -> None:
-        """Nobody waits any longer: leave the pool's queue, or abandon an answer that has not ended."""
+        """Nobody waits any longer: leave the pool's queue, or abort an answer that has not ended."""
         self._parts.clear()
-        self._pool.forget(self)
+        self._pool.cancel(self)
         if self._connection is not None:
             connection, self._connection = self._connection, None
-            connection.abandon()
+            connection.abort()
 
     def _take(self) -> bytes:
         """The next part of the body; a connection that waited for this goes on."""

@@ -146,7 +146,7 @@ class _Answer(Arriving, httpx.AsyncByteStream):
         connection = self._pool.acquire(self, fresh)
         if connection is not None:
             self.connected(connection)
-        elif self._pool.crowded:
+        elif self._pool.saturated:
             await self._wait(self._is_sent, "pool", httpx.PoolTimeout, "No connection became free in time.")
         else:
             await self._wait(self._is_sent, "connect", httpx.ConnectTimeout, "No connection came up in time.")
@@ -196,7 +196,7 @@ class _Answer(Arriving, httpx.AsyncByteStream):
         super().head(status, headers)
         if self._request.method == "HEAD" and self._connection is not None:
             # The parser cannot know that no body follows, so the connection cannot serve again.
-            self._connection.abandon()
+            self._connection.abort()
             self._connection = None
             self._ended = True
 

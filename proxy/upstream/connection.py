@@ -184,7 +184,7 @@ class Connection(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def abandon(self) -> None:
+    def abort(self) -> None:
         """End the exchange from this side: the sink hears nothing more, and the upstream sees the close at once."""
         self._sink = None
         self._detach()
@@ -349,7 +349,7 @@ class Connection(asyncio.Protocol):
         _log.error("An answer could not be passed on.", exc_info=fault)
         if self._sink is sink:
             # Else the connection has been released, and may serve another exchange by now.
-            self.abandon()
+            self.abort()
         sink.failed(InternalFault())
 
     def _finish(self, data: bytes) -> None:

@@ -47,10 +47,10 @@ class ResponseDrainer:
         """Give the connection up, unless it has become free in time."""
         if not self.done:
             self.done = True
-            self._connection.abandon()
+            self._connection.abort()
 
 
-def leave(connection: Connection) -> ResponseDrainer:
+def drain(connection: Connection) -> ResponseDrainer:
     """Take a connection whose answer is over: nobody waits for what it still says."""
     leftover = ResponseDrainer(connection)
     connection.hand_over(leftover)

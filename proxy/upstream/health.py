@@ -22,8 +22,8 @@ class Health:
         "_server_failures",
         "_until",
         "_upstream",
-        "out",
-        "troubled",
+        "ejected",
+        "last_failed",
     )
 
     def __init__(self, upstream: Upstream, may_eject: Callable[[], bool]) -> None:
@@ -34,13 +34,13 @@ class Health:
         self._ejections = 0
         self._until = self._next_probe = self._returned = 0.0
         #: Ejected, and not seen to answer since.
-        self.out = False
+        self.ejected = False
         #: Its last request failed.
-        self.troubled = False
+        self.last_failed = False
 
-    def admits(self, now: float) -> bool:
+    def may_try(self, now: float) -> bool:
         """Whether it is to be asked in its turn; ejected, it is when its time is over and nobody is trying it."""
-        return not self.out or (now >= self._until and now >= self._next_probe)
+        return not self.ejected or (now >= self._until and now >= self._next_probe)
 
     def probe(self, now: float) -> None:
         """A request tries it while it is ejected; the next one is to wait for the outcome, but not for ever."""
@@ -52,10 +52,10 @@ class Health:
         Returns the seconds for which it is ejected by this one, 0.0 where it is not.
         """
         upstream = self._upstream
-        self.troubled = True
+        self.last_failed = True
         self._server_failures += 1
         self._gateway_failures = self._gateway_failures + 1 if gateway else 0
-        if self.out:
+        if self.ejected:
             return self._eject(now) if now >= self._until else 0.0
         if 0 < upstream.consecutive_5xx <= self._server_failures or (
             0 < upstream.consecutive_gateway_failures <= self._gateway_failures
@@ -63,10 +63,10 @@ class Health:
             return self._eject(now) if self._may_eject() else 0.0
         return 0.0
 
-    def answered(self, now: float) -> bool:
+    def succeeded(self, now: float) -> bool:
         """It answered as it should; whether that ended an ejection."""
-        returned, self.out = self.out, False
-        self.troubled = False
+        returned, self.ejected = self.ejected, False
+        self.last_failed = False
         self._server_failures = self._gateway_failures = 0
         if returned:
             self._returned = now
@@ -74,12 +74,12 @@ class Health:
 
     def _eject(self, now: float) -> float:
         upstream = self._upstream
-        if not self.out:
+        if not self.ejected:
             # Every interval in good health takes one of its earlier ejections back.
             calm = int((now - self._returned) / upstream.ejection_interval)
             self._ejections = max(self._ejections - calm, 0)
         self._ejections += 1
-        self.out = True
+        self.ejected = True
         seconds = min(upstream.base_ejection_time * self._ejections, upstream.max_ejection_time)
         self._until = now + seconds
         return seconds

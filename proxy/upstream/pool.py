@@ -127,7 +127,7 @@ class Pool:
         return len(self._open) - len(self._idle) + len(self._waiters)
 
     @property
-    def crowded(self) -> bool:
+    def saturated(self) -> bool:
         """Whether some wait for a connection that others must give back first."""
         return len(self._waiters) > len(self._opening)
 
@@ -156,7 +156,7 @@ class Pool:
                 if unread is None or connection.idle_since > _now() - _BRIEF_SECONDS or not unread(0):
                     connection.key = key
                     return connection
-                connection.abandon()
+                connection.abort()
         room = self.upstream.max_connections - len(self._open) + len(idle)
         if self._closed or len(self._waiters) >= room + self.upstream.max_waiting:
             raise Overloaded("Too many requests wait for this model. Try again shortly.", headers={"retry-after": "1"})
@@ -164,11 +164,11 @@ class Pool:
         self._open_more()
         if not fresh:
             self._serve_when_rested()
-        elif idle and self.crowded:
-            idle.pop(0).abandon()
+        elif idle and self.saturated:
+            idle.pop(0).abort()
         return None
 
-    def forget(self, waiter: Waiter) -> None:
+    def cancel(self, waiter: Waiter) -> None:
         """The waiter no longer wants a connection. One that is being opened for it is for the next, if it comes up."""
         for place, wish in enumerate(self._waiters):
             if wish.waiter is waiter:
@@ -254,7 +254,7 @@ class Pool:
 
     def _serve_when_rested(self) -> None:
         """Those who wait, and for whom nothing is opened, get what rests now after a round trip."""
-        if self.crowded and self._idle and self._resting is None:
+        if self.saturated and self._idle and self._resting is None:
             soonest = min([connection.idle_since + connection.round_trip for connection in self._idle])
             wait = max(soonest - self._loop.time(), _LEAST_REST_SECONDS)
             self._resting = self._loop.call_later(wait, self._serve_rested)
@@ -263,7 +263,7 @@ class Pool:
         self._resting = None
         now = self._loop.time()
         for connection in list(self._idle):
-            if not self.crowded:
+            if not self.saturated:
                 break
             if connection.idle_since + connection.round_trip > now:
                 continue
@@ -273,7 +273,7 @@ class Pool:
                 self._hand_over(connection, wish)
             else:
                 # Its end makes room for another.
-                connection.abandon()
+                connection.abort()
                 break
         if self._retired and not self._waiters:
             self.retire()

@@ -16,7 +16,7 @@ class RetryBudget:
         #: Retries that run, or rest until they do.
         self.running = 0
 
-    def take(self, active: int) -> bool:
+    def try_acquire(self, active: int) -> bool:
         """Begin a retry if it is within the budget, while so many requests run, retries included."""
         first = max(active - self.running, 0)
         if self.running >= max(self._least, int(first * self._share)):
@@ -24,6 +24,6 @@ class RetryBudget:
         self.running += 1
         return True
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """A retry has ended."""
         self.running -= 1

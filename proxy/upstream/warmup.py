@@ -60,7 +60,7 @@ class _Warming:
         connection = self._connection
         self._end()
         if connection is not None:
-            connection.abandon()
+            connection.abort()
             self._tell("does not end its answer to the warm-up")
 
     def _end(self) -> None:

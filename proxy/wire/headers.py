@@ -49,22 +49,22 @@ _SECONDS: Final = re.compile(rb"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 _SAFE: Final = bytes([63 if (at < 32 and at != 9) or at == 127 else at for at in range(256)])
 
 
-def forwarded(headers: Iterable[Header]) -> bytes:
+def request_lines(headers: Iterable[Header]) -> bytes:
     """The client's headers that go to the upstream, as header lines."""
     return lines(headers, _REQUEST_LINES)
 
 
-def relayed(headers: Iterable[Header]) -> bytes:
+def response_lines(headers: Iterable[Header]) -> bytes:
     """The upstream's headers that go to the client, as header lines."""
     return lines(headers, _RESPONSE_LINES)
 
 
-def relayed_again(headers: Iterable[Header]) -> bytes:
+def retry_lines(headers: Iterable[Header]) -> bytes:
     """Those of an error that say when, and whether, to come again, as header lines: for a body of our own."""
     return lines(headers, _AGAIN_LINES)
 
 
-def relayed_limits(headers: Iterable[Header]) -> bytes:
+def rate_limit_lines(headers: Iterable[Header]) -> bytes:
     """The upstream's rate limits, as header lines."""
     found = [name for name, _ in headers if name in LIMIT_HEADERS or name.startswith(_ANTHROPIC_LIMITS)]
     return lines(headers, {name: name + b": " for name in found})
@@ -94,7 +94,7 @@ def _is_safe(value: bytes) -> bool:
     return value.translate(_SAFE) == value
 
 
-def first(headers: Iterable[Header], name: bytes) -> bytes | None:
+def header_value(headers: Iterable[Header], name: bytes) -> bytes | None:
     """The value of the first header of that name (lower case), or None."""
     for key, value in headers:
         if key == name:
@@ -102,7 +102,7 @@ def first(headers: Iterable[Header], name: bytes) -> bytes | None:
     return None
 
 
-def seconds(value: bytes | None) -> float:
+def parse_seconds(value: bytes | None) -> float:
     """A plain number of seconds above 0, such as `600` or `0.5`; infinity for none, and for anything else."""
     if value is None or _SECONDS.fullmatch(value) is None:
         return math.inf
@@ -120,7 +120,7 @@ def retry_after(headers: Iterable[Header]) -> float:
     return wanted
 
 
-def labelled(headers: Iterable[Header], kind: bytes) -> list[Header]:
+def with_content_type(headers: Iterable[Header], kind: bytes) -> list[Header]:
     """The headers with another content type."""
     return [*(one for one in headers if one[0] != b"content-type"), (b"content-type", kind)]
 

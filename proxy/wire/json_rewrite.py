@@ -1,7 +1,8 @@
 """The alias put back: answers with the model's value replaced at its JSON path, and nothing else changed.
 
-The bytes of a stream are read once, event by event, through a tap that the dialect gives; the tap says what the model's
-value is, whether the event is one to leave out and whether the stream has ended. What is kept is one unfinished event.
+The bytes of a stream are read once, event by event, through a meter that the dialect gives; the meter says what the
+model's value is, whether the event is one to leave out and whether the stream has ended. What is kept is one unfinished
+event.
 """
 
 import re
@@ -10,9 +11,9 @@ from typing import Final, Protocol
 import msgspec
 
 from proxy.errors import UpstreamProtocolError
-from proxy.wire.array import BETWEEN, ArrayParser
+from proxy.wire.json_array import BETWEEN, ArrayParser
+from proxy.wire.json_repair import repaired
 from proxy.wire.json_scan import TopLevelScanner, spans
-from proxy.wire.repair import repaired
 from proxy.wire.sse import SSEParser
 
 _LINE = re.compile(rb"([^\r\n]*)(\r\n|\r|\n|$)")
@@ -97,8 +98,8 @@ class SSERewriter:
         "dropped",
     )
 
-    def __init__(self, tap: UsageMeter, alias: str, limit: int = 1_048_576) -> None:
-        self._tap = tap
+    def __init__(self, meter: UsageMeter, alias: str, limit: int = 1_048_576) -> None:
+        self._tap = meter
         self._framer = SSEParser(limit)
         self._replacement = _quoted(alias)
         # The last event's bytes up to the end of its model value: an event that begins with the same bytes has its
@@ -117,7 +118,7 @@ class SSERewriter:
         self._text_end = 0
         self._most = 0
         self._new_before = b""
-        # Bytes of such texts that the tap is not yet told of: once for all that share a read.
+        # Bytes of such texts that the meter is not yet told of: once for all that share a read.
         self._text_out = 0
         self._lessons = 4
         self._limit = limit
@@ -194,9 +195,9 @@ class SSERewriter:
         return self._new_before + block[begin:]
 
     def _event(self, block: bytes) -> bytes:
-        tap = self._tap
+        meter = self._tap
         if block == _LAST:
-            tap.ended = True
+            meter.ended = True
             return block
         start = _only_data(block)
         if start:
@@ -208,36 +209,36 @@ class SSERewriter:
             if not payload:
                 return self._aside(block)
             if payload == _DONE:
-                tap.ended = True
+                meter.ended = True
                 return block
         try:
-            model = tap.read(payload)
+            model = meter.read(payload)
         except UpstreamProtocolError:
             # A lone CR ends a line too: there may be more data lines than one.
             text = repaired(_mask(block))
             start = 0
             if text.strip() == payload:
                 raise
-            model = tap.read(text.strip())
-        if tap.drop:
+            model = meter.read(text.strip())
+        if meter.drop:
             self.dropped += 1
             return b""
-        failed = tap.failed
+        failed = meter.failed
         if failed:
             # From here on the texts must be scrubbed, too.
             self._learned = False
-            block = tap.scrub(block)
+            block = meter.scrub(block)
             text = _mask(block)
             start = 0
         if block.startswith(self._head) and model == self._raw:
             out = self._new_head + block[len(self._head) :]
-            if self._lessons and not failed and tap.plain:
-                self._learn(block, out, tap.plain)
+            if self._lessons and not failed and meter.plain:
+                self._learn(block, out, meter.plain)
             return out
         raw = bytes(model)
         if not raw:
             return block
-        path = tap.path
+        path = meter.path
         found = _only_span(text, path[0], raw) if len(path) == 1 and raw[0] == _QUOTE else []
         return self._replace(block, found or _spans(text, path, start), model)
 
@@ -289,8 +290,8 @@ class JsonRewriter:
 
     __slots__ = ("_replacement", "_scanner", "_tail", "_tail_limit", "_tap", "_usage_key")
 
-    def __init__(self, tap: UsageMeter, alias: str, usage_key: str = "usage", tail_limit: int = 1_048_576) -> None:
-        self._tap = tap
+    def __init__(self, meter: UsageMeter, alias: str, usage_key: str = "usage", tail_limit: int = 1_048_576) -> None:
+        self._tap = meter
         self._replacement = _quoted(alias)
         self._usage_key = usage_key
         self._scanner: TopLevelScanner | None = None
@@ -300,21 +301,21 @@ class JsonRewriter:
 
     def whole(self, data: bytes) -> bytes:
         """Rewrite a body that is all there. Raises `UpstreamProtocolError` when it is not a JSON object."""
-        tap = self._tap
+        meter = self._tap
         text = data
         try:
-            model = tap.read(data)
+            model = meter.read(data)
         except UpstreamProtocolError:
             text = repaired(data)
             if text is data:
                 raise
-            model = tap.read(text)
-        if tap.failed:
-            data = text = tap.scrub(data)
+            model = meter.read(text)
+        if meter.failed:
+            data = text = meter.scrub(data)
         raw = bytes(model)
         if not raw:
             return data
-        path = tap.path
+        path = meter.path
         found = _only_span(text, path[0], raw) if raw[0] == _QUOTE else []
         return _replaced(data, found or _spans(text, path, 0), self._replacement)
 
@@ -355,7 +356,7 @@ class JsonRewriter:
         return out
 
     def end(self) -> bytes:
-        """The answer has ended: return what is still held, which is an error's text, and tell the tap of that."""
+        """The answer has ended: return what is still held, which is an error's text, and tell the meter of that."""
         scanner = self._scanner
         if scanner is None or not scanner.failing:
             return b""
@@ -369,7 +370,7 @@ class JsonRewriter:
 
     @property
     def said(self) -> bytes:
-        """What the answer that `feed` was given says beside its content, as a small answer that a tap can read."""
+        """What the answer that `feed` was given says beside its content, as a small answer that a meter can read."""
         scanner = self._scanner
         if scanner is None:
             return b"{}"
@@ -394,9 +395,9 @@ class ArrayRewriter:
 
     __slots__ = ("_framer", "_rewriter")
 
-    def __init__(self, tap: UsageMeter, alias: str, limit: int) -> None:
+    def __init__(self, meter: UsageMeter, alias: str, limit: int) -> None:
         self._framer = ArrayParser(limit)
-        self._rewriter = JsonRewriter(tap, alias)
+        self._rewriter = JsonRewriter(meter, alias)
 
     def feed(self, data: bytes) -> bytes:
         """Take upstream's next bytes; return those of the whole elements in them, as the client is to get them.

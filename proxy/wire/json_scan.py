@@ -29,7 +29,7 @@ _ESCAPABLE = bytes.maketrans(b'{[}]"\\' + _OTHERS, b"aabbn\\" + b"t" * len(_OTHE
 _UNESCAPABLE = bytes.maketrans(b"abn", b'[]"')
 _NOT_ESCAPABLE = bytes(byte for byte in range(256) if byte not in b"abn")
 #: Bytes of a large text that are looked at in one step.
-STEP: Final = 1_048_576
+STEP_BYTES: Final = 1_048_576
 #: Bytes of a value of a further key that are kept, and how many of each.
 MAX_FURTHER_BYTES: Final = 1_024
 MAX_FURTHER: Final = 1_000
@@ -63,8 +63,8 @@ def nesting_in_steps(data: bytes, depth: int, brackets: int) -> Generator[None, 
     quotes = 0
     begin = 0
     while begin < len(data):
-        piece = data[begin : begin + STEP]
-        if (len(piece) - len(piece.rstrip(b"\\"))) % 2 and begin + STEP < len(data):
+        piece = data[begin : begin + STEP_BYTES]
+        if (len(piece) - len(piece.rstrip(b"\\"))) % 2 and begin + STEP_BYTES < len(data):
             # The last backslash belongs to what stands behind it.
             piece = piece[:-1]
         begin += len(piece)
@@ -109,7 +109,7 @@ def _structure(data: bytes) -> bytes:
     return plain.translate(_UNESCAPABLE, _NOT_ESCAPABLE)
 
 
-def holds(data: bytes, word: bytes, rare: bytes) -> bool:
+def contains_rare(data: bytes, word: bytes, rare: bytes) -> bool:
     """Whether a long text holds a word, which is looked for by a byte of it that few texts hold often."""
     inside = word.index(rare)
     at = data.find(rare, inside)

@@ -11,8 +11,8 @@ from enum import Enum, auto
 from typing import Final
 
 from proxy.errors import BodyTooLarge, InvalidRequest
+from proxy.wire.field_names import SINGLE_FIELDS, may_be_json, may_name_in_json, named_by
 from proxy.wire.headers import Header
-from proxy.wire.names import SINGLE_FIELDS, may_be_json, may_name_in_json, named_by
 from proxy.wire.request_body import MAX_MODEL as MAX_MODEL
 
 MAX_PARTS: Final = 256

@@ -14,8 +14,8 @@ from typing import Final, TypeVar
 import msgspec
 
 from proxy.errors import InvalidRequest
-from proxy.wire.json_scan import STEP, nesting_exceeds, nesting_in_steps
-from proxy.wire.names import USUAL_NAMES, check_name, check_names
+from proxy.wire.field_names import USUAL_NAMES, check_name, check_names
+from proxy.wire.json_scan import STEP_BYTES, nesting_exceeds, nesting_in_steps
 from proxy.wire.schemas import Body
 
 T = TypeVar("T")
@@ -68,17 +68,17 @@ def parse_body(data: bytes, named: str = "") -> Body:
     return _peeked(data, decode_object(data), named)
 
 
-def peek_in_steps(data: bytes, named: str = "") -> Generator[None, None, Body]:
+def parse_body_in_steps(data: bytes, named: str = "") -> Generator[None, None, Body]:
     """The same for a large body, in steps of a few milliseconds."""
     return _peeked(data, (yield from decode_in_steps(data)), named)
 
 
-def peek_without_model(data: bytes, model: str, stream: bool) -> Body:
+def parse_body_without_model(data: bytes, model: str, stream: bool) -> Body:
     """Look at a JSON body whose model, and whether it streams, are told by the path. Raises `InvalidRequest`."""
     return _peeked_without_model(data, decode_object(data), model, stream)
 
 
-def peek_without_model_in_steps(data: bytes, model: str, stream: bool) -> Generator[None, None, Body]:
+def parse_body_without_model_in_steps(data: bytes, model: str, stream: bool) -> Generator[None, None, Body]:
     """The same for a large body, in steps of a few milliseconds."""
     return _peeked_without_model(data, (yield from decode_in_steps(data)), model, stream)
 
@@ -159,12 +159,12 @@ def decode_in_steps(data: bytes) -> Generator[None, None, dict[str, msgspec.Raw]
         raise _too_nested()
     begin = 0
     while begin < len(data):
-        piece = data[begin : begin + STEP]
+        piece = data[begin : begin + STEP_BYTES]
         if piece.isascii():
             begin += len(piece)
         else:
             try:
-                _, size = codecs.utf_8_decode(piece, "strict", begin + STEP >= len(data))
+                _, size = codecs.utf_8_decode(piece, "strict", begin + STEP_BYTES >= len(data))
             except UnicodeDecodeError as error:
                 raise _no_text(begin + error.start) from error
             begin += size

@@ -20,7 +20,7 @@ _FAR: Final = 4_096
 _PREAMBLE: Final = re.compile(rb"(?:<!--.*?-->|<\?.*?\?>)\s*", re.DOTALL)
 
 
-def kind_of(data: bytes, complete: bool) -> Kind:
+def sniff_kind(data: bytes, complete: bool) -> Kind:
     """What an answer with this beginning is; `complete` says that there is no more of it."""
     text = data.removeprefix(_BOM).lstrip()
     begin = text[:_LONGEST].lower()

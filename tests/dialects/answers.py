@@ -1,4 +1,4 @@
-"""What the tests of all dialects share: answers fed to a dialect's taps as the relay does it. Not a test."""
+"""What the tests of all dialects share: answers fed to a dialect's meters as the relay does it. Not a test."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -23,60 +23,60 @@ def compact(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def event_tap(dialect: Dialect) -> ResponseMeter:
-    return dialect.event_tap(ALIAS, UPSTREAM, False)
+def event_meter(dialect: Dialect) -> ResponseMeter:
+    return dialect.event_meter(ALIAS, UPSTREAM, False)
 
 
-def json_tap(dialect: Dialect) -> ResponseMeter:
-    return dialect.json_tap(ALIAS, UPSTREAM, False)
+def json_meter(dialect: Dialect) -> ResponseMeter:
+    return dialect.json_meter(ALIAS, UPSTREAM, False)
 
 
 def read_events(dialect: Dialect, *events: Any) -> ResponseMeter:
-    """A tap that has read these events."""
-    tap = event_tap(dialect)
+    """A meter that has read these events."""
+    meter = event_meter(dialect)
     for event in events:
-        tap.read(compact(event))
-    return tap
+        meter.read(compact(event))
+    return meter
 
 
 def read_json(dialect: Dialect, answer: Any) -> ResponseMeter:
-    """A tap that has read this answer."""
-    tap = json_tap(dialect)
-    tap.read(compact(answer))
-    return tap
+    """A meter that has read this answer."""
+    meter = json_meter(dialect)
+    meter.read(compact(answer))
+    return meter
 
 
-def counters(tap: ResponseMeter) -> Counters:
-    return tap.text_out, tap.finished, tap.failed, tap.ended, tap.usage()
+def counters(meter: ResponseMeter) -> Counters:
+    return meter.text_out, meter.finished, meter.failed, meter.ended, meter.usage()
 
 
 def relay_events(dialect: Dialect, pieces: Iterable[bytes]) -> tuple[bytes, ResponseMeter]:
     """What a client gets of a stream: reading ends where the answer does."""
-    tap = event_tap(dialect)
-    rewriter = SSERewriter(tap, ALIAS)
+    meter = event_meter(dialect)
+    rewriter = SSERewriter(meter, ALIAS)
     out = b""
     for piece in pieces:
         out += rewriter.feed(piece)
-        if tap.ended:
-            return out, tap
-    return out + rewriter.end(), tap
+        if meter.ended:
+            return out, meter
+    return out + rewriter.end(), meter
 
 
 def relay_whole(dialect: Dialect, data: bytes) -> tuple[bytes, ResponseMeter]:
     """What a client gets of a JSON answer that came in one piece."""
-    tap = json_tap(dialect)
-    out = JsonRewriter(tap, ALIAS, dialect.usage_key).whole(data)
+    meter = json_meter(dialect)
+    out = JsonRewriter(meter, ALIAS, dialect.usage_key).whole(data)
     assert out is not None
-    return out, tap
+    return out, meter
 
 
 def relay_pieces(dialect: Dialect, pieces: Iterable[bytes]) -> tuple[bytes, ResponseMeter]:
     """What a client gets of a JSON answer that came in several."""
-    tap = json_tap(dialect)
-    rewriter = JsonRewriter(tap, ALIAS, dialect.usage_key)
+    meter = json_meter(dialect)
+    rewriter = JsonRewriter(meter, ALIAS, dialect.usage_key)
     out = b"".join([rewriter.feed(piece) for piece in pieces])
-    tap.read(rewriter.said)
-    return out, tap
+    meter.read(rewriter.said)
+    return out, meter
 
 
 def strings() -> st.SearchStrategy[str]:

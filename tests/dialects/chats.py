@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from proxy.dialects.openai import ChatMeter
+from proxy.dialects.openai_chat import ChatMeter
 from proxy.wire.json_rewrite import SSERewriter
 
 ALIAS = "prometheus-core"
@@ -11,13 +11,13 @@ UPSTREAM = "gpt-5"
 USAGE: dict[str, Any] = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
 
 
-def tap(drop_usage: bool = False) -> ChatMeter:
+def meter(drop_usage: bool = False) -> ChatMeter:
     return ChatMeter(ALIAS, UPSTREAM, drop_usage)
 
 
 def read(*events: Any, drop_usage: bool = False) -> ChatMeter:
-    """A tap that has read these events."""
-    one = tap(drop_usage)
+    """A meter that has read these events."""
+    one = meter(drop_usage)
     for event in events:
         one.read(json.dumps(event, ensure_ascii=False).encode())
     return one

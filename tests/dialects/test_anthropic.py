@@ -26,8 +26,8 @@ from tests.dialects.answers import (
     UPSTREAM,
     compact,
     counters,
-    event_tap,
-    json_tap,
+    event_meter,
+    json_meter,
     read_events,
     read_json,
     relay_events,
@@ -36,7 +36,7 @@ from tests.dialects.answers import (
     strings,
 )
 from tests.usage import counts_of
-from tests.wire.pieces import cut, cut_places, single_bytes, ways
+from tests.wire.cuts import cut, cut_places, single_bytes, ways
 
 
 def start(model: str = SNAPSHOT, **usage: Any) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def event(fields: dict[str, Any]) -> bytes:
     ],
 )
 def test_the_model_of_a_stream_stands_in_the_message_of_its_start(fields: dict[str, Any], model: bytes) -> None:
-    assert bytes(event_tap(MESSAGES).read(compact(fields))) == model
+    assert bytes(event_meter(MESSAGES).read(compact(fields))) == model
 
 
 @pytest.mark.parametrize(
@@ -177,13 +177,13 @@ def test_the_usage_is_the_starts_with_the_last_deltas_laid_over_it(
 def test_a_stop_reason_finishes_and_message_stop_ends(
     events: list[dict[str, Any]], finished: bool, ended: bool
 ) -> None:
-    tap = read_events(MESSAGES, *events)
-    assert (tap.finished, tap.ended) == (finished, ended)
+    meter = read_events(MESSAGES, *events)
+    assert (meter.finished, meter.ended) == (finished, ended)
 
 
 def test_an_error_event_fails_the_stream_and_what_follows_does_not_take_it_back() -> None:
-    tap = read_events(MESSAGES, start(), ERROR, STOP)
-    assert tap.failed
+    meter = read_events(MESSAGES, start(), ERROR, STOP)
+    assert meter.failed
 
 
 def test_a_text_that_speaks_of_errors_fails_nothing() -> None:
@@ -192,9 +192,9 @@ def test_a_text_that_speaks_of_errors_fails_nothing() -> None:
 
 @pytest.mark.parametrize("payload", [b"", b"garbage", b"{", b"[]", b"7", b"\xff", b'{"type":"ping"} x', b"[" * 5000])
 def test_what_is_no_json_object_is_our_error(payload: bytes) -> None:
-    for tap in (event_tap(MESSAGES), json_tap(MESSAGES)):
+    for meter in (event_meter(MESSAGES), json_meter(MESSAGES)):
         with pytest.raises(UpstreamProtocolError):
-            tap.read(payload)
+            meter.read(payload)
 
 
 # an answer that is no stream
@@ -215,32 +215,32 @@ MESSAGE: dict[str, Any] = {
 
 def test_a_message_is_rewritten_at_its_top_alone_and_billed() -> None:
     for data in (compact(MESSAGE), json.dumps(MESSAGE, indent=2).encode()):
-        out, tap = relay_whole(MESSAGES, data)
+        out, meter = relay_whole(MESSAGES, data)
         assert json.loads(out) == {**MESSAGE, "model": ALIAS}
         assert len(data) - len(out) == len(SNAPSHOT) - len(ALIAS)
-        assert tap.usage() == Usage(10, 7, 0, 5)
-        assert tap.text_out >= len(compact(MESSAGE["content"]))
+        assert meter.usage() == Usage(10, 7, 0, 5)
+        assert meter.text_out >= len(compact(MESSAGE["content"]))
 
 
 def test_a_message_in_pieces_is_rewritten_and_billed_alike() -> None:
     data = json.dumps(MESSAGE, indent=2).encode()
     whole, read = relay_whole(MESSAGES, data)
     for pieces in ways(data):
-        out, tap = relay_pieces(MESSAGES, pieces)
+        out, meter = relay_pieces(MESSAGES, pieces)
         assert out == whole
-        assert tap.usage() == read.usage()
+        assert meter.usage() == read.usage()
 
 
 def test_a_token_count_passes_and_is_not_billed() -> None:
-    out, tap = relay_whole(MESSAGES, b'{"input_tokens": 12}')
+    out, meter = relay_whole(MESSAGES, b'{"input_tokens": 12}')
     assert out == b'{"input_tokens": 12}'
-    assert tap.usage() is None
-    assert not tap.failed
+    assert meter.usage() is None
+    assert not meter.failed
 
 
 def test_an_error_that_came_with_status_200_fails_and_is_scrubbed() -> None:
-    out, tap = relay_whole(MESSAGES, compact(ERROR))
-    assert tap.failed
+    out, meter = relay_whole(MESSAGES, compact(ERROR))
+    assert meter.failed
     assert json.loads(out)["error"]["message"] == f"{ALIAS} of *** is busy"
 
 
@@ -269,18 +269,18 @@ def test_a_model_of_something_else_stays(nested: dict[str, Any]) -> None:
 
 
 def test_nothing_behind_message_stop_is_waited_for() -> None:
-    out, tap = relay_events(MESSAGES, [event(start()) + event(STOP) + b": late\n\n"])
+    out, meter = relay_events(MESSAGES, [event(start()) + event(STOP) + b": late\n\n"])
     assert out == event(start(ALIAS)) + event(STOP)
-    assert tap.ended
+    assert meter.ended
 
 
 def test_an_error_in_a_stream_is_scrubbed_in_any_pieces() -> None:
     stream = event(start()) + event(text(f"I am {UPSTREAM}")) + event(ERROR)
     for pieces in ways(stream):
-        out, tap = relay_events(MESSAGES, pieces)
+        out, meter = relay_events(MESSAGES, pieces)
         assert out.startswith(event(start(ALIAS)) + event(text(f"I am {UPSTREAM}")))
         assert out.endswith(b'"%b of *** is busy"}}\n\n' % ALIAS.encode())
-        assert tap.failed
+        assert meter.failed
 
 
 def message_streams() -> st.SearchStrategy[list[dict[str, Any]]]:
@@ -307,9 +307,9 @@ def test_a_stream_gives_the_same_bytes_and_counters_however_it_is_cut(
     plainly = counters(read_events(MESSAGES, *events))
     stream = written(events)
     for pieces in ([stream], single_bytes(stream), cut(stream, places), [written([one]) for one in events]):
-        out, tap = relay_events(MESSAGES, pieces)
+        out, meter = relay_events(MESSAGES, pieces)
         assert out == wanted
-        assert counters(tap) == plainly
+        assert counters(meter) == plainly
 
 
 # errors
@@ -348,8 +348,8 @@ def test_an_error_event_is_named_and_has_the_same_body() -> None:
 
 
 def test_our_own_error_event_is_read_as_an_error() -> None:
-    _, tap = relay_events(MESSAGES, [event(start()), error_event(GatewayError("No."), "r", "t")])
-    assert tap.failed
+    _, meter = relay_events(MESSAGES, [event(start()), error_event(GatewayError("No."), "r", "t")])
+    assert meter.failed
 
 
 @pytest.mark.parametrize(
@@ -393,7 +393,7 @@ def test_the_counts_of_the_start_are_told_apart_from_those_of_the_end(
 def test_its_end_may_come_behind_a_block_that_is_whole_whatever_keeps_the_line_open(
     kinds: list[str], closing: bool
 ) -> None:
-    tap = event_tap(MESSAGES)
+    meter = event_meter(MESSAGES)
     for kind in kinds:
-        tap.read(json.dumps({"type": kind}).encode())
-    assert tap.closing is closing
+        meter.read(json.dumps({"type": kind}).encode())
+    assert meter.closing is closing

@@ -26,8 +26,8 @@ from tests.dialects.answers import (
     UPSTREAM,
     compact,
     counters,
-    event_tap,
-    json_tap,
+    event_meter,
+    json_meter,
     read_events,
     read_json,
     relay_events,
@@ -36,7 +36,7 @@ from tests.dialects.answers import (
     strings,
 )
 from tests.usage import counts_of
-from tests.wire.pieces import cut, cut_places, single_bytes, ways
+from tests.wire.cuts import cut, cut_places, single_bytes, ways
 
 
 def chunk(text: str = "", finish: str | None = None, model: str = SNAPSHOT, **fields: Any) -> dict[str, Any]:
@@ -84,7 +84,7 @@ BARE = json.dumps(ERROR, indent=2).encode()
     ],
 )
 def test_the_model_is_given_raw(payload: bytes, model: bytes) -> None:
-    assert bytes(event_tap(GENERATE).read(payload)) == model
+    assert bytes(event_meter(GENERATE).read(payload)) == model
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_failed_is_not_taken_back() -> None:
 )
 def test_what_is_no_chunk_and_no_array_of_them_is_our_error(payload: bytes) -> None:
     with pytest.raises(UpstreamProtocolError):
-        json_tap(GENERATE).read(payload)
+        json_meter(GENERATE).read(payload)
 
 
 # an answer that is no stream
@@ -196,9 +196,9 @@ def test_an_answer_is_rewritten_at_its_top_alone(answer: dict[str, Any], indent:
     whole, read = relay_whole(GENERATE, data)
     assert whole == wanted
     for pieces in ways(data):
-        out, tap = relay_pieces(GENERATE, pieces)
+        out, meter = relay_pieces(GENERATE, pieces)
         assert out == wanted
-        assert tap.usage() == read.usage()
+        assert meter.usage() == read.usage()
 
 
 def test_an_array_is_rewritten_in_all_its_chunks_and_billed_by_the_last() -> None:
@@ -210,20 +210,20 @@ def test_an_array_is_rewritten_in_all_its_chunks_and_billed_by_the_last() -> Non
     assert read.usage() == Usage(9, 0, 0, 3)
     assert read.finished
     for pieces in ways(data):
-        out, tap = relay_pieces(GENERATE, pieces)
+        out, meter = relay_pieces(GENERATE, pieces)
         assert out == wanted
-        assert tap.usage() == Usage(9, 0, 0, 3)
+        assert meter.usage() == Usage(9, 0, 0, 3)
 
 
 def test_counts_pass_without_a_bill() -> None:
     data = b'{\n  "totalTokens": 31,\n  "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 31}]\n}\n'
-    out, tap = relay_whole(GENERATE, data)
-    assert (out, tap.usage()) == (data, None)
+    out, meter = relay_whole(GENERATE, data)
+    assert (out, meter.usage()) == (data, None)
 
 
 def test_an_error_in_an_array_is_scrubbed() -> None:
-    out, tap = relay_whole(GENERATE, array(chunk("x"), ERROR))
-    assert tap.failed
+    out, meter = relay_whole(GENERATE, array(chunk("x"), ERROR))
+    assert meter.failed
     assert f"models/{ALIAS} of *** is gone".encode() in out
     assert UPSTREAM.encode() not in out
 
@@ -243,10 +243,10 @@ def test_a_model_of_something_else_stays(nested: dict[str, Any]) -> None:
 )
 def test_an_error_that_stands_bare_in_a_stream_is_read_and_scrubbed(end: bytes, shown: bytes) -> None:
     for pieces in ways(event(chunk("x")) + BARE + end):
-        out, tap = relay_events(GENERATE, pieces)
+        out, meter = relay_events(GENERATE, pieces)
         clean = BARE.replace(UPSTREAM.encode(), ALIAS.encode()).replace(b"proj_abcd1234", b"***")
         assert out == event(chunk("x", model=ALIAS)) + clean + shown
-        assert tap.failed
+        assert meter.failed
 
 
 def test_a_bare_error_that_was_cut_is_not_given() -> None:
@@ -256,9 +256,9 @@ def test_a_bare_error_that_was_cut_is_not_given() -> None:
 
 @pytest.mark.parametrize("aside", [b": ping\r\n\r\n", b"\r\n\r\n", b"event: x\r\n\r\n"])
 def test_what_is_no_event_and_no_error_passes(aside: bytes) -> None:
-    out, tap = relay_events(GENERATE, [aside, event(chunk("x", "STOP")), aside])
+    out, meter = relay_events(GENERATE, [aside, event(chunk("x", "STOP")), aside])
     assert out == aside + event(chunk("x", "STOP", model=ALIAS)) + aside
-    assert (tap.finished, tap.failed) == (True, False)
+    assert (meter.finished, meter.failed) == (True, False)
 
 
 def chunks() -> st.SearchStrategy[list[dict[str, Any]]]:
@@ -280,9 +280,9 @@ def test_a_stream_gives_the_same_bytes_and_counters_however_it_is_cut(
     plainly = counters(read_events(GENERATE, *[json.loads(json.dumps(one)) for one in made]))
     stream = b"".join(event(one) for one in made)
     for pieces in ([stream], single_bytes(stream), cut(stream, places), [event(one) for one in made]):
-        out, tap = relay_events(GENERATE, pieces)
+        out, meter = relay_events(GENERATE, pieces)
         assert out == wanted
-        assert counters(tap)[1:] == plainly[1:]
+        assert counters(meter)[1:] == plainly[1:]
 
 
 @given(chunks(), cut_places(3000))
@@ -294,9 +294,9 @@ def test_an_array_gives_the_same_bytes_and_bill_however_it_is_cut(
     whole, read = relay_whole(GENERATE, data)
     assert whole == wanted
     for pieces in ([data], single_bytes(data), cut(data, places)):
-        out, tap = relay_pieces(GENERATE, pieces)
+        out, meter = relay_pieces(GENERATE, pieces)
         assert out == wanted
-        assert tap.usage() == read.usage()
+        assert meter.usage() == read.usage()
 
 
 # errors
@@ -336,8 +336,8 @@ def test_an_error_event_is_a_bare_object_on_a_line_of_its_own() -> None:
 
 
 def test_our_own_error_event_is_read_as_an_error() -> None:
-    _, tap = relay_events(GENERATE, [event(chunk("x")), error_event(GatewayError("No."), "r", "t")])
-    assert tap.failed
+    _, meter = relay_events(GENERATE, [event(chunk("x")), error_event(GatewayError("No."), "r", "t")])
+    assert meter.failed
 
 
 @pytest.mark.parametrize(
@@ -370,5 +370,5 @@ def test_several_candidates_are_whole_when_each_has_finished(finishes: list[tupl
     def candidate(index: int, finish: str | None) -> dict[str, Any]:
         return {"candidates": [{"index": index, "content": {"parts": []}, "finishReason": finish}]}
 
-    tap = read_events(GENERATE, candidate(0, None), candidate(1, None), *(candidate(*one) for one in finishes))
-    assert tap.finished is finished
+    meter = read_events(GENERATE, candidate(0, None), candidate(1, None), *(candidate(*one) for one in finishes))
+    assert meter.finished is finished

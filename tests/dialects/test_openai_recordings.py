@@ -1,11 +1,11 @@
 """OpenAI's dialect over recorded chat answers: the same bytes but for the model, and the usage that was reported."""
 
-from proxy.dialects.openai import CHAT
+from proxy.dialects.openai_chat import CHAT
 from proxy.wire.json_rewrite import JsonRewriter
 from proxy.wire.schemas import Usage
 from tests.corpus import Exchange, exchanges, with_model
-from tests.dialects.chats import ALIAS, UPSTREAM, counters, relay, tap
-from tests.wire.pieces import random_ways, single_bytes, ways
+from tests.dialects.chats import ALIAS, UPSTREAM, counters, meter, relay
+from tests.wire.cuts import random_ways, single_bytes, ways
 
 
 def test_recorded_streams_give_a_client_that_asked_the_same_but_for_the_model() -> None:
@@ -17,7 +17,7 @@ def test_recorded_streams_give_a_client_that_asked_the_same_but_for_the_model() 
             tries.append(single_bytes(data))
         seen = set()
         for pieces in tries:
-            one = tap()
+            one = meter()
             assert relay(pieces, one) == wanted, exchange.id
             seen.add(counters(one))
         assert len(seen) == 1, exchange.id
@@ -25,7 +25,7 @@ def test_recorded_streams_give_a_client_that_asked_the_same_but_for_the_model() 
 
 def test_recorded_streams_give_the_expected_usage() -> None:
     for exchange in chat_recordings(stream=True):
-        one = tap()
+        one = meter()
         relay([exchange.response], one)
         assert_usage(one.usage(), exchange)
 
@@ -35,7 +35,7 @@ def test_recorded_streams_lose_at_most_the_usage_event_for_a_client_that_did_not
     for exchange in chat_recordings(stream=True):
         wanted = exchange.expected_client_bytes(ALIAS)
         for pieces in ([exchange.response], *random_ways(exchange.response, 2)):
-            one = tap(True)
+            one = meter(True)
             out = relay(pieces, one)
             assert_usage(one.usage(), exchange)
             missing = [block for block in wanted.split(b"\n\n") if block not in out.split(b"\n\n")]
@@ -47,7 +47,7 @@ def test_recorded_streams_lose_at_most_the_usage_event_for_a_client_that_did_not
 
 def test_recorded_streams_are_whole() -> None:
     for exchange in chat_recordings(stream=True):
-        one = tap()
+        one = meter()
         relay([exchange.response], one)
         assert one.finished or one.ended, exchange.id
 
@@ -55,12 +55,12 @@ def test_recorded_streams_are_whole() -> None:
 def test_recorded_json_answers_have_the_alias_and_the_expected_usage() -> None:
     for exchange in chat_recordings(stream=False):
         wanted = exchange.expected_client_bytes(ALIAS)
-        one = tap()
+        one = meter()
         assert JsonRewriter(one, ALIAS).whole(exchange.response) == wanted, exchange.id
         assert_usage(one.usage(), exchange)
         assert one.finished, exchange.id
         for pieces in ways(exchange.response, 50):
-            one = tap()
+            one = meter()
             rewriter = JsonRewriter(one, ALIAS)
             assert b"".join(rewriter.feed(piece) for piece in pieces) == wanted, exchange.id
             assert rewriter.closed
@@ -71,10 +71,10 @@ def test_recorded_json_answers_have_the_alias_and_the_expected_usage() -> None:
 def test_recorded_embeddings_pass_with_the_alias() -> None:
     for exchange in exchanges(dialect="openai-embeddings", status=200):
         wanted = with_model(exchange.response, ALIAS)
-        one = CHAT.json_tap(ALIAS, UPSTREAM, False)
+        one = CHAT.json_meter(ALIAS, UPSTREAM, False)
         assert JsonRewriter(one, ALIAS).whole(exchange.response) == wanted
         for pieces in random_ways(exchange.response, 50):
-            rewriter = JsonRewriter(tap(), ALIAS)
+            rewriter = JsonRewriter(meter(), ALIAS)
             assert b"".join(rewriter.feed(piece) for piece in pieces) == wanted
             assert b"prompt_tokens" in rewriter.said
 

@@ -52,7 +52,7 @@ NO_FAILURES: dict[str, Sequence[Step]] = {
 
 def is_out(gateway: RunningGateway, name: str = "vendor1") -> bool:
     """Whether an upstream is ejected."""
-    return gateway.call(lambda running: running.pools[name].health.out)
+    return gateway.call(lambda running: running.pools[name].health.ejected)
 
 
 def asked(gateway: RunningGateway, count: int) -> list[int]:
@@ -179,7 +179,7 @@ def test_a_try_that_fails_is_mended_and_the_others_do_not_try(tmp_path: Path) ->
         asked(gateway, 5)
         first.handler = lambda _: [Hang()]
         health = gateway.gateway.pools["vendor1"].health
-        wait_until(lambda: gateway.call(lambda _: health.admits(time.monotonic())), "the end of the ejection")
+        wait_until(lambda: gateway.call(lambda _: health.may_try(time.monotonic())), "the end of the ejection")
         with gateway.client() as client:
             gateway.chat(client, question())
             first.wait_for_requests(6)

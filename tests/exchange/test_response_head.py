@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from proxy.auth.keys import Key
-from proxy.dialects.openai import CHAT
+from proxy.dialects.openai_chat import CHAT
 from proxy.errors import (
     AuthenticationFailed,
     BodyTooLarge,

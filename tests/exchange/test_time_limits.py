@@ -188,7 +188,7 @@ def test_clients_that_wait_for_nothing_make_no_upstream_look_broken(tmp_path: Pa
         for _ in range(6):
             assert ask_with(gateway, {"x-stainless-read-timeout": "0.01"})[0].status == 504
         assert not second.requests
-        assert not gateway.call(lambda running: running.pools["vendor1"].health.out)
+        assert not gateway.call(lambda running: running.pools["vendor1"].health.ejected)
         wait_until(lambda: first.open_connections == 0, "the end of all requests")
 
 

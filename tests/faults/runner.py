@@ -346,7 +346,7 @@ def left_over(gateway: RunningGateway) -> list[str]:
     """What the gateway still holds of its requests though all have ended: busy connections, waiters, deadlines."""
 
     def look(inside: Gateway) -> list[str]:
-        busy = [repr(pool) for pool in inside.pools.values() if pool.size != pool.idle or pool.crowded]
+        busy = [repr(pool) for pool in inside.pools.values() if pool.size != pool.idle or pool.saturated]
         return [*busy, *([f"{len(inside.deadlines)} deadlines"] if len(inside.deadlines) else [])]
 
     deadline = time.monotonic() + 10

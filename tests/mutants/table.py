@@ -317,7 +317,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "no room for a fresh connection",
         "proxy/upstream/pool.py",
-        "elif idle and self.crowded:",
+        "elif idle and self.saturated:",
         "elif False:",
         ("tests/upstream/test_pool_rest.py",),
     ),
@@ -598,10 +598,10 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "names in other letters",
-        "proxy/wire/names.py",
+        "proxy/wire/field_names.py",
         "if spelled != name:",
         "if False:",
-        ("tests/wire/test_names.py",),
+        ("tests/wire/test_field_names.py",),
     ),
     Mutant(
         "further models",
@@ -648,7 +648,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "an upstream that is not cancelled",
         "proxy/exchange/attempt.py",
-        "self.connection.abandon()\n            self.connection = None",
+        "self.connection.abort()\n            self.connection = None",
         "self.connection = None",
         ("tests/exchange/test_disconnects.py",),
     ),

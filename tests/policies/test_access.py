@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pytest
 
 from proxy.auth.keys import Key
-from proxy.dialects.openai import CHAT
+from proxy.dialects.openai_chat import CHAT
 from proxy.errors import InvalidRequest, ModelNotFound
 from proxy.exchange.context import RequestContext
 from proxy.policies import ordered

@@ -394,7 +394,7 @@ def test_cancelling_while_waiting_for_a_place_leaves_the_queue() -> None:
     async def work(client: httpx.AsyncClient, pool: Pool) -> None:
         async with client.stream("GET", "/"):
             task = asyncio.create_task(client.get("/"))
-            await until(lambda: pool.crowded)
+            await until(lambda: pool.saturated)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task

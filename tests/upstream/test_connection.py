@@ -253,7 +253,7 @@ def test_an_abandoned_answer_is_closed_at_once_and_says_nothing_more() -> None:
             async with open_pool(upstream.base_url) as pool:
                 answer = await Recorder().start(pool).received(3)
                 assert answer.connection is not None
-                answer.connection.abandon()
+                answer.connection.abort()
                 await until(lambda: pool.size == 0)
                 assert (answer.ends, answer.error) == (0, None)
             assert upstream.requests[0].closed.wait(5)

@@ -136,8 +136,8 @@ def test_a_forgotten_waiter_is_passed_over() -> None:
         with ScriptedUpstream(lambda _: [WaitFor(release), *json_answer({})]) as upstream:
             async with open_pool(upstream.base_url, max_connections=1) as pool:
                 first, second, third = (Recorder().start(pool) for _ in range(3))
-                pool.forget(second)
-                pool.forget(second)
+                pool.cancel(second)
+                pool.cancel(second)
                 release.set()
                 await first.ended()
                 await third.ended()
@@ -295,7 +295,7 @@ def test_an_abandoned_connection_makes_room_for_who_waits() -> None:
                 first, second = Recorder().start(pool), Recorder().start(pool)
                 await asyncio.to_thread(upstream.wait_for_requests, 1)
                 assert first.connection is not None
-                first.connection.abandon()
+                first.connection.abort()
                 assert (await second.ended()).complete
 
     run(main())
@@ -389,7 +389,7 @@ def test_cancelling_while_waiting_for_a_connection_leaves_the_pool_as_it_was() -
                 await asyncio.to_thread(upstream.wait_for_requests, 1)
                 before = repr(pool)
                 waiting = Recorder().start(pool)
-                pool.forget(waiting)
+                pool.cancel(waiting)
                 assert repr(pool) == before
                 assert running.ends == 0
 
@@ -400,7 +400,7 @@ def test_cancelling_while_connecting_leaves_one_idle_connection_for_the_next() -
     async def main() -> None:
         with ScriptedUpstream(answer) as upstream:
             async with open_pool(upstream.base_url) as pool:
-                pool.forget(Recorder().start(pool))
+                pool.cancel(Recorder().start(pool))
                 await until(lambda: pool.idle == 1)
                 assert repr(pool) == "<Pool vendor: 1 idle, 0 busy, 0 opening, 0 waiting>"
                 await fetch(pool)
@@ -413,7 +413,7 @@ def test_cancelling_while_connecting_in_vain_leaves_nothing() -> None:
     async def main() -> None:
         async with open_pool("http://127.0.0.1:1") as pool:
             forgotten = Recorder().start(pool)
-            pool.forget(forgotten)
+            pool.cancel(forgotten)
             await until(lambda: repr(pool) == "<Pool vendor: 0 idle, 0 busy, 0 opening, 0 waiting>")
             assert forgotten.ends == 0
 
@@ -423,7 +423,7 @@ def test_cancelling_while_connecting_in_vain_leaves_nothing() -> None:
 def test_an_opening_that_nobody_waits_for_any_more_fails_on_nobody_who_has_only_just_come() -> None:
     async def main() -> None:
         async with open_pool("http://127.0.0.1:1") as pool:
-            pool.forget(Recorder().start(pool))
+            pool.cancel(Recorder().start(pool))
             late = Recorder().start(pool)
             assert repr(pool) == "<Pool vendor: 0 idle, 0 busy, 2 opening, 1 waiting>"
             await until(lambda: repr(pool) == "<Pool vendor: 0 idle, 0 busy, 0 opening, 0 waiting>")
@@ -434,7 +434,7 @@ def test_an_opening_that_nobody_waits_for_any_more_fails_on_nobody_who_has_only_
 
 async def cancelled(pool: Pool, recorder: Recorder) -> None:
     assert recorder.connection is not None
-    recorder.connection.abandon()
+    recorder.connection.abort()
     await until(lambda: pool.size == 0)
     assert repr(pool) == "<Pool vendor: 0 idle, 0 busy, 0 opening, 0 waiting>"
     assert recorder.ends == 0

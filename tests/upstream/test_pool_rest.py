@@ -55,7 +55,7 @@ def test_another_key_takes_a_connection_that_has_served_nobody() -> None:
         with ScriptedUpstream(answer) as upstream:
             async with open_pool(upstream.base_url) as pool:
                 waiter = Recorder().start(pool)
-                pool.forget(waiter)
+                pool.cancel(waiter)
                 await until(lambda: pool.idle == 1)
                 await fetch(pool, "bob")
                 assert (connections(upstream), pool.size) == ([1], 1)

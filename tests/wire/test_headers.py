@@ -11,14 +11,14 @@ from proxy.wire.headers import (
     REQUEST_HEADERS,
     RESPONSE_HEADERS,
     Header,
-    first,
-    forwarded,
+    header_value,
     is_request_id,
-    relayed,
-    relayed_again,
-    relayed_limits,
+    parse_seconds,
+    rate_limit_lines,
+    request_lines,
+    response_lines,
     retry_after,
-    seconds,
+    retry_lines,
 )
 from tests.corpus import exchanges
 
@@ -43,67 +43,67 @@ NEVER_DOWN = (
 
 @pytest.mark.parametrize("name", NEVER_UP)
 def test_what_is_not_named_does_not_go_up(name: bytes) -> None:
-    assert forwarded([(name, b"value")]) == b""
+    assert request_lines([(name, b"value")]) == b""
 
 
 @pytest.mark.parametrize("name", NEVER_DOWN)
 def test_what_is_not_named_does_not_come_down(name: bytes) -> None:
-    assert relayed([(name, b"value")]) == b""
+    assert response_lines([(name, b"value")]) == b""
 
 
 @pytest.mark.parametrize("name", sorted(REQUEST_HEADERS))
 def test_what_is_named_goes_up(name: bytes) -> None:
-    assert forwarded([(name, b"value")]) == name + b": value\r\n"
+    assert request_lines([(name, b"value")]) == name + b": value\r\n"
 
 
 @pytest.mark.parametrize("name", sorted(RESPONSE_HEADERS))
 def test_what_is_named_comes_down(name: bytes) -> None:
-    assert relayed([(name, b"value")]) == name + b": value\r\n"
+    assert response_lines([(name, b"value")]) == name + b": value\r\n"
 
 
 @pytest.mark.parametrize(
     "name", sorted([*LIMIT_HEADERS, b"anthropic-ratelimit-tokens-limit", b"anthropic-ratelimit-x"])
 )
 def test_rate_limits_are_apart(name: bytes) -> None:
-    assert relayed_limits([(name, b"7")]) == name + b": 7\r\n"
-    assert relayed_again([(name, b"7")]) == b""
+    assert rate_limit_lines([(name, b"7")]) == name + b": 7\r\n"
+    assert retry_lines([(name, b"7")]) == b""
 
 
 @pytest.mark.parametrize("name", [b"x-ratelimit-key", b"x-ratelimit-limit-vendor-big", b"ratelimit", b"set-cookie"])
 def test_what_is_no_rate_limit_is_none(name: bytes) -> None:
-    assert relayed_limits([(name, b"7")]) == b""
+    assert rate_limit_lines([(name, b"7")]) == b""
 
 
 @pytest.mark.parametrize("name", [b"retry-after", b"retry-after-ms", b"x-should-retry"])
 def test_when_to_come_again_is_told_with_a_body_of_ours(name: bytes) -> None:
-    assert relayed_again([(b"content-type", b"text/html"), (name, b"7"), (name, b"a\r\nb: c")]) == name + b": 7\r\n"
+    assert retry_lines([(b"content-type", b"text/html"), (name, b"7"), (name, b"a\r\nb: c")]) == name + b": 7\r\n"
 
 
 def test_headers_keep_their_order_and_their_repetitions() -> None:
     headers = [(b"retry-after", b"1"), (b"server", b"x"), (b"cache-control", b"no-cache"), (b"retry-after", b"2")]
-    assert relayed(headers) == b"retry-after: 1\r\ncache-control: no-cache\r\nretry-after: 2\r\n"
+    assert response_lines(headers) == b"retry-after: 1\r\ncache-control: no-cache\r\nretry-after: 2\r\n"
 
 
 @pytest.mark.parametrize(
     "value", [b"text/event-stream;charset=UTF-8", b"", b"a\tb", b"\xc3\xa9\xff", b'attachment; filename="x"', b"a: b"]
 )
 def test_a_safe_value_passes_as_it_is(value: bytes) -> None:
-    assert relayed([(b"content-type", value)]) == b"content-type: " + value + b"\r\n"
+    assert response_lines([(b"content-type", value)]) == b"content-type: " + value + b"\r\n"
 
 
 @pytest.mark.parametrize("value", [b"a\r\nset-cookie: x", b"a\nb", b"a\rb", b"\x00", b"a\x1b[31m", b"\x7f", b"\r\n"])
 def test_a_header_with_an_unsafe_value_is_left_out_alone(value: bytes) -> None:
     headers = [(b"retry-after", b"1"), (b"content-type", value), (b"cache-control", b"no-cache")]
-    assert relayed(headers) == b"retry-after: 1\r\ncache-control: no-cache\r\n"
+    assert response_lines(headers) == b"retry-after: 1\r\ncache-control: no-cache\r\n"
 
 
 def test_no_headers_make_no_lines() -> None:
-    assert (forwarded([]), relayed(iter([]))) == (b"", b"")
+    assert (request_lines([]), response_lines(iter([]))) == (b"", b"")
 
 
 @given(st.lists(st.tuples(st.sampled_from(sorted(RESPONSE_HEADERS | {b"server"})), st.binary(max_size=8)), max_size=6))
 def test_every_line_is_one_allowed_header(headers: list[tuple[bytes, bytes]]) -> None:
-    out = relayed(headers)
+    out = response_lines(headers)
     *found, rest = out.split(b"\r\n")
     assert rest == b""
     for line in found:
@@ -118,7 +118,7 @@ def test_every_line_is_one_allowed_header(headers: list[tuple[bytes, bytes]]) ->
 )
 def test_the_first_header_of_a_name_is_found(name: bytes, value: bytes | None) -> None:
     headers = [(b"retry-after", b""), (b"content-type", b"a"), (b"content-type", b"b")]
-    assert first(headers, name) == value
+    assert header_value(headers, name) == value
 
 
 @pytest.mark.parametrize("value", [b"a", b"0", b"req_abc-1.2", b"x" * 64, b"..", b"-"])
@@ -137,7 +137,7 @@ def test_any_other_id_is_not(value: bytes) -> None:
 def test_recorded_headers_name_no_upstream() -> None:
     for exchange in exchanges(status=200):
         headers = [(name.encode(), str(value).encode("latin-1", "replace")) for name, value in exchange.headers.items()]
-        out = relayed(headers).lower()
+        out = response_lines(headers).lower()
         for word in (b"openai.com", b"azure", b"anthropic", b"google", b"cloudflare", b"gpt-", b"org-", b"req_"):
             assert word not in out, exchange.id
         assert b"content-type: " in out or b"content-type" not in dict(headers), exchange.id
@@ -145,17 +145,17 @@ def test_recorded_headers_name_no_upstream() -> None:
 
 def test_an_idempotency_key_stays_here() -> None:
     """The upstream would replay one key's answer to another: they share its account."""
-    assert forwarded([(b"idempotency-key", b"1"), (b"openai-beta", b"x")]) == b"openai-beta: x\r\n"
+    assert request_lines([(b"idempotency-key", b"1"), (b"openai-beta", b"x")]) == b"openai-beta: x\r\n"
 
 
 @pytest.mark.parametrize(("value", "meaning"), [(b"600", 600.0), (b"600.0", 600.0), (b"0.25", 0.25)])
 def test_a_plain_number_is_seconds(value: bytes, meaning: float) -> None:
-    assert seconds(value) == meaning
+    assert parse_seconds(value) == meaning
 
 
 @pytest.mark.parametrize("value", [None, b"", b"0", b"-1", b"nan", b"inf", b"1e3", b"None", b"5 s", b"9" * 40, b"1_0"])
 def test_anything_else_is_no_limit(value: bytes | None) -> None:
-    assert seconds(value) == math.inf
+    assert parse_seconds(value) == math.inf
 
 
 @pytest.mark.parametrize(

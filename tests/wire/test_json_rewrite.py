@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from proxy.errors import UpstreamProtocolError
 from proxy.wire.json_rewrite import JsonRewriter, SSERewriter
 from tests.corpus import with_model
-from tests.wire.pieces import cut, cut_places, single_bytes, ways, with_line_ends
+from tests.wire.cuts import cut, cut_places, single_bytes, ways, with_line_ends
 
 ALIAS = "prometheus-core"
 
 
-class PlainTap:
-    """A tap without a dialect: notes what it reads, leaves out events with `drop`, and takes `error` for an error."""
+class PlainMeter:
+    """A meter without a dialect: notes what it reads, leaves out events with `drop`, and takes `error` for an error."""
 
     def __init__(self, path: tuple[str, ...] = ("model",)) -> None:
         self.path = path
@@ -47,14 +47,14 @@ class PlainTap:
         return block.replace(b"secret", b"***")
 
 
-def rewrite(pieces: list[bytes], tap: PlainTap | None = None, limit: int = 100_000) -> bytes:
+def rewrite(pieces: list[bytes], meter: PlainMeter | None = None, limit: int = 100_000) -> bytes:
     """What a client gets: reading ends where the answer does."""
-    tap = tap or PlainTap()
-    rewriter = SSERewriter(tap, ALIAS, limit)
+    meter = meter or PlainMeter()
+    rewriter = SSERewriter(meter, ALIAS, limit)
     out = b""
     for piece in pieces:
         out += rewriter.feed(piece)
-        if tap.ended:
+        if meter.ended:
             return out
     return out + rewriter.end()
 
@@ -210,14 +210,14 @@ def test_a_model_in_an_inner_object_is_rewritten_there_alone() -> None:
         b'event: message_start\ndata: {"message":{"content":[{"model":"b"}],"model":"a"}}\n\n'
     )
     for pieces in ways(stream):
-        assert rewrite(pieces, PlainTap(("message", "model"))) == _swap(stream)
+        assert rewrite(pieces, PlainMeter(("message", "model"))) == _swap(stream)
 
 
 def test_the_tap_reads_each_event_once_and_in_order() -> None:
     for pieces in ways(b'data: {"n":1}\n\n: ping\n\ndata: {"n":\ndata: 2}\r\n\r\ndata: {"n":3}\n\ndata: [DONE]\n\n'):
-        tap = PlainTap()
-        rewrite(pieces, tap)
-        assert tap.seen == [{"n": 1}, {"n": 2}, {"n": 3}]
+        meter = PlainMeter()
+        rewrite(pieces, meter)
+        assert meter.seen == [{"n": 1}, {"n": 2}, {"n": 3}]
 
 
 @pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
@@ -229,12 +229,12 @@ def test_an_event_to_leave_out_goes_with_its_blank_line(end: bytes) -> None:
         b'data: {"n":2}',
     ]
     for pieces in ways(b"".join(event + end for event in events)):
-        tap = PlainTap()
-        rewriter = SSERewriter(tap, ALIAS)
+        meter = PlainMeter()
+        rewriter = SSERewriter(meter, ALIAS)
         out = b"".join(rewriter.feed(piece) for piece in pieces) + rewriter.end()
         assert out == events[0] + end + events[3] + end
         assert rewriter.dropped == 2
-        assert len(tap.seen) == 4
+        assert len(meter.seen) == 4
 
 
 def test_the_place_of_the_model_is_not_taken_from_an_event_left_out() -> None:
@@ -270,17 +270,17 @@ DONE = (
 @pytest.mark.parametrize("done", DONE)
 def test_the_done_mark_ends_the_answer(done: bytes) -> None:
     for pieces in ways(b'data: {"model":"a"}\n\n' + done):
-        tap = PlainTap()
-        assert rewrite(pieces, tap) == b'data: {"model":"prometheus-core"}\n\n' + done
-        assert tap.ended
+        meter = PlainMeter()
+        assert rewrite(pieces, meter) == b'data: {"model":"prometheus-core"}\n\n' + done
+        assert meter.ended
 
 
 @pytest.mark.parametrize(("end", "added"), [(b"", b"\n\n"), (b"\n", b"\n"), (b"\r\n", b"\n")])
 def test_a_done_mark_without_its_blank_line_is_one_at_the_end_and_gets_it(end: bytes, added: bytes) -> None:
     for pieces in ways(b'data: {"model":"a"}\n\ndata: [DONE]' + end):
-        tap = PlainTap()
-        assert rewrite(pieces, tap) == b'data: {"model":"prometheus-core"}\n\ndata: [DONE]' + end + added
-        assert tap.ended
+        meter = PlainMeter()
+        assert rewrite(pieces, meter) == b'data: {"model":"prometheus-core"}\n\ndata: [DONE]' + end + added
+        assert meter.ended
 
 
 @pytest.mark.parametrize("after", [b"garbage\n\n", b"data: garbage\n\n", b'data: {"model":"a"}\n\n', b"\n", b"\xff"])
@@ -292,9 +292,9 @@ def test_nothing_after_the_end_is_read_or_passed(after: bytes) -> None:
 
 @pytest.mark.parametrize("text", [b"[DONE]", b"x[DONE]", b'{"x":"[DONE]"}'])
 def test_done_elsewhere_is_no_end(text: bytes) -> None:
-    tap = PlainTap()
-    rewrite([b': %b\n\nevent: [DONE]\n\ndata: {"x":"[DONE]"}\n\n' % text], tap)
-    assert not tap.ended
+    meter = PlainMeter()
+    rewrite([b': %b\n\nevent: [DONE]\n\ndata: {"x":"[DONE]"}\n\n' % text], meter)
+    assert not meter.ended
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_a_cut_event_is_not_given(cut_event: bytes) -> None:
 
 
 def test_an_event_is_given_at_once_with_its_last_byte() -> None:
-    rewriter = SSERewriter(PlainTap(), ALIAS)
+    rewriter = SSERewriter(PlainMeter(), ALIAS)
     assert rewriter.feed(b'data: {"n":1}\n') == b""
     assert rewriter.feed(b"\n") == b'data: {"n":1}\n\n'
     assert rewriter.feed(b": comment\n\ndata: {") == b": comment\n\n"
@@ -386,9 +386,9 @@ def test_any_stream_is_rewritten_the_same_however_it_is_cut(stream: tuple[bytes,
     given_on, wanted = stream
     seen = []
     for pieces in ([given_on], cut(given_on, places), single_bytes(given_on)):
-        tap = PlainTap()
-        assert rewrite(pieces, tap) == wanted
-        seen.append(tap.seen)
+        meter = PlainMeter()
+        assert rewrite(pieces, meter) == wanted
+        seen.append(meter.seen)
     assert seen[0] == seen[1] == seen[2]
 
 
@@ -454,9 +454,9 @@ ANSWERS: tuple[tuple[bytes, bytes], ...] = (
 
 @pytest.mark.parametrize(("answer", "wanted"), ANSWERS)
 def test_a_json_answer_has_the_alias_at_once_or_piece_by_piece(answer: bytes, wanted: bytes) -> None:
-    assert JsonRewriter(PlainTap(), ALIAS).whole(answer) == wanted
+    assert JsonRewriter(PlainMeter(), ALIAS).whole(answer) == wanted
     for pieces in ways(answer):
-        rewriter = JsonRewriter(PlainTap(), ALIAS)
+        rewriter = JsonRewriter(PlainMeter(), ALIAS)
         assert b"".join(rewriter.feed(piece) for piece in pieces) == wanted
         assert rewriter.closed
 
@@ -466,20 +466,20 @@ def test_any_json_answer_is_rewritten_the_same_both_ways(
     fields: dict[str, Any], places: list[int], indent: Any
 ) -> None:
     answer = json.dumps(fields, indent=indent).encode()
-    whole = JsonRewriter(PlainTap(), ALIAS).whole(answer)
-    rewriter = JsonRewriter(PlainTap(), ALIAS)
+    whole = JsonRewriter(PlainMeter(), ALIAS).whole(answer)
+    rewriter = JsonRewriter(PlainMeter(), ALIAS)
     assert whole == with_model(answer, ALIAS)
     assert b"".join(rewriter.feed(piece) for piece in cut(answer, places)) == whole
 
 
 def test_a_json_answer_that_is_not_json_is_our_error() -> None:
     with pytest.raises(UpstreamProtocolError):
-        JsonRewriter(PlainTap(), ALIAS).whole(b'{"model":"a"')
+        JsonRewriter(PlainMeter(), ALIAS).whole(b'{"model":"a"')
 
 
 def test_a_json_error_is_scrubbed_and_has_the_alias() -> None:
     answer = b'{"error":"secret","model":"a"}'
-    assert JsonRewriter(PlainTap(), ALIAS).whole(answer) == b'{"error":"***","model":"prometheus-core"}'
+    assert JsonRewriter(PlainMeter(), ALIAS).whole(answer) == b'{"error":"***","model":"prometheus-core"}'
 
 
 @pytest.mark.parametrize(
@@ -502,14 +502,14 @@ def test_a_json_error_is_scrubbed_and_has_the_alias() -> None:
 )
 def test_what_a_json_answer_in_pieces_says_beside_its_content_is_kept(answer: bytes, said: bytes) -> None:
     for pieces in ways(answer):
-        rewriter = JsonRewriter(PlainTap(), ALIAS)
+        rewriter = JsonRewriter(PlainMeter(), ALIAS)
         for piece in pieces:
             rewriter.feed(piece)
         assert rewriter.said == said
 
 
 def test_a_long_value_beside_the_content_is_not_kept_and_breaks_nothing() -> None:
-    rewriter = JsonRewriter(PlainTap(), ALIAS)
+    rewriter = JsonRewriter(PlainMeter(), ALIAS)
     long = b"x" * 100_000
     answer = b'{"meta":"' + long + b'","usage":{"prompt_tokens":3}}'
     assert b"".join([rewriter.feed(answer[at : at + 9_999]) for at in range(0, len(answer), 9_999)]) == answer
@@ -517,20 +517,20 @@ def test_a_long_value_beside_the_content_is_not_kept_and_breaks_nothing() -> Non
 
 
 def test_the_usage_may_have_another_key() -> None:
-    rewriter = JsonRewriter(PlainTap(("modelVersion",)), ALIAS, "usageMetadata")
+    rewriter = JsonRewriter(PlainMeter(("modelVersion",)), ALIAS, "usageMetadata")
     out = rewriter.feed(b'[{"modelVersion":"a","model":"b","usageMetadata":{"x":1}}]')
     assert out == b'[{"modelVersion":"prometheus-core","model":"b","usageMetadata":{"x":1}}]'
     assert rewriter.said == b'{"usageMetadata":{"x":1}}'
 
 
 def test_nothing_fed_is_not_closed_and_has_no_usage() -> None:
-    rewriter = JsonRewriter(PlainTap(), ALIAS)
+    rewriter = JsonRewriter(PlainMeter(), ALIAS)
     assert (rewriter.closed, rewriter.said) == (False, b"{}")
 
 
 @pytest.mark.parametrize("begin", [b'{"model":"', b'{"usage":["'])
 def test_a_json_value_beyond_reason_is_our_error(begin: bytes) -> None:
-    rewriter = JsonRewriter(PlainTap(), ALIAS)
+    rewriter = JsonRewriter(PlainMeter(), ALIAS)
     rewriter.feed(begin)
     with pytest.raises(UpstreamProtocolError):
         rewriter.feed(b"x" * 65_536)
@@ -553,7 +553,7 @@ def test_a_json_value_beyond_reason_is_our_error(begin: bytes) -> None:
 )
 def test_what_is_not_one_object_does_not_pass_in_pieces(answer: bytes) -> None:
     for pieces in ways(answer):
-        rewriter = JsonRewriter(PlainTap(), ALIAS)
+        rewriter = JsonRewriter(PlainMeter(), ALIAS)
         with pytest.raises(UpstreamProtocolError):
             b"".join(rewriter.feed(piece) for piece in pieces)
 
@@ -561,13 +561,13 @@ def test_what_is_not_one_object_does_not_pass_in_pieces(answer: bytes) -> None:
 @pytest.mark.parametrize("answer", [b' \n{"a":[1,{}]}\r\n ', b'\n[{"a":1} ,\n{"b":2}]\n', b"[]\n"])
 def test_blanks_around_an_answer_in_pieces_pass(answer: bytes) -> None:
     for pieces in ways(answer):
-        rewriter = JsonRewriter(PlainTap(), ALIAS)
+        rewriter = JsonRewriter(PlainMeter(), ALIAS)
         assert b"".join(rewriter.feed(piece) for piece in pieces) == answer
         assert rewriter.closed
 
 
-class RawTap(PlainTap):
-    """A tap that looks at no more than it needs."""
+class RawMeter(PlainMeter):
+    """A meter that looks at no more than it needs."""
 
     def read(self, payload: bytes) -> msgspec.Raw:
         try:
@@ -588,7 +588,7 @@ class RawTap(PlainTap):
     ids=["lists", "texts", "lines", "escapes", "halves"],
 )
 def test_a_large_event_of_very_many_parts_holds_nobody_up(event: bytes) -> None:
-    rewriter = SSERewriter(RawTap(("response", "model")), ALIAS, 33_554_432)
+    rewriter = SSERewriter(RawMeter(("response", "model")), ALIAS, 33_554_432)
     began = time.process_time()
     with pytest.raises(UpstreamProtocolError):
         rewriter.feed(event)
@@ -597,5 +597,5 @@ def test_a_large_event_of_very_many_parts_holds_nobody_up(event: bytes) -> None:
 
 def test_a_large_event_of_few_parts_passes() -> None:
     event = b'data: {"response":{"x":"%b","model":"a"}}\n\n' % (b"x" * 8_000_000)
-    out = SSERewriter(PlainTap(("response", "model")), ALIAS, 33_554_432).feed(event)
+    out = SSERewriter(PlainMeter(("response", "model")), ALIAS, 33_554_432).feed(event)
     assert out == event.replace(b'"a"', b'"%b"' % ALIAS.encode())

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.wire.pieces import pieces
-from proxy.wire.request_body import parse_body, peek_without_model, render_body
+from proxy.wire.request_body import parse_body, parse_body_without_model, render_body
 
 USAGE = b',"stream_options":{"include_usage":true}}'
 
@@ -73,7 +73,7 @@ def test_options_of_the_stream_that_are_there_are_kept(options: bytes) -> None:
 
 
 def test_a_body_whose_path_names_the_model_is_put_together() -> None:
-    body = peek_without_model(b'{"model":"models/a","requests":[]}', "a", True)
+    body = parse_body_without_model(b'{"model":"models/a","requests":[]}', "a", True)
     assert pieces(body, "b", False) == [render_body(body, "b", False)]
 
 

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import GatewayError, InvalidRequest
-from proxy.wire.request_body import MAX_BRACKETS, MAX_DEPTH, decode_object, parse_body, peek_without_model, render_body
+from proxy.wire.request_body import (
+    MAX_BRACKETS,
+    MAX_DEPTH,
+    decode_object,
+    parse_body,
+    parse_body_without_model,
+    render_body,
+)
 from tests.corpus import exchanges
 
 MEBIBYTE = 1_048_576
@@ -201,13 +208,13 @@ def test_asking_for_usage_keeps_the_other_options(options: bytes, merged: bytes)
 
 
 def test_a_body_whose_path_names_the_model_gets_none() -> None:
-    body = peek_without_model(b'{"contents":[{"model":"x"}]}', "gemini", True)
+    body = parse_body_without_model(b'{"contents":[{"model":"x"}]}', "gemini", True)
     assert (body.model, body.stream, body.wants_usage) == ("gemini", True, True)
     assert render_body(body, "other", False) == b'{"contents":[{"model":"x"}]}'
 
 
 def test_a_body_whose_path_names_the_model_may_hold_one_of_its_own() -> None:
-    body = peek_without_model(b'{"model":7}', "gemini", False)
+    body = parse_body_without_model(b'{"model":7}', "gemini", False)
     assert render_body(body, "other", False) == b'{"model":7}'
 
 
@@ -348,5 +355,5 @@ def test_recorded_requests_change_nowhere_but_in_their_model() -> None:
     ],
 )
 def test_a_model_of_the_path_is_changed_where_a_body_repeats_it(body: bytes, sent: bytes | None) -> None:
-    spliced = render_body(peek_without_model(body, "a", False), "b", False)
+    spliced = render_body(parse_body_without_model(body, "a", False), "b", False)
     assert json.loads(spliced) == json.loads(sent if sent is not None else body)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.wire.sniff import Kind, kind_of
+from proxy.wire.sniff import Kind, sniff_kind
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,13 @@ from proxy.wire.sniff import Kind, kind_of
     ],
 )
 def test_the_kind_is_told_by_the_first_bytes_in_any_number_of_pieces(data: bytes, kind: Kind) -> None:
-    assert kind_of(data, True) == kind
+    assert sniff_kind(data, True) == kind
     for size in range(len(data)):
-        assert kind_of(data[:size], False) in ("open", kind)
+        assert sniff_kind(data[:size], False) in ("open", kind)
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"\n\n", b"\xef\xbb", b"\xef\xbb\xbf", b"d", b"even", b"<", b"<!doc", b"<ht", b"<!-- a"]
 )
 def test_more_is_waited_for_where_it_may_tell(data: bytes) -> None:
-    assert kind_of(data, False) == "open"
+    assert sniff_kind(data, False) == "open"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from proxy.errors import UpstreamProtocolError
 from proxy.wire.sse import SSEParser
 from tests.corpus import exchanges
-from tests.wire.pieces import cut, cut_places, random_ways, single_bytes, ways
+from tests.wire.cuts import cut, cut_places, random_ways, single_bytes, ways
 
 #: Streams, each as the blocks it must be cut into, and what is left without a blank line.
 STREAMS: tuple[tuple[list[bytes], bytes], ...] = (

@@ -1,7 +1,7 @@
 """Everything else that speaks OpenAI's formats; also what an upstream is that names no kind."""
 
 from proxy.config.presets.preset import Preset
-from proxy.wire.names import CHOOSING_NAMES
+from proxy.wire.field_names import CHOOSING_NAMES
 
 PRESET: Preset = Preset(
     title="OpenAI-compatible",

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dialects.openai import CHAT, error_body, error_event
-from proxy.dialects.typed import MEDIA, TYPED
+from proxy.dialects.openai_chat import CHAT, error_body, error_event
+from proxy.dialects.openai_responses import MEDIA, TYPED
 from proxy.errors import InvalidRequest, UpstreamProtocolError
 from proxy.wire.schemas import Usage
 from tests.dialects.answers import (
@@ -17,8 +17,8 @@ from tests.dialects.answers import (
     UPSTREAM,
     compact,
     counters,
-    event_tap,
-    json_tap,
+    event_meter,
+    json_meter,
     read_events,
     read_json,
     relay_events,
@@ -26,7 +26,7 @@ from tests.dialects.answers import (
     relay_whole,
     strings,
 )
-from tests.wire.pieces import cut, cut_places, single_bytes, ways
+from tests.wire.cuts import cut, cut_places, single_bytes, ways
 
 USAGE: dict[str, Any] = {
     "input_tokens": 9,
@@ -85,7 +85,7 @@ FLAT_ERROR = {"type": "error", "code": "x", "message": f"{UPSTREAM} of org-abcd1
     ],
 )
 def test_the_model_of_an_event_stands_in_its_response(fields: dict[str, Any], model: bytes) -> None:
-    assert bytes(event_tap(TYPED).read(compact(fields))) == model
+    assert bytes(event_meter(TYPED).read(compact(fields))) == model
 
 
 @pytest.mark.parametrize(
@@ -142,8 +142,8 @@ def test_the_last_usage_that_is_not_null_counts(events: list[dict[str, Any]], us
     ],
 )
 def test_only_the_responses_own_last_events_end_the_stream(fields: dict[str, Any], ended: bool, failed: bool) -> None:
-    tap = read_events(TYPED, fields)
-    assert (tap.finished, tap.terminal, tap.failed) == (ended, ended, failed)
+    meter = read_events(TYPED, fields)
+    assert (meter.finished, meter.terminal, meter.failed) == (ended, ended, failed)
 
 
 @pytest.mark.parametrize("last", ["completed", "incomplete", "failed"])
@@ -153,9 +153,9 @@ def test_failed_is_not_taken_back(last: str) -> None:
 
 @pytest.mark.parametrize("payload", [b"", b"garbage", b"{", b"[]", b"7", b"\xff", b'{"type":"x"} x', b"[" * 5000])
 def test_what_is_no_json_object_is_our_error(payload: bytes) -> None:
-    for tap in (event_tap(TYPED), json_tap(TYPED), event_tap(MEDIA), json_tap(MEDIA)):
+    for meter in (event_meter(TYPED), json_meter(TYPED), event_meter(MEDIA), json_meter(MEDIA)):
         with pytest.raises(UpstreamProtocolError):
-            tap.read(payload)
+            meter.read(payload)
 
 
 # the Responses API: streams
@@ -166,9 +166,9 @@ STREAM = [at("created"), says("Hel"), says("lo"), {"type": "keepalive", "sequenc
 def test_a_stream_shows_the_alias_and_leaves_every_other_model() -> None:
     wanted = [at("created", model=ALIAS), *STREAM[1:4], at("completed", USAGE, model=ALIAS)]
     for pieces in ways(b"".join(map(event, STREAM))):
-        out, tap = relay_events(TYPED, pieces)
+        out, meter = relay_events(TYPED, pieces)
         assert out == b"".join(map(event, wanted))
-        assert counters(tap) == (5, True, False, False, COUNTED)
+        assert counters(meter) == (5, True, False, False, COUNTED)
 
 
 def test_the_mark_that_some_servers_send_behind_the_last_event_is_relayed() -> None:
@@ -177,18 +177,18 @@ def test_the_mark_that_some_servers_send_behind_the_last_event_is_relayed() -> N
         compact(STREAM[-1]), compact(at("completed", USAGE, model=ALIAS))
     )
     for pieces in ways(stream + b"data: [DONE]\n\n"):
-        out, tap = relay_events(TYPED, pieces)
+        out, meter = relay_events(TYPED, pieces)
         assert out == wanted + b"data: [DONE]\n\n"
-        assert tap.ended
+        assert meter.ended
 
 
 @pytest.mark.parametrize("behind", [event(says("more")), event(at("created")), b"data: {oops\n\n"])
 def test_no_event_behind_the_last_one_is_relayed(behind: bytes) -> None:
     stream = event(at("created", model=ALIAS)) + event(at("completed", USAGE, model=ALIAS))
     for pieces in ways(stream + behind + b"data: [DONE]\n\n"):
-        out, tap = relay_events(TYPED, pieces)
+        out, meter = relay_events(TYPED, pieces)
         assert out == stream + b"data: [DONE]\n\n"
-        assert counters(tap) == (0, True, False, True, COUNTED)
+        assert counters(meter) == (0, True, False, True, COUNTED)
 
 
 @pytest.mark.parametrize("error", [ERROR, FLAT_ERROR], ids=["nested", "flat"])
@@ -196,12 +196,12 @@ def test_an_error_and_the_failed_response_behind_it_are_scrubbed(error: dict[str
     failed = at("failed", error={"code": "server_error", "message": f"no {UPSTREAM} left"})
     stream = event(at("created")) + event(says(f"I am {UPSTREAM}")) + event(error) + event(failed)
     for pieces in ways(stream):
-        out, tap = relay_events(TYPED, pieces)
+        out, meter = relay_events(TYPED, pieces)
         assert f"I am {UPSTREAM}".encode() in out
         assert f'"{ALIAS} of *** failed"'.encode() in out
         assert f'"no {ALIAS} left"'.encode() in out
         assert f'"{SNAPSHOT}","tools"'.encode() not in out
-        assert (tap.failed, tap.terminal) == (True, True)
+        assert (meter.failed, meter.terminal) == (True, True)
 
 
 def response_streams() -> st.SearchStrategy[list[dict[str, Any]]]:
@@ -236,9 +236,9 @@ def test_a_stream_gives_the_same_bytes_and_counters_however_it_is_cut(
     plainly = counters(read_events(TYPED, *events))
     stream = b"".join(map(event, events))
     for pieces in ([stream], single_bytes(stream), cut(stream, places), list(map(event, events))):
-        out, tap = relay_events(TYPED, pieces)
+        out, meter = relay_events(TYPED, pieces)
         assert out == wanted
-        assert counters(tap) == plainly
+        assert counters(meter) == plainly
 
 
 # the Responses API: answers that are no stream
@@ -250,11 +250,11 @@ RESPONSE = at("completed", USAGE)["response"]
 def test_a_response_is_rewritten_at_its_top_alone_and_billed(indent: int | None) -> None:
     data = json.dumps(RESPONSE, indent=indent).encode()
     wanted = json.dumps({**RESPONSE, "model": ALIAS}, indent=indent).encode()
-    out, tap = relay_whole(TYPED, data)
-    assert (out, tap.usage(), tap.failed) == (wanted, COUNTED, False)
+    out, meter = relay_whole(TYPED, data)
+    assert (out, meter.usage(), meter.failed) == (wanted, COUNTED, False)
     for pieces in ways(data):
-        out, tap = relay_pieces(TYPED, pieces)
-        assert (out, tap.usage()) == (wanted, COUNTED)
+        out, meter = relay_pieces(TYPED, pieces)
+        assert (out, meter.usage()) == (wanted, COUNTED)
 
 
 @pytest.mark.parametrize(
@@ -266,13 +266,13 @@ def test_a_response_is_rewritten_at_its_top_alone_and_billed(indent: int | None)
     ],
 )
 def test_answers_without_a_model_pass_as_they_are(answer: dict[str, Any], usage: Usage | None) -> None:
-    out, tap = relay_whole(TYPED, compact(answer))
-    assert (out, tap.usage()) == (compact(answer), usage)
+    out, meter = relay_whole(TYPED, compact(answer))
+    assert (out, meter.usage()) == (compact(answer), usage)
 
 
 def test_a_response_that_failed_is_scrubbed() -> None:
-    out, tap = relay_whole(TYPED, compact({**RESPONSE, "error": {"code": "x", "message": f"no {UPSTREAM} left"}}))
-    assert tap.failed
+    out, meter = relay_whole(TYPED, compact({**RESPONSE, "error": {"code": "x", "message": f"no {UPSTREAM} left"}}))
+    assert meter.failed
     assert json.loads(out)["error"]["message"] == f"no {ALIAS} left"
 
 
@@ -342,8 +342,8 @@ def test_the_model_of_a_media_answer_is_the_alias_and_nested_ones_stay() -> None
     data, wanted = compact(answer), compact({**answer, "model": ALIAS})
     assert relay_whole(MEDIA, data)[0] == wanted
     for pieces in ways(data):
-        out, tap = relay_pieces(MEDIA, pieces)
-        assert (out, tap.usage()) == (wanted, COUNTED)
+        out, meter = relay_pieces(MEDIA, pieces)
+        assert (out, meter.usage()) == (wanted, COUNTED)
 
 
 def test_a_media_stream_with_crlf_is_rewritten_in_any_pieces() -> None:
@@ -357,9 +357,9 @@ def test_a_media_stream_with_crlf_is_rewritten_in_any_pieces() -> None:
         return b"".join(b"data: %b\r\n\r\n" % compact(one) for one in shown)
 
     for pieces in ways(written(SNAPSHOT)):
-        out, tap = relay_events(MEDIA, pieces)
+        out, meter = relay_events(MEDIA, pieces)
         assert out == written(ALIAS)
-        assert counters(tap) == (4, True, False, False, COUNTED)
+        assert counters(meter) == (4, True, False, False, COUNTED)
 
 
 # errors
@@ -378,8 +378,8 @@ def test_errors_look_as_in_the_rest_of_openais_formats(dialect: Any) -> None:
 
 @pytest.mark.parametrize("dialect", [TYPED, MEDIA], ids=["responses", "media"])
 def test_our_own_error_event_is_read_as_an_error(dialect: Any) -> None:
-    _, tap = relay_events(dialect, [error_event(InvalidRequest("No."), "r", "t")])
-    assert tap.failed
+    _, meter = relay_events(dialect, [error_event(InvalidRequest("No."), "r", "t")])
+    assert meter.failed
 
 
 def test_only_the_responses_api_answers_400_for_an_unknown_model() -> None:
@@ -398,7 +398,7 @@ def test_only_the_responses_api_answers_400_for_an_unknown_model() -> None:
 def test_its_end_may_come_behind_an_item_that_is_whole_whatever_keeps_the_line_open(
     kinds: list[str], closing: bool
 ) -> None:
-    tap = event_tap(TYPED)
+    meter = event_meter(TYPED)
     for kind in kinds:
-        tap.read(json.dumps({"type": kind}).encode())
-    assert tap.closing is closing
+        meter.read(json.dumps({"type": kind}).encode())
+    assert meter.closing is closing

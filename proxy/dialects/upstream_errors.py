@@ -13,7 +13,7 @@ from proxy.dialects.base import Dialect
 from proxy.dialects.meters import decoded
 from proxy.dialects.scrub import scrub_all
 from proxy.errors import GatewayError, UpstreamFailed, UpstreamRefused, UpstreamReported
-from proxy.wire.headers import Header, first, relayed, relayed_again, relayed_limits
+from proxy.wire.headers import Header, header_value, rate_limit_lines, response_lines, retry_lines
 
 #: Characters of a provider's message that are passed on in an envelope of ours, and of a code or a parameter.
 MAX_MESSAGE: Final = 1_000
@@ -37,7 +37,7 @@ _CODES: Final = ("code", "status", "type", "error_type", "error_code")
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RelayedError:
     """An upstream's error, ready for the client."""
 
     status: int
@@ -50,7 +50,7 @@ class Refusal:
     error: GatewayError
 
 
-def refusal_of(
+def relayed_error(
     dialect: Dialect,
     status: int,
     headers: Sequence[Header],
@@ -60,39 +60,39 @@ def refusal_of(
     limits: bool,
     request_id: str,
     timestamp: str,
-) -> Refusal:
+) -> RelayedError:
     """What becomes of an upstream's error; `names` are its models, and what else no client may read, and what is shown
     for each, `limits` says whether its rate limits may be shown.
 
     Raises `UpstreamFailed` for what is no client's affair: redirects, the gateway's own credential, web pages.
     """
-    failure = own_failure(status, body)
+    failure = provider_failure(status, body)
     if failure is not None:
         raise failure
     scrubbed = {name.encode(): alias.encode() for name, alias in names.items()}
     value = _value(body)
     code = f"upstream_{status}"
     error = _restated(status, value, scrubbed)
-    shown = relayed_limits(headers) if limits else b""
+    shown = rate_limit_lines(headers) if limits else b""
     told = dialect.upstream_error(body, "", "")
     if told is not None:
         # It was read as JSON, whatever its own headers say of its content.
-        shown += relayed([(name, text) for name, text in headers if not name.startswith(b"content-")])
-        return Refusal(status, _JSON_LINE + shown, scrub_all(told, scrubbed), code, error)
+        shown += response_lines([(name, text) for name, text in headers if not name.startswith(b"content-")])
+        return RelayedError(status, _JSON_LINE + shown, scrub_all(told, scrubbed), code, error)
     if value is None and status < 500 and status not in _OF_FRONTS and is_page(headers, body):
         raise UpstreamFailed(f"The model's provider failed (status {status}).", detail=f"status {status}, a web page")
     if status >= 500 and not error.quotes:
         code = str(error.code)
-    return Refusal(
+    return RelayedError(
         status,
-        _JSON_LINE + relayed_again(headers) + shown,
+        _JSON_LINE + retry_lines(headers) + shown,
         dialect.error_body(error, request_id, timestamp),
         code,
         error,
     )
 
 
-def error_in(status: int, body: bytes, names: Mapping[str, str]) -> UpstreamReported | None:
+def error_in_resource(status: int, body: bytes, names: Mapping[str, str]) -> UpstreamReported | None:
     """The error for an answer of an object's that came with a good status and is an error all the same, or None.
 
     An object may tell of an error of its own: that has an id, or says what it is.
@@ -107,13 +107,13 @@ def error_in(status: int, body: bytes, names: Mapping[str, str]) -> UpstreamRepo
         return None
     message = _message(value)
     message = scrub_all(message.encode(), {name.encode(): alias.encode() for name, alias in names.items()}).decode()
-    return UpstreamReported(message[:MAX_MESSAGE], reason_of(status, body))
+    return UpstreamReported(message[:MAX_MESSAGE], error_summary(status, body))
 
 
-def own_failure(status: int, body: bytes) -> UpstreamFailed | None:
+def provider_failure(status: int, body: bytes) -> UpstreamFailed | None:
     """The error for a status that is no client's affair, or None: another target may do better."""
     if status in OWN_CREDENTIAL:
-        return UpstreamFailed("The gateway was refused by the model's provider.", detail=reason_of(status, body))
+        return UpstreamFailed("The gateway was refused by the model's provider.", detail=error_summary(status, body))
     if status < 400:
         # Redirects are not followed, nor told: what they point to is the upstream's own affair.
         return UpstreamFailed(f"The model's provider failed (status {status}).", detail=f"status {status}")
@@ -122,11 +122,11 @@ def own_failure(status: int, body: bytes) -> UpstreamFailed | None:
 
 def is_page(headers: Sequence[Header], body: bytes) -> bool:
     """Whether it is a web page, which is made for people, and by no model's provider."""
-    kind = (first(headers, b"content-type") or b"").lower()
+    kind = (header_value(headers, b"content-type") or b"").lower()
     return b"html" in kind or body.removeprefix(_BOM).lstrip()[:14].lower().startswith((b"<!doctype html", b"<html"))
 
 
-def reason_of(status: int, body: bytes) -> str:
+def error_summary(status: int, body: bytes) -> str:
     """What the log says of an upstream's error: its status and its code or type, none of its words.
 
     Those may quote what a client wrote.

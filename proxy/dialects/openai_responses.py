@@ -10,9 +10,9 @@ from typing import Final
 import msgspec
 
 from proxy.dialects.base import Dialect
-from proxy.dialects.loose import read_loosely
+from proxy.dialects.lenient import decode_lenient
 from proxy.dialects.meters import EMPTY, NULL, ResponseMeter, text_size
-from proxy.dialects.openai import ChatMeter, error_body, error_event, searches, upstream_error
+from proxy.dialects.openai_chat import ChatMeter, error_body, error_event, searches, upstream_error
 from proxy.dialects.typed_shapes import (
     Event,
     Media,
@@ -46,7 +46,7 @@ class TypedMeter(ResponseMeter):
         try:
             event = decode_event(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            event = read_loosely(Event, payload, error)
+            event = decode_lenient(Event, payload, error)
         kind = event.type
         if kind != "keepalive":
             self.closing = kind.endswith(".done")
@@ -95,7 +95,7 @@ class MediaMeter(ResponseMeter):
         try:
             answer = decode_media(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            answer = read_loosely(Media, payload, error)
+            answer = decode_lenient(Media, payload, error)
         self._note(answer.usage, answer.error)
         if answer.duration is not EMPTY:
             self._take_duration(answer.duration)
@@ -134,7 +134,7 @@ class MediaEventMeter(MediaMeter):
         try:
             event = decode_media_event(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            event = read_loosely(MediaEvent, payload, error)
+            event = decode_lenient(MediaEvent, payload, error)
         kind = event.type
         self._note(event.usage, event.error)
         if kind == "error":
@@ -149,8 +149,8 @@ class MediaEventMeter(MediaMeter):
 
 TYPED: Final = Dialect(
     name="openai",
-    event_tap=TypedMeter,
-    json_tap=ChatMeter,
+    event_meter=TypedMeter,
+    json_meter=ChatMeter,
     # OpenAI's Responses API differs in this from its other endpoints.
     unknown_model_status=400,
     error_body=error_body,
@@ -160,8 +160,8 @@ TYPED: Final = Dialect(
 
 MEDIA: Final = Dialect(
     name="openai",
-    event_tap=MediaEventMeter,
-    json_tap=MediaMeter,
+    event_meter=MediaEventMeter,
+    json_meter=MediaMeter,
     error_body=error_body,
     error_event=error_event,
     upstream_error=upstream_error,

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import UpstreamProtocolError
-from proxy.wire.array import ArrayParser
+from proxy.wire.json_array import ArrayParser
 from proxy.wire.json_rewrite import ArrayRewriter
-from tests.wire.pieces import cut, cut_places, ways
-from tests.wire.test_json_rewrite import ALIAS, PlainTap
+from tests.wire.cuts import cut, cut_places, ways
+from tests.wire.test_json_rewrite import ALIAS, PlainMeter
 
 texts = st.text(alphabet='ab"\\{}[],:é\n', max_size=8)
 values = st.recursive(
@@ -71,7 +71,7 @@ def test_no_more_than_the_limit_is_held(filler: bytes) -> None:
 )
 def test_what_is_not_one_array_of_objects_does_not_pass(array: bytes) -> None:
     for pieces in ways(array):
-        rewriter = ArrayRewriter(PlainTap(), ALIAS, 1_000)
+        rewriter = ArrayRewriter(PlainMeter(), ALIAS, 1_000)
         with pytest.raises(UpstreamProtocolError):
             _ = b"".join([rewriter.feed(piece) for piece in pieces]) + rewriter.end()
 
@@ -79,13 +79,13 @@ def test_what_is_not_one_array_of_objects_does_not_pass(array: bytes) -> None:
 @pytest.mark.parametrize("array", [b"[]", b" [\n] ", b'\xef\xbb\xbf[{"b":1},\r\n{"c":"]"}]\n'])
 def test_what_stands_around_the_elements_passes(array: bytes) -> None:
     for pieces in ways(array):
-        rewriter = ArrayRewriter(PlainTap(), ALIAS, 1_000)
+        rewriter = ArrayRewriter(PlainMeter(), ALIAS, 1_000)
         assert b"".join([rewriter.feed(piece) for piece in pieces]) + rewriter.end() == array
         assert rewriter.closed
 
 
 def test_the_good_elements_of_a_read_come_with_the_error_of_a_broken_one() -> None:
-    rewriter = ArrayRewriter(PlainTap(), ALIAS, 1_000)
+    rewriter = ArrayRewriter(PlainMeter(), ALIAS, 1_000)
     with pytest.raises(UpstreamProtocolError) as caught:
         rewriter.feed(b'[{"model":"a"},{"model":oops}')
     assert caught.value.before == b'[{"model":"%b"}' % ALIAS.encode()

@@ -17,7 +17,7 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def read_loosely(shape: type[T], payload: bytes, error: Exception) -> T:
+def decode_lenient(shape: type[T], payload: bytes, error: Exception) -> T:
     """The fields of an object that are of the right types, as the shape; `error` is why its own decoder refused it.
 
     Raises `UpstreamProtocolError` where the payload is no JSON object.

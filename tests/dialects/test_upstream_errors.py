@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from proxy.dialects.anthropic import MESSAGES
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini import GENERATE
-from proxy.dialects.openai import CHAT
-from proxy.dialects.refusal import MAX_MESSAGE, Refusal, reason_of, refusal_of
-from proxy.dialects.typed import MEDIA, TYPED
+from proxy.dialects.openai_chat import CHAT
+from proxy.dialects.openai_responses import MEDIA, TYPED
+from proxy.dialects.upstream_errors import MAX_MESSAGE, RelayedError, error_summary, relayed_error
 from proxy.errors import UpstreamFailed
 
 DIALECTS = {"chat": CHAT, "typed": TYPED, "media": MEDIA, "messages": MESSAGES, "generate": GENERATE}
@@ -66,15 +66,15 @@ SILENT: list[bytes] = [
 
 def refused(
     body: Any, status: int = 400, dialect: Dialect = CHAT, headers: Any = JSON, *, limits: bool = False
-) -> Refusal:
+) -> RelayedError:
     """What becomes of an error."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return refusal_of(
+    return relayed_error(
         dialect, status, headers, data, NAMES, limits=limits, request_id="req_1", timestamp="2026-01-31T12:00:00.000Z"
     )
 
 
-def message_of(refusal: Refusal, dialect: Dialect) -> str:
+def message_of(refusal: RelayedError, dialect: Dialect) -> str:
     """The message of an answer in a dialect's envelope."""
     value = json.loads(refusal.body)
     assert dialect.upstream_error(refusal.body, "", "") is not None
@@ -216,7 +216,7 @@ def test_json_that_is_called_a_page_is_read() -> None:
     assert message_of(refused({"message": "no"}, headers=HTML), CHAT) == "no"
 
 
-def header_lines(refusal: Refusal) -> list[str]:
+def header_lines(refusal: RelayedError) -> list[str]:
     """The header lines of a refusal."""
     return refusal.lines.decode().split("\r\n")[:-1]
 
@@ -263,7 +263,7 @@ def test_when_to_come_again_is_told_as_it_came(body: Any, status: int) -> None:
     ],
 )
 def test_the_log_has_codes_and_no_words(body: Any, reason: str) -> None:
-    assert reason_of(400, body if isinstance(body, bytes) else json.dumps(body).encode()) == reason
+    assert error_summary(400, body if isinstance(body, bytes) else json.dumps(body).encode()) == reason
 
 
 @given(

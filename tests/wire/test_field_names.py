@@ -3,8 +3,8 @@
 import pytest
 
 from proxy.errors import InvalidRequest
-from proxy.wire.names import may_name_in_json, named_by
-from proxy.wire.request_body import parse_body, peek_without_model
+from proxy.wire.field_names import may_name_in_json, named_by
+from proxy.wire.request_body import parse_body, parse_body_without_model
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_name_that_is_read_as_no_guarded_one_passes(name: str) -> None:
 def test_the_names_inside_geminis_requests_are_looked_at_too() -> None:
     for body in ('{"requests":[{"Model":"models/b"}]}', '{"generateContentRequest":{"MODEL":"models/b"}}'):
         with pytest.raises(InvalidRequest, match="can be read as 'model'"):
-            peek_without_model(body.encode(), "a", False)
+            parse_body_without_model(body.encode(), "a", False)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import pytest
 from proxy.dialects.anthropic import MESSAGES
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini import GENERATE
-from proxy.dialects.openai import CHAT
-from proxy.dialects.typed import MEDIA, TYPED
+from proxy.dialects.openai_chat import CHAT
+from proxy.dialects.openai_responses import MEDIA, TYPED
 from proxy.errors import UpstreamProtocolError
-from tests.dialects.answers import compact, event_tap, json_tap
+from tests.dialects.answers import compact, event_meter, json_meter
 
 ODD = [7, -1.5, True, "odd", [], [7], {}, {"a": 1}, None, [[]], [None]]
 CHOICE = {"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}
@@ -63,42 +63,42 @@ def changed(value: dict[str, Any], path: tuple[str | int, ...], odd: object) -> 
 def test_a_value_of_a_wrong_type_hides_nothing_beside_it(
     dialect: Dialect, value: dict[str, Any], paths: list[tuple[str | int, ...]], odd: object
 ) -> None:
-    good = event_tap(dialect)
+    good = event_meter(dialect)
     model = bytes(good.read(compact(value)))
     usage = good.usage()
     assert usage is not None
     for path in paths:
-        tap = event_tap(dialect)
-        assert bytes(tap.read(compact(changed(value, path, odd)))) == model, path
-        assert (tap.usage(), tap.finished) == (usage, good.finished), path
+        meter = event_meter(dialect)
+        assert bytes(meter.read(compact(changed(value, path, odd)))) == model, path
+        assert (meter.usage(), meter.finished) == (usage, good.finished), path
 
 
 @pytest.mark.parametrize("odd", [one for one in ODD if one is not None], ids=repr)
 @pytest.mark.parametrize("dialect", [CHAT, TYPED, MESSAGES, GENERATE, MEDIA], ids=lambda one: one.name)
 def test_an_error_beside_values_of_wrong_types_is_seen(dialect: Dialect, odd: object) -> None:
     names = ("type", "choices", "candidates", "message", "delta", "response", "x_groq", "usage", "content")
-    for tap in (event_tap(dialect), json_tap(dialect)):
-        tap.read(compact({**dict.fromkeys(names, odd), "error": ERROR}))
-        assert tap.failed
+    for meter in (event_meter(dialect), json_meter(dialect)):
+        meter.read(compact({**dict.fromkeys(names, odd), "error": ERROR}))
+        assert meter.failed
 
 
 @pytest.mark.parametrize("odd", [7, None, [], {}, True, ["response.completed"]], ids=repr)
 def test_the_model_of_an_event_without_a_name_is_found(odd: object) -> None:
     event = {"type": odd, "response": {"model": "m", "usage": {"input_tokens": 3, "output_tokens": 2}}}
-    tap = event_tap(TYPED)
-    assert bytes(tap.read(compact(event))) == b'"m"'
-    assert tap.usage() is not None
+    meter = event_meter(TYPED)
+    assert bytes(meter.read(compact(event))) == b'"m"'
+    assert meter.usage() is not None
 
 
 @pytest.mark.parametrize("choices", [[CHOICE, 7], [None, CHOICE], [CHOICE, []], [CHOICE, {"delta": 7}]], ids=repr)
 def test_good_choices_beside_odd_ones_are_read(choices: list[Any]) -> None:
-    tap = event_tap(CHAT)
-    tap.read(compact({"choices": choices}))
-    assert tap.text_out > 0
+    meter = event_meter(CHAT)
+    meter.read(compact({"choices": choices}))
+    assert meter.text_out > 0
 
 
 @pytest.mark.parametrize("payload", [b"7", b"null", b'"a"', b"[]", b'{"a":', b"", b"[7]"])
 @pytest.mark.parametrize("dialect", [CHAT, TYPED, MESSAGES, MEDIA], ids=lambda one: one.name)
 def test_what_is_no_object_is_not_read(dialect: Dialect, payload: bytes) -> None:
     with pytest.raises(UpstreamProtocolError):
-        event_tap(dialect).read(payload)
+        event_meter(dialect).read(payload)

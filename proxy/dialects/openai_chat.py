@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from proxy.dialects.base import Dialect
-from proxy.dialects.loose import read_loosely
+from proxy.dialects.lenient import decode_lenient
 from proxy.dialects.meters import EMPTY, NOTHING, NULL, ChoicesMeter, decoded, is_error, is_reason, text_size
 from proxy.dialects.openai_shapes import Choice, Chunk, Text, decode_chunk, decode_output
 from proxy.dialects.scrub import scrub
@@ -37,7 +37,7 @@ class ChatMeter(ChoicesMeter):
         try:
             chunk = decode_chunk(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            chunk = read_loosely(Chunk, payload, error)
+            chunk = decode_lenient(Chunk, payload, error)
             # Text may stand anywhere in it.
             self.text_out += len(payload)
         usage = chunk.usage
@@ -171,8 +171,8 @@ def _length(text: Text) -> int:
 
 CHAT: Final = Dialect(
     name="openai",
-    event_tap=ChatMeter,
-    json_tap=ChatMeter,
+    event_meter=ChatMeter,
+    json_meter=ChatMeter,
     error_body=error_body,
     error_event=error_event,
     upstream_error=upstream_error,

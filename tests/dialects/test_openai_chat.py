@@ -9,16 +9,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.dialects.meters import choices_in
-from proxy.dialects.openai import ChatMeter, error_body, error_event, upstream_error
+from proxy.dialects.openai_chat import ChatMeter, error_body, error_event, upstream_error
 from proxy.dialects.scrub import scrub
 from proxy.errors import AuthenticationFailed, GatewayError, InvalidRequest, UpstreamProtocolError
 from proxy.wire.json_rewrite import SSERewriter
 from proxy.wire.schemas import Usage
 from proxy.wire.sse import SSEParser
 from tests.corpus import with_model
-from tests.dialects.chats import ALIAS, UPSTREAM, USAGE, chunk, compact, counters, delta, event, read, relay, said, tap
+from tests.dialects.chats import (
+    ALIAS,
+    UPSTREAM,
+    USAGE,
+    chunk,
+    compact,
+    counters,
+    delta,
+    event,
+    meter,
+    read,
+    relay,
+    said,
+)
 from tests.usage import counts_of
-from tests.wire.pieces import cut, cut_places, single_bytes, ways
+from tests.wire.cuts import cut, cut_places, single_bytes, ways
 
 COUNTED = Usage(9, 0, 0, 3)
 
@@ -45,7 +58,7 @@ COUNTED = Usage(9, 0, 0, 3)
     ],
 )
 def test_the_model_is_given_raw(event: bytes, model: bytes) -> None:
-    assert bytes(tap().read(event)) == model
+    assert bytes(meter().read(event)) == model
 
 
 @pytest.mark.parametrize(
@@ -157,7 +170,7 @@ def test_failed_is_not_taken_back() -> None:
 )
 def test_what_is_no_json_object_is_our_error(payload: bytes) -> None:
     with pytest.raises(UpstreamProtocolError):
-        tap().read(payload)
+        meter().read(payload)
 
 
 @given(
@@ -169,7 +182,7 @@ def test_what_is_no_json_object_is_our_error(payload: bytes) -> None:
     ).map(lambda parts: "".join(parts).encode())
 )
 def test_garbage_gives_a_model_or_our_error(payload: bytes) -> None:
-    one = tap(True)
+    one = meter(True)
     try:
         one.read(payload)
     except UpstreamProtocolError:
@@ -209,7 +222,7 @@ def test_the_injected_event_is_left_out(extra: dict[str, Any]) -> None:
     ],
 )
 def test_any_other_event_stays_even_when_usage_was_injected(fields: dict[str, Any]) -> None:
-    one = tap(True)
+    one = meter(True)
     one.read(event(fields)[6:])
     assert not one.drop
     one.read(event(INJECTED)[6:])
@@ -236,7 +249,7 @@ def test_a_client_that_did_not_ask_sees_the_stream_as_without_usage() -> None:
     before = event(said("Hel")) + event(said("lo")) + event(said("", "stop"))
     after = event(chunk(choices=[], usage=None, moderation={"input": {"model": "omni"}})) + b"data: [DONE]\n\n"
     for pieces in ways(before + event(INJECTED) + after):
-        one = tap(True)
+        one = meter(True)
         out = relay(pieces, one)
         assert out == (before + after).replace(b'"gpt-5-2025-08-07"', b'"prometheus-core"')
         assert counters(one) == (5, True, False, True, COUNTED)
@@ -245,21 +258,21 @@ def test_a_client_that_did_not_ask_sees_the_stream_as_without_usage() -> None:
 def test_a_client_that_asked_sees_all_of_it() -> None:
     stream = event(said("Hi", usage=None)) + event(INJECTED) + b"data: [DONE]\n\n"
     for pieces in ways(stream):
-        one = tap()
+        one = meter()
         assert relay(pieces, one) == stream.replace(b'"gpt-5-2025-08-07"', b'"prometheus-core"')
         assert one.usage() == COUNTED
 
 
 def test_groqs_usage_is_counted_once_and_its_extra_event_left_out() -> None:
     last = event(said("", "stop", x_groq={"id": "r", "usage": USAGE}, usage=USAGE))
-    one = tap(True)
+    one = meter(True)
     assert relay([event(said("x")), last, event(INJECTED), b"data: [DONE]\n\n"], one).count(b"usage") == 2
     assert one.usage() == COUNTED
 
 
 def test_azures_first_event_stays() -> None:
     first = event({"choices": [], "created": 0, "id": "", "model": "", "object": "", "prompt_filter_results": [{}]})
-    one = tap(True)
+    one = meter(True)
     assert relay([first + event(said("x")) + event(INJECTED)], one) == first + event(
         said("x", model=ALIAS) | {"model": ALIAS}
     )
@@ -324,7 +337,7 @@ def test_a_stream_gives_the_same_bytes_and_counters_however_it_is_cut(
 ) -> None:
     events = [event(fields) for fields in chunks] + [b"data: [DONE]\n\n"]
     # Each event by a rewriter of its own, which can know nothing of the ones before: the plain way.
-    one = tap(drop_usage)
+    one = meter(drop_usage)
     wanted = b""
     dropped = False
     for data, fields in zip(events, [*chunks, {}], strict=True):
@@ -338,7 +351,7 @@ def test_a_stream_gives_the_same_bytes_and_counters_however_it_is_cut(
     one.ended = True
     stream = b"".join(events)
     for pieces in ([stream], cut(stream, places), single_bytes(stream), events):
-        other = tap(drop_usage)
+        other = meter(drop_usage)
         assert relay(pieces, other) == wanted
         assert counters(other) == counters(one)
 
@@ -361,7 +374,7 @@ def test_events_that_differ_in_their_text_alone_are_counted_and_rewritten_like_a
         "end",
     ]
     stream = b"".join(event(said(word)) for word in words * 3) + event(said("", "stop")) + event(said("late"))
-    one = tap()
+    one = meter()
     read_plainly = read(*[said(word) for word in words * 3], said("", "stop"), said("late"))
     out = relay([stream], one)
     assert out == stream.replace(b'"gpt-5-2025-08-07"', b'"prometheus-core"')
@@ -402,7 +415,7 @@ NEARLY_ALIKE = {
 
 @pytest.mark.parametrize("chunks", NEARLY_ALIKE.values(), ids=NEARLY_ALIKE.keys())
 def test_events_that_are_nearly_alike_are_read_each(chunks: list[dict[str, Any]]) -> None:
-    one, plainly = tap(), read()
+    one, plainly = meter(), read()
     out = relay([event(fields) for fields in chunks], one)
     wanted = []
     for fields in chunks:
@@ -413,7 +426,7 @@ def test_events_that_are_nearly_alike_are_read_each(chunks: list[dict[str, Any]]
 
 
 def test_texts_that_share_a_read_with_a_broken_event_are_counted() -> None:
-    one = tap()
+    one = meter()
     with pytest.raises(UpstreamProtocolError):
         relay([event(said("word")) * 5 + b"data: {\n\n"], one)
     assert one.text_out == len("word") * 5
@@ -423,7 +436,7 @@ def test_texts_that_share_a_read_with_a_broken_event_are_counted() -> None:
 def test_a_broken_event_after_many_alike_is_our_error(tail: bytes) -> None:
     whole = event(said("word"))
     begin = whole[: whole.index(b"word")]
-    one = tap()
+    one = meter()
     rewriter = SSERewriter(one, ALIAS)
     rewriter.feed(whole * 9)
     with pytest.raises(UpstreamProtocolError):
@@ -451,7 +464,7 @@ def choice_of(index: int, text: str, reason: str | None = None) -> dict[str, Any
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_an_event_like_those_before_is_no_larger_than_the_limit_either(whole: bool) -> None:
-    rewriter = SSERewriter(tap(), ALIAS, len(event(said("w" * 50))))
+    rewriter = SSERewriter(meter(), ALIAS, len(event(said("w" * 50))))
     for text in ("a", "b", "w" * 50):
         assert rewriter.feed(event(said(text)))
     large = event(said("w" * 51))
@@ -462,13 +475,13 @@ def test_an_event_like_those_before_is_no_larger_than_the_limit_either(whole: bo
 def test_events_alike_are_the_same_however_they_are_cut() -> None:
     stream = b"".join(event(said(text)) for text in ("a", "b", "cd", "", "efg")) + b"data: [DONE]\n\n"
     for pieces in ways(stream):
-        one = tap()
+        one = meter()
         assert relay(pieces, one) == stream.replace(b'"gpt-5-2025-08-07"', b'"prometheus-core"')
         assert (one.text_out, one.ended) == (7, True)
 
 
 def test_an_event_that_begins_inside_another_is_not_taken_for_one_alike() -> None:
-    rewriter = SSERewriter(tap(), ALIAS)
+    rewriter = SSERewriter(meter(), ALIAS)
     for text in ("a", "b"):
         rewriter.feed(event(said(text)))
     assert rewriter.feed(b": half a comment, ") == b""
@@ -477,7 +490,7 @@ def test_an_event_that_begins_inside_another_is_not_taken_for_one_alike() -> Non
 
 @pytest.mark.parametrize("last", [said("", "stop"), said("x", usage=USAGE), {"error": {"message": "x"}}])
 def test_what_comes_after_many_events_alike_is_still_seen(last: dict[str, Any]) -> None:
-    one = tap()
+    one = meter()
     relay([event(said("word"))] * 9 + [event(last)], one)
     alone = read(last)
     assert (one.finished, one.failed, one.usage()) == (alone.finished, alone.failed, alone.usage())
@@ -485,7 +498,7 @@ def test_what_comes_after_many_events_alike_is_still_seen(last: dict[str, Any]) 
 
 @pytest.mark.skipif(not hasattr(ChatMeter, "__slots__"), reason="compiled classes do not tell their parts")
 def test_a_tap_keeps_counters_and_not_the_text() -> None:
-    one = tap(True)
+    one = meter(True)
     rewriter = SSERewriter(one, ALIAS)
     for number in range(2_000):
         rewriter.feed(event(said("a text that must not be kept" * 40 + "\n" * (number % 3))))
@@ -574,7 +587,7 @@ def test_scrubbing_without_an_upstream_name_changes_no_letters() -> None:
 def test_an_error_in_a_stream_is_scrubbed() -> None:
     stream = event(said("x")) + event({"error": {"message": "gpt-5 of org-abcd1234 failed"}}) + b"data: [DONE]\n\n"
     for pieces in ways(stream):
-        one = tap()
+        one = meter()
         out = relay(pieces, one)
         assert b"gpt-5" not in out
         assert b'"prometheus-core of *** failed"' in out

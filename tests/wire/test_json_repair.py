@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.wire.repair import repaired
+from proxy.wire.json_repair import repaired
 
 decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
