@@ -11,7 +11,7 @@ from proxy.errors import BodyTooLarge, GatewayError, InvalidRequest
 from proxy.exchange.audio_length import AudioMeter, warn
 from proxy.server.bodies import Bodies, Holding, no_room
 from proxy.upstream.connection import Connection, Sink
-from proxy.wire.multipart import MultipartScanner, content_type_line
+from proxy.wire.multipart import ModelExtractor, content_type_line
 from proxy.wire.schemas import Usage
 
 #: Bytes sent that are kept for another attempt; a larger upload has one attempt once it has begun.
@@ -51,7 +51,7 @@ class Upload:
         """
         self._source = source
         self._holding = Holding(bodies)
-        self._scanner = MultipartScanner(boundary, named, max_file)
+        self._scanner = ModelExtractor(boundary, named, max_file)
         self._boundary = boundary
         self._limit = limit
         self._announced = announced

@@ -1,36 +1,25 @@
-"""A form with files on its way to the upstream: its parts, in their order, written anew, and changed where asked.
+"""A multipart form on its way to the upstream: its parts in their order, byte for byte but for the parts to be changed.
 
-A field that decides what happens to the form is waited for; what comes before it is kept in memory, and on the disk
-when that is more. Nothing else of the form is held.
+The field that decides where the form goes is waited for; what comes before it is buffered, in memory and beyond that in
+a temporary file. Nothing else of the form is kept.
 """
 
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Protocol
-
-import msgspec
+from typing import Final, Protocol
 
 from proxy.errors import BodyTooLarge, InvalidRequest
 from proxy.server.bodies import Holding
-from proxy.wire.multipart import PartNames, find_line_end
+from proxy.wire.multipart import EventKind, FormEvent, MultipartParser
 
-MAX_HEAD = 16_384
-MAX_PARTS = 128
-#: Bytes of a field that decides.
-MAX_VALUE = 4_096
-#: Bytes of a field that is looked at before it goes on.
-MAX_HELD = 65_536
-#: Bytes kept in memory while the deciding field has not come.
-MAX_KEPT = 1_048_576
-
-
-class Part(msgspec.Struct, frozen=True):
-    """A part begins."""
-
-    name: str
-    is_file: bool
-    head: bytes
+#: Bytes of the field that decides.
+MAX_DECIDING_BYTES: Final = 4_096
+#: Bytes of a field that is checked before it goes on.
+MAX_CHECKED_BYTES: Final = 65_536
+#: Bytes buffered in memory before the deciding field has come.
+MAX_BUFFERED_BYTES: Final = 1_048_576
+_SLICE_BYTES: Final = 65_536
 
 
 class Change(Protocol):
@@ -41,234 +30,119 @@ class Change(Protocol):
     async def end(self) -> bytes: ...
 
 
-class FormScanner:
-    """Cuts a multipart body into parts and their content. Raises `InvalidRequest` for what cannot be read."""
-
-    def __init__(self, boundary: bytes) -> None:
-        self._delimiter = b"--" + boundary
-        self._mark = b"\r\n--" + boundary
-        self._buffer = bytearray()
-        self._state = "before"
-        self._parts = 0
-        self._names = PartNames()
-        #: Nothing of the running part's content has been looked at yet.
-        self._begins = False
-
-    def feed(self, data: bytes) -> list[Part | bytes]:
-        """Take the next bytes; return what they hold: a part that begins, or content of the running one."""
-        self._buffer += data
-        found: list[Part | bytes] = []
-        while self._step(found):
-            pass
-        return found
-
-    def finish(self) -> None:
-        """The body has ended. Raises `InvalidRequest` where the form has not."""
-        if self._state != "done":
-            raise InvalidRequest("The multipart body cannot be read: it ends before its last boundary.")
-
-    def _step(self, found: list[Part | bytes]) -> bool:
-        buffer, mark = self._buffer, self._mark
-        if self._state == "before":
-            # The first boundary needs no line before it.
-            size = len(mark) if buffer.startswith(b"\r\n") else len(self._delimiter)
-            if not mark[-size:].startswith(bytes(buffer[:size])) and buffer != b"\r":
-                raise InvalidRequest("The multipart body cannot be read: it does not begin with its boundary.")
-            if len(buffer) < size:
-                return False
-            del buffer[:size]
-            self._state = "mark"
-        elif self._state == "content":
-            if self._begins:
-                if len(buffer) < len(self._delimiter):
-                    return False
-                if buffer.startswith(self._delimiter):
-                    raise InvalidRequest("The multipart body cannot be read: a part ends without a line end.")
-                self._begins = False
-            at = find_line_end(buffer, self._delimiter, 0)
-            size = at if at >= 0 else max(len(buffer) - len(mark) + 1, 0)
-            if size:
-                found.append(bytes(buffer[:size]))
-            del buffer[: size if at < 0 else at + len(mark)]
-            if at < 0:
-                return False
-            self._state = "mark"
-        if self._state == "mark":
-            if len(buffer) < 2:
-                return False
-            if buffer.startswith(b"--"):
-                self._state = "done"
-            elif buffer.startswith(b"\r\n"):
-                del buffer[:2]
-                self._state = "head"
-            else:
-                raise InvalidRequest("The multipart body cannot be read: a boundary is followed by something else.")
-        if self._state == "head":
-            at = buffer.find(b"\r\n\r\n")
-            if at < 0 or at > MAX_HEAD:
-                if len(buffer) > MAX_HEAD:
-                    raise InvalidRequest("The multipart body cannot be read: the head of a part is too large.")
-                return False
-            head = bytes(buffer[:at])
-            # The line end stays: an empty part's boundary begins with it.
-            del buffer[: at + 4]
-            self._parts += 1
-            if self._parts > MAX_PARTS:
-                raise InvalidRequest(f"The multipart body has more than {MAX_PARTS} parts.")
-            name, is_file = self._names.read(head)
-            found.append(Part(name, is_file, head))
-            self._state = "content"
-            self._begins = True
-            return True
-        if self._state == "done":
-            buffer.clear()
-        return False
-
-
 class Form:
-    """See the module. `look` once, then `body`; `close` whatever happens."""
+    """Reads a form from the client: `read_field` once, then `body`; `close` in the end."""
 
     def __init__(
-        self, pieces: AsyncIterator[bytes], boundary: bytes, limit: int, wanted: str, holding: Holding
+        self, chunks: AsyncIterator[bytes], boundary: bytes, max_bytes: int, field: str, holding: Holding
     ) -> None:
-        """`wanted` names the field that decides; "" is none. What is kept counts as `holding`, until `close`."""
+        """`field` names the field that decides; "" is none. What is buffered counts as `holding`, until `close`."""
+        self._chunks = chunks
+        self._max_bytes = max_bytes
+        self._field = field
         self._holding = holding
-        self._pieces = pieces
-        self._boundary = boundary
-        self._limit = limit
-        self._wanted = wanted
-        self._scanner = FormScanner(boundary)
+        self._parser = MultipartParser(boundary)
         self._received = 0
-        #: What came before the deciding field: parts, and the sizes of their content, which is in the file.
-        self._kept: list[Part | int] = []
+        #: The events up to the end of the deciding field, without their data, and its size: the file has it.
+        self._buffered: list[tuple[FormEvent, int]] = []
+        self._buffered_bytes = 0
         self._file: tempfile.SpooledTemporaryFile[bytes] | None = None
-        self._size = 0
+        #: The deciding field, as far as it has come.
         self._value: bytearray | None = None
-        self._decided = False
-        #: Items that the last piece held and nobody has taken yet.
-        self._pending: list[Part | bytes] = []
-        self._finished = False
-        #: The deciding field's value, once it has come.
-        self.value: str | None = None
 
-    async def look(self) -> str | None:
+    async def read_field(self) -> str | None:
         """Read as far as the deciding field is whole; its value, or None without one. Raises `InvalidRequest`."""
-        if not self._wanted:
+        if not self._field:
             return None
         # Closed by `close`: it outlives this call.
-        self._file = tempfile.SpooledTemporaryFile(MAX_KEPT)  # noqa: SIM115
-        async for item in self._items():
-            await self._keep(item)
-            if self._decided:
-                break
-        return self.value
+        self._file = tempfile.SpooledTemporaryFile(MAX_BUFFERED_BYTES)  # noqa: SIM115
+        async for event in self._events():
+            await self._buffer(event)
+            if event.kind is EventKind.PART and event.name == self._field:
+                self._value = bytearray()
+            elif event.kind is EventKind.BOUNDARY and self._value is not None:
+                return self._decoded(self._value)
+            elif self._value is not None:
+                self._value += event.data
+                if len(self._value) > MAX_DECIDING_BYTES:
+                    raise _too_long(self._field)
+        return None
 
-    async def body(self, change: Callable[[Part], Change | None]) -> AsyncIterator[bytes]:
-        """The form for the upstream; `change` says for each part how its content is changed, if it is."""
-        running: Change | None = None
-        begun = False
-        async for item in self._all():
-            if isinstance(item, Part):
-                if begun:
-                    yield (await running.end() if running is not None else b"") + b"\r\n"
-                running, begun = change(item), True
-                yield b"--%b\r\n%b\r\n\r\n" % (self._boundary, item.head)
-            elif running is None:
-                yield item
-            elif changed := await running.feed(item):
-                yield changed
-        ending = await running.end() if running is not None else b""
-        yield (ending + b"\r\n" if begun else b"") + b"--%b--\r\n" % self._boundary
+    async def body(self, change_of: Callable[[FormEvent], Change | None]) -> AsyncIterator[bytes]:
+        """The form for the upstream; `change_of` says for each part's head how its content is changed, if it is."""
+        change: Change | None = None
+        async for event in self._all_events():
+            data = event.data
+            if event.kind is EventKind.CONTENT:
+                data = await change.feed(data) if change is not None else data
+            elif change is not None:
+                # A part ends.
+                data, change = await change.end() + data, None
+            elif event.kind is EventKind.PART:
+                change = change_of(event)
+            if data:
+                yield data
 
     def close(self) -> None:
-        """Let go of what is kept."""
+        """Drop what is buffered."""
         if self._file is not None:
             self._file.close()
         self._holding.release()
 
-    async def _all(self) -> AsyncIterator[Part | bytes]:
+    async def _all_events(self) -> AsyncIterator[FormEvent]:
         if self._file is not None:
             self._file.seek(0)
-            for item in self._kept:
-                if isinstance(item, Part):
-                    yield item
-                    continue
-                left = item
-                while left:
-                    data = await asyncio.to_thread(self._file.read, min(left, 65_536))
-                    left -= len(data)
-                    yield data
-        async for live in self._items():
-            yield live
+            for event, size in self._buffered:
+                for begin in range(0, size, _SLICE_BYTES):
+                    data = await asyncio.to_thread(self._file.read, min(size - begin, _SLICE_BYTES))
+                    yield FormEvent(event.kind, data, event.name, event.is_file)
+        async for event in self._events():
+            yield event
 
-    async def _items(self) -> AsyncIterator[Part | bytes]:
-        """What the client still sends; whoever stops taking it may go on later."""
-        pending = self._pending
+    async def _events(self) -> AsyncIterator[FormEvent]:
+        """What the client still sends; iterated again, it goes on where it was."""
+        parser = self._parser
         while True:
-            while pending:
-                item = pending.pop(0)
-                self._watch(item)
-                yield item
+            while (event := parser.next_event()) is not None:
+                yield event
             try:
-                piece = await anext(self._pieces)
+                chunk = await anext(self._chunks)
             except StopAsyncIteration:
-                if not self._finished:
-                    self._finished = True
-                    self._scanner.finish()
-                    self._close_value()
+                parser.finish()
                 return
-            self._received += len(piece)
-            if self._received > self._limit:
+            self._received += len(chunk)
+            if self._received > self._max_bytes:
                 raise BodyTooLarge(
-                    f"The request body is larger than {self._limit} bytes, the most this endpoint takes."
+                    f"The request body is larger than {self._max_bytes} bytes, the most this endpoint takes."
                 )
-            pending += self._scanner.feed(piece)
+            parser.receive(chunk)
 
-    def _watch(self, item: Part | bytes) -> None:
-        """Follow the deciding field."""
-        if isinstance(item, Part):
-            self._close_value()
-            if self._wanted and item.name == self._wanted:
-                if item.is_file or self.value is not None:
-                    raise InvalidRequest(f"The form must have one field '{self._wanted}'.", param=self._wanted)
-                self._value = bytearray()
-        elif self._value is not None:
-            self._value += item
-            if len(self._value) > MAX_VALUE:
-                raise InvalidRequest(f"The field '{self._wanted}' is too long.", param=self._wanted)
-
-    def _close_value(self) -> None:
-        if self._value is None:
-            return
+    def _decoded(self, value: bytearray) -> str:
         try:
-            self.value = self._value.decode().strip()
+            return value.decode().strip()
         except UnicodeDecodeError as error:
-            raise InvalidRequest(f"The field '{self._wanted}' is not valid UTF-8.", param=self._wanted) from error
-        self._value = None
-        self._decided = True
+            raise InvalidRequest(f"The field '{self._field}' is not valid UTF-8.", param=self._field) from error
 
-    async def _keep(self, item: Part | bytes) -> None:
+    async def _buffer(self, event: FormEvent) -> None:
         assert self._file is not None
-        if isinstance(item, Part):
-            self._kept.append(item)
-            return
-        self._size += len(item)
-        if self._size > MAX_KEPT:
-            self._holding.require_disk(self._size)
+        size = len(event.data)
+        self._buffered_bytes += size
+        if self._buffered_bytes > MAX_BUFFERED_BYTES:
+            self._holding.require_disk(self._buffered_bytes)
             self._holding.hold(0)
         else:
-            self._holding.require(self._size)
+            self._holding.require(self._buffered_bytes)
         # The first large pieces move the file to the disk, which may wait.
-        await asyncio.to_thread(self._file.write, item)
-        last = self._kept[-1] if self._kept else None
-        if isinstance(last, int):
-            self._kept[-1] = last + len(item)
+        await asyncio.to_thread(self._file.write, event.data)
+        last = self._buffered[-1] if self._buffered else None
+        if last is not None and last[0].kind is event.kind is EventKind.CONTENT:
+            self._buffered[-1] = (last[0], last[1] + size)
         else:
-            self._kept.append(len(item))
+            self._buffered.append((FormEvent(event.kind, b"", event.name, event.is_file), size))
 
 
-class Renamed:
-    """A field with another value."""
+class NewValue:
+    """Replaces a field's value."""
 
     def __init__(self, value: str) -> None:
         self._value = value.encode()
@@ -280,8 +154,8 @@ class Renamed:
         return self._value
 
 
-class Held:
-    """A field whose value is looked at before it goes on."""
+class CheckedValue:
+    """Holds a field's value back until it has been checked."""
 
     def __init__(self, name: str, check: Callable[[bytes], Awaitable[None]]) -> None:
         """`check` raises `InvalidRequest` for a value that may not go on."""
@@ -291,10 +165,14 @@ class Held:
 
     async def feed(self, data: bytes) -> bytes:
         self._value += data
-        if len(self._value) > MAX_HELD:
-            raise InvalidRequest(f"The field '{self._name}' is too long.", param=self._name)
+        if len(self._value) > MAX_CHECKED_BYTES:
+            raise _too_long(self._name)
         return b""
 
     async def end(self) -> bytes:
         await self._check(bytes(self._value))
         return bytes(self._value)
+
+
+def _too_long(field: str) -> InvalidRequest:
+    return InvalidRequest(f"The field '{field}' is too long.", param=field)

@@ -24,7 +24,7 @@ from proxy.resources.batch_files import BatchUp
 from proxy.resources.capture import ResourceResponseRewriter
 from proxy.resources.context import ResourceContext
 from proxy.resources.disconnect import Receive, body_pieces, while_there
-from proxy.resources.form import Change, Form, Held, Part, Renamed
+from proxy.resources.form import Change, CheckedValue, Form, NewValue
 from proxy.resources.pagination import own_page, wanted_of
 from proxy.resources.response import JSON_HEADERS, MAX_ERROR_BODY, ResourceResponder
 from proxy.resources.routing import ResourceRouting
@@ -32,7 +32,7 @@ from proxy.server.bodies import Bodies, Holding
 from proxy.wire.content_encoding import encoding_of, inflate_in_steps
 from proxy.wire.field_names import TEXT_FIELDS, may_name_in_json, named_by
 from proxy.wire.headers import header_value, request_lines
-from proxy.wire.multipart import boundary_of, content_type_line, is_multipart
+from proxy.wire.multipart import FormEvent, boundary_of, content_type_line, is_multipart
 
 T = TypeVar("T")
 #: The largest file, and the rest of its form.
@@ -160,7 +160,7 @@ class ResourceHandler:
         form = Form(body_pieces(receive), boundary, MAX_FILE, wanted, Holding(self._bodies))
         lines = Holding(self._bodies)
         try:
-            value = await form.look()
+            value = await form.read_field()
             if wanted == "purpose" and value == "batch":
                 pieces = await self._batch(visit, form, lines)
             else:
@@ -173,13 +173,13 @@ class ResourceHandler:
             form.close()
             lines.release()
 
-    def _changed(self, visit: ResourceContext, renamed: str, part: Part) -> Change | None:
+    def _changed(self, visit: ResourceContext, renamed: str, part: FormEvent) -> Change | None:
         """What is done with a part of a form: the model has another name, and what may name an object is looked at."""
         if renamed and part.name == "model":
-            return Renamed(renamed)
+            return NewValue(renamed)
         if part.is_file or (part.name in TEXT_FIELDS and not named_by(part.name)):
             return None
-        return Held(part.name, partial(self._check_field, visit, part.name))
+        return CheckedValue(part.name, partial(self._check_field, visit, part.name))
 
     async def _check_field(self, visit: ResourceContext, name: str, value: bytes) -> None:
         """Whether the objects that a field of a form names are the key's own. Raises `InvalidRequest`."""
@@ -198,7 +198,7 @@ class ResourceHandler:
         place = self._choice.asked_place(visit)
         change = BatchUp(self._choice, self._owners, visit.key, place, self._max_body_bytes, holding)
 
-        def changed(part: Part) -> Change | None:
+        def changed(part: FormEvent) -> Change | None:
             return change if part.is_file or part.name == "file" else None
 
         pieces = form.body(changed)

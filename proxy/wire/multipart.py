@@ -1,9 +1,9 @@
-"""A multipart/form-data body on its way through: the `model` part's value is taken out, every other byte passes.
+"""Incremental multipart/form-data parser (RFC 7578), and the extractor of a form's `model` field on top of it.
 
-What two servers could read differently is refused, so that no second model is smuggled past the key's rights. It keeps
-one part head or one short value at a time, and knows nothing of aliases, upstreams or what the files hold.
+Refuses what two servers could read differently, so that no second model passes a key's rights. Holds one part head or
+one short field value at a time, and knows nothing of aliases, upstreams or what the files contain.
 
-An object of the account cannot be named in such a form: the form is on its way before it could be asked whose it is.
+A resource of the account cannot be named in an inference form: the form is on its way before its owner is looked up.
 """
 
 import re
@@ -17,21 +17,21 @@ from proxy.wire.request_body import MAX_MODEL as MAX_MODEL
 
 MAX_PARTS: Final = 256
 #: Bytes of one part's head.
-MAX_PART_HEAD: Final = 16_384
+MAX_PART_HEAD_BYTES: Final = 16_384
 #: Bytes of the name of a part.
-MAX_PART_NAME: Final = 256
+MAX_PART_NAME_BYTES: Final = 256
 #: Header lines of one part, and parameters of its Content-Disposition.
 MAX_PART_LINES: Final = 16
 MAX_PARAMETERS: Final = 8
 #: RFC 2046 allows 70 characters; some clients make longer ones.
-MAX_BOUNDARY: Final = 200
+MAX_BOUNDARY_BYTES: Final = 200
 
 #: Bytes of a field's value that are looked at; a longer one can be a text only.
-_MAX_NOTED: Final = 65_536
+_MAX_FIELD_BYTES: Final = 65_536
 #: How servers write what is true in a form.
 _TRUE: Final = frozenset({b"1", b"on", b"t", b"true", b"y", b"yes"})
 #: Bytes that may follow the closing boundary, line ends all of them.
-_MAX_EPILOGUE: Final = 64
+_MAX_EPILOGUE_BYTES: Final = 64
 _MODEL_HEAD: Final = b'\r\nContent-Disposition: form-data; name="model"\r\n\r\n'
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BOUNDARY: Final = re.compile(rb"[\x21\x23-\x5b\x5d-\x7e](?:[\x20\x21\x23-\x5b\x5d-\x7e]*[\x21\x23-\x5b\x5d-\x7e])?")
@@ -50,46 +50,184 @@ _NAME: Final = re.compile(rb"(?<![\w*-])name[\s*]*=", re.IGNORECASE)
 _ODD: Final = re.compile(rb"[\\%]|=\?|^[ \t']|[ \t']$")
 _PLAIN_ENCODINGS: Final = frozenset({b"7bit", b"8bit", b"binary"})
 _CHARSET: Final = re.compile(rb';[ \t]*charset=(?!"?(?:utf-?8|us-ascii)"?[ \t]*(?:;|$))', re.IGNORECASE)
-
-
 _CARRIAGE_RETURN: Final = 0x0D
+
+
+class EventKind(Enum):
+    """What a form event is: together the data of all events are the form, byte for byte."""
+
+    #: A boundary, with the line end before it; it ends the content of the part before.
+    BOUNDARY = auto()
+    #: A part's head, with the line ends around it.
+    PART = auto()
+    #: Some of the current part's content.
+    CONTENT = auto()
+    #: The hyphens behind the last boundary.
+    CLOSE = auto()
+    #: Line ends behind those.
+    EPILOGUE = auto()
+
+
+class FormEvent:
+    """One event of a form: its bytes, and for a part's head what it says."""
+
+    def __init__(self, kind: EventKind, data: bytes, name: str = "", is_file: bool = False) -> None:
+        self.kind = kind
+        self.data = data
+        self.name = name
+        self.is_file = is_file
 
 
 class _State(Enum):
     START = auto()
+    BOUNDARY = auto()
     DELIMITED = auto()
     HEAD = auto()
+    CONTENT_START = auto()
     CONTENT = auto()
     ENDED = auto()
 
 
-class MultipartScanner:
-    """Feed it a body in pieces of any size; it gives back what goes on, and says where the model's value belongs."""
+class MultipartParser:
+    """Incremental parser: `receive` bytes cut anywhere, then take `next_event` until there is none."""
 
-    def __init__(self, boundary: bytes, named: str = "", max_file: int = 0) -> None:
-        """`named` is the model that the path names, if it does: it takes the place of the form's. `max_file` is the
-        largest content of the part named `file`, in bytes; 0 is any."""
-        self._named = named
+    def __init__(self, boundary: bytes) -> None:
         self._delimiter = b"--" + boundary
-        self._max_file = max_file
         self._state = _State.START
         #: The names of its parts.
         self.names = PartNames()
-        #: Nothing of the running part's content has been looked at yet.
-        self._begins = False
         self._buffer = bytearray()
+        #: Bytes of the buffer that have been searched.
         self._searched = 0
         self._parts = 0
+
+    def receive(self, data: bytes) -> None:
+        """Take the next bytes of the body."""
+        self._buffer += data
+
+    def next_event(self) -> FormEvent | None:
+        """The next event, or None until more bytes come. Raises `InvalidRequest`."""
+        if self._state is _State.CONTENT_START and not self._begin_content():
+            return None
+        if self._state is _State.CONTENT:
+            return self._read_content()
+        if self._state is _State.BOUNDARY:
+            self._state = _State.DELIMITED
+            return self._event(EventKind.BOUNDARY, 2 + len(self._delimiter))
+        if self._state is _State.START:
+            return self._read_first_boundary()
+        if self._state is _State.DELIMITED and self._read_mark():
+            self._state = _State.ENDED
+            return self._event(EventKind.CLOSE, 2)
+        if self._state is _State.HEAD:
+            return self._read_head()
+        return self._read_epilogue() if self._state is _State.ENDED else None
+
+    def finish(self) -> None:
+        """The body has ended. Raises `InvalidRequest` unless it was whole."""
+        if self._state is _State.ENDED:
+            return
+        if self._state is _State.START and not self._buffer:
+            raise InvalidRequest("The request body is empty. Send multipart/form-data.")
+        raise _broken("it ends before its closing boundary")
+
+    def _read_first_boundary(self) -> FormEvent | None:
+        buffer, delimiter = self._buffer, self._delimiter
+        skip = 2 if buffer.startswith(b"\r\n") else 0
+        seen = bytes(buffer[skip : skip + len(delimiter)])
+        if not delimiter.startswith(seen) and buffer != b"\r":
+            raise _broken("it does not begin with the boundary that its content type names")
+        if len(seen) < len(delimiter):
+            return None
+        self._state = _State.DELIMITED
+        return self._event(EventKind.BOUNDARY, skip + len(delimiter))
+
+    def _read_mark(self) -> bool:
+        """Behind a boundary: a line end and the next part, or two hyphens and the end; whether it is the end."""
+        if len(self._buffer) < 2:
+            return False
+        if self._buffer.startswith(b"--"):
+            return True
+        if not self._buffer.startswith(b"\r\n"):
+            raise _broken("a boundary is not followed by a line end")
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise _broken(f"it has more than {MAX_PARTS} parts")
+        self._state = _State.HEAD
+        return False
+
+    def _read_head(self) -> FormEvent | None:
+        # The line end of the boundary stands before it.
+        end = self._buffer.find(b"\r\n\r\n", max(2, self._searched - 3))
+        if (end if end >= 0 else len(self._buffer)) > MAX_PART_HEAD_BYTES + 2:
+            raise _broken(f"the head of a part is larger than {MAX_PART_HEAD_BYTES} bytes")
+        if end < 0:
+            self._searched = len(self._buffer)
+            return None
+        name, is_file = self.names.read(bytes(self._buffer[2:end]))
+        self._state = _State.CONTENT_START
+        return self._event(EventKind.PART, end + 4, name, is_file)
+
+    def _begin_content(self) -> bool:
+        """Whether so much of a part's content is there that it cannot be a boundary."""
+        if len(self._buffer) < len(self._delimiter):
+            return False
+        if self._buffer.startswith(self._delimiter):
+            raise _broken("a boundary stands behind a broken line end")
+        self._state = _State.CONTENT
+        return True
+
+    def _read_content(self) -> FormEvent | None:
+        size, delimiter = len(self._buffer), self._delimiter
+        at = _find_line_end(self._buffer, delimiter, self._searched)
+        if at < 0:
+            # A boundary, with the line end before it, may have begun in the last bytes.
+            at = size - len(delimiter) - 1
+            if at <= 0:
+                self._searched = max(0, size - len(delimiter))
+                return None
+            event = self._event(EventKind.CONTENT, at)
+            self._searched = 1
+            return event
+        self._state = _State.BOUNDARY
+        return self._event(EventKind.CONTENT, at) if at else self.next_event()
+
+    def _read_epilogue(self) -> FormEvent | None:
+        if len(self._buffer) > _MAX_EPILOGUE_BYTES or self._buffer.strip(b"\r\n"):
+            raise _broken("bytes follow its closing boundary")
+        return self._event(EventKind.EPILOGUE, len(self._buffer)) if self._buffer else None
+
+    def _event(self, kind: EventKind, size: int, name: str = "", is_file: bool = False) -> FormEvent:
+        """An event of the first bytes of the buffer."""
+        data = bytes(memoryview(self._buffer)[:size])
+        del self._buffer[:size]
+        self._searched = 0
+        return FormEvent(kind, data, name, is_file)
+
+
+class ModelExtractor:
+    """Takes the value of the `model` field out of a form on its way: returns the bytes that go on unchanged, and where
+    among them another model's name belongs."""
+
+    def __init__(self, boundary: bytes, named: str = "", max_file_bytes: int = 0) -> None:
+        """`named` is the model that the path names, if it does: it takes the place of the form's. `max_file_bytes` is
+        the largest content of the part named `file`; 0 is any."""
+        self._named = named
+        self._delimiter = b"--" + boundary
+        self._max_file_bytes = max_file_bytes
+        self._parser = MultipartParser(boundary)
+        #: The names of its parts.
+        self.names = self._parser.names
+        #: The name of the current part, and the value of its field, or None where it is not read.
         self._field = ""
-        #: The value being read, or None where nobody wants it.
         self._value: bytearray | None = None
-        self._given = 0
         self._in_file = False
-        #: Where in the bytes given back the content of the part named `file` begins, and where it ends.
+        self._passed = 0
+        #: Where in the bytes passed on the content of the part named `file` begins, and where it ends.
         self.file = (0, 0)
         #: The value of the `model` part, once it is whole.
         self.model: str | None = None
-        #: Where in the bytes given back that value stood, and how long it was.
+        #: Where in the bytes passed on that value stood, and how long it was.
         self.model_at = 0
         self.model_size = 0
         #: Values of the parts of these names, as far as they have come.
@@ -99,135 +237,65 @@ class MultipartScanner:
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; return those that can go on, without the model's value.
 
-        Raises `InvalidRequest`.
+        Raises `InvalidRequest`, and `BodyTooLarge` for a file of too many bytes.
         """
-        self._buffer += data
-        out = bytearray()
-        while self._step(out):
-            pass
-        return bytes(out)
+        self._parser.receive(data)
+        out: list[bytes] = []
+        while (event := self._parser.next_event()) is not None:
+            if event.kind is EventKind.CONTENT:
+                if not self._read_content(event.data):
+                    continue
+            elif event.kind is EventKind.BOUNDARY:
+                self._end_part()
+            elif event.kind is EventKind.PART:
+                self._begin_part(event, self._passed + len(event.data))
+            elif event.kind is EventKind.CLOSE and self.model is None:
+                self._add_model(out)
+            out.append(event.data)
+            self._passed += len(event.data)
+            if self._in_file and self._max_file_bytes and self._passed - self.file[0] > self._max_file_bytes:
+                raise BodyTooLarge(
+                    f"The file is larger than {self._max_file_bytes} bytes, the most this endpoint takes."
+                )
+        return b"".join(out)
 
     def finish(self) -> None:
         """The body has ended. Raises `InvalidRequest` unless it was whole."""
-        if self._state is _State.ENDED:
-            return
-        if self._state is _State.START and not self._buffer:
-            raise InvalidRequest("The request body is empty. Send multipart/form-data with at least a 'model'.")
-        raise _broken("it ends before its closing boundary")
+        self._parser.finish()
 
-    def _step(self, out: bytearray) -> bool:
-        """Go on by one thing; whether there may be another."""
-        if self._state is _State.CONTENT:
-            return self._content(out)
-        if self._state is _State.HEAD:
-            return self._head(out)
-        if self._state is _State.DELIMITED:
-            return self._delimited(out)
-        if self._state is _State.START:
-            return self._start(out)
-        if len(self._buffer) > _MAX_EPILOGUE or self._buffer.strip(b"\r\n"):
-            raise _broken("bytes follow its closing boundary")
-        self._give(out, len(self._buffer))
-        return False
-
-    def _start(self, out: bytearray) -> bool:
-        buffer, delimiter = self._buffer, self._delimiter
-        skip = 2 if buffer.startswith(b"\r\n") else 0
-        seen = bytes(buffer[skip : skip + len(delimiter)])
-        if not delimiter.startswith(seen) and buffer != b"\r":
-            raise _broken("it does not begin with the boundary that its content type names")
-        if len(seen) < len(delimiter):
-            return False
-        self._give(out, skip + len(delimiter))
-        self._state = _State.DELIMITED
-        return True
-
-    def _delimited(self, out: bytearray) -> bool:
-        """Behind a boundary: a line end and the next part, or two hyphens and the end."""
-        if len(self._buffer) < 2:
-            return False
-        mark = bytes(self._buffer[:2])
-        if mark == b"--":
-            self._state = _State.ENDED
-            if self.model is None:
-                self._add_model(out)
-        elif mark == b"\r\n":
-            self._state = _State.HEAD
-            self._searched = 0
-            self._parts += 1
-            if self._parts > MAX_PARTS:
-                raise _broken(f"it has more than {MAX_PARTS} parts")
-        else:
-            raise _broken("a boundary is not followed by a line end")
-        self._give(out, 2)
-        return True
-
-    def _head(self, out: bytearray) -> bool:
-        end = self._buffer.find(b"\r\n\r\n", max(0, self._searched - 3))
-        if (end if end >= 0 else len(self._buffer)) > MAX_PART_HEAD:
-            raise _broken(f"the head of a part is larger than {MAX_PART_HEAD} bytes")
-        if end < 0:
-            self._searched = len(self._buffer)
-            return False
-        name, is_file = self.names.read(bytes(self._buffer[:end]))
-        if named_by(name):
-            raise no_object(name)
-        self._field = name
-        self._value = None if is_file else bytearray()
-        self._give(out, end + 4)
-        self._in_file = is_file and name == "file"
+    def _begin_part(self, event: FormEvent, content_at: int) -> None:
+        if named_by(event.name):
+            raise no_resource(event.name)
+        self._field = event.name
+        self._value = None if event.is_file else bytearray()
+        self._in_file = event.is_file and event.name == "file"
         if self._in_file:
-            self.file = (self._given, self._given)
-        self._searched = 0
-        self._begins = True
-        self._state = _State.CONTENT
-        return True
+            self.file = (content_at, content_at)
 
-    def _content(self, out: bytearray) -> bool:
-        buffer, delimiter = self._buffer, self._delimiter
-        if self._begins:
-            if len(buffer) < len(delimiter):
-                return False
-            if buffer.startswith(delimiter):
-                raise _broken("a boundary stands behind a broken line end")
-            self._begins = False
-        at = find_line_end(buffer, delimiter, self._searched)
-        if at < 0:
-            # A boundary, with the line end before it, may have begun in the last bytes.
-            self._pass(out, max(0, len(buffer) - len(delimiter) - 1))
-            self._searched = max(0, len(buffer) - len(delimiter))
-            return False
-        self._pass(out, at)
-        self._end_value()
-        self._give(out, 2 + len(delimiter))
-        self._state = _State.DELIMITED
-        return True
-
-    def _pass(self, out: bytearray, size: int) -> None:
-        """Let content of the running part go on; the model's value does not."""
+    def _read_content(self, data: bytes) -> bool:
+        """Look at content of the current part; whether it goes on: the model's value does not."""
         value = self._value
-        if value is not None:
-            value += self._buffer[:size]
-            if self._field == "model":
-                if len(value) > MAX_MODEL:
-                    raise InvalidRequest("The model's name is too long.", param="model")
-                del self._buffer[:size]
-                return
-            if len(value) > _MAX_NOTED:
-                if may_be_json(self._field, bytes(value)):
-                    raise _broken(f"a field holds JSON of more than {_MAX_NOTED} bytes")
-                self._value = None
-        self._give(out, size)
-        if self._in_file and self._max_file and self._given - self.file[0] > self._max_file:
-            raise BodyTooLarge(f"The file is larger than {self._max_file} bytes, the most this endpoint takes.")
+        if value is None:
+            return True
+        value += data
+        if self._field == "model":
+            if len(value) > MAX_MODEL:
+                raise InvalidRequest("The model's name is too long.", param="model")
+            return False
+        if len(value) > _MAX_FIELD_BYTES:
+            if may_be_json(self._field, bytes(value)):
+                raise _broken(f"a field holds JSON of more than {_MAX_FIELD_BYTES} bytes")
+            self._value = None
+        return True
 
-    def _end_value(self) -> None:
-        """The running part's content has passed to its end."""
+    def _end_part(self) -> None:
+        """All content of the current part has come."""
         if self._in_file:
-            self.file = (self.file[0], self._given)
+            self.file = (self.file[0], self._passed)
+            self._in_file = False
         if self._value is None:
             return
-        value = bytes(self._value)
+        value, self._value = bytes(self._value), None
         if self._field == "model":
             try:
                 self.model = self._named or value.decode()
@@ -235,31 +303,26 @@ class MultipartScanner:
                 raise InvalidRequest("The model's name is not valid UTF-8.", param="model") from error
             if not self.model:
                 raise InvalidRequest("You must provide a model parameter; it is empty.", param="model")
-            self.model_at = self._given
+            self.model_at = self._passed
             self.model_size = len(value)
         elif self._field == "stream":
             self.stream = value.strip().lower() in _TRUE
         elif self._field == "response_format":
             self.response_format = value.strip().decode("latin-1")
         elif may_name_in_json(self._field, value):
-            raise no_object(self._field)
+            raise no_resource(self._field)
 
-    def _add_model(self, out: bytearray) -> None:
+    def _add_model(self, out: list[bytes]) -> None:
         """Behind the last boundary: add the part that the form lacks, if the path names the model."""
         if not self._named:
             raise InvalidRequest("You must provide a model parameter.", param="model")
         self.model = self._named
-        self.model_at = self._given + len(_MODEL_HEAD)
+        self.model_at = self._passed + len(_MODEL_HEAD)
         added = _MODEL_HEAD + b"\r\n" + self._delimiter
-        out += added
-        self._given += len(added)
+        out.append(added)
+        self._passed += len(added)
         # The form grows by it.
         self.model_size = -len(added)
-
-    def _give(self, out: bytearray, size: int) -> None:
-        out += self._buffer[:size]
-        del self._buffer[:size]
-        self._given += size
 
 
 class PartNames:
@@ -303,7 +366,7 @@ class PartNames:
             raise _other_model(name)
 
 
-def find_line_end(buffer: bytearray, delimiter: bytes, start: int) -> int:
+def _find_line_end(buffer: bytearray, delimiter: bytes, start: int) -> int:
     """Where the line end before the next boundary begins, or -1.
 
     Raises `InvalidRequest` for a boundary behind half a line end, which some servers take for one.
@@ -334,7 +397,7 @@ def boundary_of(content_type: bytes) -> bytes:
         position = match.end()
     if len(found) != 1 or not found[0]:
         raise InvalidRequest("The request's content type must name one boundary: multipart/form-data; boundary=....")
-    if len(found[0]) > MAX_BOUNDARY or _BOUNDARY.fullmatch(found[0]) is None:
+    if len(found[0]) > MAX_BOUNDARY_BYTES or _BOUNDARY.fullmatch(found[0]) is None:
         raise InvalidRequest("The boundary in the request's content type is not a valid one.")
     return found[0]
 
@@ -376,8 +439,8 @@ def read_part_head(head: bytes) -> tuple[bytes, bytes | None]:
     name_of = found.get(b"name")
     if name_of is None or _ODD.search(name_of) is not None:
         raise _broken("a part has no plain name")
-    if len(name_of) > MAX_PART_NAME:
-        raise _broken(f"the name of a part is longer than {MAX_PART_NAME} bytes")
+    if len(name_of) > MAX_PART_NAME_BYTES:
+        raise _broken(f"the name of a part is longer than {MAX_PART_NAME_BYTES} bytes")
     # Not all servers read the extended name: the plain one decides whether it is a file.
     file_name = found.get(b"filename")
     if b"filename*" in found and not file_name:
@@ -424,7 +487,7 @@ def _broken(what: str) -> InvalidRequest:
     return InvalidRequest(f"The multipart body cannot be read: {what}.")
 
 
-def no_object(name: str) -> InvalidRequest:
+def no_resource(name: str) -> InvalidRequest:
     shown = name if len(name) <= 100 else name[:100] + "…"
     return InvalidRequest(
         f"The part '{shown}' names an object. No object was found by it: objects cannot be named in this form.",

@@ -620,7 +620,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "objects in a form",
         "proxy/wire/multipart.py",
-        "if named_by(name):",
+        "if named_by(event.name):",
         "if False:",
         ("tests/wire/test_multipart.py",),
     ),

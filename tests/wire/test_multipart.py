@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from proxy.errors import BodyTooLarge, InvalidRequest
 from proxy.wire.multipart import (
     MAX_MODEL,
-    MAX_PART_HEAD,
+    MAX_PART_HEAD_BYTES,
     MAX_PARTS,
-    MultipartScanner,
+    EventKind,
+    ModelExtractor,
+    MultipartParser,
     boundary_of,
     content_type_line,
     is_multipart,
@@ -57,25 +59,25 @@ GOOD = {
 }
 
 
-def scan(body: bytes, cuts: list[int] | None = None, boundary: bytes = B) -> tuple[bytes, MultipartScanner]:
-    scanner = MultipartScanner(boundary)
+def scan(body: bytes, cuts: list[int] | None = None, boundary: bytes = B) -> tuple[bytes, ModelExtractor]:
+    scanner = ModelExtractor(boundary)
     points = [0, *sorted(cut for cut in cuts or [] if 0 <= cut <= len(body)), len(body)]
     out = b"".join(scanner.feed(body[begin:end]) for begin, end in itertools.pairwise(points))
     scanner.finish()
     return out, scanner
 
 
-def feed(scanner: MultipartScanner, data: bytes, size: int) -> None:
+def feed(scanner: ModelExtractor, data: bytes, size: int) -> None:
     for begin in range(0, len(data), size):
         scanner.feed(data[begin : begin + size])
 
 
-def refuse_and_feed(scanner: MultipartScanner, data: bytes, size: int) -> None:
+def refuse_and_feed(scanner: ModelExtractor, data: bytes, size: int) -> None:
     scanner.names.refuse(frozenset({"models"}))
     feed(scanner, data, size)
 
 
-def put_back(out: bytes, scanner: MultipartScanner, model: bytes) -> bytes:
+def put_back(out: bytes, scanner: ModelExtractor, model: bytes) -> bytes:
     return out[: scanner.model_at] + model + out[scanner.model_at :]
 
 
@@ -97,7 +99,7 @@ def test_the_cuts_of_the_network_change_nothing(cuts: list[int], content: bytes)
 
 @given(st.binary(max_size=400), st.integers(1, 50))
 def test_garbage_is_refused_or_passed_and_breaks_nothing(data: bytes, size: int) -> None:
-    scanner = MultipartScanner(B)
+    scanner = ModelExtractor(B)
     body = b"--" + B + b"\r\n" + data
     try:
         for begin in range(0, len(body), size):
@@ -109,20 +111,20 @@ def test_garbage_is_refused_or_passed_and_breaks_nothing(data: bytes, size: int)
 
 
 def test_the_model_is_known_before_the_file_has_come() -> None:
-    scanner = MultipartScanner(B)
+    scanner = ModelExtractor(B)
     out = scanner.feed(MODEL + FILE[:200])
     assert scanner.model == "prometheus-echo"
     assert put_back(out, scanner, b"prometheus-echo") == (MODEL + FILE)[: len(out) + len(b"prometheus-echo")]
 
 
 def test_content_is_not_held_back_beyond_a_boundarys_length() -> None:
-    scanner = MultipartScanner(B)
+    scanner = ModelExtractor(B)
     given_back = scanner.feed(FILE[:-2])
     assert len(FILE) - len(given_back) <= len(B) + 8
 
 
 def test_only_a_little_is_kept_of_a_large_file() -> None:
-    scanner = MultipartScanner(B)
+    scanner = ModelExtractor(B)
     scanner.feed(FILE[:100])
     for _ in range(100):
         assert len(scanner.feed(b"\r\n" * 5000)) > 9000
@@ -155,7 +157,7 @@ def test_the_content_of_a_file_is_bounded_and_nothing_else() -> None:
     body = field("prompt", b"x" * 20_000) + part('Content-Disposition: form-data; name="file"; filename="a"', content)
     for size in (1_000, 100_000):
         for limit, fits in ((10_000, True), (9_999, False), (0, True)):
-            scanner = MultipartScanner(B, max_file=limit)
+            scanner = ModelExtractor(B, max_file_bytes=limit)
             data = body + MODEL + END
             if fits:
                 feed(scanner, data, size)
@@ -171,7 +173,7 @@ def test_the_content_of_a_file_is_bounded_and_nothing_else() -> None:
 def test_a_field_that_chooses_models_is_refused_in_front_of_the_model_and_behind_it(before: bool, size: int) -> None:
     data = (field("models[]", b"x") + MODEL if before else MODEL + field("models[]", b"x")) + END
     scan(data)
-    scanner = MultipartScanner(B)
+    scanner = ModelExtractor(B)
     known = len(data) if before else len(MODEL)
     feed(scanner, data[:known], size)
     with pytest.raises(InvalidRequest, match="'models' chooses a further model"):
@@ -249,7 +251,7 @@ BAD = {
     "long JSON": (MODEL + field("x", b"[" + b" " * 70_000) + END, "JSON of more than"),
     "too many parts": (field("a", b"") * (MAX_PARTS + 1) + MODEL + END, "more than"),
     "a head that does not end": (
-        b"--" + B + b"\r\nContent-Disposition: " + b"a" * (MAX_PART_HEAD + 1),
+        b"--" + B + b"\r\nContent-Disposition: " + b"a" * (MAX_PART_HEAD_BYTES + 1),
         "head of a part",
     ),
 }
@@ -393,7 +395,7 @@ def test_an_unquoted_boundary_stays_unquoted() -> None:
 )
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 def test_a_model_that_the_path_names_takes_the_place_of_the_form_s(body: bytes, names_one: bool, size: int) -> None:
-    scanner = MultipartScanner(B, "of-the-path")
+    scanner = ModelExtractor(B, "of-the-path")
     out = b"".join(scanner.feed(body[at : at + size]) for at in range(0, len(body), size))
     scanner.finish()
     assert scanner.model == "of-the-path"
@@ -407,4 +409,34 @@ def test_a_model_that_the_path_names_takes_the_place_of_the_form_s(body: bytes, 
 
 def test_a_model_of_the_path_s_does_not_hide_two_in_the_form() -> None:
     with pytest.raises(InvalidRequest, match="two 'model' parts"):
-        MultipartScanner(B, "of-the-path").feed(MODEL + MODEL + END)
+        ModelExtractor(B, "of-the-path").feed(MODEL + MODEL + END)
+
+
+FORM = b"\r\n" + field("purpose", b"assistants") + field("empty", b"") + FILE + b"--" + B + b"--\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 50, 10_000])
+def test_the_events_are_the_form_byte_for_byte_wherever_it_is_cut(size: int) -> None:
+    parser = MultipartParser(B)
+    events = []
+    for at in range(0, len(FORM), size):
+        parser.receive(FORM[at : at + size])
+        while (event := parser.next_event()) is not None:
+            events.append(event)
+    parser.finish()
+    assert b"".join(event.data for event in events) == FORM
+    parts = [(event.name, event.is_file) for event in events if event.kind is EventKind.PART]
+    assert parts == [("purpose", False), ("empty", False), ("file", True)]
+    assert b"".join(event.data for event in events if event.kind is EventKind.CONTENT) == b"assistants" + AUDIO
+    assert sum(event.kind is EventKind.CLOSE for event in events) == 1
+
+
+def test_an_event_comes_as_soon_as_its_bytes_are_here() -> None:
+    parser = MultipartParser(B)
+    parser.receive(field("a", b"b") + b"--" + B)
+    assert [event.kind for event in iter(parser.next_event, None)] == [
+        EventKind.BOUNDARY,
+        EventKind.PART,
+        EventKind.CONTENT,
+        EventKind.BOUNDARY,
+    ]

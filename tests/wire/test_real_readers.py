@@ -22,8 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import InvalidRequest
-from proxy.resources.form import FormScanner, Part
-from proxy.wire.multipart import MultipartScanner, read_part_head
+from proxy.wire.multipart import EventKind, ModelExtractor, MultipartParser
 from proxy.wire.request_body import parse_body, render_body
 
 BOUNDARY = b"bound"
@@ -34,21 +33,22 @@ Reader = Callable[[bytes], Parts]
 
 def own_parts(body: bytes) -> Parts:
     """The form as the gateway reads it. Raises `InvalidRequest`."""
-    scanner = FormScanner(BOUNDARY)
+    parser = MultipartParser(BOUNDARY)
+    parser.receive(body)
     found: Parts = []
-    for item in scanner.feed(body):
-        if isinstance(item, Part):
-            found.append((item.name, bool(read_part_head(item.head)[1]), b""))
-        else:
+    while (event := parser.next_event()) is not None:
+        if event.kind is EventKind.PART:
+            found.append((event.name, event.is_file, b""))
+        elif event.kind is EventKind.CONTENT:
             name, is_file, content = found[-1]
-            found[-1] = (name, is_file, content + item)
-    scanner.finish()
+            found[-1] = (name, is_file, content + event.data)
+    parser.finish()
     return found
 
 
 def passed(body: bytes) -> bytes | None:
     """What goes on, with another model in its place; None where it is refused."""
-    scanner = MultipartScanner(BOUNDARY)
+    scanner = ModelExtractor(BOUNDARY)
     try:
         out = scanner.feed(body)
         scanner.finish()
