@@ -57,7 +57,7 @@ def _fill(folder: Path, keys: int, rows: int) -> None:
 
 
 def _fill_keys(path: Path, count: int, now: int) -> None:
-    sqlite.make_rollback(path, sqlite.migrations("keys_"))
+    sqlite.create_rollback(path, sqlite.migrations("keys_"))
     with closing(sqlite3.connect(path, isolation_level=None)) as connection, sqlite.transaction(connection):
         ids = [_key_id(number) for number in range(count)]
         connection.executemany(_KEY, [(id_, f"key {number}", now, number + 1) for number, id_ in enumerate(ids)])

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
-from proxy.auth.keys import KeyIndex, KeyStore
+from proxy.auth.key_index import KeyIndex
+from proxy.auth.keys import KeyStore
 from proxy.clock.sweeper import TimeoutSweeper
 from proxy.config.changes import Changes, applicable, changes
 from proxy.config.tree import Config, Upstream

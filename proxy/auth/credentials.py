@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from proxy.auth.keys import Key, KeyIndex, digest_of
+from proxy.auth.key_index import KeyIndex
+from proxy.auth.keys import Key, digest_of
 from proxy.errors import AuthenticationFailed, InvalidRequest, UnknownKey
 from proxy.wire.headers import Header
 

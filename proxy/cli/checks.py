@@ -81,8 +81,8 @@ def package(name: str, minimum: str) -> Check:
 def sqlite_version() -> Check:
     """Can the SQLite that Python brings hold the ledger?"""
     version = sqlite3.sqlite_version
-    oldest = ".".join(map(str, sqlite.OLDEST_SQLITE))
-    if sqlite3.sqlite_version_info < sqlite.OLDEST_SQLITE:
+    oldest = ".".join(map(str, sqlite.MIN_SQLITE))
+    if sqlite3.sqlite_version_info < sqlite.MIN_SQLITE:
         return Check("sqlite", "fail", f"{version} is older than {oldest}", "use a Python that brings a newer SQLite")
     if sqlite3.sqlite_version_info < (3, 51, 3):
         note = "good here; do not write to the ledger with other programs while the gateway runs"

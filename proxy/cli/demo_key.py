@@ -10,7 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from proxy.auth.keys import Key, KeyIndex
+from proxy.auth.key_index import KeyIndex
+from proxy.auth.keys import Key
 from proxy.errors import StoreFailed
 from proxy.ledger.ledger import prepare
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from proxy.auth.keys import KeyIndex
+from proxy.auth.key_index import KeyIndex
 from proxy.endpoints.cors import Cors
 from proxy.exchange.audio_length import AudioMeter
 from proxy.exchange.services import Services

@@ -1,36 +1,39 @@
-"""SQLite files: opening, migrating, and turning its errors into ours.
+"""SQLite connections: opening, migrating, and mapping of errors. A damaged file is reported, never repaired or deleted.
 
-SQLite before 3.51.3 can corrupt a WAL database when two connections write or checkpoint at once. So: one writer, which
-alone checkpoints, and readers that can do neither. Who may be the writer is decided in `writer`, by a lock file.
-The writer's connection is plain, for a thread of its own; the others are aiosqlite's, for the event loop.
-No table is known here; a damaged file is reported, never repaired or deleted.
+SQLite before 3.51.3 can corrupt a WAL database when two connections write or checkpoint at once. So there is one
+writer, which alone checkpoints, and readers that can do neither; `ingest` decides by a lock file who is the writer.
+The writer's connection is a plain one for a thread of its own; the others are aiosqlite's, for the event loop.
 """
 
 import asyncio
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
 import aiosqlite
+import msgspec
 
 from proxy.config.tree import Durability
 from proxy.errors import StoreFailed
 
-#: STRICT tables need this one.
-OLDEST_SQLITE = (3, 37, 0)
+#: The first version with STRICT tables.
+MIN_SQLITE = (3, 37, 0)
 #: Seconds to wait for a lock that another program holds.
 BUSY_SECONDS = 1.0
-# The size of the WAL at which its pages are brought to the database.
-_WAL_BYTES = 16 * 1024 * 1024
+#: The right side of an IN whose values are one parameter, made by `json_list`.
+IN_LIST = "(SELECT value FROM json_each(?))"
+# The size of the WAL at which it is checkpointed.
+_MAX_WAL_BYTES = 16 * 1024 * 1024
+_PAGE_BYTES = 4096
 
 
 @contextmanager
 def mapped(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the file system raise into StoreFailed, with a way to mend it."""
+    """Map errors of SQLite and the file system to StoreFailed, with advice on how to mend them."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
@@ -38,10 +41,10 @@ def mapped(path: Path) -> Iterator[None]:
 
 
 def open_writer(path: Path, durability: Durability) -> sqlite3.Connection:
-    """Open a WAL database to write; made with mode 0600 when absent. The caller holds the writer's lock.
+    """Open a WAL database to write; created with mode 0600 when absent. The caller holds the writer's lock.
 
-    "power" syncs each commit; "process" leaves that to the checkpoints, because what a power cut takes from the
-    WAL then was not promised to survive it in the journal either. Any one thread at a time may use the connection.
+    "power" syncs each commit; "process" leaves that to the checkpoints, because what a power failure takes from the
+    WAL was not promised to survive it in the journal either. Any thread may use the connection, one at a time.
     Raises StoreFailed.
     """
     with mapped(path):
@@ -49,31 +52,31 @@ def open_writer(path: Path, durability: Durability) -> sqlite3.Connection:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
-            # Pages are written again and again before they come to the database: a checkpoint less often is less work.
-            connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // 4096}")
+            # The same pages are written again and again: fewer checkpoints copy each of them less often.
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_MAX_WAL_BYTES // _PAGE_BYTES}")
             # The WAL keeps its size after a checkpoint; this bounds it.
-            connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+            connection.execute(f"PRAGMA journal_size_limit = {_MAX_WAL_BYTES}")
         except BaseException:
             connection.close()
             raise
     return connection
 
 
-async def _connect_beside(address: str) -> aiosqlite.Connection:
-    """A connection with a thread of its own."""
+async def _connect_async(address: str) -> aiosqlite.Connection:
+    """Connect with aiosqlite, whose connection has a thread of its own."""
     connection = aiosqlite.connect(address, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
     try:
         return await connection
     except BaseException:
-        # Its thread has been told to end, and would report a loop that has ended before.
+        # Its thread is stopping, and would report to an event loop that has ended before.
         await asyncio.to_thread(connection._thread.join)
         raise
 
 
 async def open_reader(path: Path) -> aiosqlite.Connection:
-    """Open a WAL database to read: this connection cannot write, and never checkpoints. Raises StoreFailed."""
+    """Open a WAL database to read: the connection cannot write and never checkpoints. Raises StoreFailed."""
     with mapped(path):
-        connection = await _connect_beside(_read_only(path))
+        connection = await _connect_async(_read_only(path))
     try:
         with mapped(path):
             await connection.execute("PRAGMA query_only = ON")
@@ -84,15 +87,15 @@ async def open_reader(path: Path) -> aiosqlite.Connection:
     return connection
 
 
-async def open_rollback(path: Path, *, make: bool = True) -> aiosqlite.Connection:
+async def open_rollback(path: Path, *, create: bool = True) -> aiosqlite.Connection:
     """Open a database that several processes may write: a rollback journal, synced. Raises StoreFailed.
 
-    Without `make` it must be there.
+    Without `create` the file must exist.
     """
     with mapped(path):
-        if make:
-            _make(path)
-        connection = await _connect_beside(_existing(path))
+        if create:
+            _create(path)
+        connection = await _connect_async(_existing(path))
     try:
         with mapped(path):
             await connection.execute("PRAGMA journal_mode = DELETE")
@@ -104,8 +107,8 @@ async def open_rollback(path: Path, *, make: bool = True) -> aiosqlite.Connectio
     return connection
 
 
-def make_rollback(path: Path, scripts: list[str]) -> None:
-    """Make the database that `open_rollback` opens, or bring its schema up. Raises StoreFailed."""
+def create_rollback(path: Path, scripts: list[str]) -> None:
+    """Create the database that `open_rollback` opens, or migrate it. Raises StoreFailed."""
     with mapped(path):
         connection = _connect(path)
         try:
@@ -116,7 +119,7 @@ def make_rollback(path: Path, scripts: list[str]) -> None:
 
 
 def migrations(prefix: str = "") -> list[str]:
-    """The scripts `PREFIXnnnn_name.sql`, in order: the first brings an empty database to version 1."""
+    """The migration scripts `PREFIXnnnn_name.sql`, in order: the first one takes an empty database to version 1."""
     pattern = re.compile(re.escape(prefix) + r"(\d{4})_\w+\.sql")
     found = {
         int(match[1]): entry.read_text(encoding="utf-8")
@@ -127,27 +130,27 @@ def migrations(prefix: str = "") -> list[str]:
 
 
 async def version_of(connection: aiosqlite.Connection, path: Path) -> int:
-    """The schema's version: the number of migrations applied. Raises StoreFailed."""
+    """The version of the schema: the number of migrations applied. Raises StoreFailed."""
     with mapped(path):
         async with connection.execute("PRAGMA user_version") as cursor:
             row = await cursor.fetchone()
     return int(row[0]) if row is not None else 0
 
 
-async def find_damage(connection: aiosqlite.Connection, path: Path, patience: float) -> str | None:
-    """Search the whole file for damage, for at most so many seconds; what is wrong with it, or None.
+async def find_damage(connection: aiosqlite.Connection, path: Path, timeout: float) -> str | None:  # noqa: ASYNC109
+    """Check the integrity of the whole file, for at most `timeout` seconds; returns the first damage, or None.
 
     Raises TimeoutError when the file is too large for that, StoreFailed when it cannot be read.
     """
     with mapped(path):
-        search = asyncio.ensure_future(_rows(connection, "PRAGMA quick_check(1)"))
-        done, _ = await asyncio.wait([search], timeout=patience)
+        check = asyncio.ensure_future(_rows(connection, "PRAGMA quick_check(1)"))
+        done, _ = await asyncio.wait([check], timeout=timeout)
         if not done:
             await connection.interrupt()
-            await asyncio.wait([search])
-            if search.exception() is not None:
+            await asyncio.wait([check])
+            if check.exception() is not None:
                 raise TimeoutError
-        found = [str(row[0]) for row in search.result()]
+        found = [str(row[0]) for row in check.result()]
     return None if found == ["ok"] else found[0]
 
 
@@ -161,12 +164,12 @@ async def is_current(connection: aiosqlite.Connection, path: Path, scripts: list
 
 
 def migrate(connection: sqlite3.Connection, path: Path, scripts: list[str]) -> None:
-    """Bring the schema up to the newest version, each step in one transaction.
+    """Migrate the schema to the newest version, each step in one transaction.
 
-    Raises StoreFailed when it fails, or when the database was written by a newer version of the gateway.
+    Raises StoreFailed when a step fails, or when the database was written by a newer version of the gateway.
     """
-    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-        needed = ".".join(map(str, OLDEST_SQLITE))
+    if sqlite3.sqlite_version_info < MIN_SQLITE:
+        needed = ".".join(map(str, MIN_SQLITE))
         raise StoreFailed(f"SQLite {sqlite3.sqlite_version} is too old: {needed} or newer is needed; update Python")
     with mapped(path):
         version = _version(connection)
@@ -174,7 +177,7 @@ def migrate(connection: sqlite3.Connection, path: Path, scripts: list[str]) -> N
             return
         for number in range(version + 1, len(scripts) + 1):
             with transaction(connection):
-                # Another process may have been faster; with the lock held the answer stays true.
+                # Another process may have been faster; while the lock is held the version cannot change.
                 if _version(connection) < number:
                     for statement in _statements(scripts[number - 1]):
                         connection.execute(statement)
@@ -183,20 +186,20 @@ def migrate(connection: sqlite3.Connection, path: Path, scripts: list[str]) -> N
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All of it or nothing."""
+    """One immediate transaction: committed at the end, rolled back on any exception."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        # SQLite may have ended it by itself.
+        # SQLite may have rolled it back already.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
 
 
 async def roll_back(connection: aiosqlite.Connection) -> None:
-    """End a failed transaction; SQLite may have done so itself."""
+    """Roll back a failed transaction, unless SQLite has done so already."""
     if connection.in_transaction:
         await connection.rollback()
 
@@ -215,7 +218,7 @@ def _is_newest(version: int, path: Path, scripts: list[str]) -> bool:
 
 
 def _statements(script: str) -> Iterator[str]:
-    """The statements of a script: `executescript` would commit between them."""
+    """Split a script into statements: `executescript` would commit between them."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line
@@ -225,12 +228,12 @@ def _statements(script: str) -> Iterator[str]:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    _make(path)
+    _create(path)
     return sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False)
 
 
-def _make(path: Path) -> None:
-    # SQLite gives its WAL and journal the mode of the database.
+def _create(path: Path) -> None:
+    # SQLite gives its WAL and rollback journal the mode of the database.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
@@ -241,12 +244,17 @@ def _read_only(path: Path) -> str:
 
 
 def _existing(path: Path) -> str:
-    """By this address SQLite makes no file where there is none."""
+    """A URI by which SQLite creates no file."""
     return f"{path.absolute().as_uri()}?mode=rw"
 
 
+def json_list(values: Iterable[str]) -> str:
+    """The parameter for `IN_LIST`."""
+    return msgspec.json.encode(list(values)).decode()
+
+
 def repair_advice(path: Path, damage: str) -> str:
-    """How to mend a damaged database."""
+    """How to repair a damaged database, in words."""
     return (
         f"the file is damaged ({damage}). It was left as it is. To repair it, stop the gateway, make a copy, and "
         f"run: sqlite3 {path.name} .recover | sqlite3 repaired.db; then put repaired.db in its place, and remove "

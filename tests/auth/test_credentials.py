@@ -11,7 +11,8 @@ import pytest
 
 from benchmarks.rig import request, running_rig
 from proxy.auth.credentials import INVALID, MAX_SECRETS, MISSING, digests_of, found
-from proxy.auth.keys import CATCH_UP_SECONDS, Key, KeyIndex, KeyStore, digest_of
+from proxy.auth.key_index import CATCH_UP_SECONDS, KeyIndex
+from proxy.auth.keys import Key, KeyStore, digest_of
 from proxy.errors import AuthenticationFailed
 from proxy.wire.headers import Header
 from tests.exchange.samples import wait_until

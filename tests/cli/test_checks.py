@@ -116,7 +116,7 @@ def test_a_damaged_database_fails_and_stays_as_it_is(tmp_path: Path) -> None:
 
 
 def test_damage_behind_the_first_page_fails_with_a_way_to_repair_it(tmp_path: Path) -> None:
-    sqlite.make_rollback(tmp_path / "keys.db", sqlite.migrations("keys_"))
+    sqlite.create_rollback(tmp_path / "keys.db", sqlite.migrations("keys_"))
     whole = (tmp_path / "keys.db").read_bytes()
     (tmp_path / "keys.db").write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
     _, keys = checks.store(tmp_path)
@@ -129,7 +129,7 @@ def test_a_database_that_is_too_large_to_be_searched_says_how_to(
     async def too_large(*_: object) -> None:
         raise TimeoutError
 
-    sqlite.make_rollback(tmp_path / "keys.db", sqlite.migrations("keys_"))
+    sqlite.create_rollback(tmp_path / "keys.db", sqlite.migrations("keys_"))
     monkeypatch.setattr(sqlite, "find_damage", too_large)
     _, keys = checks.store(tmp_path)
     assert (keys.state, "quick_check" in keys.hint) == ("ok", True)
@@ -137,7 +137,7 @@ def test_a_database_that_is_too_large_to_be_searched_says_how_to(
 
 @pytest.mark.parametrize("state", ["missing", "link to nothing", "empty", "directory"])
 def test_keys_that_are_gone_beside_a_ledger_are_a_failure(state: str, tmp_path: Path) -> None:
-    sqlite.make_rollback(tmp_path / "ledger.db", sqlite.migrations())
+    sqlite.create_rollback(tmp_path / "ledger.db", sqlite.migrations())
     file = tmp_path / "keys.db"
     if state == "link to nothing":
         file.symlink_to("nowhere")

@@ -61,7 +61,7 @@ def trial(folder: Path, seed: int, *, durability: Durability = "power", deaf: st
     file_system = LossyFileSystem(disk)
 
     def connect(path: Path) -> Connection:
-        sqlite._make(path)
+        sqlite._create(path)
         return Connection(path, file_system)
 
     prepare(data_dir)

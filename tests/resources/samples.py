@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from proxy.auth.keys import digest_of
 from proxy.ledger.record import Owned
 from tests.fakes import Body, Head, RawClient
 from tests.serving import ALIAS, KEY, UPSTREAM_MODEL, RunningGateway, simple_config
@@ -30,7 +31,7 @@ def own(
     """Say that an object belongs to the key of that name."""
 
     def record(running: Any) -> None:
-        key = running.keys.find((KEY if name == "test" else OTHER).encode(), 0.0).id
+        key = running.keys.at(digest_of((KEY if name == "test" else OTHER).encode()), 0.0).id
         model = UPSTREAM_MODEL if alias else ""
         assert running.ledger.owners.record(Owned(id_, kind, key, upstream, 1, alias, model))
 

@@ -1,0 +1,47 @@
+"""A key store with its index, for tests of either. Not a test itself."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from proxy.auth.key_index import KeyIndex
+from proxy.auth.keys import KeyStore, digest_of
+
+
+@asynccontextmanager
+async def open_store_and_index(data_dir: Path) -> AsyncIterator[tuple[KeyStore, KeyIndex]]:
+    store, index = KeyStore(data_dir), KeyIndex(data_dir)
+    await store.open()
+    await index.open()
+    try:
+        yield store, index
+    finally:
+        await index.close()
+        await store.close()
+
+
+def run(data_dir: Path, test: Callable[[KeyStore, KeyIndex], Any]) -> None:
+    async def inner() -> None:
+        async with open_store_and_index(data_dir) as (store, index):
+            await test(store, index)
+
+    asyncio.run(inner())
+
+
+def find(index: KeyIndex, secret: str, later: float = 0) -> str | None:
+    key = index.at(digest_of(secret.encode()), time.time() + later)
+    return None if key is None else key.name
+
+
+@asynccontextmanager
+async def open_store(data_dir: Path) -> AsyncIterator[KeyStore]:
+    """The keys of a data directory as a command opens them."""
+    store = KeyStore(data_dir)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
