@@ -35,6 +35,7 @@ docs: $(VENV)/.dev ## Write the generated pages of docs/ again
 	$(BIN)/python -c 'from proxy.config.presets.reference import reference; print(reference(), end="")' > docs/upstreams.md
 	$(BIN)/python -c 'from proxy.endpoints.document import document; print(document(), end="")' > docs/endpoints.md
 	$(BIN)/python -m tests.spec.compatibility > docs/compatibility.md
+	$(BIN)/python -m tests.architecture.drawing
 
 release: $(VENV)/.dev ## Check that this commit can be released: version, changelog, docs, tag
 	$(BIN)/python -m tests.release

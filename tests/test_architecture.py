@@ -18,7 +18,7 @@ from tests.architecture.source import Module, Rule, dotted, is_own, modules_of_p
 
 LONGEST_FILE = 600
 
-_GATEWAY_ORDER = (
+GATEWAY_ORDER = (
     ("errors", "clock"),
     ("wire", "config"),
     ("dialects", "ledger", "server", "upstream"),
@@ -45,7 +45,7 @@ def _allowed_rooms() -> dict[str, frozenset[str]]:
     """For each room (a package or file directly under `proxy`) the rooms that it may import."""
     allowed: dict[str, frozenset[str]] = {}
     below: frozenset[str] = frozenset()
-    for layer in _GATEWAY_ORDER:
+    for layer in GATEWAY_ORDER:
         allowed |= dict.fromkeys(layer, below)
         below |= frozenset(layer)
     allowed["config"] = frozenset({"errors", "clock", "wire"})
