@@ -7,91 +7,96 @@ COMPILED ?= .venv-compiled
 GATEWAY = $(if $(COMPILED),$(COMPILED)/.plain)
 GATEWAY_OPTION = $(if $(COMPILED),--gateway $(abspath $(COMPILED))/bin/prometheus-gateway)
 
-.PHONY: run test kill faults disconnects crosstalk slow soak process check fmt docs wheel test-compiled bench bench-peers bench-guard clean
+.PHONY: run help test check fmt docs release wheel test-compiled bench bench-peers bench-guard \
+	faults cuts kill power process overload fuzz mutants disconnects crosstalk slow soak clean
 
 # Another port: make run PORT=8090. Any options of `serve`: make run ARGS='--host 0.0.0.0 --workers 2'.
 run: export PROMETHEUS_GATEWAY_MADE = 1
-run: $(VENV)/.plain
+run: $(VENV)/.plain ## Run the gateway with its demo provider (the default target)
 	@$(BIN)/prometheus-gateway serve $(if $(filter command,$(origin PORT)),--port $(PORT)) $(ARGS)
 
-test: check
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: check ## Check, then run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
-kill: $(VENV)/.dev
-	$(BIN)/python -m pytest -m slow tests/process/test_kill.py $(ARGS)
-
-faults: $(VENV)/.dev
-	$(BIN)/python -m pytest -m slow tests/faults $(ARGS)
-
-# Long loads, each with figures and bounds of its own; ARGS=--help tells how to change them.
-disconnects crosstalk slow soak: $(VENV)/.dev
-	$(BIN)/python -m tests.load.$@ $(ARGS)
-
-# 1,000 reloads, 100 killed workers and 200 restarts, each under load.
-process: $(VENV)/.dev
-	$(BIN)/python -m pytest -s -m slow tests/process/test_reload_under_load.py tests/process/test_workers.py tests/process/test_systemd_units.py $(ARGS)
-
-check: $(VENV)/.dev
+check: $(VENV)/.dev ## Check format, lint and types; changes nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-fmt: $(VENV)/.dev
+fmt: $(VENV)/.dev ## Format, and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(VENV)/.dev
+docs: $(VENV)/.dev ## Write the generated pages of docs/ again
 	$(BIN)/python -c 'from proxy.config.schema import reference; print(reference(), end="")' > docs/configuration.md
 	$(BIN)/python -c 'from proxy.config.presets.reference import reference; print(reference(), end="")' > docs/upstreams.md
 	$(BIN)/python -c 'from proxy.endpoints.document import document; print(document(), end="")' > docs/endpoints.md
 	$(BIN)/python -m tests.spec.compatibility > docs/compatibility.md
+	$(BIN)/python -m tests.architecture.drawing
 
-# The wheel to install on servers: what requests run through is compiled, for this machine's Python. Needs a C compiler.
-wheel: $(VENV)/.dev
+release: $(VENV)/.dev ## Check that this commit can be released: version, changelog, docs, tag
+	$(BIN)/python -m tests.release
+
+# What requests run through is compiled, for this machine's Python. Needs a C compiler.
+wheel: $(VENV)/.dev ## Build the compiled wheel to install on servers
 	rm -rf build dist
 	PROMETHEUS_COMPILE=1 $(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
 
-# The same tests, run against that wheel and not against the files here; but for the loads, which start Pythons of their own.
-test-compiled: $(COMPILED)/.dev
+# Run against the wheel and not against the files here; but for the loads, which start Pythons of their own.
+test-compiled: $(COMPILED)/.dev ## Run the tests against the compiled wheel
 	$(COMPILED)/bin/python -P -m pytest --import-mode=append --ignore=tests/load $(ARGS)
 
 # Measured is the compiled gateway; COMPILED= measures the files as they are.
-bench: $(VENV)/.plain $(GATEWAY)
+bench: $(VENV)/.plain $(GATEWAY) ## Measure the gateway beside nginx
 	$(BIN)/python -m benchmarks $(GATEWAY_OPTION) $(ARGS)
 
-bench-peers: $(VENV)/.plain $(GATEWAY)
+bench-peers: $(VENV)/.plain $(GATEWAY) ## Measure it beside HAProxy, Envoy, vllm-router and LiteLLM too
 	$(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks --systems all $(GATEWAY_OPTION) $(ARGS)
 
-bench-guard: $(VENV)/.plain $(GATEWAY)
+bench-guard: $(VENV)/.plain $(GATEWAY) ## Measure, and fail where a budget is not met
 	$(BIN)/python -m benchmarks.guard $(GATEWAY_OPTION) $(ARGS)
 
-# Every byte of a hundred recorded streams as the point at which the upstream is cut; GATEWAY_CORPUS names their folder.
-.PHONY: cuts
-cuts: $(VENV)/.dev
+faults: $(VENV)/.dev ## Long: every fault of an upstream, on every endpoint
+	$(BIN)/python -m pytest -m slow tests/faults $(ARGS)
+
+# GATEWAY_CORPUS names the folder of the recordings.
+cuts: $(VENV)/.dev ## Long: a hundred recorded streams, cut at every byte
 	$(BIN)/python -m pytest -m slow tests/cuts $(ARGS)
 
-# Power cuts on a disk that drops, keeps or tears what was not synced; ARGS=--help tells how many.
-.PHONY: power
-power: $(VENV)/.dev
+kill: $(VENV)/.dev ## Long: kill -9 at any moment, and every bill is there
+	$(BIN)/python -m pytest -m slow tests/process/test_kill.py $(ARGS)
+
+# ARGS=--help tells how many.
+power: $(VENV)/.dev ## Long: power cuts on a disk that drops, keeps or tears what was not synced
 	$(BIN)/python -m tests.power $(ARGS)
 
-# Twice the capacity by the clock: what is answered, and how soon the rest is refused.
-.PHONY: overload
-overload: $(VENV)/.dev
+process: $(VENV)/.dev ## Long: 1,000 reloads, 100 killed workers, 200 restarts, each under load
+	$(BIN)/python -m pytest -s -m slow tests/process/test_reload_under_load.py tests/process/test_workers.py tests/process/test_systemd_units.py $(ARGS)
+
+overload: $(VENV)/.dev ## Long: twice the capacity: how many are served, how soon the others are refused
 	$(BIN)/python -m pytest -m slow -s tests/overload $(ARGS)
 
-# Odd requests and odd answers until the time is over; ARGS="--seconds 1200 --seed 7" tells how long and which.
-.PHONY: fuzz
-fuzz: $(VENV)/.dev
+# ARGS="--seconds 1200 --seed 7" tells how long and which.
+fuzz: $(VENV)/.dev ## Long: odd requests and odd responses until the time is over
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
-# Takes each safety out of a copy of the tree and demands that its tests fail; ARGS='"no bill"' tries one.
-.PHONY: mutants
-mutants: $(VENV)/.dev
+# ARGS='"no bill"' tries one.
+mutants: $(VENV)/.dev ## Long: take each safety out of a copy, and demand that its tests fail
 	$(BIN)/python -m tests.mutants $(ARGS)
 
-clean:
+# Long loads, each with figures and bounds of its own; ARGS=--help tells how to change them.
+disconnects: ## Load: clients that leave at any moment, each billed once
+crosstalk: ## Load: each response goes to its own client, each bill to its own request
+slow: ## Load: clients that do not read, heads that come a byte at a time
+soak: ## Load: mixed traffic with faults for a long time; the ledger is exact, memory stays
+disconnects crosstalk slow soak: $(VENV)/.dev
+	$(BIN)/python -m tests.load.$@ $(ARGS)
+
+clean: ## Remove what was built and installed here
 	rm -rf $(VENV) .venv-compiled build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

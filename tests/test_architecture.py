@@ -1,23 +1,24 @@
-"""The shape of the house, held by a test: who may import whom, where state may live, how long a file may be.
+"""The shape of the house, as a test: who may import whom, where state lives, how large files and classes may be.
 
 The rules are functions over source text, so each is also tried on a small bad snippet. Nothing of `proxy` is imported
-or run here.
+or run here. Rules with exemptions stand in `tests/architecture/`, one file each, with the list of what is exempt: it
+only shrinks, and an exemption that is not needed any more fails as well.
 """
 
 import ast
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.architecture import interfaces, language, mirror, state
+from tests.architecture.source import Module, Rule, dotted, is_own, modules_of_proxy
+
 LONGEST_FILE = 600
 
-_GATEWAY_ORDER = (
+GATEWAY_ORDER = (
     ("errors", "clock", "native"),
     ("wire", "config"),
     ("dialects", "ledger", "server", "upstream"),
@@ -43,7 +44,7 @@ def _allowed_rooms() -> dict[str, frozenset[str]]:
     """For each room (a package or file directly under `proxy`) the rooms that it may import."""
     allowed: dict[str, frozenset[str]] = {}
     below: frozenset[str] = frozenset()
-    for layer in _GATEWAY_ORDER:
+    for layer in GATEWAY_ORDER:
         allowed |= dict.fromkeys(layer, below)
         below |= frozenset(layer)
     allowed["config"] = frozenset({"errors", "clock", "native", "wire"})
@@ -105,62 +106,30 @@ _CONSTANT = re.compile(r"_{0,2}[A-Z][A-Z0-9_]*")
 _BROAD = frozenset({"Exception", "BaseException"})
 
 
-@dataclass(frozen=True)
-class Module:
-    """One source file: its dotted name, where it lies, and its text."""
-
-    name: str
-    path: str
-    source: str
-    is_package: bool = False
-
-    @cached_property
-    def tree(self) -> ast.Module:
-        return ast.parse(self.source, self.path)
-
-    @property
-    def room(self) -> str:
-        """The package or file directly under `proxy`; empty for `proxy` itself."""
-        return self.name.partition(".")[2].partition(".")[0]
-
-    def at(self, node: ast.AST, text: str) -> str:
-        return f"{self.path}:{getattr(node, 'lineno', 1)}: {text}"
-
-    def imports(self) -> Iterator[tuple[ast.stmt, str, tuple[str, ...]]]:
-        """Each import with the module it names and the names taken from it."""
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    yield node, alias.name, ()
-            elif isinstance(node, ast.ImportFrom):
-                yield node, self._absolute(node), tuple(alias.name for alias in node.names)
-
-    def _absolute(self, node: ast.ImportFrom) -> str:
-        if not node.level:
-            return node.module or ""
-        package = self.name.split(".") if self.is_package else self.name.split(".")[:-1]
-        base = package[: len(package) - node.level + 1]
-        return ".".join([*base, node.module] if node.module else base)
-
-
-Rule = Callable[[Module], Iterator[str]]
-
-
-def is_own(name: str) -> bool:
-    return name == "proxy" or name.startswith("proxy.")
-
-
 def import_order(module: Module) -> Iterator[str]:
     allowed = ALLOWED_ROOMS.get(module.room)
     if allowed is None and module.room:
         yield module.at(module.tree, f"`{module.room}` has no place in the order of imports: give it one in this test")
         return
-    for node, name, taken in module.imports():
-        if not is_own(name):
-            continue
-        rooms = {name.split(".")[1]} if "." in name else {one for one in taken if one in ALLOWED_ROOMS}
-        for room in sorted(rooms - {module.room} - (allowed or frozenset())):
+    for node, room in imported_rooms(module):
+        if room != module.room and room not in (allowed or frozenset()):
             yield module.at(node, f"`{module.room or 'proxy'}` may not import `{room}`: imports run one way")
+
+
+def imported_rooms(module: Module) -> Iterator[tuple[ast.stmt, str]]:
+    """Each import of our own with the room that it is from."""
+    for node, name, taken in module.imports():
+        if is_own(name):
+            rooms = {name.split(".")[1]} if "." in name else {one for one in taken if one in ALLOWED_ROOMS}
+            for room in sorted(rooms):
+                yield node, room
+
+
+def stale_places(modules: Sequence[Module], out_of_place: AbstractSet[tuple[str, str]] = OUT_OF_PLACE) -> Iterator[str]:
+    """Exemptions of imports that are gone."""
+    found = {(module.room, room) for module in modules for _, room in imported_rooms(module)}
+    for room, other in sorted(out_of_place - found):
+        yield f"`{room}` does not import `{other}` any more: take it out of OUT_OF_PLACE"
 
 
 def inner_imports(module: Module) -> Iterator[str]:
@@ -364,15 +333,6 @@ def dropped_tasks(module: Module) -> Iterator[str]:
                 yield module.at(node, f"the task of `{name}` is dropped: keep it, and await or cancel it")
 
 
-def dotted(node: ast.expr) -> str:
-    """`a.b.c` for a name or attribute; the last part alone where something else stands before it."""
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute):
-        return f"{dotted(node.value)}.{node.attr}".lstrip(".")
-    return ""
-
-
 def import_cycles(modules: Sequence[Module]) -> Iterator[str]:
     graph = {module.name: _own_imports(module, modules) for module in modules}
     paths = {module.name: module.path for module in modules}
@@ -403,15 +363,7 @@ def _own_imports(module: Module, modules: Sequence[Module]) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def modules() -> list[Module]:
-    """All modules of `proxy`."""
-    found = []
-    for path in sorted((ROOT / "proxy").rglob("*.py")):
-        inner = path.relative_to(ROOT)
-        is_package = path.name == "__init__.py"
-        parts = inner.parent.parts if is_package else inner.with_suffix("").parts
-        found.append(Module(".".join(parts), str(inner), path.read_text("utf-8"), is_package))
-    assert len(found) > 5, "the modules of `proxy` are not where this test looks for them"
-    return found
+    return modules_of_proxy()
 
 
 def check(modules: Sequence[Module], rule: Rule) -> None:
@@ -465,8 +417,42 @@ def test_no_task_is_dropped(modules: list[Module]) -> None:
     check(modules, dropped_tasks)
 
 
+def test_no_class_keeps_too_much_state(modules: list[Module]) -> None:
+    names = state.records(modules)
+    check(modules, lambda module: state.too_much_state(module, record_names=names))
+
+
+def test_words_of_the_old_dialect_do_not_come_back(modules: list[Module]) -> None:
+    check(modules, language.dialect_words)
+
+
+def test_each_module_has_a_test_of_its_name(modules: list[Module]) -> None:
+    check(modules, mirror.untested)
+
+
+def test_no_compiled_module_calls_through_a_protocol(modules: list[Module]) -> None:
+    faults = list(interfaces.protocols_in_compiled_code(modules))
+    assert not faults, "\n" + "\n".join(faults)
+
+
+def test_no_exemption_is_stale(modules: list[Module]) -> None:
+    faults = [
+        *stale_places(modules),
+        *state.stale_exemptions(modules),
+        *language.stale_words(modules),
+        *mirror.stale_names(modules),
+        *interfaces.stale_protocols(modules),
+    ]
+    assert not faults, "\n" + "\n".join(faults)
+
+
 def module(source: str, name: str = "proxy.exchange.exchange") -> Module:
     return Module(name, name.replace(".", "/") + ".py", source)
+
+
+def stored(number: int) -> str:
+    """A class that stores so many attributes."""
+    return "class A:\n    def __init__(self):\n" + "".join(f"        self.a{one} = 1\n" for one in range(number))
 
 
 BAD: tuple[tuple[Rule, str, str], ...] = (
@@ -517,6 +503,39 @@ BAD: tuple[tuple[Rule, str, str], ...] = (
     (dropped_tasks, "proxy.exchange.exchange", "asyncio.create_task(go())"),
     (dropped_tasks, "proxy.exchange.exchange", "loop.create_task(go())"),
     (dropped_tasks, "proxy.exchange.exchange", "_ = asyncio.ensure_future(go())"),
+    (state.too_much_state, "proxy.exchange.exchange", stored(13)),
+    (
+        state.too_much_state,
+        "proxy.exchange.exchange",
+        "class A:\n    __slots__ = ('" + "', '".join("abcdefghijklm") + "')",
+    ),
+    (
+        state.too_much_state,
+        "proxy.exchange.exchange",
+        "class A:\n" + "".join(f"    {one}: int\n" for one in "abcdefghijklm"),
+    ),
+    (state.too_much_state, "proxy.exchange.exchange", "class A:\n    a = b = c = d = False\n    e: bool"),
+    (
+        state.too_much_state,
+        "proxy.exchange.exchange",
+        "class A:\n    def __init__(self, a: bool):\n        self.a, self.b = a, 1\n        self.c = not a\n"
+        "        self.d = a\n        self.e: bool = a\n        self.f = a == 1\n    g = True",
+    ),
+    (
+        state.too_much_state,
+        "proxy.exchange.exchange",
+        "@dataclass\nclass A:\n    a: bool\n    b: bool\n    c: bool\n    d: bool\n    e: bool\n"
+        "    def go(self):\n        self.a = True",
+    ),
+    (language.dialect_words, "proxy.mcp.tools", "def poke_reader(): ..."),
+    (language.dialect_words, "proxy.mcp.tools", "class Desk: ..."),
+    (language.dialect_words, "proxy.mcp.tools", "def go(self, visitDesks): ..."),
+    (language.dialect_words, "proxy.mcp.tools", "shown = 1"),
+    (language.dialect_words, "proxy.mcp.tools", "def go(self):\n    self.last_reply = 1"),
+    (language.dialect_words, "proxy.mcp.leftover", ""),
+    (language.dialect_words, "proxy.mcp.tools", '"""Given to nobody."""'),
+    (language.dialect_words, "proxy.mcp.tools", 'class Exchange:\n    """See the module."""'),
+    (mirror.untested, "proxy.exchange.no_such_module", ""),
 )
 
 GOOD: tuple[tuple[Rule, str, str], ...] = (
@@ -553,6 +572,32 @@ GOOD: tuple[tuple[Rule, str, str], ...] = (
         "proxy.exchange.exchange",
         "async def a():\n    async with asyncio.TaskGroup() as g:\n        g.create_task(go())",
     ),
+    (state.too_much_state, "proxy.exchange.exchange", stored(12)),
+    (state.too_much_state, "proxy.config.tree", "class A(msgspec.Struct, frozen=True):\n" + "    a: bool\n" * 13),
+    (
+        state.too_much_state,
+        "proxy.config.tree",
+        "@dataclass(frozen=True)\nclass A:\n" + "".join(f"    {one}: bool\n" for one in "abcde"),
+    ),
+    (
+        state.too_much_state,
+        "proxy.wire.sse",
+        "class A:\n" + "".join(f"    A{one}: Final = True\n" for one in range(13)),
+    ),
+    (
+        state.too_much_state,
+        "proxy.wire.sse",
+        "class A:\n    def of(other):\n        other.a = 1\n    LIMIT = 1\n    def go(self):\n        b.c = d = 1",
+    ),
+    (
+        language.dialect_words,
+        "proxy.mcp.tools",
+        'def resume(self):\n    """Resume the producer."""\n    told.poke()',
+    ),
+    (language.dialect_words, "proxy.mcp.tools", "class Desktop: ..."),
+    (mirror.untested, "proxy.wire.sse", ""),
+    (mirror.untested, "proxy.wire.schemas", ""),
+    (mirror.untested, "proxy.demo.no_such_module", ""),
 )
 
 
@@ -601,3 +646,44 @@ def test_a_package_that_gathers_its_modules_is_no_cycle() -> None:
         module("", "proxy.demo.faults"),
     ]
     assert list(import_cycles(house)) == []
+
+
+def test_a_protocol_of_a_compiled_module_is_found_where_it_is_and_where_it_is_used() -> None:
+    house = [
+        module("class Sink(Protocol): ...\nclass Pool(asyncio.Protocol): ...", "proxy.wire.a"),
+        module("class Change(typing.Protocol[T]): ...\nclass Other(Protocol): ...", "proxy.ledger.b"),
+        module("\nfrom proxy.ledger.b import Change", "proxy.wire.c"),
+        module("from proxy.ledger.b import Other", "proxy.ledger.d"),
+    ]
+    assert list(interfaces.protocols_in_compiled_code(house, frozenset(), ["proxy/wire/*.py"])) == [
+        "proxy/wire/a.py:1: `Sink` is a Protocol in compiled code: make it a base class or trait",
+        "proxy/wire/c.py:2: `Change` is a Protocol in compiled code: make it a base class or trait",
+    ]
+
+
+def test_an_exemption_may_not_be_for_nothing_nor_for_more_than_is_there() -> None:
+    house = [module(stored(14)), module('"""Told."""', "proxy.wire.sse")]
+    name = "proxy.exchange.exchange.A"
+    assert list(state.stale_exemptions(house, {name: (14, 4)})) == []
+    assert list(state.stale_exemptions(house, {name: (15, 4)})) == [
+        f"{name}: stores 14 attributes, 0 of them booleans: say so instead of (15, 4)"
+    ]
+    assert list(state.stale_exemptions([], {name: (14, 4)})) == [
+        f"{name}: is within the caps, or gone: take its exemption out"
+    ]
+    assert list(language.stale_words(house, {("wire", "told")})) == []
+    assert len(list(language.stale_words(house, {("wire", "poke"), ("exchange", "told")}))) == 2
+    assert list(mirror.stale_names(house, {"proxy.wire.sse"})) == [
+        "proxy.wire.sse: has its test, or is gone: take its exemption out"
+    ]
+    assert len(list(interfaces.stale_protocols(house, {"proxy.wire.sse.Sink"}))) == 1
+    assert len(list(stale_places(house, {("wire", "app")}))) == 1
+
+
+def test_a_record_is_known_by_what_it_inherits() -> None:
+    house = module(
+        "class Section(msgspec.Struct): ...\nclass Server(Section):\n    def __post_init__(self):\n        self.a = 1\n"
+        + "".join(f"    {one}: int\n" for one in "abcdefghijklm")
+    )
+    assert list(state.too_much_state(house, record_names=state.records([house]))) == []
+    assert len(list(state.too_much_state(house, record_names=frozenset()))) == 1

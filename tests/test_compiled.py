@@ -1,7 +1,6 @@
 """What `make wheel` compiles can be compiled, as far as that is known without a C compiler; the rest: test-compiled."""
 
 import ast
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.architecture.source import ROOT, compiled_patterns, is_compiled, modules_of_proxy
+
 _TRANSLATE = """
 import sys
 from mypyc.build import mypycify
@@ -19,10 +19,9 @@ mypycify(sys.argv[2:], target_dir=sys.argv[1])
 
 def compiled_files() -> list[str]:
     """The files that setup.py names, but for those that it leaves out."""
-    patterns = re.findall(r'^    "(proxy/\S+)",$', (ROOT / "setup.py").read_text(), re.MULTILINE)
+    patterns = compiled_patterns()
     assert all(list(ROOT.glob(pattern)) for pattern in patterns), "a name in setup.py names no file"
-    files = {str(path.relative_to(ROOT)) for pattern in patterns for path in ROOT.glob(pattern)}
-    return sorted(file for file in files if not file.endswith(("__init__.py", "shapes.py", "schemas.py")))
+    return [module.path for module in modules_of_proxy() if is_compiled(module, patterns)]
 
 
 def inner_functions(tree: ast.AST) -> Iterator[ast.AST]:

@@ -1,0 +1,89 @@
+"""`tests/` mirrors `proxy/`: a module's own test is where a reader looks first, and a module without one shows."""
+
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+from tests.architecture.source import ROOT, Module
+
+#: Modules whose tests are elsewhere, under the name of what they do. The list only shrinks.
+UNNAMED: frozenset[str] = frozenset(
+    {
+        "proxy.cli.filters",
+        "proxy.cli.help",
+        "proxy.cli.probe",
+        "proxy.cli.usage_errors",
+        "proxy.cli.welcome",
+        "proxy.clock.gil",
+        "proxy.config.addresses",
+        "proxy.config.presets.preset",
+        "proxy.dialects.anthropic_shapes",
+        "proxy.dialects.base",
+        "proxy.dialects.gemini_shapes",
+        "proxy.dialects.meters",
+        "proxy.dialects.openai_shapes",
+        "proxy.dialects.typed_shapes",
+        "proxy.endpoints.gateway",
+        "proxy.endpoints.head_facts",
+        "proxy.exchange.attempt",
+        "proxy.exchange.context",
+        "proxy.exchange.exchange",
+        "proxy.exchange.services",
+        "proxy.ledger.record",
+        "proxy.ledger.sqlite_writer",
+        "proxy.policies.base",
+        "proxy.policies.json_pairs",
+        "proxy.process.channel",
+        "proxy.process.heartbeat",
+        "proxy.process.run",
+        "proxy.process.single",
+        "proxy.resources.account",
+        "proxy.resources.asking",
+        "proxy.resources.capture",
+        "proxy.resources.capture_stream",
+        "proxy.resources.context",
+        "proxy.resources.disconnect",
+        "proxy.resources.response",
+        "proxy.resources.rewrite",
+        "proxy.resources.routing",
+        "proxy.resources.spec",
+        "proxy.resources.table",
+        "proxy.routing.retry",
+        "proxy.server.envelope",
+        "proxy.server.load_shedding",
+        "proxy.server.sockets",
+        "proxy.server.suspension",
+        "proxy.upstream.arriving",
+    }
+)
+
+#: The built-in provider is tested as one; its files are no part of the gateway.
+_ROOMS = frozenset({"demo"})
+_FILES = frozenset({"__main__", "schemas"})
+#: Values without code: one suite tries them all.
+_VALUES = "proxy.config.presets."
+
+
+def test_of(name: str) -> str:
+    """Where a module's own test is: `tests/wire/test_sse.py` of `proxy.wire.sse`."""
+    *rooms, file = name.split(".")[1:]
+    return "/".join(["tests", *rooms, f"test_{file}.py"])
+
+
+def needs_test(module: Module) -> bool:
+    file = module.name.rpartition(".")[2]
+    if module.is_package or module.room in _ROOMS or file in _FILES:
+        return False
+    return not (module.name.startswith(_VALUES) and file not in {"preset", "reference"})
+
+
+def untested(module: Module, unnamed: AbstractSet[str] = UNNAMED, root: Path = ROOT) -> Iterator[str]:
+    if needs_test(module) and module.name not in unnamed and not (root / test_of(module.name)).exists():
+        yield module.at(module.tree, f"no {test_of(module.name)}: move its tests there")
+
+
+def stale_names(modules: Sequence[Module], unnamed: AbstractSet[str] = UNNAMED, root: Path = ROOT) -> Iterator[str]:
+    names = {module.name for module in modules if needs_test(module)}
+    for name in sorted(unnamed):
+        if name not in names or (root / test_of(name)).exists():
+            yield f"{name}: has its test, or is gone: take its exemption out"
