@@ -11,7 +11,7 @@ import trustme
 
 from proxy.config.tree import Upstream
 from proxy.errors import ConfigFault, UpstreamConnectFailed, UpstreamTimeout
-from proxy.upstream.client import PoolTransport
+from proxy.upstream.httpx_transport import PoolTransport
 from proxy.upstream.pool import Pool
 from proxy.upstream.target import compile_target
 from proxy.upstream.warmup import warm
