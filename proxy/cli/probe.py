@@ -5,7 +5,7 @@ It says what came back, in values; what that means is decided in `verdicts`. Bou
 
 import asyncio
 from collections.abc import Sequence
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -13,9 +13,8 @@ from proxy.config.presets import PRESETS
 from proxy.config.tree import Upstream
 from proxy.errors import ConfigFault, GatewayError
 from proxy.upstream.client import UpstreamRequest
-from proxy.upstream.dial import origin_of
 from proxy.upstream.pool import Pool
-from proxy.upstream.target import head_lines
+from proxy.upstream.target import models_request
 from proxy.wire.headers import Header
 
 #: Seconds for one answer, the connection included.
@@ -52,13 +51,10 @@ async def get_models(name: str, upstream: Upstream) -> Answer:
         pool = Pool(name, msgspec.structs.replace(upstream, connect_timeout=seconds))
     except ConfigFault as error:
         return Answer(error=error)
-    path = urlsplit(models_url(upstream.base_url)).path
-    query = urlencode({**_page_of(upstream), **upstream.query})
-    target = f"{path}?{query}" if query else path
     request = UpstreamRequest(pool)
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            await request.send(b"GET " + origin_of(upstream) + target.encode() + head_lines(upstream) + b"\r\n")
+            await request.send(models_request(upstream, _page_of(upstream)))
             body = await request.read_prefix(MAX_BYTES)
             # No list of models is as long as that, but the status is known.
             return Answer(request.status, request.headers, body if len(body) <= MAX_BYTES else b"")
