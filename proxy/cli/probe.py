@@ -5,17 +5,16 @@ It says what came back, in values; what that means is decided in `verdicts`. Bou
 
 import asyncio
 from collections.abc import Sequence
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
 from proxy.config.presets import PRESETS
 from proxy.config.tree import Upstream
-from proxy.errors import ConfigFault, GatewayError, UpstreamFailed
-from proxy.upstream.connection import Connection
-from proxy.upstream.dial import origin_of
+from proxy.errors import ConfigFault, GatewayError
+from proxy.upstream.client import UpstreamRequest
 from proxy.upstream.pool import Pool
-from proxy.upstream.target import head_lines
+from proxy.upstream.target import models_request
 from proxy.wire.headers import Header
 
 #: Seconds for one answer, the connection included.
@@ -39,51 +38,6 @@ class Answer(msgspec.Struct, frozen=True):
         return next((value.decode("latin-1") for key, value in self.headers if key == name), "")
 
 
-class _Exchange:
-    """The waiter and the sink of one GET."""
-
-    def __init__(self, request: bytes) -> None:
-        self._request = request
-        self._head: tuple[int, list[Header]] = (0, [])
-        self._body = bytearray()
-        self._connection: Connection | None = None
-        self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-
-    def connected(self, connection: Connection) -> None:
-        self._connection = connection
-        connection.send(self._request, b"", self)
-
-    def not_connected(self, error: UpstreamFailed) -> None:
-        self._settle(Answer(error=error))
-
-    def head(self, status: int, headers: list[Header]) -> None:
-        self._head = (status, headers)
-
-    def body(self, data: bytes, complete: bool) -> None:
-        self._body += data
-        if complete:
-            self._connection = None
-            self._settle(Answer(*self._head, bytes(self._body)))
-        elif len(self._body) > MAX_BYTES:
-            # The status is known, and no list of models is as long as that.
-            self.abandon()
-            self._settle(Answer(*self._head))
-
-    def failed(self, error: UpstreamFailed) -> None:
-        self._connection = None
-        self._settle(Answer(error=error))
-
-    def abandon(self) -> None:
-        """End the exchange, if it still runs."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.abort()
-
-    def _settle(self, answer: Answer) -> None:
-        if not self.answer.done():
-            self.answer.set_result(answer)
-
-
 def models_url(base_url: str) -> str:
     """Where an upstream lists its models; a path with the model in it is cut there."""
     parts = urlsplit(base_url)
@@ -97,22 +51,19 @@ async def get_models(name: str, upstream: Upstream) -> Answer:
         pool = Pool(name, msgspec.structs.replace(upstream, connect_timeout=seconds))
     except ConfigFault as error:
         return Answer(error=error)
-    path = urlsplit(models_url(upstream.base_url)).path
-    query = urlencode({**_page_of(upstream), **upstream.query})
-    target = f"{path}?{query}" if query else path
-    exchange = _Exchange(b"GET " + origin_of(upstream) + target.encode() + head_lines(upstream) + b"\r\n")
+    request = UpstreamRequest(pool)
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            connection = pool.acquire(exchange)
-            if connection is not None:
-                exchange.connected(connection)
-            return await exchange.answer
+            await request.send(models_request(upstream, _page_of(upstream)))
+            body = await request.read_prefix(MAX_BYTES)
+            # No list of models is as long as that, but the status is known.
+            return Answer(request.status, request.headers, body if len(body) <= MAX_BYTES else b"")
     except TimeoutError:
         return Answer()
     except GatewayError as error:
         return Answer(error=error)
     finally:
-        exchange.abandon()
+        request.close()
         await pool.close()
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 from proxy.errors import BodyTooLarge, GatewayError, InvalidRequest
 from proxy.exchange.audio_length import AudioMeter, warn
 from proxy.server.bodies import Bodies, Holding, no_room
+from proxy.upstream.client import LAST_CHUNK, SLICE_BYTES, http_chunk
 from proxy.upstream.connection import Connection, Sink
 from proxy.wire.multipart import ModelExtractor, content_type_line
 from proxy.wire.schemas import Usage
@@ -19,8 +20,6 @@ MAX_KEPT = 1_048_576
 #: Bytes that wait for the upstream before the client is not read any more, and at which it is again.
 HIGH_WATER = 262_144
 LOW_WATER = 65_536
-#: Bytes handed to the upstream's transport at once.
-SLICE = 65_536
 
 
 class Source(Protocol):
@@ -121,7 +120,7 @@ class Upload:
 
     def refuse(self, names: frozenset[str]) -> None:
         """Take no parts of these names. Raises `InvalidRequest` for one that has come already."""
-        self._scanner.names.refuse(names)
+        self._scanner.refuse(names)
 
     def end(self) -> None:
         """The client has sent all of it."""
@@ -217,7 +216,7 @@ class Upload:
     def _next(self) -> bytes:
         """The next bytes for the upstream, in its framing; the last ones with its end."""
         begin = self._sent
-        end = min(begin + SLICE, self._base + len(self._spool))
+        end = min(begin + SLICE_BYTES, self._base + len(self._spool))
         data = bytes(memoryview(self._spool)[begin - self._base : end - self._base])
         self._sent = end
         self._most_sent = max(self._most_sent, end)
@@ -227,8 +226,7 @@ class Upload:
             data = data[: at - begin] + self._name + data[at - begin :]
         if not self._chunked:
             return data
-        framed = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-        return framed + b"0\r\n\r\n" if self._all_sent else framed
+        return http_chunk(data) + (LAST_CHUNK if self._all_sent else b"")
 
     def _trim(self) -> None:
         """Let go of what nobody needs any more."""

@@ -8,7 +8,6 @@ from proxy.routing.models import Alias
 from proxy.upstream.pool import Pool
 from proxy.upstream.target import Target, compile_targets
 
-_JSON = b"content-type: application/json\r\n"
 _FAMILY = "openai"
 
 
@@ -16,8 +15,6 @@ class Account(msgspec.Struct, frozen=True):
     """One upstream that speaks OpenAI's formats."""
 
     target: Target
-    #: The headers that every request has, but for the content type.
-    lines: bytes
 
     @property
     def name(self) -> str:
@@ -29,15 +26,8 @@ class Account(msgspec.Struct, frozen=True):
 
     def head(self, method: str, path: str, query: bytes, lines: bytes) -> bytes:
         """A request's head; `path` is below the base URL, `lines` are further header lines, the framing among them."""
-        queries = b"&".join(part for part in (query, self.target.query) if part)
-        return b"%b %b%b%b%b%b\r\n" % (
-            method.encode(),
-            self.target.before_path,
-            path.encode(),
-            b"?" + queries if queries else b"",
-            self.lines,
-            lines,
-        )
+        whole = path.encode() + (b"?" + query if query else b"")
+        return self.target.head(whole, b"", content=lines, method=method.encode() + b" ")
 
 
 class Accounts:
@@ -48,7 +38,7 @@ class Accounts:
         for name in pools:
             for target in compile_targets(f"{name}/none", dict(pools)):
                 if _FAMILY in target.dialects:
-                    self._accounts[name] = Account(target, target.after_path.replace(_JSON, b"", 1))
+                    self._accounts[name] = Account(target)
         self._models: dict[tuple[str, str], str] = {}
         self._aliases: dict[str, dict[str, list[str]]] = {}
         for alias in aliases.values():

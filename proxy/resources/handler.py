@@ -19,7 +19,6 @@ from proxy.ledger.record import Owned
 from proxy.policies.ownership import own, own_all
 from proxy.policies.references import find
 from proxy.resources.account import Account
-from proxy.resources.asking import Asking
 from proxy.resources.batch_files import BatchUp
 from proxy.resources.capture import ResourceResponseRewriter
 from proxy.resources.context import ResourceContext
@@ -29,6 +28,7 @@ from proxy.resources.pagination import own_page, wanted_of
 from proxy.resources.response import JSON_HEADERS, MAX_ERROR_BODY, ResourceResponder
 from proxy.resources.routing import ResourceRouting
 from proxy.server.bodies import Bodies, Holding
+from proxy.upstream.client import UpstreamRequest
 from proxy.wire.content_encoding import encoding_of, inflate_in_steps
 from proxy.wire.field_names import TEXT_FIELDS, may_name_in_json, named_by
 from proxy.wire.headers import header_value, request_lines
@@ -94,11 +94,11 @@ class ResourceHandler:
         row, key = visit.row, visit.key.id
         wanted = await wanted_of(visit.query, row, self._owners, key)
 
-        async def read(visit: ResourceContext, asking: Asking) -> bytes:
-            if asking.status != 200:
-                await self._answering.refused(visit, asking)
+        async def read(visit: ResourceContext, upstream: UpstreamRequest) -> bytes:
+            if upstream.status != 200:
+                await self._answering.refused(visit, upstream)
                 raise _Answered
-            data = await asking.read(self._max_body_bytes)
+            data = await upstream.read(self._max_body_bytes)
             self._taking.check(visit, data)
             return data
 
@@ -120,18 +120,18 @@ class ResourceHandler:
         query: bytes,
         lines: bytes,
         body: bytes,
-        answer: Callable[[ResourceContext, Asking], Awaitable[T]],
+        answer: Callable[[ResourceContext, UpstreamRequest], Awaitable[T]],
     ) -> T:
         """One request to the upstream, and what is done with its answer."""
         account = self._open(visit)
-        asking = Asking(account.pool, visit.key.id)
+        upstream = UpstreamRequest(account.pool, visit.key.id)
         try:
             before = time.monotonic()
-            await asking.send(self._head(visit, account, query, lines), body)
+            await upstream.send(self._head(visit, account, query, lines), body)
             visit.waited += time.monotonic() - before
-            return await answer(visit, asking)
+            return await answer(visit, upstream)
         finally:
-            asking.give_up()
+            upstream.close()
 
     def _open(self, visit: ResourceContext) -> Account:
         """The journal knows of the call before the upstream does. Raises `StoreFailed`."""
@@ -223,21 +223,21 @@ class ResourceHandler:
         self, visit: ResourceContext, receive: Receive, pieces: AsyncIterator[bytes], lines: bytes
     ) -> None:
         account = self._open(visit)
-        asking = Asking(account.pool, visit.key.id)
+        upstream = UpstreamRequest(account.pool, visit.key.id)
         try:
             lines += b"transfer-encoding: chunked\r\n"
             head = self._head(visit, account, self._choice.query(visit), lines)
-            await asking.stream(head, pieces, chunked=True)
+            await upstream.stream(head, pieces)
 
             async def rest() -> None:
                 before = time.monotonic()
-                await asking.begun()
+                await upstream.receive_head()
                 visit.waited += time.monotonic() - before
-                await self._answering.answer(visit, asking)
+                await self._answering.answer(visit, upstream)
 
             await while_there(receive, rest())
         finally:
-            asking.give_up()
+            upstream.close()
 
 
 def is_form(visit: ResourceContext) -> bool:

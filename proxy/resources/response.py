@@ -14,12 +14,12 @@ from proxy.errors import ClientGone, GatewayError, UpstreamDropped, UpstreamFail
 from proxy.exchange.response_head import DISPOSITION, UNBUFFERED, may_show_limits, outcome_of, timestamp, without_models
 from proxy.exchange.services import Services
 from proxy.ledger.record import BATCH_INPUT, Outcome
-from proxy.resources.asking import Asking
 from proxy.resources.batch_files import BatchDown
 from proxy.resources.capture import UNNAMED, ResourceResponseRewriter
 from proxy.resources.context import ResourceContext, store
 from proxy.resources.events import RunMeter
 from proxy.routing.models import Alias
+from proxy.upstream.client import UpstreamRequest
 from proxy.wire.headers import Header, header_value, response_lines
 from proxy.wire.json_rewrite import SSERewriter
 
@@ -45,30 +45,30 @@ class ResourceResponder:
         self._max_body_bytes = max_body_bytes
         self._failed = failed
 
-    async def answer(self, visit: ResourceContext, asking: Asking) -> None:
-        if not 200 <= asking.status < 300:
-            await self.refused(visit, asking)
+    async def answer(self, visit: ResourceContext, upstream: UpstreamRequest) -> None:
+        if not 200 <= upstream.status < 300:
+            await self.refused(visit, upstream)
             return
-        kind = (header_value(asking.headers, b"content-type") or b"").lower()
+        kind = (header_value(upstream.headers, b"content-type") or b"").lower()
         if visit.row.reply == "bytes":
-            await self._bytes(visit, asking)
+            await self._bytes(visit, upstream)
         elif kind.startswith(b"text/event-stream") and visit.row.reply == "json or events":
-            await self._events(visit, asking)
+            await self._events(visit, upstream)
         else:
             before = time.monotonic()
-            data = await asking.read(self._max_body_bytes)
+            data = await upstream.read(self._max_body_bytes)
             visit.waited += time.monotonic() - before
             shown = await self._taking.answer(visit, data)
-            await self.respond(visit, asking.status, asking.headers, shown, "complete", None)
+            await self.respond(visit, upstream.status, upstream.headers, shown, "complete", None)
 
-    async def refused(self, visit: ResourceContext, asking: Asking) -> None:
+    async def refused(self, visit: ResourceContext, upstream: UpstreamRequest) -> None:
         """Pass the upstream's error on, if it is one that a client may see. Raises `UpstreamFailed` for any other."""
-        status = asking.status
-        data = await asking.read_some(MAX_ERROR_BODY)
+        status = upstream.status
+        data = await upstream.read_prefix(MAX_ERROR_BODY)
         refusal = relayed_error(
             CHAT,
             status,
-            asking.headers,
+            upstream.headers,
             data,
             self._taking.names(visit),
             limits=may_show_limits(status),
@@ -98,27 +98,27 @@ class ResourceResponder:
         visit.client.begin(status, lines + self._facts(visit), len(body))
         visit.client.write(body, True)
 
-    async def _bytes(self, visit: ResourceContext, asking: Asking) -> None:
+    async def _bytes(self, visit: ResourceContext, upstream: UpstreamRequest) -> None:
         """A file, as it comes; the lines of a batch with the alias put back."""
         record = visit.record
         lines = None
         length: int | None = None
-        announced = header_value(asking.headers, b"content-length")
+        announced = header_value(upstream.headers, b"content-length")
         if record is not None and record.kind in ("file", BATCH_INPUT) and record.alias:
             lines = BatchDown(record.alias, record.model, self._max_body_bytes)
         elif announced is not None and announced.isdigit():
             length = int(announced)
         held = b""
-        async for piece in asking.pieces():
+        async for piece in upstream.chunks():
             if held:
-                await self._write(visit, asking, held, length)
+                await self._write(visit, upstream, held, length)
             held = lines.feed(piece) if lines is not None else piece
         held += lines.end() if lines is not None else b""
-        await self.settle(visit, "complete", asking.status, None, len(held))
-        self._begin(visit, asking, length)
+        await self.settle(visit, "complete", upstream.status, None, len(held))
+        self._begin(visit, upstream, length)
         visit.client.write(held, True)
 
-    async def _events(self, visit: ResourceContext, asking: Asking) -> None:
+    async def _events(self, visit: ResourceContext, upstream: UpstreamRequest) -> None:
         """A stream of events with the alias put back, each recorded before it leaves."""
         visit.stream = True
         record = visit.record
@@ -132,13 +132,13 @@ class ResourceResponder:
         rewriter = SSERewriter(meter, alias, self._services.max_event_bytes)
         out = b""
         try:
-            async for piece in asking.pieces():
+            async for piece in upstream.chunks():
                 out = rewriter.feed(piece)
                 if isinstance(meter, RunMeter):
                     await self._taking.made(visit, meter)
                 if meter.ended or meter.terminal:
                     break
-                await self._write(visit, asking, out, None)
+                await self._write(visit, upstream, out, None)
                 out = b""
             if not (meter.ended or meter.terminal):
                 out = rewriter.end()
@@ -149,22 +149,22 @@ class ResourceResponder:
             visit.usage = meter.usage()
         if not (meter.ended or meter.finished):
             raise UpstreamDropped("The provider ended the answer early.", detail="not whole")
-        await self.settle(visit, "upstream_error" if meter.failed else "complete", asking.status, None, len(out))
-        self._begin(visit, asking, None)
+        await self.settle(visit, "upstream_error" if meter.failed else "complete", upstream.status, None, len(out))
+        self._begin(visit, upstream, None)
         visit.client.write(out, True)
 
-    def _begin(self, visit: ResourceContext, asking: Asking, length: int | None) -> None:
+    def _begin(self, visit: ResourceContext, upstream: UpstreamRequest, length: int | None) -> None:
         """The first bytes are about to leave: from now on an error can only cut."""
         if not visit.client.response_started:
             visit.first_write = time.monotonic()
-            lines = self._relayed(visit, asking.headers) + (UNBUFFERED if visit.stream else b"")
-            visit.client.begin(asking.status, lines + self._facts(visit), length)
+            lines = self._relayed(visit, upstream.headers) + (UNBUFFERED if visit.stream else b"")
+            visit.client.begin(upstream.status, lines + self._facts(visit), length)
 
-    async def _write(self, visit: ResourceContext, asking: Asking, data: bytes, length: int | None) -> None:
+    async def _write(self, visit: ResourceContext, upstream: UpstreamRequest, data: bytes, length: int | None) -> None:
         """Give the client more of its answer, no faster than it takes it."""
         if not data:
             return
-        self._begin(visit, asking, length)
+        self._begin(visit, upstream, length)
         visit.client.write(data, False)
         if visit.client.flow.write_paused:
             await visit.client.flow.drain()

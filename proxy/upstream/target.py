@@ -1,11 +1,12 @@
-"""What an alias stands for once the configuration is compiled: targets with their pools and ready-made request heads.
+"""Targets: an upstream model with its pool, its timeouts, and the builder of request heads to it.
 
-Values and string building only; connections are the pool's, choosing and retrying is the relay's.
+Values and byte strings only: it opens no connection, and chooses and retries nothing.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
@@ -19,15 +20,14 @@ from proxy.wire.headers import REQUEST_HEADERS
 #: All families of formats.
 FORMATS: Final[tuple[Format, ...]] = ("openai", "anthropic", "gemini")
 USER_AGENT = "prometheus-gateway"
-_JSON: Final = b"content-type: application/json\r\n"
-_NO_LENGTH: Final = b"content-length: 0\r\n\r\n"
+_JSON_LENGTH: Final = b"content-type: application/json\r\ncontent-length: "
 _END: Final = b"\r\n\r\n"
-#: What is shown for a secret; shorter values are none, and would stand in many words.
+#: What a client sees in place of a secret; shorter values are no secrets, and may be part of any word.
 HIDDEN: Final = "***"
-LEAST_SECRET: Final = 8
+MIN_SECRET_CHARACTERS: Final = 8
 _SCHEME: Final = re.compile(r"(?:bearer|basic|token|key|apikey) +(.+)", re.IGNORECASE)
 _VERSION: Final = re.compile(r"v?[0-9][0-9.-]*[a-z]*")
-#: "{", which a path has that names a model: a byte is found much sooner than a word.
+#: "{", which a path with a model's name has: a byte is found much faster than a word.
 _BRACE: Final = 0x7B
 
 
@@ -37,40 +37,35 @@ class Target:
 
     pool: Pool
     model: str
-    #: The head of a request up to the target's path, and from behind it on.
+    #: A request's target up to the endpoint's path; and the rest of the request line, with the headers of each request.
     before_path: bytes
     after_path: bytes
     #: The families of formats that its upstream speaks.
     dialects: frozenset[str]
-    #: Seconds that the answer's first byte, and each further piece of it, may take.
+    #: Seconds to wait for the response's head, and for each further chunk of it.
     first_byte_timeout: float
     idle_timeout: float
     #: Whether `stream_options` may be added to streaming requests.
     takes_stream_options: bool = True
-    #: Paths that are not below the base URL: as they are elsewhere -> from the host's root.
+    #: Endpoint paths that are not below the base URL, with where they are from the host's root.
     moved_paths: Mapping[bytes, bytes] = field(default_factory=dict)
     #: Query parameters that every request has, encoded.
     query: bytes = b""
-    #: Headers of the kind that a client may send too: (start of the line, the line, whether it beats the client's).
-    single: tuple[tuple[bytes, bytes, bool], ...] = ()
+    #: Headers of the upstream's kind that a client may send too: (name and colon, line, whether the client's loses).
+    single_headers: tuple[tuple[bytes, bytes, bool], ...] = ()
     #: Fields of a request that are not passed on: see `Preset.client_ids`.
     client_ids: frozenset[str] = frozenset()
-    #: What stands before a path from the host's root.
+    #: A request's target before a path from the host's root.
     origin: bytes = b""
     #: Fields of a body that choose further models at the upstream, and those inside of which some may be chosen.
     choosing: frozenset[str] = frozenset()
     choosing_in: frozenset[str] = frozenset()
-    #: What its upstream is sent and may quote, and what a client is shown for it.
+    #: Secrets that the upstream is sent and may quote, each with what a client sees in its place.
     hidden: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Name no secret: the ready-made head holds the credential, and a repr ends in logs and tracebacks."""
         return f"Target({self.pool.name}/{self.model})"
-
-    def form_head(self, path: bytes, forwarded: bytes, lines: bytes) -> bytes:
-        """The same for a body that is no JSON: `lines` are the header lines of its content type and framing."""
-        head = self.head(path, forwarded, 0).replace(_JSON, b"", 1)
-        return head.removesuffix(_NO_LENGTH) + lines + b"\r\n"
 
     @property
     def label(self) -> str:
@@ -81,8 +76,14 @@ class Target:
     def upstream(self) -> Upstream:
         return self.pool.upstream
 
-    def head(self, path: bytes, forwarded: bytes, length: int) -> bytes:
-        """The request head for a POST of `length` bytes; `path` is below the base URL, `forwarded` are header lines."""
+    def head(
+        self, path: bytes, forwarded: bytes, length: int = 0, content: bytes | None = None, method: bytes = b"POST "
+    ) -> bytes:
+        """The head of a request.
+
+        `path` is below the base URL and may have a query, `forwarded` are the client's header lines. The body is JSON
+        of `length` bytes, or else `content` are the header lines of its type and framing. `method` ends with a space.
+        """
         if _BRACE in path:
             path = path.replace(b"{model}", quote(self.model, safe="").encode())
         before = self.before_path
@@ -92,16 +93,24 @@ class Target:
                 before, path = self.origin, self.moved_paths[bare] + mark + query
         if self.query:
             path += (b"&" if b"?" in path else b"?") + self.query
-        for start, line, wins in self.single:
+        for start, line, wins in self.single_headers:
             forwarded = _with_single(forwarded, start, line, wins)
+        if content is not None:
+            return b"".join((method, before, path, self.after_path, forwarded, content, b"\r\n"))
         # One join: formatting costs several times as much.
-        parts = (b"POST ", before, path, self.after_path, forwarded, b"content-length: ", str(length).encode(), _END)
+        parts = (method, before, path, self.after_path, forwarded, _JSON_LENGTH, str(length).encode(), _END)
         return b"".join(parts)
+
+    def form_head(self, path: bytes, forwarded: bytes, lines: bytes) -> bytes:
+        """The head of a request whose body is a form: `lines` are the header lines of its type and framing."""
+        return self.head(path, forwarded, content=lines)
 
 
 def compile_targets(target: str, pools: dict[str, Pool], alias: Model | None = None) -> tuple[Target, ...]:
-    """Bind "upstream/model" to its pool, once for each way in which its formats are asked for; an alias's own settings
-    go before those of the upstream."""
+    """Bind "upstream/model" to its pool: one target for each way in which its upstream takes dialects.
+
+    An alias's own settings win over those of the upstream.
+    """
     upstream = pools[split_target(target)[0]].upstream
     ways: list[tuple[Preset, frozenset[str]]] = []
     for name in FORMATS:
@@ -132,7 +141,7 @@ def _compile(
         pool,
         model,
         origin_of(upstream) + path.encode(),
-        head_lines(upstream, habits, without=single),
+        _common_lines(upstream, habits, without=single),
         formats,
         _first_of(alias.first_byte_timeout if alias is not None else None, upstream.first_byte_timeout),
         _first_of(alias.idle_timeout if alias is not None else None, upstream.idle_timeout),
@@ -149,8 +158,8 @@ def _compile(
 
 
 def hidden_of(upstream: Upstream) -> dict[str, str]:
-    """What an upstream is sent that no client may read in its words: credentials, the values of headers and queries,
-    and ids in the address. For each what is shown for it.
+    """The secrets that an upstream is sent and may quote in an error: credentials, values of headers and query
+    parameters, ids in its address; each with what a client sees in its place.
     """
     segments = urlsplit(upstream.base_url).path.split("/")
     values = [upstream.api_key, *upstream.query.values(), *upstream.headers.values()]
@@ -160,9 +169,9 @@ def hidden_of(upstream: Upstream) -> dict[str, str]:
 
 
 def _spelled(values: list[str]) -> Iterator[str]:
-    """The secrets among some values, also as they stand in an address."""
+    """The secrets among some values, as they are and URL-encoded."""
     for value in values:
-        if len(value) >= LEAST_SECRET and _VERSION.fullmatch(value) is None:
+        if len(value) >= MIN_SECRET_CHARACTERS and _VERSION.fullmatch(value) is None:
             yield value
             yield quote_plus(value)
 
@@ -172,14 +181,21 @@ def _first_of(own: float | None, common: float) -> float:
     return common if own is None else own
 
 
-def head_lines(upstream: Upstream, habits: Preset | None = None, without: tuple[str, ...] = ()) -> bytes:
-    """The rest of the request line and the headers that every request to an upstream has, but for some.
+def models_request(upstream: Upstream, query: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    """A GET of the upstream's list of models; a base URL with the model in its path is cut there."""
+    path = urlsplit(upstream.base_url).path.partition("{model}")[0].rstrip("/") + "/models"
+    if parameters := urlencode({**query, **upstream.query}):
+        path = f"{path}?{parameters}"
+    return b"GET " + origin_of(upstream) + path.encode() + _common_lines(upstream, PRESETS[upstream.kind]) + b"\r\n"
 
-    `habits` says how the credential is sent; the upstream's kind where it is left out.
+
+def _common_lines(upstream: Upstream, habits: Preset, without: tuple[str, ...] = ()) -> bytes:
+    """The rest of the request line and the headers of every request to an upstream, but for some.
+
+    `habits` says how the credential is sent.
     """
-    habits = habits or PRESETS[upstream.kind]
     lines = [" HTTP/1.1", f"host: {urlsplit(upstream.base_url).netloc}", f"user-agent: {USER_AGENT}"]
-    lines += ["accept-encoding: identity", "content-type: application/json"]
+    lines.append("accept-encoding: identity")
     if upstream.api_key:
         lines.append(f"{habits.auth_header}: {habits.auth_prefix}{upstream.api_key}")
     lines += [f"{name}: {value}" for name, value in _headers(upstream, habits).items() if name not in without]
@@ -187,13 +203,13 @@ def head_lines(upstream: Upstream, habits: Preset | None = None, without: tuple[
 
 
 def _headers(upstream: Upstream, habits: Preset) -> dict[str, str]:
-    """The headers of the kind or the format, and over them those of the configuration."""
+    """The headers of the upstream's kind, replaced by those of the configuration where both have one."""
     own = {name.lower(): value for name, value in upstream.headers.items()}
     return {**habits.headers, **own}
 
 
 def _single(upstream: Upstream, habits: Preset, name: str) -> tuple[bytes, bytes, bool]:
-    """A header of the kind that stands in a request once: the configuration's, else the client's, else the kind's."""
+    """A header that is sent once: the configuration's, else the client's, else that of the upstream's kind."""
     line = f"{name}: {_headers(upstream, habits)[name]}\r\n".encode("latin-1")
     return f"{name}: ".encode(), line, any(own.lower() == name for own in upstream.headers)
 
@@ -204,6 +220,6 @@ def _with_single(forwarded: bytes, start: bytes, line: bytes, wins: bool) -> byt
     lines = forwarded.splitlines(keepends=True)
     others = b"".join(one for one in lines if not one.startswith(start))
     if len(others) == len(forwarded):
-        # What was found stood in a value.
+        # It was found in another header's value.
         return forwarded + line
     return others + line if wins else forwarded

@@ -5,13 +5,11 @@ A failure is no fault of a request: it is logged, and the gateway serves on.
 
 import asyncio
 import logging
-from urllib.parse import urlsplit
 
 from proxy.errors import UpstreamFailed
 from proxy.upstream.connection import Connection
-from proxy.upstream.dial import origin_of
 from proxy.upstream.pool import Pool
-from proxy.upstream.target import head_lines
+from proxy.upstream.target import models_request
 from proxy.wire.headers import Header
 
 MAX_ANSWER = 4_194_304
@@ -32,10 +30,7 @@ class _Warming:
     def connected(self, connection: Connection) -> None:
         self._connection = connection
         self._timer = asyncio.get_running_loop().call_later(WARM_SECONDS, self._give_up)
-        upstream = self._pool.upstream
-        # A path with the model in it is cut there: any answer will do.
-        path = urlsplit(upstream.base_url).path.partition("{model}")[0].rstrip("/").encode() + b"/models"
-        connection.send(b"GET " + origin_of(upstream) + path + head_lines(upstream) + b"\r\n", b"", self)
+        connection.send(models_request(self._pool.upstream), b"", self)
 
     def not_connected(self, error: UpstreamFailed) -> None:
         self._tell(f"cannot be reached now: {error.detail}")

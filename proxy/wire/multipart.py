@@ -92,7 +92,7 @@ class MultipartParser:
     """Incremental parser: `receive` bytes cut anywhere, then take `next_event` until there is none."""
 
     def __init__(self, boundary: bytes) -> None:
-        self._delimiter = b"--" + boundary
+        self.delimiter = b"--" + boundary
         self._state = _State.START
         #: The names of its parts.
         self.names = PartNames()
@@ -113,7 +113,7 @@ class MultipartParser:
             return self._read_content()
         if self._state is _State.BOUNDARY:
             self._state = _State.DELIMITED
-            return self._event(EventKind.BOUNDARY, 2 + len(self._delimiter))
+            return self._event(EventKind.BOUNDARY, 2 + len(self.delimiter))
         if self._state is _State.START:
             return self._read_first_boundary()
         if self._state is _State.DELIMITED and self._read_mark():
@@ -132,7 +132,7 @@ class MultipartParser:
         raise _broken("it ends before its closing boundary")
 
     def _read_first_boundary(self) -> FormEvent | None:
-        buffer, delimiter = self._buffer, self._delimiter
+        buffer, delimiter = self._buffer, self.delimiter
         skip = 2 if buffer.startswith(b"\r\n") else 0
         seen = bytes(buffer[skip : skip + len(delimiter)])
         if not delimiter.startswith(seen) and buffer != b"\r":
@@ -170,15 +170,15 @@ class MultipartParser:
 
     def _begin_content(self) -> bool:
         """Whether so much of a part's content is there that it cannot be a boundary."""
-        if len(self._buffer) < len(self._delimiter):
+        if len(self._buffer) < len(self.delimiter):
             return False
-        if self._buffer.startswith(self._delimiter):
+        if self._buffer.startswith(self.delimiter):
             raise _broken("a boundary stands behind a broken line end")
         self._state = _State.CONTENT
         return True
 
     def _read_content(self) -> FormEvent | None:
-        size, delimiter = len(self._buffer), self._delimiter
+        size, delimiter = len(self._buffer), self.delimiter
         at = _find_line_end(self._buffer, delimiter, self._searched)
         if at < 0:
             # A boundary, with the line end before it, may have begun in the last bytes.
@@ -213,11 +213,8 @@ class ModelExtractor:
         """`named` is the model that the path names, if it does: it takes the place of the form's. `max_file_bytes` is
         the largest content of the part named `file`; 0 is any."""
         self._named = named
-        self._delimiter = b"--" + boundary
         self._max_file_bytes = max_file_bytes
         self._parser = MultipartParser(boundary)
-        #: The names of its parts.
-        self.names = self._parser.names
         #: The name of the current part, and the value of its field, or None where it is not read.
         self._field = ""
         self._value: bytearray | None = None
@@ -230,9 +227,12 @@ class ModelExtractor:
         #: Where in the bytes passed on that value stood, and how long it was.
         self.model_at = 0
         self.model_size = 0
-        #: Values of the parts of these names, as far as they have come.
+        #: The value of the `stream` part, as far as it has come.
         self.stream = False
-        self.response_format = ""
+
+    def refuse(self, names: frozenset[str]) -> None:
+        """Refuse parts of these names. Raises `InvalidRequest` for one that has come already."""
+        self._parser.names.refuse(names)
 
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; return those that can go on, without the model's value.
@@ -307,8 +307,6 @@ class ModelExtractor:
             self.model_size = len(value)
         elif self._field == "stream":
             self.stream = value.strip().lower() in _TRUE
-        elif self._field == "response_format":
-            self.response_format = value.strip().decode("latin-1")
         elif may_name_in_json(self._field, value):
             raise no_resource(self._field)
 
@@ -318,7 +316,7 @@ class ModelExtractor:
             raise InvalidRequest("You must provide a model parameter.", param="model")
         self.model = self._named
         self.model_at = self._passed + len(_MODEL_HEAD)
-        added = _MODEL_HEAD + b"\r\n" + self._delimiter
+        added = _MODEL_HEAD + b"\r\n" + self._parser.delimiter
         out.append(added)
         self._passed += len(added)
         # The form grows by it.

@@ -38,9 +38,7 @@ UNNAMED: frozenset[str] = frozenset(
         "proxy.process.run",
         "proxy.process.single",
         "proxy.resources.account",
-        "proxy.resources.asking",
         "proxy.resources.capture",
-        "proxy.resources.capture_stream",
         "proxy.resources.context",
         "proxy.resources.disconnect",
         "proxy.resources.response",
@@ -53,7 +51,6 @@ UNNAMED: frozenset[str] = frozenset(
         "proxy.server.load_shedding",
         "proxy.server.sockets",
         "proxy.server.suspension",
-        "proxy.upstream.arriving",
     }
 )
 

@@ -33,7 +33,6 @@ EXEMPT: dict[str, tuple[int, int]] = {
     "proxy.process.workers.Crew": (14, 4),
     "proxy.resources.context.ResourceContext": (22, 4),
     "proxy.resources.events.RunMeter": (15, 6),
-    "proxy.resources.form.Form": (15, 4),
     "proxy.routing.retry.RetryPlan": (14, 4),
     "proxy.server.cycle.RequestCycle": (43, 12),
     "proxy.server.head_cache.Head": (15, 4),
@@ -42,7 +41,6 @@ EXEMPT: dict[str, tuple[int, int]] = {
     "proxy.upstream.pool.Pool": (19, 4),
     "proxy.wire.json_rewrite.SSERewriter": (17, 4),
     "proxy.wire.json_scan.TopLevelScanner": (27, 7),
-    "proxy.wire.multipart.MultipartScanner": (19, 4),
 }
 
 #: Records whatever their methods do, and classes whose attributes are no state of an object.

@@ -4,8 +4,9 @@ import pytest
 
 from proxy.errors import BodyTooLarge, InvalidRequest
 from proxy.exchange.audio_length import Measured
-from proxy.exchange.upload import HIGH_WATER, MAX_KEPT, SLICE, Upload
+from proxy.exchange.upload import HIGH_WATER, MAX_KEPT, Upload
 from proxy.server.bodies import Bodies
+from proxy.upstream.client import SLICE_BYTES
 from tests.endpoints.forms import END, B, field, file
 
 MODEL = field("model", "alias")
@@ -74,7 +75,7 @@ def unchunked(data: bytes) -> bytes:
 
 @pytest.mark.parametrize("announced", [True, False])
 @pytest.mark.parametrize("first", ["model", "file"])
-@pytest.mark.parametrize("size", [10, SLICE - 60, 3 * SLICE])
+@pytest.mark.parametrize("size", [10, SLICE_BYTES - 60, 3 * SLICE_BYTES])
 def test_everything_is_sent_with_the_other_name_in_its_framing(announced: bool, first: str, size: int) -> None:
     parts = [MODEL, file(bytes(size))]
     body = b"".join(parts if first == "model" else parts[::-1]) + END
@@ -118,8 +119,8 @@ def test_a_client_is_not_read_while_the_upstream_takes_nothing_and_is_again_when
     upload.piece(MODEL + BEGUN)
     opened(upload, line)
     while not client.paused:
-        upload.piece(bytes(SLICE))
-        assert len(upload._spool) < HIGH_WATER + 2 * SLICE
+        upload.piece(bytes(SLICE_BYTES))
+        assert len(upload._spool) < HIGH_WATER + 2 * SLICE_BYTES
     line.room = None
     upload.unblocked()
     assert not client.paused
@@ -130,7 +131,7 @@ def test_a_client_is_read_to_the_cap_while_its_model_is_not_known() -> None:
     upload = Upload(client, B, LIMIT, None, Bodies())
     upload.piece(BEGUN)
     for _ in range(100):
-        upload.piece(bytes(SLICE))
+        upload.piece(bytes(SLICE_BYTES))
     assert not client.paused
     assert upload.error is None
 
@@ -139,8 +140,8 @@ def test_what_was_sent_is_let_go_beyond_what_another_attempt_may_need() -> None:
     upload, line = Upload(Client(), B, LIMIT, None, Bodies()), Line()
     upload.piece(MODEL + BEGUN)
     opened(upload, line)
-    for _ in range(MAX_KEPT // SLICE + 2):
-        upload.piece(bytes(SLICE))
+    for _ in range(MAX_KEPT // SLICE_BYTES + 2):
+        upload.piece(bytes(SLICE_BYTES))
     assert not upload.repeatable
     assert len(upload._spool) < 1000
 

@@ -11,7 +11,7 @@ import trustme
 
 from proxy.config.tree import Upstream
 from proxy.errors import ConfigFault, UpstreamConnectFailed, UpstreamTimeout
-from proxy.upstream.client import PoolTransport
+from proxy.upstream.httpx_transport import PoolTransport
 from proxy.upstream.pool import Pool
 from proxy.upstream.target import compile_target
 from proxy.upstream.warmup import warm
@@ -86,7 +86,7 @@ def test_an_upstream_without_tls_is_named_in_full_to_the_proxy_that_reads_the_re
                 f"POST {origin}/v1/chat/completions?v=1 HTTP/1.1",
                 f"POST {origin}/v2/rerank?v=1 HTTP/1.1",
                 f"GET {origin}/v1/models HTTP/1.1",
-                f"GET {origin}/v1/models HTTP/1.1",
+                f"GET {origin}/v1/models?v=1 HTTP/1.1",
             ]
             assert all(BASIC in head for head in proxy.heads)
             assert all(f"host: 127.0.0.1:{upstream.port}" in head for head in proxy.heads)

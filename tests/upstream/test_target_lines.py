@@ -28,9 +28,9 @@ def test_a_head_is_exactly_this() -> None:
         b"host: api.test\r\n"
         b"user-agent: prometheus-gateway\r\n"
         b"accept-encoding: identity\r\n"
-        b"content-type: application/json\r\n"
         b"authorization: Bearer sk-1\r\n"
         b"x-organization: me\r\n"
+        b"content-type: application/json\r\n"
         b"content-length: 5\r\n\r\n"
     )
 
@@ -45,9 +45,9 @@ def test_a_base_url_may_be_an_address_of_ipv6() -> None:
     assert head.startswith(b"POST /chat/completions HTTP/1.1\r\nhost: [::1]:8443\r\n")
 
 
-def test_forwarded_lines_stand_between_ours_and_the_length() -> None:
+def test_forwarded_lines_stand_between_ours_and_those_of_the_body() -> None:
     head = head_of("http://api.test", forwarded=b"openai-beta: a\r\n")
-    assert head.endswith(b"openai-beta: a\r\ncontent-length: 5\r\n\r\n")
+    assert head.endswith(b"openai-beta: a\r\ncontent-type: application/json\r\ncontent-length: 5\r\n\r\n")
 
 
 def test_an_alias_keeps_the_order_of_its_targets_and_may_say_itself_what_a_leaving_client_means() -> None:
