@@ -4,7 +4,6 @@ Everything an exchange does happens inside `exchange`, in one turn of the loop: 
 count. It is no test double of the gateway: nothing in it is replaced but the sockets.
 """
 
-import asyncio
 import io
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -12,13 +11,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-from uvicorn.server import ServerState
-
 from benchmarks.answers import chat_answer
 from proxy.app import Gateway
 from proxy.config.tree import Config, Model, Price, Server, Upstream
-from proxy.server.protocol import Terms, guarded_protocol
+from proxy.server.context import ServerContext
+from proxy.server.protocol import GuardedProtocol
 from proxy.upstream.connection import Connection
 
 KEY = "prom_sk_micro_key_that_is_long_enough_for_everybody"
@@ -65,24 +62,10 @@ class Rig:
     """One client connection and one upstream connection of a real gateway, both on fake transports."""
 
     def __init__(self, gateway: Gateway, server: Server) -> None:
-        loop = asyncio.get_running_loop()
-        app: Any = gateway.app
-        config = uvicorn.Config(
-            app,
-            interface="asgi3",
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            proxy_headers=False,
-        )
-        config.load()
         self.client_transport = FakeTransport()
         self.upstream_transport = FakeTransport()
-        self._client = guarded_protocol(Terms(server))(
-            config=config, server_state=ServerState(), app_state={}, _loop=loop
-        )
-        self._client.connection_made(self.client_transport)
+        self._client = GuardedProtocol(ServerContext(gateway.app, server))
+        self._client.connection_made(self.client_transport)  # type: ignore[arg-type]
         self._pool = gateway.pools["bench"]
         self._upstream = Connection(self._pool)
         self._upstream.connection_made(self.upstream_transport)  # type: ignore[arg-type]

@@ -204,7 +204,7 @@ class RunningGateway:
                 self._ready.set,
                 draining=self.gateway.drain,
                 interrupt=self.gateway.interrupt,
-                pressure=self.gateway.pressure,
+                shedding=self.gateway.pressure,
             )
             await self._listener.serve(sockets=[listening])
         finally:

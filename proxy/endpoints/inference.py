@@ -80,7 +80,7 @@ class Inference:
             call = self._call(client, facts, request_id, key, body, data, started)
             self._admit(call)
             if call.references:
-                client.keep(data)
+                client.body.put_back(data)
                 return False
         except GatewayError as error:
             if isinstance(error, UnknownKey) and self._shared.keys.may_catch_up:
@@ -181,7 +181,7 @@ class Inference:
         finally:
             if upload is not None:
                 upload.close()
-        exchange.client_gone()
+        exchange.client_disconnected()
 
     def _authenticate(self, client: RequestCycle, started: int) -> tuple[Key, tuple[bytes, ...]]:
         """The key of a request, and what it was found by. Raises `AuthenticationFailed`, `InvalidRequest` for two."""

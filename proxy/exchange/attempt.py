@@ -23,6 +23,7 @@ from proxy.exchange.context import RequestContext
 from proxy.exchange.services import Services
 from proxy.routing.models import Alias
 from proxy.routing.retry import RetryPlan
+from proxy.server.downstream import ResponseProducer
 from proxy.upstream.connection import Connection
 from proxy.upstream.drain import drain
 from proxy.wire.headers import Header, with_content_type
@@ -45,7 +46,7 @@ _BLANKS: Final = b" \t\r\n\v\f\xef\xbb\xbf"
 _now: Final = time.monotonic
 
 
-class Asker:
+class Asker(ResponseProducer):
     """Who makes the attempt: the exchange. Of `finish`, `refused` and `fail` one comes, and then nothing more."""
 
     #: A part of the answer has reached the client.

@@ -88,7 +88,7 @@ class Exchange(Asker):
     def start(self) -> None:
         """Make the first attempt."""
         assert self._client is not None
-        self._client.reader = self
+        self._client.producer = self
         self._try(fresh=False)
 
     def _try(self, fresh: bool) -> None:
@@ -339,7 +339,7 @@ class Exchange(Asker):
         self._cuts = True
         self._settle(outcome, code or error.code, client.status)
 
-    def client_gone(self) -> None:
+    def client_disconnected(self) -> None:
         """The client left before its answer ended: cancel upstream, or read on to the usage.
 
         That is done where it is configured, and for an answer that is made but for its end: a cancel would save
@@ -402,12 +402,12 @@ class Exchange(Asker):
         if self._attempt is not None:
             self._attempt.drop()
 
-    def client_paused(self) -> None:
+    def pause(self) -> None:
         """The client's own reading is behind: stop reading upstream."""
         if self._attempt is not None:
             self._attempt.pause()
 
-    def client_resumed(self) -> None:
+    def resume(self) -> None:
         """It has caught up."""
         if self._attempt is not None:
             self._attempt.resume()
@@ -477,7 +477,7 @@ class Exchange(Asker):
             if self._last or not self._cuts:
                 client.write(self._last, not self._cuts)
             if self._cuts:
-                client.cut()
+                client.abort()
         except Exception as fault:  # noqa: BLE001 (whatever is raised, the client must have an end)
             client.fail(fault)
 

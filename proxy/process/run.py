@@ -80,7 +80,7 @@ async def serve(
             draining=draining,
             interrupt=gateway.interrupt,
             others=others,
-            pressure=gateway.pressure,
+            shedding=gateway.pressure,
         )
         await host.begin(Serving(gateway, listener))
         await listener.serve(sockets=list(sockets))

@@ -166,8 +166,7 @@ class ResourceResponder:
             return
         self._begin(visit, upstream, length)
         visit.client.write(data, False)
-        if visit.client.flow.write_paused:
-            await visit.client.flow.drain()
+        await visit.client.drain()
 
     def _relayed(self, visit: ResourceContext, headers: Iterable[Header]) -> bytes:
         lines = response_lines(headers)
@@ -210,5 +209,5 @@ class ResourceResponder:
         )
         if visit.stream:
             client.write(error_event(error, visit.id, timestamp()), False)
-        client.cut()
+        client.abort()
         return False

@@ -14,8 +14,9 @@ import uvicorn
 
 from proxy.config.tree import Server
 from proxy.errors import GatewayError
+from proxy.server.context import ServerContext
 from proxy.server.load_shedding import SheddingState
-from proxy.server.protocol import LINGER, Terms, guarded_protocol, sweep
+from proxy.server.protocol import LINGER_SECONDS, GuardedProtocol, sweep
 from proxy.server.sockets import tune
 
 BACKLOG = 2048
@@ -95,21 +96,17 @@ class Listener(uvicorn.Server):
         draining: Callable[[], None] = lambda: None,
         interrupt: Callable[[], None] = lambda: None,
         others: Sequence[socket.socket] = (),
-        pressure: SheddingState | None = None,
+        shedding: SheddingState | None = None,
     ) -> None:
-        """`ready` is called once the sockets are served, and `pressure` says when to do less.
+        """`ready` is called once the sockets are served, and `shedding` says when to do less.
 
         `draining` is told that the end has begun, and `interrupt` ends what runs when its time is over. `others` are
         sockets of other processes, at which this one may be asked to serve too.
         """
-        self._pressure = pressure or SheddingState()
-        self._pressure.pause = self._pause
-        self.terms = Terms(server, self._pressure)
         super().__init__(
             uvicorn.Config(
                 app,
                 interface="asgi3",
-                http=guarded_protocol(self.terms),
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -119,6 +116,9 @@ class Listener(uvicorn.Server):
                 backlog=BACKLOG,
             )
         )
+        self.context = ServerContext(app, server, shedding, self.server_state)
+        self._shedding = self.context.shedding
+        self._shedding.pause = self._pause
         self._ready = ready
         self._draining = draining
         self._interrupt = interrupt
@@ -132,7 +132,7 @@ class Listener(uvicorn.Server):
 
     def limit(self, server: Server) -> None:
         """From now on these limits hold, for connections that are there too."""
-        self.terms.limits = server
+        self.context.limits = server
 
     def stop(self, notice: float = 0.0) -> None:
         """Begin the end; the sockets close after `notice` seconds. A second call ends what runs at once."""
@@ -142,10 +142,10 @@ class Listener(uvicorn.Server):
             return
         self._draining()
         self._close_at = now + notice
-        self._end_at = now + max(self.terms.limits.shutdown_timeout, notice)
-        self.terms.keeps_alive = False
+        self._end_at = now + max(self.context.limits.shutdown_timeout, notice)
+        self.context.keeps_alive = False
         for connection in self._connections():
-            connection.last()
+            connection.end_after_request()
 
     async def adopt(self, number: int) -> None:
         """Serve at one of the others' sockets too, whose own process is away."""
@@ -159,10 +159,9 @@ class Listener(uvicorn.Server):
         if server is not None:
             server.close()
 
-    def _protocol(self) -> asyncio.Protocol:
-        made: Any = self.config.http_protocol_class
-        protocol: asyncio.Protocol = made(config=self.config, server_state=self.server_state, app_state={})
-        return protocol
+    def _protocol(self) -> Any:
+        """The protocol of a new connection; by its methods it is one of asyncio's."""
+        return GuardedProtocol(self.context)
 
     async def _serve_at(self, sock: socket.socket) -> asyncio.Server:
         # A copy: the server closes what it was given.
@@ -193,7 +192,7 @@ class Listener(uvicorn.Server):
         self._ready()
 
     async def on_tick(self, counter: int) -> bool:
-        if self._pressure.paused:
+        if self._shedding.paused:
             self._pause()
         elif self._paused:
             await self._resume()
@@ -215,7 +214,7 @@ class Listener(uvicorn.Server):
         for connection in self._connections():
             connection.retire()
         # Who has connected and not asked yet has a moment to do so.
-        silent_until = loop.time() + LINGER
+        silent_until = loop.time() + LINGER_SECONDS
         counter = 0
         while (self.server_state.connections or self.server_state.tasks) and loop.time() < self._end_at:
             if loop.time() > silent_until:
@@ -228,10 +227,10 @@ class Listener(uvicorn.Server):
 
     def _look(self, counter: int) -> None:
         """What is due at every tick, while the server serves and while it ends."""
-        self.terms.keeps_alive = self._close_at is None and not self._pressure.closing
+        self.context.keeps_alive = self._close_at is None and not self._shedding.closing
         if counter % SWEEP_TICKS == 0:
-            self._pressure.held = sweep(self.server_state.connections, asyncio.get_running_loop().time())
-            if self._pressure.closing:
+            self._shedding.held = sweep(self.server_state.connections, asyncio.get_running_loop().time())
+            if self._shedding.closing:
                 for connection in self._connections():
                     connection.retire()
 

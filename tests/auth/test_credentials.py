@@ -184,7 +184,7 @@ def test_the_digest_of_a_head_that_comes_again_is_not_made_again(tmp_path: Path)
         async with running_rig(tmp_path, ["any"]) as rig:
             for _ in range(3):
                 rig.ask(sent)
-            known = rig._client._known
+            known = rig._client._head_cache.head
             assert known is not None
             # Were they read again, no key would be found in them.
             known.headers.clear()

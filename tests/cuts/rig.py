@@ -12,14 +12,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import uvicorn
-from uvicorn.server import ServerState
-
 from benchmarks.rig import FakeTransport
 from proxy.app import Gateway
 from proxy.config.tree import Config, Model, Server, Upstream
 from proxy.ledger.record import Final, Record
-from proxy.server.protocol import Terms, guarded_protocol
+from proxy.server.context import ServerContext
+from proxy.server.protocol import GuardedProtocol
 from proxy.upstream.connection import Connection
 from tests.corpus import Exchange
 from tests.corpus.test_dialects import request_of
@@ -125,14 +123,8 @@ class CutRig:
     """One gateway; each `cut` is one request whose answer is cut."""
 
     def __init__(self, gateway: Gateway, server: Server) -> None:
-        app: Any = gateway.app
-        self._config = uvicorn.Config(
-            app, interface="asgi3", log_config=None, access_log=False, lifespan="off", ws="none"
-        )
-        self._config.load()
-        self._state = ServerState()
         self._gateway = gateway
-        self._protocol = guarded_protocol(Terms(server))
+        self._context = ServerContext(gateway.app, server)
         self._outcomes: list[str] = []
 
         def remember(record: Record) -> None:
@@ -150,8 +142,8 @@ class CutRig:
         self._outcomes.clear()
         pool = self._gateway.pools[pool_of(recording)]
         client_wire, upstream_wire = Wire(), Wire()
-        client = self._protocol(config=self._config, server_state=self._state, app_state={})
-        client.connection_made(client_wire)
+        client = GuardedProtocol(self._context)
+        client.connection_made(client_wire)  # type: ignore[arg-type]
         upstream = Connection(pool)
         upstream.connection_made(upstream_wire)  # type: ignore[arg-type]
         pool.released(upstream)

@@ -7,16 +7,15 @@ the upstream see a request that nobody made, or a client get the answer to anoth
 import itertools
 import json
 import re
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from starlette.types import Receive, Scope, Send
 
-from proxy.endpoints.router import Router
-from proxy.server.cycle import EXTENSION, RequestCycle
+from proxy.server.head_cache import Head
 from proxy.server.protocol import GuardedProtocol
+from proxy.server.request_parser import RequestParser
 from tests.exchange.samples import wait_until
 from tests.fakes import RecordedRequest, ScriptedUpstream, Step, json_answer
 from tests.server.conftest import ANSWER
@@ -139,30 +138,16 @@ def good(nonce: str, *lines: bytes) -> bytes:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     begun: list[None] = []
-    known: list[RequestCycle] = []
-    on_message_begin, inline, called = (
-        GuardedProtocol.on_message_begin,
-        Router.try_handle_inline,
-        Router.__call__,
-    )
+    on_message_begin, begin_cached = RequestParser.on_message_begin, GuardedProtocol._begin_cached
 
-    def counting(self: GuardedProtocol) -> None:
+    def counting(self: RequestParser) -> None:
         begun.append(None)
         on_message_begin(self)
 
-    def count_known(client: RequestCycle) -> None:
-        # The parser does not see those whose head is known, and they alone have their length from elsewhere.
-        if client.length >= 0 and client not in known:
-            known[:] = [client]
-            begun.append(None)
-
-    def counting_at_once(self: Router, client: RequestCycle) -> bool:
-        count_known(client)
-        return inline(self, client)
-
-    def counting_call(self: Router, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        count_known(scope["extensions"][EXTENSION])
-        return called(self, scope, receive, send)
+    def counting_cached(self: GuardedProtocol, head: Head, data: bytes) -> None:
+        # The parser does not see those whose head was there before.
+        begun.append(None)
+        begin_cached(self, head, data)
 
     with (
         pytest.MonkeyPatch.context() as patch,
@@ -170,9 +155,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
         RunningGateway(simple_config(tmp_path_factory.mktemp("data"), upstream.base_url)) as gateway,
         nginx_before(gateway.port, tmp_path_factory.mktemp("nginx")) as front,
     ):
-        patch.setattr(GuardedProtocol, "on_message_begin", counting)
-        patch.setattr(Router, "try_handle_inline", counting_at_once)
-        patch.setattr(Router, "__call__", counting_call)
+        patch.setattr(RequestParser, "on_message_begin", counting)
+        patch.setattr(GuardedProtocol, "_begin_cached", counting_cached)
         both = Both(front, gateway, upstream, begun)
         assert_in_step(both)
         # Its threads are up once it has stored a row and written a line.

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -24,6 +23,12 @@ def serve(app: App, work: Callable[[RawClient], None]) -> None:
 
     async def asgi(scope: Any, receive: Any, send: Any) -> None:
         await app(scope["extensions"][EXTENSION])
+
+    serve_asgi(asgi, work)
+
+
+def serve_asgi(asgi: Any, work: Callable[[RawClient], None]) -> None:
+    """The same for an application that is called as one."""
 
     async def main() -> None:
         ready = asyncio.Event()
@@ -116,7 +121,7 @@ def test_a_cut_answer_has_what_was_written_and_no_end() -> None:
     async def app(client: RequestCycle) -> None:
         client.begin(200, b"", None)
         client.write(b"one", False)
-        client.cut()
+        client.abort()
 
     _, body = answer_to(app)
     assert (body.payload, body.complete) == (b"one", False)
@@ -127,7 +132,7 @@ def test_nothing_follows_the_last_piece() -> None:
         client.begin(200, b"", 3)
         client.write(b"one", True)
         client.write(b"two", True)
-        client.cut()
+        client.abort()
 
     def work(client: RawClient) -> None:
         for _ in range(2):
@@ -149,31 +154,6 @@ def test_the_body_is_read_whole() -> None:
         assert client.read_answer()[1].payload == b"onetwo"
 
     serve(app, work)
-
-
-def test_an_asgi_application_gets_the_body_piece_by_piece() -> None:
-    first = threading.Event()
-    pieces: list[bytes] = []
-
-    async def app(client: RequestCycle) -> None:
-        while True:
-            message = await client.receive()
-            pieces.append(message["body"])
-            first.set()
-            if not message["more_body"]:
-                break
-        client.begin(200, b"", 0)
-        client.write(b"", True)
-
-    def work(client: RawClient) -> None:
-        client.send(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 6\r\n\r\none")
-        assert first.wait(5)
-        # By now it waits for the next one.
-        client.send(b"two")
-        client.read_answer()
-
-    serve(app, work)
-    assert b"".join(pieces) == b"onetwo"
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.server.head_cache import Head
+from proxy.server.head_cache import HEAD_CACHE_MISSES, Head, HeadCache
 
 HEADERS = [(b"host", b"a"), (b"content-length", b"12"), (b"x-b", b"c d")]
 READ = b"POST /v1/a?b=c HTTP/1.1\r\nHost: a\r\nContent-Length:  12\r\nx-b: c d\r\n\r\n"
 
 
-def learned(read: bytes = READ) -> Head:
-    head = Head("POST", "1.1", b"/v1/a?b=c", HEADERS)
-    assert head.learn(read + b"hello, world")
-    return head
+def a_head(headers: list[tuple[bytes, bytes]] = HEADERS) -> Head:
+    return Head("POST", "1.1", b"/v1/a?b=c", headers)
+
+
+def learned(read: bytes = READ) -> HeadCache:
+    cache = HeadCache()
+    assert cache.learn(a_head(), read + b"hello, world")
+    return cache
 
 
 def test_the_target_is_split_and_only_its_colons_are_decoded() -> None:
@@ -23,10 +27,14 @@ def test_the_target_is_split_and_only_its_colons_are_decoded() -> None:
 
 
 def test_the_same_head_with_another_length_is_known() -> None:
-    head = learned()
-    assert head.matches(READ.replace(b"12", b"7") + b"1234567")
-    assert (head.length, READ.replace(b"12", b"7")[: head.body_at]) == (7, READ.replace(b"12", b"7"))
-    assert head.headers_for(7) == [(b"host", b"a"), (b"content-length", b"7"), (b"x-b", b"c d")]
+    cache = learned()
+    assert cache.matches(READ.replace(b"12", b"7") + b"1234567")
+    assert (cache.length, READ.replace(b"12", b"7")[: cache.body_at]) == (7, READ.replace(b"12", b"7"))
+
+
+def test_the_headers_of_a_request_have_its_own_length() -> None:
+    head = a_head()
+    assert head.headers_with_length(7) == [(b"host", b"a"), (b"content-length", b"7"), (b"x-b", b"c d")]
     assert head.headers == HEADERS
 
 
@@ -66,7 +74,7 @@ def test_anything_else_is_not(other: bytes) -> None:
     ],
 )
 def test_what_does_not_read_as_the_parser_said_is_not_learned(read: bytes) -> None:
-    assert not Head("POST", "1.1", b"/v1/a?b=c", HEADERS).learn(read)
+    assert not HeadCache().learn(a_head(), read)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +91,22 @@ def test_what_does_not_read_as_the_parser_said_is_not_learned(read: bytes) -> No
 def test_a_body_that_is_framed_in_another_way_is_not_learned(lines: list[bytes]) -> None:
     headers = [tuple(line.split(b": ")) for line in lines]
     read = b"\r\n".join([b"POST / HTTP/1.1", *lines, b"", b""])
-    assert not Head("POST", "1.1", b"/", headers).learn(read)  # type: ignore[arg-type]
+    assert not HeadCache().learn(Head("POST", "1.1", b"/", headers), read)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("version", "keep_alive"), [("1.0", True), ("1.1", False)])
+def test_a_head_behind_which_the_connection_may_end_is_not_learned(version: str, keep_alive: bool) -> None:
+    assert not HeadCache().learn(Head("POST", version, b"/v1/a?b=c", HEADERS), READ, keep_alive)
+
+
+def test_a_head_that_never_comes_again_is_learned_a_few_times_and_then_no_more() -> None:
+    cache = HeadCache()
+    for _ in range(HEAD_CACHE_MISSES):
+        assert cache.is_learning
+        cache.learn(a_head(), READ)
+    assert not cache.is_learning
+    assert cache.matches(READ)
+    assert cache.is_learning
 
 
 @pytest.mark.parametrize("at", range(4))
@@ -91,18 +114,17 @@ def test_a_line_that_was_dropped_for_its_underscore_is_part_of_what_is_known(at:
     lines = READ.split(b"\r\n")
     lines.insert(min(at, 3) + 1, b"session_id: 1")
     read = b"\r\n".join(lines)
-    head = learned(read)
-    assert head.matches(read.replace(b"12", b"5") + b"hello")
-    assert head.headers_for(5) == [(b"host", b"a"), (b"content-length", b"5"), (b"x-b", b"c d")]
-    assert read.replace(b"12", b"5")[head.body_at :] == b""
-    assert not head.matches(read.replace(b"session_id: 1", b"session_id: 2"))
-    assert not head.matches(READ)
+    cache = learned(read)
+    assert cache.matches(read.replace(b"12", b"5") + b"hello")
+    assert read.replace(b"12", b"5")[cache.body_at :] == b""
+    assert not cache.matches(read.replace(b"session_id: 1", b"session_id: 2"))
+    assert not cache.matches(READ)
 
 
 @given(st.binary(max_size=120), st.integers(0, len(READ)), st.integers(0, 12))
 def test_only_the_digits_of_the_length_may_differ(noise: bytes, at: int, width: int) -> None:
-    head = learned()
+    cache = learned()
     read = READ[:at] + noise + READ[at + width :]
-    if head.matches(read):
-        assert read[: head.body_at] == READ.replace(b"12", read[: head.body_at].split(b"  ")[1].split(b"\r")[0])
-        assert head.length == int(read.split(b"  ")[1].split(b"\r")[0])
+    if cache.matches(read):
+        assert read[: cache.body_at] == READ.replace(b"12", read[: cache.body_at].split(b"  ")[1].split(b"\r")[0])
+        assert cache.length == int(read.split(b"  ")[1].split(b"\r")[0])

@@ -5,14 +5,13 @@ import re
 from typing import Any
 
 import pytest
-import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from uvicorn.server import ServerState
 
 from proxy.config.tree import Server
+from proxy.server.context import ServerContext
 from proxy.server.cycle import EXTENSION, RequestCycle
-from proxy.server.protocol import Terms, guarded_protocol
+from proxy.server.protocol import GuardedProtocol
 from tests.server.payloads import SMALL, UNDERSCORED, Hostile, request
 from tests.server.test_splits import Wire
 from tests.upstream.recording import run
@@ -24,22 +23,18 @@ LEARNED = 2
 class Served:
     """One connection, and what an application was asked on it."""
 
-    def __init__(self, at_once: bool = False) -> None:
+    def __init__(self, inline: bool = False) -> None:
         self.asked: list[tuple[str, bytes]] = []
         self.lengths: list[int | None] = []
         #: How many were taken by `try_handle_inline`.
         self.direct = 0
         self.wire = Wire()
-        self._answers_at_once = at_once
-        config = uvicorn.Config(
-            self, interface="asgi3", log_config=None, access_log=False, ws="none", lifespan="off", proxy_headers=False
-        )
-        config.load()
-        self.protocol = guarded_protocol(Terms(Server()))(config, ServerState(), {})
+        self._handles_inline = inline
+        self.protocol = GuardedProtocol(ServerContext(self, Server()))
         self.protocol.connection_made(self.wire)
 
     def try_handle_inline(self, client: RequestCycle) -> bool:
-        body = client.try_read_body(1_000_000) if self._answers_at_once else None
+        body = client.try_read_body(1_000_000) if self._handles_inline else None
         if body is None:
             return False
         self.direct += 1
@@ -62,17 +57,16 @@ class Served:
 
     @property
     def knows(self) -> bool:
-        known = self.protocol._known
-        return known is not None
+        return self.protocol._head_cache.head is not None
 
 
 def asking(body: bytes, *lines: bytes) -> bytes:
     return request(b"content-length: %d" % len(body), *lines, body=body)
 
 
-def on_connection(work: Any, at_once: bool = False) -> Served:
+def on_connection(work: Any, inline: bool = False) -> Served:
     async def main() -> Served:
-        served = Served(at_once)
+        served = Served(inline)
         await asyncio.sleep(0)
         work(served)
         return served
@@ -81,14 +75,14 @@ def on_connection(work: Any, at_once: bool = False) -> Served:
     return served
 
 
-@pytest.mark.parametrize("at_once", [False, True])
-def test_a_known_head_brings_its_own_body(at_once: bool) -> None:
+@pytest.mark.parametrize("inline", [False, True])
+def test_a_known_head_brings_its_own_body(inline: bool) -> None:
     bodies = [b"one", b"two", b"three", b"", b"a" * 12_345]
-    served = on_connection(lambda served: served.send(*map(asking, bodies)), at_once)
+    served = on_connection(lambda served: served.send(*map(asking, bodies)), inline)
     assert served.knows
     assert [body for _, body in served.asked] == bodies
-    assert served.lengths == ([] if at_once else list(map(len, bodies)))
-    assert served.direct == (len(bodies) if at_once else 0)
+    assert served.lengths == ([] if inline else list(map(len, bodies)))
+    assert served.direct == (len(bodies) if inline else 0)
 
 
 @pytest.mark.parametrize("line", UNDERSCORED)
@@ -99,7 +93,7 @@ def test_a_head_with_an_underscored_header_is_known_again_and_does_not_have_it(l
     served = on_connection(work)
     assert served.knows
     assert [body for _, body in served.asked] == [b"1", b"2", b"3", b"4"]
-    known = served.protocol._known
+    known = served.protocol._head_cache.head
     assert known is not None
     assert all(b"_" not in name for name, _ in known.headers)
 
@@ -159,7 +153,7 @@ def test_a_body_that_stops_coming_behind_a_known_head_is_refused() -> None:
 def test_a_connection_that_is_to_end_ends_behind_a_known_head_too() -> None:
     def work(served: Served) -> None:
         served.send(asking(b"1"), asking(b"2"))
-        served.protocol._terms.keeps_alive = False
+        served.protocol.context.keeps_alive = False
         served.send(asking(b"3"))
 
     served = on_connection(work)
@@ -172,7 +166,7 @@ def test_heads_that_never_come_again_are_learned_no_more() -> None:
         served.send(*(asking(b"body", b"x-number: %d" % number) for number in range(20)), asking(b"1"), asking(b"2"))
 
     served = on_connection(work)
-    assert served.protocol._lessons == 0
+    assert not served.protocol._head_cache.is_learning
     assert len(served.asked) == 22
 
 

@@ -26,7 +26,7 @@ class Strained(RunningGateway):
     @property
     def keeps_alive(self) -> bool:
         assert self._listener is not None
-        return self._listener.terms.keeps_alive
+        return self._listener.context.keeps_alive
 
     def strain(self, share: float, grade: int) -> None:
         """So large a part of the descriptors is open; returns when the gateway acts on it."""

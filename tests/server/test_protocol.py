@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.server.protocol import MAX_HEADERS
+from proxy.server.request_parser import MAX_HEADERS
 from tests.fakes import (
     LAST_CHUNK,
     Hang,

@@ -6,11 +6,10 @@ import re
 from typing import Any
 
 import pytest
-import uvicorn
-from uvicorn.server import ServerState
 
 from proxy.config.tree import Server
-from proxy.server.protocol import Terms, guarded_protocol
+from proxy.server.context import ServerContext
+from proxy.server.protocol import GuardedProtocol
 from tests.server.payloads import GOOD, GOOD_CHUNKED, LARGE, SMALL, Hostile, request
 from tests.upstream.recording import run
 
@@ -67,13 +66,12 @@ async def served(requests: list[list[bytes]]) -> list[tuple[bytes, bool, int]]:
                 break
         bodies.append(body)
 
-    config = uvicorn.Config(app, log_config=None, access_log=False, ws="none", lifespan="off")
-    protocol_class = guarded_protocol(Terms(Server()))
-    state = ServerState()
+    context = ServerContext(app, Server())
+    state = context.state
     results = []
     for pieces in requests:
         wire = Wire()
-        protocol = protocol_class(config, state, {})
+        protocol = GuardedProtocol(context)
         protocol.connection_made(wire)
         bodies.clear()
         for piece in pieces:
@@ -123,8 +121,7 @@ def test_the_beginning_of_a_head_behind_a_large_body_is_no_large_head() -> None:
 
 def test_an_answer_that_is_never_read_to_its_end_holds_its_closing_connection_no_longer_than_others() -> None:
     async def main() -> None:
-        config = uvicorn.Config(served, log_config=None, ws="none", lifespan="off")
-        protocol, wire = guarded_protocol(Terms(Server(write_stall_timeout=30)))(config, ServerState(), {}), Wire()
+        protocol, wire = GuardedProtocol(ServerContext(served, Server(write_stall_timeout=30))), Wire()
         protocol.connection_made(wire)
         wire.close()
         now = asyncio.get_running_loop().time()

@@ -1,83 +1,97 @@
-"""The event that a request waits on, in a task and without one."""
+"""The coroutine of a request, stepped without a task for as long as it waits for its client alone."""
 
 import asyncio
-from collections.abc import Coroutine
 from typing import Any
 
-import pytest
-
-from proxy.server.suspension import SUSPENDED
 from proxy.server.waiter import RequestWaiter
 
 
-async def waiting(signal: RequestWaiter, log: list[str]) -> None:
-    await signal.wait()
-    log.append("went on")
+class Stepped:
+    """A coroutine that waits twice, and what was seen of it."""
 
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.ended: list[Exception | None] = []
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.waiter = RequestWaiter(asyncio.get_running_loop(), self.tasks, self.ended.append)
 
-def begun(signal: RequestWaiter, log: list[str]) -> Coroutine[Any, Any, None]:
-    """A coroutine outside a task that waits for the signal, and is resumed by it."""
-    coroutine = waiting(signal, log)
+    async def waits(self) -> None:
+        for number in range(2):
+            await self.waiter.wait()
+            self.waiter.clear()
+            self.log.append(f"went on {number}")
 
-    def resume() -> None:
-        with pytest.raises(StopIteration):
-            coroutine.send(None)
-
-    signal.resume = resume
-    assert coroutine.send(None) is SUSPENDED
-    return coroutine
-
-
-def test_setting_it_resumes_a_coroutine_outside_a_task_at_once() -> None:
-    signal, log = RequestWaiter(), list[str]()
-    _ = begun(signal, log)
-    signal.set()
-    assert log == ["went on"]
-
-
-def test_a_quiet_set_resumes_with_the_next_poke() -> None:
-    signal, log = RequestWaiter(), list[str]()
-    _ = begun(signal, log)
-    signal.set(resume=False)
-    assert log == []
-    signal.poke()
-    assert log == ["went on"]
-
-
-def test_a_poke_without_a_set_resumes_nobody() -> None:
-    signal, log = RequestWaiter(), list[str]()
-    coroutine = begun(signal, log)
-    signal.poke()
-    assert log == []
-    coroutine.close()
-
-
-def test_who_comes_after_the_set_does_not_wait() -> None:
-    signal, log = RequestWaiter(), list[str]()
-    signal.set()
-    with pytest.raises(StopIteration):
-        waiting(signal, log).send(None)
-    assert log == ["went on"]
-
-
-def test_a_cleared_signal_is_waited_for_again() -> None:
-    signal, log = RequestWaiter(), list[str]()
-    signal.set()
-    signal.clear()
-    coroutine = begun(signal, log)
-    assert not signal.is_set()
-    coroutine.close()
-
-
-def test_in_a_task_it_is_an_ordinary_event() -> None:
-    async def run() -> list[str]:
-        signal, log = RequestWaiter(), list[str]()
-        signal.in_task(asyncio.get_running_loop())
-        task = asyncio.create_task(waiting(signal, log))
+    async def waits_for_something_else_first(self) -> None:
         await asyncio.sleep(0)
-        assert log == []
-        signal.set()
-        await task
-        return log
+        await self.waits()
 
-    assert asyncio.run(run()) == ["went on"]
+    async def fails(self) -> None:
+        await self.waiter.wait()
+        raise LookupError("canary")
+
+
+def test_a_notification_resumes_the_coroutine_at_once_and_without_a_task() -> None:
+    async def main() -> None:
+        one = Stepped()
+        one.waiter.start(one.waits())
+        one.waiter.notify()
+        assert (one.log, one.ended) == (["went on 0"], [])
+        one.waiter.notify()
+        assert (one.log, one.ended, one.tasks) == (["went on 0", "went on 1"], [None], set())
+
+    asyncio.run(main())
+
+
+def test_what_is_set_is_seen_with_the_next_resume() -> None:
+    async def main() -> None:
+        one = Stepped()
+        one.waiter.start(one.waits())
+        one.waiter.resume()
+        one.waiter.set()
+        assert one.log == []
+        one.waiter.resume()
+        assert one.log == ["went on 0"]
+        one.waiter.resume()
+        assert one.log == ["went on 0"]
+        one.waiter.notify()
+
+    asyncio.run(main())
+
+
+def test_what_was_set_before_is_not_waited_for() -> None:
+    async def main() -> None:
+        one = Stepped()
+        one.waiter.set()
+        one.waiter.start(one.waits())
+        assert one.log == ["went on 0"]
+        one.waiter.notify()
+
+    asyncio.run(main())
+
+
+def test_a_coroutine_that_waits_for_something_else_goes_on_in_a_task() -> None:
+    async def main() -> None:
+        one = Stepped()
+        one.waiter.start(one.waits_for_something_else_first())
+        assert len(one.tasks) == 1
+        await asyncio.sleep(0.01)
+        one.waiter.notify()
+        assert one.log == []
+        await asyncio.sleep(0.01)
+        assert one.log == ["went on 0"]
+        one.waiter.notify()
+        await asyncio.gather(*one.tasks)
+        assert one.ended == [None]
+
+    asyncio.run(main())
+
+
+def test_an_error_of_the_coroutine_is_handed_over_and_raised_nowhere() -> None:
+    async def main() -> list[Any]:
+        one = Stepped()
+        one.waiter.start(one.fails())
+        one.waiter.notify()
+        return one.ended
+
+    (error,) = asyncio.run(main())
+    assert isinstance(error, LookupError)

@@ -1,0 +1,23 @@
+"""What all connections of one listener share: the application, the limits in force, and what is counted over them."""
+
+from typing import Any
+
+from uvicorn.server import ServerState
+
+from proxy.config.tree import Server
+from proxy.server.load_shedding import SheddingState
+
+
+class ServerContext:
+    """Shared by the listener and its connections. What changes in it holds for open connections too."""
+
+    def __init__(
+        self, app: Any, limits: Server, shedding: SheddingState | None = None, state: ServerState | None = None
+    ) -> None:
+        self.app = app
+        self.limits = limits
+        self.shedding = shedding or SheddingState()
+        #: Open connections, tasks of requests, requests so far, and the headers of every response.
+        self.state = state or ServerState()
+        #: A connection serves again after its response; not while the process is short of something, or ends.
+        self.keeps_alive = True
