@@ -54,7 +54,7 @@ class Gateway:
         self.ledger = Ledger(
             data_dir,
             durability=config.server.durability,
-            bounded=config.server.journal_max_bytes,
+            max_unstored_bytes=config.server.journal_max_bytes,
             shared=config.server.workers > 1,
         )
         self.keys = KeyIndex(data_dir)

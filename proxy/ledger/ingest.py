@@ -1,8 +1,8 @@
-"""The one writer of a data directory: takes what the journals hold into the database, in batches.
+"""Ingests the journals of a data directory into its database, in batches: the only writer of `ledger.db`.
 
-Whoever holds the flock on `writer.lock` writes, for all processes that append journals there; the others try for the
-lock at each tick. Replaying any journal changes nothing: a row is its request id, and what was read is remembered in
-the transaction that stores it. All of a tick happens in one thread beside the event loop. It answers no queries.
+The process that holds the flock on `writer.lock` writes, for all processes that append journals there; the others try
+to get the lock at each tick. It is idempotent: a row's key is the request id, and read positions are stored in the same
+transaction. All of a tick runs in one thread beside the event loop. It serves no queries.
 """
 
 import asyncio
@@ -16,63 +16,64 @@ from typing import TypeVar
 from proxy.config.tree import Durability
 from proxy.errors import StoreFailed
 from proxy.ledger import segments, sqlite
-from proxy.ledger.journal_reader import BATCH, JournalReader
-from proxy.ledger.sqlite_writer import Storage
+from proxy.ledger.journal_reader import MAX_BATCH_RECORDS, JournalReader
+from proxy.ledger.sqlite_writer import SQLiteWriter
 
 _Result = TypeVar("_Result")
 
 _log = logging.getLogger(__name__)
 
 
-class Writer:
+class JournalIngester:
     """Ingests `data_dir/journal/` into `data_dir/ledger.db` while it holds `data_dir/writer.lock`."""
 
-    def __init__(self, data_dir: Path, *, durability: Durability, batch: int = BATCH) -> None:
+    def __init__(self, data_dir: Path, *, durability: Durability, batch: int = MAX_BATCH_RECORDS) -> None:
+        """`batch` is the maximum of records in one transaction."""
         self._data_dir = data_dir
         self._journal = data_dir / "journal"
         self._durability = durability
         self._batch = batch
-        self._intake = JournalReader(self._journal, batch=batch)
+        self._reader = JournalReader(self._journal, batch=batch)
         self._lock: int | None = None
-        self._storage: Storage | None = None
+        self._writer: SQLiteWriter | None = None
         self._thread: ThreadPoolExecutor | None = None
-        # One at a time: the ticks of the timer and of `flush`, and the end.
-        self._ticking = asyncio.Lock()
+        # The ticks of the timer and of `flush`, and the release, run one at a time.
+        self._tick_lock = asyncio.Lock()
         #: Why the last tick failed; None when it did not. Nothing is lost: it is tried again.
         self.failed: str | None = None
 
     @property
-    def holds(self) -> bool:
-        """Whether this is the writer of the directory now."""
-        return self._storage is not None
+    def is_writer(self) -> bool:
+        """Whether this process is the writer of the directory now."""
+        return self._writer is not None
 
     async def acquire(self) -> bool:
-        """Become the writer if nobody is: open and migrate the database. Raises StoreFailed."""
-        async with self._ticking:
+        """Become the writer if no other process is: open and migrate the database. Raises StoreFailed."""
+        async with self._tick_lock:
             return await self._in_thread(lambda: self._acquire() is not None)
 
     async def tick(self) -> bool:
-        """Take in one batch, if this is the writer or can become it; returns whether there is more.
+        """Ingest one batch, if this process is the writer or can become it; returns whether there is more.
 
-        Raises StoreFailed, after which the same batch is read again by the next tick.
+        Raises StoreFailed, after which the next tick reads the same batch again.
         """
-        # Whoever stops waiting does not stop the transaction half way.
-        return await asyncio.shield(self._tick_alone())
+        # Cancelling the caller does not stop a transaction half way.
+        return await asyncio.shield(self._locked_tick())
 
     def offset(self, name: str) -> int:
-        """How far a segment is stored. Meaningful for the one that holds the lock."""
-        return self._storage.offsets.get(name, 0) if self._storage is not None else 0
+        """Bytes of a segment that are stored. Meaningful only in the writer."""
+        return self._writer.offsets.get(name, 0) if self._writer is not None else 0
 
     async def release(self) -> None:
-        """Close the database, then let another process be the writer."""
-        async with self._ticking:
+        """Close the database, then release the lock."""
+        async with self._tick_lock:
             await self._in_thread(self._release)
             if self._thread is not None:
                 self._thread.shutdown()
                 self._thread = None
 
-    async def _tick_alone(self) -> bool:
-        async with self._ticking:
+    async def _locked_tick(self) -> bool:
+        async with self._tick_lock:
             try:
                 more = await self._in_thread(self._tick)
             except StoreFailed as error:
@@ -87,19 +88,19 @@ class Writer:
 
     async def _in_thread(self, work: Callable[[], _Result]) -> _Result:
         if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "ledger-writer")
+            self._thread = ThreadPoolExecutor(1, "ledger-ingest")
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    # in the thread
+    # What follows runs in the thread.
 
     def _tick(self) -> bool:
-        storage = self._acquire()
-        if storage is None:
+        writer = self._acquire()
+        if writer is None:
             return False
         with sqlite.mapped(self._journal):
-            batch = self._intake.read(storage.offsets)
-        storage.store(batch)
-        settled = storage.settle_dead(batch.living, self._batch)
+            batch = self._reader.read(writer.offsets)
+        writer.store(batch)
+        settled = writer.settle_dead(batch.living, self._batch)
         if settled and batch.finished:
             with sqlite.mapped(self._journal):
                 self._remove(batch.finished)
@@ -108,29 +109,29 @@ class Writer:
     def _remove(self, finished: dict[str, int]) -> None:
         removed = [segments.remove(self._journal / name, size) for name, size in finished.items()]
         if any(removed) and self._durability == "power":
-            # Before it is forgotten that they were read: one that a power cut brought back would be read again.
+            # Before their offsets are deleted: a segment that a power failure restores would be ingested again.
             segments.sync(self._journal)
 
-    def _acquire(self) -> Storage | None:
-        if self._storage is not None:
-            return self._storage
+    def _acquire(self) -> SQLiteWriter | None:
+        if self._writer is not None:
+            return self._writer
         with sqlite.mapped(self._data_dir):
             lock = os.open(self._data_dir / "writer.lock", os.O_RDWR | os.O_CREAT, 0o600)
             if not segments.try_lock(lock):
                 os.close(lock)
                 return None
         try:
-            storage = Storage(self._data_dir / "ledger.db", self._durability)
+            writer = SQLiteWriter(self._data_dir / "ledger.db", self._durability)
         except BaseException:
             os.close(lock)
             raise
-        self._lock, self._storage = lock, storage
-        return storage
+        self._lock, self._writer = lock, writer
+        return writer
 
     def _release(self) -> None:
-        storage, self._storage = self._storage, None
+        writer, self._writer = self._writer, None
         lock, self._lock = self._lock, None
-        if storage is not None:
-            storage.close()
+        if writer is not None:
+            writer.close()
         if lock is not None:
             os.close(lock)

@@ -1,7 +1,7 @@
-"""The journal: each record is one line, appended with one write before the last byte of the answer leaves.
+"""The journal: each record is one line, appended with one write before the last byte of the response leaves.
 
-On the request path, so: no database, no lock, no await, no sync on the event loop. The page cache outlives a killed
-process; `durability = "power"` adds a shared fdatasync in a thread. The records are read by `intake`, never here.
+It is on the request path, so: no database, no lock, no await, and no sync on the event loop. The page cache outlives a
+killed process; `durability = "power"` adds a shared fdatasync in a thread. `journal_reader` reads the records.
 """
 
 import logging
@@ -9,35 +9,63 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from proxy.config.tree import Durability
 from proxy.errors import StoreFailed
 from proxy.ledger import segments
-from proxy.ledger.fsync import File, FsyncThread, Then, Written
+from proxy.ledger.backlog import Backlog, Segment
+from proxy.ledger.fsync import Callback, FsyncThread, PendingRecord
 from proxy.ledger.record import Opened, Record
 
-# Settled requests, and owners of objects, that a failing disk would not take wait here for it, at most so many.
-_OWED_LIMIT = 10_000
-# Requests under way may still be settled when the backlog has reached its bound: this share of it is theirs.
-_RESERVE = 16
-# A full disk often has room for a few bytes more: mended is what takes this many.
-_PROBE = b" " * 16_383 + b"\n"
-# So many bytes may wait for a sync; then the disk is too slow for new work.
-_MOST_BEHIND = 16 * 1024 * 1024
-# Seconds between two tries to mend a disk whose syncs fail: each costs a segment. Doubled with each, up to the last.
-_FIRST_PAUSE = 0.25
-_LAST_PAUSE = 10.0
+#: Records, but for `Opened`, that a failing disk did not take and that are kept in memory for it.
+_MAX_UNWRITTEN_RECORDS: Final = 10_000
+#: Requests under way may still be settled when the backlog is full: this part of it is reserved for them.
+_RESERVED_PART: Final = 16
+#: A full disk often has room for a few bytes: it has recovered when it takes this many.
+_PROBE: Final = b" " * 16_383 + b"\n"
+#: Bytes that may wait for a sync; beyond it the disk is too slow for new requests.
+_MAX_UNSYNCED_BYTES: int = 16 * 1024 * 1024
+#: Seconds between two attempts to recover a disk whose syncs fail: each costs a segment. Doubled up to the maximum.
+_MIN_RETRY_SECONDS: Final = 0.25
+_MAX_RETRY_SECONDS: Final = 10.0
+
+#: States. The segment is written and the disk takes it.
+_OPEN: Final = 0
+#: After a failure a new segment was written, but not synced yet: new requests are refused, settled ones are written.
+_RECOVERING: Final = 1
+#: The segment must not be written any more.
+_FAILED: Final = 2
+_CLOSED: Final = 3
 
 _log = logging.getLogger(__name__)
 
 
-class Journal:
-    """An append-only record of everything this process served, in segments of a bounded size.
+class _Backoff:
+    """When a disk whose syncs fail may be tried again."""
 
-    After a failed write or sync the journal goes on in a fresh segment: a torn line is always the last one of its
-    file, and what may not have reached the disk is written again.
+    def __init__(self) -> None:
+        self._seconds = _MIN_RETRY_SECONDS
+        self._retry_at = 0.0
+
+    def may_retry(self) -> bool:
+        return time.monotonic() >= self._retry_at
+
+    def delay(self) -> None:
+        self._retry_at = time.monotonic() + self._seconds
+        self._seconds = min(2 * self._seconds, _MAX_RETRY_SECONDS)
+
+    def reset(self) -> None:
+        self._seconds = _MIN_RETRY_SECONDS
+
+
+class Journal:
+    """An append-only log of all requests of this process, in segments of a bounded size.
+
+    After a failed write or sync it continues in a new segment: a torn line is always the last one of its file, and what
+    may not have reached the disk is written again.
     """
 
     def __init__(
@@ -46,285 +74,265 @@ class Journal:
         *,
         durability: Durability,
         segment_bytes: int = 4 * 1024 * 1024,
-        bounded: int = 256 * 1024 * 1024,
+        max_unstored_bytes: int = 256 * 1024 * 1024,
     ) -> None:
-        """Open the first segment in `directory`, which must exist.
+        """Create the first segment in `directory`, which must exist.
 
-        `segment_bytes` is the size at which a new segment begins, `bounded` the most bytes that may wait for the
-        store. Raises StoreFailed when no segment can be made. "power" needs a running event loop.
+        `segment_bytes` is the size at which a new segment begins, `max_unstored_bytes` what may wait for the database.
+        Raises StoreFailed when no segment can be created. "power" needs a running event loop.
         """
         self.directory = directory
         self.owner = segments.new_owner()
         self._segment_bytes = segment_bytes
-        self._bounded = bounded
         self._encode = msgspec.json.Encoder().encode
-        self._broken: str | None = None
-        #: The segment may be written. While broken, it is one that has been written and not been synced yet.
-        self._usable = True
-        self._full = False
-        self._closed = False
-        self._owed: list[Written] = []
-        self._pause = _FIRST_PAUSE
-        self._mend_after = 0.0
-        self._unstored = 0
-        #: What fewer bytes than this wait takes a record without another look: `bounded`, or 0 while there is a fault.
-        self._room = bounded
-        #: Per segment not yet known to be stored and closed: bytes of whole records in it, and those already stored.
-        self._lengths: dict[str, int] = {}
-        self._stored: dict[str, int] = {}
-        self._number = 0
+        self._state = _OPEN
+        #: Why the disk does not take records, or None.
+        self._failure: str | None = None
+        self._backoff = _Backoff()
+        self._unwritten: list[PendingRecord] = []
+        self._backlog = Backlog(max_unstored_bytes)
+        #: With fewer unstored bytes than this a record is appended without further checks; 0 after a failure.
+        self._unchecked_bytes = max_unstored_bytes
         try:
-            self._name, self._number, self._descriptor = segments.create(directory, self.owner, 1)
+            self._segment = Segment(*segments.create(directory, self.owner, 1), segment_bytes)
         except OSError as error:
             raise StoreFailed(
                 f"the journal in {directory} cannot be opened: {error.strerror}; free or mend the disk, and let the "
                 "gateway's user write there"
             ) from error
-        self._lengths[self._name] = 0
-        self._rotate_at = segment_bytes
-        self._length = 0
-        self._file = File(self._descriptor)
-        self._syncer = FsyncThread(directory, self._sync_failed) if durability == "power" else None
-        if self._syncer is not None:
-            self._syncer.adopt()
+        self._backlog.add(self._segment)
+        self._fsync = FsyncThread(directory, self._sync_failed) if durability == "power" else None
+        if self._fsync is not None:
+            self._fsync.segment_created()
 
     @property
     def failed(self) -> str | None:
-        """Why new work must be refused, or None. A later append, or `probe`, may mend it."""
-        if self._broken is None and self._unstored >= self._bounded:
-            return (
-                f"the journal holds {self._unstored} bytes that the database has not taken yet, and that is its bound"
-            )
-        if self._syncer is not None and self._syncer.behind > _MOST_BEHIND:
-            return f"the disk of {self.directory} has not synced {self._syncer.behind} bytes of the journal yet"
-        return self._broken
+        """Why new requests must be refused, or None. A later append or `probe` may recover."""
+        if self._failure is None and self._backlog.is_full:
+            return f"the journal holds {self.unstored} bytes that the database has not taken yet, and that is its bound"
+        if self._fsync is not None and self._fsync.unsynced > _MAX_UNSYNCED_BYTES:
+            return f"the disk of {self.directory} has not synced {self._fsync.unsynced} bytes of the journal yet"
+        return self._failure
 
     @property
     def segment(self) -> str:
         """The name of the segment that is written now."""
-        return self._name
+        return self._segment.name
 
     @property
     def fullness(self) -> float:
-        """What is not known to be in the database, as a share of the most that may be."""
-        return self._unstored / self._bounded
+        """The unstored bytes as a ratio of their maximum."""
+        return self._backlog.unstored / self._backlog.max_bytes
 
     @property
     def unstored(self) -> int:
-        """Bytes appended and not yet known to be in the database."""
-        return self._unstored
+        """Bytes appended and not known to be in the database."""
+        return self._backlog.unstored
 
     @property
-    def owed(self) -> int:
-        """Settled requests, and owners of objects, that could not be written and wait in memory for the disk."""
-        return len(self._owed)
+    def unwritten(self) -> int:
+        """Records that could not be written and wait in memory for the disk."""
+        return len(self._unwritten)
 
-    def append(self, record: Record, then: Then = None) -> None:
-        """Write one record; `then` is called once it is durable: before this returns, or in power mode after a sync.
+    def append(self, record: Record, on_durable: Callback = None) -> None:
+        """Write one record; `on_durable` is called before this returns, or in power mode after a sync.
 
-        A record whose sync failed is written again, elsewhere; only if that fails too is `then` called all the same,
-        and the record kept in memory. Raises StoreFailed when the record was not written: what is no `Opened` is then
-        kept, up to a bound, until the disk takes it.
+        A record whose sync failed is written again, elsewhere; if that fails too, `on_durable` is called all the same
+        and the record kept in memory. Raises StoreFailed when the record was not written: unless it is an `Opened` it
+        is then kept, up to a bound, until the disk takes it.
         """
         try:
             line = self._encode(record) + b"\n"
         except (ValueError, TypeError, OverflowError) as error:
             raise StoreFailed(f"request {record.id} has a value that no record can hold: {error}") from error
         size = len(line)
-        if self._unstored + size >= self._room:
-            self._admit(record, line)
+        backlog, segment = self._backlog, self._segment
+        if backlog.unstored + size >= self._unchecked_bytes:
+            self._check(record, line)
+            segment = self._segment
         try:
-            written = os.write(self._descriptor, line)
+            written = os.write(segment.descriptor, line)
             if written != size:
-                _write_all(self._descriptor, line[written:])
+                _write_all(segment.descriptor, line[written:])
         except OSError as error:
-            self._break(_cannot_write(self.directory, error))
-            self._owe(record, line)
+            self._fail(_cannot_write(self.directory, error))
+            self._keep(record, line)
             raise self._refusal() from error
-        length = self._length = self._length + size
-        unstored = self._unstored = self._unstored + size
-        if unstored >= self._room:
-            self._tell_full()
-        if self._syncer is not None:
-            self._syncer.submit(self._file, line, then)
-        elif then is not None:
-            then()
-        if length >= self._rotate_at:
+        length = segment.length = segment.length + size
+        unstored = backlog.unstored = backlog.unstored + size
+        if unstored >= self._unchecked_bytes:
+            self._log_full(unstored - size)
+        if self._fsync is not None:
+            self._fsync.submit(segment, line, on_durable)
+        elif on_durable is not None:
+            on_durable()
+        if length >= segment.rotate_at:
             self._rotate()
 
     def positions(self) -> dict[str, int]:
-        """Bytes of whole records in each segment that is not yet known to be stored."""
-        return self._lengths | {self._name: self._length}
+        """Bytes of whole records in each segment that is not known to be stored."""
+        return self._backlog.positions()
 
     def is_stored(self, positions: Mapping[str, int]) -> bool:
-        """Whether all up to earlier `positions` is known to be in the database."""
-        return all(
-            name not in self._lengths or self._stored.get(name, 0) >= length for name, length in positions.items()
-        )
+        """Whether everything up to earlier `positions` is known to be in the database."""
+        return self._backlog.is_stored(positions)
 
     def acknowledge(self, name: str, offset: int) -> None:
-        """The first `offset` bytes of a segment are in the database. Segments of others are ignored."""
-        length = self._length if name == self._name else self._lengths.get(name)
-        if length is None:
-            return
-        offset = min(offset, length)
-        self._unstored -= max(offset - self._stored.get(name, 0), 0)
-        self._stored[name] = max(offset, self._stored.get(name, 0))
-        if name != self._name and offset == length:
-            del self._lengths[name]
-            del self._stored[name]
-        if self._full and self._unstored < self._bounded:
-            self._full = False
+        """Note that the first `offset` bytes of a segment are in the database. Other journals' segments are ignored."""
+        was_full = self._backlog.is_full
+        self._backlog.acknowledge(name, offset)
+        if was_full and not self._backlog.is_full:
             _log.warning("the database takes the journal again; new work is taken")
 
     def probe(self) -> None:
-        """Look after the journal: see that it is still there, and try to mend a broken one. For a timer: while new
-        work is refused, nobody appends."""
-        if self._closed:
-            return
-        if self._broken is None and not self._is_there():
-            self._break(f"{self.directory} was removed or replaced while the gateway runs; put it back")
-        if not self._usable:
-            self._try_to_mend()
+        """Check that the segment still exists, and try to recover from a failure. For a timer: while new requests are
+        refused, nothing is appended."""
+        if self._state == _OPEN and not self._exists():
+            self._fail(f"{self.directory} was removed or replaced while the gateway runs; put it back")
+        if self._state == _FAILED:
+            self._recover()
 
     def close(self) -> None:
-        """End the journal; a later append raises StoreFailed. In power mode this waits for a last sync."""
-        if self._closed:
+        """Close the journal; a later append raises StoreFailed. In power mode this waits for a last sync."""
+        if self._state == _CLOSED:
             return
-        self._closed = True
-        self._room = 0
-        if self._syncer is not None:
-            self._syncer.close()
-        self._let_go()
-        if self._owed or not self._is_there():
+        self._state = _CLOSED
+        self._unchecked_bytes = 0
+        if self._fsync is not None:
+            self._fsync.close()
+        self._release_callbacks()
+        if self._unwritten or not self._exists():
             self._write_last()
-        os.close(self._descriptor)
+        os.close(self._segment.descriptor)
 
-    def _admit(self, record: Record, line: bytes) -> None:
-        """The slow way in: mend, or refuse."""
-        if self._closed:
+    def _check(self, record: Record, line: bytes) -> None:
+        """Recover from a failure if there is one, or raise StoreFailed."""
+        if self._state == _CLOSED:
             raise StoreFailed("the journal is closed: the gateway is shutting down")
-        if not self._usable and not self._try_to_mend():
-            self._owe(record, line)
+        if self._state == _FAILED and not self._recover():
+            self._keep(record, line)
             raise self._refusal()
-        if self._broken is not None and isinstance(record, Opened):
+        if self._state == _RECOVERING and isinstance(record, Opened):
             raise self._refusal()
-        reserve = 0 if isinstance(record, Opened) else self._bounded // _RESERVE
-        if self._unstored + len(line) > self._bounded + reserve:
+        max_bytes = self._backlog.max_bytes
+        reserve = 0 if isinstance(record, Opened) else max_bytes // _RESERVED_PART
+        if self._backlog.unstored + len(line) > max_bytes + reserve:
             raise self._refusal()
 
-    def _count(self, written: bytes) -> None:
-        self._length += len(written)
-        self._unstored += len(written)
-        self._tell_full()
-
-    def _tell_full(self) -> None:
-        if self._unstored >= self._bounded and not self._full:
-            self._full = True
+    def _log_full(self, before: int) -> None:
+        """Log that the backlog has become full; it had so many bytes before."""
+        if before < self._backlog.max_bytes <= self._backlog.unstored:
             _log.error("new work is refused: %s", self.failed)
 
     def _rotate(self) -> None:
         try:
             self._switch()
         except OSError:
-            # The old segment still takes records, and that is what counts; the next try is one segment further on.
-            self._rotate_at = self._length + self._segment_bytes
+            # The old segment still takes records; try again a segment's size further on.
+            self._segment.rotate_at = self._segment.length + self._segment_bytes
 
     def _switch(self, first: bytes = b"") -> None:
-        """Go on in a new segment that begins with `first`; if that fails, nothing has changed. Raises OSError."""
-        name, self._number, descriptor = segments.create(self.directory, self.owner, self._number + 1)
+        """Continue in a new segment that begins with `first`. Raises OSError, and then nothing has changed."""
+        old = self._segment
+        new = Segment(*segments.create(self.directory, self.owner, old.number + 1), self._segment_bytes)
         try:
-            _write_all(descriptor, first)
+            _write_all(new.descriptor, first)
         except OSError:
-            (self.directory / name).unlink()
-            os.close(descriptor)
+            (self.directory / new.name).unlink()
+            os.close(new.descriptor)
+            # The next attempt uses another name.
+            old.number = new.number
             raise
-        # The new segment is locked before the old one is let go: at any moment the owner holds one.
-        self._lengths[self._name] = self._length
-        old, self._file, self._descriptor = self._file, File(descriptor), descriptor
-        if self._syncer is None:
+        # The new segment is locked before the old one is closed: the owner always holds a lock.
+        old.ended = True
+        if self._fsync is None:
             os.close(old.descriptor)
         else:
-            self._syncer.adopt()
-            self._syncer.retire(old)
-        self._name, self._length = name, 0
-        self._lengths[name] = 0
-        self._rotate_at = self._segment_bytes
-        self._count(first)
+            self._fsync.segment_created()
+            self._fsync.close_segment(old)
+        self._segment = new
+        self._backlog.add(new)
+        new.length = len(first)
+        self._backlog.unstored += len(first)
+        self._log_full(self._backlog.unstored - len(first))
 
-    def _try_to_mend(self) -> bool:
-        """Go on in a new segment with what is owed; whether that worked, as far as can be told without a sync."""
-        if time.monotonic() < self._mend_after:
+    def _recover(self) -> bool:
+        """Continue in a new segment with the unwritten records; whether that worked, as far as known without a sync."""
+        if not self._backoff.may_retry():
             return False
-        owed = self._owed
+        unwritten = self._unwritten
         try:
-            self._switch(_PROBE + self._rest() + b"".join([line for line, _ in owed]))
+            self._switch(_PROBE + self._unstored_rest() + b"".join([line for line, _ in unwritten]))
         except OSError as error:
-            if self._is_there():
-                self._break(_cannot_write(self.directory, error))
-            self._let_go()
+            if self._exists():
+                self._fail(_cannot_write(self.directory, error))
+            self._release_callbacks()
             return False
-        self._owed = []
-        self._usable = True
-        if self._syncer is None:
-            self._mended()
+        self._unwritten = []
+        self._state = _RECOVERING
+        if self._fsync is None:
+            self._recovered()
         else:
-            for line, then in owed:
-                self._syncer.submit(self._file, line, then)
-            self._syncer.submit(self._file, b"", self._mended)
+            for line, on_durable in unwritten:
+                self._fsync.submit(self._segment, line, on_durable)
+            self._fsync.submit(self._segment, b"", self._recovered)
         return True
 
-    def _mended(self) -> None:
-        if self._usable and self._broken is not None:
-            self._broken = None
-            self._room = 0 if self._closed else self._bounded
-            self._pause = _FIRST_PAUSE
-            _log.warning("the journal in %s is written again; new work is taken", self.directory)
+    def _recovered(self) -> None:
+        """The disk has taken the new segment."""
+        if self._failure is None or self._state == _FAILED:
+            return
+        self._failure = None
+        if self._state == _RECOVERING:
+            self._state = _OPEN
+            self._unchecked_bytes = self._backlog.max_bytes
+        self._backoff.reset()
+        _log.warning("the journal in %s is written again; new work is taken", self.directory)
 
-    def _break(self, reason: str) -> None:
-        if self._broken is None:
+    def _fail(self, reason: str) -> None:
+        if self._failure is None:
             _log.error("new work is refused: %s", reason)
-        self._broken = reason
-        self._room = 0
-        self._usable = False
+        self._failure = reason
+        self._unchecked_bytes = 0
+        if self._state != _CLOSED:
+            self._state = _FAILED
 
-    def _sync_failed(self, file: File, error: OSError, written: list[Written]) -> None:
-        again = self._broken is not None and file is self._file
-        self._break(_cannot_write(self.directory, error))
-        self._owed += [(line, then) for line, then in written if line]
-        if self._closed:
+    def _sync_failed(self, segment: Segment, error: OSError, records: list[PendingRecord]) -> None:
+        again = self._failure is not None and segment is self._segment
+        self._fail(_cannot_write(self.directory, error))
+        self._unwritten += [(line, on_durable) for line, on_durable in records if line]
+        if self._state == _CLOSED:
             return
         if again:
-            # The segment that was to mend it failed as well. Nobody is kept waiting for such a disk.
-            self._mend_after = time.monotonic() + self._pause
-            self._pause = min(2 * self._pause, _LAST_PAUSE)
-            self._let_go()
+            # The segment that was to replace the failed one failed as well: no response waits for such a disk.
+            self._backoff.delay()
+            self._release_callbacks()
         else:
-            self._try_to_mend()
+            self._recover()
 
-    def _let_go(self) -> None:
-        """Let answers end whose bills are kept in memory until the disk takes them."""
-        if self._syncer is not None:
-            for _, then in self._owed:
-                self._syncer.tell(then)
-            self._owed = [(line, None) for line, _ in self._owed]
+    def _release_callbacks(self) -> None:
+        """Let responses end whose records are kept in memory until the disk takes them."""
+        if self._fsync is not None:
+            for _, on_durable in self._unwritten:
+                self._fsync.call(on_durable)
+            self._unwritten = [(line, None) for line, _ in self._unwritten]
 
     def _write_last(self) -> None:
-        """What could not be written until now, at the end: to a last segment, or to the log, where it can be found."""
-        lines = b"".join([line for line, _ in self._owed])
+        """Write what could not be written until now to a last segment, or else to the log, where it can be found."""
+        lines = b"".join([line for line, _ in self._unwritten])
         try:
-            lines = self._rest() + lines
+            lines = self._unstored_rest() + lines
             if not lines:
                 return
-            _, _, descriptor = segments.create(self.directory, self.owner, self._number + 1)
+            _, _, descriptor = segments.create(self.directory, self.owner, self._segment.number + 1)
             try:
                 _write_all(descriptor, lines)
-                if self._syncer is not None:
+                if self._fsync is not None:
                     os.fdatasync(descriptor)
                     segments.sync(self.directory)
             finally:
                 os.close(descriptor)
-            self._owed.clear()
+            self._unwritten.clear()
         except OSError as error:
             _log.error(
                 "%s. It holds these records in memory alone: save them there as recovered-1.journal before the next "
@@ -333,19 +341,19 @@ class Journal:
                 lines.decode(),
             )
 
-    def _is_there(self) -> bool:
-        return segments.is_there(self.directory / self._name, self._descriptor)
+    def _exists(self) -> bool:
+        return segments.is_there(self.directory / self._segment.name, self._segment.descriptor)
 
-    def _rest(self) -> bytes:
-        """What a segment that was removed held beyond what the database has."""
-        if self._is_there():
+    def _unstored_rest(self) -> bytes:
+        """What a segment that was removed held beyond what is in the database; nothing while it exists."""
+        if self._exists():
             return b""
-        stored = self._stored.get(self._name, 0)
-        return os.pread(self._descriptor, self._length - stored, stored)
+        segment = self._segment
+        return os.pread(segment.descriptor, segment.length - segment.stored, segment.stored)
 
-    def _owe(self, record: Record, line: bytes) -> None:
-        if not isinstance(record, Opened) and len(self._owed) < _OWED_LIMIT:
-            self._owed.append((line, None))
+    def _keep(self, record: Record, line: bytes) -> None:
+        if not isinstance(record, Opened) and len(self._unwritten) < _MAX_UNWRITTEN_RECORDS:
+            self._unwritten.append((line, None))
 
     def _refusal(self) -> StoreFailed:
         return StoreFailed(self.failed or "the journal has no room for this record until the database has taken others")

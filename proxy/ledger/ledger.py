@@ -1,6 +1,6 @@
-"""The ledger as the composition root builds it: journal, writer, reports and estimator of one data directory.
+"""The ledger that the composition root builds: journal, ingester, reports and estimator of one data directory.
 
-It wires and times; what a record is, how it is stored and what it costs are decided elsewhere.
+It wires and schedules them; what a record is, how it is stored and what it costs are decided elsewhere.
 """
 
 import asyncio
@@ -8,22 +8,24 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from proxy.config.tree import Durability
 from proxy.errors import StoreFailed
 from proxy.ledger import segments, sqlite
 from proxy.ledger.estimator import Estimator
-from proxy.ledger.ingest import Writer
+from proxy.ledger.ingest import JournalIngester
 from proxy.ledger.journal import Journal
 from proxy.ledger.ownership import Owners
 from proxy.ledger.reports import Reports
 
+#: Segments into which the backlog is divided.
 _SEGMENTS = 64
-# Rows that the estimator learns from at start.
+#: Rows that the estimator learns from at start.
 _SEED_ROWS = 5_000
-#: Looks at the journals, by whoever writes, within which another process's new object is there to be found.
-OTHERS_PATIENCE = 1.5
+#: Ingest intervals after which an object that another process created is in the database.
+INTERVALS_BEHIND = 1.5
 
 _log = logging.getLogger(__name__)
 
@@ -45,77 +47,70 @@ class Ledger:
         durability: Durability = "process",
         interval: float = 0.25,
         segment_bytes: int | None = None,
-        bounded: int = 256 * 1024 * 1024,
+        max_unstored_bytes: int = 256 * 1024 * 1024,
         shared: bool = False,
     ) -> None:
-        """`interval` is the seconds between two looks at the journal; the rest is as for `Journal`, with
-        segments of a sixty-fourth of `bounded` where their size is not given.
+        """`interval` is the seconds between two reads of the journals; the rest is as for `Journal`, with segments of
+        a sixty-fourth of `max_unstored_bytes` by default.
 
-        `shared` says that other processes of the same gateway write here: an object that they made a moment ago is
-        waited for.
+        `shared` says that other processes of the same gateway write here: lookups wait for an object that they created
+        just before.
         """
         self.data_dir = data_dir
         self.estimator = Estimator()
-        self._durability = durability
         self._interval = interval
-        self._segment_bytes = segment_bytes or bounded // _SEGMENTS
-        self._bounded = bounded
-        self._shared = shared
-        self._writer = Writer(data_dir, durability=durability)
+        self._lookup_wait = INTERVALS_BEHIND * interval if shared else 0.0
+        self._open_journal = partial(
+            Journal,
+            data_dir / "journal",
+            durability=durability,
+            segment_bytes=segment_bytes or max_unstored_bytes // _SEGMENTS,
+            max_unstored_bytes=max_unstored_bytes,
+        )
+        self._ingester = JournalIngester(data_dir, durability=durability)
         self._stopping = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
 
     @property
     def failure(self) -> str | None:
-        """Why new work must be refused, or None."""
+        """Why new requests must be refused, or None."""
         return self.journal.failed
 
     @property
     def warning(self) -> str | None:
-        """Why the database does not take what the journal holds, or None. Work goes on until the journal is full."""
-        return self._writer.failed
-
-    @property
-    def writes(self) -> bool:
-        """Whether this process is the one that writes the database."""
-        return self._writer.holds
+        """Why the journal is not ingested, or None. Requests are served until the journal is full."""
+        return self._ingester.failed
 
     async def start(self) -> None:
-        """Make the directory, open the store, take in what a dead process left, and begin to write.
+        """Create the directory, open the database, ingest what a dead process left, and open the journal.
 
-        Raises StoreFailed: a damaged or newer database, a directory that cannot be made.
+        Raises StoreFailed: a damaged or newer database, a directory that cannot be created.
         """
         prepare(self.data_dir)
-        self.reports = await _open(self._writer, self.data_dir)
+        self.reports = await _open(self._ingester, self.data_dir)
         try:
             for row in await self.reports.reported(_SEED_ROWS):
                 self.estimator.observe(*row)
-            self.journal = Journal(
-                self.data_dir / "journal",
-                durability=self._durability,
-                segment_bytes=self._segment_bytes,
-                bounded=self._bounded,
-            )
-            patience = OTHERS_PATIENCE * self._interval if self._shared else 0.0
-            self.owners = Owners(self.journal, self.data_dir / "ledger.db", patience=patience)
+            self.journal = self._open_journal()
+            self.owners = Owners(self.journal, self.data_dir / "ledger.db", lookup_wait=self._lookup_wait)
             await self.owners.open()
         except BaseException:
             await self.reports.close()
-            await self._writer.release()
+            await self._ingester.release()
             raise
-        self._loop = asyncio.create_task(self._run(), name="ledger-writer")
+        self._loop = asyncio.create_task(self._run(), name="ledger-ingest")
 
-    async def flush(self, patience: float = 30.0) -> None:
-        """Wait until all that this process has appended so far is in the database.
+    async def flush(self, timeout: float = 30.0) -> None:  # noqa: ASYNC109 (it raises an error of its own)
+        """Wait until everything that this process has appended so far is in the database.
 
-        Raises StoreFailed when that takes longer than `patience` seconds.
+        Raises StoreFailed when that takes longer than `timeout` seconds.
         """
         targets = self.journal.positions()
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         while not await self._has_stored(targets):
             if time.monotonic() > deadline:
                 raise StoreFailed(
-                    f"the ledger did not take the journal in {patience} s: {self._writer.failed or 'slow'}"
+                    f"the ledger did not take the journal in {timeout} s: {self._ingester.failed or 'slow'}"
                 )
             try:
                 more = await self._step()
@@ -125,8 +120,8 @@ class Ledger:
                 await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
-        """Close the journal, take in the rest of it, and let go of the database; what a failing one leaves is taken in
-        by the next start."""
+        """Close the journal, ingest the rest of it, and close the database; what cannot be ingested is by the next
+        start."""
         loop, self._loop = self._loop, None
         if loop is None:
             return  # never started, or stopped already
@@ -134,15 +129,15 @@ class Ledger:
         await loop
         self.journal.close()
         try:
-            # Bills that could only be logged are to be saved by hand: until then their requests are not interrupted.
-            while not self.journal.owed and self._writer.holds and await self._writer.tick():
+            # Records that could only be logged are to be saved by hand: until then their requests are not interrupted.
+            while not self.journal.unwritten and self._ingester.is_writer and await self._ingester.tick():
                 pass
         except StoreFailed as error:
             _log.error("the journal was not stored to its end; the next start does so: %s", error.message)
-        # The writer goes last: the last connection to close is the one that checkpoints.
+        # The ingester is closed last: the last connection to close is the one that checkpoints.
         await self.reports.close()
         await self.owners.close()
-        await self._writer.release()
+        await self._ingester.release()
 
     async def _run(self) -> None:
         while not self._stopping.is_set():
@@ -150,7 +145,7 @@ class Ledger:
             try:
                 more = await self._step()
             except StoreFailed:
-                more = False  # the writer has told, and keeps the reason; the next tick tries again
+                more = False  # logged by the ingester, which keeps the reason; the next tick tries again
             if more:
                 continue
             try:
@@ -159,21 +154,21 @@ class Ledger:
                 continue
 
     async def _step(self) -> bool:
-        more = await self._writer.tick()
+        more = await self._ingester.tick()
         await self._acknowledge()
         return more
 
     async def _acknowledge(self) -> None:
-        """Tell the journal what is stored, whoever stored it."""
+        """Tell the journal what is stored, by this process or another."""
         positions = self.journal.positions()
         if not self.journal.unstored and len(positions) == 1:
             return
-        if self._writer.holds:
-            offsets = {name: self._writer.offset(name) for name in positions}
+        if self._ingester.is_writer:
+            offsets = {name: self._ingester.offset(name) for name in positions}
         else:
             offsets = await self.reports.offsets(positions)
         for name, length in positions.items():
-            # A segment without a file was stored to its end and removed; while it is written only others remove it.
+            # A segment without a file was stored to its end and removed; the current one is never removed by us.
             gone = (
                 name != self.journal.segment and not offsets.get(name) and not (self.journal.directory / name).exists()
             )
@@ -185,44 +180,51 @@ class Ledger:
 
 
 def prepare(data_dir: Path) -> None:
-    """Make the data directory, for its owner alone. Raises StoreFailed."""
+    """Create the data directory, accessible to its owner only. Raises StoreFailed."""
     with sqlite.mapped(data_dir):
         journal = data_dir.absolute() / "journal"
         missing = [directory for directory in (journal, *journal.parents) if not directory.exists()]
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         journal.mkdir(mode=0o700, exist_ok=True)
         for directory in missing:
-            # What is synced in a directory is lost all the same if a power cut takes the directory's own name.
+            # What is synced in a directory is lost all the same if a power failure takes the directory's own name.
             segments.sync(directory.parent)
 
 
 @asynccontextmanager
 async def open_reports(data_dir: Path) -> AsyncIterator[Reports]:
-    """Reports for a command beside or without a gateway: when none runs, what a killed one left is taken in first.
+    """Open reports for a command, beside a gateway or without one: then what a killed one left is ingested first.
 
     Raises StoreFailed, also when there is no ledger.
     """
     if not (data_dir / "ledger.db").exists() and not (data_dir / "journal").exists():
         raise StoreFailed(f"{data_dir} holds no ledger; name the gateway's own with --data-dir, or start it first")
     prepare(data_dir)
-    # Full syncs: with no gateway running nobody says that less will do.
-    writer = Writer(data_dir, durability="power")
+    # Full syncs: with no gateway running its durability setting is not known.
+    ingester = JournalIngester(data_dir, durability="power")
     try:
-        reports = await _open(writer, data_dir)
+        reports = await _open(ingester, data_dir)
         try:
             yield reports
         finally:
             await reports.close()
     finally:
-        await writer.release()
+        await ingester.release()
 
 
-async def _open(writer: Writer, data_dir: Path, patience: float = 10.0) -> Reports:
-    """Become the writer and take in all there is, or wait for the one that is to have made the tables; then read."""
+async def _open(
+    ingester: JournalIngester,
+    data_dir: Path,
+    timeout: float = 10.0,  # noqa: ASYNC109 (it raises an error of its own)
+) -> Reports:
+    """Become the writer and ingest everything, or wait for the process that is, to have created the tables; then read.
+
+    Raises StoreFailed.
+    """
     path = data_dir / "ledger.db"
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     try:
-        while not await writer.acquire():
+        while not await ingester.acquire():
             if path.exists():
                 reports = Reports(await sqlite.open_reader(path), path)
                 if await reports.is_current():
@@ -231,9 +233,9 @@ async def _open(writer: Writer, data_dir: Path, patience: float = 10.0) -> Repor
             if time.monotonic() > deadline:
                 raise StoreFailed(f"{path}: the process that holds {data_dir / 'writer.lock'} does not make the ledger")
             await asyncio.sleep(0.05)
-        while await writer.tick():
+        while await ingester.tick():
             pass
         return Reports(await sqlite.open_reader(path), path)
     except BaseException:
-        await writer.release()
+        await ingester.release()
         raise

@@ -1,8 +1,8 @@
-"""The records of the journal, and with them what one bill says.
+"""The records of the journal: what is stored of a request and its usage. Values only: no file, no clock.
 
-Values only: no file, no clock. A request writes one `Opened` for each call to an upstream and one `Final` when it is
-settled; the row of the ledger is the `Final`, or, where a killed process left none, the last `Opened` turned into one.
-An `Owned` says whose an object at an upstream is.
+A request appends one `Opened` for each attempt at an upstream and one `Final` when it is settled. The row of the ledger
+is the `Final`, or, where a killed process left none, the last `Opened` made into one. An `Owned` says which key owns an
+object at an upstream.
 """
 
 from typing import Annotated, Literal
@@ -22,19 +22,19 @@ Outcome = Literal[
     "gateway_shutdown",
     "interrupted",
 ]
-#: The kind of a file that was uploaded as the input of a batch, whose lines were looked at; other files are "file".
+#: The kind of a file that was uploaded, and validated line by line, as the input of a batch; other files are "file".
 BATCH_INPUT = "batch.input"
 UsageSource = Literal["reported", "estimated", "none"]
 
-# What can be true: without these bounds one absurd number from an upstream would overflow the sums. They are those by
-# which usage is read and bills are made, so that no record is written that its reader would refuse.
+# Bounds without which one absurd number from an upstream would overflow the sums. Usage is read, and records are made,
+# by the same bounds, so that no record is written that its reader would refuse.
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 NanoDollars = Annotated[int, msgspec.Meta(ge=0, le=MAX_NANO_DOLLARS)]
 Moment = Annotated[int, msgspec.Meta(ge=0, le=10**16)]
 
 
 class Opened(msgspec.Struct, frozen=True, tag="open", tag_field="event", omit_defaults=True, gc=False):
-    """An upstream call is about to be made."""
+    """An attempt at an upstream is about to begin."""
 
     #: Request id, `req_` and 32 hex digits; the primary key of the row.
     id: str
@@ -47,19 +47,19 @@ class Opened(msgspec.Struct, frozen=True, tag="open", tag_field="event", omit_de
     upstream: str
     upstream_model: str
     stream: bool
-    #: 1 for the first call of the request.
+    #: 1 for the first attempt of the request.
     attempt: Count = 1
 
 
 class Final(msgspec.Struct, frozen=True, tag="final", tag_field="event", omit_defaults=True, gc=False):
-    """A request is settled. One per request, whatever ended it. Durations are microseconds, of a monotonic clock."""
+    """A request is settled: one for each request, however it ended. Durations are microseconds of a monotonic clock."""
 
     id: str
     started: Moment
     key: str
     alias: str
     endpoint: str
-    #: Empty when no upstream was called.
+    #: Empty when no attempt was made.
     upstream: str
     upstream_model: str
     stream: bool
@@ -80,57 +80,57 @@ class Final(msgspec.Struct, frozen=True, tag="final", tag_field="event", omit_de
     usage_source: UsageSource = "none"
     #: Nano-dollars (10^-9 USD); None is `unpriced`, which is not 0.
     cost: NanoDollars | None = None
-    #: From the request's arrival to the first answer byte handed to the client; None when none was.
+    #: From the arrival of the request to the first byte of the response; None when none was written.
     ttft: Count | None = None
     total: Count = 0
-    #: `total` less the time spent waiting on the upstream: what the gateway itself added.
+    #: `total` without the time spent waiting for the upstream: what the gateway itself added.
     overhead: Count = 0
     bytes_out: Count = 0
-    #: Text bytes asked and answered, as the estimator counts them; from them and the reported tokens it learns.
+    #: Bytes of text in the request and the response, from which, with the reported tokens, the estimator learns.
     text_in: Count = 0
     text_out: Count = 0
     error_code: str | None = None
-    # What few requests have; a journal that knows nothing of it is read all the same.
-    #: The model that the client asked for, where it is no alias: cut to a bound, and on one line.
+    # Rare fields; journals of earlier versions do not have them.
+    #: The model that the client requested, where it is no alias: truncated, and on one line.
     requested_model: str = ""
-    #: Of the cache writes, those to a cache that lasts an hour.
+    #: Of the cache writes, tokens for a cache that lasts an hour.
     cache_write_1h_tokens: Count = 0
-    #: Of the input and output tokens, those of audio and of images; without those that were read from a cache.
+    #: Of the input and output tokens, those of audio and of images, without tokens read from a cache.
     audio_input_tokens: Count = 0
     audio_output_tokens: Count = 0
     image_input_tokens: Count = 0
     image_output_tokens: Count = 0
-    #: Searches and calls of other tools that the provider made for the answer.
+    #: Searches and calls of other tools that the provider made for the response.
     searches: Count = 0
     tool_calls: Count = 0
-    #: Tokens of another model that advised: counted nowhere else.
+    #: Tokens of an advisor model, which are counted nowhere else.
     advisor_input_tokens: Count = 0
     advisor_output_tokens: Count = 0
     #: The provider's service tier; empty for the standard one.
     service_tier: str = ""
-    #: What the provider itself said that it charges.
+    #: The cost that the provider itself reported.
     provider_cost: NanoDollars | None = None
-    #: What has no price, by the names of the prices; empty where the cost is known or the alias has no price at all.
+    #: Names of the missing prices; empty where the cost is known or the alias has no price at all.
     unpriced_parts: str = ""
 
 
 class Owned(msgspec.Struct, frozen=True, tag="owned", tag_field="event", omit_defaults=True, gc=False):
-    """An object at an upstream that a key made there: a file, a stored response, a thread. The first one counts."""
+    """A key created an object at an upstream: a file, a stored response, a thread. The first record of an id counts."""
 
     #: The upstream's own id of the object.
     id: str
-    #: What it is, in OpenAI's words: file, response, thread.run; or `BATCH_INPUT`.
+    #: OpenAI's name of its type: file, response, thread.run; or `BATCH_INPUT`.
     kind: str
-    #: Id of the key that made it.
+    #: Id of the key that created it.
     key: str
-    #: Where it lives.
+    #: The upstream that has it.
     upstream: str
     #: UTC, in microseconds since 1970.
     created: int
-    #: The alias it was made with, and the model that stood for it; empty for what has no model.
+    #: The alias it was created with, and the upstream's model for it; empty for objects without a model.
     alias: str = ""
     model: str = ""
-    #: It was deleted: the record goes.
+    #: It was deleted, and its record is to be.
     gone: bool = False
 
 

@@ -1,6 +1,6 @@
-"""What the ledger can tell: usage from the rollups, and the rows themselves, page by page.
+"""Queries over the ledger: usage reports from the rollups, and the rows themselves, page by page.
 
-Reads only, from a connection that cannot write. Usage never touches the rows, so it stays fast over any number.
+Reads only, from a connection that cannot write. Usage is summed from rollups, so it stays fast over any number of rows.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -19,21 +19,22 @@ from proxy.ledger.selection import Selection
 
 By = Literal["key", "model", "day", "hour"]
 
-#: Most lines or rows in one page.
+#: Maximum of lines or rows in one page.
 PAGE = 1_000
 _FOREVER = 253_402_300_800  # the year 10,000, in seconds: after all rows
-# Every sum and histogram is added up in chunks of so many rollups, so that the event loop is not held.
-_CHUNK = 500
+# Histograms are summed in chunks of so many rollups, so that the event loop is not blocked.
+_CHUNK_ROLLUPS = 500
+#: SQL by which lines are grouped.
 _GROUPS = {"key": "key", "model": "alias", "day": f"start - start % {DAY}", "hour": "start"}
-#: What the histograms are made of, in their order, where rows are read.
+#: Columns from which the histograms are made, in their order, where rows are read.
 _DURATIONS = ("ttft_if_any", "total", "overhead")
-_ALL = Selection()
+_EVERYTHING = Selection()
 _SUMS = ", ".join(f"sum({name})" for name in rollups.SUMS)
 _ROW = ", ".join(Final.__struct_fields__)
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """A duration over many requests, in microseconds; None when there was none."""
+    """The distribution of a duration, in microseconds; None when no request has it."""
 
     mean: int | None
     p50: int | None
@@ -66,26 +67,26 @@ class UsageLine(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """A page of a usage report; the totals are those of the whole time asked for."""
+    """A page of a usage report; the totals are of the whole time and selection."""
 
     lines: list[UsageLine]
     totals: UsageLine
-    #: Hands back the next page, or None.
+    #: Of the next page; None at the end.
     cursor: str | None
 
 
 class Page(msgspec.Struct, frozen=True):
-    """A page of rows, the newest first."""
+    """A page of rows, newest first."""
 
     rows: list[Final]
     cursor: str | None
 
 
 class Reports:
-    """Queries over one `ledger.db`. All raise StoreFailed when it cannot be read."""
+    """Runs the queries on one `ledger.db`. All raise StoreFailed when it cannot be read."""
 
     def __init__(self, connection: aiosqlite.Connection, path: Path) -> None:
-        """`connection` is a reader's; it is closed by `close`."""
+        """`connection` is one of `sqlite.open_reader`; `close` closes it."""
         self._connection = connection
         self._path = path
 
@@ -94,7 +95,7 @@ class Reports:
         await self._connection.close()
 
     async def is_current(self) -> bool:
-        """Whether the writer has brought the database to this version's tables; closes itself when it raises."""
+        """Whether all migrations of this version are applied; closes the connection when it raises."""
         try:
             return await sqlite.is_current(self._connection, self._path, sqlite.migrations())
         except BaseException:
@@ -107,14 +108,14 @@ class Reports:
         by: By,
         since: datetime | None = None,
         until: datetime | None = None,
-        only: Selection = _ALL,
+        only: Selection = _EVERYTHING,
         limit: int = 100,
         cursor: str | None = None,
     ) -> Usage:
-        """Usage by key, model, day or hour, in that order; whole hours: `since` is rounded down and `until` up.
+        """Usage by key, model, day or hour, sorted by it; in whole hours: `since` is rounded down and `until` up.
 
-        A selection by upstream or outcome reads every row of the time; all others read the rollups.
-        Raises InvalidRequest when `limit` is not from 1 to 1,000, or the cursor is not one of this report.
+        A selection by upstream or outcome reads every row of the time, all others read the rollups. Raises
+        InvalidRequest when `limit` is not from 1 to 1,000, or the cursor is invalid.
         """
         _check_limit(limit)
         span = _seconds(since, 0), _seconds(until, _FOREVER)
@@ -128,7 +129,7 @@ class Reports:
         )
         sums, more = found[:limit], len(found) > limit
         if sums and cursor is None and not more:
-            # The lines are all there is: one look at the rollups less.
+            # The page has all lines: their sum saves a query.
             totals = (None, *(sum(column) for column in zip(*(row[1:] for row in sums), strict=True)))
         else:
             totals = (await self._fetch(f"SELECT NULL, {_SUMS} FROM {source}", bounds))[0]
@@ -137,7 +138,7 @@ class Reports:
         return Usage(lines, _line(None, totals, overall), lines[-1].group if more else None)
 
     async def requests(self, *, limit: int = 100, cursor: str | None = None) -> Page:
-        """Rows, the newest first. Raises InvalidRequest for a limit not from 1 to 1,000 or a strange cursor."""
+        """Rows, newest first. Raises InvalidRequest for a limit that is not from 1 to 1,000, or an invalid cursor."""
         _check_limit(limit)
         started, id_ = _FOREVER * 1_000_000, ""
         if cursor is not None:
@@ -151,9 +152,9 @@ class Reports:
         return Page(finals, f"{finals[-1].started}.{finals[-1].id}" if more else None)
 
     async def export(
-        self, *, since: datetime | None = None, until: datetime | None = None, only: Selection = _ALL
+        self, *, since: datetime | None = None, until: datetime | None = None, only: Selection = _EVERYTHING
     ) -> AsyncIterator[Final]:
-        """All rows started from `since` to before `until`, the oldest first, in bounded memory."""
+        """All rows that started from `since` to before `until`, oldest first, in bounded memory."""
         condition, values = only.condition()
         started, id_ = _microseconds(since, 0), ""
         end = _microseconds(until, _FOREVER * 1_000_000)
@@ -170,10 +171,10 @@ class Reports:
             started, id_ = rows[-1][1], rows[-1][0]
 
     async def reported(self, limit: int) -> list[tuple[str, str, int, int, int, int]]:
-        """Key, alias, text bytes and tokens of input, the same of output: of complete, reported rows among the last
-        `limit`.
+        """Samples for the estimator, oldest first, from the complete rows with reported usage among the last `limit`.
 
-        Hidden reasoning has tokens but no text, so it is left out. The oldest come first: that is how to learn them.
+        A sample is key, alias, text bytes and tokens of the input, and the same of the output without hidden reasoning,
+        which has tokens but no text.
         """
         found = await self._fetch(
             "SELECT key, alias, text_in, input_tokens, text_out, max(output_tokens - reasoning_tokens, 0) FROM "
@@ -186,18 +187,14 @@ class Reports:
         ]
 
     async def offsets(self, names: Iterable[str]) -> dict[str, int]:
-        """How far journal segments are stored."""
-        found = await self._fetch(
-            "SELECT name, offset FROM segments WHERE name IN (SELECT value FROM json_each(?))",
-            (msgspec.json.encode(list(names)).decode(),),
-        )
-        return {str(name): int(offset) for name, offset in found}
+        """Bytes of journal segments that are stored. Segments without an entry are left out."""
+        return await stored_offsets(self._connection, self._path, names)
 
     async def _histograms(
         self, by: By, span: tuple[int, int], only: Selection, wanted: set[str | int]
     ) -> tuple[dict[str | int | None, tuple[int, int, int]], tuple[int, int, int]]:
-        """Histograms of ttft, total and overhead: for each line wanted, and of all."""
-        # A row is added once, to its line or to the rest; None is the rest, and stays in the dictionary.
+        """Sum the histograms of ttft, total and overhead: for each line of `wanted`, and over all lines."""
+        # Each row is added once, to its line or to None, which stands for all lines that are not wanted.
         by_line: dict[str | int | None, tuple[int, int, int]] = dict.fromkeys((None, *wanted), (0, 0, 0))
         columns = _DURATIONS if only.needs_rows else rollups.HISTOGRAMS
         read = _observed if only.needs_rows else rollups.unpack
@@ -205,7 +202,7 @@ class Reports:
         query = f"SELECT {_GROUPS[by]}, {', '.join(columns)} FROM {source}"
         with sqlite.mapped(self._path):
             async with self._connection.execute(query, bounds) as cursor:
-                while rows := list(await cursor.fetchmany(_CHUNK)):
+                while rows := list(await cursor.fetchmany(_CHUNK_ROLLUPS)):
                     for line, ttft, total, overhead in rows:
                         into = line if line in by_line else None
                         one, two, three = by_line[into]
@@ -222,12 +219,20 @@ class Reports:
             return list(await self._connection.execute_fetchall(query, values))
 
 
-def _source(
-    by: By, since: int, until: int, columns: tuple[str, ...], only: Selection = _ALL
-) -> tuple[str, tuple[str | int, ...]]:
-    """The rollups of a time: whole days where there are some, hours at the edges, the hour of `since` included.
+async def stored_offsets(connection: aiosqlite.Connection, path: Path, names: Iterable[str]) -> dict[str, int]:
+    """Read the stored bytes of journal segments, for those that have an entry. Raises StoreFailed."""
+    query = f"SELECT name, offset FROM segments WHERE name IN {sqlite.IN_LIST}"
+    with sqlite.mapped(path):
+        rows = await connection.execute_fetchall(query, (sqlite.json_list(names),))
+    return {str(name): int(offset) for name, offset in rows}
 
-    Only `columns` are named: what goes through a UNION is copied, and histograms are long.
+
+def _source(
+    by: By, since: int, until: int, columns: tuple[str, ...], only: Selection = _EVERYTHING
+) -> tuple[str, tuple[str | int, ...]]:
+    """SQL for the rollups of a time: whole days where possible, hours at the edges, and its parameters.
+
+    Only `columns` are selected: what goes through a UNION is copied, and histograms are long.
     """
     if only.needs_rows:
         return only.rows(since, until, columns)
@@ -248,7 +253,7 @@ def _source(
 
 
 def _observed(microseconds: int | None) -> int:
-    """The histogram of one row's duration, where it has one."""
+    """The histogram of one row's duration; empty where it has none."""
     return 0 if microseconds is None else rollups.observation(microseconds)
 
 

@@ -1,8 +1,8 @@
 """Rollups: sums and latency histograms by hour and day, key and alias, from which all reports are made.
 
-Pure arithmetic and the SQL that stores it; no connection is held here. A histogram is one integer of 40-bit lanes,
-a count each, so that adding two integers adds all their counts; 2^40 counts a lane are never reached. A lane is a
-quarter of an octave of 16 microsecond units: its bounds are within 25 % of each other.
+Pure arithmetic and the SQL that stores it; no connection is used here. A histogram is one integer of 40-bit lanes, one
+count each, so that adding two integers adds all their counts; 2^40 counts in a lane are never reached. A lane is a
+quarter of an octave of units of 16 microseconds: its bounds are within 25 % of each other.
 """
 
 from bisect import bisect_right
@@ -49,7 +49,8 @@ UPSERT = (
 
 #: Outcomes that count as errors, whatever the status.
 FAILURES = frozenset({"upstream_cut", "upstream_error", "timeout", "refused", "gateway_shutdown", "interrupted"})
-_LANE = 40
+_LANE_BITS = 40
+#: The unit of 16 microseconds, as a shift.
 _UNIT_BITS = 4
 _LANES = 108
 
@@ -68,28 +69,28 @@ _LOWS = tuple(_bounds(lane)[0] for lane in range(_LANES))
 Group = tuple[int, int, str, str]
 #: A row of the ledger: the fields of a `Final`, in their order.
 Row = tuple[Any, ...]
-# Rows whose columns are added up at a time.
-_SLICE = 250
+# Rows whose columns are summed at a time.
+_SLICE_ROWS = 250
 _MICROSECONDS = 1_000_000
 _FIELDS = {name: position for position, name in enumerate(Final.__struct_fields__)}
 _STARTED, _KEY, _ALIAS = _FIELDS["started"], _FIELDS["key"], _FIELDS["alias"]
 _STATUS, _OUTCOME, _SOURCE = _FIELDS["status"], _FIELDS["outcome"], _FIELDS["usage_source"]
 _COST, _TTFT, _TOTAL, _OVERHEAD = _FIELDS["cost"], _FIELDS["ttft"], _FIELDS["total"], _FIELDS["overhead"]
-# Those from `input_tokens` to `images` are added up as they are, and stand in the same order in both.
+# The fields from `input_tokens` to `images` are summed as they are, and have the same order in both.
 _COUNTS = slice(_FIELDS["input_tokens"], _FIELDS["images"] + 1)
 
 
 def summarise(rows: Iterable[Row], between: Callable[[], None] | None = None) -> list[tuple[int | str | bytes, ...]]:
-    """Rows for `UPSERT`: for each hour and day, key and alias. `between` is called now and then."""
+    """Rows for `UPSERT`: for each hour and day, key and alias. `between` is called after each slice."""
     members: defaultdict[tuple[int, str, str], list[Row]] = defaultdict(list)
     for row in rows:
         members[row[_STARTED] // (HOUR * _MICROSECONDS), row[_KEY], row[_ALIAS]].append(row)
     if between is not None:
         between()
     groups: dict[Group, list[int]] = {}
-    for (hour, key, alias), all_of_it in members.items():
-        for at in range(0, len(all_of_it), _SLICE):
-            _add(groups, (HOUR, hour * HOUR, key, alias), _summary(all_of_it[at : at + _SLICE]))
+    for (hour, key, alias), hour_rows in members.items():
+        for at in range(0, len(hour_rows), _SLICE_ROWS):
+            _add(groups, (HOUR, hour * HOUR, key, alias), _summary(hour_rows[at : at + _SLICE_ROWS]))
             if between is not None:
                 between()
     for (_, start, key, alias), summary in list(groups.items()):
@@ -103,7 +104,7 @@ def _add(groups: dict[Group, list[int]], group: Group, summary: list[int]) -> No
 
 
 def _summary(rows: list[Row]) -> list[int]:
-    """The columns of one group: each is added up by itself, which costs far less than row by row."""
+    """The columns of one group: summed column by column, which costs far less than row by row."""
     columns = list(zip(*rows, strict=True))
     failed = [
         status >= 400 or outcome in FAILURES
@@ -130,10 +131,10 @@ def _summary(rows: list[Row]) -> list[int]:
 
 
 def observation(*microseconds: int) -> int:
-    """A histogram of some durations."""
+    """The histogram of some durations."""
     histogram = 0
     for lane, count in Counter(map(bisect_right, repeat(_LOWS), microseconds)).items():
-        histogram += count << (_LANE * max(lane - 1, 0))
+        histogram += count << (_LANE_BITS * max(lane - 1, 0))
     return histogram
 
 
@@ -167,10 +168,10 @@ def merge_packed(one: bytes, other: bytes) -> bytes:
 
 
 def _counts(histogram: int) -> Iterator[tuple[int, int]]:
-    mask = (1 << _LANE) - 1
+    mask = (1 << _LANE_BITS) - 1
     lane = 0
     while histogram:
         if count := histogram & mask:
             yield lane, count
-        histogram >>= _LANE
+        histogram >>= _LANE_BITS
         lane += 1

@@ -1,7 +1,7 @@
-"""The files of the journal: their names, who owns them, and whether their owner still lives.
+"""The journal's files: names, owners, and locks that say whether an owner is alive. No record is read or written here.
 
-A segment is `OWNER-NUMBER.journal`, append-only, one JSON record a line. Its owner, one `Journal` in one process,
-holds an flock on it until it goes on to the next segment, closes, or dies. Nothing is read or written here.
+A segment is `OWNER-NUMBER.journal`, append-only, one JSON record a line. Its owner, one `Journal` in one process, holds
+an flock on it until it begins the next segment, closes the journal, or dies.
 """
 
 import fcntl
@@ -12,18 +12,18 @@ from contextlib import suppress
 from pathlib import Path
 
 SUFFIX = ".journal"
-# Tries to make a new segment before giving up: a try fails only when a writer looked at the file in the microseconds
-# between its creation and its lock.
-_TRIES = 8
+# Attempts to create a segment: one fails only when an ingester opened the file in the microseconds between its creation
+# and its lock.
+_MAX_ATTEMPTS = 8
 
 
 def new_owner() -> str:
-    """A name for a new journal: sortable by time, and unlike any other."""
+    """A unique name for a new journal, sortable by time."""
     return f"{time.time_ns():016x}.{os.getpid()}.{secrets.token_hex(4)}"
 
 
 def owner_of(name: str) -> str:
-    """The owner in a segment's name."""
+    """The owner that a segment's name contains."""
     return name[: -len(SUFFIX)].rpartition("-")[0]
 
 
@@ -33,24 +33,24 @@ def names(directory: Path) -> list[str]:
         return sorted(entry.name for entry in entries if entry.name.endswith(SUFFIX))
 
 
-def sizes(directory: Path, *, but: str) -> dict[str, int]:
+def sizes(directory: Path, *, except_owner: str) -> dict[str, int]:
     """The segments of all owners but one, with their sizes in bytes. Raises OSError."""
     found: dict[str, int] = {}
     for name in names(directory):
-        if owner_of(name) != but:
-            # One that is gone by now was stored.
+        if owner_of(name) != except_owner:
+            # A segment that is gone by now was stored.
             with suppress(FileNotFoundError):
                 found[name] = os.stat(directory / name).st_size
     return found
 
 
 def create(directory: Path, owner: str, number: int) -> tuple[str, int, int]:
-    """Make and lock the owner's next segment; returns its name, number and descriptor. Raises OSError.
+    """Create and lock the owner's next segment; returns its name, number and descriptor. Raises OSError.
 
-    A writer removes a segment only while it holds its lock, and a file it removed has no links left: so a descriptor
-    that is locked and still has a name is safe to append to.
+    A segment is removed only by an ingester that holds its lock, and then has no links left: so a descriptor that is
+    locked and still has a name is safe to append to.
     """
-    for number_ in range(number, number + _TRIES):
+    for number_ in range(number, number + _MAX_ATTEMPTS):
         name = f"{owner}-{number_:08d}{SUFFIX}"
         descriptor = os.open(directory / name, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
         if try_lock(descriptor) and os.fstat(descriptor).st_nlink:
@@ -60,7 +60,7 @@ def create(directory: Path, owner: str, number: int) -> tuple[str, int, int]:
 
 
 def is_there(path: Path, descriptor: int) -> bool:
-    """Whether an open segment still is the file of its name."""
+    """Whether the path still names the open segment."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
     except OSError:
@@ -68,7 +68,7 @@ def is_there(path: Path, descriptor: int) -> bool:
 
 
 def is_closed(path: Path) -> bool:
-    """Whether nobody appends to a segment any more. Raises OSError."""
+    """Whether no process appends to the segment any more. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         return try_lock(descriptor)
@@ -77,7 +77,7 @@ def is_closed(path: Path) -> bool:
 
 
 def remove(path: Path, size: int) -> bool:
-    """Delete a closed segment, unless it is locked after all or has grown past `size`. Raises OSError."""
+    """Delete a closed segment, unless it is locked or has grown past `size`; returns whether it did. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         if not try_lock(descriptor) or os.fstat(descriptor).st_size > size:
@@ -89,7 +89,7 @@ def remove(path: Path, size: int) -> bool:
 
 
 def sync(directory: Path) -> None:
-    """Bring the names in a directory to the disk: a new file is lost with its name, a removed one comes back.
+    """Sync a directory: without it a power failure loses the name of a new file, or restores that of a removed one.
 
     Raises OSError.
     """
@@ -101,7 +101,7 @@ def sync(directory: Path) -> None:
 
 
 def try_lock(descriptor: int) -> bool:
-    """Take the flock of an open file, without waiting. Closing the descriptor gives it back."""
+    """Try to lock an open file, without waiting. Closing the descriptor releases the lock."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,20 +1,17 @@
-"""Which requests a report is about: filters, as conditions of SQL with their values.
-
-Pure: no connection is held here, and no text of a filter becomes a part of a statement.
-"""
+"""Filters of a report, as SQL conditions with parameters: no text of a filter becomes part of a statement."""
 
 from collections.abc import Iterator
 
 import msgspec
 
-from proxy.ledger import rollups
+from proxy.ledger import rollups, sqlite
 from proxy.ledger.rollups import HOUR
 
 _MICROSECONDS = 1_000_000
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
-    """Filters that must all hold; an empty one lets everything through."""
+    """Filters that must all match; an empty one matches everything."""
 
     #: Ids of keys.
     keys: tuple[str, ...] = ()
@@ -24,14 +21,14 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def needs_rows(self) -> bool:
-        """Whether the rollups do not know what is asked for, so that every row of the time must be read."""
+        """Whether a filter is on a column that the rollups do not have, so that rows must be read."""
         return bool(self.upstreams or self.outcomes)
 
     def condition(self) -> tuple[str, tuple[str, ...]]:
-        """What to put behind a WHERE clause, and its values."""
+        """SQL to append to a WHERE clause, and its parameters."""
         filters = list(self._filters())
-        text = "".join(f" AND {column} IN (SELECT value FROM json_each(?))" for column, _ in filters)
-        return text, tuple(msgspec.json.encode(values).decode() for _, values in filters)
+        text = "".join(f" AND {column} IN {sqlite.IN_LIST}" for column, _ in filters)
+        return text, tuple(sqlite.json_list(values) for _, values in filters)
 
     def _filters(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         columns = ("key", "alias", "upstream", "outcome")
@@ -40,18 +37,18 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
                 yield column, values
 
     def rows(self, since: int, until: int, columns: tuple[str, ...]) -> tuple[str, tuple[str | int, ...]]:
-        """The rows of a time (in seconds, rounded out to whole hours) in the place of their rollups."""
+        """SQL for the rows of a time (in seconds, rounded out to hours) in the form of rollups, and its parameters."""
         condition, values = self.condition()
         start = f"started / {_MICROSECONDS} - started / {_MICROSECONDS} % {HOUR} AS start"
-        parts = ", ".join([start, "key", "alias", *(f"{_OF_A_ROW.get(name, name)} AS {name}" for name in columns)])
+        parts = ", ".join([start, "key", "alias", *(f"{_ROW_VALUES.get(name, name)} AS {name}" for name in columns)])
         first, last = since - since % HOUR, -(-until // HOUR) * HOUR
         text = f"(SELECT {parts} FROM requests WHERE started >= ? AND started < ?{condition})"
         return text, (first * _MICROSECONDS, last * _MICROSECONDS, *values)
 
 
 _FAILED = ", ".join(f"'{outcome}'" for outcome in sorted(rollups.FAILURES))
-#: What a row adds to a sum that is not a column of its own.
-_OF_A_ROW = {
+#: The value of one row for sums that are not columns of the row.
+_ROW_VALUES = {
     "requests": "1",
     "errors": f"(status >= 400 OR outcome IN ({_FAILED}))",
     "cost": "coalesce(cost, 0)",
@@ -59,6 +56,6 @@ _OF_A_ROW = {
     "estimated": "(usage_source = 'estimated')",
     "answered": "(ttft IS NOT NULL)",
     "ttft": "coalesce(ttft, 0)",
-    #: For histograms, in which a request without an answer is none of 0 seconds.
+    #: For histograms, in which a request without a response is not counted as 0 seconds.
     "ttft_if_any": "ttft",
 }

@@ -1,12 +1,11 @@
-"""The database's side of the writer: what a batch of the journal becomes in `ledger.db`, in one transaction.
+"""Writes a batch of the journal to `ledger.db` in one transaction: rows, rollups, owners and read positions.
 
-Plain SQLite, for the writer's own thread. It reads no journal, takes no lock file, and decides nothing about when.
+Plain SQLite, for the thread of `ingest`. It reads no journal, takes no lock file, and schedules nothing.
 """
 
 import logging
 import os
 import sqlite3
-from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
@@ -17,13 +16,13 @@ from proxy.clock.gil import yield_gil
 from proxy.config.tree import Durability
 from proxy.errors import StoreFailed
 from proxy.ledger import rollups, sqlite
-from proxy.ledger.journal_reader import Batch, interrupted
+from proxy.ledger.journal_reader import JournalBatch, interrupted_record
 from proxy.ledger.record import Final, Opened, Owned
 
 _ALL_FIELDS = Final.__struct_fields__
 _COMMON = _ALL_FIELDS.index("error_code") + 1
-# The fields that every request has. Those behind them few have: where they are as the table makes them, they are left
-# out, for each value that is bound has its price.
+# The fields that every request has. The ones after them are rare: where they have the table's defaults they are not
+# inserted, because binding each value costs time.
 _FIELDS = _ALL_FIELDS[:_COMMON]
 _RARE_DEFAULTS = Final.__struct_defaults__[-len(_ALL_FIELDS[_COMMON:]) :]
 _ROW = f"({', '.join(['nullif(?, 0)' if name == 'error_code' else '?' for name in _FIELDS])})"
@@ -33,34 +32,34 @@ _INSERT_ALL = (
     f"INSERT INTO requests ({', '.join(_ALL_FIELDS)}) VALUES ({', '.join('?' * len(_ALL_FIELDS))}) "
     "ON CONFLICT (id) DO NOTHING"
 )
-#: So many rows at once cost a quarter less than one by one, and their thread lets go of the interpreter once for all.
-TOGETHER = 100
-_INSERT_TOGETHER = f"{_INTO}{', '.join([_ROW] * TOGETHER)} ON CONFLICT (id) DO NOTHING"
-# The columns whose values SQLite's binding is slow to take: it looks for a way to adapt all but numbers and text.
+#: Rows of one INSERT: a quarter less time than one by one, and the thread releases the GIL once for all of them.
+ROWS_PER_INSERT = 100
+_INSERT_MANY = f"{_INTO}{', '.join([_ROW] * ROWS_PER_INSERT)} ON CONFLICT (id) DO NOTHING"
+# Columns of bool and None: binding those is slow, because sqlite3 searches for an adapter of all but numbers and text.
 _STREAM, _ERROR_CODE = _FIELDS.index("stream"), _FIELDS.index("error_code")
-_OPEN = (
+_UPSERT_OPEN = (
     "INSERT INTO opens (id, owner, attempt, record) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
     "owner = excluded.owner, attempt = excluded.attempt, record = excluded.record WHERE excluded.attempt >= attempt"
 )
-_OFFSET = "INSERT INTO segments (name, offset) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET offset = excluded.offset"
-_OWN = (
+_UPSERT_OFFSET = (
+    "INSERT INTO segments (name, offset) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET offset = excluded.offset"
+)
+_INSERT_OWNED = (
     "INSERT INTO objects (id, kind, key, upstream, created, alias, model) VALUES (?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (id) DO UPDATE SET alias = excluded.alias, model = excluded.model WHERE key = excluded.key"
 )
-# Of two keys that made the same id the first one counts, also where the journal of the other was read before.
-_YIELD = "DELETE FROM objects WHERE id = ? AND key <> ? AND created > ?"
-_DISOWN = "DELETE FROM objects WHERE id = ? AND key = ?"
-_AMONG = "(SELECT value FROM json_each(?))"
-
+# Of two keys that created the same id the first one owns it, even where the journal of the other was read before.
+_DELETE_LATER_OWNER = "DELETE FROM objects WHERE id = ? AND key <> ? AND created > ?"
+_DELETE_OWNED = "DELETE FROM objects WHERE id = ? AND key = ?"
 
 _log = logging.getLogger(__name__)
 
 
-class Storage:
-    """The open database of the one writer. Methods raise StoreFailed, after which nothing of theirs is stored."""
+class SQLiteWriter:
+    """The write side of the database. Methods raise StoreFailed, and then have stored nothing."""
 
     def __init__(self, path: Path, durability: Durability) -> None:
-        """Open and migrate. The caller holds the writer's lock. Raises StoreFailed."""
+        """Open and migrate the database. The caller holds the writer's lock. Raises StoreFailed."""
         self._path = path
         self._encode = msgspec.json.Encoder().encode
         self._connection = connection = sqlite.open_writer(path, durability)
@@ -74,7 +73,7 @@ class Storage:
         except BaseException:
             connection.close()
             raise
-        #: Read positions, and whose entries are in `opens` and which: as the database has them.
+        #: What the database has: read positions by segment, and the owners and request ids in `opens`.
         self.offsets = {str(name): int(offset) for name, offset in offsets}
         self._open_owners = {str(owner) for _, owner in opens}
         self._open_ids = {str(id_) for id_, _ in opens}
@@ -83,9 +82,9 @@ class Storage:
         """Close the database."""
         self._connection.close()
 
-    def store(self, batch: Batch) -> None:
-        """Everything of a batch in one transaction."""
-        # Segments that are gone were stored; a crash between their end and this is why they may still be listed here.
+    def store(self, batch: JournalBatch) -> None:
+        """Write a whole batch in one transaction."""
+        # Segments that are gone were stored: their offsets are left over from a tick that removed them.
         gone = [name for name in self.offsets if name not in batch.names]
         if not batch.offsets and not gone:
             return
@@ -98,13 +97,15 @@ class Storage:
             with sqlite.transaction(connection):
                 self._insert(finals)
                 if opens:
-                    connection.executemany(_OPEN, opens)
+                    connection.executemany(_UPSERT_OPEN, opens)
                 if settled:
-                    connection.execute(f"DELETE FROM opens WHERE id IN {_AMONG}", (self._json(settled),))
-                _own(connection, batch.owned)
-                connection.executemany(_OFFSET, batch.offsets.items())
+                    connection.execute(f"DELETE FROM opens WHERE id IN {sqlite.IN_LIST}", (sqlite.json_list(settled),))
+                _store_owned(connection, batch.owned)
+                connection.executemany(_UPSERT_OFFSET, batch.offsets.items())
                 if gone:
-                    connection.execute(f"DELETE FROM segments WHERE name IN {_AMONG}", (self._json(gone),))
+                    connection.execute(
+                        f"DELETE FROM segments WHERE name IN {sqlite.IN_LIST}", (sqlite.json_list(gone),)
+                    )
                 yield_gil()
         yield_gil()
         self._open_owners.update(owner for owner, _ in batch.opens.values())
@@ -114,79 +115,76 @@ class Storage:
         for name in gone:
             del self.offsets[name]
 
-    def settle_dead(self, living: set[str], most: int) -> bool:
-        """Turn what dead owners left open into rows, `most` at a time; returns whether that is done for all."""
+    def settle_dead(self, living: set[str], limit: int) -> bool:
+        """Write rows for requests that dead owners left open, at most `limit`; returns whether none is left."""
         for owner in sorted(self._open_owners - living):
             connection = self._connection
             with sqlite.mapped(self._path), sqlite.transaction(connection):
                 query = "SELECT record FROM opens WHERE owner = ? LIMIT ?"
-                found = connection.execute(query, (owner, most)).fetchall()
-                finals = [interrupted(msgspec.json.decode(record, type=Opened)) for (record,) in found]
+                found = connection.execute(query, (owner, limit)).fetchall()
+                finals = [interrupted_record(msgspec.json.decode(record, type=Opened)) for (record,) in found]
                 self._insert(finals)
                 ids = [final.id for final in finals]
-                connection.execute(f"DELETE FROM opens WHERE id IN {_AMONG}", (self._json(ids),))
+                connection.execute(f"DELETE FROM opens WHERE id IN {sqlite.IN_LIST}", (sqlite.json_list(ids),))
             self._open_ids.difference_update(ids)
             if finals:
                 _log.warning("%d requests of a process that ended were not settled: interrupted", len(finals))
-            if len(found) == most:
+            if len(found) == limit:
                 return False
             self._open_owners.discard(owner)
         return True
 
     def _insert(self, finals: list[Final]) -> None:
-        """Insert rows, and add those that are new to the rollups. Nothing else of the transaction may come before."""
+        """Insert rows, and add the new ones to the rollups. It must be the first statement of its transaction."""
         if not finals:
             return
         connection = self._connection
         before = connection.total_changes
         rows = _insert_rows(connection, finals)
         if connection.total_changes - before < len(finals):
-            # Some were stored before, by a replay. It is rare, so only now it is asked which.
+            # Some are stored already, from a replay: that is rare, so only now they are looked up.
             connection.execute("ROLLBACK")
             connection.execute("BEGIN IMMEDIATE")
-            query = f"SELECT id FROM requests WHERE id IN {_AMONG}"
-            ids = self._json([final.id for final in finals])
+            query = f"SELECT id FROM requests WHERE id IN {sqlite.IN_LIST}"
+            ids = sqlite.json_list([final.id for final in finals])
             known = {id_ for (id_,) in connection.execute(query, (ids,))}
             finals = [final for final in finals if final.id not in known]
             rows = _insert_rows(connection, finals)
         connection.executemany(rollups.UPSERT, rollups.summarise(rows, yield_gil))
 
     def _check_identity(self) -> None:
-        """Rows in a file that has no name any more would be lost."""
+        """Raise StoreFailed if the path names another file: rows in a file without a name would be lost."""
         if not self._path.exists() or _identity(self._path) != self._identity:
             raise StoreFailed(
                 f"{self._path} was removed or replaced while the gateway runs; put it back, or restart the gateway. "
                 "The journal keeps what comes"
             )
 
-    def _json(self, names: Iterable[str]) -> str:
-        return self._encode(list(names)).decode()
 
-
-def _own(connection: sqlite3.Connection, records: list[Owned]) -> None:
-    """Owners and deletions, one after the other: an id that was deleted may be made again."""
+def _store_owned(connection: sqlite3.Connection, records: list[Owned]) -> None:
+    """Apply creations and deletions in their order: an id that was deleted may be created again."""
     for one in records:
         if one.gone:
-            connection.execute(_DISOWN, (one.id, one.key))
+            connection.execute(_DELETE_OWNED, (one.id, one.key))
         else:
-            connection.execute(_YIELD, (one.id, one.key, one.created))
+            connection.execute(_DELETE_LATER_OWNER, (one.id, one.key, one.created))
             row = (one.id, one.kind, one.key, one.upstream, one.created, one.alias, one.model)
-            connection.execute(_OWN, row)
+            connection.execute(_INSERT_OWNED, row)
 
 
 def _insert_rows(connection: sqlite3.Connection, finals: list[Final]) -> list[rollups.Row]:
-    """The rows of some finals, which are in the table then."""
+    """Insert `finals`, unless stored already; returns them as rows."""
     rows: list[rollups.Row] = []
     width = len(_FIELDS)
-    for at in range(0, len(finals), TOGETHER):
-        whole = list(map(astuple, finals[at : at + TOGETHER]))
+    for at in range(0, len(finals), ROWS_PER_INSERT):
+        whole = list(map(astuple, finals[at : at + ROWS_PER_INSERT]))
         rows += whole
         piece = [row[:_COMMON] for row in whole if row[_COMMON:] == _RARE_DEFAULTS]
         values = list(chain.from_iterable(piece))
         values[_STREAM::width] = map(int, values[_STREAM::width])
         values[_ERROR_CODE::width] = [0 if code is None else code for code in values[_ERROR_CODE::width]]
-        if len(piece) == TOGETHER:
-            connection.execute(_INSERT_TOGETHER, values)
+        if len(piece) == ROWS_PER_INSERT:
+            connection.execute(_INSERT_MANY, values)
         else:
             connection.executemany(_INSERT, zip(*[iter(values)] * width, strict=True))
             connection.executemany(_INSERT_ALL, [row for row in whole if row[_COMMON:] != _RARE_DEFAULTS])

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from proxy.ledger.ingest import Writer
+from proxy.ledger.ingest import JournalIngester
 from proxy.ledger.record import Final, Opened
 
 #: 2026-11-20 10:30 UTC, in microseconds.
@@ -78,7 +78,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-async def drain(writer: Writer) -> None:
+async def drain(writer: JournalIngester) -> None:
     """Take in all there is."""
     while await writer.tick():
         pass

@@ -47,7 +47,7 @@ def test_what_one_key_sends_changes_no_estimate_of_another() -> None:
 
 
 def test_beyond_the_bound_nothing_is_learned() -> None:
-    estimator = Estimator(pairs=1)
+    estimator = Estimator(max_pairs=1)
     for number in range(1_000):
         estimator.observe(KEY, "first", 1_000, 500, 0, 0)
         estimator.observe(KEY, f"later-{number}", 1_000, 1_000, 0, 0)

@@ -1,36 +1,37 @@
-"""The sync thread: it ends when it is told to, and outlives a loop that is gone."""
+"""The fsync thread: it syncs and closes segments, and a callback that raises delays no other."""
 
 import asyncio
 import os
 from pathlib import Path
 
-from proxy.ledger.fsync import File, FsyncThread, Written
+from proxy.ledger.backlog import Segment
+from proxy.ledger.fsync import FsyncThread, PendingRecord
 
 
-def _ignore(file: File, error: OSError, written: list[Written]) -> None:
-    raise AssertionError(f"{file.descriptor}: {error}, {written}")
+def _ignore(segment: Segment, error: OSError, records: list[PendingRecord]) -> None:
+    raise AssertionError(f"{segment.name}: {error}, {records}")
 
 
-def test_a_retired_file_is_synced_and_closed(tmp_path: Path) -> None:
+def test_a_closed_segment_is_synced_first(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
-    file = File(descriptor)
+    segment = Segment("file", 1, descriptor)
 
     async def run() -> None:
-        syncer = FsyncThread(tmp_path, _ignore)
-        syncer.adopt()
-        syncer.retire(file)
-        syncer.close()
+        thread = FsyncThread(tmp_path, _ignore)
+        thread.segment_created()
+        thread.close_segment(segment)
+        thread.close()
 
     asyncio.run(run())
     assert not os.path.exists(f"/proc/self/fd/{descriptor}")
 
 
-def test_one_that_fails_keeps_no_other_waiting(tmp_path: Path) -> None:
+def test_a_callback_that_raises_delays_no_other(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
-    file = File(descriptor)
+    segment = Segment("file", 1, descriptor)
 
     async def run() -> None:
-        syncer = FsyncThread(tmp_path, _ignore)
+        thread = FsyncThread(tmp_path, _ignore)
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _loop, _context: None)
         told = asyncio.Event()
@@ -38,10 +39,10 @@ def test_one_that_fails_keeps_no_other_waiting(tmp_path: Path) -> None:
         def fail() -> None:
             raise ValueError
 
-        syncer.submit(file, b"", fail)
-        syncer.submit(file, b"", told.set)
+        thread.submit(segment, b"", fail)
+        thread.submit(segment, b"", told.set)
         await asyncio.wait_for(told.wait(), 10)
-        syncer.retire(file)
-        syncer.close()
+        thread.close_segment(segment)
+        thread.close()
 
     asyncio.run(run())

@@ -133,9 +133,9 @@ def test_a_settled_request_that_the_disk_refused_is_written_when_it_can_be(
         for number in (1, 2):
             with pytest.raises(StoreFailed):
                 journal.append(final(number))
-        assert journal.owed == 2
+        assert journal.unwritten == 2
     journal.probe()
-    assert (journal.failed, journal.owed) == (None, 0)
+    assert (journal.failed, journal.unwritten) == (None, 0)
     assert content(tmp_path) == expected(1, 2)
 
 
@@ -156,7 +156,7 @@ def test_a_real_limit_on_the_file_size_is_survived_in_the_next_segment(tmp_path:
 
 
 def test_a_full_backlog_refuses_new_work_but_settles_what_runs(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, durability="process", bounded=64_000)
+    journal = Journal(tmp_path, durability="process", max_unstored_bytes=64_000)
     taken = append_until_refused(journal, opened)
     journal.append(final(1))
     assert journal.unstored <= 64_000 * 17 // 16
@@ -413,7 +413,7 @@ def test_what_no_disk_takes_to_the_end_is_logged_so_that_it_can_be_saved(
 
 def test_a_disk_that_does_not_end_its_syncs_gets_no_new_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, _, release = held_sync(monkeypatch)
-    monkeypatch.setattr("proxy.ledger.journal._MOST_BEHIND", 1_000)
+    monkeypatch.setattr("proxy.ledger.journal._MAX_UNSYNCED_BYTES", 1_000)
 
     async def run() -> None:
         journal = Journal(tmp_path, durability="power")

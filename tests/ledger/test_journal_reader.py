@@ -109,5 +109,5 @@ def test_an_owner_that_goes_on_to_its_next_segment_meanwhile_lives(
 
 
 def test_an_interrupted_request_costs_nobody_knows_what() -> None:
-    row = journal_reader.interrupted(opened(1, attempt=2))
+    row = journal_reader.interrupted_record(opened(1, attempt=2))
     assert (row.status, row.outcome, row.usage_source, row.cost, row.attempts) == (0, "interrupted", "none", None, 2)

@@ -140,14 +140,14 @@ def test_kill_9_while_the_store_is_written_loses_nothing(tmp_path: Path) -> None
 def test_the_lock_moves_to_the_living_and_they_store_what_the_dead_left(tmp_path: Path) -> None:
     async def run(child: subprocess.Popen[bytes]) -> None:
         async with running(tmp_path) as ledger:
-            assert ledger.writes is False
+            assert ledger._ingester.is_writer is False
             # The other process stores this one's records too, and this one sees that.
             ledger.journal.append(final(10**9))
             await ledger.flush()
             child.send_signal(signal.SIGKILL)
             await asyncio.to_thread(child.wait)
             last = told_by(tmp_path)
-            await until(lambda: ledger.writes)
+            await until(lambda: ledger._ingester.is_writer)
             ledger.journal.append(final(10**9 + 1))
             await ledger.flush()
             found = await outcomes(ledger)
@@ -166,7 +166,7 @@ def test_segments_that_another_process_stored_and_removed_are_stored(tmp_path: P
                 ledger.journal.append(final(number))
             await until(lambda: len(list((tmp_path / "journal").glob(f"{ledger.journal.owner}*"))) == 1)
             await ledger.flush()
-            assert (writing.writes, ledger.writes) == (True, False)
+            assert (writing._ingester.is_writer, ledger._ingester.is_writer) == (True, False)
             assert ledger.journal.unstored == 0
             assert len(ledger.journal.positions()) == 1
 
@@ -175,7 +175,7 @@ def test_segments_that_another_process_stored_and_removed_are_stored(tmp_path: P
 
 def test_a_full_backlog_is_a_failure_until_the_database_takes_it(tmp_path: Path) -> None:
     async def run() -> None:
-        async with running(tmp_path, bounded=20_000) as ledger:
+        async with running(tmp_path, max_unstored_bytes=20_000) as ledger:
             other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
             other.execute("BEGIN IMMEDIATE")
             number = 0
@@ -251,7 +251,7 @@ def test_reports_beside_a_gateway_only_read(tmp_path: Path) -> None:
         async with running(tmp_path) as ledger, open_reports(tmp_path) as reports:
             ledger.journal.append(final(1))
             await ledger.flush()
-            assert ledger.writes
+            assert ledger._ingester.is_writer
             assert (await reports.usage(by="model")).totals.requests == 1
 
     asyncio.run(run())

@@ -146,7 +146,7 @@ def test_a_keys_objects_of_a_kind_are_counted_once_each(tmp_path: Path) -> None:
 
 def test_what_is_remembered_is_bounded_and_the_rest_is_looked_up(tmp_path: Path) -> None:
     async def work(ledger: Ledger) -> None:
-        async with another(ledger, remembered=2) as owners:
+        async with another(ledger, max_cached=2) as owners:
             for number in range(4):
                 owners.record(msgspec.structs.replace(FILE, id=f"file-{number}"))
             await ledger.flush()
@@ -160,7 +160,7 @@ def test_what_another_process_has_just_made_is_waited_for(tmp_path: Path) -> Non
         async with worker(tmp_path) as other:
             assert other.owners.record(FILE)
             # The machine may be busy: what is shown is that it is waited for, not how long.
-            ledger.owners._patience = 1.0
+            ledger.owners._lookup_wait = 1.0
             assert await ledger.owners.owned_by("key_a", "file-1") == FILE
 
     run(tmp_path, work, shared=True)
@@ -202,7 +202,7 @@ def test_an_id_still_belongs_to_the_first_key_when_another_makes_it_after_a_rest
 
 def test_an_id_still_belongs_to_the_first_key_when_it_is_no_longer_remembered(tmp_path: Path) -> None:
     async def work(ledger: Ledger) -> None:
-        async with another(ledger, remembered=2) as owners:
+        async with another(ledger, max_cached=2) as owners:
             owners.record(FILE)
             for number in range(2, 5):
                 owners.record(msgspec.structs.replace(FILE, id=f"other-{number}", kind="thread"))

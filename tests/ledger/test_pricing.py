@@ -3,21 +3,33 @@
 from decimal import Decimal
 from fractions import Fraction
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.tree import Price
 from proxy.errors import ConfigFault
-from proxy.ledger.pricing import compile_price, cost
-from proxy.ledger.record import Final
-from tests.ledger.samples import final
+from proxy.ledger.pricing import CompiledPrice, compile_price, cost_of, cost_of_parts
+from proxy.wire.schemas import Usage
 
 FULL = Price(input=Decimal("1.10"), output=Decimal("4.40"), cached_input=Decimal("0.11"), cache_write=Decimal("1.375"))
 
 
-def usage(**counts: int) -> Final:
-    return final(1, **({"input_tokens": 0, "output_tokens": 0} | counts))
+def cost(price: CompiledPrice | None, **counts: int) -> int | None:
+    """The cost of a usage, which both ways of computing it agree on."""
+    usage = msgspec.structs.replace(Usage(), **counts)
+    result = cost_of(
+        price,
+        usage.input_tokens,
+        usage.cached_input_tokens,
+        usage.cache_write_tokens,
+        usage.output_tokens,
+        usage.audio_milliseconds,
+        usage.images,
+    )
+    assert cost_of_parts(price, usage)[0] == result
+    return result
 
 
 @pytest.mark.parametrize(
@@ -42,16 +54,16 @@ def usage(**counts: int) -> Final:
     ],
 )
 def test_cost(price: Price, counts: dict[str, int], expected: int | None) -> None:
-    assert cost(compile_price(price), usage(**counts)) == expected
+    assert cost(compile_price(price), **counts) == expected
 
 
 def test_no_price_is_unpriced() -> None:
-    assert cost(None, usage(input_tokens=1)) is None
+    assert cost(None, input_tokens=1) is None
 
 
 @pytest.mark.parametrize(("tokens", "expected"), [(1, 0), (3, 2), (5, 2), (7, 4)])
 def test_halves_are_rounded_to_even(tokens: int, expected: int) -> None:
-    assert cost(compile_price(Price(input=Decimal("0.0005"))), usage(input_tokens=tokens)) == expected
+    assert cost(compile_price(Price(input=Decimal("0.0005"))), input_tokens=tokens) == expected
 
 
 _prices = st.decimals(min_value=0, max_value=10_000, places=9)
@@ -68,8 +80,8 @@ def test_cost_equals_exact_arithmetic_rounded_once(
         + Fraction(minute) * audio / 60_000
     )
     compiled = compile_price(Price(input=each_in, output=each_out, minute=minute))
-    counted = usage(input_tokens=tokens_in, output_tokens=tokens_out, audio_milliseconds=audio)
-    assert cost(compiled, counted) == round(exact * 10**9)
+    found = cost(compiled, input_tokens=tokens_in, output_tokens=tokens_out, audio_milliseconds=audio)
+    assert found == round(exact * 10**9)
 
 
 @pytest.mark.parametrize("price", ["0.0000000001", "-1", "NaN", "Infinity", "1000000", "1E-400000"])
@@ -80,4 +92,4 @@ def test_prices_that_cannot_be_meant_are_refused(price: str) -> None:
 
 def test_trailing_zeros_are_no_digits() -> None:
     compiled = compile_price(Price(input=Decimal("1.10000000000000")))
-    assert cost(compiled, usage(input_tokens=1)) == 1_100
+    assert cost(compiled, input_tokens=1) == 1_100

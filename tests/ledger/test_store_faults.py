@@ -126,7 +126,7 @@ def test_a_database_that_another_program_locks_disturbs_nothing_until_the_bound(
     data_dir = tmp_path / "data"
     with ScriptedUpstream(lambda _: ended(ROLE, HELLO, STOP, USAGE, DONE)) as upstream:
         gateway = RunningGateway(simple_config(data_dir, upstream.base_url))
-        gateway.gateway.ledger = Ledger(data_dir, bounded=20_000, interval=0.01)
+        gateway.gateway.ledger = Ledger(data_dir, max_unstored_bytes=20_000, interval=0.01)
         # It would refuse a little before the bound, were it to look just then.
         gateway.gateway.overload.backlog = Gauge(NEVER, NEVER, NEVER)
         with gateway:
@@ -147,7 +147,7 @@ def test_a_database_that_another_program_locks_disturbs_nothing_until_the_bound(
             wait_until(lambda: readiness(gateway) == (200, {"status": "ok"}), "the recovery")
             assert ask(gateway) == 200
             assert [row.outcome for row in gateway.rows()].count("complete") == good + 1 == len(upstream.requests)
-    for part in ("journal", "writer"):
+    for part in ("journal", "ingest"):
         levels = [record.levelno for record in caplog.records if record.name == f"proxy.ledger.{part}"]
         # How often it crosses its bound is the machine's business; each time both sides of it are told, once.
         assert levels[0] == max(levels)

@@ -15,7 +15,7 @@ import msgspec
 from proxy.config.tree import Durability
 from proxy.errors import StoreFailed
 from proxy.ledger import sqlite
-from proxy.ledger.ingest import Writer
+from proxy.ledger.ingest import JournalIngester
 from proxy.ledger.journal import Journal
 from proxy.ledger.ledger import open_reports, prepare
 from proxy.ledger.record import Final
@@ -65,7 +65,7 @@ def trial(folder: Path, seed: int, *, durability: Durability = "power", deaf: st
         return Connection(path, file_system)
 
     prepare(data_dir)
-    with disk.watching(), patch.object(sqlite, "_connect", connect), patch.object(sqlite, "_WAL_BYTES", 16 * 4096):
+    with disk.watching(), patch.object(sqlite, "_connect", connect), patch.object(sqlite, "_MAX_WAL_BYTES", 16 * 4096):
         asyncio.run(_work(data_dir, disk, chance, durability, acknowledged))
         disk.cut()
     file_system.unregister()
@@ -80,7 +80,7 @@ async def _work(
     data_dir: Path, disk: LossyDisk, chance: random.Random, durability: Durability, acknowledged: set[int]
 ) -> None:
     journal = Journal(data_dir / "journal", durability=durability, segment_bytes=chance.choice([1_500, 6_000, 1 << 20]))
-    writer = Writer(data_dir, durability=durability, batch=chance.choice([7, 50, 2_000]))
+    writer = JournalIngester(data_dir, durability=durability, batch=chance.choice([7, 50, 2_000]))
     for number in range(REQUESTS):
         if disk.left is not None:
             break

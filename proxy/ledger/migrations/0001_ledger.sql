@@ -1,4 +1,4 @@
--- One row a request: the fields of `Final`, under the same names. Times are microseconds, costs nano-dollars.
+-- One row for each request: the fields of `Final`, under the same names. Times are microseconds, costs nano-dollars.
 CREATE TABLE requests (
     id TEXT PRIMARY KEY NOT NULL,
     started INTEGER NOT NULL,
@@ -30,7 +30,7 @@ CREATE TABLE requests (
 ) STRICT;
 CREATE INDEX requests_by_time ON requests (started, id);
 
--- Upstream calls whose request is not settled yet, so that a segment can go before a long request ends.
+-- The last attempt of requests that are not settled, so that a segment can be removed before a long request ends.
 CREATE TABLE opens (
     id TEXT PRIMARY KEY NOT NULL,
     owner TEXT NOT NULL,
@@ -39,13 +39,13 @@ CREATE TABLE opens (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX opens_by_owner ON opens (owner);
 
--- How far each journal segment was read: moved in the transaction that stores what was read.
+-- Bytes of each journal segment that are ingested: updated in the transaction that stores the records.
 CREATE TABLE segments (
     name TEXT PRIMARY KEY NOT NULL,
     offset INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Sums over an hour (grain 3600) and a day (grain 86400) of one key and alias; start is in seconds since 1970, UTC.
+-- Sums over an hour (grain 3600) or a day (grain 86400), of one key and alias; start is in seconds since 1970, UTC.
 -- Histograms are packed integers, see rollups.py.
 CREATE TABLE rollups (
     grain INTEGER NOT NULL,

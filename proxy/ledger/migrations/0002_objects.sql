@@ -1,4 +1,4 @@
--- Whose an object at an upstream is, and where it lives: the fields of `Owned`. Ids are the upstream's own.
+-- The owner and the upstream of each object: the fields of `Owned`. Ids are those of the upstream.
 CREATE TABLE objects (
     id TEXT PRIMARY KEY NOT NULL,
     kind TEXT NOT NULL,

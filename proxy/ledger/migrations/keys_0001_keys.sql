@@ -1,8 +1,8 @@
--- `revision` grows with each change of a key, so that a reader can ask for what changed since it last looked.
+-- `revision` increases with each change of a key, so that a reader can select what changed since its last read.
 CREATE TABLE keys (
     id TEXT PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
-    -- A JSON list of aliases; NULL is all of them.
+    -- A JSON list of aliases; NULL allows all of them.
     models TEXT,
     created INTEGER NOT NULL,
     expires INTEGER,
@@ -11,7 +11,7 @@ CREATE TABLE keys (
 ) STRICT;
 CREATE UNIQUE INDEX keys_by_live_name ON keys (name) WHERE revoked IS NULL;
 
--- A key has one secret, and for the grace time after a rotation the older ones. Only SHA-256 digests are stored.
+-- A key has one secret, and during the grace period of a rotation its older ones. Only SHA-256 digests are stored.
 CREATE TABLE secrets (
     digest BLOB PRIMARY KEY NOT NULL,
     key TEXT NOT NULL REFERENCES keys (id),

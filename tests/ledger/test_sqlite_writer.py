@@ -1,0 +1,94 @@
+"""What the database has of a batch: every field, each row once, and no request left open."""
+
+import asyncio
+from pathlib import Path
+
+from proxy.ledger import segments, sqlite_writer
+from proxy.ledger.journal import Journal
+from proxy.ledger.record import Final
+from tests.ledger.ingesting import ingest, query, rows, writing
+from tests.ledger.samples import drain, final, lines, opened, request_id, segment
+
+
+def test_rows_hold_every_field_and_stored_segments_go(data_dir: Path) -> None:
+    record = final(1, error_code="x", images=2, stream=False, cost=None, ttft=None)
+    segment(data_dir / "journal", lines(record))
+    ingest(data_dir)
+    (row,) = query(data_dir, "SELECT * FROM requests")
+    assert Final(*row) == record
+    assert segments.names(data_dir / "journal") == []
+    # The row of its offset goes with the next look.
+    ingest(data_dir)
+    assert query(data_dir, "SELECT * FROM segments") == []
+
+
+def many(count: int) -> list[Final]:
+    """Rows that differ in everything that is stored in a way of its own."""
+    return [
+        final(
+            number,
+            stream=number % 2 == 0,
+            error_code=("timeout", None, "")[number % 3],
+            cost=None if number % 5 == 0 else number,
+            ttft=None if number % 7 == 0 else number,
+        )
+        for number in range(count)
+    ]
+
+
+def test_many_rows_at_once_hold_every_field(data_dir: Path) -> None:
+    records = many(3 * sqlite_writer.ROWS_PER_INSERT + 7)
+    segment(data_dir / "journal", lines(*records))
+    ingest(data_dir)
+    found = query(data_dir, "SELECT * FROM requests ORDER BY id")
+    assert [Final(*row) for row in found] == records
+
+
+def test_a_replay_among_many_new_rows_counts_only_the_new(data_dir: Path) -> None:
+    records = many(2 * sqlite_writer.ROWS_PER_INSERT)
+    segment(data_dir / "journal", lines(*records[30:60]), "first")
+    ingest(data_dir)
+    segment(data_dir / "journal", lines(*records), "second")
+    ingest(data_dir)
+    assert [row[0] for row in rows(data_dir)] == [record.id for record in records]
+    assert query(data_dir, "SELECT sum(requests), sum(cost) FROM rollups WHERE grain = 3600") == [
+        (len(records), sum(record.cost or 0 for record in records))
+    ]
+
+
+def test_what_was_open_when_a_batch_ended_is_open_no_more_once_it_is_settled(data_dir: Path) -> None:
+    async def run() -> None:
+        journal = Journal(data_dir / "journal", durability="process")
+        async with writing(data_dir) as writer:
+            for number in range(3):
+                journal.append(opened(number))
+            await drain(writer)
+            journal.append(final(1))
+            await drain(writer)
+            assert query(data_dir, "SELECT id FROM opens") == [(request_id(0),), (request_id(2),)]
+        # Another writer knows them from the database.
+        async with writing(data_dir) as writer:
+            journal.append(final(0))
+            journal.append(final(2))
+            await drain(writer)
+            assert query(data_dir, "SELECT id FROM opens") == []
+        journal.close()
+
+    asyncio.run(run())
+    assert {row[1] for row in rows(data_dir)} == {"complete"}
+
+
+def test_what_a_dead_process_left_open_is_interrupted(data_dir: Path) -> None:
+    segment(data_dir / "journal", lines(opened(1), opened(2)), "dead", 1)
+    segment(data_dir / "journal", lines(final(1)), "dead", 2)
+    ingest(data_dir)
+    assert rows(data_dir) == [(request_id(1), "complete", 330_000), (request_id(2), "interrupted", None)]
+    assert query(data_dir, "SELECT * FROM opens") == []
+
+
+def test_many_interrupted_requests_are_settled_in_batches(data_dir: Path) -> None:
+    segment(data_dir / "journal", lines(*[opened(number) for number in range(10)]))
+    ingest(data_dir, batch=3)
+    assert {row[1] for row in rows(data_dir)} == {"interrupted"}
+    assert len(rows(data_dir)) == 10
+    assert segments.names(data_dir / "journal") == []
