@@ -57,15 +57,15 @@ def simple_config(
     )
 
 
-def hear(journal: Journal, told: Callable[[Record], None]) -> None:
-    """Have each record told when it is written. Where the journal is compiled its methods cannot be replaced."""
+def on_each_record(journal: Journal, callback: Callable[[Record], None]) -> None:
+    """Call back with each record when it is written. Where the journal is compiled its methods cannot be replaced."""
     encode = journal._encode
 
-    def telling(record: Record) -> bytes:
-        told(record)
+    def encode_and_call_back(record: Record) -> bytes:
+        callback(record)
         return encode(record)
 
-    journal._encode = telling
+    journal._encode = encode_and_call_back
 
 
 def finals_of(journal: Journal) -> dict[str, Final]:
@@ -77,7 +77,7 @@ def finals_of(journal: Journal) -> dict[str, Final]:
             assert record.id not in finals, "a second bill for one request"
             finals[record.id] = record
 
-    hear(journal, remember)
+    on_each_record(journal, remember)
     return finals
 
 
@@ -185,7 +185,7 @@ class RunningGateway:
     def _run(self) -> None:
         try:
             uvloop.run(self._serve())
-        except BaseException as failure:  # noqa: BLE001 (told to the test's thread)
+        except BaseException as failure:  # noqa: BLE001 (raised in the test's thread)
             self._failure = failure
         finally:
             self._ready.set()

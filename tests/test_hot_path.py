@@ -208,7 +208,7 @@ def test_a_finished_request_leaves_the_collector_no_more_than_its_budget_says(mo
 
 @contextmanager
 def collections() -> Iterator[list[int]]:
-    """The generations of the garbage collections that somebody asks for meanwhile; none runs by itself."""
+    """The generations of the garbage collections that code asks for meanwhile; none runs by itself."""
     seen: list[int] = []
 
     def look(phase: str, info: dict[str, int]) -> None:
@@ -260,7 +260,7 @@ class CountedGateway(RunningGateway):
         try:
             with asyncio.Runner(loop_factory=CountingLoop) as runner:
                 runner.run(self._serve())
-        except BaseException as failure:  # noqa: BLE001 (told to the test's thread)
+        except BaseException as failure:  # noqa: BLE001 (raised in the test's thread)
             self._failure = failure
         finally:
             self._ready.set()

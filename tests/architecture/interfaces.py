@@ -11,7 +11,6 @@ PROTOCOLS: frozenset[str] = frozenset(
         "proxy.clock.sweeper.Waiting",
         "proxy.exchange.context.ResponseObserver",
         "proxy.ledger.pricing.Usage",
-        "proxy.policies.base.Policy",
         "proxy.upstream.connection.Owner",
         "proxy.upstream.connection.Sink",
         "proxy.upstream.connection.Source",

@@ -23,7 +23,7 @@ from tests.corpus import Exchange
 from tests.corpus.test_dialects import request_of
 from tests.cuts.judge import Outcome
 from tests.fakes import LAST_CHUNK, chunk
-from tests.serving import ALIAS, KEY, PRICE, UPSTREAM_MODEL, hear
+from tests.serving import ALIAS, KEY, PRICE, UPSTREAM_MODEL, on_each_record
 
 #: How the HTTP body ends at the cut. Of `last chunk` and `end` HTTP itself says that it is whole.
 Ending = Literal["closed", "reset", "last chunk", "end", "short"]
@@ -135,7 +135,7 @@ class CutRig:
                 journal.acknowledge(name, length)
 
         journal = gateway.ledger.journal
-        hear(journal, remember)
+        on_each_record(journal, remember)
 
     def cut(self, recording: Exchange, request: bytes, at: int, ending: Ending) -> Outcome:
         """Ask, and answer with the recording's first `at` bytes and this ending."""
