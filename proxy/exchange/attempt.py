@@ -70,6 +70,8 @@ class AttemptOwner(Origin):
     exchange: ResponseWriter
     #: Monotonic time at which a request was last sent; 0 before.
     sent: float
+    #: For the sweeper, of which it is a member between two attempts and takes itself out.
+    done = False
 
     def begin(self, attempt: "Attempt", reader: ResponseReader) -> None:
         """The first bytes for the client are there: commit the exchange to this response."""
@@ -103,7 +105,7 @@ class Attempt:
     headers: Sequence[Header] = ()
     #: Monotonic seconds at which the first byte of the body came, or 0.
     first_byte = 0.0
-    #: For the sweeper, which its owner takes it from.
+    #: For the sweeper; its owner takes it out.
     done = False
     #: Bytes came or went since the last sweep.
     _moved = False
@@ -116,7 +118,6 @@ class Attempt:
 
     def __init__(self, owner: AttemptOwner) -> None:
         self._owner = owner
-        self._target = owner.plan.target
         # Not above: compiled code forgets a None there where the type is a protocol.
         self.reader: ResponseReader | None = None
 
@@ -124,8 +125,9 @@ class Attempt:
 
     def start(self, fresh: bool) -> None:
         """Ask for a connection, one that has not been used if `fresh`. Raises what the pool raises."""
-        owner, pool = self._owner, self._target.pool
+        owner = self._owner
         plan, upload = owner.plan, owner.context.upload
+        pool = plan.target.pool
         self._upstream_deadline = plan.began + pool.connect_timeout
         self._deadline = min(self._upstream_deadline, plan.first_byte_deadline)
         owner.services.deadlines.add(self)
@@ -136,8 +138,9 @@ class Attempt:
 
     def connected(self, connection: Connection) -> None:
         """The pool gave a connection: send the request."""
-        owner, target = self._owner, self._target
+        owner = self._owner
         context, plan = owner.context, owner.plan
+        target = plan.target
         self.connection = connection
         upload, model, body = context.upload, target.model, b""
         parts: list[bytes | memoryview] | None = None
@@ -168,7 +171,7 @@ class Attempt:
     def _adds_usage(self) -> bool:
         """Whether usage is asked for on the client's behalf, in a stream."""
         context = self._owner.context
-        return context.may_ask_usage and not context.body.wants_usage and self._target.takes_stream_options
+        return context.may_ask_usage and not context.body.wants_usage and self._owner.plan.target.takes_stream_options
 
     # the response
 
@@ -191,8 +194,8 @@ class Attempt:
 
         Raises `UpstreamProtocolError` for a response that cannot be read.
         """
-        owner, target = self._owner, self._target
-        context = owner.context
+        owner = self._owner
+        context, target = owner.context, owner.plan.target
         assert context.alias is not None
         reader = self.reader = reply_for(
             self.headers,
@@ -284,7 +287,7 @@ class Attempt:
         elif out:
             if exchange.state < COMMITTED:
                 out = self._buffer + out
-                if self._may_wait(reader, out):
+                if owner.plan.has_next and _may_wait(reader, out):
                     self._buffer = out
                     return
                 self._buffer = b""
@@ -312,19 +315,6 @@ class Attempt:
         self._owner.services.deadlines.add(drain(connection))
         self.connection = None
 
-    def _may_wait(self, reader: ResponseReader, data: bytes) -> bool:
-        """Whether all that came, such as the role of who will speak, may wait for the first content to come with it.
-
-        That costs no time to the first token, and one that breaks off until then is replaced by another target's.
-        """
-        return (
-            reader.by_parts
-            and not reader.meter.text_out
-            and not reader.meter.finished
-            and len(data) <= MAX_PRELUDE_BYTES
-            and self._owner.plan.has_next
-        )
-
     def failed(self, error: UpstreamFailed) -> None:
         """The connection is gone before the end of the response."""
         self.connection = None
@@ -347,7 +337,7 @@ class Attempt:
             self.connection = None
         elif self.state == CONNECTING:
             self.state = SENT
-            self._target.pool.cancel(self)
+            self._owner.plan.target.pool.cancel(self)
 
     # backpressure and timeouts
 
@@ -385,10 +375,10 @@ class Attempt:
         upload = context.upload
         if upload is not None and upload.moved and self.state != CONNECTING and not self.first_byte:
             upload.moved = False
-            self._wait(now, self._target.first_byte_timeout)
+            self._wait(now, self._owner.plan.target.first_byte_timeout)
         elif self._moved:
             self._moved = False
-            self._wait(now, min(self._seconds_to_end(), self._target.idle_timeout))
+            self._wait(now, min(self._seconds_to_end(), self._owner.plan.target.idle_timeout))
         return now > self._deadline
 
     def _seconds_to_end(self) -> float:
@@ -435,7 +425,7 @@ class Attempt:
             error = UpstreamTimeout("The model's provider stopped answering.", detail="idle")
         else:
             error = UpstreamTimeout("The model's provider did not answer in time.", detail="first byte")
-        saturated = connecting and self._target.pool.saturated
+        saturated = connecting and self._owner.plan.target.pool.saturated
         error.early = saturated or paused or now < self._upstream_deadline
         error.impatient = error.early and not connecting and not paused and now <= plan.deadline
         return error
@@ -443,3 +433,13 @@ class Attempt:
     def interrupt(self) -> None:
         """The gateway is shutting down."""
         self._owner.exchange.cancel(GatewayStopped())
+
+
+def _may_wait(reader: ResponseReader, data: bytes) -> bool:
+    """Whether all that came, such as the role of who will speak, may wait for the first content to come with it.
+
+    That costs no time to the first token, and a response that breaks off until then is replaced by another target's.
+    """
+    return (
+        reader.by_parts and not reader.meter.text_out and not reader.meter.finished and len(data) <= MAX_PRELUDE_BYTES
+    )

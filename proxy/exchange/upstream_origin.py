@@ -37,6 +37,13 @@ from proxy.wire.headers import response_lines, retry_after
 _GATEWAY_STATUSES: Final = (502, 503, 504, 529)
 #: Outcomes of requests whose client left.
 _CLIENT_LEFT: Final = ("client_closed", "client_stalled")
+
+# What an origin does for its client.
+SERVING: Final = 0
+#: The client is gone: all of the response is read, and not only the end of one that was made.
+DRAINING: Final = 1
+#: The client has set a timeout of its own, which has passed: what was made until then is billed.
+CLIENT_TIMED_OUT: Final = 2
 _log = logging.getLogger(__name__)
 _now: Final = time.monotonic
 
@@ -45,15 +52,10 @@ class UpstreamOrigin(AttemptOwner):
     """The targets of one request's alias. A member of the timeout sweeper while it waits between two attempts."""
 
     # What it begins with; set for each request only once it changes.
-    #: For the sweeper, which it takes itself from.
-    done = False
     #: The running attempt; none while it waits between two, and once it is settled.
     _attempt: Attempt | None = None
     _wait_until = math.inf
-    #: All of the response is read for a client that is gone, and not only the end of one that was made.
-    _drains = False
-    #: The client has set a timeout of its own, which has passed: what was made until then is billed.
-    _impatient = False
+    _mode = SERVING
 
     def __init__(self, services: Services, context: RequestContext) -> None:
         alias = context.alias
@@ -165,7 +167,8 @@ class UpstreamOrigin(AttemptOwner):
                     self.sent = 0.0
                 exchange.settle_disconnected()
             elif exchange.state >= COMMITTED or isinstance(error, StoreFailed) or not self._try_again(error):
-                self._impatient = isinstance(error, UpstreamTimeout) and error.impatient
+                if isinstance(error, UpstreamTimeout) and error.impatient:
+                    self._mode = CLIENT_TIMED_OUT
                 exchange.fail(error)
         except Exception as fault:  # noqa: BLE001 (whatever is raised, the client must have an end)
             exchange.crash(fault)
@@ -174,7 +177,7 @@ class UpstreamOrigin(AttemptOwner):
         """Settle once enough was read for a client that is gone."""
         if reader.ending or self.exchange.state == SETTLED:
             return
-        if self._drains:
+        if self._mode == DRAINING:
             context, services = self.context, self.services
             assert context.alias is not None
             text_out = reader.meter.text_out
@@ -251,10 +254,12 @@ class UpstreamOrigin(AttemptOwner):
             self.exchange.settle_disconnected("upstream_error")
             return True
         whole = context.upload is None or context.upload.whole
-        self._drains = context.alias.on_disconnect == "drain" and not stalled
+        drains = context.alias.on_disconnect == "drain" and not stalled
         ending = reader is not None and reader.ending
-        if attempt.connection is not None and whole and (self._drains or ending):
-            attempt.drain(self.services.drain_max_seconds if self._drains else LAST_EVENTS_SECONDS)
+        if attempt.connection is not None and whole and (drains or ending):
+            if drains:
+                self._mode = DRAINING
+            attempt.drain(self.services.drain_max_seconds if drains else LAST_EVENTS_SECONDS)
             return True
         attempt.drop()
         return False
@@ -275,7 +280,8 @@ class UpstreamOrigin(AttemptOwner):
         # So that the two no longer hold each other, and what a request leaves need not wait for the collector.
         self._attempt = None
         # Where nothing of a response that may have begun was sent, nothing of it is billed.
-        billed = first_write or self._impatient or outcome in _CLIENT_LEFT
+        timed_out = self._mode == CLIENT_TIMED_OUT
+        billed = first_write or timed_out or outcome in _CLIENT_LEFT
         reader = attempt.reader if attempt is not None else None
         return final_record(
             context,
@@ -291,7 +297,7 @@ class UpstreamOrigin(AttemptOwner):
             first_byte=attempt.first_byte if attempt is not None else 0.0,
             first_write=first_write,
             bytes_out=bytes_out,
-            left=self._impatient,
+            left=timed_out,
         )
 
     # the upstreams' health

@@ -24,7 +24,7 @@ from tests.exchange.samples import (
     wait_for_settled,
     wait_until,
 )
-from tests.exchange.test_retries import error
+from tests.exchange.test_upstream_origin import error
 from tests.fakes import Close, Hang, RecordedRequest, Reset, ScriptedUpstream, Step, sse_answer
 from tests.serving import ALIAS, RunningGateway, simple_config
 

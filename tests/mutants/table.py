@@ -520,15 +520,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "no usage for who leaves at the end",
         "proxy/exchange/upstream_origin.py",
-        "(self._drains or ending)",
-        "self._drains",
+        "(drains or ending)",
+        "drains",
         ("tests/exchange/test_disconnects.py",),
     ),
     Mutant(
         "an answer that goes on without a client",
         "proxy/exchange/upstream_origin.py",
         "if reader.ending or self.exchange.state == SETTLED:",
-        "if not self._drains:",
+        "if self._mode != DRAINING:",
         ("tests/exchange/test_disconnects.py", "tests/exchange/test_finishing.py"),
     ),
     Mutant(
