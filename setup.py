@@ -31,6 +31,7 @@ COMPILED = (
     "proxy/exchange/response_head.py",
     "proxy/exchange/services.py",
     "proxy/exchange/settlement.py",
+    "proxy/exchange/upstream_origin.py",
     "proxy/ledger/backlog.py",
     "proxy/ledger/estimator.py",
     "proxy/ledger/journal.py",

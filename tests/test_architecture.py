@@ -35,7 +35,6 @@ OUT_OF_PLACE = frozenset(
         ("exchange", "server"),
         ("overload", "process"),
         ("resources", "endpoints"),
-        ("routing", "exchange"),
     }
 )
 

@@ -21,11 +21,12 @@ from proxy.exchange.exchange import Exchange
 from proxy.exchange.response_head import PROVIDER, header_lines, outcome_of, timestamp
 from proxy.exchange.settlement import refused_record
 from proxy.exchange.upload import Upload
+from proxy.exchange.upstream_origin import UpstreamOrigin
 from proxy.ledger.estimator import LEARN_ALL, LEARN_EACH, Estimator
 from proxy.ledger.record import Final
 from proxy.observability.schemas import Access
 from proxy.policies import ownership
-from proxy.policies.response_ids import ResponseWatch
+from proxy.policies.response_ids import ResponseIdCapture
 from proxy.routing.models import Alias
 from proxy.server.bodies import Holding
 from proxy.server.cycle import EXTENSION, RequestCycle
@@ -208,7 +209,10 @@ class Inference:
             call.background = True
         # What is not stored cannot be asked for again.
         if row.creates and bytes(call.body.fields.get("store", b"")) != b"false":
-            call.watch = ResponseWatch(shared.owners, call.key.id, row.creates, shared.services.max_event_bytes)
+            assert call.alias is not None
+            limit = shared.services.max_event_bytes
+            capture = ResponseIdCapture(shared.owners, call.key.id, row.creates, call.alias.name, limit)
+            call.observers = (*call.observers, capture)
 
     def _exchange(self, client: RequestCycle, call: RequestContext, data: bytes) -> Exchange:
         alias = call.alias
@@ -216,7 +220,7 @@ class Inference:
         if call.large:
             # The text of a large body is counted while the upstream has it.
             client.loop.call_soon(count_text, call, data, self._shared.services.estimator)
-        return Exchange(self._shared.services, call, alias, client)
+        return Exchange(self._shared.services, call, UpstreamOrigin(self._shared.services, call), client)
 
     async def _peek(self, data: bytes, named: str) -> Body:
         """Look at a body; a large one does not hold the event loop. Raises `InvalidRequest`."""
@@ -338,7 +342,7 @@ async def follow(client: RequestCycle, upload: Upload, exchange: Exchange, call:
             call.body = Body({}, call.body.model, upload.stream, wants_usage=True)
         if upload.error is not None and not told:
             told = True
-            exchange.upload_failed(upload.error)
+            exchange.cancel(upload.error)
         if not await client.changed():
             return
 

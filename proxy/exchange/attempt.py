@@ -1,8 +1,8 @@
-"""One attempt: it asks one target and reads its answer, and tells the exchange what came of it.
+"""One attempt: one request to one target on one connection, and the reading of its response.
 
-The sink of its connection, the waiter of its pool, a member of the deadlines. Upstream's bytes pass the rewriter and
-the meter and go on to the exchange in the turn in which they came. It knows no client and no other target: whether a
-failure is mended, and how the client is told, is for the exchange to say.
+It is the sink of its connection, the waiter of its pool and a member of the timeout sweeper. The upstream's bytes pass
+the reader (rewriting and metering) and go to the exchange in the turn in which they came. It must not decide whether a
+failure is retried or what the client is sent of it: that is for its owner.
 """
 
 import math
@@ -14,16 +14,16 @@ from proxy.dialects.meters import choices_in
 from proxy.dialects.readers import ResponseReader, reply_for, reported_error
 from proxy.errors import (
     GatewayError,
+    GatewayStopped,
     UpstreamDropped,
     UpstreamFailed,
     UpstreamProtocolError,
     UpstreamTimeout,
 )
 from proxy.exchange.context import RequestContext
+from proxy.exchange.interfaces import COMMITTED, WAITING, Origin, ResponseWriter
 from proxy.exchange.services import Services
-from proxy.routing.models import Alias
 from proxy.routing.retry import RetryPlan
-from proxy.server.downstream import ResponseProducer
 from proxy.upstream.connection import Connection
 from proxy.upstream.drain import drain
 from proxy.wire.headers import Header, with_content_type
@@ -32,156 +32,148 @@ from proxy.wire.request_body import render_body
 from proxy.wire.sniff import Kind, sniff_kind
 
 #: Bytes of an upstream's error body that are read.
-MAX_ERROR_BODY = 65_536
-#: Bytes of events without content that wait for the first content, so that another target may still answer instead.
-MAX_PRELUDE = 4_096
-#: Seconds that an answer which has given its reason to finish may take to end.
-LAST_EVENTS = 5.0
-#: Seconds in which the mark behind an answer's last event comes, where it does.
-LAST_MARK = 0.1
-#: Bytes that may come until they tell what an answer is: blanks, by which an upstream says that it is still at work.
-MAX_UNKNOWN = 65_536
-#: The bytes of blanks, and of a mark of the bytes' order.
+MAX_ERROR_BODY_BYTES = 65_536
+#: Bytes of events without content that wait for the first content, so that another target may still respond instead.
+MAX_PRELUDE_BYTES = 4_096
+#: Seconds that a response which has given its reason to finish may take to end.
+LAST_EVENTS_SECONDS = 5.0
+#: Seconds in which the mark behind a response's last event comes, where it does.
+END_MARK_SECONDS = 0.1
+#: Bytes that may come until they show what a response is: blanks, by which an upstream says that it is still at work.
+MAX_SNIFFED_BYTES = 65_536
+#: The bytes of blanks, and of a byte order mark.
 _BLANKS: Final = b" \t\r\n\v\f\xef\xbb\xbf"
+
+# States of an attempt, in their order.
+#: Waits for a connection of the pool.
+CONNECTING: Final = 0
+#: The request is sent, or on its way; no response head has come.
+SENT: Final = 1
+#: An error status has come: its body is collected.
+REFUSED: Final = 2
+#: The head has come, and not enough of the body to know of what kind it is.
+SNIFFING: Final = 3
+#: The body is read as what it is.
+READING: Final = 4
 _now: Final = time.monotonic
 
 
-class Asker(ResponseProducer):
-    """Who makes the attempt: the exchange. Of `finish`, `refused` and `fail` one comes, and then nothing more."""
+class AttemptOwner(Origin):
+    """The origin that makes attempts, as an attempt sees it.
 
-    #: A part of the answer has reached the client.
-    committed = False
-    #: Something has: the head at least, which then says that events follow.
-    begun = False
+    Each attempt that is not dropped calls exactly one of `finished`, `refused` and `failed`, and then nothing more.
+    """
 
-    def relay(self, reply: ResponseReader, data: bytes) -> None:
-        """The next bytes for the client."""
+    services: Services
+    context: RequestContext
+    plan: RetryPlan
+    exchange: ResponseWriter
+    #: Monotonic time at which a request was last sent; 0 before.
+    sent: float
+    #: For the sweeper, of which it is a member between two attempts and takes itself out.
+    done = False
+
+    def begin(self, attempt: "Attempt", reader: ResponseReader) -> None:
+        """The first bytes for the client are there: commit the exchange to this response."""
         raise NotImplementedError
 
-    def finish(self, attempt: "Attempt", reply: ResponseReader, last: bytes) -> None:
-        """The answer is whole, with these last bytes."""
+    def finished(self, attempt: "Attempt", reader: ResponseReader, last: bytes) -> None:
+        """The response is whole, with these last bytes."""
         raise NotImplementedError
 
     def refused(self, attempt: "Attempt", body: bytes) -> None:
-        """The upstream answered with a status other than success, and this body."""
+        """The upstream responded with a status other than success, and this body."""
         raise NotImplementedError
 
-    def fail(self, error: GatewayError) -> None:
-        """It came to nothing, or broke off."""
+    def failed(self, error: GatewayError) -> None:
+        """The attempt came to nothing, or broke off."""
         raise NotImplementedError
 
-    def pulse(self, now: float) -> None:
-        """The sweep comes by, and neither side has ended; not called where the alias has no heartbeats."""
-        raise NotImplementedError
-
-    def drained(self) -> None:
-        """What was read for a client that has left has taken long enough."""
-        raise NotImplementedError
-
-    def interrupt(self) -> None:
-        """The gateway goes down."""
+    def drained(self, reader: ResponseReader) -> None:
+        """More was read for a client that is gone."""
         raise NotImplementedError
 
 
 class Attempt:
-    """See the module."""
+    """A request at one target, from the wait for a connection to the end of the upstream's response."""
 
     # What it begins with; set for each attempt only once it changes.
+    state = CONNECTING
     connection: Connection | None = None
+    #: Of the upstream's response.
     status = 0
     headers: Sequence[Header] = ()
     #: Monotonic seconds at which the first byte of the body came, or 0.
     first_byte = 0.0
-    #: The client's own reading is behind: no deadline of the upstream's runs.
-    paused = False
-    #: Its asker says when it is over.
+    #: For the sweeper; its owner takes it out.
     done = False
-    _waiting = False
-    _draining = False
-    _error_body = b""
-    #: Usage is asked for on the client's behalf.
-    _injects = False
-    #: What the client does not have yet: events before the first content, or the last ones.
-    _kept = b""
-    #: The first bytes have told what the answer is; until then, those that did not.
-    _known = False
-    _unknown = b""
+    #: Bytes came or went since the last sweep.
     _moved = False
+    #: While SNIFFING the first bytes; REFUSED, the error's body; READING, what the client has not been sent yet: events
+    #: before the first content, or the last ones.
+    _buffer = b""
+    #: When it ends by a timeout, and when the upstream's own time of that has passed.
     _deadline = math.inf
-    #: When the wait that the deadline ends began, and how many seconds the upstream may let wait.
-    _since = 0.0
-    _limit = 0.0
+    _upstream_deadline = math.inf
 
-    def __init__(
-        self, asker: Asker, services: Services, call: RequestContext, alias: Alias, attempts: RetryPlan
-    ) -> None:
-        self._asker = asker
-        self._services = services
-        self._call = call
-        self._alias = alias
-        self._attempts = attempts
+    def __init__(self, owner: AttemptOwner) -> None:
+        self._owner = owner
         # Not above: compiled code forgets a None there where the type is a protocol.
-        self.reply: ResponseReader | None = None
-        self._target = attempts.target
-        self._beats = alias.heartbeat_interval > 0 and bool(call.dialect.heartbeat)
+        self.reader: ResponseReader | None = None
 
-    # the way up
+    # the request
 
     def start(self, fresh: bool) -> None:
-        """Ask for a connection, one that has served nobody if `fresh`. Raises what the pool raises."""
-        attempts, pool, upload = self._attempts, self._target.pool, self._call.upload
-        self._since, self._limit = attempts.began, pool.connect_timeout
-        self._deadline = min(self._since + self._limit, attempts.answer_by)
-        self._services.deadlines.add(self)
-        self._waiting = True
-        try:
-            connection = pool.acquire(self, fresh or (upload is not None and upload.outgrows), self._call.key.id)
-        except GatewayError:
-            self._waiting = False
-            raise
+        """Ask for a connection, one that has not been used if `fresh`. Raises what the pool raises."""
+        owner = self._owner
+        plan, upload = owner.plan, owner.context.upload
+        pool = plan.target.pool
+        self._upstream_deadline = plan.began + pool.connect_timeout
+        self._deadline = min(self._upstream_deadline, plan.first_byte_deadline)
+        owner.services.deadlines.add(self)
+        fresh = fresh or (upload is not None and upload.outgrows)
+        connection = pool.acquire(self, fresh, owner.context.key.id)
         if connection is not None:
             self.connected(connection)
 
     def connected(self, connection: Connection) -> None:
         """The pool gave a connection: send the request."""
-        call, target = self._call, self._target
-        self._waiting = False
+        owner = self._owner
+        context, plan = owner.context, owner.plan
+        target = plan.target
         self.connection = connection
-        if call.upload is not None:
-            self._sent()
-            lines = call.upload.lines(target.model)
-            call.upload.open(connection, target.form_head(call.path, call.forwarded, lines), target.model, self)
-            return
-        self._injects = self._may_inject()
-        if not call.large:
-            body = render_body(call.body, target.model, self._injects)
-            self._sent()
-            connection.send(target.head(call.path, call.forwarded, len(body)), body, self)
-            return
-        # Its pieces go as they are: nothing of it is copied.
-        parts = pieces(call.body, target.model, self._injects)
-        self._sent()
-        length = sum([len(part) for part in parts])
-        connection.send(target.head(call.path, call.forwarded, length), b"", self, pieces=parts)
-
-    def _sent(self) -> None:
-        """The request goes now, and the wait for the first byte begins."""
-        attempts = self._attempts
-        self._since = attempts.sent = _now()
-        self._limit = self._target.first_byte_timeout
-        self._deadline = min(self._since + self._limit, attempts.answer_by)
+        upload, model, body = context.upload, target.model, b""
+        parts: list[bytes | memoryview] | None = None
+        if upload is not None:
+            head = target.form_head(context.path, context.forwarded, upload.lines(model))
+        elif not context.large:
+            body = render_body(context.body, model, context.body.stream and self._adds_usage())
+            head = target.head(context.path, context.forwarded, len(body))
+        else:
+            # Its pieces go as they are: nothing of it is copied.
+            parts = pieces(context.body, model, context.body.stream and self._adds_usage())
+            head = target.head(context.path, context.forwarded, sum([len(part) for part in parts]))
+        # The request is sent now, and the wait for the first byte begins.
+        self.state = SENT
+        owner.sent = _now()
+        self._upstream_deadline = owner.sent + target.first_byte_timeout
+        self._deadline = min(self._upstream_deadline, plan.first_byte_deadline)
+        if upload is not None:
+            upload.open(connection, head, model, self)
+        else:
+            connection.send(head, body, self, None, parts)
 
     def not_connected(self, error: UpstreamFailed) -> None:
         """The pool could not give one."""
-        self._waiting = False
-        self._asker.fail(error)
+        self.state = SENT
+        self._owner.failed(error)
 
-    def _may_inject(self) -> bool:
-        """Whether usage is to be asked for on the client's behalf."""
-        body = self._call.body
-        return self._call.may_ask_usage and body.stream and not body.wants_usage and self._target.takes_stream_options
+    def _adds_usage(self) -> bool:
+        """Whether usage is asked for on the client's behalf, in a stream."""
+        context = self._owner.context
+        return context.may_ask_usage and not context.body.wants_usage and self._owner.plan.target.takes_stream_options
 
-    # the way down
+    # the response
 
     def head(self, status: int, headers: list[Header]) -> None:
         """The upstream's head: choose how the body is read."""
@@ -189,181 +181,173 @@ class Attempt:
         self.headers = headers
         self._moved = True
         if not 200 <= status < 300:
+            self.state = REFUSED
             return
+        self.state = SNIFFING
         try:
             self._read_as(b"", "open")
         except UpstreamProtocolError as error:
             self._fail(error)
 
     def _read_as(self, first: bytes, kind: Kind) -> None:
-        """Choose the reader: by the answer's label, and by its first bytes once they are there.
+        """Choose the reader: by the content type, and by the first bytes once they are there.
 
-        Raises `UpstreamProtocolError` for an answer that cannot be read.
+        Raises `UpstreamProtocolError` for a response that cannot be read.
         """
-        call, target = self._call, self._target
-        reply = self.reply = reply_for(
+        owner = self._owner
+        context, target = owner.context, owner.plan.target
+        assert context.alias is not None
+        reader = self.reader = reply_for(
             self.headers,
-            call.dialect,
-            self._alias.name,
+            context.dialect,
+            context.alias.name,
             target.model,
-            self._injects,
-            self._services.max_event_bytes,
-            call.opaque,
-            call.body.stream if call.upload is None else call.upload.stream,
+            context.body.stream and self._adds_usage(),
+            owner.services.max_event_bytes,
+            context.opaque,
+            context.body.stream if context.upload is None else context.upload.stream,
             first,
             kind,
         )
-        reply.meter.hidden = target.hidden
-        fields = call.body.fields
-        for name in call.dialect.choice_counts:
+        reader.meter.hidden = target.hidden
+        fields = context.body.fields
+        for name in context.dialect.choice_counts:
             if name in fields:
-                reply.meter.expect(choices_in(fields[name]))
-        if call.watch is not None:
-            call.watch.begin(target.pool.name, self._alias.name, target.model, events=reply.events)
+                reader.meter.expect(choices_in(fields[name]))
 
-    def _look(self, data: bytes, complete: bool) -> bytes:
-        """The first bytes of an answer, once they tell what it is; none until then.
+    def _sniff(self, data: bytes, complete: bool) -> bytes:
+        """The first bytes of a response, once they show what it is; none until then.
 
-        Raises `UpstreamProtocolError` for what cannot be read, and for too many bytes that tell nothing.
+        Raises `UpstreamProtocolError` for what cannot be read, and for too many bytes that show nothing.
         """
-        self._unknown += data
-        first = self._unknown
-        if len(first) > MAX_UNKNOWN and len(first) - len(first.lstrip(_BLANKS)) > MAX_UNKNOWN:
+        first = self._buffer = self._buffer + data
+        if len(first) > MAX_SNIFFED_BYTES and len(first) - len(first.lstrip(_BLANKS)) > MAX_SNIFFED_BYTES:
             raise UpstreamProtocolError("The model's answer could not be read.", detail="nothing but blanks")
         kind = sniff_kind(first, complete)
         if kind == "open":
             return b""
-        self._known = True
-        self._unknown = b""
+        self.state = READING
+        self._buffer = b""
         self._read_as(first, kind)
         return first
 
     def body(self, data: bytes, complete: bool) -> None:
-        """Upstream's next bytes: to the client, in this very turn."""
+        """The upstream's next bytes: to the client, in this very turn."""
         self._moved = True
         if not self.first_byte:
             self.first_byte = _now()
         if complete:
             self.connection = None
-        reply = self.reply
-        if not self._known and reply is not None:
-            if not self._unknown and data.startswith(reply.usual):
-                self._known = True
+        owner, reader = self._owner, self.reader
+        exchange = owner.exchange
+        if reader is None:
+            self._buffer += data
+            if complete or len(self._buffer) > MAX_ERROR_BODY_BYTES:
+                self.drop()
+                owner.refused(self, self._buffer[:MAX_ERROR_BODY_BYTES])
+            return
+        if self.state != READING:
+            if not self._buffer and data.startswith(reader.usual):
+                self.state = READING
             else:
                 try:
-                    data = self._look(data, complete)
+                    data = self._sniff(data, complete)
                 except UpstreamProtocolError as error:
                     self._fail(error)
                     return
-                reply = self.reply
-            if self._known and self._asker.begun and reply is not None and not reply.events:
+                if self.state != READING:
+                    return
+                reader = self.reader
+                assert reader is not None
+            if exchange.state != WAITING and not reader.events:
                 refused = "no events, but asked for"
                 self._fail(UpstreamProtocolError("The model's answer could not be read.", detail=refused))
                 return
-            if not self._known:
-                return
-        if reply is None:
-            self._error_body += data
-            if complete or len(self._error_body) > MAX_ERROR_BODY:
-                self.drop()
-                self._asker.refused(self, self._error_body[:MAX_ERROR_BODY])
-            return
-        if self._call.watch is not None:
-            self._call.watch.see(data)
         try:
-            out = reply.feed(data, complete)
+            out = reader.feed(data, complete)
         except UpstreamProtocolError as error:
-            self._give(reply, error.before)
+            self._send_good(reader, error.before)
             self._fail(error)
             return
-        if reply.label:
-            self.headers = with_content_type(self.headers, reply.label)
-            reply.label = b""
-        if reply.meter.failed and not self._asker.committed and not reply.began:
+        if reader.label:
+            self.headers = with_content_type(self.headers, reader.label)
+            reader.label = b""
+        if reader.meter.failed and exchange.state < COMMITTED and not reader.began:
             self._fail(reported_error(out))
-        elif reply.over or (complete and reply.whole) or (self._draining and reply.meter.terminal):
+        elif reader.over or (complete and reader.whole) or (exchange.client_gone and reader.meter.terminal):
             if self.connection is not None:
-                self._leave(self.connection)
-            self._asker.finish(self, reply, self._kept + out if self._kept else out)
+                self._drain(self.connection)
+            owner.finished(self, reader, self._buffer + out if self._buffer else out)
         elif complete:
-            self._give(reply, out)
-            self._asker.fail(UpstreamDropped("The model's provider ended the answer early.", detail="not whole"))
-        elif reply.meter.terminal:
+            self._send_good(reader, out)
+            owner.failed(UpstreamDropped("The model's provider ended the answer early.", detail="not whole"))
+        elif reader.meter.terminal:
             # The bill comes before the last bytes, and they are not the last ones if a mark follows.
-            self._kept += out
+            self._buffer += out
         elif out:
-            if not self._asker.committed:
-                out = self._kept + out
-                if self._may_wait(reply, out):
-                    self._kept = out
+            if exchange.state < COMMITTED:
+                out = self._buffer + out
+                if owner.plan.has_next and _may_wait(reader, out):
+                    self._buffer = out
                     return
-                self._kept = b""
-            self._asker.relay(reply, out)
+                self._buffer = b""
+                owner.begin(self, reader)
+            exchange.write(out)
+            if exchange.client_gone:
+                owner.drained(reader)
 
-    def _give(self, reply: ResponseReader, last: bytes) -> None:
-        """Let the client have the last good bytes of an answer that failed, unless another target may answer yet."""
-        if self._asker.committed or reply.began:
+    def _send_good(self, reader: ResponseReader, last: bytes) -> None:
+        """Send the client the last good bytes of a response that failed, unless another target may respond yet."""
+        exchange = self._owner.exchange
+        if exchange.state >= COMMITTED or reader.began:
             good = last
-        elif reply.by_parts and reply.meter.text_out and not self._attempts.has_next:
-            good = self._kept + last
+        elif reader.by_parts and reader.meter.text_out and not self._owner.plan.has_next:
+            good = self._buffer + last
         else:
             return
         if good:
-            self._asker.relay(reply, good)
+            if exchange.state < COMMITTED:
+                self._owner.begin(self, reader)
+            exchange.write(good)
 
-    def _leave(self, connection: Connection) -> None:
-        """The answer has ended by its own mark; the end of the HTTP body is still to come, and nobody waits for it."""
-        self._services.deadlines.add(drain(connection))
+    def _drain(self, connection: Connection) -> None:
+        """The response has ended by its own mark; the end of the HTTP body is still to come, without a receiver."""
+        self._owner.services.deadlines.add(drain(connection))
         self.connection = None
-
-    def _may_wait(self, reply: ResponseReader, data: bytes) -> bool:
-        """Whether all that came, such as the role of who will speak, may wait for the first content to come with it.
-
-        That costs no time to the first token, and an answer that breaks off until then is replaced by another target's.
-        """
-        return (
-            reply.by_parts
-            and not reply.meter.text_out
-            and not reply.meter.finished
-            and len(data) <= MAX_PRELUDE
-            and self._attempts.has_next
-        )
 
     def failed(self, error: UpstreamFailed) -> None:
-        """The connection is gone before the answer's end."""
+        """The connection is gone before the end of the response."""
         self.connection = None
-        reply = self.reply
-        if reply is not None and reply.meter.terminal:
+        reader = self.reader
+        if reader is not None and reader.meter.terminal:
             # All of it was there, and the mark that may follow is no part of it.
-            self._asker.finish(self, reply, self._kept)
+            self._owner.finished(self, reader, self._buffer)
         else:
-            self._asker.fail(error)
+            self._owner.failed(error)
 
     def _fail(self, error: UpstreamFailed) -> None:
-        """The answer is no good: give its connection up."""
+        """The response is no good: give its connection up."""
         self.drop()
-        self._asker.fail(error)
+        self._owner.failed(error)
 
     def drop(self) -> None:
-        """Wait for nothing any more: the upstream sees the close at once."""
+        """Stop: the upstream sees the close at once."""
         if self.connection is not None:
             self.connection.abort()
             self.connection = None
-        elif self._waiting:
-            self._waiting = False
-            self._target.pool.cancel(self)
+        elif self.state == CONNECTING:
+            self.state = SENT
+            self._owner.plan.target.pool.cancel(self)
 
-    # backpressure and deadlines
+    # backpressure and timeouts
 
     def pause(self) -> None:
         """Stop reading: the client is behind."""
-        self.paused = True
         if self.connection is not None:
             self.connection.pause()
 
     def resume(self) -> None:
         """Read on."""
-        self.paused = False
         self._moved = True
         if self.connection is not None:
             self.connection.resume()
@@ -371,84 +355,91 @@ class Attempt:
     def drain(self, seconds: float) -> None:
         """Read on without a client, to the usage, for so many seconds at the most."""
         self.resume()
-        self._draining = True
         self._deadline = _now() + seconds
 
-    @property
-    def awaits_events(self) -> bool:
-        """Whether what may still come of it are events, so that the client may be told something between them."""
-        return not self.paused and (self.reply.events if self.reply is not None else not self.status)
-
     def hold(self) -> None:
-        """The answer is there; what is still waited for is no affair of the upstream's."""
+        """The response is there, and what is waited for is not the upstream's: let no timeout of its run."""
         self._moved = False
         self._deadline = math.inf
 
     def overdue(self, now: float) -> bool:
         """Whether a deadline has passed; bytes since the last sweep push the idle deadline on."""
-        attempts = self._attempts
-        if self._draining:
+        owner = self._owner
+        context, exchange = owner.context, owner.exchange
+        if exchange.client_gone:
             return now > self._deadline
-        if self.paused:
-            return now > attempts.until
-        if self._beats:
-            self._asker.pulse(now)
-        upload = self._call.upload
-        if upload is not None and upload.moved and not self._waiting and not self.first_byte:
+        if exchange.paused:
+            return now > owner.plan.deadline
+        if context.alias is not None and context.alias.heartbeat_interval > 0 and context.dialect.heartbeat:
+            exchange.heartbeat(now, self.reader.events if self.reader is not None else self.state < REFUSED)
+        upload = context.upload
+        if upload is not None and upload.moved and self.state != CONNECTING and not self.first_byte:
             upload.moved = False
-            self._wait(now, self._target.first_byte_timeout)
+            self._wait(now, self._owner.plan.target.first_byte_timeout)
         elif self._moved:
             self._moved = False
-            self._wait(now, min(self._time_to_end(), self._target.idle_timeout))
+            self._wait(now, min(self._seconds_to_end(), self._owner.plan.target.idle_timeout))
         return now > self._deadline
 
-    def _time_to_end(self) -> float:
-        """How many seconds an answer that has said that it is whole may still take; infinity for any other."""
-        reply = self.reply
-        if reply is None or not reply.whole:
+    def _seconds_to_end(self) -> float:
+        """How many seconds a response that has said that it is whole may still take; infinity for any other."""
+        reader = self.reader
+        if reader is None or not reader.whole:
             return math.inf
-        if reply.meter.terminal:
-            return LAST_MARK
-        return math.inf if reply.meter.goes_on else LAST_EVENTS
+        if reader.meter.terminal:
+            return END_MARK_SECONDS
+        return math.inf if reader.meter.goes_on else LAST_EVENTS_SECONDS
 
     def _wait(self, now: float, seconds: float) -> None:
-        """Wait for so long from now on, if neither the client nor the request's own time ends first."""
-        attempts = self._attempts
-        self._since, self._limit = now, seconds
+        """Wait for so long from now on, if neither the client's nor the request's own time ends first."""
+        plan = self._owner.plan
+        self._upstream_deadline = now + seconds
         # Until the client has something, its own time runs from its request on.
-        until = attempts.until if self._asker.begun else attempts.answer_by
-        self._deadline = min(now + min(seconds, attempts.patience), until)
+        until = plan.deadline if self._owner.exchange.state != WAITING else plan.first_byte_deadline
+        self._deadline = min(now + min(seconds, plan.patience), until)
 
     def expire(self) -> None:
         """A deadline passed: connecting, first byte, idle, that of the whole request, or drain."""
-        waiting, reply = self._waiting, self.reply
-        crowded = waiting and self._target.pool.saturated
-        if reply is not None and reply.meter.terminal and self.connection is not None:
-            self._leave(self.connection)
+        owner, reader = self._owner, self.reader
+        error = self._timeout()
+        if reader is not None and reader.meter.terminal and self.connection is not None:
+            self._drain(self.connection)
         self.drop()
-        if self._draining:
-            self._asker.drained()
-        elif reply is not None and reply.whole:
+        if owner.exchange.client_gone:
+            owner.exchange.settle_disconnected()
+        elif reader is not None and reader.whole:
             # It gave its reason to finish, and neither the last mark nor an end.
-            self._asker.finish(self, reply, self._kept)
+            owner.finished(self, reader, self._buffer)
         else:
-            self._asker.fail(self._timeout(waiting, crowded))
+            owner.failed(error)
 
-    def _timeout(self, waiting: bool, crowded: bool) -> UpstreamTimeout:
+    def _timeout(self) -> UpstreamTimeout:
         """Which deadline it was, and whether the upstream had all the time that it may take."""
-        now = _now()
-        if now > self._attempts.until:
+        now, plan, paused = _now(), self._owner.plan, self._owner.exchange.paused
+        connecting = self.state == CONNECTING
+        if now > plan.deadline:
             error = UpstreamTimeout("The answer took longer than it may in all.", detail="total")
-        elif waiting:
+        elif connecting:
             error = UpstreamTimeout("The model's provider could not be reached in time.", detail="connect")
         elif self.first_byte:
             error = UpstreamTimeout("The model's provider stopped answering.", detail="idle")
         else:
             error = UpstreamTimeout("The model's provider did not answer in time.", detail="first byte")
-        error.early = crowded or self.paused or now < self._since + self._limit
-        error.impatient = error.early and not waiting and not self.paused and now <= self._attempts.until
+        saturated = connecting and self._owner.plan.target.pool.saturated
+        error.early = saturated or paused or now < self._upstream_deadline
+        error.impatient = error.early and not connecting and not paused and now <= plan.deadline
         return error
 
     def interrupt(self) -> None:
-        """The gateway goes down."""
-        self._asker.interrupt()
+        """The gateway is shutting down."""
+        self._owner.exchange.cancel(GatewayStopped())
+
+
+def _may_wait(reader: ResponseReader, data: bytes) -> bool:
+    """Whether all that came, such as the role of who will speak, may wait for the first content to come with it.
+
+    That costs no time to the first token, and a response that breaks off until then is replaced by another target's.
+    """
+    return (
+        reader.by_parts and not reader.meter.text_out and not reader.meter.finished and len(data) <= MAX_PRELUDE_BYTES
+    )

@@ -4,10 +4,11 @@ It needs no HTTP head, so that a job or a WebSocket turn can have one too; it ho
 """
 
 import math
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from proxy.auth.keys import Key
 from proxy.dialects.base import Dialect
+from proxy.exchange.interfaces import ResponseObserver
 from proxy.exchange.upload import Upload
 from proxy.routing.models import Alias
 from proxy.upstream.target import Target
@@ -25,18 +26,6 @@ NESTED_GEMINI: Final = (
     *(b"_id", b"fileuri", b"file_uri", b"filesearchstore", b"file_search_store"),
     *(b"cachedcontent", b"cached_content"),
 )
-
-
-class ResponseObserver(Protocol):
-    """Looks at the answer's bytes before the client gets them; may keep nothing of them for long."""
-
-    def begin(self, upstream: str, alias: str, model: str, *, events: bool) -> None:
-        """An answer begins."""
-        ...
-
-    def see(self, data: bytes) -> None:
-        """Its next bytes."""
-        ...
 
 
 class RequestContext:
@@ -119,5 +108,3 @@ class RequestContext:
         self.alias: Alias | None = None
         #: The body, where it is a form on its way; `body` then holds only what is known of it.
         self.upload: Upload | None = None
-        #: Who is to see the answer first, if anybody.
-        self.watch: ResponseObserver | None = None

@@ -1,9 +1,8 @@
-"""One exchange, from the admitted call to its settlement: the file to read first.
+"""The exchange: sends the response of an `Origin` to a `Downstream`, and settles the request exactly once.
 
-Everything here runs inside callbacks of the event loop: an attempt (`attempt`) reads upstream's bytes and hands on what
-is the client's, which is written to its transport in the same turn. There is no await, no task and no queue. Retrying
-ends at the commit point, the first byte of the answer to the client. The bill is written exactly once, before the last
-byte leaves.
+It runs inside callbacks of the event loop: what an origin writes reaches the client's transport in the same turn. There
+is no await, no task and no queue. The bill is written before the last byte leaves. It must not know where a response
+comes from, nor what kind of client it goes to.
 """
 
 import math
@@ -11,486 +10,310 @@ import time
 from functools import partial
 from typing import Final
 
-from proxy.dialects.readers import ResponseReader
-from proxy.dialects.upstream_errors import error_summary, provider_failure, relayed_error
-from proxy.errors import (
-    GatewayError,
-    GatewayStopped,
-    StoreFailed,
-    UpstreamDropped,
-    UpstreamFailed,
-    UpstreamReported,
-    UpstreamTimeout,
-)
-from proxy.exchange.attempt import LAST_EVENTS, Asker, Attempt
+from proxy.errors import GatewayError, GatewayStopped, StoreFailed
 from proxy.exchange.context import RequestContext
+from proxy.exchange.interfaces import (
+    COMMITTED,
+    HEAD_SENT,
+    SETTLED,
+    WAITING,
+    Downstream,
+    Origin,
+    ResponseHead,
+    ResponseWriter,
+)
 from proxy.exchange.response_head import (
-    DISPOSITION,
     EVENT_LINES,
     PROVIDER,
     UNBUFFERED,
     cost_line,
     fact_lines,
     header_lines,
-    may_show_limits,
     outcome_of,
     timestamp,
-    without_models,
 )
 from proxy.exchange.services import Services
-from proxy.exchange.settlement import final_record
 from proxy.ledger.record import Outcome
-from proxy.routing.models import Alias
-from proxy.routing.retry import RetryPlan
-from proxy.server.cycle import RequestCycle
-from proxy.wire.headers import response_lines, retry_after
 from proxy.wire.request_body import without_payload
 
-#: Outcomes of answers that the gateway itself has ended after their beginning.
+#: Outcomes of responses that the gateway itself has ended after their beginning.
 _ENDED_HERE: Final = ("timeout", "gateway_shutdown")
 _now: Final = time.monotonic
 
 
-class Exchange(Asker):
-    """See the module. It makes the attempts, feeds the client, and is a member of the deadlines while it rests."""
+class Exchange(ResponseWriter):
+    """One request and its response, from the admitted context to the settlement."""
 
     # What it begins with; set for each exchange only once it changes.
-    #: The running attempt; none while it rests between two, and once it is settled.
-    _attempt: Attempt | None = None
-    #: The client, once it has left.
-    _left: RequestCycle | None = None
-    #: What is read for it then is all of the answer, and not only the end of one that was made.
-    _drains = False
-    _resting_until = math.inf
-    #: What leaves once the bill is written: header lines, where the head has not left, and the last bytes.
-    _lines: bytes | None = None
-    _length: int | None = None
-    _last = b""
-    _status = 0
-    #: The answer is cut behind them.
-    _cuts = False
+    #: Monotonic time at which the first content was sent; 0 before.
     _first_write = 0.0
-    #: Bytes that the client had when it was looked at last, and when a heartbeat is due if it gets no more.
-    _beaten = -1
-    _beat_at = math.inf
-    #: The client has set a deadline of its own, which has passed: what was made until then is billed.
-    _impatient = False
-    #: Settled: nothing more will happen.
-    done = False
+    #: The body that was begun is made of events, so that an error can be sent inside it.
+    _is_events = True
+    #: Observers have been given the head.
+    _observed = False
+    #: `Downstream.bytes_out` at the last sweep, and when a heartbeat is due if it stays the same.
+    _heartbeat_bytes = -1
+    _heartbeat_at = math.inf
 
-    def __init__(self, services: Services, call: RequestContext, alias: Alias, client: RequestCycle) -> None:
+    def __init__(self, services: Services, context: RequestContext, origin: Origin, downstream: Downstream) -> None:
         self._services = services
-        self._call = call
-        self._alias = alias
-        self._client: RequestCycle | None = client
-        self._attempts = RetryPlan(call)
+        self._context = context
+        self._downstream = downstream
+        #: None once it is settled, so that the two no longer hold each other.
+        self._origin: Origin | None = origin
 
     def start(self) -> None:
-        """Make the first attempt."""
-        assert self._client is not None
-        self._client.producer = self
-        self._try(fresh=False)
+        """Have the origin produce the response."""
+        origin = self._origin
+        assert origin is not None
+        self._downstream.producer = self
+        origin.start(self)
 
-    def _try(self, fresh: bool) -> None:
-        attempt = self._attempt = Attempt(self, self._services, self._call, self._alias, self._attempts)
-        try:
-            self._services.journal.append(self._attempts.begin())
-            attempt.start(fresh)
-        except GatewayError as error:
-            self.fail(error)
+    # what an origin writes
 
-    # what the attempt tells
-
-    def relay(self, reply: ResponseReader, data: bytes) -> None:
-        """Hand bytes to the client; the first ones commit."""
-        client = self._client
-        if client is None:
-            self._check_drain(reply)
+    def begin(self, status: int, lines: bytes, is_events: bool) -> None:
+        context, origin = self._context, self._origin
+        if origin is None or (context.observers and not self._observe_head(status, lines, is_events)):
             return
-        if not self.committed:
-            attempt = self._attempt
-            if not self.begun and attempt is not None:
-                # Else a heartbeat has taken the head along.
-                lines = response_lines(attempt.headers)
-                if reply.events or self._call.body.stream or self._call.opaque:
-                    lines += UNBUFFERED
-                if DISPOSITION in lines:
-                    lines = self._without_model(lines)
-                client.begin(attempt.status, lines + self._fact_lines(), None)
-                self.begun = True
-            self.committed = True
-            self._first_write = _now()
-            self._call.body = without_payload(self._call.body)
-            if self._attempts.target.pool.health.ejected:
-                self._attempts.succeeded()
-        client.write(data, False)
-
-    def _fact_lines(self) -> bytes:
-        target = self._attempts.target
-        expose = self._services.expose_upstream
-        return fact_lines(
-            self._call,
-            model=target.model if expose else self._alias.name,
-            provider=target.pool.name if expose else PROVIDER,
-            timeout=self._attempts.first_byte_limit,
-            fell_back=self._attempts.fell_back,
-        )
-
-    def _without_model(self, lines: bytes) -> bytes:
-        return without_models(lines, {self._attempts.target.model: self._alias.name})
-
-    def finish(self, attempt: Attempt, reply: ResponseReader, last: bytes) -> None:
-        """The answer is whole: bill it, then let its last bytes go."""
-        if self._attempts.target.pool.health.last_failed and not reply.meter.failed:
-            self._attempts.succeeded()
-        if self._client is None:
-            self._settle_left()
+        if self.client_gone:
             return
-        upload = self._call.upload
-        if upload is not None and not upload.settled(reply.meter.usage(), partial(self._end, attempt, reply, last)):
-            # The answer was there before the length of the audio that it is billed by.
-            attempt.hold()
-            return
-        self._end(attempt, reply, last)
-
-    def _end(self, attempt: Attempt, reply: ResponseReader, last: bytes) -> None:
-        client = self._client
-        if self.done or client is None:
-            return
-        if not self.begun:
-            lines = response_lines(attempt.headers)
-            if reply.events:
+        if self.state == WAITING:
+            # Else a heartbeat has taken the head along.
+            if is_events or context.body.stream or context.opaque:
                 lines += UNBUFFERED
-            else:
-                self._length = len(last)
-            if DISPOSITION in lines:
-                lines = self._without_model(lines)
-            self._lines = lines
-        if not self.committed:
-            self._first_write = _now()
-            self.committed = self.begun = True
-        self._last = last
-        self._settle("upstream_error" if reply.meter.failed else "complete", None, attempt.status, whole=True)
+            self._downstream.begin(status, lines + self._gateway_lines(origin), None)
+        self.state = COMMITTED
+        self._is_events = is_events
+        self._first_write = _now()
+        context.body = without_payload(context.body)
 
-    def refused(self, attempt: Attempt, body: bytes) -> None:
-        """The upstream answered with an error of its own."""
-        status, attempts = attempt.status, self._attempts
-        if self._client is None:
-            # A drain found an error: what the upstream refused costs nothing.
-            attempts.sent = 0.0
-            self._settle_left()
+    def write(self, data: bytes) -> None:
+        if self._context.observers and not self._observe(data):
             return
-        attempts.answered(status)
-        call, target = self._call, attempts.target
-        failure = provider_failure(status, body)
-        if failure is not None:
-            self.fail(failure)
+        if not self.client_gone:
+            self._downstream.write(data, False)
+
+    def finish(self, status: int, lines: bytes, is_events: bool, last: bytes, outcome: Outcome = "complete") -> None:
+        if self.state == SETTLED:
             return
-        answered = UpstreamFailed("It answered with an error.", detail=error_summary(status, body))
-        self._services.attempt_failed(call, target.label, answered)
-        if self._repeatable:
-            if attempts.after_status(status):
-                self._retry(fresh=False)
-                return
-            until = attempts.rest(status, retry_after(attempt.headers))
-            if until:
-                self._rest(until)
-                return
-        try:
-            refusal = relayed_error(
-                call.dialect,
-                status,
-                attempt.headers,
-                body,
-                {**target.hidden, target.model: self._alias.name},
-                limits=may_show_limits(status),
-                request_id=call.id,
-                timestamp=timestamp(),
-            )
-        except UpstreamFailed as error:
-            self._tell(error)
+        if self._context.observers and not (
+            self._observe_head(status, lines, is_events) and (not last or self._observe(last))
+        ):
             return
-        if self.begun:
-            self._break(refusal.error, refusal.code)
+        if self.client_gone:
+            self.settle_disconnected()
             return
-        self._respond(status, refusal.lines, refusal.body, "upstream_error", refusal.code)
+        head: bytes | None = None
+        length: int | None = None
+        if self.state == WAITING:
+            head = lines
+            if is_events:
+                head += UNBUFFERED
+            else:
+                length = len(last)
+        if self.state != COMMITTED:
+            self._first_write = _now()
+        self._settle(outcome, None, status, head, length, last, whole=True)
+
+    def refuse(self, status: int, lines: bytes, body: bytes, error: GatewayError, error_code: str) -> None:
+        if self.state == SETTLED:
+            return
+        if self.state != WAITING:
+            self._end_begun(error, error_code)
+            return
+        self._settle("upstream_error", error_code, status, lines, len(body), body)
 
     def fail(self, error: GatewayError) -> None:
-        """An attempt failed: try again, or end the request with the error."""
-        if self.done:
+        if self.state == SETTLED:
             return
-        try:
-            self._mend(error)
-        except Exception as fault:  # noqa: BLE001 (whatever is raised, the client must have an end)
-            self._collapse(fault)
-
-    def _mend(self, error: GatewayError) -> None:
-        """Make another attempt after a failed one, or tell the client."""
-        attempts = self._attempts
-        attempts.failed(error)
-        self._services.attempt_failed(self._call, attempts.target.label, error)
-        if self._client is None:
-            if isinstance(error, UpstreamReported):
-                # As where the upstream refuses by its status.
-                attempts.sent = 0.0
-            self._settle_left()
-        elif self.committed or isinstance(error, StoreFailed) or not self._repeatable:
-            self._tell(error)
-        elif isinstance(error, UpstreamDropped) and error.reused and attempts.after_race():
-            # It closed an idle connection just as that was used: a fresh one mends it.
-            self._retry(fresh=True)
-        elif attempts.after_failure():
-            self._retry(fresh=False)
-        else:
-            self._tell(error)
-
-    # another attempt
-
-    @property
-    def _repeatable(self) -> bool:
-        """Whether the request can be sent once more."""
-        upload = self._call.upload
-        return upload is None or upload.repeatable
-
-    def _retry(self, fresh: bool) -> None:
-        self._forget_attempt()
-        self._try(fresh)
-
-    def _rest(self, until: float) -> None:
-        """Ask the same target again at that time, as it has said; the sweep is who calls then."""
-        self._forget_attempt()
-        self._resting_until = until
-        self._services.deadlines.add(self)
-
-    def overdue(self, now: float) -> bool:
-        """Whether its rest is over."""
-        return now >= self._resting_until
-
-    def expire(self) -> None:
-        """Its rest is over: ask the same target again."""
-        self._services.deadlines.discard(self)
-        if not self.done:
-            self._try(fresh=False)
-
-    def _forget_attempt(self) -> None:
-        if self._attempt is not None:
-            self._services.deadlines.discard(self._attempt)
-            self._attempt = None
-
-    # heartbeats
-
-    def pulse(self, now: float) -> None:
-        """Told by every sweep while an attempt runs: a client that waits for events hears that somebody is there."""
-        client, attempt, call = self._client, self._attempt, self._call
-        if client is None or attempt is None or not call.body.stream or call.upload is not None or call.opaque:
+        if self.state != WAITING:
+            self._end_begun(error, error.code)
             return
-        if client.bytes_out != self._beaten:
-            self._beaten = client.bytes_out
-            self._beat_at = now + self._alias.heartbeat_interval
-        elif now >= self._beat_at and attempt.awaits_events:
-            # What was written so far are whole events, so that this stands between two.
-            if not self.begun:
-                client.begin(200, EVENT_LINES + self._fact_lines(), None)
-                self.begun = True
-            client.write(call.dialect.heartbeat, False)
-
-    # endings that are none of the upstream's whole answers
-
-    def _tell(self, error: GatewayError) -> None:
-        """Tell the client of an error: as the answer, or inside the one that has begun."""
-        if self.begun:
-            self._break(error)
-            return
-        call = self._call
-        self._impatient = isinstance(error, UpstreamTimeout) and error.impatient
-        body = call.dialect.error_body(error, call.id, timestamp())
+        context = self._context
+        body = context.dialect.error_body(error, context.id, timestamp())
         lines = b"content-type: application/json\r\n" + header_lines(error)
-        self._respond(error.status, lines, body, outcome_of(error), error.code)
+        self._settle(outcome_of(error), error.code, error.status, lines, len(body), body)
 
-    def _respond(self, status: int, lines: bytes, body: bytes, outcome: Outcome, code: str | None) -> None:
-        client = self._client
-        assert client is not None
-        client.status = status
-        if not self._impatient:
-            # Nothing of an answer that may have begun was relayed, so nothing of it is billed.
-            self._forget_attempt()
-        self._lines, self._length, self._last = lines, len(body), body
-        self._settle(outcome, code, status)
-
-    def _break(self, error: GatewayError, code: str | None = None) -> None:
-        """In an answer that has begun: say it in the stream, in the caller's dialect, and cut. Never a clean end.
-
-        `code` is the row's where that is not the error's own.
-        """
-        client, call = self._client, self._call
-        assert client is not None
-        events = True
-        outcome = outcome_of(error)
-        if not self.committed:
-            # Only heartbeats have left.
-            self._impatient = isinstance(error, UpstreamTimeout) and error.impatient
-            if not self._impatient:
-                self._forget_attempt()
-        elif self._attempt is not None and self._attempt.reply is not None:
-            events = self._attempt.reply.events
-        if self.committed and outcome not in _ENDED_HERE:
-            outcome = "upstream_cut"
-        self._last = call.dialect.error_event(error, call.id, timestamp()) if events else b""
-        self._cuts = True
-        self._settle(outcome, code or error.code, client.status)
-
-    def client_disconnected(self) -> None:
-        """The client left before its answer ended: cancel upstream, or read on to the usage.
-
-        That is done where it is configured, and for an answer that is made but for its end: a cancel would save
-        nothing, and who leaves there must not have all of it for the price of what was seen.
-        """
-        if self.done:
+    def heartbeat(self, now: float, between_events: bool) -> None:
+        context, downstream, origin = self._context, self._downstream, self._origin
+        if origin is None or self.client_gone or not context.body.stream or context.upload is not None:
             return
-        client = self._left = self._client
-        assert client is not None
-        self._client = None
-        attempt = self._attempt
-        if attempt is not None:
-            if attempt.reply is not None and attempt.reply.meter.failed:
-                # It was told of the upstream's error, and has nothing more to wait for.
-                attempt.drop()
-                self._settle("upstream_error", None, client.status)
-                return
-            asked = self._call.upload is None or self._call.upload.whole
-            drains = self._alias.on_disconnect == "drain" and not client.stalled
-            ending = attempt.reply is not None and attempt.reply.ending
-            if attempt.connection and asked and (drains or ending):
-                self._drains = drains
-                attempt.drain(self._services.drain_max_seconds if drains else LAST_EVENTS)
-                return
-            attempt.drop()
-        self._settle_left()
-
-    def upload_failed(self, error: GatewayError) -> None:
-        """The client's own body turned out to be no good, and the upstream may have a part of it."""
-        if not self.done:
-            self._drop()
-            self._tell(error)
-
-    def interrupt(self) -> None:
-        """The gateway is going down and cannot wait any longer."""
-        if self.done:
+        if context.opaque or context.alias is None:
             return
-        self._drop()
-        if self._client is None:
-            self._settle_left()
-        else:
-            self._tell(GatewayStopped())
+        if downstream.bytes_out != self._heartbeat_bytes:
+            self._heartbeat_bytes = downstream.bytes_out
+            self._heartbeat_at = now + context.alias.heartbeat_interval
+        elif now >= self._heartbeat_at and between_events:
+            # What was written so far are whole events, so that this stands between two.
+            if self.state == WAITING:
+                downstream.begin(200, EVENT_LINES + self._gateway_lines(origin), None)
+                self.state = HEAD_SENT
+            downstream.write(context.dialect.heartbeat, False)
 
-    def drained(self) -> None:
-        """What was read for the client that has left is enough."""
-        self._drop()
-        self._settle_left()
-
-    def _check_drain(self, reply: ResponseReader) -> None:
-        """More came of an answer that is read on without a client: enough, where it was not its end."""
-        if not self._drains:
-            if not reply.ending:
-                self.drained()
-            return
-        _, tokens = self._services.estimator.estimate(self._call.key.id, self._alias.name, 0, reply.meter.text_out)
-        if tokens > self._services.drain_max_tokens and not reply.ending:
-            self.drained()
-
-    def _drop(self) -> None:
-        if self._attempt is not None:
-            self._attempt.drop()
+    # the client's side
 
     def pause(self) -> None:
-        """The client's own reading is behind: stop reading upstream."""
-        if self._attempt is not None:
-            self._attempt.pause()
+        self.paused = True
+        if self._origin is not None:
+            self._origin.pause()
 
     def resume(self) -> None:
-        """It has caught up."""
-        if self._attempt is not None:
-            self._attempt.resume()
+        self.paused = False
+        if self._origin is not None:
+            self._origin.resume()
 
-    # settlement
+    def client_disconnected(self) -> None:
+        """Cancel the origin, or let it read on to the usage, as it chooses."""
+        origin = self._origin
+        if origin is not None:
+            self.client_gone = True
+            self.paused = False
+            if not origin.client_left(self._downstream.stalled):
+                self.settle_disconnected()
 
-    def _settle_left(self) -> None:
-        """Bill a client that left, with what it got until then."""
-        left = self._left
-        assert left is not None
-        status = left.status if self.begun else 499
-        self._settle("client_stalled" if left.stalled else "client_closed", "client_closed", status)
+    # endings from outside, and of responses that are not whole
 
-    def _settle(self, outcome: Outcome, code: str | None, status: int, whole: bool = False) -> None:
-        """Write the bill, once, and let what is left leave when it is as durable as configured.
+    def cancel(self, error: GatewayError) -> None:
+        """Stop the origin and end the response with an error of the gateway's: a bad upload, a shutdown."""
+        if self._origin is not None:
+            self._origin.cancel()
+            if self.client_gone:
+                self.settle_disconnected()
+            else:
+                self.fail(error)
 
-        Of a `whole` answer that counts as sent, and the head tells what it cost.
-        """
-        self.done = True
-        services, attempts, attempt = self._services, self._attempts, self._attempt
-        client = self._client or self._left
-        assert client is not None
-        try:
-            if attempts.held is not None:
-                attempts.release()
-            final = final_record(
-                self._call,
-                attempts.target,
-                attempt.reply.meter if attempt is not None and attempt.reply is not None else None,
-                services.estimator,
-                outcome=outcome,
-                error_code=code,
-                status=status,
-                attempts=attempts.count,
-                sent=attempts.sent_without_losses,
-                first_byte=attempt.first_byte if attempt is not None else 0.0,
-                first_write=self._first_write,
-                bytes_out=client.bytes_out + len(self._last) if whole else client.bytes_out,
-                left=self._impatient,
-            )
-            # The two no longer know each other: what a request leaves goes at once, and not when the collector comes.
-            services.deadlines.discard(attempt or self)
-            self._attempt = None
-            lines = self._lines
-            if whole and lines is not None:
-                self._lines = lines + cost_line(final)
-            self._status = status
-            try:
-                services.journal.append(final, self._leave)
-            except StoreFailed as error:
-                # The journal keeps what it could not write and refuses new work; this answer was already earned.
-                services.attempt_failed(self._call, attempts.target.label, error)
-                self._leave()
-        except Exception as fault:  # noqa: BLE001 (whatever is raised, the client must have an end)
-            self._collapse(fault)
+    def interrupt(self) -> None:
+        """The gateway is shutting down and cannot wait any longer."""
+        self.cancel(GatewayStopped())
+
+    def settle_disconnected(self, outcome: Outcome | None = None) -> None:
+        """Bill a client that is gone, with what it got until then."""
+        if self.state == SETTLED:
             return
-        services.settled(self._call, final)
+        downstream = self._downstream
+        status = downstream.status if self.state != WAITING else 499
+        if outcome is not None:
+            self._settle(outcome, None, status, None, None, b"")
+        else:
+            gone: Outcome = "client_stalled" if downstream.stalled else "client_closed"
+            self._settle(gone, "client_closed", status, None, None, b"")
 
-    def _leave(self) -> None:
-        """The bill is written: let the last bytes go, with the head where it has not left."""
-        client = self._client
-        if client is None:
-            return
-        try:
-            if self._lines is not None:
-                client.begin(self._status, self._lines + self._fact_lines(), self._length)
-            if self._last or not self._cuts:
-                client.write(self._last, not self._cuts)
-            if self._cuts:
-                client.abort()
-        except Exception as fault:  # noqa: BLE001 (whatever is raised, the client must have an end)
-            client.fail(fault)
+    def _end_begun(self, error: GatewayError, code: str | None) -> None:
+        """End a response that has begun: an error event in the caller's dialect, then an abort. Never a clean end."""
+        context = self._context
+        outcome = outcome_of(error)
+        if self.state == COMMITTED and outcome not in _ENDED_HERE:
+            outcome = "upstream_cut"
+        last = context.dialect.error_event(error, context.id, timestamp()) if self._is_events else b""
+        self._settle(outcome, code, self._downstream.status, None, None, last, aborts=True)
 
-    def _collapse(self, fault: Exception) -> None:
-        """A fault of the gateway's own on the way to an ending: give all up, and end the client honestly.
+    def crash(self, fault: Exception) -> None:
+        """A fault inside the gateway: give everything up, and end the response honestly.
 
         The journal settles what it has no bill for when it is read again.
         """
-        self.done = True
-        attempt, client = self._attempt, self._client
-        self._attempt = None
-        if attempt is not None:
-            attempt.drop()
-        self._services.deadlines.discard(attempt or self)
-        if client is not None:
-            client.fail(fault)
+        self.state = SETTLED
+        origin, self._origin = self._origin, None
+        if origin is not None:
+            origin.cancel()
+        if not self.client_gone:
+            self._downstream.fail(fault)
+
+    # settlement
+
+    def _settle(
+        self,
+        outcome: Outcome,
+        code: str | None,
+        status: int,
+        lines: bytes | None,
+        length: int | None,
+        last: bytes,
+        whole: bool = False,
+        aborts: bool = False,
+    ) -> None:
+        """Write the bill, once, and send what is left when that is as durable as configured.
+
+        `lines` are those of the head, None where it has been sent; `last` the last bytes of the body. Of a `whole`
+        response these count as sent, and the head says what it cost; `aborts` cuts the response behind them.
+        """
+        services, context, origin = self._services, self._context, self._origin
+        assert origin is not None
+        self.state = SETTLED
+        try:
+            bytes_out = self._downstream.bytes_out
+            if whole:
+                bytes_out += len(last)
+            final = origin.final(outcome, code, status, self._first_write, bytes_out)
+            self._origin = None
+            if whole and lines is not None:
+                lines += cost_line(final)
+            flush = partial(self._flush, origin, status, lines, length, last, aborts)
+            try:
+                services.journal.append(final, flush)
+            except StoreFailed as error:
+                # The journal keeps what it could not write and refuses new work; this response was already earned.
+                services.attempt_failed(context, f"{origin.provider}/{origin.model}", error)
+                flush()
+        except Exception as fault:  # noqa: BLE001 (whatever is raised, the client must have an end)
+            self.crash(fault)
+            return
+        services.settled(context, final)
+        for observer in context.observers:
+            observer.end(final, whole)
+
+    def _flush(
+        self, origin: Origin, status: int, lines: bytes | None, length: int | None, last: bytes, aborts: bool
+    ) -> None:
+        """The bill is written: send the last bytes, with the head where it has not been sent."""
+        if self.client_gone:
+            return
+        downstream = self._downstream
+        try:
+            if lines is not None:
+                downstream.begin(status, lines + self._gateway_lines(origin), length)
+            if last or not aborts:
+                downstream.write(last, not aborts)
+            if aborts:
+                downstream.abort()
+        except Exception as fault:  # noqa: BLE001 (whatever is raised, the client must have an end)
+            downstream.fail(fault)
+
+    def _gateway_lines(self, origin: Origin) -> bytes:
+        """The header lines that the gateway adds about itself."""
+        context, expose = self._context, self._services.expose_upstream
+        assert context.alias is not None
+        return fact_lines(
+            context,
+            model=origin.model if expose else context.alias.name,
+            provider=origin.provider if expose else PROVIDER,
+            timeout=origin.first_byte_limit,
+            fell_back=origin.fell_back,
+        )
+
+    # observers
+
+    def _observe_head(self, status: int, lines: bytes, is_events: bool) -> bool:
+        """Give observers the head, once; whether the response goes on."""
+        origin = self._origin
+        if not self._observed and origin is not None:
+            self._observed = True
+            head = ResponseHead(status, lines, is_events, origin.provider, origin.model)
+            try:
+                for observer in self._context.observers:
+                    observer.begin(head)
+            except GatewayError as error:
+                # Refused by the observer: the origin is stopped, and the client gets the observer's error.
+                self.cancel(error)
+        return self.state != SETTLED
+
+    def _observe(self, data: bytes) -> bool:
+        """Give observers the next bytes; whether the response goes on."""
+        if self.state != SETTLED:
+            try:
+                for observer in self._context.observers:
+                    observer.data(data)
+            except GatewayError as error:
+                # Refused by the observer: the origin is stopped, and the client gets the observer's error.
+                self.cancel(error)
+        return self.state != SETTLED

@@ -59,6 +59,10 @@ class ResponseWriter(ResponseProducer):
 
     #: WAITING, HEAD_SENT, COMMITTED or SETTLED.
     state: int = WAITING
+    #: The client's reading is behind: between `pause` and `resume`.
+    paused: bool = False
+    #: The client has disconnected: nothing that is written reaches it, though observers see it still.
+    client_gone: bool = False
 
     def begin(self, status: int, lines: bytes, is_events: bool) -> None:
         """Commit to a response that is sent in parts: from now on there is no other attempt.
@@ -71,12 +75,11 @@ class ResponseWriter(ResponseProducer):
         """Send the next bytes of the body to the client; `begin` was called."""
         raise NotImplementedError
 
-    def finish(
-        self, status: int, lines: bytes, is_events: bool, last: bytes, outcome: Outcome, error_code: str | None
-    ) -> None:
+    def finish(self, status: int, lines: bytes, is_events: bool, last: bytes, outcome: Outcome = "complete") -> None:
         """The response is whole, with these last bytes: settle, then let them leave.
 
-        The head is sent, with the length of `last`, if `begin` has not been called.
+        The head is sent, with the length of `last`, if `begin` has not been called; else `status` and `lines` do not
+        matter. `outcome` is "upstream_error" where the response says itself that it failed.
         """
         raise NotImplementedError
 
@@ -88,12 +91,19 @@ class ResponseWriter(ResponseProducer):
         """The origin has failed for good: respond with the error, or end the response that was begun with it."""
         raise NotImplementedError
 
-    def settle_disconnected(self) -> None:
-        """The client is gone, and the origin, which read on without it, has what the bill needs."""
+    def settle_disconnected(self, outcome: Outcome | None = None) -> None:
+        """The client is gone, and the origin, which read on without it, has what the bill needs.
+
+        The outcome is that of a client that left, unless the origin knows better.
+        """
         raise NotImplementedError
 
     def heartbeat(self, now: float, between_events: bool) -> None:
         """A sweep of the clock, at `now` in monotonic seconds: send a heartbeat if one is due and may stand here."""
+        raise NotImplementedError
+
+    def cancel(self, error: GatewayError) -> None:
+        """Stop the origin, and end the response with this error; from outside of the origin, at any time."""
         raise NotImplementedError
 
     def crash(self, fault: Exception) -> None:

@@ -1,6 +1,6 @@
-"""Reads a relayed answer for the id of what it creates, and tells the ledger whose that is before the bytes leave.
+"""Observes a response for the id of what it creates, and records in the ledger who owns that before it is sent.
 
-It sees upstream's bytes before the client does, keeps at most one event, and looks no further once it has the id.
+It keeps at most one event, and looks no further once it has the id.
 """
 
 import re
@@ -8,7 +8,7 @@ import time
 
 import msgspec
 
-from proxy.errors import UpstreamProtocolError
+from proxy.exchange.interfaces import ResponseHead, ResponseObserver
 from proxy.ledger.ownership import Owners
 from proxy.ledger.record import Owned
 from proxy.policies.references import ID
@@ -31,47 +31,44 @@ _event = msgspec.json.Decoder(_Event)
 _string = msgspec.json.Decoder(str)
 
 
-class ResponseWatch:
-    """Watches one answer, or the next one where another attempt is made."""
+class ResponseIdCapture(ResponseObserver):
+    """Finds the id in one response, and records the key that owns it before any byte of it is sent."""
 
-    def __init__(self, owners: Owners, key: str, kind: str, max_event_bytes: int) -> None:
+    def __init__(self, owners: Owners, key: str, kind: str, alias: str, max_event_bytes: int) -> None:
         self._owners = owners
         self._key = key
         self._kind = kind
+        self._alias = alias
         self._max_event_bytes = max_event_bytes
-        self._place = ("", "", "")
-        self._framer: SSEParser | None = None
+        #: The upstream, and its model.
+        self._made_by = ("", "")
+        #: One of the two, by the kind of response, until the id is found.
+        self._parser: SSEParser | None = None
         self._scanner: TopLevelScanner | None = None
 
-    def begin(self, upstream: str, alias: str, model: str, *, events: bool) -> None:
-        """An answer begins."""
-        self._place = (upstream, alias, model)
-        self._framer = SSEParser(self._max_event_bytes) if events else None
-        self._scanner = None if events else TopLevelScanner(b"id", b"", b"")
+    def begin(self, head: ResponseHead) -> None:
+        self._made_by = (head.provider, head.model)
+        if head.is_events:
+            self._parser = SSEParser(self._max_event_bytes)
+        else:
+            self._scanner = TopLevelScanner(b"id", b"", b"")
 
-    def see(self, data: bytes) -> None:
-        """Its next bytes."""
-        if self._framer is not None:
-            try:
-                blocks = self._framer.feed(data)
-            except UpstreamProtocolError:
-                # The relay's own framer says so too, and ends the answer.
-                self._framer = None
-                return
-            for block in blocks:
-                self._take(_id_in(block))
+    def data(self, data: bytes) -> None:
+        if self._parser is not None:
+            for block in self._parser.feed(data):
+                self._record(_id_in(block))
         elif self._scanner is not None:
             self._scanner.feed(data)
             if self._scanner.found:
-                self._take(_decoded(self._scanner.found))
+                self._record(_decoded(self._scanner.found))
 
-    def _take(self, id_: str) -> None:
-        if (self._framer is None and self._scanner is None) or ID.fullmatch(id_) is None:
+    def _record(self, id_: str) -> None:
+        if (self._parser is None and self._scanner is None) or ID.fullmatch(id_) is None:
             return
-        self._framer = self._scanner = None
-        upstream, alias, model = self._place
+        self._parser = self._scanner = None
+        upstream, model = self._made_by
         created = time.time_ns() // 1000
-        self._owners.record(Owned(id_, self._kind, self._key, upstream, created, alias, model))
+        self._owners.record(Owned(id_, self._kind, self._key, upstream, created, self._alias, model))
 
 
 def _id_in(block: bytes) -> str:

@@ -50,8 +50,6 @@ UNNAMED: frozenset[str] = frozenset(
         "proxy.resources.routing",
         "proxy.resources.spec",
         "proxy.resources.table",
-        "proxy.routing.models",
-        "proxy.routing.retry",
         "proxy.server.downstream",
         "proxy.server.envelope",
         "proxy.server.load_shedding",

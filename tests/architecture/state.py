@@ -18,9 +18,7 @@ MAX_BOOLEANS = 4
 EXEMPT: dict[str, tuple[int, int]] = {
     "proxy.app.Gateway": (15, 4),
     "proxy.dialects.meters.ResponseMeter": (17, 6),
-    "proxy.exchange.attempt.Attempt": (25, 7),
-    "proxy.exchange.context.RequestContext": (31, 5),
-    "proxy.exchange.exchange.Exchange": (21, 6),
+    "proxy.exchange.context.RequestContext": (30, 5),
     "proxy.exchange.upload.Upload": (26, 7),
     "proxy.ledger.fsync.FsyncThread": (13, 4),
     "proxy.ledger.journal.Journal": (23, 4),
@@ -32,7 +30,6 @@ EXEMPT: dict[str, tuple[int, int]] = {
     "proxy.process.workers.Crew": (14, 4),
     "proxy.resources.context.ResourceContext": (22, 4),
     "proxy.resources.events.RunMeter": (15, 6),
-    "proxy.routing.retry.RetryPlan": (14, 4),
     "proxy.server.cycle.RequestCycle": (43, 12),
     "proxy.server.head_cache.Head": (15, 4),
     "proxy.server.protocol.GuardedProtocol": (23, 6),

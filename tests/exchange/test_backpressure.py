@@ -42,7 +42,7 @@ def is_paused(gateway: RunningGateway) -> bool:
     def look(running: Gateway) -> bool:
         (attempt,) = running.deadlines._members
         assert isinstance(attempt, Attempt)
-        return attempt.paused
+        return attempt._owner.exchange.paused
 
     return gateway.call(look)
 

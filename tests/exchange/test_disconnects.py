@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxy.app import Gateway
-from proxy.exchange.attempt import LAST_EVENTS, Attempt
+from proxy.exchange.attempt import LAST_EVENTS_SECONDS, Attempt
 from tests.exchange.samples import (
     COST,
     DONE,
@@ -152,7 +152,7 @@ def test_leaving_inside_a_json_answer_that_never_ends_reaches_the_upstream_withi
         gateway.chat(client, question(stream=False))
         upstream.wait_for_requests(1)
         wait_until(lambda: gateway.call(lambda running: has_begun(running)), "the answer's beginning")
-        leave(upstream.requests[0], client, seconds=LAST_EVENTS + 5)
+        leave(upstream.requests[0], client, seconds=LAST_EVENTS_SECONDS + 5)
         (row,) = wait_for_settled(gateway)
         assert (row.outcome, row.usage_source, row.text_out) == ("client_closed", "estimated", 200)
 
@@ -189,7 +189,7 @@ def test_leaving_behind_a_reason_that_was_none_reaches_the_upstream_when_more_co
         began = time.monotonic()
         gate.set()
         assert upstream.requests[0].closed.wait(5)
-        assert time.monotonic() - began < LAST_EVENTS
+        assert time.monotonic() - began < LAST_EVENTS_SECONDS
         (row,) = wait_for_settled(gateway)
         assert (row.outcome, row.usage_source) == ("client_closed", "estimated")
 

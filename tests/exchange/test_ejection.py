@@ -24,7 +24,7 @@ from tests.exchange.samples import (
     wait_for_settled,
     wait_until,
 )
-from tests.exchange.test_retries import error
+from tests.exchange.test_upstream_origin import error
 from tests.fakes import Close, Hang, RecordedRequest, Reset, ScriptedUpstream, Step, sse_answer
 from tests.serving import ALIAS, RunningGateway, simple_config
 
@@ -169,8 +169,11 @@ def test_after_its_time_one_request_tries_it_and_brings_it_back(
         wait_until(lambda: ask(gateway)[0].header("x-prism-fallback-used") is None, "the first one's return")
         assert not is_out(gateway)
         assert len(first.requests) == 6
-    said = [record.getMessage() for record in caplog.records if record.name == "proxy.routing.retry"]
-    assert said == ["upstream vendor1 fails: others are asked first for 0 seconds", "upstream vendor1 answers again"]
+    said = [record.getMessage() for record in caplog.records if record.name == "proxy.exchange.upstream_origin"]
+    assert said == [
+        "upstream vendor1 is ejected for 0 seconds: other targets are tried first",
+        "upstream vendor1 responds again",
+    ]
 
 
 def test_a_try_that_fails_is_mended_and_the_others_do_not_try(tmp_path: Path) -> None:
@@ -227,4 +230,4 @@ def test_an_idle_connection_that_is_closed_as_it_is_used_is_no_failure(
             wait_for_pool(gateway, size=1, idle=1)
             assert asked(gateway, 1) == [200]
             assert len(upstream.requests) == 3
-    assert not [record for record in caplog.records if record.name == "proxy.routing.retry"]
+    assert not [record for record in caplog.records if record.name == "proxy.exchange.upstream_origin"]

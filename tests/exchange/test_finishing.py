@@ -96,7 +96,7 @@ def after_a_while(
     **fields: Any,
 ) -> tuple[bytes, str]:
     """What a client gets of an answer that pauses for longer than a whole one may, and the outcome."""
-    monkeypatch.setattr("proxy.exchange.attempt.LAST_EVENTS", SOON)
+    monkeypatch.setattr("proxy.exchange.attempt.LAST_EVENTS_SECONDS", SOON)
     gate = threading.Event()
     kind = {"kind": "gemini"} if path == GENERATE else {}
     with serving(tmp_path, upstream=kind) as (gateway, upstream):
@@ -185,7 +185,7 @@ def test_the_candidates_that_were_asked_for_are_waited_for(tmp_path: Path, name:
 
 
 def test_a_silent_stream_with_its_reason_to_finish_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.exchange.attempt.LAST_EVENTS", SOON)
+    monkeypatch.setattr("proxy.exchange.attempt.LAST_EVENTS_SECONDS", SOON)
     with serving(tmp_path) as (gateway, upstream):
         upstream.script([*begun(ROLE, HELLO, STOP, USAGE), Hang()])
         _, body = ask(gateway)

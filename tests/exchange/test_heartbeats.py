@@ -27,7 +27,7 @@ from tests.exchange.samples import (
     shown,
     wait_for_settled,
 )
-from tests.exchange.test_retries import error
+from tests.exchange.test_upstream_origin import error
 from tests.fakes import (
     LAST_CHUNK,
     Body,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.exchange.attempt import MAX_ERROR_BODY
+from proxy.exchange.attempt import MAX_ERROR_BODY_BYTES
 from tests.exchange.samples import MESSAGES, ask, only_row, question, serving, word
 from tests.fakes import LAST_CHUNK, Hang, Send, WaitFor, chunk, head, json_answer, sse_answer
 from tests.serving import ALIAS, KEY, UPSTREAM_MODEL
@@ -135,4 +135,7 @@ def test_an_error_is_told_alike_however_its_bytes_were_cut(tmp_path: Path, size:
             answer, payload = ask(gateway, question(stream=False))
             told.append((answer.status, json.loads(payload.payload)["error"]["message"]))
     assert told == [told[0]] * 5
-    assert told[0] == (422, "said" if size < MAX_ERROR_BODY - 100 else "The model's provider failed (status 422).")
+    assert told[0] == (
+        422,
+        "said" if size < MAX_ERROR_BODY_BYTES - 100 else "The model's provider failed (status 422).",
+    )

@@ -1,0 +1,333 @@
+"""The upstreams as an `Origin`: makes attempts at an alias's targets, one after the other, until one responds.
+
+It carries out the retry plan, reports the upstreams' health, reads on for a client that is gone, and makes the bill. It
+must not write to the client but by the exchange.
+"""
+
+import logging
+import math
+import time
+from functools import partial
+from typing import Final
+
+from proxy.dialects.readers import ResponseReader
+from proxy.dialects.upstream_errors import error_summary, provider_failure, relayed_error
+from proxy.errors import (
+    GatewayError,
+    GatewayStopped,
+    StoreFailed,
+    UpstreamConnectFailed,
+    UpstreamDropped,
+    UpstreamFailed,
+    UpstreamReported,
+    UpstreamTimeout,
+)
+from proxy.exchange.attempt import LAST_EVENTS_SECONDS, Attempt, AttemptOwner
+from proxy.exchange.context import RequestContext
+from proxy.exchange.interfaces import COMMITTED, SETTLED, ResponseWriter
+from proxy.exchange.response_head import DISPOSITION, may_show_limits, timestamp, without_models
+from proxy.exchange.services import Services
+from proxy.exchange.settlement import final_record
+from proxy.ledger.record import Final as FinalRecord
+from proxy.ledger.record import Opened, Outcome
+from proxy.routing.retry import ErrorStatus, GiveUp, Retry, RetryPlan
+from proxy.wire.headers import response_lines, retry_after
+
+#: Statuses of an upstream that its gateway made, and not the model's server.
+_GATEWAY_STATUSES: Final = (502, 503, 504, 529)
+#: Outcomes of requests whose client left.
+_CLIENT_LEFT: Final = ("client_closed", "client_stalled")
+
+# What an origin does for its client.
+SERVING: Final = 0
+#: The client is gone: all of the response is read, and not only the end of one that was made.
+DRAINING: Final = 1
+#: The client has set a timeout of its own, which has passed: what was made until then is billed.
+CLIENT_TIMED_OUT: Final = 2
+_log = logging.getLogger(__name__)
+_now: Final = time.monotonic
+
+
+class UpstreamOrigin(AttemptOwner):
+    """The targets of one request's alias. A member of the timeout sweeper while it waits between two attempts."""
+
+    # What it begins with; set for each request only once it changes.
+    #: The running attempt; none while it waits between two, and once it is settled.
+    _attempt: Attempt | None = None
+    _wait_until = math.inf
+    _mode = SERVING
+
+    def __init__(self, services: Services, context: RequestContext) -> None:
+        alias = context.alias
+        assert alias is not None
+        self.services = services
+        self.context = context
+        self.sent = 0.0
+        self.plan = RetryPlan(
+            context.targets, context.arrived, alias.total_timeout, context.patience, context.upload is not None
+        )
+
+    def start(self, exchange: ResponseWriter) -> None:
+        self.exchange = exchange
+        self._try(fresh=False)
+
+    def _try(self, fresh: bool) -> None:
+        """Make an attempt at the plan's target."""
+        context, plan = self.context, self.plan
+        alias, target = context.alias, plan.target
+        assert alias is not None
+        self.provider, self.model = target.pool.name, target.model
+        self.first_byte_limit = min(target.first_byte_timeout, context.patience)
+        self.fell_back = target is not context.targets[0]
+        plan.begin()
+        attempt = self._attempt = Attempt(self)
+        # In the order of its fields: a record that is made by their names costs several times as much.
+        opened = Opened(
+            context.id,
+            context.started,
+            context.key.id,
+            alias.name,
+            context.endpoint,
+            target.pool.name,
+            target.model,
+            context.body.stream,
+            plan.attempts,
+        )
+        try:
+            self.services.journal.append(opened)
+            attempt.start(fresh)
+        except GatewayError as error:
+            self.failed(error)
+
+    # what the attempt reports
+
+    def begin(self, attempt: Attempt, reader: ResponseReader) -> None:
+        self.exchange.begin(attempt.status, self._lines(attempt), reader.events)
+        if self.plan.target.pool.health.ejected:
+            self._note_success()
+
+    def finished(self, attempt: Attempt, reader: ResponseReader, last: bytes) -> None:
+        exchange, upload, failed = self.exchange, self.context.upload, reader.meter.failed
+        if self.plan.target.pool.health.last_failed and not failed:
+            self._note_success()
+        lines = self._lines(attempt) if exchange.state < COMMITTED else b""
+        outcome: Outcome = "upstream_error" if failed else "complete"
+        if upload is not None and not exchange.client_gone:
+            finish = partial(exchange.finish, attempt.status, lines, reader.events, last, outcome)
+            if not upload.settled(reader.meter.usage(), finish):
+                # The response was there before the length of the audio that it is billed by.
+                attempt.hold()
+                return
+        exchange.finish(attempt.status, lines, reader.events, last, outcome)
+
+    def refused(self, attempt: Attempt, body: bytes) -> None:
+        status, exchange, plan = attempt.status, self.exchange, self.plan
+        if exchange.client_gone:
+            # What the upstream refused costs nothing.
+            self.sent = 0.0
+            exchange.settle_disconnected()
+            return
+        self._note_status(status)
+        context, target = self.context, plan.target
+        failure = provider_failure(status, body)
+        if failure is not None:
+            self.failed(failure)
+            return
+        answered = UpstreamFailed("It answered with an error.", detail=error_summary(status, body))
+        self.services.attempt_failed(context, target.label, answered)
+        if self._try_again(ErrorStatus(status, retry_after(attempt.headers))):
+            return
+        assert context.alias is not None
+        try:
+            refusal = relayed_error(
+                context.dialect,
+                status,
+                attempt.headers,
+                body,
+                {**target.hidden, target.model: context.alias.name},
+                limits=may_show_limits(status),
+                request_id=context.id,
+                timestamp=timestamp(),
+            )
+        except UpstreamFailed as error:
+            exchange.fail(error)
+            return
+        exchange.refuse(status, refusal.lines, refusal.body, refusal.error, refusal.code)
+
+    def failed(self, error: GatewayError) -> None:
+        exchange = self.exchange
+        if exchange.state == SETTLED:
+            return
+        try:
+            self._note_failure(error)
+            self.services.attempt_failed(self.context, self.plan.target.label, error)
+            if exchange.client_gone:
+                if isinstance(error, UpstreamReported):
+                    # As where the upstream refuses by its status.
+                    self.sent = 0.0
+                exchange.settle_disconnected()
+            elif exchange.state >= COMMITTED or isinstance(error, StoreFailed) or not self._try_again(error):
+                if isinstance(error, UpstreamTimeout) and error.impatient:
+                    self._mode = CLIENT_TIMED_OUT
+                exchange.fail(error)
+        except Exception as fault:  # noqa: BLE001 (whatever is raised, the client must have an end)
+            exchange.crash(fault)
+
+    def drained(self, reader: ResponseReader) -> None:
+        """Settle once enough was read for a client that is gone."""
+        if reader.ending or self.exchange.state == SETTLED:
+            return
+        if self._mode == DRAINING:
+            context, services = self.context, self.services
+            assert context.alias is not None
+            text_out = reader.meter.text_out
+            _, tokens = services.estimator.estimate(context.key.id, context.alias.name, 0, text_out)
+            if tokens <= services.drain_max_tokens:
+                return
+        self.cancel()
+        self.exchange.settle_disconnected()
+
+    def _lines(self, attempt: Attempt) -> bytes:
+        """The header lines of the upstream's that go to the client, without names of its models."""
+        lines = response_lines(attempt.headers)
+        if DISPOSITION in lines and self.context.alias is not None:
+            lines = without_models(lines, {self.model: self.context.alias.name})
+        return lines
+
+    # another attempt
+
+    def _try_again(self, outcome: GatewayError | ErrorStatus) -> bool:
+        """Do what the plan says after an attempt that ended so; False when it gives up."""
+        upload = self.context.upload
+        if upload is not None and not upload.repeatable:
+            return False
+        step = self.plan.after(outcome)
+        if isinstance(step, GiveUp):
+            return False
+        if self._attempt is not None:
+            self.services.deadlines.discard(self._attempt)
+            self._attempt = None
+        if isinstance(step, Retry):
+            self._try(step.fresh)
+        else:
+            self._wait_until = step.until
+            self.services.deadlines.add(self)
+        return True
+
+    def overdue(self, now: float) -> bool:
+        """Whether the wait between two attempts is over."""
+        return now >= self._wait_until
+
+    def expire(self) -> None:
+        """The wait is over: try the same target again."""
+        self.services.deadlines.discard(self)
+        if self.exchange.state != SETTLED:
+            self._try(fresh=False)
+
+    def interrupt(self) -> None:
+        """The gateway is shutting down."""
+        self.exchange.cancel(GatewayStopped())
+
+    # the client's side
+
+    def pause(self) -> None:
+        if self._attempt is not None:
+            self._attempt.pause()
+
+    def resume(self) -> None:
+        if self._attempt is not None:
+            self._attempt.resume()
+
+    def client_left(self, stalled: bool) -> bool:
+        """Cancel the upstream, or read on to the usage.
+
+        That is done where it is configured, and for a response that is made but for its end: a cancel would save
+        nothing, and a client that leaves there must not have all of it for the price of what was sent.
+        """
+        attempt, context = self._attempt, self.context
+        if attempt is None or context.alias is None:
+            return False
+        reader = attempt.reader
+        if reader is not None and reader.meter.failed:
+            # The client was sent the upstream's error, and has nothing more to wait for.
+            attempt.drop()
+            self.exchange.settle_disconnected("upstream_error")
+            return True
+        whole = context.upload is None or context.upload.whole
+        drains = context.alias.on_disconnect == "drain" and not stalled
+        ending = reader is not None and reader.ending
+        if attempt.connection is not None and whole and (drains or ending):
+            if drains:
+                self._mode = DRAINING
+            attempt.drain(self.services.drain_max_seconds if drains else LAST_EVENTS_SECONDS)
+            return True
+        attempt.drop()
+        return False
+
+    def cancel(self) -> None:
+        if self._attempt is not None:
+            self._attempt.drop()
+
+    # settlement
+
+    def final(
+        self, outcome: Outcome, error_code: str | None, status: int, first_write: float, bytes_out: int
+    ) -> FinalRecord:
+        services, context, plan, attempt = self.services, self.context, self.plan, self._attempt
+        if plan.budget is not None:
+            plan.release()
+        services.deadlines.discard(attempt or self)
+        # So that the two no longer hold each other, and what a request leaves need not wait for the collector.
+        self._attempt = None
+        # Where nothing of a response that may have begun was sent, nothing of it is billed.
+        timed_out = self._mode == CLIENT_TIMED_OUT
+        billed = first_write or timed_out or outcome in _CLIENT_LEFT
+        reader = attempt.reader if attempt is not None else None
+        return final_record(
+            context,
+            plan.target,
+            reader.meter if reader is not None and billed else None,
+            services.estimator,
+            outcome=outcome,
+            error_code=error_code,
+            status=status,
+            attempts=plan.attempts,
+            # The time of failed attempts is not the gateway's own.
+            sent=max(self.sent - plan.lost_seconds, context.arrived) if self.sent else 0.0,
+            first_byte=attempt.first_byte if attempt is not None else 0.0,
+            first_write=first_write,
+            bytes_out=bytes_out,
+            left=timed_out,
+        )
+
+    # the upstreams' health
+
+    def _note_failure(self, error: GatewayError) -> None:
+        """Count a failed attempt against the upstream, if it is the upstream's fault."""
+        if isinstance(error, UpstreamDropped):
+            counts = not error.reused
+        elif isinstance(error, UpstreamTimeout):
+            counts = not error.early
+        else:
+            counts = isinstance(error, UpstreamConnectFailed)
+        if counts:
+            self._count_failure(gateway=True)
+
+    def _note_status(self, status: int) -> None:
+        """Count an error status against the upstream, if it is not about the request."""
+        if status >= 500:
+            self._count_failure(gateway=status in _GATEWAY_STATUSES)
+        elif self.plan.target.pool.health.last_failed:
+            self._note_success()
+
+    def _note_success(self) -> None:
+        """The upstream, whose last request failed, has responded."""
+        pool = self.plan.target.pool
+        if pool.health.succeeded(_now()):
+            _log.warning("upstream %s responds again", pool.name)
+
+    def _count_failure(self, *, gateway: bool) -> None:
+        pool = self.plan.target.pool
+        seconds = pool.health.failed(_now(), gateway=gateway)
+        if seconds:
+            _log.warning("upstream %s is ejected for %.0f seconds: other targets are tried first", pool.name, seconds)

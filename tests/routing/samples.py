@@ -1,0 +1,33 @@
+"""Targets for tests of routing: pools that connect nowhere, whose health is set by hand."""
+
+import asyncio
+
+from proxy.config.tree import Model, Server, Upstream
+from proxy.routing.models import Alias, compile_alias
+from proxy.upstream.pool import Pool
+from proxy.upstream.target import Target
+
+
+def alias_of(*names: str, model: dict[str, object] | None = None) -> Alias:
+    """An alias with a target at each of these upstreams. Making the pools needs a loop, which is gone afterwards."""
+
+    async def make() -> Alias:
+        pools = {name: Pool(name, Upstream(base_url="http://127.0.0.1:9")) for name in names}
+        settings = {"capability": "chat", "targets": [f"{name}/model" for name in names], **(model or {})}
+        return compile_alias("core", Model(**settings), pools, Server())  # type: ignore[arg-type]
+
+    return asyncio.run(make())
+
+
+def targets(*names: str) -> tuple[Target, ...]:
+    return alias_of(*names).targets
+
+
+def eject(target: Target) -> None:
+    """Let its upstream fail until it is ejected."""
+    while not target.pool.health.ejected:
+        target.pool.health.failed(1e9, gateway=True)
+
+
+def names(ordered: tuple[Target, ...]) -> list[str]:
+    return [target.pool.name for target in ordered]
