@@ -68,8 +68,8 @@ def main() -> None:
     parser.add_argument("--profile", default="", metavar="CASE", help="profile the cases whose name holds this")
     parser.add_argument("--chat-only", action="store_true", help="with a table of one row, to see what the others cost")
     options = parser.parse_args()
-    rows, objects = (router.ROWS[:1], ()) if options.chat_only else (router.ROWS, router.OBJECT_ROWS)
-    with patch.multiple(router, ROWS=rows, OBJECT_ROWS=objects):
+    rows, objects = (router.ROWS[:1], ()) if options.chat_only else (router.ROWS, router.RESOURCE_ROWS)
+    with patch.multiple(router, ROWS=rows, RESOURCE_ROWS=objects):
         uvloop.run(measure(options.rounds, options.profile))
 
 

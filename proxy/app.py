@@ -31,11 +31,10 @@ from proxy.observability.schemas import Access
 from proxy.overload.monitor import Overload
 from proxy.overload.readings import Readings
 from proxy.policies import ordered
-from proxy.resources.account import Accounts
 from proxy.resources.capture import ResourceResponseRewriter
 from proxy.resources.handler import ResourceHandler
 from proxy.resources.response import ResourceResponder
-from proxy.resources.routing import ResourceRouting
+from proxy.resources.routing import ResourceRouting, ResourceUpstreams
 from proxy.routing.models import compile_alias
 from proxy.server.load_shedding import SheddingState
 from proxy.upstream.dial import fingerprint, tls_context
@@ -230,12 +229,12 @@ class Gateway:
 
 def _desk(shared: Shared, pools: Mapping[str, Pool]) -> ResourceHandler:
     """What serves the objects."""
-    owners, accounts = shared.owners, Accounts(pools, shared.aliases)
-    taking = ResourceResponseRewriter(owners, accounts)
-    answering = ResourceResponder(taking, shared.aliases, shared.services, shared.max_body_bytes, _failed)
-    choice = ResourceRouting(owners, accounts, shared.aliases)
+    owners, upstreams = shared.owners, ResourceUpstreams(pools, shared.aliases)
+    rewriter = ResourceResponseRewriter(owners, upstreams)
+    responder = ResourceResponder(rewriter, shared.aliases, shared.services, shared.max_body_bytes)
+    routing = ResourceRouting(owners, upstreams, shared.aliases)
     bodies = shared.overload.bodies
-    return ResourceHandler(owners, choice, taking, answering, shared.services, shared.max_body_bytes, bodies)
+    return ResourceHandler(owners, routing, rewriter, responder, shared.services, shared.max_body_bytes, bodies)
 
 
 def _attempt_failed(call: RequestContext, target: str, error: GatewayError) -> None:

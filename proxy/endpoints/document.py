@@ -11,8 +11,8 @@ from proxy.dialects.base import Dialect, DialectName
 from proxy.endpoints.health import LIVE_PATHS, READY_PATHS
 from proxy.endpoints.table import ROWS, Row
 from proxy.errors import GatewayError, ModelNotFound, UpstreamDropped
-from proxy.resources.spec import ObjectRow
-from proxy.resources.table import OBJECT_ROWS
+from proxy.resources.spec import ResourceRow
+from proxy.resources.table import RESOURCE_ROWS
 
 _OPENING: Final = """\
 # Endpoints
@@ -131,25 +131,27 @@ def _objects() -> Iterator[str]:
         yield f"### {family[0].upper()}{family[1:].replace('_', ' ')}\n"
         yield "| endpoint | what it is for | body | model | answer | billed |"
         yield "|---|---|---|---|---|---|"
-        for row in OBJECT_ROWS:
+        for row in RESOURCE_ROWS:
             if family_of(row) == family:
                 yield _object_line(row)
         yield ""
 
 
-def _object_line(row: ObjectRow) -> str:
+def _object_line(row: ResourceRow) -> str:
     body = {"file": "form", "none": "-"}.get(row.body, row.body)
     model = {"none": "-", "may": "body, optional", "must": "body"}[row.model]
-    return _line(f"`{row.method} {row.path}`", row.help, body, model, row.reply, "tokens" if row.bills else "nothing")
+    return _line(
+        f"`{row.method} {row.path}`", row.help, body, model, row.response, "tokens" if row.bills else "nothing"
+    )
 
 
-def family_of(row: ObjectRow) -> str:
+def family_of(row: ResourceRow) -> str:
     """What a row's things are called: the first word of its path."""
     return row.path.split("/")[2]
 
 
 def _families() -> Iterable[str]:
-    return dict.fromkeys(map(family_of, OBJECT_ROWS))
+    return dict.fromkeys(map(family_of, RESOURCE_ROWS))
 
 
 def _dialects() -> Iterable[DialectName]:

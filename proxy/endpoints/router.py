@@ -25,9 +25,9 @@ from proxy.errors import GatewayError, InvalidRequest
 from proxy.observability.access_log import AccessLog
 from proxy.observability.readiness import Readiness
 from proxy.observability.schemas import Access
-from proxy.resources.endpoint import Objects, by_path
+from proxy.resources.endpoint import ResourceEndpoint, rows_by_path
 from proxy.resources.handler import ResourceHandler
-from proxy.resources.table import OBJECT_ROWS
+from proxy.resources.table import RESOURCE_ROWS
 from proxy.server.cycle import EXTENSION, RequestCycle
 from proxy.server.ids import new_request_id
 
@@ -53,7 +53,10 @@ class Routes(Starlette):
                     for row, handler in handlers
                     for path in row.paths
                 ),
-                *(_object_route(path, Objects(rows, desk, shared)) for path, rows in by_path(OBJECT_ROWS).items()),
+                *(
+                    _resource_route(path, ResourceEndpoint(rows, desk, shared))
+                    for path, rows in rows_by_path(RESOURCE_ROWS).items()
+                ),
                 Route("/", home, methods=["GET"]),
                 *(Route(path, models.all, methods=["GET"]) for path in MODEL_PATHS),
                 *(Route(f"{path}/{{model:path}}", models.retrieve, methods=["GET"]) for path in MODEL_PATHS),
@@ -62,7 +65,9 @@ class Routes(Starlette):
             ],
             exception_handlers={
                 GatewayError: _answer_gateway_error,
-                HTTPException: functools.partial(_answer_http_error, Mistakes(ROWS, [row.path for row in OBJECT_ROWS])),
+                HTTPException: functools.partial(
+                    _answer_http_error, Mistakes(ROWS, [row.path for row in RESOURCE_ROWS])
+                ),
             },
         )
         # A redirect would be built from the Host header, and no SDK follows one with its body.
@@ -122,7 +127,7 @@ class Router:
         try:
             await app(scope, receive, send)
         finally:
-            if not isinstance(scope.get("endpoint"), Inference | Objects):
+            if not isinstance(scope.get("endpoint"), Inference | ResourceEndpoint):
                 # Those that are forwarded have written their own, with the bill in it.
                 self._access.add(
                     Access(
@@ -159,7 +164,7 @@ class OtherMethod:
         raise HTTPException(405, headers={"Allow": self._method})
 
 
-def _object_route(path: str, handler: Objects) -> Route:
+def _resource_route(path: str, handler: ResourceEndpoint) -> Route:
     route = Route(path, handler, methods=handler.methods)
     if route.methods is not None:
         # Starlette adds it to every GET; here it would ask the upstream for a body that nobody wants.

@@ -154,6 +154,65 @@ def refused_record(
     )
 
 
+def resource_record(
+    context: RequestContext,
+    *,
+    alias: str,
+    price: CompiledPrice | None,
+    upstream: str,
+    upstream_model: str,
+    usage: Usage | None,
+    is_paid: bool,
+    outcome: Outcome,
+    error_code: str | None,
+    status: int,
+    attempts: int,
+    waited: float,
+    first_write: float,
+    bytes_out: int,
+) -> Final:
+    """The bill of a request to a resource endpoint.
+
+    `usage` is what the request made; None where it made nothing, or shows again what is billed already. `is_paid` says
+    that it starts work that costs something. `waited` are the seconds spent waiting for the upstream.
+    """
+    if usage is None:
+        begun = outcome == "complete" or outcome in _CLIENT_LEFT or (first_write != 0.0 and status < 400)
+        nanos, lacking = None if is_paid and attempts and begun else 0, ""
+    elif not usage.input_known or not usage.output_known:
+        nanos, lacking = None, "input" if usage.output_known else "output"
+    else:
+        nanos, lacking = cost_of_parts(price, usage)
+    used = usage or _NOTHING_USED
+    total = _now() - context.arrived
+    final = Final(
+        id=context.id,
+        started=context.started,
+        key=context.key.id,
+        alias=alias,
+        endpoint=context.endpoint,
+        upstream=upstream if attempts else "",
+        upstream_model=upstream_model if attempts else "",
+        stream=context.body.stream,
+        status=status,
+        outcome=outcome,
+        attempts=attempts,
+        input_tokens=used.input_tokens,
+        cached_input_tokens=used.cached_input_tokens,
+        cache_write_tokens=used.cache_write_tokens,
+        output_tokens=used.output_tokens,
+        reasoning_tokens=used.reasoning_tokens,
+        usage_source="reported" if usage is not None else "none",
+        cost=min(nanos, MAX_NANO_DOLLARS) if nanos is not None else None,
+        ttft=_microseconds(first_write - context.arrived) if first_write else None,
+        total=_microseconds(total),
+        overhead=_microseconds(total - waited),
+        bytes_out=min(bytes_out, MAX_COUNT),
+        error_code=error_code,
+    )
+    return final if used.parts is None and not lacking else with_parts(final, used.parts, lacking)
+
+
 def shown_name(name: str) -> str:
     """A name that a client made up, as it may be stored and shown: cut, and without what is no letter on one line."""
     if len(name) > MAX_NAME:

@@ -1,20 +1,22 @@
-"""What becomes of an answer about objects: what it creates is recorded, and names of the upstream are taken out.
+"""What a resource response creates is recorded as its key's own, and the upstream's names are taken out of it.
 
-Everything in here happens before the client gets the bytes in question.
+All of it happens before the client gets the bytes in question. The events of runs are read here too; their wire facts:
+https://platform.openai.com/docs/api-reference/assistants-streaming/events.
 """
 
 import time
+from typing import Final
 
 import msgspec
 
+from proxy.dialects.lenient import decode_lenient
+from proxy.dialects.scrub import NO_NAMES, scrub
 from proxy.dialects.upstream_errors import error_in_resource
 from proxy.ledger.ownership import Owners
 from proxy.ledger.record import BATCH_INPUT, Owned
 from proxy.policies.access import may_use
 from proxy.policies.references import ID
-from proxy.resources.account import Accounts
-from proxy.resources.context import ResourceContext
-from proxy.resources.events import RunMeter
+from proxy.resources.request import ResourceRequest
 from proxy.resources.rewrite import (
     elements_of,
     fields_of,
@@ -25,106 +27,110 @@ from proxy.resources.rewrite import (
     with_alias,
     with_elements,
 )
-from proxy.wire.usage import read_usage
+from proxy.resources.routing import ResourceUpstreams
+from proxy.wire.schemas import Usage
+from proxy.wire.usage import Reading, read_usage, reading, usage_of
 
-#: What stands for a model that no alias stands for.
-UNNAMED = "prometheus"
+#: What a client sees in place of a model that has no alias.
+UNNAMED: Final = "prometheus"
+#: The resources that the events of a run create.
+KINDS: Final = frozenset({"thread", "thread.run", "thread.message"})
+#: The statuses of a run after which its stream ends.
+_LAST_STATUSES: Final = frozenset({"requires_action", "cancelled", "failed", "completed", "incomplete", "expired"})
+_EMPTY: Final = msgspec.Raw()
+_NULL: Final = msgspec.Raw(b"null")
 
 
 class ResourceResponseRewriter:
-    """See the module."""
+    """Records who owns what a response creates, and rewrites the upstream's model names to aliases."""
 
-    def __init__(self, owners: Owners, accounts: Accounts) -> None:
+    def __init__(self, owners: Owners, upstreams: ResourceUpstreams) -> None:
         self._owners = owners
-        self._accounts = accounts
+        self._upstreams = upstreams
 
-    async def answer(self, visit: ResourceContext, data: bytes) -> bytes:
-        """An answer as the client gets it, after what it creates was recorded. Raises `UpstreamProtocolError`."""
-        row = visit.row
-        self.check(visit, data)
+    async def rewrite(self, request: ResourceRequest, data: bytes) -> bytes:
+        """The response for the client, after what it creates was recorded. Raises `UpstreamProtocolError`."""
+        row = request.row
+        self.check(request, data)
         fields = fields_of(data)
         if row.deletes:
-            self._owners.forget(visit.records[row.deletes])
+            self._owners.forget(request.records[row.deletes])
         for path, kind in row.creates:
-            self._record(visit, _id_at(fields, path), BATCH_INPUT if visit.uploads_batch else kind)
-        await self._adopt(visit, data)
+            self._record(request, _id_at(fields, path), BATCH_INPUT if request.uploads_batch else kind)
+        await self._adopt(request, data)
         if row.bills and "usage" in fields:
-            visit.usage = read_usage(bytes(fields["usage"]))
-        record = visit.record
+            request.usage = read_usage(bytes(fields["usage"]))
+        record = request.record
         if bytes(fields.get("data", b"")).startswith(b"["):
             elements = elements_of(fields["data"])
-            ids = [text_of(fields_of(element), "id") for element in elements if element.startswith(b"{")]
-            records = await self._owners.among(visit.key.id, [id_ for id_ in ids if ID.fullmatch(id_)])
-            shown = [
-                self.shown(visit, element, records.get(text_of(fields_of(element), "id"), record))
-                if element.startswith(b"{")
-                else element
-                for element in elements
+            ids = [text_of(fields_of(element), "id") if element.startswith(b"{") else "" for element in elements]
+            records = await self._owners.among(request.key, [id_ for id_ in ids if ID.fullmatch(id_)])
+            rewritten = [
+                self._with_alias(request, element, records.get(id_, record)) if element.startswith(b"{") else element
+                for element, id_ in zip(elements, ids, strict=True)
             ]
-            data = with_elements(data, fields, shown)
-        return self.shown(visit, data, record)
+            data = with_elements(data, fields, rewritten)
+        return self._with_alias(request, data, record)
 
-    def shown(self, visit: ResourceContext, data: bytes, record: Owned | None) -> bytes:
-        """An object with the alias it was made with, or one that stands for its model, in place of the model."""
-        assert visit.account is not None
-        alias = (visit.alias if visit.row.creates else "") or (record.alias if record is not None else "")
+    async def rewrite_listed(self, request: ResourceRequest, data: bytes, record: Owned) -> bytes:
+        """A resource of a list for the client that owns it."""
+        await self._adopt(request, data, record)
+        return self._with_alias(request, data, record)
+
+    def _with_alias(self, request: ResourceRequest, data: bytes, record: Owned | None) -> bytes:
+        """A resource with the alias that it was made with, or one of its model, in place of the model."""
+        alias = (request.alias if request.row.creates else "") or (record.alias if record is not None else "")
         model = model_of(data)
-        alias = alias or visit.alias or self._accounts.alias_for(visit.account.name, model) or UNNAMED
+        alias = alias or request.alias or self._upstreams.alias_for(request.upstream, model) or UNNAMED
         data = with_alias(data, alias)
-        if visit.row.scrubs:
+        if request.row.scrubs:
             data = scrubbed(data, (record.model if record is not None else "") or model, alias)
         return data
 
-    def check(self, visit: ResourceContext, data: bytes) -> None:
-        """Raise `UpstreamReported` for an answer that is an error."""
-        error = error_in_resource(200, data, self.names(visit))
+    def check(self, request: ResourceRequest, data: bytes) -> None:
+        """Raise `UpstreamReported` for a response that is an error."""
+        error = error_in_resource(200, data, self.names(request))
         if error is not None:
             raise error
 
-    def names(self, visit: ResourceContext) -> dict[str, str]:
-        """The upstream's models and secrets that an error may name, and what is shown for each."""
-        record, account = visit.record, visit.account
-        names = self._accounts.models_at(account.name) if account is not None else {}
-        shown = dict(account.target.hidden) if account is not None else {}
-        shown |= {
-            model: next((alias for alias in aliases if may_use(visit.key, alias)), UNNAMED)
-            for model, aliases in names.items()
-        }
+    def names(self, request: ResourceRequest) -> dict[str, str]:
+        """The upstream's models and secrets that an error may quote, each with what the client sees in its place."""
+        record, target, key = request.record, request.target, request.context.key
+        names = dict(target.hidden) if target is not None else {}
+        for model, aliases in self._upstreams.aliases_at(request.upstream).items():
+            names[model] = next((alias for alias in aliases if may_use(key, alias)), UNNAMED)
         if record is not None and record.model:
-            shown[record.model] = record.alias or UNNAMED
-        if visit.model:
-            shown[visit.model] = visit.alias or UNNAMED
-        return shown
+            names[record.model] = record.alias or UNNAMED
+        if request.model:
+            names[request.model] = request.alias or UNNAMED
+        return names
 
-    async def listed(self, visit: ResourceContext, data: bytes, record: Owned) -> bytes:
-        """An object of a list as its key gets it."""
-        await self._adopt(visit, data, record)
-        return self.shown(visit, data, record)
+    async def record_events(self, request: ResourceRequest, meter: "RunMeter") -> None:
+        """Record what the events read last have created, or name."""
+        for id_, kind in meter.created:
+            self._record(request, id_, kind)
+        for payload in meter.naming:
+            await self._adopt(request, payload)
+        meter.created.clear()
+        meter.naming.clear()
 
-    def _record(self, visit: ResourceContext, id_: str, kind: str) -> None:
+    def _record(self, request: ResourceRequest, id_: str, kind: str) -> None:
         if ID.fullmatch(id_) is not None:
-            self._owners.record(self._owned(visit, id_, kind))
+            self._owners.record(_owned(request, id_, kind))
 
-    def _owned(self, visit: ResourceContext, id_: str, kind: str, parent: Owned | None = None) -> Owned:
-        assert visit.account is not None
-        made = parent or visit
-        return Owned(id_, kind, visit.key.id, visit.account.name, time.time_ns() // 1000, made.alias, made.model)
-
-    async def _adopt(self, visit: ResourceContext, data: bytes, parent: Owned | None = None) -> None:
-        """What the upstream made for this key, and names in an answer to it, is the key's."""
-        for id_ in named_in(data, visit.row.adopts):
+    async def _adopt(self, request: ResourceRequest, data: bytes, parent: Owned | None = None) -> None:
+        """Record what the upstream made for this key by itself, and names in a response to it, as the key's."""
+        for id_ in named_in(data, request.row.adopts):
             if ID.fullmatch(id_) is not None:
                 kind = "vector_store" if id_.startswith("vs_") else "file"
-                await self._owners.adopt(self._owned(visit, id_, kind, parent))
+                await self._owners.adopt(_owned(request, id_, kind, parent))
 
-    async def made(self, visit: ResourceContext, meter: RunMeter) -> None:
-        """Record what the events read last have made, or name."""
-        for id_, kind in meter.made:
-            self._record(visit, id_, kind)
-        for payload in meter.naming:
-            await self._adopt(visit, payload)
-        meter.made.clear()
-        meter.naming.clear()
+
+def _owned(request: ResourceRequest, id_: str, kind: str, parent: Owned | None = None) -> Owned:
+    """The record of a resource that was made with the request's alias, or with that of its parent."""
+    made_with = parent or request
+    created = time.time_ns() // 1000
+    return Owned(id_, kind, request.key, request.upstream, created, made_with.alias, made_with.model)
 
 
 def _id_at(fields: dict[str, msgspec.Raw], path: str) -> str:
@@ -134,3 +140,70 @@ def _id_at(fields: dict[str, msgspec.Raw], path: str) -> str:
         return text_of(fields, outer)
     raw = fields.get(outer)
     return text_of(fields_of(bytes(raw)), inner) if raw is not None and bytes(raw).startswith(b"{") else ""
+
+
+class _Event(msgspec.Struct, gc=False):
+    id: str = ""
+    object: str = ""
+    status: str | None = None
+    model: msgspec.Raw = _EMPTY
+    usage: msgspec.Raw = _EMPTY
+    error: msgspec.Raw = _EMPTY
+    code: msgspec.Raw = _EMPTY
+
+
+_event = msgspec.json.Decoder(_Event)
+
+
+class RunMeter:
+    """Usage meter of the event stream of a run, which also notes what the run creates."""
+
+    path: tuple[str, ...] = ("model",)
+    plain = b""
+    counts_so_far = False
+    drop = False
+    ended = False
+    terminal = False
+    text_out = 0
+
+    def __init__(self, alias: str, model: str) -> None:
+        self._alias = alias.encode()
+        self._model = model.encode()
+        self._usage = Reading({})
+        #: Secrets that an error may quote beside the model's name, each with what the client sees in its place.
+        self.hidden = NO_NAMES
+        self.failed = False
+        self.finished = False
+        #: (id, kind) of each resource created, and events that may name files, since the lists were last cleared.
+        self.created: list[tuple[str, str]] = []
+        self.naming: list[bytes] = []
+
+    def read(self, payload: bytes) -> msgspec.Raw:
+        """Read one event; return the raw value of its model. Raises `UpstreamProtocolError` when it is not JSON."""
+        try:
+            event = _event.decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            event = decode_lenient(_Event, payload, error)
+        if event.object in KINDS:
+            self.created.append((event.id, event.object))
+        if b"file_id" in payload:
+            self.naming.append(payload)
+        if event.object == "thread.run":
+            self.finished = event.status in _LAST_STATUSES
+            if event.usage is not _EMPTY and event.usage != _NULL:
+                self._usage = self._usage.under(reading(bytes(event.usage)))
+        # The error event has no object: {"code": ..., "message": ...}, or one around it.
+        self.failed = not event.object and (event.error is not _EMPTY or event.code is not _EMPTY)
+        self.finished = self.finished or self.failed
+        return event.model
+
+    def scrub(self, block: bytes) -> bytes:
+        """An error event with the alias in place of the upstream's model name, and without account ids."""
+        return scrub(block, self._model, self._alias, self.hidden)
+
+    def usage(self) -> Usage | None:
+        """The usage of the run, once its stream has ended."""
+        return usage_of(self._usage)
+
+    def take_usage(self, raw: bytes) -> None:
+        """Not used: a stream has its usage in its events."""

@@ -1,4 +1,4 @@
-"""Waiting for a client: for the rest of its body, or for its leaving while something is done for it."""
+"""Waiting with an eye on the client: for the rest of its body, or for work that its disconnect cancels."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 from proxy.errors import ClientGone
 
 T = TypeVar("T")
-#: The client's side of ASGI.
+#: ASGI's `receive`.
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
-async def body_pieces(receive: Receive) -> AsyncIterator[bytes]:
-    """The client's body as it comes. Raises `ClientGone`."""
+async def body_chunks(receive: Receive) -> AsyncIterator[bytes]:
+    """The request body as it comes. Raises `ClientGone`."""
     while True:
         message = await receive()
         if message["type"] != "http.request":
@@ -23,14 +23,9 @@ async def body_pieces(receive: Receive) -> AsyncIterator[bytes]:
             return
 
 
-async def while_there(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """Do something for as long as the client waits for it. Raises `ClientGone`, and whatever the work does."""
-
-    async def gone() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-    working, leaving = asyncio.create_task(work), asyncio.create_task(gone())
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """Run some work, and cancel it if the client disconnects. Raises `ClientGone`, and what the work raises."""
+    working, leaving = asyncio.create_task(work), asyncio.create_task(_disconnect(receive))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
@@ -40,3 +35,8 @@ async def while_there(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
         for task in (working, leaving):
             task.cancel()
         await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

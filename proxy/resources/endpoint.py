@@ -1,4 +1,7 @@
-"""The handler of the endpoints for things with an id: who asks, which row, and how it ends. The rest is the desk's."""
+"""Resource endpoints as ASGI applications: admission, the row of a request's method, and the end of each request.
+
+All else of a request is the handler's.
+"""
 
 import asyncio
 import logging
@@ -9,29 +12,31 @@ from urllib.parse import unquote
 from starlette.types import Receive, Scope, Send
 
 from proxy.auth.credentials import authenticate
-from proxy.dialects.openai_chat import error_body
+from proxy.dialects.openai_chat import CHAT, error_body
 from proxy.endpoints.gateway import Shared
 from proxy.errors import GatewayError, GatewayStopped, InternalFault, InvalidRequest
+from proxy.exchange.context import RequestContext
 from proxy.exchange.response_head import PROVIDER, header_lines, timestamp
 from proxy.observability.schemas import Access
-from proxy.resources.context import ResourceContext
 from proxy.resources.handler import ResourceHandler
-from proxy.resources.spec import ObjectRow
+from proxy.resources.request import ResourceRequest
+from proxy.resources.spec import ResourceRow
 from proxy.server.cycle import EXTENSION, RequestCycle
 from proxy.server.ids import new_request_id
 from proxy.wire.content_encoding import encoding_of, unsupported
 from proxy.wire.headers import header_value, is_request_id
 from proxy.wire.multipart import is_multipart
+from proxy.wire.schemas import Body
 
 _log = logging.getLogger(__name__)
 
 
-class Objects:
-    """Serves all rows of one path."""
+class ResourceEndpoint:
+    """Serves the requests to all rows of one path."""
 
-    def __init__(self, rows: Iterable[ObjectRow], desk: ResourceHandler, shared: Shared) -> None:
+    def __init__(self, rows: Iterable[ResourceRow], handler: ResourceHandler, shared: Shared) -> None:
         self._rows = {row.method: row for row in rows}
-        self._desk = desk
+        self._handler = handler
         self._shared = shared
 
     @property
@@ -43,54 +48,58 @@ class Objects:
         client: RequestCycle = scope["extensions"][EXTENSION]
         request_id = new_request_id()
         started = time.time_ns() // 1000
-        visit: ResourceContext | None = None
+        request: ResourceRequest | None = None
         counted = False
         # The server begins a request outside any task, and moves it into one when it waits like this.
         try:
             await asyncio.sleep(0)
             key = await authenticate(scope["headers"], self._shared.keys, started / 1_000_000)
             trace = header_value(scope["headers"], b"x-prism-trace-id")
-            visit = ResourceContext(
+            context = RequestContext(
                 id=request_id,
                 trace_id=trace.decode() if trace is not None and is_request_id(trace) else request_id,
                 key=key,
-                row=row,
-                ids={name: unquote(value) for name, value in scope["path_params"].items()},
-                query=scope["query_string"],
-                headers=scope["headers"],
-                client=client,
+                endpoint=row.path,
+                dialect=CHAT,
+                path=b"",
+                may_ask_usage=False,
+                capabilities=frozenset(),
+                body=Body({}, "", stream=False, wants_usage=True),
+                forwarded=b"",
                 started=started,
                 arrived=client.arrived,
             )
+            ids = {name: unquote(value) for name, value in scope["path_params"].items()}
+            request = ResourceRequest(context, row, ids, client)
             self._shared.overload.admit()
             self._shared.overload.others += 1
             counted = True
             check_body(scope, row)
-            await self._desk.serve(visit, receive)
+            await self._handler.serve(request, receive)
         except GatewayError as error:
-            if visit is None or await self._desk.fail(visit, error):
-                answer_error(client, request_id, error)
+            if request is None or await self._handler.fail(request, error):
+                write_error(client, request_id, error)
         except Exception as fault:  # noqa: BLE001 (the border of the application)
             _log.error("A request failed inside the gateway.", exc_info=fault)
             failed = InternalFault()
-            if visit is None or await self._desk.fail(visit, failed):
-                answer_error(client, request_id, failed)
+            if request is None or await self._handler.fail(request, failed):
+                write_error(client, request_id, failed)
         except BaseException:
             # The server's own deadline: never an unsettled request.
             restarting = GatewayStopped()
-            if visit is not None and await self._desk.fail(visit, restarting):
-                answer_error(client, request_id, restarting)
+            if request is not None and await self._handler.fail(request, restarting):
+                write_error(client, request_id, restarting)
             raise
         finally:
             self._shared.overload.others -= counted
-            self._log(scope, row, client, visit, request_id, started)
+            self._log(scope, row, client, request, request_id, started)
 
     def _log(
         self,
         scope: Scope,
-        row: ObjectRow,
+        row: ResourceRow,
         client: RequestCycle,
-        visit: ResourceContext | None,
+        request: ResourceRequest | None,
         request_id: str,
         started: int,
     ) -> None:
@@ -102,13 +111,13 @@ class Objects:
                 status=client.status or 499,
                 request_id=request_id,
                 total=int((time.monotonic() - client.arrived) * 1_000_000),
-                key=visit.key.name if visit is not None else "",
-                final=visit.settled if visit is not None else None,
+                key=request.context.key.name if request is not None else "",
+                final=request.final if request is not None else None,
             )
         )
 
 
-def check_body(scope: Scope, row: ObjectRow) -> None:
+def check_body(scope: Scope, row: ResourceRow) -> None:
     """Refuse what the head already shows to be unreadable. Raises `InvalidRequest`."""
     headers: Mapping[bytes, bytes] = dict(scope["headers"])
     if sum(name == b"content-type" for name, _ in scope["headers"]) > 1:
@@ -124,7 +133,7 @@ def check_body(scope: Scope, row: ObjectRow) -> None:
         raise InvalidRequest(f"The request's content type must be {wanted}.", code="unsupported_content_type")
 
 
-def answer_error(client: RequestCycle, request_id: str, error: GatewayError) -> None:
+def write_error(client: RequestCycle, request_id: str, error: GatewayError) -> None:
     """Write an error of the gateway's own."""
     body = error_body(error, request_id, timestamp())
     lines = (
@@ -135,9 +144,9 @@ def answer_error(client: RequestCycle, request_id: str, error: GatewayError) -> 
     client.write(body, True)
 
 
-def by_path(rows: Iterable[ObjectRow]) -> dict[str, list[ObjectRow]]:
+def rows_by_path(rows: Iterable[ResourceRow]) -> dict[str, list[ResourceRow]]:
     """The rows of each path, in the order of the table."""
-    found: dict[str, list[ObjectRow]] = {}
+    found: dict[str, list[ResourceRow]] = {}
     for row in rows:
         found.setdefault(row.path, []).append(row)
     return found

@@ -58,11 +58,12 @@ class Form:
         self._file = tempfile.SpooledTemporaryFile(MAX_BUFFERED_BYTES)  # noqa: SIM115
         async for event in self._events():
             await self._buffer(event)
-            if event.kind is EventKind.PART and event.name == self._field:
-                self._value = bytearray()
-            elif event.kind is EventKind.BOUNDARY and self._value is not None:
-                return self._decoded(self._value)
-            elif self._value is not None:
+            if event.kind in (EventKind.PART, EventKind.CLOSE):
+                if self._value is not None:
+                    return self._decoded(self._value)
+                if event.name == self._field:
+                    self._value = bytearray()
+            elif event.kind is EventKind.CONTENT and self._value is not None:
                 self._value += event.data
                 if len(self._value) > MAX_DECIDING_BYTES:
                     raise _too_long(self._field)

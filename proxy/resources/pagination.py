@@ -1,7 +1,7 @@
-"""A page of the key's own objects, out of an upstream's list of everybody's.
+"""Pagination of lists: a page of the key's own resources, out of an account's list of all of them.
 
-The upstream's pages are read one after the other until there are enough. What is asked and answered is as if the
-others' objects did not exist: limit, order and cursors stay right, and no id of another key is told or taken.
+The upstream's pages are read one after the other until there are enough resources. Limit, order and cursors are as if
+those of other keys did not exist, and no id of another key is sent or accepted.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,25 +15,23 @@ from proxy.ledger.record import Owned
 from proxy.policies.ownership import own
 from proxy.policies.references import ID
 from proxy.resources.rewrite import elements_of, fields_of, text_of
-from proxy.resources.spec import ObjectRow
+from proxy.resources.spec import ResourceRow
 
-#: Most pages of the upstream that one request reads.
-MOST_PAGES = 50
-#: Most objects asked of the upstream at once: what every server takes.
-LARGEST_PAGE = 100
-#: Query parameters that this file answers itself.
-_OWN = frozenset({"limit", "after", "before"})
+#: Pages of the upstream that one request reads.
+MAX_PAGES = 50
+#: Resources in one page of the upstream: what every server takes.
+MAX_UPSTREAM_PAGE = 100
 _encoder = msgspec.json.Encoder()
 _EMPTY = b'{"object":"list","data":[],"first_id":null,"last_id":null,"has_more":false}'
 
-#: A query string for the upstream's list -> its answer.
+#: Fetches a page of the upstream's list by its query string.
 Fetch = Callable[[bytes], Awaitable[bytes]]
-#: An object and its record -> the object as the client sees it.
-Show = Callable[[bytes, Owned], Awaitable[bytes]]
+#: Rewrites a resource, of which it gets the record, for the client.
+Rewrite = Callable[[bytes, Owned], Awaitable[bytes]]
 
 
-class Wanted(msgspec.Struct):
-    """What the client asks of a list."""
+class ListQuery(msgspec.Struct):
+    """The query of a list."""
 
     limit: int
     after: str
@@ -42,25 +40,27 @@ class Wanted(msgspec.Struct):
     rest: list[bytes]
 
 
-async def wanted_of(query: bytes, row: ObjectRow, owners: Owners, key: str) -> Wanted:
-    """Read a list's query. Raises `InvalidRequest`, also for a cursor that is not the key's own."""
-    wanted = Wanted(row.usual, "", "", [])
+async def parse_list_query(query: bytes, row: ResourceRow, owners: Owners, key: str) -> ListQuery:
+    """Parse a list's query string. Raises `InvalidRequest`, also for a cursor that is not the key's own."""
+    parsed = ListQuery(row.default_page, "", "", [])
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name == "limit":
-            if not value.isascii() or not value.isdigit() or not 1 <= int(value[:9]) <= row.most:
-                raise InvalidRequest(f"'limit' must be a number between 1 and {row.most}.", param="limit")
-            wanted.limit = int(value)
+            if not value.isascii() or not value.isdigit() or not 1 <= int(value[:9]) <= row.max_page:
+                raise InvalidRequest(f"'limit' must be a number between 1 and {row.max_page}.", param="limit")
+            parsed.limit = int(value)
         elif name in ("after", "before"):
             if value:
                 await own(owners, key, name, value)
-                setattr(wanted, name, value)
+                setattr(parsed, name, value)
         elif name in row.query:
-            wanted.rest.append(f"{quote(name)}={quote(value, safe='')}".encode())
-    return wanted
+            parsed.rest.append(f"{quote(name)}={quote(value, safe='')}".encode())
+    return parsed
 
 
-async def own_page(wanted: Wanted, row: ObjectRow, owners: Owners, key: str, fetch: Fetch, show: Show) -> bytes:
-    """The answer to a list. Raises `UpstreamFailed`."""
+async def owned_page(
+    wanted: ListQuery, row: ResourceRow, owners: Owners, key: str, fetch: Fetch, rewrite: Rewrite
+) -> bytes:
+    """One page of the resources that a key owns. Raises `UpstreamFailed`."""
     owned = await owners.count(key, row.lists, *row.lists_too)
     if not owned:
         return _EMPTY
@@ -69,13 +69,13 @@ async def own_page(wanted: Wanted, row: ObjectRow, owners: Owners, key: str, fet
     found: list[tuple[str, bytes]] = []
     envelope: dict[str, msgspec.Raw] = {}
     more = True
-    for _ in range(MOST_PAGES):
-        query = [b"limit=%d" % min(row.most, LARGEST_PAGE), *wanted.rest]
+    for _ in range(MAX_PAGES):
+        query = [b"limit=%d" % min(row.max_page, MAX_UPSTREAM_PAGE), *wanted.rest]
         if cursor:
             query.append(b"%b=%b" % (b"before" if backwards else b"after", quote(cursor, safe="").encode()))
         fields = fields_of(await fetch(b"&".join(query)))
         envelope = envelope or fields
-        ids, mine = await _mine(fields, owners, key, show)
+        ids, mine = await _owned(fields, owners, key, rewrite)
         found = mine + found if backwards else found + mine
         more = bytes(fields.get("has_more", b"false")) == b"true" and bool(ids)
         if wanted.after and wanted.before and wanted.before in ids:
@@ -88,23 +88,23 @@ async def own_page(wanted: Wanted, row: ObjectRow, owners: Owners, key: str, fet
         if not found:
             raise ListTooLong("The list is too long to be searched for what is this key's own; ask for a narrower one.")
     kept = found[-wanted.limit :] if backwards else found[: wanted.limit]
-    return _answer(envelope, kept, has_more=len(found) > len(kept) or (more and len(found) < owned))
+    return _page(envelope, kept, has_more=len(found) > len(kept) or (more and len(found) < owned))
 
 
-async def _mine(
-    fields: dict[str, msgspec.Raw], owners: Owners, key: str, show: Show
+async def _owned(
+    fields: dict[str, msgspec.Raw], owners: Owners, key: str, rewrite: Rewrite
 ) -> tuple[list[str], list[tuple[str, bytes]]]:
-    """The ids of a page, and of its objects the key's own, as they are shown."""
-    objects = [
+    """The ids of an upstream's page, and those of its resources that the key owns, rewritten."""
+    resources = [
         (text_of(fields_of(element), "id"), element) for element in elements_of(fields.get("data", msgspec.Raw(b"[]")))
     ]
-    ids = [id_ for id_, _ in objects if ID.fullmatch(id_)]
+    ids = [id_ for id_, _ in resources if ID.fullmatch(id_)]
     records = await owners.among(key, ids)
-    return ids, [(id_, await show(element, records[id_])) for id_, element in objects if id_ in records]
+    return ids, [(id_, await rewrite(element, records[id_])) for id_, element in resources if id_ in records]
 
 
-def _answer(envelope: dict[str, msgspec.Raw], kept: list[tuple[str, bytes]], *, has_more: bool) -> bytes:
-    """The upstream's first page with other objects in it; it has the keys that the upstream's has."""
+def _page(envelope: dict[str, msgspec.Raw], kept: list[tuple[str, bytes]], *, has_more: bool) -> bytes:
+    """The upstream's first page with other resources in it; it has no other fields."""
     fields: dict[str, object] = dict(envelope)
     fields["data"] = [msgspec.Raw(element) for _, element in kept]
     if "first_id" in fields:

@@ -1,213 +1,255 @@
-"""How an answer about objects reaches its client: whole, as events or as a file, billed before its last byte.
+"""The response of a resource endpoint: whole, as events or as a file, billed before its last byte is sent.
 
-What upstream said is judged here, and what is left to do when something breaks on the way.
+It also ends a request that fails: with an error that can still be sent, or by cutting a response that has begun.
 """
 
+import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from proxy.dialects.openai_chat import CHAT, error_event
 from proxy.dialects.openai_responses import TypedMeter
 from proxy.dialects.upstream_errors import error_summary, relayed_error
-from proxy.errors import ClientGone, GatewayError, UpstreamDropped, UpstreamFailed
-from proxy.exchange.response_head import DISPOSITION, UNBUFFERED, may_show_limits, outcome_of, timestamp, without_models
+from proxy.errors import ClientGone, GatewayError, StoreFailed, UpstreamDropped, UpstreamFailed
+from proxy.exchange.response_head import (
+    DISPOSITION,
+    PROVIDER,
+    UNBUFFERED,
+    may_show_limits,
+    outcome_of,
+    timestamp,
+    without_models,
+)
 from proxy.exchange.services import Services
+from proxy.exchange.settlement import resource_record
 from proxy.ledger.record import BATCH_INPUT, Outcome
-from proxy.resources.batch_files import BatchDown
-from proxy.resources.capture import UNNAMED, ResourceResponseRewriter
-from proxy.resources.context import ResourceContext, store
-from proxy.resources.events import RunMeter
+from proxy.resources.batch_files import BatchDownload
+from proxy.resources.capture import UNNAMED, ResourceResponseRewriter, RunMeter
+from proxy.resources.request import ResourceRequest
 from proxy.routing.models import Alias
 from proxy.upstream.client import UpstreamRequest
 from proxy.wire.headers import Header, header_value, response_lines
 from proxy.wire.json_rewrite import SSERewriter
 
-MAX_ERROR_BODY = 65_536
-JSON_HEADERS: Final = ((b"content-type", b"application/json"),)
+MAX_ERROR_BODY_BYTES: Final = 65_536
+JSON_LINE: Final = b"content-type: application/json\r\n"
 
 
 class ResourceResponder:
-    """See the module."""
+    """Writes responses to the client, each after its bill."""
 
     def __init__(
         self,
-        taking: ResourceResponseRewriter,
+        rewriter: ResourceResponseRewriter,
         aliases: Mapping[str, Alias],
         services: Services,
         max_body_bytes: int,
-        failed: Callable[[str, str, GatewayError], None],
     ) -> None:
-        """`failed` is told of every failed call: the request's id, the upstream's name, and why."""
-        self._taking = taking
+        self._rewriter = rewriter
         self._aliases = aliases
         self._services = services
         self._max_body_bytes = max_body_bytes
-        self._failed = failed
 
-    async def answer(self, visit: ResourceContext, upstream: UpstreamRequest) -> None:
+    async def respond(self, request: ResourceRequest, upstream: UpstreamRequest) -> None:
+        """Relay the upstream's response. Raises `UpstreamFailed`, also after its beginning."""
         if not 200 <= upstream.status < 300:
-            await self.refused(visit, upstream)
+            await self.relay_error(request, upstream)
             return
         kind = (header_value(upstream.headers, b"content-type") or b"").lower()
-        if visit.row.reply == "bytes":
-            await self._bytes(visit, upstream)
-        elif kind.startswith(b"text/event-stream") and visit.row.reply == "json or events":
-            await self._events(visit, upstream)
+        if request.row.response == "bytes":
+            await self._relay_file(request, upstream)
+        elif kind.startswith(b"text/event-stream") and request.row.response == "json or events":
+            await self._relay_events(request, upstream)
         else:
-            before = time.monotonic()
-            data = await upstream.read(self._max_body_bytes)
-            visit.waited += time.monotonic() - before
-            shown = await self._taking.answer(visit, data)
-            await self.respond(visit, upstream.status, upstream.headers, shown, "complete", None)
+            with request.calls.waiting():
+                data = await upstream.read(self._max_body_bytes)
+            body = await self._rewriter.rewrite(request, data)
+            await self.send(request, upstream.status, self._relayed_lines(request, upstream.headers), body)
 
-    async def refused(self, visit: ResourceContext, upstream: UpstreamRequest) -> None:
-        """Pass the upstream's error on, if it is one that a client may see. Raises `UpstreamFailed` for any other."""
+    async def relay_error(self, request: ResourceRequest, upstream: UpstreamRequest) -> None:
+        """Relay the upstream's error, if a client may see it. Raises `UpstreamFailed` for any other."""
         status = upstream.status
-        data = await upstream.read_prefix(MAX_ERROR_BODY)
-        refusal = relayed_error(
+        data = await upstream.read_prefix(MAX_ERROR_BODY_BYTES)
+        error = relayed_error(
             CHAT,
             status,
             upstream.headers,
             data,
-            self._taking.names(visit),
+            self._rewriter.names(request),
             limits=may_show_limits(status),
-            request_id=visit.id,
+            request_id=request.context.id,
             timestamp=timestamp(),
         )
-        self._tell(visit, UpstreamFailed("It answered with an error.", detail=error_summary(status, data)))
-        await self._finish(visit, status, refusal.lines, refusal.body, "upstream_error", refusal.code)
+        self._log(request, UpstreamFailed("It answered with an error.", detail=error_summary(status, data)))
+        await self.send(request, status, error.lines, error.body, "upstream_error", error.code)
 
-    async def respond(
+    async def send(
         self,
-        visit: ResourceContext,
+        request: ResourceRequest,
         status: int,
-        headers: Iterable[Header],
+        lines: bytes,
         body: bytes,
-        outcome: Outcome,
-        code: str | None,
+        outcome: Outcome = "complete",
+        error_code: str | None = None,
     ) -> None:
-        """Bill, and then write, a whole answer."""
-        await self._finish(visit, status, self._relayed(visit, headers), body, outcome, code)
+        """Bill, and then send, a whole response."""
+        request.calls.first_write = time.monotonic()
+        await self._settle(request, outcome, status, error_code, len(body))
+        request.client.begin(status, lines + self._gateway_lines(request), len(body))
+        request.client.write(body, True)
 
-    async def _finish(
-        self, visit: ResourceContext, status: int, lines: bytes, body: bytes, outcome: Outcome, code: str | None
-    ) -> None:
-        visit.first_write = time.monotonic()
-        await self.settle(visit, outcome, status, code, len(body))
-        visit.client.begin(status, lines + self._facts(visit), len(body))
-        visit.client.write(body, True)
-
-    async def _bytes(self, visit: ResourceContext, upstream: UpstreamRequest) -> None:
-        """A file, as it comes; the lines of a batch with the alias put back."""
-        record = visit.record
-        lines = None
+    async def _relay_file(self, request: ResourceRequest, upstream: UpstreamRequest) -> None:
+        """Relay a file in chunks, with the alias put back into that of a batch."""
+        record = request.record
+        batch = None
         length: int | None = None
         announced = header_value(upstream.headers, b"content-length")
         if record is not None and record.kind in ("file", BATCH_INPUT) and record.alias:
-            lines = BatchDown(record.alias, record.model, self._max_body_bytes)
+            batch = BatchDownload(record.alias, record.model, self._max_body_bytes)
         elif announced is not None and announced.isdigit():
             length = int(announced)
         held = b""
-        async for piece in upstream.chunks():
+        async for chunk in upstream.chunks():
             if held:
-                await self._write(visit, upstream, held, length)
-            held = lines.feed(piece) if lines is not None else piece
-        held += lines.end() if lines is not None else b""
-        await self.settle(visit, "complete", upstream.status, None, len(held))
-        self._begin(visit, upstream, length)
-        visit.client.write(held, True)
+                await self._write(request, upstream, held, length)
+            held = batch.feed(chunk) if batch is not None else chunk
+        held += batch.end() if batch is not None else b""
+        await self._end(request, upstream, held, length)
 
-    async def _events(self, visit: ResourceContext, upstream: UpstreamRequest) -> None:
-        """A stream of events with the alias put back, each recorded before it leaves."""
-        visit.stream = True
-        record = visit.record
-        alias = visit.alias or (record.alias if record is not None else "") or UNNAMED
-        of_run = not visit.row.path.startswith("/v1/responses")
-        meter: TypedMeter | RunMeter = TypedMeter(alias, visit.model, False)
-        if of_run:
-            meter = RunMeter(alias, visit.model)
-        if visit.account is not None:
-            meter.hidden = visit.account.target.hidden
+    async def _relay_events(self, request: ResourceRequest, upstream: UpstreamRequest) -> None:
+        """Relay a stream of events with the alias put back; what each creates is recorded before it is sent."""
+        request.streams = True
+        record = request.record
+        alias = request.alias or (record.alias if record is not None else "") or UNNAMED
+        meter: TypedMeter | RunMeter = RunMeter(alias, request.model)
+        if request.row.path.startswith("/v1/responses"):
+            meter = TypedMeter(alias, request.model, False)
+        if request.target is not None:
+            meter.hidden = request.target.hidden
         rewriter = SSERewriter(meter, alias, self._services.max_event_bytes)
         out = b""
         try:
-            async for piece in upstream.chunks():
-                out = rewriter.feed(piece)
+            async for chunk in upstream.chunks():
+                out = rewriter.feed(chunk)
                 if isinstance(meter, RunMeter):
-                    await self._taking.made(visit, meter)
+                    await self._rewriter.record_events(request, meter)
                 if meter.ended or meter.terminal:
                     break
-                await self._write(visit, upstream, out, None)
+                await self._write(request, upstream, out, None)
                 out = b""
             if not (meter.ended or meter.terminal):
                 out = rewriter.end()
                 if isinstance(meter, RunMeter):
-                    await self._taking.made(visit, meter)
+                    await self._rewriter.record_events(request, meter)
         finally:
-            # Also of a client that leaves behind it.
-            visit.usage = meter.usage()
+            # Also for a client that disconnects behind it.
+            request.usage = meter.usage()
         if not (meter.ended or meter.finished):
             raise UpstreamDropped("The provider ended the answer early.", detail="not whole")
-        await self.settle(visit, "upstream_error" if meter.failed else "complete", upstream.status, None, len(out))
-        self._begin(visit, upstream, None)
-        visit.client.write(out, True)
+        await self._end(request, upstream, out, None, "upstream_error" if meter.failed else "complete")
 
-    def _begin(self, visit: ResourceContext, upstream: UpstreamRequest, length: int | None) -> None:
-        """The first bytes are about to leave: from now on an error can only cut."""
-        if not visit.client.response_started:
-            visit.first_write = time.monotonic()
-            lines = self._relayed(visit, upstream.headers) + (UNBUFFERED if visit.stream else b"")
-            visit.client.begin(upstream.status, lines + self._facts(visit), length)
+    async def _end(
+        self,
+        request: ResourceRequest,
+        upstream: UpstreamRequest,
+        last: bytes,
+        length: int | None,
+        outcome: Outcome = "complete",
+    ) -> None:
+        """Bill a response, and then send its last bytes."""
+        await self._settle(request, outcome, upstream.status, None, len(last))
+        self._begin(request, upstream, length)
+        request.client.write(last, True)
 
-    async def _write(self, visit: ResourceContext, upstream: UpstreamRequest, data: bytes, length: int | None) -> None:
-        """Give the client more of its answer, no faster than it takes it."""
+    def _begin(self, request: ResourceRequest, upstream: UpstreamRequest, length: int | None) -> None:
+        """Send the head, once: from now on a response that fails can only be cut."""
+        if not request.client.response_started:
+            request.calls.first_write = time.monotonic()
+            lines = self._relayed_lines(request, upstream.headers) + (UNBUFFERED if request.streams else b"")
+            request.client.begin(upstream.status, lines + self._gateway_lines(request), length)
+
+    async def _write(
+        self, request: ResourceRequest, upstream: UpstreamRequest, data: bytes, length: int | None
+    ) -> None:
+        """Send more of the body, no faster than the client reads it."""
         if not data:
             return
-        self._begin(visit, upstream, length)
-        visit.client.write(data, False)
-        await visit.client.drain()
+        self._begin(request, upstream, length)
+        request.client.write(data, False)
+        await request.client.drain()
 
-    def _relayed(self, visit: ResourceContext, headers: Iterable[Header]) -> bytes:
+    def _relayed_lines(self, request: ResourceRequest, headers: Iterable[Header]) -> bytes:
         lines = response_lines(headers)
-        return without_models(lines, self._taking.names(visit)) if DISPOSITION in lines else lines
+        return without_models(lines, self._rewriter.names(request)) if DISPOSITION in lines else lines
 
-    def _facts(self, visit: ResourceContext) -> bytes:
-        expose = self._services.expose_upstream and visit.account is not None
-        return visit.fact_lines(
-            model=visit.model if expose else visit.alias,
-            provider=visit.account.name if expose and visit.account is not None else "",
+    def _gateway_lines(self, request: ResourceRequest) -> bytes:
+        expose = self._services.expose_upstream and request.target is not None
+        model, provider = (request.model, request.upstream) if expose else (request.alias, PROVIDER)
+        context = request.context
+        latency = (time.monotonic() - context.arrived) * 1000
+        lines = (
+            f"x-request-id: {context.id}\r\nX-Prism-Request-Id: {context.id}\r\n"
+            f"X-Prism-Trace-Id: {context.trace_id}\r\nX-Prism-Latency-Ms: {latency:.1f}\r\n"
+            f"X-Prism-Provider: {provider}\r\n"
         )
+        if model:
+            lines += f"X-Prism-Model-Used: {model}\r\n"
+        return lines.encode("latin-1", "replace")
 
-    async def settle(
-        self, visit: ResourceContext, outcome: Outcome, status: int, code: str | None, pending: int = 0
+    async def _settle(
+        self, request: ResourceRequest, outcome: Outcome, status: int, error_code: str | None, pending: int = 0
     ) -> None:
-        """Write the bill, once."""
-        if visit.settled is None:
-            visit.settled = visit.final(self._aliases.get(visit.alias), outcome, status, code, pending)
-            await store(self._services.journal, visit.settled)
-
-    def _tell(self, visit: ResourceContext, error: GatewayError) -> None:
-        """Let the log say why a call to the upstream failed."""
-        if visit.account is not None and visit.attempts:
-            self._failed(visit.id, f"{visit.account.name}/{visit.model}".rstrip("/"), error)
-
-    async def fail(self, visit: ResourceContext, error: GatewayError) -> bool:
-        """End a request with an error; whether the caller is still to answer it."""
-        client = visit.client
-        self._tell(visit, error)
-        outcome = outcome_of(error)
-        begun = client.response_started
-        if isinstance(error, ClientGone):
-            await self.settle(visit, "client_stalled" if client.stalled else "client_closed", 499, error.code)
-            return False
-        if not begun:
-            await self.settle(visit, outcome, error.status, error.code)
-            return True
-        await self.settle(
-            visit, outcome if outcome in ("timeout", "gateway_shutdown") else "upstream_cut", client.status, error.code
+        """Write the bill, once, and wait until it is durable; `pending` bytes are still to be sent."""
+        if request.final is not None:
+            return
+        row, calls = request.row, request.calls
+        alias = self._aliases.get(request.alias)
+        request.final = resource_record(
+            request.context,
+            alias=request.alias,
+            price=alias.price if alias is not None else None,
+            upstream=request.upstream,
+            upstream_model=request.model,
+            usage=request.usage if row.bills else None,
+            is_paid=row.bills or row.starts,
+            outcome=outcome,
+            error_code=error_code,
+            status=status,
+            attempts=calls.attempts,
+            waited=calls.waited,
+            first_write=calls.first_write,
+            bytes_out=request.client.bytes_out + pending,
         )
-        if visit.stream:
-            client.write(error_event(error, visit.id, timestamp()), False)
+        durable = asyncio.Event()
+        try:
+            self._services.journal.append(request.final, durable.set)
+        except StoreFailed:
+            # The journal keeps it and refuses new work; this response was already earned.
+            return
+        await durable.wait()
+
+    def _log(self, request: ResourceRequest, error: GatewayError) -> None:
+        """Log why a call to the upstream failed."""
+        if request.calls.attempts:
+            label = f"{request.upstream}/{request.model}".rstrip("/")
+            self._services.attempt_failed(request.context, label, error)
+
+    async def fail(self, request: ResourceRequest, error: GatewayError) -> bool:
+        """Bill a request that has failed, and cut its response if it has begun; whether the error can still be sent."""
+        client = request.client
+        self._log(request, error)
+        if isinstance(error, ClientGone):
+            await self._settle(request, "client_stalled" if client.stalled else "client_closed", 499, error.code)
+            return False
+        outcome = outcome_of(error)
+        if not client.response_started:
+            await self._settle(request, outcome, error.status, error.code)
+            return True
+        if outcome not in ("timeout", "gateway_shutdown"):
+            outcome = "upstream_cut"
+        await self._settle(request, outcome, client.status, error.code)
+        if request.streams:
+            client.write(error_event(error, request.context.id, timestamp()), False)
         client.abort()
         return False

@@ -1,6 +1,6 @@
-"""What one endpoint for objects is: a row says which ids it takes and gives, and everything else follows from that.
+"""The specification of a resource endpoint: which ids it takes and gives, which bodies, and what is billed.
 
-The rows themselves are in `endpoints.object_table`; nothing is served here.
+The rows are in `resources.table`; no request is served here.
 """
 
 import re
@@ -8,67 +8,50 @@ from typing import Final, Literal
 
 import msgspec
 
-#: Ids in a path that must be the key's own: every one of them was made through the gateway.
-OWNED_IDS: Final = frozenset(
-    {
-        "response_id",
-        "conversation_id",
-        "file_id",
-        "upload_id",
-        "batch_id",
-        "vector_store_id",
-        "file_batch_id",
-        "assistant_id",
-        "thread_id",
-        "run_id",
-        "video_id",
-        "job_id",
-    }
-)
-#: Ids in a path below an owned one that an upstream may have made by itself: they must only not be another key's.
+#: Names of ids in a path, below one that the key owns, of resources that an upstream may have made by itself: they must
+#: only not be another key's. All other ids in a path must be the key's own.
 CHILD_IDS: Final = frozenset({"message_id", "step_id", "item_id"})
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 
 BodyKind = Literal["none", "json", "form", "form or json", "file"]
-ReplyKind = Literal["json", "json or events", "bytes"]
+ResponseKind = Literal["json", "json or events", "bytes"]
 
 
-class ObjectRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint for objects."""
+class ResourceRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One resource endpoint: a method and a path. Routes, checks, documents and conformance tests follow from it."""
 
     method: str
-    #: As clients call it; each `{…}` is an id, by a name of `OWNED_IDS` or `CHILD_IDS`. An upstream has it without /v1.
+    #: As clients call it; each `{...}` is an id, of `CHILD_IDS` or owned by the key. An upstream has it without /v1.
     path: str
-    #: The request's body: "form" goes on as it comes, in "file" the lines of a batch are looked at.
+    #: The request body: a "form" is passed on as it comes, of a "file" the lines of a batch are rewritten.
     body: BodyKind = "none"
-    #: The fields of the body that name objects, which must be the key's own.
-    body_ids: tuple[str, ...] = ()
-    #: A `model` may stand in the body: an alias of the key's. "must": without it the request makes no sense.
+    #: Whether a `model` may be in the body, an alias of the key's; "must": a request without it is refused.
     model: Literal["none", "may", "must"] = "none"
-    reply: ReplyKind = "json"
-    #: What the answer creates: where its id stands, and what it is.
+    response: ResponseKind = "json"
+    #: What the response creates: (path of the id, kind of resource).
     creates: tuple[tuple[str, str], ...] = ()
-    #: Keys anywhere in the answer under which files and the like stand that the upstream made for this key.
+    #: Names anywhere in the response whose values are ids of files and the like that the upstream made for this key.
     adopts: frozenset[str] = frozenset()
-    #: The answer is the list of all objects of this kind, of which a key sees its own; and further kinds in it.
+    #: The response is the account's list of all resources of this kind, of which a key gets its own; and further kinds
+    #: that are in the list.
     lists: str = ""
     lists_too: tuple[str, ...] = ()
-    #: Most objects in one page of the list, and how many where the client does not say.
-    most: int = 100
-    usual: int = 20
-    #: The id in the path whose object is gone after this.
+    #: Most resources in one page of the list, and how many where the client does not say.
+    max_page: int = 100
+    default_page: int = 20
+    #: The name of the id in the path whose resource is deleted.
     deletes: str = ""
-    #: The usage in the answer is billed; only where it is made, never where it is shown again.
+    #: The usage in the response is billed: only where it is made, never where it is shown again.
     bills: bool = False
-    #: It starts work that is paid for and counted nowhere here.
+    #: It starts work that costs something and is counted nowhere here.
     starts: bool = False
-    #: Files in the body must be batches, which are uploaded as such: their lines have been looked at.
+    #: Files that the body names must be batch input files, whose lines were checked when they were uploaded.
     takes_batches: bool = False
-    #: A `purpose` that this is not for.
+    #: A `purpose` that is refused.
     refuses: str = ""
-    #: Names of an upstream's models stand in the answer's texts too.
+    #: Names of an upstream's models are in the response's texts too.
     scrubs: bool = False
-    #: Query parameters that go to the upstream.
+    #: Query parameters that are forwarded.
     query: frozenset[str] = frozenset()
     #: One line for people.
     help: str

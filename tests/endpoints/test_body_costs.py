@@ -20,8 +20,8 @@ from proxy.errors import GatewayError, InvalidRequest
 from proxy.exchange.context import NESTED, NESTED_GEMINI
 from proxy.policies.access import not_found
 from proxy.policies.references import check_models, find, may_name
-from proxy.resources.batch_files import BatchDown, BatchUp, Lines
-from proxy.resources.context import ResourceContext
+from proxy.resources.batch_files import BatchDownload, BatchUpload, LineSplitter
+from proxy.resources.request import ResourceRequest
 from proxy.resources.routing import ResourceRouting
 from proxy.server.bodies import Bodies, Holding
 from proxy.wire.field_names import may_name_in_json, named_by
@@ -218,12 +218,12 @@ def test_the_value_of_a_field_costs_little(unit: bytes) -> None:
 def test_no_reader_of_a_batch_takes_a_turn_for_each_of_its_bytes(unit: bytes) -> None:
     choice, owners, key = cast("Any", None), cast("Any", None), cast("Any", SimpleNamespace(id="key_1"))
 
-    async def feed(change: BatchUp) -> None:
+    async def feed(change: BatchUpload) -> None:
         for begin in range(0, SIZE, 262_144):
             await change.feed(unit * (262_144 // len(unit)) if begin < SIZE else b"")
 
-    assert cpu(lambda: asyncio.run(feed(BatchUp(choice, owners, key, None, SIZE + 1, Holding(Bodies()))))) < MAX_CPU
-    lines, down = Lines(SIZE + 1), BatchDown("alias", "model", SIZE + 1)
+    assert cpu(lambda: asyncio.run(feed(BatchUpload(choice, owners, key, None, SIZE + 1, Holding(Bodies()))))) < MAX_CPU
+    lines, down = LineSplitter(SIZE + 1), BatchDownload("alias", "model", SIZE + 1)
     assert cpu(lambda: [lines.feed(unit * (262_144 // len(unit))) for _ in range(16)]) < MAX_CPU
     assert cpu(lambda: down.feed(unit * (262_144 // len(unit)))) < MAX_CPU
 
@@ -232,9 +232,7 @@ def test_no_reader_of_a_batch_takes_a_turn_for_each_of_its_bytes(unit: bytes) ->
 def test_a_query_costs_little(unit: bytes) -> None:
     query = unit * (65_536 // len(unit))
     row = SimpleNamespace(query=frozenset({"after"}), lists="")
-    visit = cast(
-        "ResourceContext", SimpleNamespace(query=query, row=row, ids={}, records={}, key=SimpleNamespace(id="key_1"))
-    )
+    visit = cast("ResourceRequest", SimpleNamespace(query=query, row=row, ids={}, records={}, key="key_1"))
     choice = ResourceRouting(cast("Any", None), cast("Any", None), {})
 
     def read() -> None:

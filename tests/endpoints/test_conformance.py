@@ -12,15 +12,15 @@ import pytest
 
 from proxy.config.tree import Capability, Config, Kind, Model, Upstream
 from proxy.endpoints.table import ROWS, Row, dialect_at, endpoint_of
-from proxy.resources.spec import ObjectRow
-from proxy.resources.table import OBJECT_ROWS
+from proxy.resources.spec import ResourceRow
+from proxy.resources.table import RESOURCE_ROWS
 from tests.fakes import Head, RawClient, ScriptedUpstream, json_answer
 from tests.resources.samples import own
 from tests.serving import ALIAS, KEY, UPSTREAM_MODEL, RunningGateway, simple_config
 
-AnyRow = Row | ObjectRow
+AnyRow = Row | ResourceRow
 
-EVERY_ROW: tuple[AnyRow, ...] = (*ROWS, *OBJECT_ROWS)
+EVERY_ROW: tuple[AnyRow, ...] = (*ROWS, *RESOURCE_ROWS)
 FORM_ROWS = [row for row in ROWS if row.body != "json"]
 LIMIT = 20_000
 MINE = "obj_mine"
@@ -33,7 +33,7 @@ ALIASES: dict[Capability, str] = {capability: f"only-{capability}" for capabilit
 
 
 def name_of(row: object) -> str:
-    assert isinstance(row, Row | ObjectRow)
+    assert isinstance(row, Row | ResourceRow)
     return f"{row.method} {row.path}"
 
 
@@ -79,7 +79,7 @@ def alias_for(row: AnyRow) -> str:
 
 def path_of(row: AnyRow, model: str | None = None, id_: str = MINE) -> str:
     path = row.path.replace("{model}", alias_for(row) if model is None else model)
-    if isinstance(row, ObjectRow):
+    if isinstance(row, ResourceRow):
         for name in row.ids:
             path = path.replace(f"{{{name}}}", id_)
     return path
@@ -95,7 +95,7 @@ def takes_form(row: AnyRow) -> bool:
 
 
 #: Forms of objects in which a field decides where they go: the others go on from their first byte.
-DECIDED_FORMS = [row for row in OBJECT_ROWS if takes_form(row) and (row.body == "file" or row.model != "none")]
+DECIDED_FORMS = [row for row in RESOURCE_ROWS if takes_form(row) and (row.body == "file" or row.model != "none")]
 
 
 def names_model(row: AnyRow) -> bool:
@@ -279,7 +279,7 @@ def test_a_body_of_another_type_is_refused(gateway: RunningGateway, row: AnyRow,
     assert "content type" in message
 
 
-@rows(*ROWS, *DECIDED_FORMS, *(row for row in OBJECT_ROWS if row.body == "json" and row.model == "must"))
+@rows(*ROWS, *DECIDED_FORMS, *(row for row in RESOURCE_ROWS if row.body == "json" and row.model == "must"))
 def test_an_empty_body_is_refused(gateway: RunningGateway, row: AnyRow) -> None:
     _, kind = body_of(row, None)
     answer, _ = refusal(gateway, row, b"", {"content-type": kind})
@@ -313,10 +313,10 @@ def test_two_models_in_a_form_are_refused(gateway: RunningGateway, row: AnyRow) 
     assert "model" in message
 
 
-@rows(*FORM_ROWS, *OBJECT_ROWS)
+@rows(*FORM_ROWS, *RESOURCE_ROWS)
 def test_a_body_that_is_too_large_is_refused_by_its_announcement(gateway: RunningGateway, row: AnyRow) -> None:
     _, kind = body_of(row, None)
-    size = 2**40 if isinstance(row, ObjectRow) else LIMIT + 1
+    size = 2**40 if isinstance(row, ResourceRow) else LIMIT + 1
     answer, message = refusal(gateway, row, b"", {"content-type": kind, "content-length": str(size)})
     assert answer.status == 413
     assert "larger than" in message

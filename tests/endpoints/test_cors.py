@@ -7,7 +7,7 @@ import pytest
 
 from proxy.endpoints.cors import MAX_WANTED_BYTES
 from proxy.endpoints.table import ROWS
-from proxy.resources.table import OBJECT_ROWS
+from proxy.resources.table import RESOURCE_ROWS
 from tests.exchange.samples import HELLO, JSON_ANSWER, STOP, begun
 from tests.fakes import LAST_CHUNK, Head, ScriptedUpstream, Send, json_answer
 from tests.serving import ALIAS, KEY, RunningGateway, simple_config
@@ -17,7 +17,7 @@ OTHER_PAGE = "https://evil.example.com"
 BODY = b'{"model":"%b","messages":[{"role":"user","content":"hi"}]}' % ALIAS.encode()
 CHAT = "/v1/chat/completions"
 MODELS = ["/v1/models", f"/v1/models/{ALIAS}"]
-PATHS = sorted({row.path for row in (*ROWS, *OBJECT_ROWS)} | {*MODELS})
+PATHS = sorted({row.path for row in (*ROWS, *RESOURCE_ROWS)} | {*MODELS})
 #: What belongs to the operator, or to nobody.
 OTHERS = ["/", "/livez", "/readyz", "/health", "/admin/keys", "/metrics", "/docs", "/-/reload"]
 

@@ -7,14 +7,14 @@ import pytest
 
 from proxy.endpoints.document import document
 from proxy.endpoints.table import ROWS, Row
-from proxy.resources.spec import ObjectRow
-from proxy.resources.table import OBJECT_ROWS
+from proxy.resources.spec import ResourceRow
+from proxy.resources.table import RESOURCE_ROWS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "endpoints.md"
-EVERY_ROW: tuple[Row | ObjectRow, ...] = (*ROWS, *OBJECT_ROWS)
+EVERY_ROW: tuple[Row | ResourceRow, ...] = (*ROWS, *RESOURCE_ROWS)
 
 
-def lines_of(row: Row | ObjectRow) -> list[str]:
+def lines_of(row: Row | ResourceRow) -> list[str]:
     return [line for line in document().splitlines() if line.startswith(f"| `{row.method} {row.path}` |")]
 
 
@@ -23,7 +23,7 @@ def test_the_document_is_the_current_one() -> None:
 
 
 @pytest.mark.parametrize("row", EVERY_ROW, ids=lambda row: f"{row.method} {row.path}")
-def test_every_row_has_one_line_with_its_help(row: Row | ObjectRow) -> None:
+def test_every_row_has_one_line_with_its_help(row: Row | ResourceRow) -> None:
     (line,) = lines_of(row)
     assert row.help in line
 

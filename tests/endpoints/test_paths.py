@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from proxy.endpoints.paths import MAX_WRONG_PATH, Mistakes, is_for_clients, respelled
 from proxy.endpoints.table import ROWS
-from proxy.resources.table import OBJECT_ROWS
+from proxy.resources.table import RESOURCE_ROWS
 
 FIXED = frozenset(["/v1/models", *(row.path for row in ROWS if "{" not in row.path)])
 
@@ -74,7 +74,7 @@ def test_a_path_is_respelled_once_and_for_all(text: str) -> None:
 
 @pytest.fixture(scope="module")
 def mistakes() -> Mistakes:
-    return Mistakes(ROWS, [row.path for row in OBJECT_ROWS])
+    return Mistakes(ROWS, [row.path for row in RESOURCE_ROWS])
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from proxy.endpoints.table import ROWS, Row
-from proxy.resources.table import OBJECT_ROWS
+from proxy.resources.table import RESOURCE_ROWS
 from tests.endpoints.test_conformance import ALIASES, AnyRow, config_over, in_dialect, path_of, served
 from tests.fakes import Head, ScriptedUpstream, json_answer
 from tests.resources.samples import own
@@ -68,7 +68,7 @@ def test_other_spellings_of_other_paths_are_served(
         assert ask(gateway, "GET", spelled)[0].status == 200, spelled
 
 
-@pytest.mark.parametrize("row", [*ROWS, *OBJECT_ROWS], ids=lambda row: f"{row.method} {row.path}")
+@pytest.mark.parametrize("row", [*ROWS, *RESOURCE_ROWS], ids=lambda row: f"{row.method} {row.path}")
 def test_another_method_on_another_spelling_is_told_those_to_use(gateway: RunningGateway, row: AnyRow) -> None:
     for path in spellings(path_of(row)):
         answer, error = ask(gateway, "PUT", path)

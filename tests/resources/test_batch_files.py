@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.resources.batch_files import BatchDown, Lines
+from proxy.resources.batch_files import BatchDownload, LineSplitter
 from tests.corpus import cuts
 from tests.fakes import ScriptedUpstream, json_answer, split
 from tests.resources.samples import ALIAS, KEY, OTHER, UPSTREAM_MODEL, ask, ask_json, gateway_over, own
@@ -203,15 +203,15 @@ def test_a_batch_goes_where_its_alias_is_served(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_lines_come_out_whole_wherever_the_pieces_are_cut(seed: int) -> None:
     data = b"\n".join([b"", b"one", b"two" * 50, b"", b"last"])
-    lines = Lines(1_000)
+    lines = LineSplitter(1_000)
     found = [line for piece in split(data, cuts(len(data), seed)) for line in lines.feed(piece)]
-    assert b"".join([*found, lines.rest()]) == data
+    assert b"".join([*found, lines.end()]) == data
     assert all(line.endswith(b"\n") for line in found)
 
 
 def test_a_batchs_own_errors_name_no_upstream() -> None:
     line = b'{"custom_id":"1","response":null,"error":{"message":"The model `vendor-x` of org-abcdef is gone"}}\n'
-    shown = BatchDown(ALIAS, "vendor-x", 10_000).feed(line)
+    shown = BatchDownload(ALIAS, "vendor-x", 10_000).feed(line)
     assert b"vendor-x" not in shown
     assert b"org-abcdef" not in shown
 
@@ -229,11 +229,11 @@ def test_a_line_that_a_strict_parser_refuses_names_no_upstream(value: bytes, mar
         b'{"response":{"body":{"error":{"message":"no %b here","x":%b}}}}\n',
         b'{"response":{"body":{"\\ud83d":1,"model":"%b","x":%b}}}\n',
     ):
-        shown = BatchDown(ALIAS, "vendor-x", 10_000).feed(mark + line % (b"vendor-x", value))
+        shown = BatchDownload(ALIAS, "vendor-x", 10_000).feed(mark + line % (b"vendor-x", value))
         assert shown == mark + line % (ALIAS.encode(), value)
 
 
 def test_a_line_that_cannot_be_read_names_no_upstream() -> None:
-    down = BatchDown(ALIAS, "vendor-x", 10_000)
+    down = BatchDownload(ALIAS, "vendor-x", 10_000)
     assert down.feed(b'{"model":"vendor-x","x":"\x01"}\n') == b'{"model":"%b","x":"\x01"}\n' % ALIAS.encode()
     assert down.feed(b'{"model":"vendor-x"') + down.end() == b'{"model":"%b"' % ALIAS.encode()

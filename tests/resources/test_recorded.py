@@ -10,8 +10,8 @@ import pytest
 
 from proxy.ledger.record import BATCH_INPUT
 from proxy.policies.references import NAMES
-from proxy.resources.spec import ObjectRow
-from proxy.resources.table import OBJECT_ROWS
+from proxy.resources.spec import ResourceRow
+from proxy.resources.table import RESOURCE_ROWS
 from tests.corpus import Exchange, exchanges, with_model
 from tests.fakes import RawClient, ScriptedUpstream, json_answer, sse_answer
 from tests.resources.samples import ALIAS, KEY, OTHER, gateway_over, own
@@ -21,10 +21,12 @@ FORM = (
     b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nassistants\r\n'
     b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n--b--\r\n'
 )
-_TEMPLATES = [(row, re.compile(re.sub(r"\\\{\w+\\\}", "([A-Za-z0-9_-]+)", re.escape(row.path)))) for row in OBJECT_ROWS]
+_TEMPLATES = [
+    (row, re.compile(re.sub(r"\\\{\w+\\\}", "([A-Za-z0-9_-]+)", re.escape(row.path)))) for row in RESOURCE_ROWS
+]
 
 
-def row_of(exchange: Exchange) -> ObjectRow | None:
+def row_of(exchange: Exchange) -> ResourceRow | None:
     """The row that a recording is of."""
     for row, pattern in _TEMPLATES:
         if row.method == exchange.method and pattern.fullmatch(exchange.path):
@@ -32,7 +34,7 @@ def row_of(exchange: Exchange) -> ObjectRow | None:
     return None
 
 
-def ids_in(exchange: Exchange, row: ObjectRow) -> set[str]:
+def ids_in(exchange: Exchange, row: ResourceRow) -> set[str]:
     """The ids that a request names."""
     pattern = dict(_TEMPLATES_BY_PATH)[row.path]
     match = pattern.fullmatch(exchange.path)
@@ -54,9 +56,9 @@ def _named(value: object) -> Iterator[str]:
 _TEMPLATES_BY_PATH = tuple((row.path, pattern) for row, pattern in _TEMPLATES)
 
 
-def recordings() -> list[tuple[Exchange, ObjectRow]]:
+def recordings() -> list[tuple[Exchange, ResourceRow]]:
     """All that fit a row, each endpoint's answers once; the project's own re-recordings repeat each."""
-    found: dict[tuple[str, str, bytes], tuple[Exchange, ObjectRow]] = {}
+    found: dict[tuple[str, str, bytes], tuple[Exchange, ResourceRow]] = {}
     for exchange in exchanges(host="api.openai.com"):
         row = row_of(exchange)
         if row is not None and exchange.status == 200:
@@ -64,14 +66,14 @@ def recordings() -> list[tuple[Exchange, ObjectRow]]:
     return list(found.values())
 
 
-def request_of(exchange: Exchange, row: ObjectRow) -> bytes:
+def request_of(exchange: Exchange, row: ResourceRow) -> bytes:
     """The request under the alias; forms were not recorded."""
     if row.body in ("form", "file"):
         return FORM
     return with_model(exchange.request, ALIAS) if exchange.request.startswith(b"{") else exchange.request
 
 
-def play(client: RawClient, exchange: Exchange, row: ObjectRow, key: str) -> tuple[int, bytes]:
+def play(client: RawClient, exchange: Exchange, row: ResourceRow, key: str) -> tuple[int, bytes]:
     parts = urlsplit(exchange.url)
     headers = {"authorization": f"Bearer {key}"}
     kind = exchange.request_headers.get("content-type")
