@@ -56,7 +56,6 @@ UNNAMED: frozenset[str] = frozenset(
         "proxy.server.envelope",
         "proxy.server.load_shedding",
         "proxy.server.sockets",
-        "proxy.server.suspension",
     }
 )
 
