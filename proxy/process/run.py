@@ -29,7 +29,7 @@ class Serving:
     async def reload(self, config: Config) -> Changes:
         """Serve what comes by another configuration. Raises ConfigFault, and nothing has changed."""
         changes = await self.gateway.reload(config)
-        self.listener.limit(self.gateway.config.server)
+        self.listener.reconfigure(self.gateway.config.server)
         return changes
 
 
