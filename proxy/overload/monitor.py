@@ -15,8 +15,8 @@ from proxy.config.tree import Server
 from proxy.errors import Overloaded, StoreFailed
 from proxy.ledger.journal import Journal
 from proxy.overload.grades import BEGINS, CLOSE, NEVER, PAUSE, REFUSE, Gauge, Shedder
+from proxy.overload.malloc import give_back
 from proxy.overload.readings import Readings, memory_bound, spool_bound
-from proxy.process.malloc import give_back
 from proxy.server.bodies import RESERVED_PARTS
 from proxy.server.load_shedding import SheddingState
 

@@ -12,7 +12,7 @@ from typing import Protocol, TextIO
 from proxy.app import Gateway
 from proxy.config.changes import Changes
 from proxy.config.tree import Config
-from proxy.process.malloc import keep_freed
+from proxy.overload.malloc import keep_freed
 from proxy.server.listener import Listener
 
 #: More than this a system may refuse although it names no limit.

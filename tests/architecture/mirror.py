@@ -52,7 +52,6 @@ UNNAMED: frozenset[str] = frozenset(
         "proxy.resources.table",
         "proxy.routing.models",
         "proxy.routing.retry",
-        "proxy.server.downstream",
         "proxy.server.envelope",
         "proxy.server.load_shedding",
         "proxy.server.sockets",
