@@ -45,6 +45,7 @@ COMPILED = (
     "proxy/server/downstream.py",
     "proxy/server/head_cache.py",
     "proxy/server/ids.py",
+    "proxy/server/pipeline.py",
     "proxy/server/protocol.py",
     "proxy/server/request_body.py",
     "proxy/server/request_parser.py",

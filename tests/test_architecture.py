@@ -33,7 +33,6 @@ GATEWAY_ORDER = (
 OUT_OF_PLACE = frozenset(
     {
         ("exchange", "server"),
-        ("overload", "process"),
         ("resources", "endpoints"),
     }
 )

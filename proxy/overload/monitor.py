@@ -15,9 +15,9 @@ from proxy.config.tree import Server
 from proxy.errors import Overloaded, StoreFailed
 from proxy.ledger.journal import Journal
 from proxy.overload.grades import BEGINS, CLOSE, NEVER, PAUSE, REFUSE, Gauge, Shedder
+from proxy.overload.malloc import give_back
 from proxy.overload.readings import Readings, memory_bound, spool_bound
-from proxy.process.malloc import give_back
-from proxy.server.bodies import RESERVE
+from proxy.server.bodies import RESERVED_PARTS
 from proxy.server.load_shedding import SheddingState
 
 #: The part of the descriptors from which on they are for files: upstreams have what is left above the last grade.
@@ -80,7 +80,7 @@ class Overload:
         self._max_memory = server.max_memory_bytes or memory_bound(server.workers)
         bodies = self.bodies
         # A largest one has room by itself, beside what only small ones may use.
-        least = server.max_body_bytes * RESERVE // (RESERVE - 1) + 1
+        least = server.max_body_bytes * RESERVED_PARTS // (RESERVED_PARTS - 1) + 1
         bodies.max_memory = max(server.max_coming_bytes or self._max_memory // 4, least)
         bodies.max_disk = server.max_spool_bytes or spool_bound(server.workers)
 

@@ -12,7 +12,7 @@ from typing import Protocol, TextIO
 from proxy.app import Gateway
 from proxy.config.changes import Changes
 from proxy.config.tree import Config
-from proxy.process.malloc import keep_freed
+from proxy.overload.malloc import keep_freed
 from proxy.server.listener import Listener
 
 #: More than this a system may refuse although it names no limit.
@@ -29,7 +29,7 @@ class Serving:
     async def reload(self, config: Config) -> Changes:
         """Serve what comes by another configuration. Raises ConfigFault, and nothing has changed."""
         changes = await self.gateway.reload(config)
-        self.listener.limit(self.gateway.config.server)
+        self.listener.reconfigure(self.gateway.config.server)
         return changes
 
 

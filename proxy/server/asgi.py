@@ -1,8 +1,8 @@
 """Runs the application for one request: inline where that is possible, else as an ASGI application.
 
-An application may have a method `try_handle_inline`: it is called first, with a request whose body is there, and may
-serve it without a coroutine. Everything else gets ASGI's scope, `receive` and `send`, which frame and write nothing by
-themselves: the cycle's `begin` and `write` do.
+An application may have a method `try_handle_inline`: it is called first, with a request whose body has arrived whole,
+and may serve it without a coroutine. Everything else gets ASGI's scope, `receive` and `send`, which frame and write
+nothing by themselves: the cycle's `begin` and `write` do.
 """
 
 from functools import partial

@@ -1,7 +1,7 @@
-"""The bytes of requests' bodies that are on their way, summed over all connections of a process, and their bounds.
+"""Admission of request bodies by memory and disk: the bytes of all bodies under way in a process, and their bounds.
 
-Each body has a bound of its own elsewhere; this is the one that holds for all of them together. A body that was here
-whole when it was first looked at is counted only while it is inflated.
+Each body has a limit of its own elsewhere; this one holds for all of them together. A body that had arrived whole when
+it was first looked at is counted only while it is decompressed.
 """
 
 import sys
@@ -10,14 +10,14 @@ from typing import Final, Self
 
 from proxy.errors import Overloaded
 
-#: A body of at most so many bytes may use the last part of the memory, so that large ones cannot shut it out.
-SMALL: Final = 65_536
-#: The part of the bound that only small ones may use is one of so many.
-RESERVE: Final = 8
+#: A body of at most so many bytes may use the reserved part of the memory, so that large ones cannot shut it out.
+MAX_SMALL_BODY_BYTES: Final = 65_536
+#: The part of the limit that is reserved for small bodies is one of so many.
+RESERVED_PARTS: Final = 8
 
 
 class Bodies:
-    """What all bodies together hold, and may hold. Set by who measures, kept by each `Holding`."""
+    """What all bodies together hold, and may hold. The limits are set by `overload`, the sums by each `Holding`."""
 
     def __init__(self) -> None:
         #: Bytes in memory and in temporary files.
@@ -30,7 +30,7 @@ class Bodies:
 
 
 class Holding:
-    """What one body holds; `release` it whatever happens, or hold it with `with`."""
+    """The memory and disk that one body has reserved; `release` it in any case, or use it with `with`."""
 
     def __init__(self, bodies: Bodies) -> None:
         self._bodies = bodies
@@ -46,12 +46,12 @@ class Holding:
         self.release()
 
     def hold(self, size: int) -> bool:
-        """Have so many bytes in memory from now on; False, and nothing changed, where there is no room for more."""
+        """Reserve so many bytes of memory in all; False, and nothing is changed, where there is no room for more."""
         bodies = self._bodies
         more = size - self._memory
         if more > 0:
-            large = size > SMALL
-            room = bodies.max_memory - (bodies.max_memory // RESERVE if large else 0)
+            large = size > MAX_SMALL_BODY_BYTES
+            room = bodies.max_memory - (bodies.max_memory // RESERVED_PARTS if large else 0)
             if bodies.memory + more > room or (large and bodies.short):
                 return False
         bodies.memory += more
@@ -59,12 +59,12 @@ class Holding:
         return True
 
     def require(self, size: int) -> None:
-        """The same; raises `Overloaded` where there is no room."""
+        """Reserve so many bytes of memory in all. Raises `Overloaded` where there is no room."""
         if not self.hold(size):
             raise no_room()
 
     def require_disk(self, size: int) -> None:
-        """The same for bytes in temporary files."""
+        """Reserve so many bytes of temporary files in all. Raises `Overloaded` where there is no room."""
         bodies = self._bodies
         more = size - self._disk
         if more > 0 and bodies.disk + more > bodies.max_disk:
@@ -73,14 +73,14 @@ class Holding:
         self._disk = size
 
     def release(self) -> None:
-        """Hold nothing any more."""
+        """Give back all that is reserved."""
         self._bodies.memory -= self._memory
         self._bodies.disk -= self._disk
         self._memory = self._disk = 0
 
 
 def no_room() -> Overloaded:
-    """What a client gets whose body there is no room for."""
+    """The error for a request whose body there is no room for: a 503 with `retry-after`."""
     return Overloaded(
         "Too many large requests are on their way to the gateway. Try again shortly.", headers={"retry-after": "1"}
     )

@@ -33,8 +33,9 @@ _SIZE_LINES: Final = tuple([b"%x\r\n" % size for size in range(_MAX_CACHED_SIZE)
 _BODILESS: Final = frozenset({204, 304})
 
 # States of a cycle, in their order.
-#: The application has not been called; and is about to be, behind earlier requests of its connection.
+#: The application has not been called.
 NEW: Final = 0
+#: It is about to be, as the earlier requests of the connection have their responses.
 SCHEDULED: Final = 1
 #: The application has the request, and has not begun its response.
 RUNNING: Final = 2
@@ -66,13 +67,13 @@ class ClientConnection:
 class RequestCycle(Downstream):
     """One request and its response: `begin` once, then `write` until `last`; or `abort`, or `fail`."""
 
-    # What most requests never change stands here, and is not set for each of them.
+    # Defaults that most requests never change: set on the class, and not for each of them.
     state = NEW
     status = 0
     bytes_out = 0
     stalled = False
     producer: ResponseProducer | None = None
-    #: Header lines that every response to this request has, whoever makes it, such as those of CORS.
+    #: Header lines that every response to this request has, errors too, such as those of CORS.
     more_lines = b""
     #: The coroutine that serves it, where one does.
     waiter: RequestWaiter | None = None
@@ -116,7 +117,7 @@ class RequestCycle(Downstream):
         """Some of the request's body has not arrived yet."""
         return not self.body.complete
 
-    # the request's body
+    # the request body
 
     def announced(self) -> int | None:
         """Bytes of the body, if the client has announced them."""
@@ -195,7 +196,7 @@ class RequestCycle(Downstream):
         self.protocol.flow.resume_reading()
 
     def body_received(self, data: bytes) -> bool:
-        """Take the next part of the body; whether to read no more for now. Who waits goes on with `resume`."""
+        """Take the next part of the body; whether to read no more for now. A coroutine that waits is resumed later."""
         body = self.body
         kept = body.state == KEPT
         notable = body.add(data)
@@ -204,13 +205,13 @@ class RequestCycle(Downstream):
         return kept and notable
 
     def body_completed(self) -> None:
-        """The body has ended. Who waits goes on with `resume`."""
+        """The body has ended. A coroutine that waits is resumed later."""
         self.body.complete = True
         if self.waiter is not None and self.state < COMPLETE:
             self.waiter.set()
 
     def send_continue(self) -> None:
-        """Tell a client that waits for it to send its body."""
+        """Send `100 Continue` to a client that waits for it."""
         body, transport = self.body, self.protocol.transport
         if body.expects_continue and not body.complete and not transport.is_closing():
             transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -336,7 +337,7 @@ class RequestCycle(Downstream):
         self.release()
 
     def release(self) -> None:
-        """Let go of whatever served it: what a request leaves is freed at once, and not by the garbage collector."""
+        """Drop the references to what served it, so that it is freed at once, and not by the garbage collector."""
         self.producer = None
         if self.waiter is not None:
             self.waiter = None

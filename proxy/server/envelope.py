@@ -1,4 +1,4 @@
-"""The error envelope of what no endpoint answers: refusals of the guard, and faults of the gateway's own."""
+"""The error envelope of responses that no endpoint makes: refused requests, and faults inside the gateway."""
 
 from datetime import UTC, datetime
 

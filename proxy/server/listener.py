@@ -1,4 +1,4 @@
-"""The listening socket and the server on it: uvicorn with the guard, our sweep, and an end that loses nothing."""
+"""The listening sockets and the server on them: uvicorn's loop, our protocol and sweep, and a graceful shutdown."""
 
 import asyncio
 import contextlib
@@ -20,17 +20,17 @@ from proxy.server.protocol import LINGER_SECONDS, GuardedProtocol, sweep
 from proxy.server.sockets import tune
 
 BACKLOG = 2048
-#: Ticks of uvicorn's main loop (0.1 s each) between two sweeps over the connections.
+#: Seconds of a tick of uvicorn's main loop, and ticks between two sweeps over the connections.
+TICK_SECONDS = 0.1
 SWEEP_TICKS = 5
-TICK = 0.1
-#: Ticks that the last words of what was ended have to leave for a client that reads slowly.
-LAST_TICKS = 10
+#: Ticks that the last bytes of interrupted responses have to reach a client that reads slowly.
+FLUSH_TICKS = 10
 _HOST_ADVICE = "choose another --host: 127.0.0.1 for this machine alone, 0.0.0.0 for all its addresses"
 _log = logging.getLogger(__name__)
 
 
 class CannotListen(GatewayError):
-    """The address cannot be had."""
+    """The address cannot be bound."""
 
     code = "cannot_listen"
 
@@ -46,13 +46,13 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     try:
         listening = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=shared)
     except OSError as error:
-        raise CannotListen(f"cannot listen on {host}:{port}: {_why_not(error)}") from error
+        raise CannotListen(f"cannot listen on {host}:{port}: {_bind_error(error)}") from error
     tune(listening)
     return listening
 
 
-def _why_not(error: OSError) -> str:
-    """What a failed bind means, and how to mend it."""
+def _bind_error(error: OSError) -> str:
+    """Why binding failed, and how to mend it."""
     # The library adds the address as a Python tuple to the system's own words.
     why = os.strerror(error.errno) if error.errno else str(error)
     if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
@@ -85,7 +85,7 @@ def address(sock: socket.socket) -> str:
 
 
 class Listener(uvicorn.Server):
-    """Serves an app on bound sockets until `stop` or `should_exit` ends it (docs/shutdown.md)."""
+    """Serves an application on bound sockets until `stop` or `should_exit` (docs/shutdown.md)."""
 
     def __init__(
         self,
@@ -100,8 +100,8 @@ class Listener(uvicorn.Server):
     ) -> None:
         """`ready` is called once the sockets are served, and `shedding` says when to do less.
 
-        `draining` is told that the end has begun, and `interrupt` ends what runs when its time is over. `others` are
-        sockets of other processes, at which this one may be asked to serve too.
+        `draining` is called when the shutdown begins, and `interrupt` when requests that still run must end. `others`
+        are sockets of other processes, at which this one may have to serve too.
         """
         super().__init__(
             uvicorn.Config(
@@ -126,16 +126,16 @@ class Listener(uvicorn.Server):
         self._adopted: dict[int, asyncio.AbstractServer] = {}
         self._sockets: Sequence[socket.socket] = ()
         self._paused = False
-        #: Loop times, once the end has begun: when the sockets close, and when what still runs is ended.
+        #: Loop times, once the shutdown has begun: when the sockets close, and when what still runs is ended.
         self._close_at: float | None = None
         self._end_at = 0.0
 
-    def limit(self, server: Server) -> None:
-        """From now on these limits hold, for connections that are there too."""
+    def reconfigure(self, server: Server) -> None:
+        """Apply other limits, to open connections too."""
         self.context.limits = server
 
     def stop(self, notice: float = 0.0) -> None:
-        """Begin the end; the sockets close after `notice` seconds. A second call ends what runs at once."""
+        """Begin the shutdown; the sockets close after `notice` seconds. A second call ends what runs at once."""
         now = asyncio.get_running_loop().time()
         if self._close_at is not None:
             self._close_at = self._end_at = now
@@ -148,13 +148,13 @@ class Listener(uvicorn.Server):
             connection.end_after_request()
 
     async def adopt(self, number: int) -> None:
-        """Serve at one of the others' sockets too, whose own process is away."""
+        """Serve at the socket of another process too, which has ended or hangs."""
         if number in self._adopted or self._close_at is not None:
             return
         self._adopted[number] = await self._serve_at(self._others[number])
 
     def release(self, number: int) -> None:
-        """Leave it to its own process again."""
+        """Leave that socket to its own process again."""
         server = self._adopted.pop(number, None)
         if server is not None:
             server.close()
@@ -168,13 +168,13 @@ class Listener(uvicorn.Server):
         return await asyncio.get_running_loop().create_server(self._protocol, sock=sock.dup(), backlog=BACKLOG)
 
     def _pause(self) -> None:
-        """Accept nothing more for now. The sockets stay open, so that the kernel keeps who comes."""
+        """Accept nothing more for now. The sockets stay open, so that the kernel queues new connections."""
         self._paused = True
         for server in (*self.servers, *self._adopted.values()):
             server.close()
 
     async def _resume(self) -> None:
-        """Accept again; at the next tick, where there is no descriptor for it yet."""
+        """Accept again; where there is no descriptor for that yet, at the next tick."""
         try:
             self.servers = [await self._serve_at(sock) for sock in self._sockets]
             for number in self._adopted:
@@ -196,12 +196,12 @@ class Listener(uvicorn.Server):
             self._pause()
         elif self._paused:
             await self._resume()
-        self._look(counter)
+        self._tick(counter)
         await super().on_tick(counter)
         return self.should_exit or (self._close_at is not None and self._close_at <= asyncio.get_running_loop().time())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the sockets, let what runs end, and end what outlasts its time."""
+        """Close the sockets, let requests finish, and end those that outlast `shutdown_timeout`."""
         loop = asyncio.get_running_loop()
         if self._close_at is None:
             self.stop()
@@ -209,24 +209,24 @@ class Listener(uvicorn.Server):
             server.close()
         for sock in (*(sockets or ()), *self._others):
             sock.close()
-        # What was taken in the last moment is among the connections in the next turn.
+        # What was accepted in the last moment is among the connections in the next turn.
         await asyncio.sleep(0)
         for connection in self._connections():
             connection.retire()
-        # Who has connected and not asked yet has a moment to do so.
+        # A client that has connected and sent no request yet has a moment to do so.
         silent_until = loop.time() + LINGER_SECONDS
         counter = 0
         while (self.server_state.connections or self.server_state.tasks) and loop.time() < self._end_at:
             if loop.time() > silent_until:
                 for connection in self._connections():
                     connection.shutdown()
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(TICK_SECONDS)
             counter += 1
-            self._look(counter)
+            self._tick(counter)
         await self._end()
 
-    def _look(self, counter: int) -> None:
-        """What is due at every tick, while the server serves and while it ends."""
+    def _tick(self, counter: int) -> None:
+        """What is due at every tick, while the server serves and while it shuts down."""
         self.context.keeps_alive = self._close_at is None and not self._shedding.closing
         if counter % SWEEP_TICKS == 0:
             self._shedding.held = sweep(self.server_state.connections, asyncio.get_running_loop().time())
@@ -235,22 +235,22 @@ class Listener(uvicorn.Server):
                     connection.retire()
 
     async def _end(self) -> None:
-        """End what still runs, and give its last words a moment to leave."""
+        """End what still runs, and give its last bytes a moment to leave."""
         self._interrupt()
         tasks = list(self.server_state.tasks)
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=LAST_TICKS * TICK)
+            await asyncio.wait(tasks, timeout=FLUSH_TICKS * TICK_SECONDS)
         for connection in self._connections():
             connection.shutdown()
-        for _ in range(LAST_TICKS):
+        for _ in range(FLUSH_TICKS):
             if not any(connection.is_writing for connection in self._connections()):
                 break
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(TICK_SECONDS)
         for connection in self._connections():
             connection.transport.abort()
-        # The protocols hear of it in the next turn, and a request that was still being read has its row then.
+        # The protocols are notified in the next turn; a request that was still being read has its row then.
         await asyncio.sleep(0)
 
     def _connections(self) -> list[Any]:
@@ -258,12 +258,12 @@ class Listener(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """None: whoever runs the process decides what they mean."""
+        """None: `process` handles the signals."""
         yield
 
 
 class InnerServer(uvicorn.Server):
-    """A plain server beside the listener, on the same loop; signals are not its business."""
+    """A plain uvicorn server beside the listener, on the same event loop, that handles no signals."""
 
     def __init__(self, app: Any) -> None:
         super().__init__(
@@ -274,5 +274,5 @@ class InnerServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """None."""
+        """None: `process` handles the signals."""
         yield

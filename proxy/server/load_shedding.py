@@ -1,4 +1,4 @@
-"""What the listener does less of while the process is short of something. Set by who measures, followed here."""
+"""The switches of load shedding: `overload` sets them by what it measures, the listener obeys them."""
 
 import sys
 from collections.abc import Callable
@@ -7,25 +7,25 @@ from proxy.server.bodies import Bodies
 
 
 class SheddingState:
-    """See the module. One for each listener; without anybody to set it, nothing is ever short."""
+    """Close idle connections, accept none, hold fewer bytes of bodies. One for each listener; all is off at first."""
 
     def __init__(self) -> None:
-        #: Answers end their connections, and idle ones are closed.
+        #: Connections are closed behind their responses, and idle ones at once.
         self.closing = False
-        #: No connection is accepted: they wait in the kernel's queue.
+        #: No connection is accepted: new ones wait in the kernel's queue.
         self.paused = False
-        #: A connection that gets this descriptor, or a higher one, is one of the last that there is room for: the
-        #: kernel gives the lowest that is free.
+        #: A connection with this descriptor, or a higher one, is among the last that there is room for, since the
+        #: kernel gives out the lowest one that is free.
         self.last_descriptor = sys.maxsize
-        #: Bodies that are on their way.
+        #: Memory and disk of request bodies.
         self.bodies = Bodies()
-        #: Bytes that connections hold besides: heads, requests that wait for their turn, and answers that are not read.
+        #: Bytes that connections hold besides: heads, pipelined requests, and responses that clients have not read.
         self.held = 0
-        #: Called when one of the last has been given.
+        #: Called when a connection got such a descriptor.
         self.reached: Callable[[], None] = _nothing
-        #: Set by the listener; called when `paused` becomes true, because the next turn is too late.
+        #: Set by the listener, and called when `paused` becomes true: its next tick would be too late.
         self.pause: Callable[[], None] = _nothing
 
 
 def _nothing() -> None:
-    """Nobody listens."""
+    """No listener, or no monitor, is there."""

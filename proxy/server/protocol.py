@@ -8,7 +8,6 @@ import asyncio
 import math
 import socket
 import struct
-from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -22,13 +21,10 @@ from proxy.server.cycle import COMPLETE, NEW, SCHEDULED, ClientConnection, Reque
 from proxy.server.envelope import envelope
 from proxy.server.head_cache import Head, HeadCache
 from proxy.server.ids import new_request_id
+from proxy.server.pipeline import MAX_PIPELINED, RequestPipeline
 from proxy.server.request_body import RequestBody
 from proxy.server.request_parser import IDLE, IN_BODY, IN_HEAD, Refused, RequestHandler, RequestParser
 
-#: Requests that may wait behind the one that is being served.
-MAX_PIPELINED: Final = 100
-#: Bytes of them, heads and bodies, beyond which the client is read no more until some are served.
-MAX_QUEUED_BYTES: Final = 262_144
 #: Bytes of a response that wait for the client's connection before its producer is paused, and at which it is resumed.
 HIGH_WATER_BYTES: Final = 4_096
 LOW_WATER_BYTES: Final = 1_024
@@ -56,12 +52,7 @@ class GuardedProtocol(ClientConnection, RequestHandler):
         self.write_deadline = math.inf
         self._parser = RequestParser(self, context)
         self._head_cache = HeadCache()
-        #: The request that is being read, and the one that is being served: older, where the client pipelines.
-        self._reading: RequestCycle | None = None
-        self._serving: RequestCycle | None = None
-        #: Requests that wait for their turn, the oldest first, and bytes of them.
-        self._pipeline: deque[RequestCycle] = deque()
-        self._queued_bytes = 0
+        self._pipeline = RequestPipeline()
         self._refusal: Refused | None = None
 
     # what the event loop calls
@@ -81,7 +72,7 @@ class GuardedProtocol(ClientConnection, RequestHandler):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended, by either side."""
         self.context.state.connections.discard(self)
-        serving = self._serving
+        serving = self._pipeline.serving
         if serving is not None and serving.state < COMPLETE:
             serving.client_left()
         self.flow.resume_writing()
@@ -89,7 +80,6 @@ class GuardedProtocol(ClientConnection, RequestHandler):
             self.transport.close()
         # Parser and requests refer back here: without this they would be kept until the garbage collector runs.
         self._parser.close()
-        self._reading = self._serving = None
         self._pipeline.clear()
 
     def eof_received(self) -> None:
@@ -109,7 +99,7 @@ class GuardedProtocol(ClientConnection, RequestHandler):
         else:
             self._parse(data)
         # Outside the parser's callbacks, but in the same turn of the loop.
-        serving = self._serving
+        serving = self._pipeline.serving
         if serving is None:
             return
         if serving.state == NEW:
@@ -121,28 +111,30 @@ class GuardedProtocol(ClientConnection, RequestHandler):
         """The client reads more slowly than its response is written."""
         self.flow.pause_writing()
         self.write_deadline = self.loop.time() + self.context.limits.write_stall_timeout
-        if self._serving is not None and self._serving.producer is not None:
-            self._serving.producer.pause()
+        serving = self._pipeline.serving
+        if serving is not None and serving.producer is not None:
+            serving.producer.pause()
 
     def resume_writing(self) -> None:
         """The client has read nearly all of what was written."""
         self.flow.resume_writing()
         self.write_deadline = math.inf
-        if self._serving is not None and self._serving.producer is not None:
-            self._serving.producer.resume()
+        serving = self._pipeline.serving
+        if serving is not None and serving.producer is not None:
+            serving.producer.resume()
 
     # reading
 
     @property
     def _is_idle(self) -> bool:
         """Whether no request is under way, but there was one: what comes is the beginning of the next."""
-        serving = self._serving
+        serving = self._pipeline.serving
         return (
             serving is not None
             and serving.state == COMPLETE
             and serving.body.complete
             and self._parser.state == IDLE
-            and not self._pipeline
+            and not self._pipeline.waiting
         )
 
     def _begin_cached(self, head: Head, data: bytes) -> None:
@@ -150,7 +142,8 @@ class GuardedProtocol(ClientConnection, RequestHandler):
         cache = self._head_cache
         self._parser.framing_bytes = 0
         body = RequestBody()
-        self._reading = self._serving = RequestCycle(self, head, body, cache.length, self.context.keeps_alive)
+        cycle = RequestCycle(self, head, body, cache.length, self.context.keeps_alive)
+        self._pipeline.reading = self._pipeline.serving = cycle
         first = data[cache.body_at :]
         if len(first) == cache.length:
             self.read_deadline = math.inf
@@ -189,8 +182,8 @@ class GuardedProtocol(ClientConnection, RequestHandler):
         except Refused as refusal:
             self._refuse(refusal)
             return
-        serving = self._serving
-        if learns and serving is not None and serving.state == NEW and not self._pipeline and parser.state != IN_HEAD:
+        serving, waiting = self._pipeline.serving, self._pipeline.waiting
+        if learns and serving is not None and serving.state == NEW and not waiting and parser.state != IN_HEAD:
             cache.learn(serving.head, data, serving.keep_alive)
         if parser.state == IN_BODY:
             self.read_deadline = self.loop.time() + self.context.limits.body_idle_timeout
@@ -205,30 +198,30 @@ class GuardedProtocol(ClientConnection, RequestHandler):
         self, head: Head, size: int, content_length: int | None, expects_continue: bool, keep_alive: bool
     ) -> None:
         """A head is whole, and was not refused; `size` is that of its headers in bytes. May raise `Refused`."""
-        before = self._reading
-        is_behind = before is not None and before.state < COMPLETE
-        if is_behind and len(self._pipeline) >= MAX_PIPELINED:
+        pipeline = self._pipeline
+        is_behind = pipeline.is_behind
+        if is_behind and len(pipeline.waiting) >= MAX_PIPELINED:
             raise Refused(400, f"More than {MAX_PIPELINED} requests wait for their responses on this connection.")
         self.read_deadline = math.inf
         body = RequestBody()
         body.expects_continue = expects_continue
         cycle = RequestCycle(self, head, body, content_length, self.context.keeps_alive and keep_alive)
-        self._reading = cycle
+        pipeline.reading = cycle
         if is_behind:
             # Reading goes on, or the client's leaving would not be seen; what may wait is bounded by its number here
             # and by its size in `_queue`.
-            self._pipeline.append(cycle)
+            pipeline.waiting.append(cycle)
             self._queue(cycle, size)
         else:
-            self._serving = cycle
+            pipeline.serving = cycle
 
     def body_received(self, data: bytes) -> None:
         """The next part of the body."""
-        cycle = self._reading
+        cycle = self._pipeline.reading
         assert cycle is not None
         if cycle.state == COMPLETE:
             return
-        if cycle is not self._serving:
+        if cycle is not self._pipeline.serving:
             self._queue(cycle, len(data))
         if cycle.body_received(data):
             self.flow.pause_reading()
@@ -236,14 +229,14 @@ class GuardedProtocol(ClientConnection, RequestHandler):
     def body_completed(self) -> None:
         """The request is whole; it goes on once the parser's callbacks are over."""
         self.read_deadline = math.inf
-        assert self._reading is not None
-        self._reading.body_completed()
+        cycle = self._pipeline.reading
+        assert cycle is not None
+        cycle.body_completed()
 
     def _queue(self, cycle: RequestCycle, size: int) -> None:
         """So many more bytes wait behind the request that is being served."""
-        cycle.body.queued += size
-        self._queued_bytes += size
-        if self._queued_bytes > MAX_QUEUED_BYTES:
+        self._pipeline.queue(cycle, size)
+        if self._pipeline.is_too_large:
             # Its leaving is not seen meanwhile; but what waits for all clients together would be without a bound.
             self.flow.pause_reading()
 
@@ -251,15 +244,16 @@ class GuardedProtocol(ClientConnection, RequestHandler):
 
     def response_completed(self) -> None:
         """The transport has all of a response: serve the next request, or wait for one."""
-        context, serving = self.context, self._serving
+        context, pipeline = self.context, self._pipeline
+        served = pipeline.serving
         context.state.total_requests += 1
         if self.transport.is_closing():
             return
-        if serving is not None and self._reading is serving and not serving.body.complete:
+        if served is not None and served is pipeline.reading and not served.body.complete:
             self._linger()
             return
         now = self.loop.time()
-        if self._pipeline:
+        if pipeline.waiting:
             self._serve_next(now)
             return
         if self.flow.read_paused:
@@ -270,10 +264,9 @@ class GuardedProtocol(ClientConnection, RequestHandler):
             self.read_deadline = now + context.limits.keep_alive_timeout
 
     def _serve_next(self, now: float) -> None:
-        cycle = self._serving = self._pipeline.popleft()
+        cycle = self._pipeline.next()
         cycle.state = SCHEDULED
-        self._queued_bytes -= cycle.body.queued
-        if self.flow.read_paused and self._queued_bytes <= MAX_QUEUED_BYTES:
+        if self.flow.read_paused and not self._pipeline.is_too_large:
             self.flow.resume_reading()
         if not cycle.body.complete:
             cycle.body.timed_from = now
@@ -285,7 +278,7 @@ class GuardedProtocol(ClientConnection, RequestHandler):
 
     def sweep(self, now: float) -> None:
         """Act on a deadline that has passed; `now` is loop time."""
-        serving = self._serving
+        serving = self._pipeline.serving
         if self.write_deadline < now:
             if serving is not None and serving.state != COMPLETE:
                 serving.stalled = True
@@ -298,7 +291,7 @@ class GuardedProtocol(ClientConnection, RequestHandler):
                 self.write_deadline = now + self.context.limits.write_stall_timeout
         elif self.read_deadline < now:
             self._expire(now)
-        elif serving is not None and serving is self._reading and not serving.body.complete:
+        elif serving is not None and serving is self._pipeline.reading and not serving.body.complete:
             self._check_body(serving, now)
 
     def _expire(self, now: float) -> None:
@@ -309,7 +302,7 @@ class GuardedProtocol(ClientConnection, RequestHandler):
             self.read_deadline = now + self.context.limits.body_idle_timeout
         elif self._parser.state == IN_HEAD:
             self._refuse(Refused(408, "The request's head stopped coming."))
-        elif self._is_reading_body:
+        elif self._pipeline.is_reading_body:
             self._refuse(Refused(408, "The request's body stopped coming."))
         else:
             self.transport.close()
@@ -323,14 +316,10 @@ class GuardedProtocol(ClientConnection, RequestHandler):
             self._refuse(Refused(408, "The request's body took too long to come."))
 
     @property
-    def _is_reading_body(self) -> bool:
-        return self._reading is not None and not self._reading.body.complete
-
-    @property
     def held(self) -> int:
         """Bytes of heads, of requests that wait for their turn, and of responses that the client has not read."""
         head = self._parser.head_bytes if self._parser.state == IN_HEAD else 0
-        return head + self._queued_bytes + int(self.transport.get_write_buffer_size())
+        return head + self._pipeline.queued_bytes + int(self.transport.get_write_buffer_size())
 
     def _reset(self) -> None:
         """Drop a client that does not read. A mere close would leave what the kernel has taken, megabytes, in its hands
@@ -345,45 +334,48 @@ class GuardedProtocol(ClientConnection, RequestHandler):
     @property
     def is_writing(self) -> bool:
         """Whether a response is under way, or some of it has not left yet."""
-        serving = self._serving
+        serving = self._pipeline.serving
         running = serving is not None and serving.state != COMPLETE
         return running or self.transport.get_write_buffer_size() > 0
 
     def end_after_request(self) -> None:
         """The request under way is the last one on this connection; one that is idle may still send its last."""
-        if self._reading is not None and self._reading.state != COMPLETE:
-            self._reading.keep_alive = False
+        reading = self._pipeline.reading
+        if reading is not None and reading.state != COMPLETE:
+            reading.keep_alive = False
 
     def retire(self) -> None:
         """The listener takes nothing new: an idle connection is closed, unless its client has not sent a request yet or
         is about to."""
-        self.end_after_request()
-        if self._reading is not None and self._reading.state == COMPLETE and self._parser.state != IN_HEAD:
-            self.transport.close()
+        if self._pipeline.reading is not None and self._parser.state != IN_HEAD:
+            self.shutdown()
+        else:
+            self.end_after_request()
 
     def shutdown(self) -> None:
         """Close the connection, after the request under way if there is one."""
-        if self._reading is None or self._reading.state == COMPLETE:
+        reading = self._pipeline.reading
+        if reading is None or reading.state == COMPLETE:
             self.transport.close()
         else:
-            self._reading.keep_alive = False
+            reading.keep_alive = False
 
     # refusing
 
     def _refuse(self, refusal: Refused) -> None:
         """Respond with an error and close; behind responses that are still due, only once they have ended."""
-        serving = self._serving
+        serving = self._pipeline.serving
         if serving is None or serving.state == COMPLETE:
             self._refuse_now(refusal, None)
-        elif serving is self._reading and not serving.body.complete:
+        elif serving is self._pipeline.reading and not serving.body.complete:
             self._refuse_now(refusal, serving)
         else:
             self.state = REFUSED
             self._refusal = refusal
             self.read_deadline = math.inf
-            if self._pipeline and self._is_reading_body:
-                # It is the newest in the queue that is refused.
-                self._queued_bytes -= self._pipeline.pop().body.queued
+            if self._pipeline.waiting and self._pipeline.is_reading_body:
+                # It is the newest one that is refused.
+                self._pipeline.drop_newest()
 
     def _refuse_now(self, refusal: Refused, cycle: RequestCycle | None) -> None:
         if cycle is not None and cycle.response_started:

@@ -42,7 +42,7 @@ class Refused(Exception):
 
 @trait
 class RequestHandler:
-    """What the parser calls: `head_began`, `head_received`, `body_received` for each part, `body_completed`."""
+    """Receives requests from the parser: `head_began`, `head_received`, `body_received` a part, `body_completed`."""
 
     def head_began(self) -> None:
         """The first byte of a request was read."""
@@ -157,7 +157,7 @@ class RequestParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.state != IN_HEAD:
-            # A trailer: it came too late for every check, and no handler needs one.
+            # A trailer: it came too late for every check, and no endpoint uses one.
             return
         self._headers.append((name.lower(), value))
 

@@ -47,11 +47,9 @@ UNNAMED: frozenset[str] = frozenset(
         "proxy.resources.routing",
         "proxy.resources.spec",
         "proxy.resources.table",
-        "proxy.server.downstream",
         "proxy.server.envelope",
         "proxy.server.load_shedding",
         "proxy.server.sockets",
-        "proxy.server.suspension",
     }
 )
 

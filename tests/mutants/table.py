@@ -88,14 +88,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "endless pipelining",
         "proxy/server/protocol.py",
-        "is_behind and len(self._pipeline) >= MAX_PIPELINED",
+        "is_behind and len(pipeline.waiting) >= MAX_PIPELINED",
         "False",
         (GUARD,),
     ),
     Mutant(
         "a body left unread",
         "proxy/server/protocol.py",
-        "self._reading is serving and not serving.body.complete",
+        "served is pipeline.reading and not served.body.complete",
         "False",
         ("tests/server/test_hostile.py",),
     ),

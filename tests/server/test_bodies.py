@@ -3,9 +3,9 @@
 import pytest
 
 from proxy.errors import Overloaded
-from proxy.server.bodies import RESERVE, SMALL, Bodies, Holding
+from proxy.server.bodies import MAX_SMALL_BODY_BYTES, RESERVED_PARTS, Bodies, Holding
 
-LIMIT = 80 * SMALL
+LIMIT = 80 * MAX_SMALL_BODY_BYTES
 
 
 def bodies() -> Bodies:
@@ -31,9 +31,9 @@ def test_what_grows_shrinks_and_ends_adds_up() -> None:
 def test_one_that_has_no_room_keeps_what_it_had() -> None:
     shared = bodies()
     one = Holding(shared)
-    assert one.hold(SMALL)
+    assert one.hold(MAX_SMALL_BODY_BYTES)
     assert not one.hold(LIMIT + 1)
-    assert shared.memory == SMALL
+    assert shared.memory == MAX_SMALL_BODY_BYTES
     with pytest.raises(Overloaded) as refused:
         one.require(LIMIT + 1)
     assert refused.value.headers == {"retry-after": "1"}
@@ -42,7 +42,7 @@ def test_one_that_has_no_room_keeps_what_it_had() -> None:
 def test_one_that_fails_within_with_holds_nothing() -> None:
     shared = bodies()
     one = Holding(shared)
-    assert one.hold(SMALL)
+    assert one.hold(MAX_SMALL_BODY_BYTES)
     with pytest.raises(Overloaded), one:
         one.require(LIMIT + 1)
     assert shared.memory == 0
@@ -51,18 +51,18 @@ def test_one_that_fails_within_with_holds_nothing() -> None:
 def test_large_ones_leave_room_for_small_ones() -> None:
     shared = bodies()
     large, small = Holding(shared), Holding(shared)
-    assert large.hold(LIMIT - LIMIT // RESERVE)
-    assert not Holding(shared).hold(SMALL + 1)
-    assert small.hold(SMALL)
+    assert large.hold(LIMIT - LIMIT // RESERVED_PARTS)
+    assert not Holding(shared).hold(MAX_SMALL_BODY_BYTES + 1)
+    assert small.hold(MAX_SMALL_BODY_BYTES)
 
 
 def test_while_memory_is_short_only_small_ones_grow() -> None:
     shared = bodies()
     large, small = Holding(shared), Holding(shared)
-    assert large.hold(SMALL + 1)
+    assert large.hold(MAX_SMALL_BODY_BYTES + 1)
     shared.short = True
-    assert not large.hold(SMALL + 2)
-    assert small.hold(SMALL)
+    assert not large.hold(MAX_SMALL_BODY_BYTES + 2)
+    assert small.hold(MAX_SMALL_BODY_BYTES)
     assert large.hold(1)
 
 

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from proxy.process.malloc import give_back, keep_freed
+from proxy.overload.malloc import give_back, keep_freed
 
 _FAULTS = """
 import os, resource, sys
-from proxy.process.malloc import keep_freed
+from proxy.overload.malloc import keep_freed
 
 def faults(rounds):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -47,7 +47,7 @@ def test_what_the_environment_says_of_the_allocator_holds() -> None:
 
 _SCATTERED = """
 import os
-from proxy.process.malloc import give_back, keep_freed
+from proxy.overload.malloc import give_back, keep_freed
 
 def resident():
     with open("/proc/self/statm") as file:
