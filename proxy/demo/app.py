@@ -11,9 +11,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from proxy.demo import chat, generate_content, media, messages, resources, responses, retrieval
 from proxy.demo.exchange import ClientDisconnected, DemoExchange
 from proxy.demo.resources import DemoHandler, DemoRoutes
-from proxy.demo.settings import DEMO_MODELS, DemoModel, DemoSettings
+from proxy.demo.settings import DEMO_MODELS, DemoModel, DemoSettings, find_model
 from proxy.demo.store import DemoStore
-from proxy.errors import AuthenticationFailed, GatewayError, InvalidRequest, ModelNotFound
+from proxy.errors import AuthenticationFailed, GatewayError, InvalidRequest
 
 _MODELS_CREATED_AT: Final = 1_767_225_600
 
@@ -23,7 +23,7 @@ async def list_models(exchange: DemoExchange) -> None:
 
 
 async def show_model(exchange: DemoExchange) -> None:
-    await exchange.send_json(_model(_named(exchange.path("model"))))
+    await exchange.send_json(_model(find_model(exchange.path("model"), (), "v1/models")))
 
 
 async def list_gemini_models(exchange: DemoExchange) -> None:
@@ -31,14 +31,7 @@ async def list_gemini_models(exchange: DemoExchange) -> None:
 
 
 async def show_gemini_model(exchange: DemoExchange) -> None:
-    await exchange.send_json(_gemini_model(_named(exchange.path("model"))))
-
-
-def _named(name: str) -> DemoModel:
-    for model in DEMO_MODELS:
-        if name in (model.name, model.undated):
-            return model
-    raise ModelNotFound(f"The model '{name}' does not exist", param="model")
+    await exchange.send_json(_gemini_model(find_model(exchange.path("model"), (), "v1/models")))
 
 
 def _model(model: DemoModel) -> dict[str, Any]:

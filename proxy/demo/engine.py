@@ -22,7 +22,7 @@ _MESSAGE_TOKENS: Final = 3
 _IMAGE_TOKENS: Final = {"low": 85}
 _DEFAULT_IMAGE_TOKENS: Final = 765
 #: A longer text, such as a coding agent sends with every message, contains all kinds of words and asks for no function.
-_MAX_ASKING_CHARACTERS: Final = 300
+_MAX_NAMING_CHARACTERS: Final = 300
 _CAMEL_CASE: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 #: Words of a function's name that a text which asks for it need not contain.
 _VERBS: Final = frozenset({"get", "fetch", "find", "search", "look", "up", "lookup", "list", "show", "current", "my"})
@@ -158,7 +158,7 @@ class ChatRequest(TextRequest, frozen=True, kw_only=True):
 
 def _asked_for(text: str, functions: Sequence[ToolFunction]) -> ToolFunction | None:
     """The function that a short text names: by its whole name, or by all words of it that are no mere verbs."""
-    words = set(_name_words(text)) if len(text) <= _MAX_ASKING_CHARACTERS else set()
+    words = set(_name_words(text)) if len(text) <= _MAX_NAMING_CHARACTERS else set()
     for function in functions:
         name = set(_name_words(function.name)) - _VERBS
         if function.name.lower() in words or (name and words >= name):

@@ -4,6 +4,7 @@ It knows ASGI, settings and faults, and no endpoint. Every wait ends as soon as 
 """
 
 import asyncio
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from urllib.parse import parse_qs
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from proxy.demo.faults import DemoFaults, format_of, provider_error
+from proxy.config.tree import Capability
+from proxy.demo.faults import DemoFaults, format_of, parse_faults, provider_error
 from proxy.demo.forms import DemoForm, is_form, parse_form
-from proxy.demo.settings import DemoSettings
+from proxy.demo.settings import DemoSettings, find_model
 from proxy.demo.store import DemoStore
 from proxy.demo.words import split_words
 from proxy.errors import BodyTooLarge, GatewayError, InvalidRequest
@@ -24,6 +26,8 @@ MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 MAX_FORM_BYTES: Final = 32 * 1024 * 1024
 _STALL_SECONDS: Final = 3600.0
 _EVENT_STREAM: Final = b"text/event-stream; charset=utf-8"
+#: The field that an error of msgspec is about.
+_FIELD: Final = re.compile(r"`\$\.(\w+)")
 _NO_FAULTS: Final = DemoFaults()
 
 Body = TypeVar("Body")
@@ -64,7 +68,12 @@ def convert(value: Any, kind: type[Body], *, strict: bool = True) -> Body:
     try:
         return msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(f"Invalid request: {error}.", code="invalid_value") from error
+        raise _invalid(error) from error
+
+
+def _invalid(error: msgspec.ValidationError) -> InvalidRequest:
+    field = _FIELD.search(str(error))
+    return InvalidRequest(f"Invalid request: {error}.", param=field and field[1], code="invalid_value")
 
 
 class DemoExchange:
@@ -108,7 +117,7 @@ class DemoExchange:
         try:
             return msgspec.json.decode(body or b"{}", type=kind)
         except msgspec.ValidationError as error:
-            raise InvalidRequest(f"Invalid request body: {error}.", code="invalid_value") from error
+            raise _invalid(error) from error
         except (msgspec.DecodeError, RecursionError) as error:
             message = "We could not parse the JSON body of your request. The API expects a JSON object."
             raise InvalidRequest(message) from error
@@ -159,6 +168,18 @@ class DemoExchange:
         if pace and not stream:
             seconds += pace * max(sum(1 for _ in split_words(text)) for text in texts)
         await self.pause(seconds)
+
+    async def begin(
+        self, model: str, capabilities: tuple[Capability, ...], prompt: str, *, stream: bool = False
+    ) -> tuple[str, DemoFaults]:
+        """Find the model, read the faults out of the prompt, and wait until the first byte is due.
+
+        Returns the dated name of the model, and the faults. Raises InvalidRequest, ModelNotFound, and as `think`.
+        """
+        name = find_model(model, capabilities, self.scope["path"][1:]).name
+        faults = parse_faults(prompt)
+        await self.think(faults, name, stream=stream)
+        return name, faults
 
     def _pace(self, faults: DemoFaults) -> float:
         return self.settings.token_interval if faults.pace is None else faults.pace

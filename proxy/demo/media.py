@@ -1,4 +1,4 @@
-"""Media endpoints: transcriptions, speech and images. Files are valid and made up; nothing is heard or looked at."""
+"""Media endpoints: transcriptions, speech and images. Generated files are valid; those that are sent are not read."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ import time
 import wave
 import zlib
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -21,17 +21,13 @@ from proxy.errors import InvalidRequest
 
 #: Samples a second of generated speech, 16 bit mono.
 SAMPLE_RATE: Final = 24_000
-_TRANSCRIPT_FORMATS: Final = ("json", "text", "srt", "verbose_json", "vtt")
 #: 128 kbit/s, where the file does not say its length.
 _BYTES_PER_SECOND: Final = 16_000
-_MAX_SPEECH_CHARACTERS: Final = 4_096
 _MAX_SPEECH_WORDS: Final = 200
 #: A frame of silence: MPEG 1 layer III, 128 kbit/s, 44.1 kHz, mono; 26 ms. Eight of them are a word.
 _MP3_FRAME: Final = b"\xff\xfb\x90\xc4" + bytes(413)
 _SPEECH_TYPES: Final = {"mp3": b"audio/mpeg", "wav": b"audio/wav", "pcm": b"audio/pcm"}
 _IMAGE_PIXELS: Final = 64
-_MAX_IMAGES: Final = 4
-_MAX_PARTIAL_IMAGES: Final = 3
 _IMAGE_OUTPUT_TOKENS: Final = 272
 _IMAGE_INPUT_TOKENS: Final = 65
 _CRLF_DONE: Final = DemoEvent(b"data: [DONE]\r\n\r\n")
@@ -43,17 +39,17 @@ class TranscriptionRequest(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     prompt: str = ""
     language: str = "english"
-    response_format: str = "json"
-    stream: str = ""
+    response_format: Literal["json", "text", "srt", "verbose_json", "vtt"] = "json"
+    stream: bool = False
 
 
 class SpeechRequest(msgspec.Struct, frozen=True, kw_only=True):
     """`POST /v1/audio/speech`."""
 
     model: str
-    input: str
+    input: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
     voice: str | dict[str, str] = "alloy"
-    response_format: str = "mp3"
+    response_format: Literal["mp3", "wav", "pcm"] = "mp3"
     stream_format: str = "audio"
 
 
@@ -62,39 +58,29 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str = "demo-canvas"
     prompt: str = ""
-    n: int | None = None
+    n: Annotated[int, msgspec.Meta(ge=1, le=4)] | None = None
     size: str | None = None
     response_format: str | None = None
     stream: bool | None = None
-    partial_images: int | None = None
+    partial_images: Annotated[int, msgspec.Meta(ge=0, le=3)] | None = None
     images: list[Any] = []
-
-    @property
-    def count(self) -> int:
-        """How many images to make."""
-        return 1 if self.n is None else self.n
 
 
 async def transcribe(exchange: DemoExchange) -> None:
     """`POST /v1/audio/transcriptions` and `/v1/audio/translations`: a text about the file. Phrases are in `prompt`."""
     form = await exchange.read_form()
-    request = convert(form.last_values, TranscriptionRequest)
-    path: str = exchange.scope["path"]
-    model = find_model(request.model, ("audio",), path.removeprefix("/")).name
+    request = convert(form.last_values, TranscriptionRequest, strict=False)
+    model = find_model(request.model, ("audio",), "v1/audio").name
     file = form.file("file")
-    if request.response_format not in _TRANSCRIPT_FORMATS:
-        message = f"'response_format' must be one of {', '.join(_TRANSCRIPT_FORMATS)}."
-        raise InvalidRequest(message, param="response_format", code="invalid_value")
     faults = parse_faults(request.prompt)
     seconds = audio_seconds(file.data)
     hint = without_phrases(request.prompt)
     about = f" You said it is about {hint[:100]}." if hint else ""
     text = f"The demo model cannot hear, but {file.filename} came whole: {seconds:.1f} seconds of it.{about}"
     text = filler_text(faults.tokens) if faults.tokens else text
-    stream = request.stream.lower() in ("true", "1")
-    await exchange.think(faults, model, [text], stream=stream)
+    await exchange.think(faults, model, [text], stream=request.stream)
     usage = {} if faults.no_usage else {"usage": {"type": "duration", "seconds": math.ceil(seconds)}}
-    if stream:
+    if request.stream:
         await exchange.send_events(_transcript_events(text, usage, faults), faults, model)
     elif request.response_format in ("text", "srt", "vtt"):
         body = _plain_transcript(request.response_format, text, seconds).encode()
@@ -141,16 +127,8 @@ def _transcript_events(text: str, usage: dict[str, Any], faults: DemoFaults) -> 
 async def speak(exchange: DemoExchange) -> None:
     """`POST /v1/audio/speech`: a tone for each word in WAV or PCM, silence in MP3, as bytes or events."""
     request = await exchange.read(SpeechRequest)
-    model = find_model(request.model, ("speech",), "v1/audio/speech").name
-    if not 1 <= len(request.input) <= _MAX_SPEECH_CHARACTERS:
-        message = f"'input' takes 1 to {_MAX_SPEECH_CHARACTERS} characters."
-        raise InvalidRequest(message, param="input", code="invalid_value")
-    if request.response_format not in _SPEECH_TYPES:
-        message = f"The demo provider makes {', '.join(_SPEECH_TYPES)}, and no '{request.response_format}'."
-        raise InvalidRequest(message, param="response_format", code="unsupported_value")
-    faults = parse_faults(request.input)
+    model, faults = await exchange.begin(request.model, ("speech",), request.input, stream=True)
     words = min(faults.tokens or sum(1 for _ in split_words(request.input)), _MAX_SPEECH_WORDS)
-    await exchange.think(faults, model, stream=True)
     sounds = _sounds(request.response_format, words)
     if request.stream_format == "sse":
         await exchange.send_events(_speech_events(sounds, request.input, words, faults), faults, model)
@@ -212,22 +190,21 @@ async def _image_form(exchange: DemoExchange) -> ImageRequest:
 
 
 async def _send_images(exchange: DemoExchange, request: ImageRequest, task: str) -> None:
-    model = find_model(request.model, ("image",), "v1/images").name
     if not request.prompt and task != "image_variation":
         raise InvalidRequest("'prompt' is missing.", param="prompt", code="missing_required_parameter")
-    partial = request.partial_images or 0
-    if not 1 <= request.count <= _MAX_IMAGES or not 0 <= partial <= _MAX_PARTIAL_IMAGES:
-        message = f"'n' takes 1 to {_MAX_IMAGES}, 'partial_images' 0 to {_MAX_PARTIAL_IMAGES}."
-        raise InvalidRequest(message, code="invalid_value")
-    faults = parse_faults(request.prompt)
-    await exchange.think(faults, model, stream=bool(request.stream))
-    common = {"background": "opaque", "output_format": "png", "quality": "low", "size": request.size or "1024x1024"}
+    model, faults = await exchange.begin(request.model, ("image",), request.prompt, stream=bool(request.stream))
+    common: dict[str, Any] = {
+        "background": "opaque",
+        "output_format": "png",
+        "quality": "low",
+        "size": request.size or "1024x1024",
+    }
     usage = {} if faults.no_usage else {"usage": _image_usage(request)}
     if request.stream:
-        events = _image_events(request.prompt, task, partial, {"created_at": int(time.time()), **common}, usage)
-        await exchange.send_events(events, faults, model)
+        common["created_at"] = int(time.time())
+        await exchange.send_events(_image_events(request, task, common, usage), faults, model)
         return
-    data = [base64.b64encode(image(request.prompt, number)).decode() for number in range(request.count)]
+    data = [_image_base64(request.prompt, number) for number in range(request.n or 1)]
     if request.response_format == "url":
         images = [{"url": f"data:image/png;base64,{one}"} for one in data]
     else:
@@ -236,18 +213,22 @@ async def _send_images(exchange: DemoExchange, request: ImageRequest, task: str)
 
 
 def _image_events(
-    prompt: str, task: str, partial: int, common: dict[str, Any], usage: dict[str, Any]
+    request: ImageRequest, task: str, common: dict[str, Any], usage: dict[str, Any]
 ) -> Iterator[DemoEvent]:
-    for number in range(partial):
-        sketch = {"b64_json": base64.b64encode(image(prompt, 100 + number)).decode(), "partial_image_index": number}
+    for number in range(request.partial_images or 0):
+        sketch = {"b64_json": _image_base64(request.prompt, 100 + number), "partial_image_index": number}
         yield typed_event(f"{task}.partial_image", {**common, **sketch}, content=True)
-    whole = {"b64_json": base64.b64encode(image(prompt, 0)).decode(), **usage}
+    whole = {"b64_json": _image_base64(request.prompt, 0), **usage}
     yield typed_event(f"{task}.completed", {**common, **whole}, content=True)
+
+
+def _image_base64(prompt: str, number: int) -> str:
+    return base64.b64encode(image(prompt, number)).decode()
 
 
 def _image_usage(request: ImageRequest) -> dict[str, Any]:
     texts, images = count_tokens(request.prompt), _IMAGE_INPUT_TOKENS * len(request.images)
-    output = _IMAGE_OUTPUT_TOKENS * request.count
+    output = _IMAGE_OUTPUT_TOKENS * (request.n or 1)
     return {
         "total_tokens": texts + images + output,
         "input_tokens": texts + images,

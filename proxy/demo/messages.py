@@ -6,17 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.demo.engine import (
-    ChatRequest,
-    Generation,
-    call_message,
-    chat_message,
-    chat_request,
-    function_choice,
-    generate,
-)
+from proxy.demo import engine
 from proxy.demo.exchange import DemoEvent, DemoExchange, typed_event
-from proxy.demo.faults import parse_faults
+from proxy.demo.settings import TEXT
 from proxy.demo.words import split_arguments, split_words
 from proxy.errors import InvalidRequest
 
@@ -35,14 +27,14 @@ class MessagesRequest(msgspec.Struct, frozen=True, kw_only=True):
     tool_choice: dict[str, Any] | None = None
     stream: bool | None = None
 
-    def as_chat(self) -> ChatRequest:
+    def as_chat(self) -> engine.ChatRequest:
         """The same as a chat request. Raises InvalidRequest."""
         choice = self.tool_choice or {}
-        choices = {"tool": function_choice(choice.get("name")), "none": "none", "any": "required"}
-        return chat_request(
+        choices = {"tool": engine.function_choice(choice.get("name")), "none": "none", "any": "required"}
+        return engine.chat_request(
             self.model,
             [
-                *([chat_message("system", self.system)] if self.system else []),
+                *([engine.chat_message("system", self.system)] if self.system else []),
                 *(_as_chat_message(message) for message in self.messages),
             ],
             max_completion_tokens=self.max_tokens,
@@ -57,11 +49,11 @@ def _as_chat_message(message: dict[str, Any]) -> dict[str, Any]:
     blocks = [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
     for block in blocks:
         if block.get("type") == "tool_result":
-            return chat_message("tool", block.get("content"))
+            return engine.chat_message("tool", block.get("content"))
         if block.get("type") == "tool_use":
-            return call_message(block.get("name"), block.get("input"))
+            return engine.call_message(block.get("name"), block.get("input"))
     images = [_image_url(block.get("source")) for block in blocks if block.get("type") == "image"]
-    return chat_message(str(message.get("role")), content, images)
+    return engine.chat_message(str(message.get("role")), content, images)
 
 
 def _image_url(source: Any) -> str:
@@ -74,7 +66,7 @@ async def create_message(exchange: DemoExchange) -> None:
     request = await exchange.read(MessagesRequest)
     if request.max_tokens is None:
         raise InvalidRequest("max_tokens: Field required", param="max_tokens")
-    generation = await generate(exchange, request.as_chat(), "v1/messages", stream=bool(request.stream))
+    generation = await engine.generate(exchange, request.as_chat(), "v1/messages", stream=bool(request.stream))
     (output,) = generation.outputs
     block: dict[str, Any] = {"type": "text", "text": output.text}
     if output.function is not None:
@@ -103,7 +95,7 @@ async def create_message(exchange: DemoExchange) -> None:
         await exchange.send_json(body, generation.faults)
 
 
-def _events(body: dict[str, Any], generation: Generation) -> Iterator[DemoEvent]:
+def _events(body: dict[str, Any], generation: engine.Generation) -> Iterator[DemoEvent]:
     (output,), (block,) = generation.outputs, body["content"]
     usage = {"usage": body["usage"]} if "usage" in body else {}
     message = {**body, "content": [], "stop_reason": None}
@@ -128,6 +120,5 @@ def _events(body: dict[str, Any], generation: Generation) -> Iterator[DemoEvent]
 
 async def count_message_tokens(exchange: DemoExchange) -> None:
     chat = (await exchange.read(MessagesRequest)).as_chat()
-    model = chat.validate("count_tokens")
-    await exchange.think(parse_faults(chat.last_user_message.text), model)
+    await exchange.begin(chat.model, TEXT, chat.last_user_message.text)
     await exchange.send_json({"input_tokens": chat.input_tokens})

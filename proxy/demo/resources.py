@@ -29,6 +29,13 @@ _MAX_PAGE: Final = 100
 _MAX_AT_ONCE: Final = 100
 #: The fields that an update may change, where a kind has them.
 _UPDATABLE: Final = frozenset({"metadata", "name", "instructions", "description", "expires_after", "attributes"})
+#: The status that an action sets.
+_STATUSES: Final = {
+    "cancel": "cancelled",
+    "pause": "paused",
+    "resume": "succeeded",
+    "submit_tool_outputs": "completed",
+}
 #: Any model may be named for a video: there is no capability of that name.
 _ANY: Final = tuple(model.capability for model in DEMO_MODELS)
 
@@ -63,7 +70,7 @@ class DemoKind:
         }
         return tuple(routes[operation] for operation in self.operations.split())
 
-    def add(self, exchange: DemoExchange, values: Values, content: bytes = b"", parent: str = "") -> DemoResource:
+    def store(self, exchange: DemoExchange, values: Values, content: bytes = b"", parent: str = "") -> DemoResource:
         """Store a new resource with the fields that `values` has for it. Raises InvalidRequest, ModelNotFound."""
         known = {name: values.get(name, default) for name, default in self.fields.items()}
         if self.capabilities:
@@ -81,7 +88,7 @@ class DemoKind:
         values = (await exchange.read_form()).last_values if exchange.has_form else await exchange.read(Values)
         if exchange.path("parent"):
             exchange.store.get(VECTOR_STORE.object, exchange.path("parent"))
-        await exchange.send_json(self.add(exchange, values, parent=exchange.path("parent")).value)
+        await exchange.send_json(self.store(exchange, values, parent=exchange.path("parent")).value)
 
     async def send_list(self, exchange: DemoExchange) -> None:
         """`GET` of the collection, a page at a time; of one `purpose` if the query says so."""
@@ -115,13 +122,10 @@ class DemoKind:
         self.find(exchange)
         await send_page(exchange, [])
 
-    def status_setter(self, status: str) -> DemoHandler:
-        """The handler that sets the status of one."""
-
-        async def set_status(exchange: DemoExchange) -> None:
-            await exchange.send_json(exchange.store.update(self.find(exchange), {"status": status}).value)
-
-        return set_status
+    async def set_status(self, exchange: DemoExchange) -> None:
+        """`POST` to the `/cancel`, `/pause`, … of one."""
+        action: str = exchange.scope["path"].rpartition("/")[2]
+        await exchange.send_json(exchange.store.update(self.find(exchange), {"status": _STATUSES[action]}).value)
 
 
 async def send_page(exchange: DemoExchange, oldest_first: Sequence[Values]) -> None:
@@ -150,9 +154,9 @@ _UPLOAD: Final[Values] = {**_FILE, "mime_type": "", "status": "pending", "file":
 _BATCH: Final[Values] = {"input_file_id": "", "endpoint": "", "completion_window": "24h", "output_file_id": None}
 _STORE: Final[Values] = {"name": None, "expires_after": None, "usage_bytes": 0, "file_counts": {"total": 0}}
 _VIDEO: Final[Values] = {"model": "demo-canvas", "prompt": "", "seconds": "4", "remixed_from_video_id": None}
-_JOB: Final[Values] = {"model": "", "training_file": "", "result_files": [], "error": {}, "status": "succeeded"}
-_ASSISTANT: Final[Values] = {"model": "", "tools": [], "name": None, "description": None, "instructions": None}
-_MESSAGE: Final[Values] = {"thread_id": "", "role": "user", "content": [], "run_id": None, "attachments": []}
+_JOB: Final[Values] = {"model": "", "training_file": "", "result_files": (), "error": {}, "status": "succeeded"}
+_ASSISTANT: Final[Values] = {"model": "", "tools": (), "name": None, "description": None, "instructions": None}
+_MESSAGE: Final[Values] = {"thread_id": "", "role": "user", "content": (), "run_id": None, "attachments": ()}
 _RUN: Final[Values] = {"thread_id": "", "assistant_id": "", "model": "", "required_action": None, "usage": None}
 _STEP: Final[Values] = {"thread_id": "", "run_id": "", "type": "message_creation", "step_details": {}}
 _IN_STORE: Final = "/v1/vector_stores/{parent}/"
@@ -190,7 +194,7 @@ STEP: Final = DemoKind(
 
 def add_file(exchange: DemoExchange, filename: str, data: bytes, purpose: str) -> DemoResource:
     """Store a file."""
-    return FILE.add(exchange, {"bytes": len(data), "filename": filename, "purpose": purpose}, data)
+    return FILE.store(exchange, {"bytes": len(data), "filename": filename, "purpose": purpose}, data)
 
 
 async def create_file(exchange: DemoExchange) -> None:
@@ -204,7 +208,7 @@ async def create_file(exchange: DemoExchange) -> None:
 async def add_part(exchange: DemoExchange) -> None:
     form = await exchange.read_form()
     upload = UPLOAD.find(exchange)
-    await exchange.send_json(PART.add(exchange, {"upload_id": upload.id}, form.file("data").data, upload.id).value)
+    await exchange.send_json(PART.store(exchange, {"upload_id": upload.id}, form.file("data").data, upload.id).value)
 
 
 class CompleteRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,7 +241,7 @@ async def remix_video(exchange: DemoExchange) -> None:
     body = await exchange.read(Values)
     source = VIDEO.find(exchange)
     values = {"model": source.value["model"], "prompt": body.get("prompt"), "remixed_from_video_id": source.id}
-    await exchange.send_json(VIDEO.add(exchange, values).value)
+    await exchange.send_json(VIDEO.store(exchange, values).value)
 
 
 class ItemsRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -263,7 +267,7 @@ def add_items(exchange: DemoExchange, conversation_id: str, items: list[Values])
 
 async def create_conversation(exchange: DemoExchange) -> None:
     request = await exchange.read(ItemsRequest)
-    conversation = CONVERSATION.add(exchange, {"metadata": request.metadata})
+    conversation = CONVERSATION.store(exchange, {"metadata": request.metadata})
     add_items(exchange, conversation.id, request.items)
     await exchange.send_json(conversation.value)
 
@@ -311,7 +315,7 @@ async def create_thread(exchange: DemoExchange) -> None:
 
 
 def _add_thread(exchange: DemoExchange, request: ThreadRequest) -> DemoResource:
-    thread = THREAD.add(exchange, {"metadata": request.metadata})
+    thread = THREAD.store(exchange, {"metadata": request.metadata})
     for message in request.messages[:_MAX_AT_ONCE]:
         _add_message(exchange, thread.id, message)
     return thread
@@ -320,7 +324,7 @@ def _add_thread(exchange: DemoExchange, request: ThreadRequest) -> DemoResource:
 def _add_message(exchange: DemoExchange, thread_id: str, message: MessageRequest, run_id: str | None = None) -> Values:
     content = [{"type": "text", "text": {"value": plain_text(message.content), "annotations": []}}]
     values = {"thread_id": thread_id, "role": message.role, "content": content, "run_id": run_id}
-    return MESSAGE.add(exchange, {**values, "metadata": message.metadata}, parent=thread_id).value
+    return MESSAGE.store(exchange, {**values, "metadata": message.metadata}, parent=thread_id).value
 
 
 async def create_message(exchange: DemoExchange) -> None:
@@ -352,11 +356,11 @@ async def create_run(exchange: DemoExchange) -> None:
         "usage": None if generation.faults.no_usage else usage,
         "metadata": request.metadata,
     }
-    run = RUN.add(exchange, values, parent=thread.id).value
-    reply = MessageRequest(role="assistant", content=generation.outputs[0].text)
-    message = _add_message(exchange, thread.id, reply, run["id"])
+    run = RUN.store(exchange, values, parent=thread.id).value
+    written = MessageRequest(role="assistant", content=generation.outputs[0].text)
+    message = _add_message(exchange, thread.id, written, run["id"])
     details = {"type": "message_creation", "message_creation": {"message_id": message["id"]}}
-    STEP.add(exchange, {"thread_id": thread.id, "run_id": run["id"], "step_details": details}, parent=run["id"])
+    STEP.store(exchange, {"thread_id": thread.id, "run_id": run["id"], "step_details": details}, parent=run["id"])
     if stream:
         await exchange.send_events(_run_events(run, message, generation), generation.faults, generation.model)
     else:
@@ -382,22 +386,22 @@ _KINDS: Final = (
     *(CONVERSATION, ITEM, ASSISTANT, THREAD, MESSAGE, RUN, STEP),
 )
 ROUTES: Final[DemoRoutes] = (
-    *(route for kind in _KINDS for route in kind.routes),
+    *tuple(route for kind in _KINDS for route in kind.routes),
     ("POST", "/v1/files", create_file),
     ("GET", "/v1/files/{id}/content", FILE.send_content),
     ("POST", "/v1/uploads/{id}/parts", add_part),
     ("POST", "/v1/uploads/{id}/complete", complete_upload),
-    ("POST", "/v1/uploads/{id}/cancel", UPLOAD.status_setter("cancelled")),
-    ("POST", "/v1/batches/{id}/cancel", BATCH.status_setter("cancelled")),
+    ("POST", "/v1/uploads/{id}/cancel", UPLOAD.set_status),
+    ("POST", "/v1/batches/{id}/cancel", BATCH.set_status),
     ("POST", "/v1/vector_stores/{id}/search", VECTOR_STORE.send_empty_list),
     ("GET", _IN_STORE + "files/{id}/content", STORE_FILE.send_empty_list),
     ("GET", _IN_STORE + "file_batches/{id}/files", FILE_BATCH.send_empty_list),
-    ("POST", _IN_STORE + "file_batches/{id}/cancel", FILE_BATCH.status_setter("cancelled")),
+    ("POST", _IN_STORE + "file_batches/{id}/cancel", FILE_BATCH.set_status),
     ("GET", "/v1/videos/{id}/content", send_film),
     ("POST", "/v1/videos/{id}/remix", remix_video),
-    ("POST", "/v1/fine_tuning/jobs/{id}/cancel", JOB.status_setter("cancelled")),
-    ("POST", "/v1/fine_tuning/jobs/{id}/pause", JOB.status_setter("paused")),
-    ("POST", "/v1/fine_tuning/jobs/{id}/resume", JOB.status_setter("succeeded")),
+    ("POST", "/v1/fine_tuning/jobs/{id}/cancel", JOB.set_status),
+    ("POST", "/v1/fine_tuning/jobs/{id}/pause", JOB.set_status),
+    ("POST", "/v1/fine_tuning/jobs/{id}/resume", JOB.set_status),
     ("GET", "/v1/fine_tuning/jobs/{id}/events", JOB.send_empty_list),
     ("GET", "/v1/fine_tuning/jobs/{id}/checkpoints", JOB.send_empty_list),
     ("POST", "/v1/conversations", create_conversation),
@@ -407,6 +411,6 @@ ROUTES: Final[DemoRoutes] = (
     ("POST", "/v1/threads/runs", create_run),
     ("POST", _IN_THREAD + "messages", create_message),
     ("POST", _IN_THREAD + "runs", create_run),
-    ("POST", _IN_THREAD + "runs/{id}/cancel", RUN.status_setter("cancelled")),
-    ("POST", _IN_THREAD + "runs/{id}/submit_tool_outputs", RUN.status_setter("completed")),
+    ("POST", _IN_THREAD + "runs/{id}/cancel", RUN.set_status),
+    ("POST", _IN_THREAD + "runs/{id}/submit_tool_outputs", RUN.set_status),
 )

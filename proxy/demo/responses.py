@@ -7,16 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.demo.engine import (
-    ChatRequest,
-    DemoOutput,
-    Generation,
-    call_message,
-    chat_message,
-    chat_request,
-    function_choice,
-    generate,
-)
+from proxy.demo import engine
 from proxy.demo.exchange import DemoEvent, DemoExchange, typed_event
 from proxy.demo.faults import DemoFaults
 from proxy.demo.resources import add_items, items_of, send_page
@@ -56,18 +47,18 @@ class ResponsesRequest(msgspec.Struct, frozen=True, kw_only=True):
             return [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": self.input}]}]
         return self.input
 
-    def as_chat(self, history: list[dict[str, Any]]) -> ChatRequest:
+    def as_chat(self, history: list[dict[str, Any]]) -> engine.ChatRequest:
         """The same as a chat request; `history` are the items before. Raises InvalidRequest."""
         output_format = self.text.get("format")
         if not isinstance(output_format, dict):
             output_format = {}
         choice = self.tool_choice
         if isinstance(choice, dict) and choice.get("type") == "function":
-            choice = function_choice(choice.get("name"))
-        return chat_request(
+            choice = engine.function_choice(choice.get("name"))
+        return engine.chat_request(
             self.model,
             [
-                *([chat_message("system", self.instructions)] if self.instructions else []),
+                *([engine.chat_message("system", self.instructions)] if self.instructions else []),
                 *(_as_chat_message(item) for item in (*history, *self.items)),
             ],
             max_completion_tokens=self.max_output_tokens,
@@ -77,38 +68,24 @@ class ResponsesRequest(msgspec.Struct, frozen=True, kw_only=True):
             response_format=output_format,
         )
 
-    def echo(self) -> dict[str, Any]:
-        """The fields of a response that repeat its request."""
-        return {
-            "instructions": self.instructions,
-            "max_output_tokens": self.max_output_tokens,
-            "metadata": self.metadata or {},
-            "previous_response_id": self.previous_response_id,
-            "tools": self.tools,
-            "tool_choice": "auto" if self.tool_choice is None else self.tool_choice,
-            "conversation": {"id": self.conversation_id} if self.conversation_id else None,
-            "background": bool(self.background),
-            "store": self.store is not False,
-        }
-
 
 def _as_chat_message(item: dict[str, Any]) -> dict[str, Any]:
     kind, content = item.get("type", "message"), item.get("content")
     if kind == "function_call":
-        return call_message(item.get("name"), item.get("arguments"))
+        return engine.call_message(item.get("name"), item.get("arguments"))
     if kind == "function_call_output":
-        return chat_message("tool", item.get("output"))
+        return engine.chat_message("tool", item.get("output"))
     if kind != "message":
-        return chat_message("assistant", "")
+        return engine.chat_message("assistant", "")
     parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
     images = [url for part in parts if isinstance(url := part.get("image_url"), str)]
-    return chat_message(str(item.get("role", "user")), content, images)
+    return engine.chat_message(str(item.get("role", "user")), content, images)
 
 
 async def create_response(exchange: DemoExchange) -> None:
     request = await exchange.read(ResponsesRequest)
     history = _history(exchange, request)
-    generation = await generate(exchange, request.as_chat(history), "v1/responses", stream=bool(request.stream))
+    generation = await engine.generate(exchange, request.as_chat(history), "v1/responses", stream=bool(request.stream))
     body = _body(generation, request)
     if request.conversation_id:
         add_items(exchange, request.conversation_id, [*request.items, *body["output"]])
@@ -135,7 +112,7 @@ def _history(exchange: DemoExchange, request: ResponsesRequest) -> list[dict[str
     return [*msgspec.json.decode(previous.content), *previous.value["output"]]
 
 
-def _body(generation: Generation, request: ResponsesRequest) -> dict[str, Any]:
+def _body(generation: engine.Generation, request: ResponsesRequest) -> dict[str, Any]:
     (output,) = generation.outputs
     cut = output.finish_reason == "length"
     status = "incomplete" if cut else "completed"
@@ -154,7 +131,15 @@ def _body(generation: Generation, request: ResponsesRequest) -> dict[str, Any]:
         "text": {"format": {"type": "text"}},
         "top_p": 1.0,
         "truncation": "disabled",
-        **request.echo(),
+        "instructions": request.instructions,
+        "max_output_tokens": request.max_output_tokens,
+        "metadata": request.metadata or {},
+        "previous_response_id": request.previous_response_id,
+        "tools": request.tools,
+        "tool_choice": request.tool_choice or "auto",
+        "conversation": {"id": request.conversation_id} if request.conversation_id else None,
+        "background": bool(request.background),
+        "store": request.store is not False,
         "usage": {
             "input_tokens": generation.input_tokens,
             "input_tokens_details": {"cached_tokens": 0},
@@ -165,7 +150,7 @@ def _body(generation: Generation, request: ResponsesRequest) -> dict[str, Any]:
     }
 
 
-def _item(output: DemoOutput, status: str) -> dict[str, Any]:
+def _item(output: engine.DemoOutput, status: str) -> dict[str, Any]:
     if output.function is None:
         content = [_text_part(output.text)]
         message_id = f"msg_{secrets.token_hex(24)}"
@@ -215,15 +200,14 @@ def _item_events(item: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 async def show_response(exchange: DemoExchange) -> None:
-    """`GET /v1/responses/{id}`; with `stream=true` its events again, those behind `starting_after`."""
+    """`GET /v1/responses/{id}`; with `stream=true` its events again, behind `starting_after`."""
     stored = exchange.store.get(_KIND, exchange.path("id"))
     if exchange.query("stream") != "true":
         await exchange.send_json(stored.value)
         return
-    after = exchange.query("starting_after", "-1")
-    if not after.removeprefix("-").isdecimal():
-        raise InvalidRequest("'starting_after' takes a number.", param="starting_after", code="invalid_value")
-    await exchange.send_events(_events(stored.value, after=int(after)), DemoFaults(), str(stored.value["model"]))
+    after = exchange.query("starting_after")
+    events = _events(stored.value, after=int(after) if after.isdecimal() else -1)
+    await exchange.send_events(events, DemoFaults(), str(stored.value["model"]))
 
 
 async def delete_response(exchange: DemoExchange) -> None:
@@ -253,7 +237,7 @@ async def count_input_tokens(exchange: DemoExchange) -> None:
 async def compact(exchange: DemoExchange) -> None:
     """`POST /v1/responses/compact`: the user's messages, and the rest as one opaque item."""
     request = await exchange.read(ResponsesRequest)
-    generation = await generate(exchange, request.as_chat(_history(exchange, request)), "v1/responses/compact")
+    generation = await engine.generate(exchange, request.as_chat(_history(exchange, request)), "v1/responses/compact")
     item = {"id": f"cmp_{secrets.token_hex(12)}", "type": "compaction", "encrypted_content": secrets.token_hex(32)}
     tokens = generation.input_tokens
     usage = {"usage": {"input_tokens": tokens, "output_tokens": 16, "total_tokens": tokens + 16}}

@@ -10,31 +10,34 @@ import re
 import secrets
 import struct
 from dataclasses import replace
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from proxy.config.tree import Capability
 from proxy.demo.engine import plain_text
 from proxy.demo.exchange import DemoExchange
-from proxy.demo.faults import DemoFaults, parse_faults, without_phrases
+from proxy.demo.faults import parse_faults, without_phrases
 from proxy.demo.generate_content import parts_of
 from proxy.demo.settings import TEXT, find_model
 from proxy.demo.words import count_tokens, similarity, text_for, words_of
 from proxy.errors import InvalidRequest
 
 FULL_DIMENSIONS: Final = 1536
-_MAX_INPUTS: Final = 2048
-_MAX_DOCUMENTS: Final = 1_000
-_MAX_RESULTS: Final = 20
 _NOISE: Final = 1 / 32768 / 16
+_EMBEDDINGS: Final[tuple[Capability, ...]] = ("embeddings",)
+Dimensions = Annotated[int, msgspec.Meta(ge=1, le=FULL_DIMENSIONS)] | None
+TokenNumbers = Annotated[list[int], msgspec.Meta(min_length=1)]
+NonEmptyText = Annotated[str, msgspec.Meta(min_length=1)]
+Inputs = Annotated[list[NonEmptyText | int | TokenNumbers], msgspec.Meta(min_length=1, max_length=2048)]
 #: The categories of moderations, and the words by which they are recognised.
 _CATEGORIES: Final = {
-    "harassment": {"idiot", "stupid"},
-    "hate": {"hate"},
-    "illicit": {"steal", "drugs", "bomb", "weapon"},
-    "self-harm": {"suicide"},
-    "sexual": {"porn"},
-    "violence": {"kill", "attack", "murder"},
+    "harassment": frozenset({"idiot", "stupid"}),
+    "hate": frozenset({"hate"}),
+    "illicit": frozenset({"steal", "drugs", "bomb", "weapon"}),
+    "self-harm": frozenset({"suicide"}),
+    "sexual": frozenset({"porn"}),
+    "violence": frozenset({"kill", "attack", "murder"}),
 }
 
 
@@ -42,16 +45,18 @@ class EmbeddingRequest(msgspec.Struct, frozen=True, kw_only=True):
     """`POST /v1/embeddings`; the input is a text, texts, a list of token numbers, or several."""
 
     model: str
-    input: str | list[str | int | list[int]]
-    dimensions: int | None = None
-    encoding_format: str | None = None
+    input: (
+        NonEmptyText | Annotated[list[NonEmptyText | int | TokenNumbers], msgspec.Meta(min_length=1, max_length=2048)]
+    )
+    dimensions: Dimensions = None
+    encoding_format: Literal["float", "base64"] | None = None
 
 
 class EmbedContentRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Gemini's `:embedContent`."""
 
     content: dict[str, Any]
-    output_dimensionality: int | None = None
+    output_dimensionality: Dimensions = None
 
 
 class BatchEmbedContentsRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +77,7 @@ class RerankRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     query: str
-    documents: list[str | dict[str, Any]]
+    documents: Annotated[list[str | dict[str, Any]], msgspec.Meta(min_length=1, max_length=1000)]
     top_n: int | None = None
     return_documents: bool | None = None
 
@@ -80,61 +85,42 @@ class RerankRequest(msgspec.Struct, frozen=True, kw_only=True):
 class SearchRequest(msgspec.Struct, frozen=True, kw_only=True):
     """`POST /v1/search`."""
 
-    query: str | list[str]
+    query: str | Annotated[list[str], msgspec.Meta(min_length=1)]
     model: str = "demo-quest"
-    max_results: int = 5
+    max_results: Annotated[int, msgspec.Meta(ge=1, le=20)] = 5
 
 
 class OcrRequest(msgspec.Struct, frozen=True, kw_only=True):
     """`POST /v1/ocr`; the document is named, never fetched."""
 
     model: str
-    document: dict[str, Any]
+    document: Annotated[dict[str, Any], msgspec.Meta(min_length=1)]
 
 
 async def embeddings(exchange: DemoExchange) -> None:
     request = await exchange.read(EmbeddingRequest)
-    model = find_model(request.model, ("embeddings",), "v1/embeddings").name
-    dimensions = _dimensions(request.dimensions)
-    if request.encoding_format not in (None, "float", "base64"):
-        raise _invalid("encoding_format", "'encoding_format' must be 'float' or 'base64'.")
-    inputs = _inputs(request.input)
-    tokens = sum(count_tokens(one) if isinstance(one, str) else len(one) for one in inputs)
-    faults = parse_faults(inputs[-1]) if isinstance(inputs[-1], str) else DemoFaults()
+    model = find_model(request.model, _EMBEDDINGS, "v1/embeddings").name
+    given = [request.input] if isinstance(request.input, str) else request.input
+    numbers = [one for one in given if isinstance(one, int)]
+    if numbers and len(numbers) < len(given):
+        raise InvalidRequest("'input' mixes token numbers with texts; send one kind.", param="input")
+    inputs = [numbers] if numbers else [one for one in given if not isinstance(one, int)]
+    texts = [one if isinstance(one, str) else " ".join(map(str, one)) for one in inputs]
+    faults = parse_faults(texts[-1])
     # A vector takes no time but what the phrases ask for.
     await exchange.think(replace(faults, delay=faults.delay or 0), model)
+    dimensions = request.dimensions or FULL_DIMENSIONS
     data: list[Any] = []
-    for index, one in enumerate(inputs):
-        values: Any = vector(one if isinstance(one, str) else " ".join(map(str, one)), dimensions)
+    for index, text in enumerate(texts):
+        values: Any = vector(text, dimensions)
         if request.encoding_format == "base64":
             values = base64.b64encode(struct.pack(f"<{dimensions}f", *values)).decode()
         data.append({"object": "embedding", "index": index, "embedding": values})
         # A large batch takes a while, and other requests share the event loop.
         await exchange.pause(0)
+    tokens = sum(count_tokens(one) if isinstance(one, str) else len(one) for one in inputs)
     usage = {} if faults.no_usage else {"usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
-    body = {"object": "list", "data": data, "model": model, **usage}
-    await exchange.send_json(body, faults)
-
-
-def _dimensions(given: int | None) -> int:
-    dimensions = FULL_DIMENSIONS if given is None else given
-    if not 1 <= dimensions <= FULL_DIMENSIONS:
-        raise _invalid("dimensions", f"'dimensions' must be from 1 to {FULL_DIMENSIONS}, not {dimensions}.")
-    return dimensions
-
-
-def _inputs(given: str | list[str | int | list[int]]) -> list[str | list[int]]:
-    given = [given] if isinstance(given, str) else given
-    numbers = [one for one in given if isinstance(one, int)]
-    texts = [one for one in given if not isinstance(one, int)]
-    if numbers and texts:
-        raise _invalid("input", "'input' mixes token numbers with texts or lists; send one kind.")
-    inputs: list[str | list[int]] = [numbers] if numbers else texts
-    if not inputs or not all(inputs):
-        raise _invalid("input", "'input' is empty or has an empty entry; send text or tokens.")
-    if len(inputs) > _MAX_INPUTS:
-        raise _invalid("input", f"'input' takes at most {_MAX_INPUTS} entries; send several requests.")
-    return inputs
+    await exchange.send_json({"object": "list", "data": data, "model": model, **usage}, faults)
 
 
 def vector(text: str, dimensions: int) -> list[float]:
@@ -151,33 +137,29 @@ def vector(text: str, dimensions: int) -> list[float]:
 
 async def embed_contents(exchange: DemoExchange) -> None:
     """Gemini's `:embedContent` of one content, and `:batchEmbedContents` of several."""
-    model = find_model(exchange.path("model"), ("embeddings",), "embedContent")
     single = exchange.scope["path"].endswith(":embedContent")
     if single:
         requests = [await exchange.read(EmbedContentRequest)]
     else:
         requests = (await exchange.read(BatchEmbedContentsRequest)).requests
     texts = [plain_text(parts_of(request.content)) for request in requests]
-    if not all(texts):
-        raise InvalidRequest("Each content needs text.")
-    dimensions = [_dimensions(request.output_dimensionality) for request in requests]
-    faults = parse_faults(" ".join(texts))
-    await exchange.think(faults, model.name)
-    embedded = [{"values": vector(text, count)} for text, count in zip(texts, dimensions, strict=True)]
+    _, faults = await exchange.begin(exchange.path("model"), _EMBEDDINGS, " ".join(texts))
+    embedded = [
+        {"values": vector(text, request.output_dimensionality or FULL_DIMENSIONS)}
+        for text, request in zip(texts, requests, strict=True)
+    ]
     usage = {} if faults.no_usage else {"usageMetadata": {"promptTokenCount": count_tokens(" ".join(texts))}}
     await exchange.send_json({**({"embedding": embedded[0]} if single else {"embeddings": embedded}), **usage}, faults)
 
 
 async def moderations(exchange: DemoExchange) -> None:
     request = await exchange.read(ModerationRequest)
-    model = find_model(request.model, ("moderation",), "v1/moderations").name
-    inputs = [request.input] if isinstance(request.input, str) else request.input
-    texts = [one for one in inputs if isinstance(one, str)]
-    if len(texts) < len(inputs):
-        # Parts of one input: texts and images together.
-        texts = [plain_text(inputs)]
-    faults = parse_faults(texts[-1] if texts else "")
-    await exchange.think(faults, model)
+    texts = (
+        [request.input] if isinstance(request.input, str) else [one for one in request.input if isinstance(one, str)]
+    )
+    # Objects are the parts of one input.
+    texts = texts or [plain_text(request.input)]
+    model, faults = await exchange.begin(request.model, ("moderation",), texts[-1])
     results = []
     for text in texts:
         found = {name: bool(marks & words_of(text)) for name, marks in _CATEGORIES.items()}
@@ -188,19 +170,14 @@ async def moderations(exchange: DemoExchange) -> None:
 
 async def rerank(exchange: DemoExchange) -> None:
     request = await exchange.read(RerankRequest)
-    model = find_model(request.model, ("rerank",), "v1/rerank").name
-    if not 1 <= len(request.documents) <= _MAX_DOCUMENTS:
-        raise _invalid("documents", f"'documents' takes 1 to {_MAX_DOCUMENTS} of them.")
+    model, faults = await exchange.begin(request.model, ("rerank",), request.query)
     texts = [one if isinstance(one, str) else str(one.get("text", "")) for one in request.documents]
-    faults = parse_faults(request.query)
-    await exchange.think(faults, model)
-    query = without_phrases(request.query)
-    results: list[dict[str, Any]] = [
-        {"index": index, "relevance_score": similarity(query, text)} for index, text in enumerate(texts)
-    ]
+    results: list[dict[str, Any]] = []
+    for index, text in enumerate(texts):
+        document = {"document": {"text": text}} if request.return_documents else {}
+        score = similarity(without_phrases(request.query), text)
+        results.append({"index": index, "relevance_score": score, **document})
     results = sorted(results, key=lambda result: -float(result["relevance_score"]))[: request.top_n]
-    if request.return_documents:
-        results = [{**result, "document": {"text": texts[result["index"]]}} for result in results]
     tokens = sum(map(count_tokens, texts)) + count_tokens(request.query)
     usage = {} if faults.no_usage else {"usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
     body = {"id": f"rerank-{secrets.token_hex(12)}", "model": model, "results": results}
@@ -210,14 +187,9 @@ async def rerank(exchange: DemoExchange) -> None:
 async def search(exchange: DemoExchange) -> None:
     """`POST /v1/search`: pages that do not exist, under a domain that never will."""
     request = await exchange.read(SearchRequest)
-    queries = [request.query] if isinstance(request.query, str) else request.query
-    model = find_model(request.model, ("search", *TEXT), "v1/search").name
-    if not queries or not 1 <= request.max_results <= _MAX_RESULTS:
-        raise InvalidRequest(f"Send a query, and 1 to {_MAX_RESULTS} for max_results.", code="invalid_value")
-    faults = parse_faults(queries[-1])
-    await exchange.think(faults, model)
-    query = without_phrases(" ".join(queries))
-    title, snippet = query[:80] or "Nothing", text_for(query)[:200]
+    query = request.query if isinstance(request.query, str) else " ".join(request.query)
+    model, faults = await exchange.begin(request.model, ("search", *TEXT), query)
+    title, snippet = without_phrases(query)[:80], text_for(query)[:200]
     results = [
         {"title": f"{title}, part {number}", "url": f"https://example.invalid/{number}", "snippet": snippet}
         for number in range(1, request.max_results + 1)
@@ -229,20 +201,10 @@ async def search(exchange: DemoExchange) -> None:
 async def ocr(exchange: DemoExchange) -> None:
     """`POST /v1/ocr`: one page that names the document. Phrases stand in `document_name`."""
     request = await exchange.read(OcrRequest)
-    model = find_model(request.model, ("ocr", *TEXT), "v1/ocr").name
-    document = request.document
-    source = document.get("document_url") or document.get("image_url") or document.get("file_id")
-    address = str(source.get("url") if isinstance(source, dict) else source or "")
-    if not address:
-        raise _invalid("document", "'document' names no document.")
-    faults = parse_faults(str(document.get("document_name", "")))
-    await exchange.think(faults, model)
-    shown = address if len(address) <= 100 else f"{address[:100]}…"
-    text = f"# Demo page\n\nThe demo provider cannot read; it was given {shown}."
-    page = {"index": 0, "markdown": text, "images": [], "dimensions": {"dpi": 200, "height": 2200, "width": 1700}}
-    usage = {} if faults.no_usage else {"usage_info": {"pages_processed": 1, "doc_size_bytes": len(address)}}
+    name = str(request.document.get("document_name", ""))
+    model, faults = await exchange.begin(request.model, ("ocr", *TEXT), name)
+    source = request.document.get("document_url") or request.document.get("image_url")
+    address = str(source.get("url") if isinstance(source, dict) else source)[:100]
+    page = {"index": 0, "markdown": f"# Demo page\n\nThe demo provider cannot read; it was given {address}."}
+    usage = {} if faults.no_usage else {"usage_info": {"pages_processed": 1}}
     await exchange.send_json({"pages": [page], "model": model, **usage}, faults)
-
-
-def _invalid(param: str, message: str) -> InvalidRequest:
-    return InvalidRequest(message, param=param, code="invalid_value")

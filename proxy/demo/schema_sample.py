@@ -11,13 +11,20 @@ _MAX_DEPTH: Final = 12
 _MAX_VALUES: Final = 500
 _MAX_ITEMS: Final = 8
 _MAX_NUMBER: Final = 1e12
-#: Parts of a field's name or format, and the text for such a field; None is the user's own words.
-_TEXTS: Final = {
-    **dict.fromkeys(("query", "question", "prompt", "text", "message", "input", "search", "answer", "content")),
-    **dict.fromkeys(("location", "city"), "Paris"),
-    **{"country": "France", "language": "en", "currency": "EUR", "email": "ada@example.com", "path": "notes/today.md"},
-    **{"date-time": "2026-11-20T09:30:00Z", "date": "2026-11-20", "ur": "https://example.com/", "name": "Ada Lovelace"},
-}
+_PROMPT_FIELDS: Final = ("query", "question", "prompt", "text", "message", "input", "search", "answer", "content")
+#: Texts for fields that have such a word in their format or name.
+_TEXTS: Final = (
+    ("date-time", "2026-11-20T09:30:00Z"),
+    ("date", "2026-11-20"),
+    ("location", "Paris"),
+    ("city", "Paris"),
+    ("country", "France"),
+    ("email", "ada@example.com"),
+    ("uri", "https://example.com/"),
+    ("url", "https://example.com/"),
+    ("path", "notes/today.md"),
+    ("name", "Ada Lovelace"),
+)
 
 
 def sample(schema: Any, prompt: str) -> Any:
@@ -62,8 +69,9 @@ class _Sampler:
             case "null":
                 return None
         wanted = f"{schema.get('format')} {name}".lower()
-        text = next((text for part, text in _TEXTS.items() if part in wanted), "example")
-        return self._prompt if text is None else text
+        if any(word in name.lower() for word in _PROMPT_FIELDS):
+            return self._prompt
+        return next((text for word, text in _TEXTS if word in wanted), "example")
 
     def _resolve(self, schema: Any) -> Mapping[str, Any]:
         """The schema with references followed, and of a union the first branch that is not null."""

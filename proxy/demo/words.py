@@ -41,6 +41,12 @@ _TEXTS = (
         "gateway, and your key never reaches the provider.",
     ),
     (
+        ("deploy", "deployment", "checklist", "production"),
+        "A short checklist: 1. Put the providers' credentials into the environment, not into the file. 2. Give each "
+        "service its own key and budget. 3. Name two targets for each alias that matters. 4. Let the load balancer "
+        "watch the readiness path. 5. Try a cancel, a slow reader and a killed process before your users do.",
+    ),
+    (
         ("hello", "hi", "hey", "hallo", "bonjour"),
         "Hello! I am the built-in demo model: no real provider was called and no real money was spent. Ask me what a "
         "gateway is, how streaming works or what a request costs, or point your own code at this address and see "

@@ -35,6 +35,7 @@ def test_fragments_are_the_text_again() -> None:
         ("Why is STREAMING / time to first token important?", "server-sent"),
         ("What does it cost?", "ledger"),
         ("How are keys kept?", "hashes"),
+        ("Give me a deployment checklist.", "checklist"),
         ("hello!", "Hello"),
     ],
 )

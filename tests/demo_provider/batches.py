@@ -67,7 +67,7 @@ async def create_batch(exchange: DemoExchange) -> None:
         "request_counts": {"total": len(lines), "completed": len(output), "failed": len(errors)},
         "usage": _usage(output),
     }
-    batch = BATCH.add(exchange, values)
+    batch = BATCH.store(exchange, values)
     await exchange.send_json(exchange.store.update(batch, values).value)
 
 

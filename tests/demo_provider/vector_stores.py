@@ -40,7 +40,7 @@ async def create_vector_store(exchange: DemoExchange) -> None:
     """`POST /v1/vector_stores`."""
     request = await exchange.read(VectorStoreRequest)
     values = {"name": request.name, "expires_after": request.expires_after, "metadata": request.metadata or {}}
-    store = VECTOR_STORE.add(exchange, values)
+    store = VECTOR_STORE.store(exchange, values)
     _add_files(exchange, store.id, request.file_ids)
     await exchange.send_json(_recount(exchange, store.id))
 
@@ -52,7 +52,7 @@ def _add_files(
     for file_id in file_ids:
         size = len(exchange.store.get(FILE.object, file_id).content)
         values = {"file_id": file_id, "usage_bytes": size, "attributes": attributes or {}}
-        added.append(STORE_FILE.add(exchange, values, parent=store_id))
+        added.append(STORE_FILE.store(exchange, values, parent=store_id))
     return added
 
 
@@ -101,7 +101,7 @@ async def create_file_batch(exchange: DemoExchange) -> None:
     _recount(exchange, store.id)
     values = {"vector_store_id": store.id, "status": "completed", "file_counts": _counts(len(request.file_ids))}
     added = msgspec.json.encode(request.file_ids)
-    await exchange.send_json(FILE_BATCH.add(exchange, values, added, store.id).value)
+    await exchange.send_json(FILE_BATCH.store(exchange, values, added, store.id).value)
 
 
 async def list_file_batch(exchange: DemoExchange) -> None:
