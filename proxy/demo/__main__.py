@@ -14,16 +14,18 @@ import uvicorn
 from proxy.demo import DemoSettings, demo_app
 
 _HOST = "127.0.0.1"
-_PLAIN = DemoSettings(api_key="")
+_DEFAULTS = DemoSettings(api_key="")
+_EPILOG = (
+    "A phrase in the last user message makes it misbehave, such as demo:error=429 or demo:cut=5; "
+    "docs/demo.md lists them all."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the provider until it is interrupted; the exit code is 1 when the port cannot be had."""
     options = _parser().parse_args(arguments)
-    chosen = {"api_key": options.api_key} if options.api_key else {}
-    settings = DemoSettings(
-        first_token_delay=options.first_token_delay, token_interval=options.token_interval, **chosen
-    )
+    key = {"api_key": options.api_key} if options.api_key else {}
+    settings = DemoSettings(first_token_delay=options.first_token_delay, token_interval=options.token_interval, **key)
     try:
         listener = socket.create_server((_HOST, options.port), backlog=1024)
     except OSError as error:
@@ -38,29 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m proxy.demo",
-        description="Run a make-believe model provider that speaks OpenAI's API, on loopback.",
-        epilog="A phrase in the last user message makes it misbehave, such as demo:error=429 or demo:cut=5; "
-        "docs/demo.md lists them all.",
+    description = "Run a make-believe model provider that speaks OpenAI's API, on loopback."
+    parser = argparse.ArgumentParser(prog="python -m proxy.demo", description=description, epilog=_EPILOG)
+    parser.add_argument("--port", type=_port, default=0, metavar="N", help="port; 0, the default, picks a free one")
+    parser.add_argument("--api-key", metavar="KEY", help="key that callers must send; a random one when not given")
+    times = (
+        ("--first-token-delay", "seconds to the first token", _DEFAULTS.first_token_delay),
+        ("--token-interval", "seconds between tokens", _DEFAULTS.token_interval),
     )
-    add = parser.add_argument
-    add("--port", type=_port, default=0, metavar="N", help="port to listen on; 0, the default, picks a free one")
-    add("--api-key", metavar="KEY", help="key that callers must show; a random one when not given")
-    add(
-        "--first-token-delay",
-        type=_seconds,
-        default=_PLAIN.first_token_delay,
-        metavar="S",
-        help="seconds to the first token (%(default)s)",
-    )
-    add(
-        "--token-interval",
-        type=_seconds,
-        default=_PLAIN.token_interval,
-        metavar="S",
-        help="seconds between tokens (%(default)s)",
-    )
+    for option, text, default in times:
+        parser.add_argument(option, type=_seconds, default=default, metavar="S", help=f"{text} (%(default)s)")
     return parser
 
 

@@ -1,7 +1,4 @@
-"""The demo provider as an ASGI app: the table of its routes, its key, and the shape of its errors.
-
-Endpoints live in files of their own; a new one is a line in ROUTES.
-"""
+"""The demo provider as an ASGI app: the table of its endpoints, its key, and its responses to errors."""
 
 import hmac
 import logging
@@ -11,87 +8,88 @@ from typing import Any, Final
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proxy.demo import (
-    assistants,
-    audio,
-    batches,
-    conversations,
-    files,
-    gemini,
-    images,
-    jobs,
-    messages,
-    responses,
-    runs,
-    speech,
-    texts,
-    uploads,
-    vector_stores,
-)
-from proxy.demo.chat import chat_completions
-from proxy.demo.completions import completions
-from proxy.demo.embeddings import embeddings
-from proxy.demo.exchange import ClientLeft, Exchange
-from proxy.demo.resources import Handler, Routes
-from proxy.demo.settings import DEMO_MODELS, DemoModel, DemoSettings
-from proxy.demo.store import Store
-from proxy.errors import AuthenticationFailed, GatewayError, InvalidRequest, ModelNotFound
+from proxy.demo import chat, generate_content, media, messages, resources, responses, retrieval
+from proxy.demo.exchange import ClientDisconnected, DemoExchange
+from proxy.demo.resources import DemoHandler, DemoRoutes
+from proxy.demo.settings import DEMO_MODELS, DemoModel, DemoSettings, find_model
+from proxy.demo.store import DemoStore
+from proxy.errors import AuthenticationFailed, GatewayError, InvalidRequest
 
-_MODELS_SINCE = 1_767_225_600
+_MODELS_CREATED_AT: Final = 1_767_225_600
 
 
-async def list_models(exchange: Exchange) -> None:
-    """`GET /v1/models`."""
-    await exchange.send_json({"object": "list", "data": [_described(model) for model in DEMO_MODELS]})
+async def list_models(exchange: DemoExchange) -> None:
+    await exchange.send_json({"object": "list", "data": [_model(model) for model in DEMO_MODELS]})
 
 
-async def retrieve_model(exchange: Exchange) -> None:
-    """`GET /v1/models/{model}`."""
-    name = exchange.scope["path_params"]["model"]
-    for model in DEMO_MODELS:
-        if name in (model.name, model.undated):
-            return await exchange.send_json(_described(model))
-    raise ModelNotFound(f"The model '{name}' does not exist", param="model")
+async def show_model(exchange: DemoExchange) -> None:
+    await exchange.send_json(_model(find_model(exchange.path("model"), (), "v1/models")))
 
 
-def _described(model: DemoModel) -> dict[str, Any]:
-    return {"id": model.name, "object": "model", "created": _MODELS_SINCE, "owned_by": "demo"}
+async def list_gemini_models(exchange: DemoExchange) -> None:
+    await exchange.send_json({"models": [_gemini_model(model) for model in DEMO_MODELS]})
 
 
-MODEL_ROUTES: Final[Routes] = (
+async def show_gemini_model(exchange: DemoExchange) -> None:
+    await exchange.send_json(_gemini_model(find_model(exchange.path("model"), (), "v1/models")))
+
+
+def _model(model: DemoModel) -> dict[str, Any]:
+    return {"id": model.name, "object": "model", "created": _MODELS_CREATED_AT, "owned_by": "demo"}
+
+
+def _gemini_model(model: DemoModel) -> dict[str, Any]:
+    return {"name": f"models/{model.name}", "displayName": model.undated, "version": model.name[-10:]}
+
+
+ROUTES: Final[DemoRoutes] = (
     ("GET", "/v1/models", list_models),
-    ("GET", "/v1/models/{model:path}", retrieve_model),
-    ("POST", "/v1/chat/completions", chat_completions),
-    ("POST", "/v1/completions", completions),
-    ("POST", "/v1/embeddings", embeddings),
-)
-ROUTES: Final[Routes] = (
-    *MODEL_ROUTES,
-    *responses.ROUTES,
-    *conversations.ROUTES,
-    *messages.ROUTES,
-    *gemini.ROUTES,
-    *texts.ROUTES,
-    *audio.ROUTES,
-    *speech.ROUTES,
-    *images.ROUTES,
-    *files.ROUTES,
-    *uploads.ROUTES,
-    *batches.ROUTES,
-    *vector_stores.ROUTES,
-    *assistants.ROUTES,
-    *runs.ROUTES,
-    *jobs.ROUTES,
+    ("GET", "/v1/models/{model:path}", show_model),
+    ("POST", "/v1/chat/completions", chat.chat_completions),
+    ("POST", "/v1/completions", chat.completions),
+    ("POST", "/v1/responses", responses.create_response),
+    ("POST", "/v1/responses/input_tokens", responses.count_input_tokens),
+    ("POST", "/v1/responses/compact", responses.compact),
+    ("GET", "/v1/responses/{id}", responses.show_response),
+    ("DELETE", "/v1/responses/{id}", responses.delete_response),
+    ("POST", "/v1/responses/{id}/cancel", responses.cancel_response),
+    ("GET", "/v1/responses/{id}/input_items", responses.list_input_items),
+    ("POST", "/v1/messages", messages.create_message),
+    ("POST", "/v1/messages/count_tokens", messages.count_message_tokens),
+    ("POST", "/v1/count_tokens", messages.count_message_tokens),
+    ("GET", "/v1beta/models", list_gemini_models),
+    ("POST", "/v1beta/models/{model}:generateContent", generate_content.generate_content),
+    ("POST", "/v1beta/models/{model}:streamGenerateContent", generate_content.stream_content),
+    ("POST", "/v1beta/models/{model}:countTokens", generate_content.count_content_tokens),
+    ("POST", "/v1beta/models/{model}:embedContent", retrieval.embed_contents),
+    ("POST", "/v1beta/models/{model}:batchEmbedContents", retrieval.embed_contents),
+    ("GET", "/v1beta/models/{model}", show_gemini_model),
+    ("POST", "/v1/embeddings", retrieval.embeddings),
+    ("POST", "/v1/moderations", retrieval.moderations),
+    ("POST", "/v1/rerank", retrieval.rerank),
+    ("POST", "/v1/search", retrieval.search),
+    ("POST", "/v1/ocr", retrieval.ocr),
+    ("POST", "/v1/audio/transcriptions", media.transcribe),
+    ("POST", "/v1/audio/translations", media.transcribe),
+    ("POST", "/v1/audio/speech", media.speak),
+    ("POST", "/v1/audio/speech/stream", media.speak),
+    ("POST", "/v1/images/generations", media.generate_image),
+    ("POST", "/v1/images/edits", media.edit_image),
+    ("POST", "/v1/images/variations", media.vary_image),
+    *resources.ROUTES,
 )
 
 
-def demo_app(settings: DemoSettings) -> ASGIApp:
-    """The provider as an ASGI app. What it keeps is its own; any number of them may run side by side."""
-    logging.getLogger("uvicorn.error").addFilter(_is_no_cut)
-    store = Store()
-    handlers: dict[str, dict[str, Handler]] = {}
-    # What has no parameter comes first: an id must not swallow it.
-    for method, path, handler in sorted(ROUTES, key=lambda route: "{" in route[1]):
+def demo_app(settings: DemoSettings, extra_routes: DemoRoutes = ()) -> ASGIApp:
+    """The provider as an ASGI app. Each has a store of its own, so that any number of them may run side by side.
+
+    `extra_routes` come beside the built-in ones, or in their place.
+    """
+    logging.getLogger("uvicorn.error").addFilter(_is_not_ordered_cut)
+    store = DemoStore()
+    handlers: dict[str, dict[str, DemoHandler]] = {}
+    # Paths without parameters come first: an id must not match them.
+    for method, path, handler in sorted((*ROUTES, *extra_routes), key=lambda route: "{" in route[1]):
         handlers.setdefault(path, {})[method] = handler
     routes = [Route(path, _Endpoint(methods, settings, store)) for path, methods in handlers.items()]
     router = Router(routes, redirect_slashes=False, default=_Endpoint({}, settings, store))
@@ -105,59 +103,54 @@ def demo_app(settings: DemoSettings) -> ASGIApp:
     return app
 
 
-def _is_no_cut(record: logging.LogRecord) -> bool:
-    """Whether a line of the server's log says something else than that an answer was cut, which is asked for here."""
+def _is_not_ordered_cut(record: logging.LogRecord) -> bool:
+    """Whether a line of uvicorn's log is about something else than a cut response, which is asked for here."""
     return record.getMessage() != "ASGI callable returned without completing response."
 
 
-async def _unknown(exchange: Exchange) -> None:
-    scope = exchange.scope
-    raise InvalidRequest(f"Invalid URL ({scope['method']} {scope['path']})", status=404)
-
-
 class _Endpoint:
-    """One endpoint as an ASGI app: checks key and method, runs the handler, answers its errors."""
+    """The ASGI app of one path: checks key and method, runs the handler, and sends its errors."""
 
-    def __init__(self, handlers: Mapping[str, Handler], settings: DemoSettings, store: Store) -> None:
+    def __init__(self, handlers: Mapping[str, DemoHandler], settings: DemoSettings, store: DemoStore) -> None:
         self._handlers = handlers
         self._settings = settings
         self._store = store
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(scope, receive, send, self._settings, self._store)
+        exchange = DemoExchange(scope, receive, send, self._settings, self._store)
         try:
-            self._authorise(scope)
+            self._authenticate(scope)
             await self._handler(scope)(exchange)
         except GatewayError as error:
             await exchange.send_error(error)
-        except ClientLeft:
+        except ClientDisconnected:
             return
 
-    def _handler(self, scope: Scope) -> Handler:
-        method = scope["method"]
+    def _handler(self, scope: Scope) -> DemoHandler:
+        method, path = scope["method"], scope["path"]
         if method in self._handlers:
             return self._handlers[method]
         if not self._handlers:
-            return _unknown
+            raise InvalidRequest(f"Invalid URL ({method} {path})", status=404)
         allowed = ", ".join(sorted(self._handlers))
-        message = f"Not allowed to {method} on {scope['path']}; use {allowed}."
+        message = f"Not allowed to {method} on {path}; use {allowed}."
         raise InvalidRequest(message, status=405, headers={"allow": allowed})
 
-    def _authorise(self, scope: Scope) -> None:
-        """Check the key, under any of the names that the dialects have for it."""
-        given = b""
+    def _authenticate(self, scope: Scope) -> None:
+        """Check every key that is sent, under the names that the API families have for it."""
+        sent = b""
         for name, value in scope["headers"]:
             if name == b"authorization":
-                scheme, _, given = value.partition(b" ")
+                scheme, _, sent = value.partition(b" ")
                 if scheme.lower() != b"bearer":
                     raise _wrong_key()
             elif name in (b"x-api-key", b"x-goog-api-key", b"api-key"):
-                given = value
+                sent = value
             else:
                 continue
-            if not hmac.compare_digest(given.strip(), self._settings.api_key.encode()):
+            if not hmac.compare_digest(sent.strip(), self._settings.api_key.encode()):
                 raise _wrong_key()
-        if not given:
+        if not sent:
             raise AuthenticationFailed("You didn't provide an API key. Send it as Authorization: Bearer <key>.")
 
 

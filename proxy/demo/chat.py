@@ -1,118 +1,148 @@
-"""`POST /v1/chat/completions` of the demo provider: writes a planned answer whole or as a stream.
+"""The writers of `POST /v1/chat/completions` and `POST /v1/completions`: JSON, or a stream of chunks."""
 
-The plan is made before the first byte is sent and says the same either way; sending is the exchange's work.
-"""
-
+import hashlib
+import secrets
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
-import msgspec
+from proxy.demo.engine import ChatRequest, DemoOutput, Generation, TextRequest, cut_text, generate
+from proxy.demo.exchange import DONE, DemoEvent, DemoExchange, event
+from proxy.demo.faults import parse_faults
+from proxy.demo.words import count_tokens, filler_text, split_arguments, split_words, text_for
+from proxy.errors import InvalidRequest
 
-from proxy.demo.answers import fragments, pieces
-from proxy.demo.exchange import DONE, Event, Exchange, event
-from proxy.demo.faults import failure
-from proxy.demo.phrases import Orders, read_orders
-from proxy.demo.plans import plan
-from proxy.demo.replies import Choice, Head, new_head, usage_of, wait_for_first_byte
-from proxy.demo.requests import ChatRequest
+_DEFAULT_COMPLETION_TOKENS: Final = 16
+_MAX_PROMPTS: Final = 20
 
 
-async def chat_completions(exchange: Exchange) -> None:
-    """Answer one chat request."""
+class CompletionRequest(TextRequest, frozen=True, kw_only=True):
+    """`POST /v1/completions`."""
+
+    prompt: str | list[str]
+
+
+async def chat_completions(exchange: DemoExchange) -> None:
     request = await exchange.read(ChatRequest)
-    model = request.check("v1/chat/completions")
-    orders = read_orders(request.last_user_message.text)
-    choices = [plan(request, orders, index) for index in range(request.choices)]
-    head = new_head("chatcmpl-", model.name)
-    usage = usage_of(request.input_tokens, choices)
-    if not await wait_for_first_byte(exchange, orders, choices, stream=bool(request.stream)):
-        return
-    if orders.error:
-        raise failure(orders.error, model.name)
+    generation = await generate(exchange, request, "v1/chat/completions", stream=bool(request.stream))
+    # The fingerprint is the same for all responses of one model.
+    fingerprint = f"fp_{hashlib.sha256(generation.model.encode()).hexdigest()[:10]}"
+    common = {"service_tier": "default", "system_fingerprint": fingerprint}
     if request.stream:
-        events = _stream(head, choices, usage if request.include_usage else None, orders)
-        await exchange.send_events(events, orders, model.name)
+        head = {**_head("chatcmpl-", "chat.completion.chunk"), "model": generation.model, **common}
+        events = _chat_chunks(head, generation, include_usage=request.include_usage)
+        await exchange.send_events(events, generation.faults, generation.model)
         return
-    await exchange.send_json(_whole(head, choices, None if orders.no_usage else usage), orders=orders)
+    choices = [
+        {"index": index, "message": _message(output), "logprobs": None, "finish_reason": output.finish_reason}
+        for index, output in enumerate(generation.outputs)
+    ]
+    body = {**_head("chatcmpl-", "chat.completion"), "model": generation.model, "choices": choices}
+    await exchange.send_json({**body, **_usage(generation), **common}, generation.faults)
 
 
-def chat_answer(body: msgspec.Raw) -> dict[str, Any]:
-    """The whole answer to a request body, at once and without the wait."""
-    request = msgspec.json.decode(body, type=ChatRequest)
-    model = request.check("v1/chat/completions")
-    orders = read_orders(request.last_user_message.text)
-    if orders.error:
-        raise failure(orders.error, model.name)
-    choices = [plan(request, orders, index) for index in range(request.choices)]
-    return _whole(new_head("chatcmpl-", model.name), choices, usage_of(request.input_tokens, choices))
+def _head(prefix: str, kind: str) -> dict[str, Any]:
+    return {"id": prefix + secrets.token_hex(14), "object": kind, "created": int(time.time())}
 
 
-def _whole(head: Head, choices: list[Choice], usage: Any) -> dict[str, Any]:
-    """The answer as one object; without `usage` the key is left out."""
+def _usage(generation: Generation) -> dict[str, Any]:
+    """OpenAI's usage object under its key; nothing where the phrases leave it out."""
+    if generation.faults.no_usage:
+        return {}
+    output_details = ("reasoning_tokens", "audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens")
+    usage = {
+        "prompt_tokens": generation.input_tokens,
+        "completion_tokens": generation.output_tokens,
+        "total_tokens": generation.input_tokens + generation.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "completion_tokens_details": dict.fromkeys(output_details, 0),
+    }
+    return {"usage": usage}
+
+
+def _message(output: DemoOutput) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": output.text, "refusal": None, "annotations": []}
+    if output.function is None:
+        return message
+    function = {"name": output.function, "arguments": output.text}
     return {
-        "id": head.id,
-        "object": "chat.completion",
-        "created": head.created,
-        "model": head.model,
-        "choices": [
-            {"index": index, "message": _message(choice), "logprobs": None, "finish_reason": choice.finish_reason}
-            for index, choice in enumerate(choices)
-        ],
-        **({"usage": usage} if usage else {}),
-        "service_tier": "default",
-        "system_fingerprint": head.fingerprint,
+        **message,
+        "content": None,
+        "tool_calls": [{"id": output.call_id, "type": "function", "function": function}],
     }
 
 
-def _message(choice: Choice) -> dict[str, Any]:
-    if choice.function is None:
-        return {"role": "assistant", "content": choice.text, "refusal": None, "annotations": []}
-    function = {"name": choice.function, "arguments": choice.text}
-    calls = [{"id": choice.call_id, "type": "function", "function": function}]
-    return {"role": "assistant", "content": None, "tool_calls": calls, "refusal": None, "annotations": []}
+def _chat_chunks(head: dict[str, Any], generation: Generation, *, include_usage: bool) -> Iterator[DemoEvent]:
+    """The chunks. With `include_usage` each has the key: null, but for the extra one before the end."""
+    empty = {"usage": None} if include_usage else {}
+
+    def chunk(index: int, delta: dict[str, Any], reason: str | None = None, *, content: bool = False) -> DemoEvent:
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
+        return event({**head, "choices": [choice], **empty}, content=content)
+
+    for index, output in enumerate(generation.outputs):
+        yield chunk(index, _first_delta(output))
+    for index, output in enumerate(generation.outputs):
+        if output.function is None:
+            for word in split_words(output.text):
+                yield chunk(index, {"content": word}, content=True)
+        else:
+            for part in split_arguments(output.text):
+                call = {"index": 0, "function": {"arguments": part}}
+                yield chunk(index, {"tool_calls": [call]}, content=True)
+        yield chunk(index, {}, output.finish_reason)
+    if include_usage and not generation.faults.no_usage:
+        yield event({**head, "choices": [], **_usage(generation)})
+    if not generation.faults.no_done:
+        yield DONE
 
 
-def _stream(head: Head, choices: list[Choice], usage: Any, orders: Orders) -> Iterator[Event]:
-    """The answer as events. With `usage` each chunk has the key: null, but for the extra one before the end."""
-    empty = {} if usage is None else {"usage": None}
-    for index, choice in enumerate(choices):
-        yield event(_chunk(head, [_delta(index, _first_delta(choice))], empty))
-    for index, choice in enumerate(choices):
-        for delta in _deltas(choice):
-            yield event(_chunk(head, [_delta(index, delta)], empty), content=True)
-        yield event(_chunk(head, [_delta(index, {}, choice.finish_reason)], empty))
-    if usage is not None and not orders.no_usage:
-        yield event(_chunk(head, [], {"usage": usage}))
-    if not orders.no_done:
-        yield Event(DONE)
+def _first_delta(output: DemoOutput) -> dict[str, Any]:
+    delta: dict[str, Any] = {"role": "assistant", "content": "", "refusal": None}
+    if output.function is None:
+        return delta
+    function = {"name": output.function, "arguments": ""}
+    call = {"index": 0, "id": output.call_id, "type": "function", "function": function}
+    return {**delta, "content": None, "tool_calls": [call]}
 
 
-def _chunk(head: Head, choices: list[Any], usage: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": head.id,
-        "object": "chat.completion.chunk",
-        "created": head.created,
-        "model": head.model,
-        "service_tier": "default",
-        "system_fingerprint": head.fingerprint,
-        "choices": choices,
-        **usage,
-    }
+async def completions(exchange: DemoExchange) -> None:
+    """`POST /v1/completions`; each prompt gets `n` choices.
+
+    Chunks have `model` after `choices`, and the usage chunk before, as OpenAI's do.
+    """
+    request = await exchange.read(CompletionRequest)
+    model = request.validate("v1/completions")
+    prompts = [request.prompt] if isinstance(request.prompt, str) else request.prompt
+    if not 1 <= len(prompts) <= _MAX_PROMPTS:
+        raise InvalidRequest(f"'prompt' takes 1 to {_MAX_PROMPTS} texts.", param="prompt", code="invalid_value")
+    faults = parse_faults(prompts[-1])
+    limit = request.max_tokens or faults.tokens or _DEFAULT_COMPLETION_TOKENS
+    texts = [filler_text(faults.tokens) if faults.tokens else text_for(prompt) for prompt in prompts]
+    outputs = [DemoOutput(*cut_text(text, request.stops, limit)) for text in texts for _ in range(request.n or 1)]
+    generation = Generation(model, faults, outputs, sum(map(count_tokens, prompts)))
+    await exchange.think(faults, model, [output.text for output in outputs], stream=bool(request.stream))
+    head = _head("cmpl-", "text_completion")
+    if request.stream:
+        events = _completion_chunks(head, generation, include_usage=request.include_usage)
+        await exchange.send_events(events, faults, model)
+        return
+    choices = [_choice(index, output.text, output.finish_reason) for index, output in enumerate(outputs)]
+    body = {**head, "model": model, "choices": choices, **_usage(generation)}
+    await exchange.send_json(body, faults)
 
 
-def _delta(index: int, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
-    return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+def _completion_chunks(head: dict[str, Any], generation: Generation, *, include_usage: bool) -> Iterator[DemoEvent]:
+    closing = {"model": generation.model, **({"usage": None} if include_usage else {})}
+    for index, output in enumerate(generation.outputs):
+        for word in split_words(output.text):
+            yield event({**head, "choices": [_choice(index, word, None)], **closing}, content=True)
+        yield event({**head, "choices": [_choice(index, "", output.finish_reason)], **closing})
+    if include_usage and not generation.faults.no_usage:
+        yield event({**head, "model": generation.model, **_usage(generation), "choices": []})
+    if not generation.faults.no_done:
+        yield DONE
 
 
-def _first_delta(choice: Choice) -> dict[str, Any]:
-    if choice.function is None:
-        return {"role": "assistant", "content": "", "refusal": None}
-    function = {"name": choice.function, "arguments": ""}
-    calls = [{"index": 0, "id": choice.call_id, "type": "function", "function": function}]
-    return {"role": "assistant", "content": None, "tool_calls": calls, "refusal": None}
-
-
-def _deltas(choice: Choice) -> Iterator[dict[str, Any]]:
-    if choice.function is None:
-        return ({"content": piece} for piece in pieces(choice.text))
-    return ({"tool_calls": [{"index": 0, "function": {"arguments": part}}]} for part in fragments(choice.text))
+def _choice(index: int, text: str, finish_reason: str | None) -> dict[str, Any]:
+    return {"text": text, "index": index, "logprobs": None, "finish_reason": finish_reason}

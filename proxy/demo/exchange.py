@@ -1,79 +1,100 @@
-"""One HTTP exchange of the demo provider: the bounded body in, JSON, bytes or a paced stream of events out.
+"""One HTTP exchange of the demo provider: a bounded request body in; JSON, bytes or a paced event stream out.
 
-It knows ASGI and the demo's orders, and no endpoint. Every wait ends at once when the client leaves.
+It knows ASGI, settings and faults, and no endpoint. Every wait ends as soon as the client disconnects.
 """
 
 import asyncio
+import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from proxy.demo.dialects import dialect_of
-from proxy.demo.faults import failure
-from proxy.demo.forms import Form, is_form, parse_form
-from proxy.demo.phrases import Orders
-from proxy.demo.settings import DemoSettings
-from proxy.demo.store import Store
+from proxy.config.tree import Capability
+from proxy.demo.faults import DemoFaults, format_of, parse_faults, provider_error
+from proxy.demo.forms import DemoForm, is_form, parse_form
+from proxy.demo.settings import DemoSettings, find_model
+from proxy.demo.store import DemoStore
+from proxy.demo.words import split_words
 from proxy.errors import BodyTooLarge, GatewayError, InvalidRequest
 
-MOST_BODY_BYTES = 16 * 1024 * 1024
-MOST_FORM_BYTES = 32 * 1024 * 1024
-_BODY_SECONDS = 60.0
-_STALL_SECONDS = 3600.0
-
-DONE = b"data: [DONE]\n\n"
-EVENT_STREAM = b"text/event-stream; charset=utf-8"
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+MAX_FORM_BYTES: Final = 32 * 1024 * 1024
+_STALL_SECONDS: Final = 3600.0
+_EVENT_STREAM: Final = b"text/event-stream; charset=utf-8"
+#: The field that an error of msgspec is about.
+_FIELD: Final = re.compile(r"`\$\.(\w+)")
+_NO_FAULTS: Final = DemoFaults()
 
 Body = TypeVar("Body")
-Headers = tuple[tuple[bytes, bytes], ...]
 
 
-class ClientLeft(Exception):
-    """The client closed the connection before its request had arrived: there is nobody to answer."""
+class ClientDisconnected(Exception):
+    """The client closed the connection before its response was complete: the handler ends, nothing more is sent."""
 
 
 @dataclass(frozen=True)
-class Event:
-    """One server-sent event, and whether it carries content: only such events are paced and counted."""
+class DemoEvent:
+    """A part of a stream, and whether it carries content: only such parts are paced and counted."""
 
     data: bytes
     content: bool = False
 
 
-def event(payload: Any, *, content: bool = False) -> Event:
-    """The payload as one event: a `data:` line and a blank line."""
-    return Event(b"data: " + msgspec.json.encode(payload) + b"\n\n", content)
+DONE: Final = DemoEvent(b"data: [DONE]\n\n")
 
 
-def named_event(name: str, payload: Any, *, content: bool = False) -> Event:
-    """The payload as one event with a name."""
-    return Event(b"event: " + name.encode() + b"\n" + event(payload).data, content)
+def event(payload: Any, *, content: bool = False, crlf: bool = False) -> DemoEvent:
+    """A server-sent event with this JSON as its data; `crlf` for the endpoints that end lines so."""
+    return DemoEvent(b"data: " + msgspec.json.encode(payload) + (b"\r\n\r\n" if crlf else b"\n\n"), content)
 
 
-class Exchange:
-    """One request and its answer. An answer that is not finished when the handler returns is an aborted one."""
+def named_event(name: str, payload: Any, *, content: bool = False) -> DemoEvent:
+    """A server-sent event with a name."""
+    return DemoEvent(b"event: " + name.encode() + b"\n" + event(payload).data, content)
+
+
+def typed_event(name: str, fields: dict[str, Any], *, content: bool = False) -> DemoEvent:
+    """A server-sent event whose data repeats its name as `type`."""
+    return named_event(name, {"type": name, **fields}, content=content)
+
+
+def convert(value: Any, kind: type[Body], *, strict: bool = True) -> Body:
+    """Validate JSON that is parsed already against a schema, or form fields if not `strict`. Raises InvalidRequest."""
+    try:
+        return msgspec.convert(value, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from error
+
+
+def _invalid(error: msgspec.ValidationError) -> InvalidRequest:
+    field = _FIELD.search(str(error))
+    return InvalidRequest(f"Invalid request: {error}.", param=field and field[1], code="invalid_value")
+
+
+class DemoExchange:
+    """A request and its response. A response that is not complete when the handler returns is an aborted one."""
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, settings: DemoSettings, store: Store | None = None
+        self, scope: Scope, receive: Receive, send: Send, settings: DemoSettings, store: DemoStore | None = None
     ) -> None:
         self.scope = scope
         self.settings = settings
-        self.store = Store() if store is None else store
-        self.dialect = dialect_of(scope.get("path", ""))
+        self.store = DemoStore() if store is None else store
+        self._format = format_of(scope.get("path", ""))
         self._receive = receive
         self._send = send
 
     def path(self, name: str) -> str:
-        """A parameter of the path."""
-        return str(self.scope["path_params"][name])
+        """A parameter of the path; empty where the path has none of this name."""
+        return str(self.scope["path_params"].get(name, ""))
 
     def query(self, name: str, default: str = "") -> str:
-        """The last value of a parameter of the query."""
+        """The last value of a query parameter."""
         query: bytes = self.scope.get("query_string", b"")
         return parse_qs(query.decode("latin-1")).get(name, [default])[-1]
 
@@ -88,118 +109,133 @@ class Exchange:
         return is_form(self.content_type)
 
     async def read(self, kind: type[Body]) -> Body:
-        """The JSON body, checked against `kind`.
+        """The JSON body, validated against a schema.
 
-        Raises BodyTooLarge past 16 MiB, InvalidRequest for what is no such JSON or takes too long, ClientLeft.
+        Raises BodyTooLarge past 16 MiB, InvalidRequest for what does not validate, ClientDisconnected.
         """
-        body = await self._read_body(MOST_BODY_BYTES)
+        body = await self._read_body(MAX_BODY_BYTES)
         try:
             return msgspec.json.decode(body or b"{}", type=kind)
         except msgspec.ValidationError as error:
-            raise InvalidRequest(f"Invalid request body: {error}.", code="invalid_value") from error
+            raise _invalid(error) from error
         except (msgspec.DecodeError, RecursionError) as error:
             message = "We could not parse the JSON body of your request. The API expects a JSON object."
             raise InvalidRequest(message) from error
 
-    async def read_form(self) -> Form:
+    async def read_form(self) -> DemoForm:
         """The form in the body. Raises as `read` does, past 32 MiB."""
-        return parse_form(self.content_type, await self._read_body(MOST_FORM_BYTES))
+        return parse_form(self.content_type, await self._read_body(MAX_FORM_BYTES))
 
-    async def _read_body(self, most: int) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(_BODY_SECONDS):
-                while True:
-                    message = await self._receive()
-                    if message["type"] == "http.disconnect":
-                        raise ClientLeft
-                    parts.append(message.get("body", b""))
-                    size += len(parts[-1])
-                    if size > most:
-                        raise BodyTooLarge(
-                            f"Maximum content size limit ({most}) exceeded; send a smaller request.",
-                            headers={"connection": "close"},
-                        )
-                    if not message.get("more_body", False):
-                        return b"".join(parts)
-        except TimeoutError as error:
-            raise InvalidRequest(
-                f"The request body did not arrive within {_BODY_SECONDS:g} seconds; send it at once.",
-                status=408,
-                headers={"connection": "close"},
-            ) from error
+    async def _read_body(self, limit: int) -> bytes:
+        body = bytearray()
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnected
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > limit:
+                text = f"Maximum content size limit ({limit}) exceeded; send a smaller request."
+                raise BodyTooLarge(text, headers={"connection": "close"})
+        return bytes(body)
 
-    async def pause(self, seconds: float) -> bool:
-        """Wait so long; False, and at once, when the client leaves. Without a time it only lets others run."""
+    async def pause(self, seconds: float) -> None:
+        """Wait this long; 0 only yields to other requests. Raises ClientDisconnected as soon as the client leaves."""
         if seconds <= 0:
             await asyncio.sleep(0)
-            return True
+            return
         try:
             async with asyncio.timeout(seconds):
                 while (await self._receive())["type"] != "http.disconnect":
                     pass
         except TimeoutError:
-            return True
-        return False
-
-    async def send_json(self, payload: Any, *, headers: Headers = (), orders: Orders | None = None) -> None:
-        """Send a whole answer. `cut` and `stall` stop in the middle of it."""
-        await self.send_bytes(msgspec.json.encode(payload), b"application/json", headers=headers, orders=orders)
-
-    async def send_bytes(
-        self, body: bytes, content_type: bytes, *, headers: Headers = (), orders: Orders | None = None
-    ) -> None:
-        """Send a whole answer of any type. `cut` and `stall` stop in the middle of it."""
-        await self._start(200, content_type, (*headers, (b"content-length", b"%d" % len(body))))
-        if orders and (orders.cut is not None or orders.stall is not None):
-            await self._send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
-            if orders.cut is None:
-                await self.pause(_STALL_SECONDS)
             return
-        await self._send({"type": "http.response.body", "body": body})
+        raise ClientDisconnected
+
+    async def think(
+        self, faults: DemoFaults, model: str, texts: Iterable[str] = ("",), *, stream: bool = False
+    ) -> None:
+        """Wait as long as the model takes to the first byte: for JSON, until the longest text is written.
+
+        Raises the error that `faults` ask for, and ClientDisconnected.
+        """
+        if faults.error:
+            await self.pause(faults.delay or 0)
+            raise provider_error(faults.error, model)
+        seconds = self.settings.first_token_delay if faults.delay is None else faults.delay
+        pace = self._pace(faults)
+        if pace and not stream:
+            seconds += pace * max(sum(1 for _ in split_words(text)) for text in texts)
+        await self.pause(seconds)
+
+    async def begin(
+        self, model: str, capabilities: tuple[Capability, ...], prompt: str, *, stream: bool = False
+    ) -> tuple[str, DemoFaults]:
+        """Find the model, read the faults out of the prompt, and wait until the first byte is due.
+
+        Returns the dated name of the model, and the faults. Raises InvalidRequest, ModelNotFound, and as `think`.
+        """
+        name = find_model(model, capabilities, self.scope["path"][1:]).name
+        faults = parse_faults(prompt)
+        await self.think(faults, name, stream=stream)
+        return name, faults
+
+    def _pace(self, faults: DemoFaults) -> float:
+        return self.settings.token_interval if faults.pace is None else faults.pace
+
+    async def send_json(self, payload: Any, faults: DemoFaults = _NO_FAULTS) -> None:
+        """Send a JSON response. `cut` and `stall` stop in the middle of it."""
+        await self.send_bytes(msgspec.json.encode(payload), b"application/json", faults)
+
+    async def send_bytes(self, body: bytes, content_type: bytes, faults: DemoFaults = _NO_FAULTS) -> None:
+        """Send a response of any type. `cut` and `stall` stop in the middle of it."""
+        await self._start(200, content_type, (b"content-length", b"%d" % len(body)))
+        if faults.cut is None and faults.stall is None:
+            await self._send({"type": "http.response.body", "body": body})
+            return
+        await self._write(body[: len(body) // 2])
+        if faults.cut is None:
+            await self.pause(_STALL_SECONDS)
 
     async def send_error(self, error: GatewayError) -> None:
-        """Send an error in the shape of the path's dialect."""
-        body = msgspec.json.encode(self.dialect.error_body(error))
+        """Send an error in the format of the path's API family."""
+        body = msgspec.json.encode(self._format.error_body(error))
         headers = tuple((name.encode(), value.encode()) for name, value in error.headers.items())
         length = (b"content-length", b"%d" % len(body))
-        await self._start(error.status, b"application/json; charset=utf-8", (*headers, length))
+        await self._start(error.status, b"application/json; charset=utf-8", *headers, length)
         await self._send({"type": "http.response.body", "body": body})
 
     async def send_events(
-        self,
-        events: Iterable[Event],
-        orders: Orders,
-        model: str,
-        headers: Headers = (),
-        content_type: bytes = EVENT_STREAM,
+        self, events: Iterator[DemoEvent], faults: DemoFaults, model: str, content_type: bytes = _EVENT_STREAM
     ) -> None:
-        """Send a stream: the pace and the faults are those of `orders`, the rest is in `events`."""
-        await self._start(200, content_type, (*headers, (b"cache-control", b"no-cache")))
-        pace = self.settings.token_interval if orders.pace is None else orders.pace
+        """Send a stream, a pause before each content event but the first. Counts of `faults` are content events."""
+        await self._start(200, content_type, (b"cache-control", b"no-cache"))
+        pace = self._pace(faults)
         sent = 0
         for one in events:
-            if sent == orders.cut:
+            if sent == faults.cut:
                 return
-            if sent == orders.stall:
+            if sent == faults.stall:
                 await self.pause(_STALL_SECONDS)
                 return
-            if sent == orders.error_event:
-                await self._write(self.dialect.error_event(failure(500, model)))
+            if sent == faults.error_event:
+                error = self._format.error_body(provider_error(500, model))
+                await self._write(self._format.error_event(error))
                 break
             if one.content:
-                if sent and not await self.pause(pace):
-                    return
+                if sent:
+                    await self.pause(pace)
                 sent += 1
             await self._write(one.data)
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def _start(self, status: int, content_type: bytes, headers: Headers) -> None:
+    async def _start(self, status: int, content_type: bytes, *headers: tuple[bytes, bytes]) -> None:
         common = (
             (b"content-type", content_type),
-            (self.dialect.id_header, b"req_" + secrets.token_hex(16).encode()),
-            *self.dialect.headers,
+            (self._format.request_id_header, b"req_" + secrets.token_hex(16).encode()),
+            # A header that no client may see: it names the account.
+            (b"openai-organization", b"org-demo"),
         )
         await self._send({"type": "http.response.start", "status": status, "headers": [*common, *headers]})
 

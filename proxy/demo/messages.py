@@ -1,4 +1,4 @@
-"""`POST /v1/messages` and `/v1/messages/count_tokens` of the demo provider, in Anthropic's format."""
+"""The writer of Anthropic's format: `POST /v1/messages`, and the token counts of such requests."""
 
 import secrets
 from collections.abc import Iterator
@@ -6,20 +6,17 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.demo.answers import fragments, pieces
-from proxy.demo.conversation import called, chat_request, demanded, message, text_of
-from proxy.demo.exchange import Event, Exchange, named_event
-from proxy.demo.phrases import Orders, read_orders
-from proxy.demo.plans import plan
-from proxy.demo.replies import Choice, begin
-from proxy.demo.requests import ChatRequest
+from proxy.demo import engine
+from proxy.demo.exchange import DemoEvent, DemoExchange, typed_event
+from proxy.demo.settings import TEXT
+from proxy.demo.words import split_arguments, split_words
 from proxy.errors import InvalidRequest
 
 _STOP_REASONS: Final = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 
 
 class MessagesRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The request; contents are texts or lists of blocks."""
+    """`POST /v1/messages`; contents are texts or lists of blocks."""
 
     model: str
     messages: list[dict[str, Any]]
@@ -30,134 +27,98 @@ class MessagesRequest(msgspec.Struct, frozen=True, kw_only=True):
     tool_choice: dict[str, Any] | None = None
     stream: bool | None = None
 
-    def as_chat(self) -> ChatRequest:
-        """The same as a chat request."""
-        system = [message("system", [text_of(self.system)])] if self.system else []
+    def as_chat(self) -> engine.ChatRequest:
+        """The same as a chat request. Raises InvalidRequest."""
         choice = self.tool_choice or {}
-        named = {"tool": demanded(str(choice.get("name"))), "none": "none", "any": "required"}
-        functions = [
-            {"name": tool.get("name"), "description": tool.get("description"), "parameters": tool["input_schema"]}
-            for tool in self.tools
-            if "input_schema" in tool
-        ]
-        return chat_request(
+        choices = {"tool": engine.function_choice(choice.get("name")), "none": "none", "any": "required"}
+        return engine.chat_request(
             self.model,
-            [*system, *(_as_message(one) for one in self.messages)],
-            limit=self.max_tokens,
-            stops=self.stop_sequences,
-            functions=functions,
-            choice=named.get(str(choice.get("type"))),
+            [
+                *([engine.chat_message("system", self.system)] if self.system else []),
+                *(_as_chat_message(message) for message in self.messages),
+            ],
+            max_completion_tokens=self.max_tokens,
+            stop=self.stop_sequences,
+            functions=[{**tool, "parameters": tool["input_schema"]} for tool in self.tools if "input_schema" in tool],
+            tool_choice=choices.get(str(choice.get("type"))),
         )
 
 
-def _as_message(one: dict[str, Any]) -> dict[str, Any]:
-    role, content = str(one.get("role")), one.get("content")
+def _as_chat_message(message: dict[str, Any]) -> dict[str, Any]:
+    content = message.get("content")
     blocks = [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
     for block in blocks:
         if block.get("type") == "tool_result":
-            return message("tool", [text_of(block.get("content"))])
+            return engine.chat_message("tool", block.get("content"))
         if block.get("type") == "tool_use":
-            return called(str(block.get("name")), block.get("input"))
-    images = [_image(block.get("source")) for block in blocks if block.get("type") == "image"]
-    return message(role, [text_of(content)], images)
+            return engine.call_message(block.get("name"), block.get("input"))
+    images = [_image_url(block.get("source")) for block in blocks if block.get("type") == "image"]
+    return engine.chat_message(str(message.get("role")), content, images)
 
 
-def _image(source: Any) -> str:
-    """The address of an image."""
+def _image_url(source: Any) -> str:
     if not isinstance(source, dict):
         return ""
     return str(source.get("url") or f"data:{source.get('media_type')};base64,{source.get('data')}")
 
 
-async def create(exchange: Exchange) -> None:
-    """`POST /v1/messages`."""
+async def create_message(exchange: DemoExchange) -> None:
     request = await exchange.read(MessagesRequest)
     if request.max_tokens is None:
         raise InvalidRequest("max_tokens: Field required", param="max_tokens")
-    chat = request.as_chat()
-    model = chat.check("v1/messages")
-    orders = read_orders(chat.last_user_message.text)
-    choice = plan(chat, orders, 0)
-    stream = bool(request.stream)
-    if not await begin(exchange, orders, model.name, choice.text, stream=stream):
-        return
-    usage = None if orders.no_usage else _usage(chat.input_tokens, choice.tokens)
-    answer = {
+    generation = await engine.generate(exchange, request.as_chat(), "v1/messages", stream=bool(request.stream))
+    (output,) = generation.outputs
+    block: dict[str, Any] = {"type": "text", "text": output.text}
+    if output.function is not None:
+        call_id = f"toolu_{secrets.token_hex(12)}"
+        block = {"type": "tool_use", "id": call_id, "name": output.function, "input": output.arguments}
+    usage = {
+        "input_tokens": generation.input_tokens,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": 0,
+        "output_tokens": generation.output_tokens,
+        "service_tier": "standard",
+    }
+    body = {
         "id": f"msg_{secrets.token_hex(12)}",
         "type": "message",
         "role": "assistant",
-        "model": model.name,
-        "content": [_block(choice)],
-        "stop_reason": _STOP_REASONS[choice.finish_reason],
+        "model": generation.model,
+        "content": [block],
+        "stop_reason": _STOP_REASONS[output.finish_reason],
         "stop_sequence": None,
-        **({} if usage is None else {"usage": usage}),
+        **({} if generation.faults.no_usage else {"usage": usage}),
     }
-    if stream:
-        await exchange.send_events(_stream(answer, choice, orders), orders, model.name)
-        return
-    await exchange.send_json(answer, orders=orders)
+    if request.stream:
+        await exchange.send_events(_events(body, generation), generation.faults, generation.model)
+    else:
+        await exchange.send_json(body, generation.faults)
 
 
-async def count_tokens(exchange: Exchange) -> None:
-    """`POST /v1/messages/count_tokens`, and `POST /v1/count_tokens`."""
-    chat = (await exchange.read(MessagesRequest)).as_chat()
-    model = chat.check("count_tokens")
-    if await begin(exchange, read_orders(chat.last_user_message.text), model.name):
-        await exchange.send_json({"input_tokens": chat.input_tokens})
-
-
-def _usage(input_tokens: int, output_tokens: int) -> dict[str, Any]:
-    return {
-        "input_tokens": input_tokens,
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": 0,
-        "output_tokens": output_tokens,
-        "service_tier": "standard",
-    }
-
-
-def _block(choice: Choice) -> dict[str, Any]:
-    if choice.function is None:
-        return {"type": "text", "text": choice.text}
-    try:
-        arguments = msgspec.json.decode(choice.text)
-    except msgspec.DecodeError:
-        # Cut off by max_tokens: there is no whole value to give.
-        arguments = {}
-    return {"type": "tool_use", "id": f"toolu_{secrets.token_hex(12)}", "name": choice.function, "input": arguments}
-
-
-def _stream(answer: dict[str, Any], choice: Choice, orders: Orders) -> Iterator[Event]:
-    usage = answer.get("usage")
-    begun = {**answer, "content": [], "stop_reason": None}
+def _events(body: dict[str, Any], generation: engine.Generation) -> Iterator[DemoEvent]:
+    (output,), (block,) = generation.outputs, body["content"]
+    usage = {"usage": body["usage"]} if "usage" in body else {}
+    message = {**body, "content": [], "stop_reason": None}
     if usage:
-        begun["usage"] = {**usage, "output_tokens": 1}
-    yield _event("message_start", {"message": begun})
-    block = answer["content"][0]
-    opening = {**block, "text": ""} if choice.function is None else {**block, "input": {}}
-    yield _event("content_block_start", {"index": 0, "content_block": opening})
-    yield _event("ping", {})
-    for delta in _deltas(choice):
-        yield _event("content_block_delta", {"index": 0, "delta": delta}, content=True)
-    yield _event("content_block_stop", {"index": 0})
-    ending = {"delta": {"stop_reason": answer["stop_reason"], "stop_sequence": None}}
-    yield _event("message_delta", {**ending, "usage": usage} if usage else ending)
-    if not orders.no_done:
-        yield _event("message_stop", {})
+        message["usage"] = {**body["usage"], "output_tokens": 1}
+    yield typed_event("message_start", {"message": message})
+    empty: dict[str, Any] = {"text": ""} if output.function is None else {"input": {}}
+    yield typed_event("content_block_start", {"index": 0, "content_block": {**block, **empty}})
+    yield typed_event("ping", {})
+    if output.function is None:
+        deltas = [{"type": "text_delta", "text": word} for word in split_words(output.text)]
+    else:
+        deltas = [{"type": "input_json_delta", "partial_json": part} for part in split_arguments(output.text)]
+    for delta in deltas:
+        yield typed_event("content_block_delta", {"index": 0, "delta": delta}, content=True)
+    yield typed_event("content_block_stop", {"index": 0})
+    ending = {"stop_reason": body["stop_reason"], "stop_sequence": None}
+    yield typed_event("message_delta", {"delta": ending, **usage})
+    if not generation.faults.no_done:
+        yield typed_event("message_stop", {})
 
 
-def _deltas(choice: Choice) -> Iterator[dict[str, Any]]:
-    if choice.function is None:
-        return ({"type": "text_delta", "text": piece} for piece in pieces(choice.text))
-    return ({"type": "input_json_delta", "partial_json": part} for part in fragments(choice.text))
-
-
-def _event(name: str, fields: dict[str, Any], *, content: bool = False) -> Event:
-    return named_event(name, {"type": name, **fields}, content=content)
-
-
-ROUTES: Final = (
-    ("POST", "/v1/messages", create),
-    ("POST", "/v1/messages/count_tokens", count_tokens),
-    ("POST", "/v1/count_tokens", count_tokens),
-)
+async def count_message_tokens(exchange: DemoExchange) -> None:
+    chat = (await exchange.read(MessagesRequest)).as_chat()
+    await exchange.begin(chat.model, TEXT, chat.last_user_message.text)
+    await exchange.send_json({"input_tokens": chat.input_tokens})

@@ -1,80 +1,416 @@
-"""What all kinds of kept things have in common: one is shown, changed and deleted, and all are listed.
+"""Endpoints for stored resources (files, threads, batches, …): one implementation for all kinds.
 
-A kind's own file makes the things, and says in its routes which of these it has.
+A kind is a row of data. What is created is done at once and no work follows; only files, uploads, conversations and
+threads have functions of their own.
 """
 
 import secrets
+import struct
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from proxy.demo.exchange import Exchange
-from proxy.demo.lists import page
-from proxy.demo.store import Thing
+from proxy.config.tree import Capability
+from proxy.demo.engine import Generation, chat_message, chat_request, generate, plain_text
+from proxy.demo.exchange import DONE, DemoEvent, DemoExchange, named_event
+from proxy.demo.settings import DEMO_MODELS, TEXT, find_model
+from proxy.demo.store import DemoResource
+from proxy.demo.words import split_words
+from proxy.errors import InvalidRequest
 
-Handler = Callable[[Exchange], Awaitable[None]]
-Routes = tuple[tuple[str, str, Handler], ...]
+DemoHandler = Callable[[DemoExchange], Awaitable[None]]
+DemoRoutes = tuple[tuple[str, str, DemoHandler], ...]
+Values = dict[str, Any]
 
-
-class Changes(msgspec.Struct, frozen=True, kw_only=True):
-    """What may be changed of any thing; each kind takes what it has."""
-
-    metadata: dict[str, Any] | None = None
-    name: str | None = None
-    instructions: str | None = None
-    description: str | None = None
-    expires_after: Any = None
+_MAX_PAGE: Final = 100
+_MAX_AT_ONCE: Final = 100
+#: The fields that an update may change, where a kind has them.
+_UPDATABLE: Final = frozenset({"metadata", "name", "instructions", "description", "expires_after", "attributes"})
+#: The status that an action sets.
+_STATUSES: Final = {
+    "cancel": "cancelled",
+    "pause": "paused",
+    "resume": "succeeded",
+    "submit_tool_outputs": "completed",
+}
+#: Any model may be named for a video: there is no capability of that name.
+_ANY: Final = tuple(model.capability for model in DEMO_MODELS)
 
 
 @dataclass(frozen=True)
-class Resource:
-    """One kind of thing: its name in the store and on the wire, and the parameters of the path."""
+class DemoKind:
+    """A kind of resource: where it is, how it is named, and which fields its JSON has."""
 
-    kind: str
-    prefix: str
-    #: The parameter that holds the id, and the one that holds what it belongs to, if anything.
-    parameter: str = "id"
-    parent: str = ""
-    #: What `object` says of a deleted one.
-    deleted: str = ""
+    #: Where `{parent}` stands in it, that is the id of the resource that it belongs to.
+    path: str
+    object: str
+    id_prefix: str
+    #: The fields beside id, object and time, with their defaults; a request may set them.
+    fields: Mapping[str, Any]
+    #: Which of the generic endpoints it has.
+    operations: str = "create list show update delete"
+    #: What its `model` must be able to do; empty for a kind without a model.
+    capabilities: tuple[Capability, ...] = ()
+    #: The field of a request that has its id, if it is not made up.
+    id_field: str = ""
 
-    def keep(self, exchange: Exchange, fields: dict[str, Any], content: bytes = b"", parent: str = "") -> Thing:
-        """Keep a new thing, under an id of its own."""
-        value = {"id": self.prefix + secrets.token_hex(12), "object": self.kind, "created_at": now(), **fields}
-        return exchange.store.put(self.kind, value, content, parent)
+    @property
+    def routes(self) -> DemoRoutes:
+        """Its generic endpoints."""
+        one = self.path + "/{id}"
+        routes = {
+            "create": ("POST", self.path, self.create),
+            "list": ("GET", self.path, self.send_list),
+            "show": ("GET", one, self.show),
+            "update": ("POST", one, self.update),
+            "delete": ("DELETE", one, self.delete),
+        }
+        return tuple(routes[operation] for operation in self.operations.split())
 
-    def find(self, exchange: Exchange) -> Thing:
-        """The thing that the path names. Raises a 404."""
-        return exchange.store.get(self.kind, exchange.path(self.parameter), self._parent(exchange))
+    def store(self, exchange: DemoExchange, values: Values, content: bytes = b"", parent: str = "") -> DemoResource:
+        """Store a new resource with the fields that `values` has for it. Raises InvalidRequest, ModelNotFound."""
+        known = {name: values.get(name, default) for name, default in self.fields.items()}
+        if self.capabilities:
+            known["model"] = find_model(str(known["model"]), self.capabilities, self.path[1:]).name
+        resource_id = str(values.get(self.id_field) or self.id_prefix + secrets.token_hex(12))
+        head = {"id": resource_id, "object": self.object, "created_at": int(time.time())}
+        return exchange.store.put(self.object, {**head, **known}, content, parent)
 
-    def _parent(self, exchange: Exchange) -> str:
-        return exchange.path(self.parent) if self.parent else ""
+    def find(self, exchange: DemoExchange) -> DemoResource:
+        """The resource that the path names. Raises a 404."""
+        return exchange.store.get(self.object, exchange.path("id"), exchange.path("parent"))
 
-    async def retrieve(self, exchange: Exchange) -> None:
-        """Show one."""
+    async def create(self, exchange: DemoExchange) -> None:
+        """`POST` to the collection, as JSON or as a form."""
+        values = (await exchange.read_form()).last_values if exchange.has_form else await exchange.read(Values)
+        if exchange.path("parent"):
+            exchange.store.get(VECTOR_STORE.object, exchange.path("parent"))
+        await exchange.send_json(self.store(exchange, values, parent=exchange.path("parent")).value)
+
+    async def send_list(self, exchange: DemoExchange) -> None:
+        """`GET` of the collection, a page at a time; of one `purpose` if the query says so."""
+        values = [one.value for one in exchange.store.all(self.object, exchange.path("parent"))]
+        purpose = exchange.query("purpose")
+        await send_page(exchange, [value for value in values if purpose in ("", value.get("purpose"))])
+
+    async def show(self, exchange: DemoExchange) -> None:
+        """`GET` of one."""
         await exchange.send_json(self.find(exchange).value)
 
-    async def listing(self, exchange: Exchange) -> None:
-        """Show all, a page at a time."""
-        await page(exchange, [thing.value for thing in exchange.store.all(self.kind, self._parent(exchange))])
+    async def update(self, exchange: DemoExchange) -> None:
+        """`POST` to one."""
+        body = await exchange.read(Values)
+        resource = self.find(exchange)
+        changes = {name: body[name] for name in _UPDATABLE & self.fields.keys() & body.keys()}
+        await exchange.send_json(exchange.store.update(resource, changes).value)
 
-    async def modify(self, exchange: Exchange) -> None:
-        """Change one: its metadata, and what it has of a name and the like."""
-        changes = msgspec.structs.asdict(await exchange.read(Changes))
-        thing = self.find(exchange)
-        taken = {name: value for name, value in changes.items() if value is not None and name in thing.value}
-        await exchange.send_json(exchange.store.change(thing, taken).value)
+    async def delete(self, exchange: DemoExchange) -> None:
+        """`DELETE` of one."""
+        resource = self.find(exchange)
+        exchange.store.delete(self.object, resource.id, resource.parent)
+        await exchange.send_json({"id": resource.id, "object": f"{self.object}.deleted", "deleted": True})
 
-    async def delete(self, exchange: Exchange) -> None:
-        """Forget one."""
-        thing = self.find(exchange)
-        exchange.store.delete(self.kind, thing.id, thing.parent)
-        await exchange.send_json({"id": thing.id, "object": self.deleted or f"{self.kind}.deleted", "deleted": True})
+    async def send_content(self, exchange: DemoExchange) -> None:
+        """`GET` of the content of one."""
+        await exchange.send_bytes(self.find(exchange).content, b"application/octet-stream")
+
+    async def send_empty_list(self, exchange: DemoExchange) -> None:
+        """`GET` or `POST` of a list that belongs to one and is always empty."""
+        self.find(exchange)
+        await send_page(exchange, [])
+
+    async def set_status(self, exchange: DemoExchange) -> None:
+        """`POST` to the `/cancel`, `/pause`, … of one."""
+        action: str = exchange.scope["path"].rpartition("/")[2]
+        await exchange.send_json(exchange.store.update(self.find(exchange), {"status": _STATUSES[action]}).value)
 
 
-def now() -> int:
-    """Seconds since 1970."""
-    return int(time.time())
+async def send_page(exchange: DemoExchange, oldest_first: Sequence[Values]) -> None:
+    """Send a page of a list, newest first; `limit`, `order`, `after` and `before` come from the query."""
+    limit = exchange.query("limit", "20")
+    if not limit.isdecimal() or not 1 <= int(limit) <= _MAX_PAGE:
+        raise _invalid("limit", f"'limit' takes a number from 1 to {_MAX_PAGE}.")
+    values = list(oldest_first) if exchange.query("order") == "asc" else list(reversed(oldest_first))
+    ids = [value["id"] for value in values]
+    after, before = exchange.query("after"), exchange.query("before")
+    start = ids.index(after) + 1 if after in ids else 0
+    end = ids.index(before) if before in ids else len(values)
+    page = values[start:end][: int(limit)]
+    ends = {"first_id": page[0]["id"] if page else None, "last_id": page[-1]["id"] if page else None}
+    await exchange.send_json({"object": "list", "data": page, **ends, "has_more": start + len(page) < end})
+
+
+def _invalid(param: str, message: str) -> InvalidRequest:
+    return InvalidRequest(message, param=param, code="invalid_value")
+
+
+_META: Final[Values] = {"metadata": {}}
+_DONE: Final[Values] = {"status": "completed", "metadata": {}}
+_FILE: Final[Values] = {"bytes": 0, "filename": "", "purpose": "", "status": "processed", "expires_at": None}
+_UPLOAD: Final[Values] = {**_FILE, "mime_type": "", "status": "pending", "file": None}
+_BATCH: Final[Values] = {"input_file_id": "", "endpoint": "", "completion_window": "24h", "output_file_id": None}
+_STORE: Final[Values] = {"name": None, "expires_after": None, "usage_bytes": 0, "file_counts": {"total": 0}}
+_VIDEO: Final[Values] = {"model": "demo-canvas", "prompt": "", "seconds": "4", "remixed_from_video_id": None}
+_JOB: Final[Values] = {"model": "", "training_file": "", "result_files": (), "error": {}, "status": "succeeded"}
+_ASSISTANT: Final[Values] = {"model": "", "tools": (), "name": None, "description": None, "instructions": None}
+_MESSAGE: Final[Values] = {"thread_id": "", "role": "user", "content": (), "run_id": None, "attachments": ()}
+_RUN: Final[Values] = {"thread_id": "", "assistant_id": "", "model": "", "required_action": None, "usage": None}
+_STEP: Final[Values] = {"thread_id": "", "run_id": "", "type": "message_creation", "step_details": {}}
+_IN_STORE: Final = "/v1/vector_stores/{parent}/"
+_IN_THREAD: Final = "/v1/threads/{parent}/"
+
+FILE: Final = DemoKind("/v1/files", "file", "file-", _FILE, "list show delete")
+UPLOAD: Final = DemoKind("/v1/uploads", "upload", "upload_", _UPLOAD, "create")
+PART: Final = DemoKind("", "upload.part", "part_", {"upload_id": ""}, "")
+BATCH: Final = DemoKind("/v1/batches", "batch", "batch_", {**_BATCH, **_DONE}, "create list show")
+VECTOR_STORE: Final = DemoKind("/v1/vector_stores", "vector_store", "vs_", {**_STORE, **_DONE})
+STORE_FILE: Final = DemoKind(
+    _IN_STORE + "files", "vector_store.file", "file-", {"usage_bytes": 0, "attributes": {}, **_DONE}, id_field="file_id"
+)
+FILE_BATCH: Final = DemoKind(
+    _IN_STORE + "file_batches",
+    "vector_store.files_batch",
+    "vsfb_",
+    {"file_counts": {"total": 0}, **_DONE},
+    "create show",
+)
+VIDEO: Final = DemoKind("/v1/videos", "video", "video_", {**_VIDEO, **_DONE}, "create list show delete", _ANY)
+JOB: Final = DemoKind("/v1/fine_tuning/jobs", "fine_tuning.job", "ftjob-", {**_META, **_JOB}, "create list show", TEXT)
+CONVERSATION: Final = DemoKind("/v1/conversations", "conversation", "conv_", _META, "show update delete")
+ITEM: Final = DemoKind("/v1/conversations/{parent}/items", "conversation.item", "msg_", {}, "list show")
+ASSISTANT: Final = DemoKind("/v1/assistants", "assistant", "asst_", {**_ASSISTANT, **_META}, capabilities=TEXT)
+THREAD: Final = DemoKind("/v1/threads", "thread", "thread_", _META, "show update delete")
+MESSAGE: Final = DemoKind(
+    _IN_THREAD + "messages", "thread.message", "msg_", {**_MESSAGE, **_DONE}, "list show update delete"
+)
+RUN: Final = DemoKind(_IN_THREAD + "runs", "thread.run", "run_", {**_RUN, **_DONE}, "list show update")
+STEP: Final = DemoKind(
+    "/v1/threads/{thread}/runs/{parent}/steps", "thread.run.step", "step_", {**_STEP, **_DONE}, "list show"
+)
+
+
+def add_file(exchange: DemoExchange, filename: str, data: bytes, purpose: str) -> DemoResource:
+    """Store a file."""
+    return FILE.store(exchange, {"bytes": len(data), "filename": filename, "purpose": purpose}, data)
+
+
+async def create_file(exchange: DemoExchange) -> None:
+    form = await exchange.read_form()
+    file, purpose = form.file("file"), form.last_values.get("purpose")
+    if not purpose:
+        raise InvalidRequest("'purpose' is missing.", param="purpose", code="missing_required_parameter")
+    await exchange.send_json(add_file(exchange, file.filename, file.data, purpose).value)
+
+
+async def add_part(exchange: DemoExchange) -> None:
+    form = await exchange.read_form()
+    upload = UPLOAD.find(exchange)
+    await exchange.send_json(PART.store(exchange, {"upload_id": upload.id}, form.file("data").data, upload.id).value)
+
+
+class CompleteRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """`POST /v1/uploads/{id}/complete`: the parts in their order."""
+
+    part_ids: list[str]
+
+
+async def complete_upload(exchange: DemoExchange) -> None:
+    """`POST /v1/uploads/{id}/complete`: a file of the parts."""
+    request = await exchange.read(CompleteRequest)
+    upload = UPLOAD.find(exchange)
+    content = b"".join(
+        exchange.store.get(PART.object, one, upload.id).content for one in request.part_ids[:_MAX_AT_ONCE]
+    )
+    if len(content) != upload.value["bytes"]:
+        raise _invalid("part_ids", f"The parts have {len(content)} bytes, {upload.value['bytes']} were announced.")
+    file = add_file(exchange, str(upload.value["filename"]), content, str(upload.value["purpose"]))
+    await exchange.send_json(exchange.store.update(upload, {"status": "completed", "file": file.value}).value)
+
+
+async def send_film(exchange: DemoExchange) -> None:
+    """`GET /v1/videos/{id}/content`: an MP4 file without a picture, its type and an empty box of data."""
+    VIDEO.find(exchange)
+    film = struct.pack(">I4s4sI8s", 24, b"ftyp", b"isom", 512, b"isommp41") + struct.pack(">I4s", 8, b"mdat")
+    await exchange.send_bytes(film, b"video/mp4")
+
+
+async def remix_video(exchange: DemoExchange) -> None:
+    body = await exchange.read(Values)
+    source = VIDEO.find(exchange)
+    values = {"model": source.value["model"], "prompt": body.get("prompt"), "remixed_from_video_id": source.id}
+    await exchange.send_json(VIDEO.store(exchange, values).value)
+
+
+class ItemsRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A new conversation, or new items of one."""
+
+    items: list[Values] = []
+    metadata: Values = {}
+
+
+def items_of(exchange: DemoExchange, conversation_id: str) -> list[Values]:
+    """The items of a conversation. Raises a 404."""
+    exchange.store.get(CONVERSATION.object, conversation_id)
+    return [item.value for item in exchange.store.all(ITEM.object, conversation_id)]
+
+
+def add_items(exchange: DemoExchange, conversation_id: str, items: list[Values]) -> list[Values]:
+    """Add items, each under an id of its own. Raises InvalidRequest for too many."""
+    if len(items) > _MAX_AT_ONCE:
+        raise _invalid("items", f"At most {_MAX_AT_ONCE} items at a time.")
+    named = [{"type": "message", "status": "completed", **one, "id": f"msg_{secrets.token_hex(12)}"} for one in items]
+    return [exchange.store.put(ITEM.object, one, parent=conversation_id).value for one in named]
+
+
+async def create_conversation(exchange: DemoExchange) -> None:
+    request = await exchange.read(ItemsRequest)
+    conversation = CONVERSATION.store(exchange, {"metadata": request.metadata})
+    add_items(exchange, conversation.id, request.items)
+    await exchange.send_json(conversation.value)
+
+
+async def create_items(exchange: DemoExchange) -> None:
+    request = await exchange.read(ItemsRequest)
+    conversation = exchange.store.get(CONVERSATION.object, exchange.path("parent"))
+    added = add_items(exchange, conversation.id, request.items)
+    await exchange.send_json({"object": "list", "data": added, "has_more": False})
+
+
+async def delete_item(exchange: DemoExchange) -> None:
+    """`DELETE /v1/conversations/{parent}/items/{id}`: the response is the conversation."""
+    exchange.store.delete(ITEM.object, exchange.path("id"), exchange.path("parent"))
+    await exchange.send_json(exchange.store.get(CONVERSATION.object, exchange.path("parent")).value)
+
+
+class MessageRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """`POST /v1/threads/{parent}/messages`."""
+
+    role: str
+    content: str | list[Values]
+    metadata: Values = {}
+
+
+class ThreadRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """`POST /v1/threads`."""
+
+    messages: list[MessageRequest] = []
+    metadata: Values = {}
+
+
+class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """`POST /v1/threads/{parent}/runs` and `/v1/threads/runs`."""
+
+    assistant_id: str
+    model: str | None = None
+    thread: ThreadRequest = ThreadRequest()
+    metadata: Values = {}
+    stream: bool | None = None
+
+
+async def create_thread(exchange: DemoExchange) -> None:
+    await exchange.send_json(_add_thread(exchange, await exchange.read(ThreadRequest)).value)
+
+
+def _add_thread(exchange: DemoExchange, request: ThreadRequest) -> DemoResource:
+    thread = THREAD.store(exchange, {"metadata": request.metadata})
+    for message in request.messages[:_MAX_AT_ONCE]:
+        _add_message(exchange, thread.id, message)
+    return thread
+
+
+def _add_message(exchange: DemoExchange, thread_id: str, message: MessageRequest, run_id: str | None = None) -> Values:
+    content = [{"type": "text", "text": {"value": plain_text(message.content), "annotations": []}}]
+    values = {"thread_id": thread_id, "role": message.role, "content": content, "run_id": run_id}
+    return MESSAGE.store(exchange, {**values, "metadata": message.metadata}, parent=thread_id).value
+
+
+async def create_message(exchange: DemoExchange) -> None:
+    request = await exchange.read(MessageRequest)
+    thread = exchange.store.get(THREAD.object, exchange.path("parent"))
+    await exchange.send_json(_add_message(exchange, thread.id, request))
+
+
+async def create_run(exchange: DemoExchange) -> None:
+    """`POST /v1/threads/{parent}/runs`, and `/v1/threads/runs` with a thread of its own: the next message of it."""
+    request = await exchange.read(RunRequest)
+    assistant = exchange.store.get(ASSISTANT.object, request.assistant_id).value
+    if exchange.path("parent"):
+        thread = exchange.store.get(THREAD.object, exchange.path("parent"))
+    else:
+        thread = _add_thread(exchange, request.thread)
+    messages = [one.value for one in exchange.store.all(MESSAGE.object, thread.id)]
+    texts = [chat_message(one["role"], one["content"][0]["text"]["value"]) for one in messages]
+    system = chat_message("system", assistant["instructions"])
+    chat = chat_request(request.model or assistant["model"], [system, *texts])
+    stream = bool(request.stream)
+    generation = await generate(exchange, chat, "v1/threads/runs", stream=stream)
+    counts = {"prompt_tokens": generation.input_tokens, "completion_tokens": generation.output_tokens}
+    usage = {**counts, "total_tokens": generation.input_tokens + generation.output_tokens}
+    values = {
+        "thread_id": thread.id,
+        "assistant_id": request.assistant_id,
+        "model": generation.model,
+        "usage": None if generation.faults.no_usage else usage,
+        "metadata": request.metadata,
+    }
+    run = RUN.store(exchange, values, parent=thread.id).value
+    written = MessageRequest(role="assistant", content=generation.outputs[0].text)
+    message = _add_message(exchange, thread.id, written, run["id"])
+    details = {"type": "message_creation", "message_creation": {"message_id": message["id"]}}
+    STEP.store(exchange, {"thread_id": thread.id, "run_id": run["id"], "step_details": details}, parent=run["id"])
+    if stream:
+        await exchange.send_events(_run_events(run, message, generation), generation.faults, generation.model)
+    else:
+        await exchange.send_json(run, generation.faults)
+
+
+def _run_events(run: Values, message: Values, generation: Generation) -> Iterator[DemoEvent]:
+    for status in ("created", "queued", "in_progress"):
+        yield named_event(f"thread.run.{status}", {**run, "status": status, "usage": None})
+    yield named_event("thread.message.created", {**message, "status": "in_progress", "content": []})
+    for word in split_words(generation.outputs[0].text):
+        content = [{"index": 0, "type": "text", "text": {"value": word}}]
+        delta = {"id": message["id"], "object": "thread.message.delta", "delta": {"content": content}}
+        yield named_event("thread.message.delta", delta, content=True)
+    yield named_event("thread.message.completed", message)
+    yield named_event("thread.run.completed", run)
+    if not generation.faults.no_done:
+        yield DemoEvent(b"event: done\n" + DONE.data)
+
+
+_KINDS: Final = (
+    *(FILE, UPLOAD, BATCH, VECTOR_STORE, STORE_FILE, FILE_BATCH, VIDEO, JOB),
+    *(CONVERSATION, ITEM, ASSISTANT, THREAD, MESSAGE, RUN, STEP),
+)
+ROUTES: Final[DemoRoutes] = (
+    *tuple(route for kind in _KINDS for route in kind.routes),
+    ("POST", "/v1/files", create_file),
+    ("GET", "/v1/files/{id}/content", FILE.send_content),
+    ("POST", "/v1/uploads/{id}/parts", add_part),
+    ("POST", "/v1/uploads/{id}/complete", complete_upload),
+    ("POST", "/v1/uploads/{id}/cancel", UPLOAD.set_status),
+    ("POST", "/v1/batches/{id}/cancel", BATCH.set_status),
+    ("POST", "/v1/vector_stores/{id}/search", VECTOR_STORE.send_empty_list),
+    ("GET", _IN_STORE + "files/{id}/content", STORE_FILE.send_empty_list),
+    ("GET", _IN_STORE + "file_batches/{id}/files", FILE_BATCH.send_empty_list),
+    ("POST", _IN_STORE + "file_batches/{id}/cancel", FILE_BATCH.set_status),
+    ("GET", "/v1/videos/{id}/content", send_film),
+    ("POST", "/v1/videos/{id}/remix", remix_video),
+    ("POST", "/v1/fine_tuning/jobs/{id}/cancel", JOB.set_status),
+    ("POST", "/v1/fine_tuning/jobs/{id}/pause", JOB.set_status),
+    ("POST", "/v1/fine_tuning/jobs/{id}/resume", JOB.set_status),
+    ("GET", "/v1/fine_tuning/jobs/{id}/events", JOB.send_empty_list),
+    ("GET", "/v1/fine_tuning/jobs/{id}/checkpoints", JOB.send_empty_list),
+    ("POST", "/v1/conversations", create_conversation),
+    ("POST", "/v1/conversations/{parent}/items", create_items),
+    ("DELETE", "/v1/conversations/{parent}/items/{id}", delete_item),
+    ("POST", "/v1/threads", create_thread),
+    ("POST", "/v1/threads/runs", create_run),
+    ("POST", _IN_THREAD + "messages", create_message),
+    ("POST", _IN_THREAD + "runs", create_run),
+    ("POST", _IN_THREAD + "runs/{id}/cancel", RUN.set_status),
+    ("POST", _IN_THREAD + "runs/{id}/submit_tool_outputs", RUN.set_status),
+)

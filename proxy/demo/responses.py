@@ -1,31 +1,24 @@
-"""`POST /v1/responses` of the demo provider and what belongs to it: stored answers, counting, compacting.
-
-What an answer looks like on the wire is in `response_shapes`; here it is planned, kept and found again.
-"""
+"""The writer of OpenAI's Responses API: `POST /v1/responses`, its stored responses, token counts and compaction."""
 
 import secrets
 import time
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 
-from proxy.demo.conversation import called, chat_request, demanded, message, text_of
-from proxy.demo.conversations import add_items, items_of
-from proxy.demo.exchange import Exchange
-from proxy.demo.lists import page
-from proxy.demo.phrases import Orders, read_orders
-from proxy.demo.plans import plan
-from proxy.demo.replies import begin
-from proxy.demo.requests import ChatRequest
-from proxy.demo.response_shapes import events, whole
+from proxy.demo import engine
+from proxy.demo.exchange import DemoEvent, DemoExchange, typed_event
+from proxy.demo.faults import DemoFaults
+from proxy.demo.resources import add_items, items_of, send_page
+from proxy.demo.words import split_arguments, split_words
 from proxy.errors import InvalidRequest
 
 _KIND: Final = "response"
-_NO_ORDERS: Final = Orders()
 
 
 class ResponsesRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The request; its input is a text or a list of items."""
+    """`POST /v1/responses`; the input is a text or a list of items."""
 
     model: str
     input: str | list[dict[str, Any]] = ""
@@ -43,7 +36,7 @@ class ResponsesRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def conversation_id(self) -> str:
-        """The conversation that the answer belongs to; empty where it belongs to none."""
+        """The id of the conversation that the response belongs to; empty for none."""
         named = self.conversation.get("id") if isinstance(self.conversation, dict) else self.conversation
         return named if isinstance(named, str) else ""
 
@@ -54,173 +47,204 @@ class ResponsesRequest(msgspec.Struct, frozen=True, kw_only=True):
             return [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": self.input}]}]
         return self.input
 
-    def as_chat(self, before: list[dict[str, Any]]) -> ChatRequest:
-        """The same as a chat request; `before` are the items of the conversation so far."""
-        form = self.text.get("format")
-        form = form if isinstance(form, dict) else {}
+    def as_chat(self, history: list[dict[str, Any]]) -> engine.ChatRequest:
+        """The same as a chat request; `history` are the items before. Raises InvalidRequest."""
+        output_format = self.text.get("format")
+        if not isinstance(output_format, dict):
+            output_format = {}
         choice = self.tool_choice
         if isinstance(choice, dict) and choice.get("type") == "function":
-            choice = demanded(str(choice.get("name")))
-        system = [message("system", [self.instructions])] if self.instructions else []
-        return chat_request(
+            choice = engine.function_choice(choice.get("name"))
+        return engine.chat_request(
             self.model,
-            [*system, *(_as_message(item) for item in (*before, *self.items))],
-            limit=self.max_output_tokens,
+            [
+                *([engine.chat_message("system", self.instructions)] if self.instructions else []),
+                *(_as_chat_message(item) for item in (*history, *self.items)),
+            ],
+            max_completion_tokens=self.max_output_tokens,
             functions=[tool for tool in self.tools if tool.get("type") == "function"],
-            choice=choice,
-            schema=form.get("schema") if form.get("type") == "json_schema" else None,
-            as_json=form.get("type") == "json_object",
+            tool_choice=choice,
+            schema=output_format.get("schema") if output_format.get("type") == "json_schema" else None,
+            response_format=output_format,
         )
 
 
-def _as_message(item: dict[str, Any]) -> dict[str, Any]:
-    kind = item.get("type", "message")
+def _as_chat_message(item: dict[str, Any]) -> dict[str, Any]:
+    kind, content = item.get("type", "message"), item.get("content")
     if kind == "function_call":
-        return called(str(item.get("name")), item.get("arguments"))
+        return engine.call_message(item.get("name"), item.get("arguments"))
     if kind == "function_call_output":
-        output = item.get("output")
-        return message("tool", [output if isinstance(output, str) else text_of(output)])
+        return engine.chat_message("tool", item.get("output"))
     if kind != "message":
-        return message("assistant", [])
-    content = item.get("content")
-    parts = content if isinstance(content, list) else []
-    images = [part.get("image_url") for part in parts if isinstance(part, dict)]
-    return message(
-        str(item.get("role", "user")), [text_of(content)], [image for image in images if isinstance(image, str)]
-    )
+        return engine.chat_message("assistant", "")
+    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    images = [url for part in parts if isinstance(url := part.get("image_url"), str)]
+    return engine.chat_message(str(item.get("role", "user")), content, images)
 
 
-async def create(exchange: Exchange) -> None:
-    """`POST /v1/responses`."""
+async def create_response(exchange: DemoExchange) -> None:
     request = await exchange.read(ResponsesRequest)
-    before = _before(exchange, request)
-    chat = request.as_chat(before)
-    model = chat.check("v1/responses")
-    orders = read_orders(chat.last_user_message.text)
-    choice = plan(chat, orders, 0)
-    stream = bool(request.stream)
-    if not await begin(exchange, orders, model.name, choice.text, stream=stream):
+    history = _history(exchange, request)
+    generation = await engine.generate(exchange, request.as_chat(history), "v1/responses", stream=bool(request.stream))
+    body = _body(generation, request)
+    if request.conversation_id:
+        add_items(exchange, request.conversation_id, [*request.items, *body["output"]])
+    if request.store is not False:
+        items = [{"id": f"msg_{secrets.token_hex(12)}", "type": "message", **one} for one in (*history, *request.items)]
+        exchange.store.put(_KIND, body, msgspec.json.encode(items))
+    if generation.faults.no_usage:
+        body = {**body, "usage": None}
+    if request.stream:
+        events = _events(body, no_done=generation.faults.no_done)
+        await exchange.send_events(events, generation.faults, generation.model)
         return
-    settings = {
+    queued: dict[str, Any] = {"status": "queued", "output": [], "usage": None} if request.background else {}
+    await exchange.send_json({**body, **queued}, generation.faults)
+
+
+def _history(exchange: DemoExchange, request: ResponsesRequest) -> list[dict[str, Any]]:
+    """The items of the conversation, or of the previous response and all before it."""
+    if request.conversation_id:
+        return items_of(exchange, request.conversation_id)
+    if request.previous_response_id is None:
+        return []
+    previous = exchange.store.get(_KIND, request.previous_response_id)
+    return [*msgspec.json.decode(previous.content), *previous.value["output"]]
+
+
+def _body(generation: engine.Generation, request: ResponsesRequest) -> dict[str, Any]:
+    (output,) = generation.outputs
+    cut = output.finish_reason == "length"
+    status = "incomplete" if cut else "completed"
+    return {
+        "id": f"resp_{secrets.token_hex(24)}",
+        "object": "response",
+        "created_at": int(time.time()),
+        "status": status,
+        "error": None,
+        "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
+        "model": generation.model,
+        "output": [_item(output, status)],
+        "parallel_tool_calls": True,
+        "reasoning": {"effort": None, "summary": None},
+        "temperature": 1.0,
+        "text": {"format": {"type": "text"}},
+        "top_p": 1.0,
+        "truncation": "disabled",
         "instructions": request.instructions,
         "max_output_tokens": request.max_output_tokens,
         "metadata": request.metadata or {},
         "previous_response_id": request.previous_response_id,
         "tools": request.tools,
-        "tool_choice": "auto" if request.tool_choice is None else request.tool_choice,
+        "tool_choice": request.tool_choice or "auto",
         "conversation": {"id": request.conversation_id} if request.conversation_id else None,
         "background": bool(request.background),
         "store": request.store is not False,
+        "usage": {
+            "input_tokens": generation.input_tokens,
+            "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens": generation.output_tokens,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": generation.input_tokens + generation.output_tokens,
+        },
     }
-    answer = whole(model.name, choice, chat.input_tokens, settings)
-    if request.conversation_id:
-        add_items(exchange, request.conversation_id, [*request.items, *answer["output"]])
-    if request.store is not False:
-        _keep(exchange, answer, [*before, *request.items])
-    shown = {**answer, "usage": None} if orders.no_usage else answer
-    if stream:
-        await exchange.send_events(events(shown, no_done=orders.no_done), orders, model.name)
-        return
-    if request.background:
-        shown = {**shown, "status": "queued", "output": [], "usage": None}
-    await exchange.send_json(shown, orders=orders)
 
 
-def _keep(exchange: Exchange, answer: dict[str, Any], items: list[dict[str, Any]]) -> None:
-    named = [{"id": f"msg_{secrets.token_hex(12)}", "type": "message", **item} for item in items]
-    exchange.store.put(_KIND, answer, msgspec.json.encode(named))
+def _item(output: engine.DemoOutput, status: str) -> dict[str, Any]:
+    if output.function is None:
+        content = [_text_part(output.text)]
+        message_id = f"msg_{secrets.token_hex(24)}"
+        return {"id": message_id, "type": "message", "status": status, "role": "assistant", "content": content}
+    call = {"arguments": output.text, "call_id": output.call_id, "name": output.function}
+    return {"id": f"fc_{secrets.token_hex(24)}", "type": "function_call", "status": status, **call}
 
 
-def _before(exchange: Exchange, request: ResponsesRequest) -> list[dict[str, Any]]:
-    """The items of the conversation, or of the answer that this one follows and of all before."""
-    if request.conversation_id:
-        return items_of(exchange, request.conversation_id)
-    if request.previous_response_id is None:
-        return []
-    thing = exchange.store.get(_KIND, request.previous_response_id)
-    items: list[dict[str, Any]] = msgspec.json.decode(thing.content)
-    return [*items, *thing.value["output"]]
+def _text_part(text: str) -> dict[str, Any]:
+    return {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
 
 
-async def retrieve(exchange: Exchange) -> None:
-    """`GET /v1/responses/{id}`; with `stream=true` its events once more, behind `starting_after`."""
-    thing = exchange.store.get(_KIND, exchange.path("id"))
+def _events(body: dict[str, Any], *, after: int = -1, no_done: bool = False) -> Iterator[DemoEvent]:
+    """The response as events with numbers from 0, those behind `after`; `no_done` leaves out the last."""
+    created = {**body, "status": "in_progress", "output": [], "usage": None, "incomplete_details": None}
+    events = [
+        ("response.created", {"response": created}),
+        ("response.in_progress", {"response": created}),
+        *_item_events(body["output"][0]),
+    ]
+    if not no_done:
+        events.append((f"response.{body['status']}", {"response": body}))
+    for number, (name, fields) in enumerate(events):
+        if number > after:
+            yield typed_event(name, {"sequence_number": number, **fields}, content=name.endswith(".delta"))
+
+
+def _item_events(item: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    place: dict[str, Any] = {"item_id": item["id"], "output_index": 0}
+    empty: dict[str, Any] = {"content": []} if item["type"] == "message" else {"arguments": ""}
+    yield "response.output_item.added", {"output_index": 0, "item": {**item, "status": "in_progress", **empty}}
+    if item["type"] == "message":
+        (part,) = item["content"]
+        place["content_index"] = 0
+        yield "response.content_part.added", {**place, "part": _text_part("")}
+        for word in split_words(part["text"]):
+            delta = {"delta": word, "logprobs": [], "obfuscation": secrets.token_urlsafe(6)}
+            yield "response.output_text.delta", {**place, **delta}
+        yield "response.output_text.done", {**place, "text": part["text"], "logprobs": []}
+        yield "response.content_part.done", {**place, "part": part}
+    else:
+        for fragment in split_arguments(item["arguments"]):
+            yield "response.function_call_arguments.delta", {**place, "delta": fragment}
+        done = {"name": item["name"], "arguments": item["arguments"]}
+        yield "response.function_call_arguments.done", {**place, **done}
+    yield "response.output_item.done", {"output_index": 0, "item": item}
+
+
+async def show_response(exchange: DemoExchange) -> None:
+    """`GET /v1/responses/{id}`; with `stream=true` its events again, behind `starting_after`."""
+    stored = exchange.store.get(_KIND, exchange.path("id"))
     if exchange.query("stream") != "true":
-        await exchange.send_json(thing.value)
+        await exchange.send_json(stored.value)
         return
-    after = exchange.query("starting_after", "-1")
-    if not after.removeprefix("-").isdecimal():
-        raise InvalidRequest("'starting_after' takes a number.", param="starting_after", code="invalid_value")
-    replayed = events(thing.value, after=int(after))
-    await exchange.send_events(replayed, _NO_ORDERS, str(thing.value["model"]))
+    after = exchange.query("starting_after")
+    events = _events(stored.value, after=int(after) if after.isdecimal() else -1)
+    await exchange.send_events(events, DemoFaults(), str(stored.value["model"]))
 
 
-async def delete(exchange: Exchange) -> None:
-    """`DELETE /v1/responses/{id}`."""
+async def delete_response(exchange: DemoExchange) -> None:
     exchange.store.delete(_KIND, exchange.path("id"))
     await exchange.send_json({"id": exchange.path("id"), "object": "response", "deleted": True})
 
 
-async def cancel(exchange: Exchange) -> None:
-    """`POST /v1/responses/{id}/cancel`: for answers that were made in the background."""
-    thing = exchange.store.get(_KIND, exchange.path("id"))
-    if not thing.value["background"]:
+async def cancel_response(exchange: DemoExchange) -> None:
+    """`POST /v1/responses/{id}/cancel`: for responses that were created in the background."""
+    stored = exchange.store.get(_KIND, exchange.path("id"))
+    if not stored.value["background"]:
         raise InvalidRequest("Cannot cancel a synchronous response.")
-    await exchange.send_json(exchange.store.change(thing, {"status": "cancelled"}).value)
+    await exchange.send_json(exchange.store.update(stored, {"status": "cancelled"}).value)
 
 
-async def input_items(exchange: Exchange) -> None:
-    """`GET /v1/responses/{id}/input_items`."""
-    thing = exchange.store.get(_KIND, exchange.path("id"))
-    await page(exchange, msgspec.json.decode(thing.content))
+async def list_input_items(exchange: DemoExchange) -> None:
+    await send_page(exchange, msgspec.json.decode(exchange.store.get(_KIND, exchange.path("id")).content))
 
 
-async def input_tokens(exchange: Exchange) -> None:
-    """`POST /v1/responses/input_tokens`."""
+async def count_input_tokens(exchange: DemoExchange) -> None:
     request = await exchange.read(ResponsesRequest)
-    chat = request.as_chat(_before(exchange, request))
-    chat.check("v1/responses/input_tokens")
+    chat = request.as_chat(_history(exchange, request))
+    chat.validate("v1/responses/input_tokens")
     await exchange.send_json({"object": "response.input_tokens", "input_tokens": chat.input_tokens})
 
 
-async def compact(exchange: Exchange) -> None:
-    """`POST /v1/responses/compact`: the conversation as one opaque item."""
+async def compact(exchange: DemoExchange) -> None:
+    """`POST /v1/responses/compact`: the user's messages, and the rest as one opaque item."""
     request = await exchange.read(ResponsesRequest)
-    chat = request.as_chat(_before(exchange, request))
-    model = chat.check("v1/responses/compact")
-    orders = read_orders(chat.last_user_message.text)
-    if not await begin(exchange, orders, model.name):
-        return
-    users = [item for item in request.items if item.get("role") == "user"]
+    generation = await engine.generate(exchange, request.as_chat(_history(exchange, request)), "v1/responses/compact")
     item = {"id": f"cmp_{secrets.token_hex(12)}", "type": "compaction", "encrypted_content": secrets.token_hex(32)}
-    usage = {"input_tokens": chat.input_tokens, "output_tokens": 16, "total_tokens": chat.input_tokens + 16}
-    await exchange.send_json(
-        {
-            "id": f"resp_{secrets.token_hex(16)}",
-            "object": "response.compaction",
-            "created_at": int(time.time()),
-            "output": [*users, item],
-            **({} if orders.no_usage else {"usage": usage}),
-        },
-        orders=orders,
-    )
-
-
-def response_answer(body: msgspec.Raw) -> dict[str, Any]:
-    """The whole answer to a request body, at once and not kept."""
-    request = msgspec.json.decode(body, type=ResponsesRequest)
-    chat = request.as_chat([])
-    model = chat.check("v1/responses")
-    choice = plan(chat, read_orders(chat.last_user_message.text), 0)
-    return whole(model.name, choice, chat.input_tokens, {})
-
-
-ROUTES: Final = (
-    ("POST", "/v1/responses", create),
-    ("POST", "/v1/responses/input_tokens", input_tokens),
-    ("POST", "/v1/responses/compact", compact),
-    ("GET", "/v1/responses/{id}", retrieve),
-    ("DELETE", "/v1/responses/{id}", delete),
-    ("POST", "/v1/responses/{id}/cancel", cancel),
-    ("GET", "/v1/responses/{id}/input_items", input_items),
-)
+    tokens = generation.input_tokens
+    usage = {"usage": {"input_tokens": tokens, "output_tokens": 16, "total_tokens": tokens + 16}}
+    body = {
+        "id": f"resp_{secrets.token_hex(16)}",
+        "object": "response.compaction",
+        "created_at": int(time.time()),
+        "output": [*(one for one in request.items if one.get("role") == "user"), item],
+    }
+    await exchange.send_json({**body, **({} if generation.faults.no_usage else usage)}, generation.faults)

@@ -1,4 +1,4 @@
-"""What the demo provider can be told, the models it has, and the gateway configuration that points at it.
+"""Settings and models of the demo provider, and the gateway configuration that points at it.
 
 Values only: no socket, no clock, no environment.
 """
@@ -19,7 +19,7 @@ def _new_key() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class DemoSettings:
-    """How one demo provider behaves: both durations in seconds, and the key that its callers must show."""
+    """How one demo provider behaves: both durations in seconds, and the API key that its clients must send."""
 
     first_token_delay: float = 0.15
     token_interval: float = 0.02
@@ -28,7 +28,7 @@ class DemoSettings:
 
 @dataclass(frozen=True)
 class DemoModel:
-    """One model: its dated name, which every answer carries, and the alias that the demo gateway gives it."""
+    """One model: its dated name, which every response has, and its alias in the demo gateway."""
 
     name: str
     alias: str
@@ -37,12 +37,12 @@ class DemoModel:
 
     @property
     def undated(self) -> str:
-        """The name without its date, which is taken too and answered with the dated one."""
+        """The name without its date, which requests may use too."""
         return self.name[: -len("-2026-01-01")]
 
     @property
     def upstreams(self) -> tuple[str, ...]:
-        """The demo gateway's upstreams that serve it, one for each family of formats that it can be asked in."""
+        """The demo gateway's upstreams that serve it, one for each API family."""
         if self.capability in TEXT:
             return ("demo", "demo-anthropic", "demo-gemini")
         return ("demo", "demo-gemini") if self.capability == "embeddings" else ("demo",)
@@ -75,13 +75,13 @@ TEXT: tuple[Capability, ...] = ("chat", "vision", "realtime")
 
 
 def find_model(name: str, capabilities: tuple[Capability, ...], path: str) -> DemoModel:
-    """The model of this name, dated or not.
+    """The model of this name, dated or not; with no `capabilities` any will do.
 
     Raises ModelNotFound for an unknown name, and InvalidRequest for a model that cannot do what `path` asks for.
     """
     for model in DEMO_MODELS:
         if name in (model.name, model.undated):
-            if model.capability in capabilities:
+            if not capabilities or model.capability in capabilities:
                 return model
             raise InvalidRequest(
                 f"The model `{name}` cannot be used with {path}: it is for {model.capability}; "

@@ -1,23 +1,21 @@
-"""What the demo provider was given to keep: files, responses, threads and the like.
-
-In memory only, and bounded in number and size: the oldest things are forgotten first. It knows no endpoint.
-"""
+"""The resources that the demo provider keeps in memory. Bounded in number and bytes: the oldest are evicted first."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from proxy.errors import InvalidRequest
 
-MOST_THINGS = 2_000
-MOST_BYTES = 64 * 1024 * 1024
+MAX_RESOURCES: Final = 2_000
+MAX_STORE_BYTES: Final = 64 * 1024 * 1024
+Place = tuple[str, str, str]
 
 
 @dataclass
-class Thing:
-    """One thing that was kept: what is shown of it, what it holds, and what it belongs to."""
+class DemoResource:
+    """One resource: its JSON, its content if it is a file, and the id of the resource that it belongs to."""
 
     kind: str
     value: dict[str, Any]
@@ -27,59 +25,50 @@ class Thing:
     @property
     def id(self) -> str:
         """Its id."""
-        name = self.value["id"]
-        assert isinstance(name, str)
-        return name
+        return str(self.value["id"])
 
 
-class Store:
-    """See the module."""
+class DemoStore:
+    """All resources of one provider, by kind, parent and id."""
 
-    def __init__(self, most_things: int = MOST_THINGS, most_bytes: int = MOST_BYTES) -> None:
-        self._most_things = most_things
-        self._most_bytes = most_bytes
-        self._things: dict[tuple[str, str, str], Thing] = {}
-        self._sizes: dict[tuple[str, str, str], int] = {}
-        self._bytes = 0
+    def __init__(self, max_resources: int = MAX_RESOURCES, max_bytes: int = MAX_STORE_BYTES) -> None:
+        self._max_resources = max_resources
+        self._max_bytes = max_bytes
+        self._resources: dict[Place, DemoResource] = {}
+        self._sizes: dict[Place, int] = {}
 
-    def put(self, kind: str, value: dict[str, Any], content: bytes = b"", parent: str = "") -> Thing:
-        """Keep a thing under its id, of which there is one below each parent.
-
-        Raises InvalidRequest for one that is larger than the whole store.
-        """
-        thing = Thing(kind, value, content, parent)
+    def put(self, kind: str, value: dict[str, Any], content: bytes = b"", parent: str = "") -> DemoResource:
+        """Store a resource, in place of an older one with its id. Raises InvalidRequest for one that is too large."""
+        resource = DemoResource(kind, value, content, parent)
         size = len(content) + len(msgspec.json.encode(value))
-        if size > self._most_bytes:
+        if size > self._max_bytes:
             raise InvalidRequest("This is more than the demo provider can keep; send something smaller.", status=413)
-        place = (kind, parent, thing.id)
-        # A thing that is there already keeps its place among the others.
-        self._bytes += size - self._sizes.get(place, 0)
-        self._things[place] = thing
+        place = (kind, parent, resource.id)
+        self._resources[place] = resource
         self._sizes[place] = size
-        while len(self._things) > self._most_things or self._bytes > self._most_bytes:
-            self._drop(next(one for one in self._things if one != place))
-        return thing
+        while len(self._sizes) > self._max_resources or sum(self._sizes.values()) > self._max_bytes:
+            self._remove(next(one for one in self._sizes if one != place))
+        return resource
 
-    def get(self, kind: str, name: str, parent: str = "") -> Thing:
-        """Find a thing. Raises InvalidRequest, a 404, for one that is not there."""
-        thing = self._things.get((kind, parent, name))
-        if thing is None:
-            raise InvalidRequest(f"No {kind} found with id '{name}'.", status=404, param="id")
-        return thing
+    def get(self, kind: str, resource_id: str, parent: str = "") -> DemoResource:
+        """Find a resource. Raises InvalidRequest, a 404, for an unknown one."""
+        resource = self._resources.get((kind, parent, resource_id))
+        if resource is None:
+            raise InvalidRequest(f"No {kind} found with id '{resource_id}'.", status=404, param="id")
+        return resource
 
-    def change(self, thing: Thing, changes: Mapping[str, Any]) -> Thing:
-        """Keep a thing with other values."""
-        return self.put(thing.kind, {**thing.value, **changes}, thing.content, thing.parent)
+    def update(self, resource: DemoResource, changes: Mapping[str, Any]) -> DemoResource:
+        """Store a resource with changed fields."""
+        return self.put(resource.kind, {**resource.value, **changes}, resource.content, resource.parent)
 
-    def all(self, kind: str, parent: str = "") -> list[Thing]:
-        """All things of a kind, or those of them that belong to `parent`; the oldest first."""
-        return [thing for thing in self._things.values() if thing.kind == kind and thing.parent == parent]
+    def all(self, kind: str, parent: str = "") -> list[DemoResource]:
+        """All resources of a kind that belong to `parent`, the oldest first."""
+        return [one for one in self._resources.values() if one.kind == kind and one.parent == parent]
 
-    def delete(self, kind: str, name: str, parent: str = "") -> None:
-        """Forget a thing. Raises InvalidRequest, a 404, for one that is not there."""
-        self.get(kind, name, parent)
-        self._drop((kind, parent, name))
+    def delete(self, kind: str, resource_id: str, parent: str = "") -> None:
+        """Remove a resource. Raises InvalidRequest, a 404, for an unknown one."""
+        self.get(kind, resource_id, parent)
+        self._remove((kind, parent, resource_id))
 
-    def _drop(self, place: tuple[str, str, str]) -> None:
-        if self._things.pop(place, None) is not None:
-            self._bytes -= self._sizes.pop(place)
+    def _remove(self, place: Place) -> None:
+        del self._resources[place], self._sizes[place]

@@ -16,7 +16,8 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proxy.demo import DemoSettings, demo_app
+from proxy.demo import DemoSettings
+from tests.demo_provider import worked_demo_app
 
 
 class Watched:
@@ -138,7 +139,7 @@ def sdk(provider: "Provider") -> Iterator[openai.OpenAI]:
 @pytest.fixture(scope="session")
 def provider() -> Iterator[Provider]:
     settings = DemoSettings(first_token_delay=0, token_interval=0)
-    app = Watched(demo_app(settings))
+    app = Watched(worked_demo_app(settings))
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)

@@ -7,7 +7,7 @@ from typing import Any
 import openai
 import pytest
 
-from proxy.demo.answers import count_tokens
+from proxy.demo.words import count_tokens
 from tests.demo.conftest import Provider
 
 WEATHER = {
@@ -183,7 +183,7 @@ def test_an_image_counts_as_input(provider: Provider, detail: str, tokens: int) 
 def test_an_image_is_mentioned_with_its_kind(provider: Provider) -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 5000}}
     answer = provider.post("/chat/completions", messages=[{"role": "user", "content": [image]}]).json()
-    assert "one image (image/png)" in answer["choices"][0]["message"]["content"]
+    assert "1 images (image/png)" in answer["choices"][0]["message"]["content"]
 
 
 @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])

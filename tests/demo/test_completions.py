@@ -50,11 +50,6 @@ def test_without_include_usage_no_chunk_has_the_key(provider: Provider) -> None:
     assert not any("usage" in event for event in events(provider, prompt="hi")[:-1])
 
 
-def test_the_header_names_the_model(provider: Provider) -> None:
-    answer = provider.post("/completions", prompt="hi", stream=True)
-    assert answer.headers["openai-model"] == "demo-spark-2026-08-07"
-
-
 @pytest.mark.parametrize("prompt", [[], ["x"] * 21])
 def test_too_few_or_too_many_prompts_are_refused(provider: Provider, prompt: list[str]) -> None:
     answer = provider.post("/completions", prompt=prompt)

@@ -32,7 +32,7 @@ def test_items_are_added_found_and_taken_out(provider: Provider, conversation: s
     path = f"/conversations/{conversation}/items"
     added = provider.http.post(path, json={"items": [{"role": "user", "content": "again"}]}).json()
     assert [item["content"] for item in items(provider, conversation)] == ["hello", "again"]
-    one = f"{path}/{added['first_id']}"
+    one = f"{path}/{added['data'][0]['id']}"
     assert provider.http.get(one).json()["content"] == "again"
     assert provider.http.delete(one).json()["id"] == conversation
     assert provider.http.get(one).status_code == 404

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.demo.faults import error_body, failure
+from proxy.demo.faults import error_body, provider_error
 
 
 @pytest.mark.parametrize(
@@ -18,15 +18,15 @@ from proxy.demo.faults import error_body, failure
     ],
 )
 def test_a_status_has_openais_type_and_code(status: int, kind: str, code: str | None) -> None:
-    error = error_body(failure(status, "m"))["error"]
+    error = error_body(provider_error(status, "m"))["error"]
     assert (error["type"], error["code"], error["param"]) == (kind, code, None)
 
 
 @pytest.mark.parametrize("status", range(400, 600))
 def test_every_message_names_the_model(status: int) -> None:
-    assert "some-model" in failure(status, "some-model").message
+    assert "some-model" in provider_error(status, "some-model").message
 
 
 @pytest.mark.parametrize(("status", "headers"), [(429, {"retry-after": "1"}), (503, {"retry-after": "1"}), (500, {})])
 def test_only_what_may_be_tried_again_says_when(status: int, headers: dict[str, str]) -> None:
-    assert failure(status, "m").headers == headers
+    assert provider_error(status, "m").headers == headers

@@ -1,5 +1,6 @@
 """The demo as `serve` runs it: a whole gateway in front of the demo provider, on every endpoint that it forwards."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 
 from proxy.config.tree import Server
 from proxy.demo.app import ROUTES
+from proxy.demo.media import SAMPLE_RATE, wav_header
 from proxy.demo.settings import DEMO_MODELS, demo_config
-from proxy.demo.speech import RATE, wav_head
 from proxy.endpoints.table import ROWS, Row
+from proxy.resources.spec import ObjectRow
+from proxy.resources.table import OBJECT_ROWS
 from tests.demo.conftest import Provider
 from tests.serving import KEY, RunningGateway
 
@@ -106,7 +109,7 @@ def test_sound_comes_through(gateway: RunningGateway) -> None:
 
 
 def test_a_transcription_is_billed_by_the_minute(gateway: RunningGateway) -> None:
-    wav = wav_head(RATE * 2 * 60) + bytes(RATE * 2 * 60)
+    wav = wav_header(SAMPLE_RATE * 2 * 60) + bytes(SAMPLE_RATE * 2 * 60)
     with openai.OpenAI(base_url=gateway.base_url, api_key=KEY) as client:
         answer = client.audio.transcriptions.create(model="prometheus-echo", file=("talk.wav", wav))
     assert "60.0 seconds" in answer.text
@@ -117,6 +120,13 @@ def test_a_transcription_is_billed_by_the_minute(gateway: RunningGateway) -> Non
 def test_every_row_of_the_table_has_an_answer(row: Row) -> None:
     root = "/v1beta" if row.dialect.name == "gemini" else "/v1"
     assert (row.method, root + row.upstream_path) in {(method, path) for method, path, _ in ROUTES}
+
+
+@pytest.mark.parametrize("row", OBJECT_ROWS, ids=lambda row: f"{row.method} {row.path}")
+def test_every_row_of_the_table_of_resources_has_a_route(row: ObjectRow) -> None:
+    assert (row.method, re.sub(r"{\w+}", "{}", row.path)) in {
+        (method, re.sub(r"{\w+}", "{}", path)) for method, path, _ in ROUTES
+    }
 
 
 def test_the_list_of_models_begins_with_the_eight(gateway: RunningGateway) -> None:

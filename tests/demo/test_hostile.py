@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.demo.audio import seconds_of
-from proxy.demo.forms import Upload
-from proxy.demo.speech import wav_head
+from proxy.demo.media import audio_seconds, wav_header
 from tests.demo.conftest import Provider
 
 MESSAGE = {
@@ -89,12 +87,12 @@ def test_a_wrong_value_anywhere_is_answered(provider: Provider, path: str, body:
 
 def test_any_head_of_a_recording_gives_a_length() -> None:
     chance = random.Random(7)
-    head = wav_head(1_000)
+    head = wav_header(1_000)
     for _ in range(2_000):
         changed = bytearray(head)
         for _ in range(chance.randint(1, 4)):
             changed[chance.randrange(len(head))] = chance.choice((0, 1, 255, chance.randrange(256)))
-        assert seconds_of(Upload("file", "a", "", bytes(changed) + bytes(100))) >= 0
+        assert audio_seconds(bytes(changed) + bytes(100)) >= 0
 
 
 def test_a_recording_that_the_standard_library_wrote_has_its_length() -> None:
@@ -104,4 +102,4 @@ def test_a_recording_that_the_standard_library_wrote_has_its_length() -> None:
         sound.setsampwidth(2)
         sound.setframerate(8_000)
         sound.writeframes(bytes(8_000 * 4))
-    assert seconds_of(Upload("file", "a", "", written.getvalue())) == 1.0
+    assert audio_seconds(written.getvalue()) == 1.0

@@ -7,10 +7,10 @@ import zlib
 import openai
 import pytest
 
-from proxy.demo.images import picture
+from proxy.demo.media import image
 from tests.demo.conftest import Provider, named_events
 
-PNG = picture("anything", 0)
+PNG = image("anything", 0)
 
 
 def test_a_picture_is_a_whole_png() -> None:
@@ -28,13 +28,13 @@ def test_a_picture_is_a_whole_png() -> None:
 
 
 def test_colours_follow_from_the_prompt() -> None:
-    assert picture("a", 0) == picture("a", 0) != picture("b", 0)
+    assert image("a", 0) == image("a", 0) != image("b", 0)
 
 
 def test_as_many_pictures_come_as_are_wanted(sdk: openai.OpenAI) -> None:
     answer = sdk.images.generate(model="demo-canvas", prompt="a fox", n=2)
     assert answer.data is not None
-    assert [base64.b64decode(one.b64_json or "") for one in answer.data] == [picture("a fox", 0), picture("a fox", 1)]
+    assert [base64.b64decode(one.b64_json or "") for one in answer.data] == [image("a fox", 0), image("a fox", 1)]
     assert answer.usage is not None
     assert answer.usage.total_tokens == answer.usage.input_tokens + answer.usage.output_tokens
 
@@ -62,11 +62,11 @@ def test_a_variation_needs_no_prompt(provider: Provider) -> None:
 
 
 @pytest.mark.parametrize(("path", "name"), [("generations", "image_generation"), ("edits", "image_edit")])
-def test_a_stream_has_sketches_and_the_picture(provider: Provider, path: str, name: str) -> None:
+def test_a_stream_has_sketches_and_the_image(provider: Provider, path: str, name: str) -> None:
     asked = {"model": "demo-canvas", "prompt": "a fox", "stream": True, "partial_images": 2, "images": ["x"]}
     found = named_events(provider.post(f"/images/{path}", **asked).text)
     assert [one for one, _ in found] == [f"{name}.partial_image"] * 2 + [f"{name}.completed"]
-    assert base64.b64decode(found[-1][1]["b64_json"]) == picture("a fox", 0)
+    assert base64.b64decode(found[-1][1]["b64_json"]) == image("a fox", 0)
     assert found[-1][1]["usage"]["output_tokens"] > 0
 
 

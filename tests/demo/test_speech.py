@@ -8,15 +8,15 @@ import wave
 import openai
 import pytest
 
-from proxy.demo.speech import RATE
+from proxy.demo.media import SAMPLE_RATE
 from tests.demo.conftest import Provider
 
 
 def test_a_wav_file_has_a_fifth_of_a_second_for_each_word(sdk: openai.OpenAI) -> None:
     answer = sdk.audio.speech.create(model="demo-voice", voice="alloy", input="one two three", response_format="wav")
     with wave.open(io.BytesIO(answer.content)) as sound:
-        assert (sound.getframerate(), sound.getnchannels(), sound.getsampwidth()) == (RATE, 1, 2)
-        assert sound.getnframes() == len(sound.readframes(10**9)) // 2 == 3 * RATE // 5
+        assert (sound.getframerate(), sound.getnchannels(), sound.getsampwidth()) == (SAMPLE_RATE, 1, 2)
+        assert sound.getnframes() == len(sound.readframes(10**9)) // 2 == 3 * SAMPLE_RATE // 5
 
 
 def test_pcm_is_the_same_without_a_head(provider: Provider) -> None:

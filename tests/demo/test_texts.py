@@ -3,7 +3,7 @@
 import openai
 import pytest
 
-from proxy.demo.texts import likeness
+from proxy.demo.words import similarity
 from tests.demo.conftest import Provider
 
 DOCUMENTS = ["The cat sleeps.", "A gateway relays streams.", "Bread and butter."]
@@ -83,4 +83,8 @@ def test_an_ordered_error_has_its_status(provider: Provider, path: str, body: di
 
 
 def test_of_two_that_hold_the_words_the_shorter_is_more_alike() -> None:
-    assert likeness("red fox", "red fox") > likeness("red fox", "a red fox and much else") > likeness("red fox", "dog")
+    assert (
+        similarity("red fox", "red fox")
+        > similarity("red fox", "a red fox and much else")
+        > similarity("red fox", "dog")
+    )

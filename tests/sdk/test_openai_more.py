@@ -11,14 +11,14 @@ import pytest
 from openai import OpenAI
 
 from proxy.config.tree import Server
+from proxy.demo.media import SAMPLE_RATE, wav_header
 from proxy.demo.settings import demo_config
-from proxy.demo.speech import RATE, wav_head
 from proxy.ledger.record import Final
 from tests.demo.conftest import Provider
 from tests.demo.conftest import provider as provider
 from tests.serving import ALIAS, KEY, RunningGateway
 
-WAV = wav_head(RATE * 2) + bytes(RATE * 2)
+WAV = wav_header(SAMPLE_RATE * 2) + bytes(SAMPLE_RATE * 2)
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 NOTE = ("note.txt", b"The fox sleeps in the reeds.")
 #: For methods that the SDK still has, and warns of.

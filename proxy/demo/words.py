@@ -1,23 +1,20 @@
-"""The words of the demo provider: what it answers to a text, how text is cut into pieces, how tokens are counted.
+"""The text that the demo provider generates, how it is split into stream chunks, and how its tokens are counted.
 
-Pure and deterministic: the same text gives the same answer.
+Pure and deterministic: the same prompt gives the same text.
 """
 
 import re
 from collections.abc import Iterator
 
-from proxy.demo.phrases import without_phrases
+from proxy.demo.faults import without_phrases
 
-#: Characters to a token. One rule for everything, so that a bill can be checked from the text alone.
-CHARACTERS_A_TOKEN = 4
-_QUOTED_CHARACTERS = 200
-
-# Words of three letters: with the blank before it each is one token, so that chunks and tokens are the same number.
+#: One rule for every model, so that a bill can be checked from the texts alone.
+CHARACTERS_PER_TOKEN = 4
+_MAX_QUOTED_CHARACTERS = 200
+# Words of three letters: with the space before it each is one token, so that a stream has as many chunks as tokens.
 _FILLER = "the sun was out and the old dog ran far but the red fox sat and saw how the day may end "
-
 _WORD = re.compile(r"\s*\S+|\s+")
-
-_ANSWERS = (
+_TEXTS = (
     (
         ("gateway", "proxy", "prometheus"),
         "A model gateway stands between your code and the providers of language models. Your code keeps the OpenAI SDK "
@@ -36,12 +33,6 @@ _ANSWERS = (
         "Every request becomes one row of the ledger: input tokens, output tokens, the time to first token and the "
         "cost in exact decimals. The row says whether the provider reported its numbers or they were estimated, for a "
         "stream that was cut still has to be paid. Add stream_options with include_usage to see the numbers yourself.",
-    ),
-    (
-        ("alias", "aliases", "model", "models", "which"),
-        "Choose by what you need: spark for short tasks, lite for everyday volume, core for planning and code, vision "
-        "for pictures, pulse and surge for live conversation, atlas for embeddings and echo for speech. The names stay "
-        "the same when the models behind them change.",
     ),
     (
         ("key", "keys", "token", "security", "secret"),
@@ -66,31 +57,33 @@ _ANSWERS = (
 
 def count_tokens(text: str) -> int:
     """Tokens of a text: one for each four characters begun."""
-    return tokens_of(len(text))
+    return tokens_in(len(text))
 
 
-def tokens_of(characters: int) -> int:
-    """Tokens of so many characters."""
-    return -(-characters // CHARACTERS_A_TOKEN)
+def tokens_in(characters: int) -> int:
+    """Tokens of a text of this length."""
+    return -(-characters // CHARACTERS_PER_TOKEN)
 
 
-def filler(tokens: int) -> str:
-    """A text of exactly so many tokens, each of them one piece."""
-    characters = tokens * CHARACTERS_A_TOKEN - 1
+def filler_text(tokens: int) -> str:
+    """A text of exactly this many tokens, each of them one chunk of a stream."""
+    characters = tokens * CHARACTERS_PER_TOKEN - 1
     return (_FILLER * (characters // len(_FILLER) + 1))[:characters]
 
 
-def answer_to(text: str) -> str:
-    """The answer to what a user wrote: a built-in one where a subject is recognised, else one about the text itself."""
-    asked = without_phrases(text)
+def text_for(prompt: str) -> str:
+    """The text for a prompt: a built-in one where a subject is recognised, else one that quotes the prompt."""
+    asked = without_phrases(prompt)
     lowered = asked.lower()
-    words = frozenset(re.findall(r"\w+", lowered))
-    for subjects, answer in _ANSWERS:
+    words = words_of(lowered)
+    for subjects, text in _TEXTS:
         if any(subject in words if " " not in subject else subject in lowered for subject in subjects):
-            return answer
+            return text
     if not asked:
         return "You sent no text, so there is little to say. I am the built-in demo model; ask me what a gateway is."
-    quoted = asked if len(asked) <= _QUOTED_CHARACTERS else asked[:_QUOTED_CHARACTERS].rstrip() + "…"
+    quoted = asked
+    if len(asked) > _MAX_QUOTED_CHARACTERS:
+        quoted = asked[:_MAX_QUOTED_CHARACTERS].rstrip() + "…"
     return (
         f"You wrote “{quoted}”. I am the built-in demo model, so I cannot think about it, but everything around this "
         "answer is real: the key was checked, the alias was resolved, the stream was relayed and the tokens were "
@@ -98,11 +91,25 @@ def answer_to(text: str) -> str:
     )
 
 
-def pieces(text: str) -> Iterator[str]:
-    """The text word by word, each with the blanks before it, as a model writes; joined they are the text again."""
+def split_words(text: str) -> Iterator[str]:
+    """The text word by word, each with the space before it, as a model streams it; joined they are the text again."""
     return (match.group() for match in _WORD.finditer(text))
 
 
-def fragments(text: str, size: int = 12) -> Iterator[str]:
-    """The text in parts of equal size, as the arguments of a tool call arrive."""
+def split_arguments(text: str, size: int = 12) -> Iterator[str]:
+    """The text in parts of equal size, as the arguments of a function call are streamed."""
     return (text[start : start + size] for start in range(0, len(text), size))
+
+
+def words_of(text: str) -> frozenset[str]:
+    """The distinct words of a text, in lower case."""
+    return frozenset(re.findall(r"\w+", text.lower()))
+
+
+def similarity(query: str, text: str) -> float:
+    """How many of the query's words a text has, from 0 to 1; of two texts with the same words the shorter wins."""
+    wanted, found = words_of(query), words_of(text)
+    if not wanted or not found:
+        return 0.0
+    shared = len(wanted & found)
+    return round(0.9 * shared / len(wanted) + 0.1 * shared / len(found), 6)

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from proxy.demo.requests import ChatRequest
+from proxy.demo.engine import ChatRequest, DemoOutput, cut_text
 from proxy.errors import InvalidRequest, ModelNotFound
 
 TOOL = {"type": "function", "function": {"name": "look"}}
@@ -17,38 +17,43 @@ def request(**fields: Any) -> ChatRequest:
 
 
 @pytest.mark.parametrize(
-    ("fields", "param"),
+    "fields",
     [
-        ({"n": 0}, "n"),
-        ({"n": 5}, "n"),
-        ({"max_tokens": 0}, "max_tokens"),
-        ({"max_completion_tokens": 0}, "max_completion_tokens"),
-        ({"max_tokens": 1, "max_completion_tokens": 1}, "max_tokens"),
-        ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
-        ({"stream_options": {"include_usage": True}}, "stream_options"),
-        ({"stream": False, "stream_options": {}}, "stream_options"),
-        ({"messages": []}, "messages"),
-        ({"model": "demo-atlas"}, "model"),
+        {"n": 0},
+        {"n": 5},
+        {"max_tokens": 0},
+        {"max_completion_tokens": 0},
+        {"stop": ["a", "b", "c", "d", "e"]},
+        {"messages": []},
     ],
+)
+def test_a_value_out_of_range_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        request(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [({"stream_options": {"include_usage": True}}, "stream_options"), ({"model": "demo-atlas"}, "model")],
 )
 def test_a_wrong_field_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        request(**fields).check("x")
+        request(**fields).validate("x")
     assert caught.value.param == param
 
 
 def test_nulls_are_as_good_as_nothing() -> None:
     names = ("n", "stop", "stream", "stream_options", "max_tokens", "tools", "tool_choice", "response_format")
-    assert request(**dict.fromkeys(names)).check("x").undated == "demo-core"
+    assert request(**dict.fromkeys(names)).validate("x") == "demo-core-2026-09-02"
 
 
 def test_unknown_fields_are_let_pass() -> None:
-    assert request(some_new_field={"a": 1}).check("x").undated == "demo-core"
+    assert request(some_new_field={"a": 1}).validate("x") == "demo-core-2026-09-02"
 
 
 def test_an_unknown_model_is_not_found() -> None:
     with pytest.raises(ModelNotFound):
-        request(model="gpt").check("x")
+        request(model="gpt").validate("x")
 
 
 def test_the_last_user_message_is_the_one_answered() -> None:
@@ -70,12 +75,12 @@ def test_tools_and_earlier_calls_count_as_input() -> None:
 
 
 def test_a_tool_that_is_no_function_is_not_called() -> None:
-    assert request(tools=[{"type": "custom", "custom": {"name": "x"}}]).wanted_function is None
+    assert request(tools=[{"type": "custom", "custom": {"name": "x"}}]).called_function() is None
 
 
 def test_an_unknown_tool_choice_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="other"):
-        _ = request(tools=[TOOL], tool_choice={"type": "function", "function": {"name": "other"}}).wanted_function
+        request(tools=[TOOL], tool_choice={"type": "function", "function": {"name": "other"}}).called_function()
 
 
 # which function is called
@@ -87,7 +92,7 @@ def offered(*names: str) -> list[dict[str, object]]:
 
 def called(text: str, *names: str, **fields: object) -> str | None:
     messages = [{"role": "user", "content": text}]
-    function = request(messages=messages, tools=offered(*names), **fields).wanted_function
+    function = request(messages=messages, tools=offered(*names), **fields).called_function()
     return None if function is None else function.name
 
 
@@ -130,30 +135,42 @@ def test_what_is_required_is_called() -> None:
     assert called("Two?", "one", "two", tool_choice="required") == "two"
 
 
-@pytest.mark.parametrize("deep", [True, False])
-@pytest.mark.parametrize(
-    ("mode", "text", "name"), [("auto", "Hi", None), ("required", "Hi", "two"), ("auto", "two", "two")]
-)
-def test_of_allowed_tools_one_is_called(deep: bool, mode: str, text: str, name: str | None) -> None:
-    allowed: dict[str, object] = {
-        "mode": mode,
-        "tools": offered("two", "three") if deep else [{"type": "function", "name": "two"}],
-    }
-    choice = {"type": "allowed_tools", "allowed_tools": allowed} if deep else {"type": "allowed_tools", **allowed}
-    assert called(text, "one", "two", "three", tool_choice=choice) == name
-
-
 def test_nothing_is_called_after_the_answer_of_a_tool() -> None:
     messages = [{"role": "user", "content": "one"}, {"role": "tool", "content": "done"}]
     asked = request(messages=messages, tools=offered("one"), tool_choice="required")
-    assert asked.wanted_function is None
-    assert asked.ordered_function("one") is None
+    assert asked.called_function() is None
+    assert asked.called_function("one") is None
 
 
 def test_a_phrase_names_the_function() -> None:
     asked = request(messages=[{"role": "user", "content": "Hi"}], tools=offered("one", "two"))
-    found = asked.ordered_function("two")
+    found = asked.called_function("two")
     assert found is not None
     assert found.name == "two"
     with pytest.raises(InvalidRequest, match="demo:call"):
-        asked.ordered_function("three")
+        asked.called_function("three")
+
+
+# outputs
+
+
+@pytest.mark.parametrize(
+    ("stops", "limit", "result"),
+    [
+        ([], None, ("one two three", "stop")),
+        ([], 4, ("one two three", "stop")),
+        ([], 3, ("one two thre", "length")),
+        ([], 0, ("", "length")),
+        ([" three", " two"], None, ("one", "stop")),
+        ([" two"], 1, ("one", "stop")),
+        (["four"], 1, ("one ", "length")),
+    ],
+)
+def test_a_text_is_cut_at_the_first_stop_and_at_the_limit(
+    stops: list[str], limit: int | None, result: tuple[str, str]
+) -> None:
+    assert cut_text("one two three", stops, limit) == result
+
+
+def test_the_name_of_a_called_function_counts_as_output() -> None:
+    assert (DemoOutput("four", "stop").tokens, DemoOutput("{}", "tool_calls", "fives").tokens) == (1, 1 + 2)
