@@ -112,7 +112,7 @@ class Gateway:
             routes = self._compiled(config, pools)
             # All at once: there is no await from here on.
             before, self.config, self.pools = self.pools, config, pools
-            self.overload.limit(config.server)
+            self.overload.reconfigure(config.server)
             self.access.write_as(config.server.log_format)
             self.app.take(routes)
             for name, pool in before.items():
