@@ -22,7 +22,6 @@ EXEMPT: dict[str, tuple[int, int]] = {
     "proxy.exchange.context.RequestContext": (31, 5),
     "proxy.exchange.exchange.Exchange": (21, 6),
     "proxy.exchange.upload.Upload": (26, 7),
-    "proxy.observability.access_log.AccessLog": (13, 4),
     "proxy.process.supervisor.Member": (13, 4),
     "proxy.process.supervisor.Supervisor": (14, 4),
     "proxy.process.workers.Crew": (14, 4),
