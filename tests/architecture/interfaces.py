@@ -10,7 +10,6 @@ PROTOCOLS: frozenset[str] = frozenset(
     {
         "proxy.clock.sweeper.Waiting",
         "proxy.exchange.context.ResponseObserver",
-        "proxy.ledger.pricing.Usage",
         "proxy.upstream.connection.Owner",
         "proxy.upstream.connection.Sink",
         "proxy.upstream.connection.Source",
