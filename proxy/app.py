@@ -75,11 +75,11 @@ class Gateway:
     async def start(self) -> None:
         """Open the store, compile the configuration and warm the pools. Raises `StoreFailed` and `ConfigFault`."""
         await self.ledger.start()
-        self.readiness.watch(lambda: self.ledger.failure)
-        self.readiness.watch(self._keys_failure)
-        self.readiness.watch(self.overload.reason)
-        self.readiness.watch_for_warning(lambda: self.ledger.warning)
-        self.readiness.watch_for_warning(self.overload.warning)
+        self.readiness.add_check(lambda: self.ledger.failure)
+        self.readiness.add_check(self._keys_failure)
+        self.readiness.add_check(self.overload.reason)
+        self.readiness.add_warning_check(lambda: self.ledger.warning)
+        self.readiness.add_warning_check(self.overload.warning)
         self.overload.start(self.ledger.journal)
         # Made where there is none, and held open by nobody but the index.
         store = KeyStore(self.ledger.data_dir)
@@ -111,8 +111,8 @@ class Gateway:
             routes = self._compiled(config, pools)
             # All at once: there is no await from here on.
             before, self.config, self.pools = self.pools, config, pools
-            self.overload.limit(config.server)
-            self.access.write_as(config.server.log_format)
+            self.overload.reconfigure(config.server)
+            self.access.reconfigure(config.server.log_format)
             self.app.take(routes)
             for name, pool in before.items():
                 if pools.get(name) is not pool:
@@ -177,7 +177,7 @@ class Gateway:
     @property
     def notice(self) -> float:
         """Seconds for which the end is announced before the listener closes: none where nobody looks."""
-        return self.config.server.drain_notice if self.readiness.is_watched else 0.0
+        return self.config.server.drain_notice if self.readiness.is_probed else 0.0
 
     def drain(self) -> None:
         """The end has begun: say so where readiness is asked."""

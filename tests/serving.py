@@ -164,7 +164,7 @@ class RunningGateway:
         async def take() -> Changes:
             changes = await self.gateway.reload(config)
             assert self._listener is not None
-            self._listener.limit(self.gateway.config.server)
+            self._listener.reconfigure(self.gateway.config.server)
             return changes
 
         return self.wait_for(take())

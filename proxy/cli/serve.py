@@ -14,7 +14,7 @@ from proxy.cli.welcome import Welcome, has_keys
 from proxy.config.rules import listen_host
 from proxy.config.tree import Config
 from proxy.demo import DemoSettings, demo_config
-from proxy.observability.messages import write_log
+from proxy.observability.messages import configure_logging
 from proxy.process.reload import Source, overridden
 from proxy.process.single import serve_alone
 from proxy.process.socket_activation import adopt, handed_over
@@ -73,7 +73,7 @@ def command(
         # Here it is also found by the workers.
         os.environ.pop("NO_COLOR", None)
         os.environ["FORCE_COLOR"] = "1" if color == "always" else "0"
-    write_log()
+    configure_logging()
     path = chosen_file(config_path)
     given = {"host": host, "port": port, "workers": workers, "data_dir": str(data_dir) if data_dir else None}
     over = {name: value for name, value in given.items() if value is not None}

@@ -13,7 +13,7 @@ import msgspec
 
 from proxy.cli import probe
 from proxy.cli.probe import Answer, get_models, models_url
-from proxy.config.addresses import odd, with_version, without_endpoint
+from proxy.config.addresses import base_url_warnings, with_version, without_endpoint
 from proxy.config.presets import PRESETS
 from proxy.config.problems import did_you_mean
 from proxy.config.tree import Kind, Upstream
@@ -98,7 +98,7 @@ async def _not_there(name: str, upstream: Upstream, answer: Answer) -> Verdict:
     better = await _elsewhere(name, upstream)
     if better is not None:
         return Verdict("fail", what, f'base_url = "{better}": there it answers')
-    for message, mend in odd(upstream):
+    for message, mend in base_url_warnings(upstream):
         return Verdict("fail", f"{what}; base_url {message}", mend)
     if status == 404 and upstream.kind in _LISTLESS:
         return Verdict("ok", f"{what}; it has no list of models")

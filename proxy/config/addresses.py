@@ -1,6 +1,6 @@
-"""What a base URL may be wrong in: an endpoint's path at its end, no version where the kind has one, or two of them.
+"""Detects likely mistakes in a base URL, and corrects them: an endpoint's path, a missing version, a repeated version.
 
-Pure: an address in, a better one out. Whether an upstream answers there is not known here.
+Pure: no upstream is called.
 """
 
 import re
@@ -12,7 +12,7 @@ from proxy.config.presets import PRESETS
 from proxy.config.tree import Upstream
 
 _VERSION: Final = re.compile(r"v[0-9]+(?:(?:alpha|beta)[0-9]*)?")
-#: How the endpoints' paths end that people paste; the longest first.
+#: Ends of endpoint paths that may be pasted; the longest first.
 _ENDPOINTS: Final = (
     "/chat/completions",
     "/messages/count_tokens",
@@ -28,12 +28,12 @@ _ENDPOINTS: Final = (
     "/rerank",
     "/models",
 )
-#: A model's own path in Gemini's format.
+#: The path of a model in Gemini's format.
 _MODEL_PATH: Final = re.compile(r"/models/[^/]+:[A-Za-z]+$")
 
 
 def without_endpoint(url: str) -> str | None:
-    """Take an endpoint's path off the end of a base URL; None where it has none."""
+    """The base URL without an endpoint's path at its end; None where it has none."""
     path = url.rstrip("/")
     found = _MODEL_PATH.search(path)
     if found is not None:
@@ -43,7 +43,7 @@ def without_endpoint(url: str) -> str | None:
 
 
 def with_version(upstream: Upstream) -> str | None:
-    """Add the version that addresses of this kind have; None where it is there, or the kind has none."""
+    """The base URL with the version that its kind has; None where it has one, or the kind has none."""
     url = upstream.base_url.rstrip("/")
     preset = PRESETS[upstream.kind]
     segments = urlsplit(url).path.split("/")
@@ -52,16 +52,16 @@ def with_version(upstream: Upstream) -> str | None:
     if version is None or any(_VERSION.fullmatch(part) for part in segments):
         return None
     if upstream.kind == "azure" and "deployments" in segments:
-        # Theirs stands in the query.
+        # Their version is in the query.
         return None
     if upstream.kind == "compatible" and any(segments):
-        # Whoever writes a path may know a server without a version in it.
+        # There are servers whose path has no version.
         return None
     return f"{url}{usual}" if upstream.kind == "azure" and "openai" not in segments else f"{url}/{version}"
 
 
-def odd(upstream: Upstream) -> Iterator[tuple[str, str]]:
-    """What is probably wrong with a base URL, and how to mend it; nothing about those of well-known providers."""
+def base_url_warnings(upstream: Upstream) -> Iterator[tuple[str, str]]:
+    """Likely mistakes in a base URL, and how to fix them. It is not for addresses of well-known providers."""
     url = upstream.base_url
     stripped = without_endpoint(url)
     if stripped is not None:

@@ -1,4 +1,4 @@
-"""What a new configuration changes in a running gateway, and what of it can only be had by a restart. Pure."""
+"""Compares the running configuration with a new one: what changes, and what needs a restart. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,12 +7,12 @@ import msgspec
 
 from proxy.config.tree import Config, Server
 
-#: Settings of `[server]` that sockets, processes and open files were made by.
+#: Settings of `[server]` that are fixed by open sockets, processes and files.
 NEEDS_RESTART = ("host", "port", "workers", "data_dir", "durability", "journal_max_bytes", "key_prefix")
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """Dotted names of what is new, gone and different, and of what stays as it was until a restart."""
+    """Dotted names of what is added, removed and changed, and of what stays as it is until a restart."""
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
@@ -28,13 +28,13 @@ class Changes(msgspec.Struct, frozen=True):
 
 
 def applicable(running: Config, wanted: Config) -> Config:
-    """The wanted configuration, with the running one's settings where only a restart can change them."""
+    """The wanted configuration, with the running settings that only a restart can change."""
     kept = {name: getattr(running.server, name) for name in NEEDS_RESTART}
     return msgspec.structs.replace(wanted, server=msgspec.structs.replace(wanted.server, **kept))
 
 
 def changes(running: Config, wanted: Config) -> Changes:
-    """How they differ."""
+    """The differences between the running and the wanted configuration."""
     other = {name for name in Server.__struct_fields__ if getattr(running.server, name) != getattr(wanted.server, name)}
     added, removed, changed = [], [], [f"server.{name}" for name in sorted(other.difference(NEEDS_RESTART))]
     sections: tuple[tuple[str, Mapping[str, Any], Mapping[str, Any]], ...] = (

@@ -1,7 +1,7 @@
 """The settings of a section with their help texts, which are the doc comments (`#:`) of the tree.
 
-The comments are read from the source of the tree, so that a setting and its help stand in one place. Where the source
-was left out of an installation the texts are empty; nothing else is lost.
+The comments are read from the source of the tree, so that a setting and its help are in one place. In an installation
+without sources the texts are empty.
 """
 
 import re
@@ -12,37 +12,37 @@ from inspect import getdoc, getsource
 import msgspec
 from msgspec import inspect
 
-from proxy.config.kinds import describe
+from proxy.config.descriptions import describe
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """One setting of a section, in words."""
+    """The description of one setting."""
 
     name: str
-    #: What it may hold.
+    #: The values that it may have.
     kind: str
-    #: As it would be written in the file; None when there is none or the setting is required.
+    #: As it is written in TOML; None when there is none or the setting is required.
     default: str | None
     required: bool
     help: str
 
 
 def settings(section: type[msgspec.Struct]) -> Iterator[Setting]:
-    """Give the settings of a section in the order of the tree."""
+    """The settings of a section in the order of the tree."""
     info = inspect.type_info(section)
     assert isinstance(info, inspect.StructType)
     texts = help_texts(section)
     for field in info.fields:
         value = field.default
         if field.default_factory is not msgspec.NODEFAULT:
-            # An empty one is what is meant where the reference says nothing.
+            # The reference does not mention empty defaults.
             value = field.default_factory() or None
         default = None if value in (msgspec.NODEFAULT, None) else toml_value(value)
         yield Setting(field.name, describe(field.type), default, field.required, texts.get(field.name, ""))
 
 
 def help_texts(section: type[msgspec.Struct]) -> Mapping[str, str]:
-    """Give the doc comment of each field of a section."""
+    """The doc comment of each field of a section."""
     texts: dict[str, str] = {}
     comment: list[str] = []
     for line in _lines(section):
@@ -55,7 +55,7 @@ def help_texts(section: type[msgspec.Struct]) -> Mapping[str, str]:
 
 
 def _lines(section: type[msgspec.Struct]) -> Iterator[str]:
-    """The source of a section, behind that of the sections that it extends."""
+    """The source lines of a section, after those of its base sections."""
     for part in reversed(section.__mro__):
         if issubclass(part, msgspec.Struct) and part.__struct_fields__:
             try:
@@ -65,12 +65,12 @@ def _lines(section: type[msgspec.Struct]) -> Iterator[str]:
 
 
 def section_help(section: type[msgspec.Struct]) -> str:
-    """Give a section's docstring."""
+    """The docstring of a section."""
     return getdoc(section) or ""
 
 
 def toml_value(value: object) -> str:
-    """Write a string, number, boolean or list of strings as TOML does."""
+    """Format a string, number, boolean or list of strings as TOML."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
@@ -81,7 +81,7 @@ def toml_value(value: object) -> str:
 
 
 def toml_string(text: str) -> str:
-    """Write a basic string (https://toml.io/en/v1.0.0#string)."""
+    """Format a basic string (https://toml.io/en/v1.0.0#string)."""
     escaped = "".join(c if c.isprintable() and c not in '"\\' else _escape(c) for c in text)
     return f'"{escaped}"'
 

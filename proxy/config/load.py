@@ -1,7 +1,7 @@
-"""Reads a configuration file into the tree, or says everything that is wrong with it in one run.
+"""Loads a configuration file into the tree, or raises an error with all of its faults.
 
-The environment is an argument, so that two configurations can be read side by side. Nothing is printed, and no message
-holds a resolved value.
+The environment is an argument, so that two configurations can be loaded side by side. Nothing is printed, and no
+message has a resolved value.
 """
 
 import os
@@ -15,35 +15,35 @@ from typing import Any
 import msgspec
 
 from proxy.config import toml_positions
+from proxy.config.interpolation import Interpolator
 from proxy.config.problems import ConfigProblems, Problem, in_file_order
-from proxy.config.references import References
-from proxy.config.resolve import Sections
+from proxy.config.resolve import Resolver
 from proxy.config.tree import Config
 from proxy.config.typecheck import prune
 from proxy.config.warnings import warnings
 
-_LARGEST_FILE = 4 * 1024 * 1024
-#: A file that was written in the last so many seconds may not be whole yet: it must be the same twice, so far apart.
+_MAX_FILE_BYTES = 4 * 1024 * 1024
+#: A file that was written less than FRESH_SECONDS ago may be incomplete: two reads, SETTLE_SECONDS apart, must agree.
 FRESH_SECONDS = 1.0
 SETTLE_SECONDS = 0.1
-#: Times that it is read before it counts as being written.
-SETTLE_READS = 8
+#: Reads after which the file counts as being written.
+MAX_SETTLE_READS = 8
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """A configuration that can be used, and what is odd about it."""
+    """A valid configuration, and its warnings."""
 
     config: Config
     warnings: tuple[Problem, ...]
-    #: Puts the references into a message about upstreams, in the place of what they stand for.
+    #: Replaces resolved values in a message about upstreams by the ${NAME} that they come from.
     hide: Callable[[str], str] = str
 
 
 def load(path: Path, environment: Mapping[str, str] | None) -> Config:
-    """Read the TOML file at `path`; ${NAME} in it stands for a variable of `environment`.
+    """Load the TOML file at `path`; ${NAME} in it stands for a variable of `environment`.
 
-    The credentials in the result are resolved. Without an environment references stay as they are written, and what
-    they lead to is not checked: enough for all but the upstreams.
+    The result has resolved credentials. Without an environment, ${NAME} and file: stay as they are written and are not
+    validated, which is enough for everything but upstreams.
 
     Raises ConfigProblems, a ConfigFault, with every fault of the file.
     """
@@ -51,70 +51,72 @@ def load(path: Path, environment: Mapping[str, str] | None) -> Config:
 
 
 def parse(text: str, path: Path, environment: Mapping[str, str] | None) -> Config:
-    """Like `load`, of a text already read; `path` names it in messages and is where relative files are looked for."""
-    return _parse(text, path, None if environment is None else _references(environment, path))[0]
+    """Like `load`, of a text already read; `path` names it in messages, and relative files are looked up beside it."""
+    return _parse(text, path, None if environment is None else _interpolator(environment, path))[0]
 
 
 def examine(path: Path, environment: Mapping[str, str]) -> Loaded:
-    """Like `load`, and with the warnings, in the order of the file."""
+    """Like `load`, with warnings in the order of the file."""
     return examine_text(read_text(path), path, environment)
 
 
 def examine_text(text: str, path: Path, environment: Mapping[str, str]) -> Loaded:
     """Like `examine`, of a text already read."""
-    references = _references(environment, path)
-    config, places = _parse(text, path, references)
-    found = [_problem(path, places, key, message, hint, references) for key, message, hint in warnings(config)]
-    return Loaded(config, tuple(in_file_order(found)), references.hide)
+    interpolator = _interpolator(environment, path)
+    config, positions = _parse(text, path, interpolator)
+    found = [_problem(path, positions, key, message, hint, interpolator) for key, message, hint in warnings(config)]
+    return Loaded(config, tuple(in_file_order(found)), interpolator.hide)
 
 
-def _references(environment: Mapping[str, str], path: Path) -> References:
-    return References(environment, path.absolute().parent)
+def _interpolator(environment: Mapping[str, str], path: Path) -> Interpolator:
+    return Interpolator(environment, path.absolute().parent)
 
 
 def _problem(
     path: Path,
-    places: Mapping[toml_positions.Path, int],
+    positions: Mapping[toml_positions.Path, int],
     key: toml_positions.Path,
     message: str,
     hint: str,
-    references: References | None,
+    interpolator: Interpolator | None,
 ) -> Problem:
-    """What is wrong or odd at a key; an upstream's own values are shown as they are written."""
-    if references is not None and key[:1] == ("upstreams",):
-        message, hint = references.hide(message), references.hide(hint)
-    return Problem(str(path), toml_positions.nearest(places, key), toml_positions.dotted(key), message, hint)
+    """The problem of a key; resolved values of upstreams are hidden in its message."""
+    if interpolator is not None and key[:1] == ("upstreams",):
+        message, hint = interpolator.hide(message), interpolator.hide(hint)
+    return Problem(str(path), toml_positions.nearest(positions, key), toml_positions.dotted(key), message, hint)
 
 
-def _parse(text: str, path: Path, references: References | None) -> tuple[Config, Mapping[toml_positions.Path, int]]:
-    document, places = _document(text, path)
+def _parse(
+    text: str, path: Path, interpolator: Interpolator | None
+) -> tuple[Config, Mapping[toml_positions.Path, int]]:
+    document, positions = _document(text, path)
     problems: list[Problem] = []
 
-    def tell(key: toml_positions.Path, message: str, hint: str) -> None:
-        problems.append(_problem(path, places, key, message, hint, references))
+    def report(key: toml_positions.Path, message: str, hint: str) -> None:
+        problems.append(_problem(path, positions, key, message, hint, interpolator))
 
-    values = prune(Config, document, tell)
-    Sections(document, references, tell).check(values)
+    values = prune(Config, document, report)
+    Resolver(document, interpolator, report).resolve(values)
     if problems:
         raise ConfigProblems(problems)
     try:
-        return msgspec.convert(values, Config), places
+        return msgspec.convert(values, Config), positions
     except msgspec.ValidationError as error:
         raise ConfigProblems([Problem(str(path), None, "", str(error))]) from error
 
 
 def read_settled(path: Path) -> str:
-    """Read the file once nobody writes it any more, which takes a moment where it was just written.
+    """Read the file when it is completely written, which takes a moment if it was just changed; blocks.
 
-    Raises ConfigProblems, also for one that is written all the time.
+    Raises ConfigProblems, also for a file that keeps changing.
     """
     before: tuple[os.stat_result, bytes] | None = None
-    for _ in range(SETTLE_READS):
+    for _ in range(MAX_SETTLE_READS):
         state, content = _content(path)
         is_fresh = (
             abs(time.time() - state.st_mtime) < FRESH_SECONDS or abs(time.time() - state.st_ctime) < FRESH_SECONDS
         )
-        # What came between the two looks of one reading shows in the next.
+        # A change during one read is noticed by the next one.
         if _is_same(state, path) and (
             not is_fresh or (before is not None and _is_same(before[0], path) and before[1] == content)
         ):
@@ -126,7 +128,7 @@ def read_settled(path: Path) -> str:
 
 
 def _is_same(state: os.stat_result, path: Path) -> bool:
-    """Whether the name still leads to the file as it was."""
+    """Whether the path still names the file in the same state."""
     try:
         now = path.stat()
     except OSError:
@@ -143,10 +145,10 @@ def read_text(path: Path) -> str:
 
 
 def _content(path: Path) -> tuple[os.stat_result, bytes]:
-    """The file as it was before it was read, and what was read."""
+    """The state of the file before it was read, and its content."""
     try:
         with path.open("rb") as file:
-            return os.fstat(file.fileno()), file.read(_LARGEST_FILE + 1)
+            return os.fstat(file.fileno()), file.read(_MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         hint = "name another with --config, or write one with: prometheus-gateway init"
@@ -154,10 +156,10 @@ def _content(path: Path) -> tuple[os.stat_result, bytes]:
 
 
 def _text(path: Path, content: bytes) -> str:
-    if len(content) > _LARGEST_FILE:
+    if len(content) > _MAX_FILE_BYTES:
         raise ConfigProblems([Problem(str(path), None, "", "is larger than 4 MiB", "is this the right file?")])
     try:
-        # Some editors put a byte order mark in front, which TOML does not know.
+        # Some editors write a byte order mark, which is no valid TOML.
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
@@ -174,9 +176,9 @@ def _document(text: str, path: Path) -> tuple[dict[str, Any], Mapping[toml_posit
 
 
 def _syntax_problem(text: str, path: Path, message: str) -> Problem:
-    """Take the place out of the library's message, which ends with it."""
-    what, _, place = message.rpartition(" (at ")
-    found = re.fullmatch(r"line (\d+), column (\d+)\)", place)
+    """Take the position from the end of the library's message."""
+    what, _, position = message.rpartition(" (at ")
+    found = re.fullmatch(r"line (\d+), column (\d+)\)", position)
     if found:
         line, column = int(found[1]), f" at column {found[2]}"
     else:

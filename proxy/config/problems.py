@@ -1,6 +1,6 @@
-"""What is wrong with a configuration file: one struct a fault, and the error that carries them all.
+"""Faults of a configuration file: one struct for each, and the error that has them all.
 
-Values only. A message names keys and what is allowed, never the value of a credential, header or address.
+A message names keys and what is allowed, never the value of a credential, header or address.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,14 +14,14 @@ from proxy.errors import ConfigFault
 class Problem(msgspec.Struct, frozen=True):
     """One fault of a configuration file."""
 
-    #: The file as it was named; empty where there is none.
+    #: The path as the user gave it; empty where there is no file.
     file: str
     #: From 1; None where it is not known.
     line: int | None
-    #: Dotted key; empty when the fault is the file's own.
+    #: Dotted key; empty for a fault of the file itself.
     key: str
     message: str
-    #: How to mend it; may be empty.
+    #: How to fix it; may be empty.
     hint: str = ""
 
     def __str__(self) -> str:
@@ -31,7 +31,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class ConfigProblems(ConfigFault):
-    """A configuration that cannot be used; `problems` lists every fault found in one run, in the order of the file."""
+    """An invalid configuration; `problems` lists all of its faults in the order of the file."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = in_file_order(problems)
@@ -39,12 +39,12 @@ class ConfigProblems(ConfigFault):
 
 
 def in_file_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Sort by line; those without one come last."""
+    """Sort by line; problems without one come last."""
     return sorted(problems, key=lambda problem: (problem.line is None, problem.line or 0))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Suggest the known word that `word` was probably meant to be, or list what is known, or say nothing."""
+    """Suggest the known word that is most similar to `word`, or else list the known ones; empty if there are none."""
     choices = sorted(known)
     close = get_close_matches(word.lower(), choices, n=1, cutoff=0.6)
     if close:

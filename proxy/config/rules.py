@@ -1,7 +1,6 @@
-"""What the values of a configuration must hold to beyond their types: addresses, headers, names and prices.
+"""Validation rules for values beyond their types: addresses, headers, names and prices.
 
-Pure. Each rule takes a value and yields what is wrong with it as (message, hint). None quotes a value that may hold a
-credential.
+Pure. Each rule takes a value and yields its violations as (message, hint). None quotes a value that may be a secret.
 """
 
 import re
@@ -13,17 +12,17 @@ from proxy.config.tree import Capability
 from proxy.wire.usage import STANDARD_TIERS
 
 #: A message and a hint.
-Wrong = tuple[str, str]
+Violation = tuple[str, str]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PREFIX = re.compile(r"[A-Za-z0-9_-]{1,32}")
-# What Linux and macOS take, with the byte at its end.
-_LONGEST_SOCKET = 103
+# Of Linux and macOS, without the null byte at the end.
+_MAX_SOCKET_BYTES = 103
 _PRICE = re.compile(r"[0-9]{1,9}(\.[0-9]+)?")
 
-#: They describe the connection or the body of one request, so the transport writes them itself.
-_OWNED_HEADERS = frozenset(
+#: Headers of the connection or of the body of one request, which the upstream client writes itself.
+_TRANSPORT_HEADERS = frozenset(
     (
         "accept-encoding",
         "connection",
@@ -58,7 +57,7 @@ _CHAT_PRICES = (
     "advisor_output",
     "tiers",
 )
-#: Which prices an alias may have. Where there are two sets, it is one or the other.
+#: The prices that an alias may have, by its capability. Of two sets it may have one.
 PRICE_KINDS: Mapping[Capability, tuple[tuple[str, ...], ...]] = MappingProxyType(
     {
         "chat": (_CHAT_PRICES,),
@@ -76,8 +75,8 @@ PRICE_KINDS: Mapping[Capability, tuple[tuple[str, ...], ...]] = MappingProxyType
 )
 
 
-def base_url(url: str) -> Iterator[Wrong]:
-    """An absolute http or https address, to which a path can be added."""
+def base_url(url: str) -> Iterator[Violation]:
+    """An absolute http or https address to which a path can be appended."""
     parts = _split(url)
     if parts is None:
         yield "is no valid address", "write it as https://api.example.com/v1"
@@ -96,40 +95,43 @@ def base_url(url: str) -> Iterator[Wrong]:
         yield "holds a fragment", "end the address after its path"
 
 
-def proxy_url(url: str) -> Iterator[Wrong]:
-    """The address of a forward proxy: a host and a port, and its credential if it wants one."""
+def proxy_url(url: str) -> Iterator[Violation]:
+    """The address of a forward proxy: host, port, and an optional credential."""
     parts = _split(url)
     if parts is None or not parts.hostname:
         yield "is no valid address", "write it as http://proxy.example.com:3128"
     elif parts.scheme != "http":
         yield (
             "must begin with http://",
-            "the proxy itself is spoken to without TLS; that to the upstream goes through it",
+            "the connection to the proxy itself has no TLS; that to the upstream goes through it",
         )
     elif parts.path.strip("/") or "?" in url or "#" in url:
         yield "holds a path", "end the address after its port"
 
 
-def socket_path(path: str) -> Iterator[Wrong]:
-    """The path of a Unix socket, as long as the system takes it."""
-    if len(path.encode()) > _LONGEST_SOCKET:
-        yield f"is longer than {_LONGEST_SOCKET} bytes", "the path of a Unix socket must be short: write it in full"
+def socket_path(path: str) -> Iterator[Violation]:
+    """The path of a Unix socket, within the length limit of the system."""
+    if len(path.encode()) > _MAX_SOCKET_BYTES:
+        yield (
+            f"is longer than {_MAX_SOCKET_BYTES} bytes",
+            "the path of a Unix socket must be short: write it in full",
+        )
 
 
 def _split(url: str) -> SplitResult | None:
-    """Split an address; None when it has parts that no address can have."""
+    """Split an address; None when it is malformed."""
     if not url.isascii() or " " in url or _CONTROL.search(url):
         return None
     try:
         parts = urlsplit(url)
-        # Reading the port is what checks it.
+        # Reading the port validates it.
         return None if parts.port == 0 else parts
     except ValueError:
         return None
 
 
-def credential(secret: str) -> Iterator[Wrong]:
-    """It is sent as a header's value."""
+def credential(secret: str) -> Iterator[Violation]:
+    """A credential, which is sent in a header."""
     if _CONTROL.search(secret):
         yield "holds a line break or another control character", "put the credential on one line of its own"
     elif not secret.isascii():
@@ -138,17 +140,17 @@ def credential(secret: str) -> Iterator[Wrong]:
         yield "begins or ends with a space", "take the space away"
 
 
-def header_name(name: str, *, with_credential: bool) -> Iterator[Wrong]:
-    """A field name (RFC 9110, 5.1) that the transport does not write itself."""
+def header_name(name: str, *, with_credential: bool) -> Iterator[Violation]:
+    """A field name (RFC 9110, 5.1) that the upstream client does not write itself."""
     if not _FIELD_NAME.fullmatch(name):
         yield "is no valid header name", "use letters, digits and dashes"
-    elif name.lower() in _OWNED_HEADERS:
+    elif name.lower() in _TRANSPORT_HEADERS:
         yield "is a header that the gateway writes itself", "leave it out"
     elif name.lower() == "authorization" and with_credential:
         yield "the credential is given twice, here and in api_key", "leave out one of the two"
 
 
-def header_value(value: str) -> Iterator[Wrong]:
+def header_value(value: str) -> Iterator[Violation]:
     """A field value (RFC 9110, 5.5)."""
     if _CONTROL.search(value):
         yield "holds a line break or another control character", "write the value on one line"
@@ -156,40 +158,40 @@ def header_value(value: str) -> Iterator[Wrong]:
         yield "holds a character outside ASCII", "use ASCII only"
 
 
-def query_parameter(name: str, value: str) -> Iterator[Wrong]:
-    """It is escaped when it is sent; control characters are a mistake all the same."""
+def query_parameter(name: str, value: str) -> Iterator[Violation]:
+    """A query parameter. It is escaped when it is sent, but control characters are a mistake."""
     if not name or _CONTROL.search(name + value):
         yield "is no usable query parameter", 'write it as query = { api-version = "…" }'
 
 
-def origin(text: str) -> Iterator[Wrong]:
-    """What a browser may send as `Origin`, or `*` for all of them."""
+def origin(text: str) -> Iterator[Violation]:
+    """An `Origin` header as browsers send it, or `*` for all origins."""
     if not text.isascii() or not re.fullmatch(r"\*|null|[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@,*\x00-\x1f\x7f]+", text):
         yield "is no origin", 'write it as "https://app.example.com", without a path; "*" is any'
 
 
-def listen_host(host: str) -> Iterator[Wrong]:
-    """A name or an address, without a port."""
+def listen_host(host: str) -> Iterator[Violation]:
+    """A host name or address, without a port."""
     if not host or not host.isascii() or re.search(r"[\s/\x00-\x1f\x7f]", host):
         yield "is no host name and no address", 'use "127.0.0.1" for this machine alone, "0.0.0.0" for all'
     elif host.startswith("[") or host.count(":") == 1:
         yield "must be without a port and without brackets", "give the port as server.port"
 
 
-def key_prefix(prefix: str) -> Iterator[Wrong]:
-    """It stands at the front of a key, in a header."""
+def key_prefix(prefix: str) -> Iterator[Violation]:
+    """The prefix of client keys, which are sent in headers."""
     if not _PREFIX.fullmatch(prefix):
         yield "must be 1 to 32 letters, digits, _ or -", 'the default is "prom_sk_"'
 
 
-def file_name(name: str) -> Iterator[Wrong]:
+def file_name(name: str) -> Iterator[Violation]:
     """A path that an operating system can open."""
     if not name or _CONTROL.search(name):
         yield "is no usable path", 'write a path such as "data"'
 
 
-def alias_name(alias: str) -> Iterator[Wrong]:
-    """It stands in URLs, headers, JSON strings and lists with commas."""
+def alias_name(alias: str) -> Iterator[Violation]:
+    """An alias, which is written in URLs, headers, JSON strings and comma-separated lists."""
     if not re.fullmatch(r"[!-~]{1,128}", alias) or re.search(r'[",\\]', alias):
         yield (
             "an alias is 1 to 128 printable ASCII characters without spaces, commas, quotes and backslashes",
@@ -197,14 +199,14 @@ def alias_name(alias: str) -> Iterator[Wrong]:
         )
 
 
-def upstream_name(name: str) -> Iterator[Wrong]:
-    """It stands before the first slash of a target."""
+def upstream_name(name: str) -> Iterator[Violation]:
+    """The name of an upstream, which is written before the first slash of a target."""
     if not re.fullmatch(r"[!-~]{1,128}", name) or "/" in name:
         yield "an upstream's name is 1 to 128 printable ASCII characters without spaces and slashes", "rename it"
 
 
-def price(text: str) -> Iterator[Wrong]:
-    """An exact, plain decimal that nano-dollars can count."""
+def price(text: str) -> Iterator[Violation]:
+    """A plain decimal number that is exact in nano-dollars."""
     if text.startswith("-"):
         yield "must not be negative", 'write "0" for what is free'
     elif not _PRICE.fullmatch(text):
@@ -213,16 +215,16 @@ def price(text: str) -> Iterator[Wrong]:
         yield "has more than 9 decimals", "round it to nano-dollars"
 
 
-def tier_name(name: str) -> Iterator[Wrong]:
-    """A service tier as answers name it, in lower case."""
+def tier_name(name: str) -> Iterator[Violation]:
+    """The name of a service tier as in responses, in lower case."""
     if not re.fullmatch(r"[a-z0-9_.-]{1,32}", name):
         yield "a tier's name is 1 to 32 lower-case letters, digits, _, . and -", 'such as "priority", "flex", "batch"'
     elif name in STANDARD_TIERS:
         yield "is the tier whose prices are the alias's own", "write them beside tiers"
 
 
-def price_kinds(capability: Capability, kinds: set[str]) -> Iterator[Wrong]:
-    """The prices of one alias must be of the kinds that its requests are billed by."""
+def price_kinds(capability: Capability, kinds: set[str]) -> Iterator[Violation]:
+    """The kinds of prices that an alias of this capability may have."""
     allowed = PRICE_KINDS[capability]
     choices = " or ".join(", ".join(group) for group in allowed)
     known = {kind for group in allowed for kind in group}

@@ -1,6 +1,6 @@
-"""The shape of a configuration file for editors (JSON Schema) and for people (the reference).
+"""Generates the JSON Schema of the configuration file, for editors, and its reference, for people.
 
-Both are made from the tree; there is nothing to keep up to date here.
+Both are generated from the tree; there is nothing to keep up to date here.
 """
 
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ price = { input = "1.10", output = "4.40" }
 
 
 def schema() -> dict[str, Any]:
-    """Make the JSON Schema of the file, with the help texts of all settings."""
+    """The JSON Schema of the file, with the help texts of all settings."""
     document: dict[str, Any] = msgspec.json.schema(Config)
     document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     document["title"] = "Prometheus Gateway configuration"
@@ -68,7 +68,7 @@ def schema() -> dict[str, Any]:
 
 
 def reference() -> str:
-    """Make the reference of all settings, in Markdown."""
+    """The reference of all settings, in Markdown."""
     sections = (line for section in _SECTIONS for line in _section_reference(section))
     return "\n".join((_OPENING, *sections, *_price_reference(), _EXAMPLE))
 

@@ -1,6 +1,6 @@
-"""Prints the configuration in force as TOML: every default, no secret.
+"""Formats the effective configuration as TOML, with every default and with secrets masked.
 
-The result is for eyes and for comparing; masked values cannot be loaded again.
+The result is for people and for comparisons; masked values cannot be loaded again.
 """
 
 import re
@@ -12,19 +12,19 @@ import msgspec
 from proxy.config.fields import toml_string, toml_value
 from proxy.config.tree import Config, Upstream
 
-_REFERENCE = re.compile(r"\$\{[^}]*\}")
+_VARIABLE = re.compile(r"\$\{[^}]*\}")
 
 
 def show(config: Config, written: Config) -> str:
-    """Write the configuration as TOML, with every default and with all secrets masked."""
+    """Format a configuration as TOML; `written` is as for `masked`."""
     return "\n".join(_lines(masked(config, written))) + "\n"
 
 
 def masked(config: Config, written: Config) -> Config:
-    """Give a copy without secrets: credentials, values of headers and queries, and of addresses the user-info and what
-    a ${NAME} stands for. `written` is the same configuration with its references as they are written.
+    """A copy without secrets: credentials, values of headers and queries, and in addresses the user information and the
+    values of ${NAME}. `written` is the same configuration as it is written, without interpolation.
 
-    Most headers are credentials, and a query may be one.
+    Most headers are credentials, and a query may have one.
     """
     upstreams = {
         name: _masked_upstream(upstream, written.upstreams.get(name, upstream).base_url)
@@ -34,14 +34,14 @@ def masked(config: Config, written: Config) -> Config:
 
 
 def mask(secret: str) -> str:
-    """Hide a secret but for, when it is long enough, its last four characters, by which people tell keys apart."""
+    """Mask a secret but for its last four characters, if it is long enough, so that keys can be distinguished."""
     if not secret:
         return ""
     return "****" + (secret[-4:] if len(secret) > 12 else "")
 
 
 def _masked_upstream(upstream: Upstream, written: str) -> Upstream:
-    address = _REFERENCE.sub("****", written) if _REFERENCE.search(written) else upstream.base_url
+    address = _VARIABLE.sub("****", written) if _VARIABLE.search(written) else upstream.base_url
     scheme, _, rest = address.rpartition("://")
     authority, slash, path = rest.partition("/")
     proxy_scheme, _, proxy = upstream.proxy.rpartition("://")
@@ -80,7 +80,7 @@ def _value(value: object) -> str:
         return _inline({name: item for name, item in msgspec.structs.asdict(value).items() if item is not None})
     if isinstance(value, dict):
         return _inline(value)
-    # A price is written as a text, so that it stays exact.
+    # Prices are written as strings, so that they stay exact.
     return toml_value(str(value) if isinstance(value, Decimal) else value)
 
 

@@ -1,14 +1,14 @@
-"""Where each key of a TOML text stands: a map from its path to its line.
+"""Line numbers of a TOML text: a map from the path of each key to its line.
 
-This is no TOML parser: it is asked only about texts that `tomllib` has accepted, and where it is unsure it says
-nothing. It must not raise: a missing line only makes a message less handy.
+This is no TOML parser: its input is a text that `tomllib` has accepted, and lines that it cannot determine are left
+out. It must not raise: a missing line only makes a message less helpful.
 """
 
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
 
-#: Keys as strings, places in arrays as numbers: ("models", "core", "targets", 0).
+#: Keys as strings, indexes of arrays as numbers: ("models", "core", "targets", 0).
 Path = tuple[str | int, ...]
 
 _TOKEN = re.compile(
@@ -25,14 +25,14 @@ _TOKEN = re.compile(
 
 
 def locate(text: str) -> Mapping[Path, int]:
-    """Give the line (from 1) of each table, key and array element of a valid TOML text."""
+    """Return the line (from 1) of each table, key and array element of a valid TOML text."""
     scanner = _Scanner(text)
     scanner.document()
     return scanner.lines
 
 
 def nearest(lines: Mapping[Path, int], path: Path) -> int | None:
-    """Give the line of `path`, or of the closest thing around it that has one."""
+    """Return the line of `path`, or of its closest parent that has one."""
     while path:
         if path in lines:
             return lines[path]
@@ -41,7 +41,7 @@ def nearest(lines: Mapping[Path, int], path: Path) -> int | None:
 
 
 def dotted(path: Path) -> str:
-    """Write a path as TOML does: models."my model".targets[0]."""
+    """Format a path as in TOML: models."my model".targets[0]."""
     out = ""
     for part in path:
         if isinstance(part, int):
@@ -57,7 +57,7 @@ def _escape(text: str) -> str:
 
 
 class _Scanner:
-    """One pass over the tokens, one token ahead."""
+    """Scans the tokens in one pass, with one token of lookahead."""
 
     def __init__(self, text: str) -> None:
         self.lines: dict[Path, int] = {}
@@ -87,7 +87,7 @@ class _Scanner:
                 self._advance()
 
     def _header(self) -> Path:
-        """`[a.b]` or `[[a.b]]`; each of the latter opens the next element of its array."""
+        """Read `[a.b]` or `[[a.b]]`; the latter begins the next element of its array."""
         line = self._line
         self._advance()
         repeated = self._at("[")
@@ -105,7 +105,7 @@ class _Scanner:
         return path
 
     def _inside_arrays(self, key: Path) -> Path:
-        """Place a header that names a table inside an array of tables into that array's last element."""
+        """Insert indexes into the key of a header: a table inside an array of tables belongs to its last element."""
         path: Path = ()
         for number, part in enumerate(key):
             path = (*path, part)
@@ -189,7 +189,7 @@ def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
 
 
 def _unquote(text: str) -> str:
-    """Read a key: bare, literal or basic, whose escapes are left to the library."""
+    """Decode a key: bare, literal, or basic with escapes, which tomllib decodes."""
     if not text.startswith(('"', "'")):
         return text
     value = tomllib.loads(f"key = {text}")["key"]

@@ -1,6 +1,6 @@
-"""What a valid configuration probably does not mean: told apart from faults, and never in the way of a start.
+"""Warnings about likely mistakes in a valid configuration. They never prevent a start, and quote no credential.
 
-A configuration in, warnings out; beside it only what is installed counts. None quotes a credential.
+Pure, but for a look at what is installed.
 """
 
 import ipaddress
@@ -10,14 +10,14 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
-from proxy.config.addresses import odd, without_endpoint
+from proxy.config.addresses import base_url_warnings, without_endpoint
 from proxy.config.presets import PRESETS, formats_of
 from proxy.config.presets.preset import Preset
 from proxy.config.toml_positions import Path
 from proxy.config.tree import Capability, Config, Kind, Model, Price, Upstream, split_target
 
-#: Where, what is odd, how to mend it.
-Warned = tuple[Path, str, str]
+#: The path of a setting, what is suspicious, how to fix it.
+ConfigWarning = tuple[Path, str, str]
 
 _OPENAI_PATHS: Final[Mapping[Capability, str]] = {
     "chat": "/v1/chat/completions",
@@ -25,9 +25,9 @@ _OPENAI_PATHS: Final[Mapping[Capability, str]] = {
     "realtime": "/v1/chat/completions",
     "embeddings": "/v1/embeddings",
 }
-#: Capabilities of the aliases that Anthropic's endpoints take.
+#: Capabilities of aliases for Anthropic's endpoints.
 _TEXT: Final[frozenset[Capability]] = frozenset({"chat", "vision", "realtime"})
-#: Prices without which nearly every request is unpriced, where it is billed by tokens.
+#: Prices without which nearly every request is unpriced, if it is billed by tokens.
 _NEEDED_PRICES: Final[Mapping[Capability, tuple[str, ...]]] = MappingProxyType(
     {
         **dict.fromkeys(("chat", "vision", "realtime"), ("input", "output")),
@@ -36,12 +36,12 @@ _NEEDED_PRICES: Final[Mapping[Capability, tuple[str, ...]]] = MappingProxyType(
         "image": ("input", "output"),
     }
 )
-#: Names that no public server has.
-_INNER_ENDINGS: Final = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".svc")
+#: Domains that no public server has.
+_PRIVATE_SUFFIXES: Final = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".svc")
 
 
-def warnings(config: Config) -> Iterator[Warned]:
-    """Everything that is odd about a configuration."""
+def warnings(config: Config) -> Iterator[ConfigWarning]:
+    """All warnings about a configuration."""
     for name, upstream in config.upstreams.items():
         yield from _no_credential(upstream, ("upstreams", name))
         yield from _plain_http(upstream, ("upstreams", name, "base_url"))
@@ -55,18 +55,18 @@ def warnings(config: Config) -> Iterator[Warned]:
     yield from _without_messages(config)
 
 
-def is_near(host: str) -> bool:
-    """Whether a host is this machine or, as far as its name says, in a network of one's own."""
+def is_private(host: str) -> bool:
+    """Whether a host is this machine or, by its name or address, in a private network."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        # A name without a dot is one of the local network: a container, a machine of the house.
-        return "." not in host or host.endswith(_INNER_ENDINGS) or ".svc." in host
+        # A name without a dot is a container or a machine of the local network.
+        return "." not in host or host.endswith(_PRIVATE_SUFFIXES) or ".svc." in host
     return address.is_loopback or address.is_private or address.is_link_local
 
 
-def _no_credential(upstream: Upstream, path: Path) -> Iterator[Warned]:
-    """A provider that serves nobody unknown."""
+def _no_credential(upstream: Upstream, path: Path) -> Iterator[ConfigWarning]:
+    """A missing credential for a provider that requires one."""
     preset = PRESETS[upstream.kind]
     names = {name.lower() for name in upstream.headers}
     host = urlsplit(upstream.base_url).hostname or ""
@@ -74,25 +74,25 @@ def _no_credential(upstream: Upstream, path: Path) -> Iterator[Warned]:
         preset.base_url
         and not upstream.api_key
         and not names & {"authorization", preset.auth_header}
-        and not is_near(host)
+        and not is_private(host)
     ):
         mend = f'api_key = "${{{upstream.kind.upper()}_API_KEY}}"'
-        yield path, f"{preset.title} answers nobody without a credential", mend
+        yield path, f"{preset.title} refuses requests without a credential", mend
 
 
-def _plain_http(upstream: Upstream, path: Path) -> Iterator[Warned]:
+def _plain_http(upstream: Upstream, path: Path) -> Iterator[ConfigWarning]:
     parts = urlsplit(upstream.base_url)
     credential = upstream.api_key or any(name.lower() == "authorization" for name in upstream.headers)
-    if parts.scheme == "http" and credential and upstream.socket is None and not is_near(parts.hostname or ""):
+    if parts.scheme == "http" and credential and upstream.socket is None and not is_private(parts.hostname or ""):
         yield path, f"the credential goes to {parts.hostname} in the clear", "use https://"
 
 
-def _address(upstream: Upstream, path: Path) -> Iterator[Warned]:
-    """A well-known address under a kind that does not fit it, or not written in full."""
+def _address(upstream: Upstream, path: Path) -> Iterator[ConfigWarning]:
+    """A well-known address that does not fit the kind, or is incomplete."""
     host = urlsplit(upstream.base_url).hostname or ""
     owner = next((kind for kind, preset in PRESETS.items() if host and _host_of(preset) == host), None)
     if owner is None or without_endpoint(upstream.base_url) is not None:
-        for message, mend in odd(upstream):
+        for message, mend in base_url_warnings(upstream):
             yield path, message, mend
         return
     preset = PRESETS[owner]
@@ -109,16 +109,14 @@ def _address(upstream: Upstream, path: Path) -> Iterator[Warned]:
         if not upstream.base_url.startswith(preset.compatible_url):
             mend = f'kind = "{owner}", or base_url = "{preset.compatible_url}"'
             yield path, f"is where {preset.title} speaks its own format", mend
-    elif not _same_habits(preset, PRESETS[upstream.kind]):
+    elif not _same_protocol(preset, PRESETS[upstream.kind]):
         yield path, f'is an address of {preset.title}, whose habits kind = "{owner}" knows', f'kind = "{owner}"'
 
 
-def _unmeasured(model: Model, path: Path) -> Iterator[Warned]:
-    """A price by the minute, where only the length of WAV files can be told."""
+def _unmeasured(model: Model, path: Path) -> Iterator[ConfigWarning]:
+    """A price by the minute where only the length of WAV files can be measured."""
     if model.price is not None and model.price.minute is not None and find_spec("tinytag") is None:
-        what = (
-            "is by the minute, and of files other than WAV no length is measured: answers that tell none are unpriced"
-        )
+        what = "is by the minute, and only the length of WAV files is measured: responses without a length are unpriced"
         yield path, what, "pip install 'prometheus-gateway[audio]'"
 
 
@@ -126,15 +124,15 @@ def _host_of(preset: Preset) -> str:
     return urlsplit(preset.base_url).hostname or ""
 
 
-def _same_habits(one: Preset, other: Preset) -> bool:
+def _same_protocol(one: Preset, other: Preset) -> bool:
     return all(
         getattr(one, name) == getattr(other, name)
         for name in ("dialects", "auth_header", "auth_prefix", "headers", "paths", "stream_options")
     )
 
 
-def _dialects(model: Model, upstreams: Mapping[str, Upstream], path: Path) -> Iterator[Warned]:
-    """An alias that OpenAI's endpoints cannot use, since none of its targets speaks their format."""
+def _dialects(model: Model, upstreams: Mapping[str, Upstream], path: Path) -> Iterator[ConfigWarning]:
+    """An alias that OpenAI's endpoints refuse, because none of its targets has their format."""
     endpoint = _OPENAI_PATHS.get(model.capability)
     served = _served(model, upstreams)
     if endpoint is None or any("openai" in formats_of(upstream) for upstream in served):
@@ -152,8 +150,8 @@ def _served(model: Model, upstreams: Mapping[str, Upstream]) -> list[Upstream]:
     return [upstreams[split_target(target)[0]] for target in model.targets]
 
 
-def _without_messages(config: Config) -> Iterator[Warned]:
-    """Aliases that Anthropic's endpoints cannot use, though OpenAI's can: told once for all, at the first one."""
+def _without_messages(config: Config) -> Iterator[ConfigWarning]:
+    """Aliases that Anthropic's endpoints refuse, though OpenAI's do not: one warning for all, at the first one."""
     found: dict[str, set[str]] = {}
     for alias, model in config.models.items():
         spoken = {dialect for one in _served(model, config.upstreams) for dialect in formats_of(one)}
@@ -172,8 +170,8 @@ def _without_messages(config: Config) -> Iterator[Warned]:
     )
 
 
-def _price(capability: Capability, price: Price, kinds: Set[Kind], path: Path) -> Iterator[Warned]:
-    """A price that leaves requests unpriced which the alias is there for, or takes one price for another."""
+def _price(capability: Capability, price: Price, kinds: Set[Kind], path: Path) -> Iterator[ConfigWarning]:
+    """Missing prices: requests that the alias is for are unpriced, or billed at another price."""
     needed = _NEEDED_PRICES.get(capability, ())
     if price.minute is None and price.image is None and price.search_unit is None:
         missing = [name for name in needed if getattr(price, name) is None]

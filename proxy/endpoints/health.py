@@ -28,7 +28,7 @@ class Health:
 
     async def ready(self, request: Request) -> Response:
         """Work is taken, or why not. `reason` is the first of `reasons`; `warnings` alone leave it ready."""
-        self._readiness.asked = time.monotonic()
+        self._readiness.probed_at = time.monotonic()
         reasons, warnings = self._readiness.reasons(), self._readiness.warnings()
         answer: dict[str, object] = {"status": "unavailable" if reasons else "ok"}
         if reasons:

@@ -1,6 +1,6 @@
-"""How access lines read: text for people, JSON for machines. They hold no key, no prompt, no answer.
+"""Formats access log lines: text for people, JSON for machines. A line has no credential, prompt or response text.
 
-Made for several requests at a time; nothing here knows where they are written.
+Lines are formatted for several requests at a time; `access_log` writes them.
 """
 
 import time
@@ -13,60 +13,50 @@ import msgspec
 from proxy.observability.schemas import Access, BilledLine, Line
 
 _encode: Final = msgspec.json.Encoder().encode
-#: Characters that are left of a path, however little room there is.
-_MIN_PATH: Final = 12
-#: The same of a model's name in a short line.
-_MAX_SHORT_NAME: Final = 40
+#: Characters that are kept of a path, whatever the width.
+_MIN_PATH_CHARACTERS: Final = 12
+#: Maximum of characters of a model's name in a short line.
+_MAX_NAME_CHARACTERS: Final = 40
 _RED: Final = "\x1b[31m"
 _PLAIN: Final = "\x1b[0m"
 #: By the first digit of the status: green, cyan, yellow, red.
 _COLOURS: Final[dict[int, str]] = {2: "\x1b[32m", 3: "\x1b[36m", 4: "\x1b[33m", 5: _RED}
 
 
-class _Seconds:
-    """Makes a text of a second once for all the lines of it: most are of the same second as the one before."""
+class _SecondCache:
+    """Formats a second once for all lines of it: most lines are of the same second as the line before."""
 
-    def __init__(self, make: Callable[[int], str]) -> None:
-        self._make = make
+    def __init__(self, format_second: Callable[[int], str]) -> None:
+        self._format = format_second
         self._second = -1
         self._text = ""
 
     def text(self, second: int) -> str:
         if second != self._second:
-            self._second, self._text = second, self._make(second)
+            self._second, self._text = second, self._format(second)
         return self._text
 
 
 def text_lines(batch: Iterable[Access], width: int = 0, coloured: bool = False) -> list[str]:
-    """The lines for people: of at most `width` characters where that can be, and with all there is to say for 0."""
-    clock = _Seconds(_clock)
+    """Text lines: of at most `width` characters where possible; 0 is any length, with all details."""
+    clock = _SecondCache(_clock)
     return [_text(access, clock.text(access.time // 1_000_000), width, coloured) for access in batch]
 
 
 def json_lines(batch: Iterable[Access]) -> list[str]:
-    """The lines for machines: one JSON object each."""
-    date = _Seconds(_date)
+    """JSON lines: one object each."""
+    date = _SecondCache(_date)
     return [_encode(_line(access, date)).decode() for access in batch]
 
 
-def text_line(access: Access, width: int = 0, coloured: bool = False) -> str:
-    """The line of one request."""
-    return text_lines([access], width, coloured)[0]
-
-
-def json_line(access: Access) -> str:
-    """The line of one request."""
-    return json_lines([access])[0]
-
-
 def lost_line(count: int, text: bool) -> str:
-    """The line that stands for those that could not be written."""
+    """The line in place of `count` lines that could not be written."""
     message = f"{count} access lines were lost: the output does not take them fast enough"
     return message if text else _encode({"lost": count, "message": message}).decode()
 
 
 def dollars(nano: int) -> str:
-    """Nano-dollars as USD, exactly, without needless zeros but with two decimals at least."""
+    """Nano-dollars as USD: exact, with at least two decimals and no trailing zeros after them."""
     decimals = str(1_000_000_000 + nano % 1_000_000_000)[1:]
     return f"{nano // 1_000_000_000}.{decimals[:2]}{decimals[2:].rstrip('0')}"
 
@@ -97,12 +87,12 @@ def _full(access: Access, clock: str, path: str) -> str:
 
 
 def _name(alias: str, requested: str) -> str:
-    """The alias; a name that is none stands in quotes, for it may hold anything that can be printed."""
+    """The alias, or the requested name in quotes: it may contain anything."""
     return _printable(alias) if alias else _encode(requested).decode()
 
 
 def _short(access: Access, clock: str, path: str, width: int) -> str:
-    """The same in fewer characters; what can be missed goes first, and the path is cut last."""
+    """A line of at most `width` characters where possible: details are left out first, and the path is cut last."""
     final = access.final
     head = f"{clock} {access.method} "
     key = f" {access.key}" if access.key else ""
@@ -110,7 +100,7 @@ def _short(access: Access, clock: str, path: str, width: int) -> str:
         rest = f" {access.status} {_milliseconds(access.total)}{key}"
         return f"{head}{_cut(path, width - len(head) - len(rest))}{rest}"
     alias = (
-        f" {_cut(_name(final.alias, final.requested_model), _MAX_SHORT_NAME)}"
+        f" {_cut(_name(final.alias, final.requested_model), _MAX_NAME_CHARACTERS)}"
         if final.alias or final.requested_model
         else ""
     )
@@ -122,36 +112,36 @@ def _short(access: Access, clock: str, path: str, width: int) -> str:
     time_ = f" {_milliseconds(first)}"
     added = f" +{final.overhead / 1000:.2f}ms"
     room = width - len(before) - len(time_) - len(key) - len(outcome)
-    for start, shown, more in (
+    for start, visible, more in (
         (head, path, added),
         (head, path, ""),
         (f"{clock} ", path, ""),
         (f"{clock} ", path.removeprefix("/v1"), ""),
     ):
-        if len(start) + len(shown) + len(more) <= room:
-            return f"{start}{shown}{before}{time_}{more}{key}{outcome}"
+        if len(start) + len(visible) + len(more) <= room:
+            return f"{start}{visible}{before}{time_}{more}{key}{outcome}"
     start = f"{clock} "
-    shown = _cut(path.removeprefix("/v1"), room - len(start))
-    return f"{start}{shown}{before}{time_}{key}{outcome}"
+    visible = _cut(path.removeprefix("/v1"), room - len(start))
+    return f"{start}{visible}{before}{time_}{key}{outcome}"
 
 
 def _milliseconds(microseconds: int) -> str:
     return f"{microseconds / 1000:.0f}ms" if microseconds >= 100_000 else f"{microseconds / 1000:.1f}ms"
 
 
-def _cut(path: str, room: int) -> str:
-    """The beginning of a path, in as many characters as there are, but not too few to tell."""
-    room = max(room, _MIN_PATH)
-    return path if len(path) <= room else path[: room - 2] + ".."
+def _cut(text: str, room: int) -> str:
+    """Truncate a text to `room` characters, but keep _MIN_PATH_CHARACTERS."""
+    room = max(room, _MIN_PATH_CHARACTERS)
+    return text if len(text) <= room else text[: room - 2] + ".."
 
 
 def _printable(text: str) -> str:
-    """A text that moves nothing on a terminal."""
+    """Escape a text that has characters by which a terminal could be controlled."""
     return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def _coloured(line: str, access: Access) -> str:
-    """The line with its status, and an outcome that is none to be had, in a colour."""
+    """Colour the status of a line, and its outcome if that is a failure."""
     status = f" {access.status} "
     before, _, after = line.partition(status)
     colour = _COLOURS.get(access.status // 100, "")
@@ -169,11 +159,11 @@ def _date(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).isoformat()[:19]
 
 
-def _line(access: Access, date: _Seconds) -> Line:
-    # The thousand more gives the milliseconds their leading zeros.
+def _line(access: Access, date: _SecondCache) -> Line:
+    # Adding 1,000 gives the milliseconds their leading zeros.
     milliseconds = str(1000 + access.time // 1000 % 1000)[1:]
     moment = f"{date.text(access.time // 1_000_000)}.{milliseconds}+00:00"
-    # By position, in the order of the fields: naming them costs more than the values.
+    # By position, in the order of the fields: keyword arguments are slower.
     final = access.final
     if final is None:
         return Line(

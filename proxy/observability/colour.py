@@ -1,14 +1,14 @@
-"""Whether text for people may be coloured: on a terminal, unless the environment says otherwise.
-
-Pure but for the stream that is asked; JSON is never coloured, whatever is answered here.
-"""
+"""Decides whether text output is coloured: on a terminal, unless the environment overrides it. JSON never is."""
 
 from collections.abc import Mapping
 from typing import TextIO
 
 
 def may_colour(stream: TextIO, environment: Mapping[str, str]) -> bool:
-    """NO_COLOR forbids it and FORCE_COLOR demands it, if they are not empty; a FORCE_COLOR of 0 forbids it too."""
+    """Whether text on a stream may be coloured: NO_COLOR disables it, FORCE_COLOR enables it unless it is 0.
+
+    Empty variables count as not set.
+    """
     forced = environment.get("FORCE_COLOR", "")
     if environment.get("NO_COLOR") or forced == "0":
         return False

@@ -1,7 +1,7 @@
-"""How the lines of the process's own log read: one line each, whatever the words in it are.
+"""Formats the process's own log: one line for each record, without control characters.
 
-All handlers of a process use this formatter. What it writes has no control character, so that nobody's words (a
-provider's, a client's, those of an exception) make a line of their own or move a terminal's cursor.
+All handlers of a process use this formatter, so that text from a provider, a client or an exception can neither forge a
+log line nor control a terminal.
 """
 
 import logging
@@ -11,10 +11,10 @@ import traceback
 from collections.abc import Iterator
 from typing import Final
 
-#: Characters of one line, and lines of one traceback.
-MAX_LINE: Final = 4_096
-MAX_TRACEBACK: Final = 200
-#: The controls of C0 and C1, separators of lines, marks that turn the direction of a text, and what cannot be encoded.
+#: Maximum of characters of one line, and of lines of one traceback.
+MAX_LINE_CHARACTERS: Final = 4_096
+MAX_TRACEBACK_LINES: Final = 200
+#: The C0 and C1 controls, line separators, marks that change the direction of text, and surrogates.
 _UNSAFE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
@@ -28,7 +28,7 @@ class Formatter(logging.Formatter):
         self._process = f"{process} " if process else ""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record's line; those of its traceback follow."""
+        """The line of a record, and those of its traceback."""
         try:
             message = record.getMessage()
         except Exception as fault:  # noqa: BLE001 (a log line must not be lost to its own arguments)
@@ -37,27 +37,27 @@ class Formatter(logging.Formatter):
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
             found = [printable(line) for line in _traceback(traceback.TracebackException.from_exception(error))]
-            if len(found) > MAX_TRACEBACK:
-                # Its end says what was raised.
-                found = [f"  ... {len(found) - MAX_TRACEBACK} lines", *found[-MAX_TRACEBACK:]]
+            if len(found) > MAX_TRACEBACK_LINES:
+                # The exception itself is at the end.
+                found = [f"  ... {len(found) - MAX_TRACEBACK_LINES} lines", *found[-MAX_TRACEBACK_LINES:]]
             lines += found
         if record.stack_info:
-            lines += [printable(line) for line in record.stack_info.split("\n")[:MAX_TRACEBACK]]
+            lines += [printable(line) for line in record.stack_info.split("\n")[:MAX_TRACEBACK_LINES]]
         return "\n".join(lines)
 
 
 def printable(text: str) -> str:
-    """A text as a part of one line: bounded, and its control characters as escapes."""
-    if len(text) > MAX_LINE:
-        text = f"{text[:MAX_LINE]}..."
+    """Truncate a text for one line, and escape its control characters."""
+    if len(text) > MAX_LINE_CHARACTERS:
+        text = f"{text[:MAX_LINE_CHARACTERS]}..."
     return _UNSAFE.sub(_escape, text)
 
 
-def write_log(process: str = "", *, anew: bool = False) -> None:
-    """Have all that is logged in this process written to the standard error; `anew` in place of what its parent set."""
+def configure_logging(process: str = "", *, force: bool = False) -> None:
+    """Write all log records of this process to the standard error; `force` replaces the parent's configuration."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter(process))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=anew)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=force)
     logging.getLogger("proxy").setLevel(logging.INFO)
 
 
@@ -69,7 +69,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def _traceback(error: traceback.TracebackException) -> Iterator[str]:
-    """The lines of a traceback: its frames, and one line for what was raised, with that before which it was raised."""
+    """The lines of a traceback: first those of its cause or context, at last those of an exception group's members."""
     if error.__cause__ is not None:
         yield from _traceback(error.__cause__)
         yield "The above exception was the direct cause of the following exception:"

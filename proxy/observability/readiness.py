@@ -1,51 +1,52 @@
-"""Whether the gateway takes new work, and if not, why: what the readiness endpoint tells an orchestrator.
+"""Readiness: whether the gateway takes new requests, and if not, why, for load balancers and orchestrators.
 
-It asks when it is asked, and keeps no answer. It refuses nothing: that is done where each request comes in.
+Checks run when readiness is probed, and no result is cached. No request is refused here.
 """
 
 import math
 import time
 from collections.abc import Callable
 
+#: Returns a reason, or None.
 Check = Callable[[], str | None]
 
-#: Longer than any load balancer waits between two looks.
-WATCHED_SECONDS = 60.0
+#: Longer than any load balancer waits between two probes.
+PROBED_SECONDS = 60.0
 SHUTTING_DOWN = "the gateway is shutting down"
 
 
 class Readiness:
-    """The reasons of one gateway."""
+    """The readiness checks of one gateway."""
 
     def __init__(self) -> None:
-        #: The gateway was told to stop: load balancers must send nothing more, what runs goes on.
+        #: The gateway is shutting down: load balancers must send nothing more, running requests go on.
         self.draining = False
-        #: Monotonic seconds of the last time that somebody looked.
-        self.asked = -math.inf
+        #: Monotonic seconds of the last probe.
+        self.probed_at = -math.inf
         self._checks: list[Check] = []
-        self._concerns: list[Check] = []
+        self._warning_checks: list[Check] = []
 
-    def watch(self, check: Check) -> None:
-        """Ask `check` from now on; what it answers, unless None, is a reason not to be ready."""
+    def add_check(self, check: Check) -> None:
+        """Add a check whose reason makes the gateway not ready."""
         self._checks.append(check)
 
-    def watch_for_warning(self, check: Check) -> None:
-        """Ask `check` from now on; what it answers, unless None, is told, but the gateway stays ready."""
-        self._concerns.append(check)
+    def add_warning_check(self, check: Check) -> None:
+        """Add a check whose reason is reported while the gateway stays ready."""
+        self._warning_checks.append(check)
 
     @property
-    def is_watched(self) -> bool:
-        """Whether somebody, such as a load balancer, has looked in the last minute and will probably look again."""
-        return time.monotonic() - self.asked < WATCHED_SECONDS
+    def is_probed(self) -> bool:
+        """Whether a load balancer has probed within PROBED_SECONDS, and will probably do so again."""
+        return time.monotonic() - self.probed_at < PROBED_SECONDS
 
     def reasons(self) -> list[str]:
-        """Why new work should go elsewhere; empty while the gateway is ready."""
-        return [SHUTTING_DOWN] * self.draining + _answers(self._checks)
+        """Why the gateway is not ready; empty while it is."""
+        return [SHUTTING_DOWN] * self.draining + _results(self._checks)
 
     def warnings(self) -> list[str]:
-        """What somebody should look at, while work goes on."""
-        return _answers(self._concerns)
+        """What an operator should look at while the gateway is ready."""
+        return _results(self._warning_checks)
 
 
-def _answers(checks: list[Check]) -> list[str]:
-    return [answer for check in checks if (answer := check()) is not None]
+def _results(checks: list[Check]) -> list[str]:
+    return [reason for check in checks if (reason := check()) is not None]

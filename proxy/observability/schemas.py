@@ -1,7 +1,4 @@
-"""What an access line tells, as values; and its form for machines, for the encoder.
-
-Values stand apart from the code that uses them: that is compiled (setup.py), and classes of msgspec cannot be.
-"""
+"""Structs of the access log: the record of one request, and its JSON line. Never compiled: msgspec classes are not."""
 
 import msgspec
 
@@ -9,7 +6,7 @@ from proxy.ledger.record import Final
 
 
 class Access(msgspec.Struct, gc=False):
-    """One request as the line tells it. Durations are in microseconds."""
+    """The access record of one request: UTC time and total in microseconds."""
 
     time: int
     method: str
@@ -22,7 +19,7 @@ class Access(msgspec.Struct, gc=False):
 
 
 class Line(msgspec.Struct, gc=False):
-    """A line for machines, of a request that has no bill."""
+    """The JSON line of a request that has no usage record."""
 
     time: str
     method: str
@@ -34,7 +31,7 @@ class Line(msgspec.Struct, gc=False):
 
 
 class BilledLine(Line, gc=False):
-    """The same with the bill."""
+    """The JSON line of a request with its usage record."""
 
     alias: str
     stream: bool
@@ -47,5 +44,5 @@ class BilledLine(Line, gc=False):
     ttft_ms: float | None
     overhead_ms: float
     error_code: str | None
-    #: The model that the client asked for, where that is no alias.
+    #: The model that the client requested, where that is no alias.
     requested_model: str | msgspec.UnsetType = msgspec.UNSET

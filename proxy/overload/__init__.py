@@ -1,1 +1,1 @@
-"""What the process is short of, and what new work is refused for it. Running answers are never touched."""
+"""Overload protection: measures what the process runs out of, and refuses new requests for it. Running ones go on."""

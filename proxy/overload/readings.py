@@ -1,7 +1,7 @@
-"""What the process takes up, read from the kernel: memory and descriptors, each as a share of its bound.
+"""Reads memory and file descriptors of the process, and their limits, from the kernel.
 
-Where the kernel does not tell (there is no /proc), the share is 0. A reading never fails: running out of what is read
-is the very time to read it.
+Where the kernel does not report them (there is no /proc), the result is 0. A reading never fails: it is needed most
+when they run out.
 """
 
 import errno
@@ -12,37 +12,39 @@ import sys
 import tempfile
 from pathlib import Path
 
-_OPEN = "/proc/self/fd"
+_DESCRIPTORS = "/proc/self/fd"
 _MEMORY = "/proc/self/statm"
-_VERSION_1 = ("sys/fs/cgroup/memory", "memory.limit_in_bytes")
+#: One part in so many of the free disk space is for temporary files.
+_SPOOL_PART = 4
+_CGROUP_V1 = ("sys/fs/cgroup/memory", "memory.limit_in_bytes")
 
 
 class Readings:
-    """The readings of this process, from `open` to `close`."""
+    """Reads this process, from `open` to `close`."""
 
     def __init__(self) -> None:
-        self._page = os.sysconf("SC_PAGE_SIZE")
+        self._page_bytes = os.sysconf("SC_PAGE_SIZE")
         self._statm: int | None = None
 
     def open(self) -> None:
-        """Open what stays open: a full table of descriptors must not hide how full the memory is."""
+        """Open a descriptor for reading the memory, so that it can be read when no descriptor is free."""
         if os.path.exists(_MEMORY):
             self._statm = os.open(_MEMORY, os.O_RDONLY | os.O_CLOEXEC)
 
     def resident(self) -> int:
-        """Bytes of memory that the process holds."""
+        """Resident memory in bytes."""
         if self._statm is None:
             return 0
-        return int(os.pread(self._statm, 128, 0).split()[1]) * self._page
+        return int(os.pread(self._statm, 128, 0).split()[1]) * self._page_bytes
 
     def descriptors(self) -> tuple[int, int]:
-        """How many descriptors are open, and how many may be; (0, 1) where that is not known."""
+        """The number of open descriptors and their limit; (0, 1) where that is not known."""
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if limit == resource.RLIM_INFINITY:
             return 0, 1
         try:
-            # Kernels from 6.2 on tell the number; before, the size is 0 and the entries must be counted.
-            count = os.stat(_OPEN).st_size or len(os.listdir(_OPEN))
+            # Kernels from 6.2 on give the number as size; before, it is 0 and the entries must be counted.
+            count = os.stat(_DESCRIPTORS).st_size or len(os.listdir(_DESCRIPTORS))
         except FileNotFoundError:
             return 0, 1
         except OSError as error:
@@ -52,7 +54,7 @@ class Readings:
         return count, limit
 
     def lowest_free(self) -> int:
-        """The number that the next descriptor gets; all below it are open. 0 where that is not known."""
+        """The number of the next descriptor; all below it are open. 0 where that is not known."""
         if self._statm is None:
             return 0
         try:
@@ -65,39 +67,39 @@ class Readings:
         return number
 
     def close(self) -> None:
-        """Let go of what is kept open."""
+        """Close the descriptor for the memory."""
         if self._statm is not None:
             os.close(self._statm)
             self._statm = None
 
 
-def memory_bound(workers: int, root: Path = Path("/")) -> int:
+def memory_limit(workers: int, root: Path = Path("/")) -> int:
     """Bytes of memory for each of `workers` processes: an equal part of nine tenths of what the control group, or the
     machine, has."""
-    bounds = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    bounds += [int(text) for file in _group_files(root) if (text := _read(file)).isdecimal()]
-    return min(bounds) * 9 // 10 // workers
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    limits += [int(text) for file in _group_files(root) if (text := _read(file)).isdecimal()]
+    return min(limits) * 9 // 10 // workers
 
 
-def spool_bound(workers: int) -> int:
-    """Bytes of temporary files for each of `workers` processes: an equal part of a quarter of what is free."""
+def spool_limit(workers: int) -> int:
+    """Bytes of temporary files for each of `workers` processes: an equal part of a quarter of the free disk space."""
     try:
-        return shutil.disk_usage(tempfile.gettempdir()).free // 4 // workers
+        return shutil.disk_usage(tempfile.gettempdir()).free // _SPOOL_PART // workers
     except OSError:
-        # There is no place for any.
+        # There is no directory for temporary files.
         return 0
 
 
 def _group_files(root: Path) -> list[Path]:
-    """The files that may bound the memory of this process's control group, of version 2 and of version 1."""
+    """The files with the memory limits of this process's control group, of version 2 and of version 1."""
     files: list[Path] = []
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, kinds, path = line.split(":", 2)
         if kinds and "memory" not in kinds.split(","):
             continue
-        base, name = ("sys/fs/cgroup", "memory.max") if not kinds else _VERSION_1
+        base, name = ("sys/fs/cgroup", "memory.max") if not kinds else _CGROUP_V1
         place = Path(path.lstrip("/"))
-        # A bound may stand higher up; in a container the group's own path may not be visible, but its root is.
+        # A parent group may have a limit; in a container the group's own path may not be visible, but its root is.
         files += [root / base / part / name for part in (place, *place.parents)]
     return files
 

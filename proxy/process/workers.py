@@ -20,7 +20,7 @@ from proxy.config.tree import Config, Server
 from proxy.demo import DemoSettings, demo_app
 from proxy.errors import ConfigFault, GatewayError, StoreFailed
 from proxy.ledger.ledger import open_reports, prepare
-from proxy.observability.messages import write_log
+from proxy.observability.messages import configure_logging
 from proxy.process.channel import WorkerEnd
 from proxy.process.control_socket import KEEP_SECONDS, ControlSocket, Keeper
 from proxy.process.heartbeat import Heart
@@ -69,7 +69,7 @@ class Worker:
         self._channel.close()
 
     def _beat(self) -> None:
-        watched = self._serving is not None and self._serving.gateway.readiness.is_watched
+        watched = self._serving is not None and self._serving.gateway.readiness.is_probed
         self._channel.say("beat", b"watched" if watched else b"")
 
     def _hear(self, word: str, payload: bytes) -> None:
@@ -316,7 +316,7 @@ class Crew:
 
     def _become(self, name: str) -> None:
         self._notifier.close()
-        write_log(name, anew=True)
+        configure_logging(name, force=True)
 
 
 async def _serve_as_worker(

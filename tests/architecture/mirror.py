@@ -31,7 +31,6 @@ UNNAMED: frozenset[str] = frozenset(
         "proxy.exchange.interfaces",
         "proxy.exchange.services",
         "proxy.ledger.record",
-        "proxy.ledger.sqlite_writer",
         "proxy.native",
         "proxy.policies.base",
         "proxy.policies.json_pairs",

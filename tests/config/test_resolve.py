@@ -240,4 +240,4 @@ def test_a_certificate_that_cannot_be_used_is_a_fault(tmp_path: Path) -> None:
     (fault,) = told(UPSTREAM + 'client_key = "one.key"', tmp_path)
     assert fault == "upstreams.up.client_key: is the key of no certificate"
     plain = UPSTREAM.replace("https:", "http:") + 'client_cert = "one.pem"\nclient_key = "one.key"'
-    assert told(plain, tmp_path) == ["upstreams.up.client_cert: is shown to nobody without TLS"]
+    assert told(plain, tmp_path) == ["upstreams.up.client_cert: is not sent without TLS"]

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.config.load import examine, examine_text
 from proxy.config.problems import Problem
-from proxy.config.warnings import is_near
+from proxy.config.warnings import is_private
 
 GEMINI = "https://generativelanguage.googleapis.com/v1beta"
 
@@ -27,19 +27,19 @@ def model(*targets: str, capability: str = "chat") -> str:
     "host", ["127.0.0.1", "127.9.9.9", "::1", "10.1.2.3", "192.168.0.9", "172.16.0.1", "fd00::1", "169.254.1.1"]
 )
 def test_addresses_of_this_machine_and_of_private_networks_are_near(host: str) -> None:
-    assert is_near(host)
+    assert is_private(host)
 
 
 @pytest.mark.parametrize(
     "host", ["localhost", "vllm", "gpu.local", "a.b.internal", "x.localhost", "llm.models.svc.cluster.local"]
 )
 def test_names_of_a_local_network_are_near(host: str) -> None:
-    assert is_near(host)
+    assert is_private(host)
 
 
 @pytest.mark.parametrize("host", ["8.8.8.8", "2606:4700::1111", "api.openai.com", "local.example.com"])
 def test_everything_else_is_not_near(host: str) -> None:
-    assert not is_near(host)
+    assert not is_private(host)
 
 
 @pytest.mark.parametrize("kind", ["openai", "anthropic", "cohere"])

@@ -14,8 +14,8 @@ from proxy.demo.app import ROUTES
 from proxy.demo.media import SAMPLE_RATE, wav_header
 from proxy.demo.settings import DEMO_MODELS, demo_config
 from proxy.endpoints.table import ROWS, Row
-from proxy.resources.spec import ObjectRow
-from proxy.resources.table import OBJECT_ROWS
+from proxy.resources.spec import ResourceRow
+from proxy.resources.table import RESOURCE_ROWS
 from tests.demo.conftest import Provider
 from tests.serving import KEY, RunningGateway
 
@@ -122,8 +122,8 @@ def test_every_row_of_the_table_has_an_answer(row: Row) -> None:
     assert (row.method, root + row.upstream_path) in {(method, path) for method, path, _ in ROUTES}
 
 
-@pytest.mark.parametrize("row", OBJECT_ROWS, ids=lambda row: f"{row.method} {row.path}")
-def test_every_row_of_the_table_of_resources_has_a_route(row: ObjectRow) -> None:
+@pytest.mark.parametrize("row", RESOURCE_ROWS, ids=lambda row: f"{row.method} {row.path}")
+def test_every_row_of_the_table_of_resources_has_a_route(row: ResourceRow) -> None:
     assert (row.method, re.sub(r"{\w+}", "{}", row.path)) in {
         (method, re.sub(r"{\w+}", "{}", path)) for method, path, _ in ROUTES
     }

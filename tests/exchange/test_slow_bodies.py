@@ -238,13 +238,13 @@ def test_answers_that_nobody_reads_are_memory_that_something_frees(tmp_path: Pat
 
         def grade(running: Any) -> int:
             running.overload.memory.grade = 2
-            running.overload._follow()
+            running.overload._apply()
             grade: int = running.overload.grade
             running.overload.memory.grade = 0
-            running.overload._follow()
+            running.overload._apply()
             return grade
 
         assert gateway.call(grade) == 1
-        gateway.call(lambda running: setattr(running.overload, "_max_memory", MIB))
+        gateway.call(lambda running: setattr(running.overload.memory, "max_bytes", MIB))
         gateway.call(lambda running: setattr(running.pressure, "held", MIB))
         assert gateway.call(grade) == 2

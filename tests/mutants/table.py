@@ -834,7 +834,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "upstreams that take the last descriptors",
         "proxy/overload/monitor.py",
-        "return number < self._last_connection",
+        "return number < self.descriptors.end_of_upstreams",
         "return True",
         ("tests/overload",),
     ),
@@ -897,7 +897,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "work at any grade",
         "proxy/overload/monitor.py",
-        "if self._refused and self._is_refused():",
+        "if self._refusal.ratio and self._refusal.refuses_next():",
         "if False:",
         (OVERLOAD,),
     ),
@@ -911,7 +911,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "any number under way",
         "proxy/overload/monitor.py",
-        "if len(self._deadlines) + self.others >= self._max_in_flight:",
+        "if len(self._sweeper) + self.others >= self._max_in_flight:",
         "if False:",
         (OVERLOAD,),
     ),
@@ -932,7 +932,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "connections accepted under pressure",
         "proxy/overload/monitor.py",
-        "pressure.pause()",
+        "shedding.pause()",
         "pass",
         ("tests/overload",),
     ),
@@ -946,15 +946,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "memory that nothing can free",
         "proxy/overload/monitor.py",
-        "self.memory.grade if frees else min(self.memory.grade, CLOSE)",
+        "self.memory.grade if can_free else min(self.memory.grade, CLOSE)",
         "self.memory.grade",
         ("tests/overload",),
     ),
     Mutant(
         "one pause as an overload",
         "proxy/overload/grades.py",
-        "self.lag = min(self._recent) if len(self._recent) == LATE_SWEEPS else 0.0",
-        "self.lag = late",
+        "self.lag = min(self._recent) if len(self._recent) == LAG_SWEEPS else 0.0",
+        "self.lag = lag",
         ("tests/overload",),
     ),
 )

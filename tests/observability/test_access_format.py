@@ -6,8 +6,19 @@ from typing import Any
 import pytest
 
 from proxy.ledger.record import Final
-from proxy.observability.access_format import dollars, json_line, text_line
+from proxy.observability.access_format import dollars, json_lines, text_lines
+from proxy.observability.schemas import Access
 from tests.observability.requests import FINAL, access, changed
+
+
+def text_line(request: Access, width: int = 0, coloured: bool = False) -> str:
+    (line,) = text_lines([request], width, coloured)
+    return line
+
+
+def json_line(request: Access) -> str:
+    (line,) = json_lines([request])
+    return line
 
 
 def test_the_text_line_tells_the_request_its_tokens_its_price_and_its_times() -> None:

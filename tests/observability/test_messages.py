@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.observability.messages import MAX_LINE, MAX_TRACEBACK, Formatter, printable
+from proxy.observability.messages import MAX_LINE_CHARACTERS, MAX_TRACEBACK_LINES, Formatter, printable
 from tests.exchange.samples import ROLE, ask, ended, question, serving
 from tests.fakes import json_answer
 from tests.resources import samples as objects
@@ -60,7 +60,7 @@ def test_a_message_is_one_line(message: str, argument: str) -> None:
 
 
 def test_a_line_is_bounded() -> None:
-    assert len(Formatter().format(record("x" * 1_000_000))) < MAX_LINE + 10
+    assert len(Formatter().format(record("x" * 1_000_000))) < MAX_LINE_CHARACTERS + 10
 
 
 def test_a_message_whose_arguments_do_not_fit_is_not_lost() -> None:
@@ -89,11 +89,11 @@ def test_a_traceback_has_lines_and_nothing_in_it_is_raw(error: Any) -> None:
 
 def test_a_traceback_is_bounded() -> None:
     error: BaseException = ValueError("first")
-    for number in range(MAX_TRACEBACK):
+    for number in range(MAX_TRACEBACK_LINES):
         error = raised(ValueError(str(number)), error)[1]
     lines = Formatter().format(record("failed", exc_info=(type(error), error, error.__traceback__))).splitlines()
-    assert len(lines) == MAX_TRACEBACK + 2
-    assert lines[-1] == f"ValueError: {MAX_TRACEBACK - 1}"
+    assert len(lines) == MAX_TRACEBACK_LINES + 2
+    assert lines[-1] == f"ValueError: {MAX_TRACEBACK_LINES - 1}"
 
 
 def lines_of(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -163,7 +163,7 @@ def test_an_error_about_an_object_has_its_line(tmp_path: Path, caplog: pytest.Lo
 
 def test_a_process_writes_all_its_loggers_by_it() -> None:
     program = (
-        "import logging; from proxy.observability.messages import write_log; write_log('worker 2');"
+        "import logging; from proxy.observability.messages import configure_logging; configure_logging('worker 2');"
         "logging.getLogger('uvicorn.error').error('a\\nb'); logging.getLogger('proxy.x').info('c\\x1b');"
         "logging.getLogger('asyncio').debug('not this')"
     )

@@ -12,9 +12,8 @@ from proxy.clock.sweeper import TimeoutSweeper
 from proxy.config.tree import Server
 from proxy.errors import GatewayError, Overloaded, StoreFailed
 from proxy.ledger.journal import Journal
-from proxy.overload import monitor
-from proxy.overload.grades import CLOSE, HOLD, PAUSE, REFUSE
-from proxy.overload.monitor import GIVE_BACK_EVERY, Overload
+from proxy.overload.grades import CLOSE, PAUSE, REFUSE, RELEASE_SECONDS
+from proxy.overload.monitor import Overload
 from proxy.server.load_shedding import SheddingState
 from tests.overload.forced import Forced
 
@@ -41,7 +40,7 @@ class Watched:
 
     def settle(self) -> None:
         """Enough sweeps in time for every reading to have had its effect."""
-        for _ in range(int(HOLD / 0.1) + 11):
+        for _ in range(int(RELEASE_SECONDS / 0.1) + 11):
             self.sample()
 
     def refused(self, times: int) -> int:
@@ -121,7 +120,7 @@ def test_upstreams_may_have_what_is_left_but_for_the_files(watched: Watched) -> 
 def test_a_late_loop_refuses_a_share_and_closes_nothing(watched: Watched) -> None:
     for _ in range(10):
         watched.sample(0.1 + 0.4)
-    share = watched.overload.loop.share
+    share = watched.overload.loop.ratio
     assert 0.1 < share < 0.5
     assert watched.refused(1_000) == pytest.approx(1_000 * share, abs=1)
     assert (watched.pressure.closing, watched.pressure.paused) == (False, False)
@@ -159,7 +158,7 @@ def test_the_number_under_way_is_bounded(watched: Watched) -> None:
 
 def test_other_bounds_hold_from_then_on(watched: Watched) -> None:
     watched.overload.others = 2
-    watched.overload.limit(Server(max_in_flight=3))
+    watched.overload.reconfigure(Server(max_in_flight=3))
     assert watched.refusal() is None
 
 
@@ -174,32 +173,3 @@ def test_there_is_one_line_for_each_change(watched: Watched, caplog: pytest.LogC
         "overload grade 2, was 0: 920000 of 1000000 descriptors are open (raise the limit on open files)",
         "overload grade 0, was 2",
     ]
-
-
-def test_memory_that_is_only_not_given_back_refuses_nobody(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[float] = []
-
-    def give_back() -> None:
-        calls.append(watched.now)
-        watched.readings.memory_share = 0.3
-
-    monkeypatch.setattr(monitor, "give_back", give_back)
-    watched.overload.others = 1
-    watched.readings.memory_share = 0.97
-    watched.sample()
-    assert watched.overload.grade == 0
-    assert watched.refused(5) == 0
-    watched.readings.memory_share = 0.7
-    watched.sample(GIVE_BACK_EVERY)
-    assert len(calls) == 1
-
-
-def test_memory_that_is_in_use_is_asked_for_now_and_then_and_not_at_every_sweep(
-    watched: Watched, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls: list[float] = []
-    monkeypatch.setattr(monitor, "give_back", lambda: calls.append(watched.now))
-    watched.readings.memory_share = 0.97
-    for _ in range(41):
-        watched.sample(GIVE_BACK_EVERY / 20)
-    assert len(calls) in (2, 3)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.overload.readings import Readings, memory_bound
+from proxy.overload.readings import Readings, memory_limit
 
 MIB = 1024 * 1024
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -56,20 +56,20 @@ def group(root: Path, line: str, **bounds: str) -> Path:
 
 def test_the_bound_is_nine_tenths_of_the_group_s_for_all_workers_together(tmp_path: Path) -> None:
     root = group(tmp_path, "0::/service", service=str(100 * MIB))
-    assert memory_bound(1, root) == 90 * MIB
-    assert memory_bound(3, root) == 30 * MIB
+    assert memory_limit(1, root) == 90 * MIB
+    assert memory_limit(3, root) == 30 * MIB
 
 
 def test_the_tightest_bound_above_counts(tmp_path: Path) -> None:
     root = group(tmp_path, "0::/pod/service", pod=str(50 * MIB), pod__service=str(100 * MIB))
-    assert memory_bound(1, root) == 45 * MIB
+    assert memory_limit(1, root) == 45 * MIB
 
 
 def test_a_group_of_version_1_counts(tmp_path: Path) -> None:
-    assert memory_bound(1, group(tmp_path, "4:memory:/service", service=str(100 * MIB))) == 90 * MIB
+    assert memory_limit(1, group(tmp_path, "4:memory:/service", service=str(100 * MIB))) == 90 * MIB
 
 
 def test_without_a_bound_it_is_the_machine_s(tmp_path: Path) -> None:
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 9 // 10
-    assert memory_bound(1, group(tmp_path, "0::/service", service="max")) == machine
-    assert memory_bound(1, tmp_path / "nothing") == machine
+    assert memory_limit(1, group(tmp_path, "0::/service", service="max")) == machine
+    assert memory_limit(1, tmp_path / "nothing") == machine

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec import Meta, inspect
 
-from proxy.config.kinds import describe, describe_value
+from proxy.config.descriptions import describe, describe_value
 
 
 @pytest.mark.parametrize(

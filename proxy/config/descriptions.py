@@ -1,7 +1,4 @@
-"""What a setting may hold, in words: for messages and for the reference.
-
-Pure: types in, text out.
-"""
+"""Describes the type of a setting in words, for messages and for the reference. Pure: types in, text out."""
 
 from msgspec import inspect
 
@@ -9,14 +6,14 @@ _NAMES = {"str": "a string", "bool": "true or false", "int": "an integer", "floa
 
 
 def without_none(kind: inspect.Type) -> inspect.Type:
-    """Strip the None of an optional setting: TOML has none, a key is there or not."""
+    """The type of an optional setting without None: TOML has no null."""
     if isinstance(kind, inspect.UnionType):
         (kind,) = (part for part in kind.types if not isinstance(part, inspect.NoneType))
     return kind
 
 
 def describe(kind: inspect.Type) -> str:
-    """Say what is allowed, such as "an integer from 0 to 65535"."""
+    """Describe the allowed values, such as "an integer from 0 to 65535"."""
     kind = without_none(kind)
     if isinstance(kind, inspect.LiteralType):
         return "one of " + ", ".join(f'"{value}"' for value in kind.values)
@@ -36,7 +33,7 @@ def describe(kind: inspect.Type) -> str:
 
 
 def describe_value(value: object) -> str:
-    """Say what kind of thing a value is, without saying the value: it may be secret."""
+    """Describe the type of a value without quoting it: it may be secret."""
     if isinstance(value, list):
         return "an array"
     return _NAMES.get(type(value).__name__, "a date or time")
