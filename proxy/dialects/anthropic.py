@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.dialects.anthropic_shapes import Answer, Event, decode_answer, decode_event
 from proxy.dialects.base import Dialect
-from proxy.dialects.lenient import decode_lenient
-from proxy.dialects.meters import EMPTY, NULL, ResponseMeter, decoded, is_error, is_reason, text_size
+from proxy.dialects.lenient import decode
+from proxy.dialects.meters import EMPTY, NULL, ResponseMeter, is_error, is_finish_reason, text_size, try_decode
+from proxy.dialects.schemas import MessagesEvent, MessagesResponse, decode_messages_event, decode_messages_response
 from proxy.dialects.scrub import scrub
 from proxy.errors import GatewayError
 from proxy.wire.usage import reading
@@ -48,10 +48,7 @@ class MessagesMeter(ResponseMeter):
 
     def read(self, payload: bytes) -> msgspec.Raw:
         """Read one event; return the raw value of its message's model. Raises `UpstreamProtocolError`."""
-        try:
-            event = decode_event(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            event = decode_lenient(Event, payload, error)
+        event = decode(decode_messages_event, MessagesEvent, payload)
         kind = event.type
         if kind != "ping":
             self.closing = kind == "content_block_stop"
@@ -61,7 +58,7 @@ class MessagesMeter(ResponseMeter):
             for text in (delta.text, delta.thinking, delta.partial_json):
                 if text is not EMPTY:
                     self.text_out += text_size(text)
-            if delta.stop_reason is not EMPTY and is_reason(delta.stop_reason):
+            if delta.stop_reason is not EMPTY and is_finish_reason(delta.stop_reason):
                 self._finish(before)
         if event.usage is not EMPTY and event.usage != NULL:
             self._take_usage(event.usage)
@@ -87,15 +84,12 @@ class MessageMeter(ResponseMeter):
 
     def read(self, payload: bytes) -> msgspec.Raw:
         """Read the answer; return the raw value of its model. Raises `UpstreamProtocolError`."""
-        try:
-            answer = decode_answer(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            answer = decode_lenient(Answer, payload, error)
-        self.failed = answer.type == "error" or is_error(answer.error)
-        self.text_out += len(bytes(answer.content)) if text_size(answer.content) else 0
-        if answer.usage is not EMPTY and answer.usage != NULL:
-            self._take_usage(answer.usage)
-        return answer.model
+        response = decode(decode_messages_response, MessagesResponse, payload)
+        self.failed = response.type == "error" or is_error(response.error)
+        self.text_out += len(bytes(response.content)) if text_size(response.content) else 0
+        if response.usage is not EMPTY and response.usage != NULL:
+            self._take_usage(response.usage)
+        return response.model
 
 
 def error_body(error: GatewayError, request_id: str, timestamp: str) -> bytes:
@@ -112,7 +106,7 @@ def error_event(error: GatewayError, request_id: str, timestamp: str) -> bytes:
 
 def upstream_error(body: bytes, upstream_model: str, alias: str) -> bytes | None:
     """An upstream's error body as it may be passed on, or None when it is not Anthropic's shape."""
-    return scrub(body, upstream_model.encode(), alias.encode()) if _is_error(decoded(body)) else None
+    return scrub(body, upstream_model.encode(), alias.encode()) if _is_error(try_decode(body)) else None
 
 
 def _is_error(value: Any) -> bool:

@@ -9,7 +9,8 @@ from proxy.dialects.scrub import NO_NAMES, scrub
 from proxy.errors import UpstreamProtocolError
 from proxy.wire.json_repair import repaired
 from proxy.wire.json_scan import NO_ERROR
-from proxy.wire.schemas import Usage
+from proxy.wire.meter import UsageMeter
+from proxy.wire.schemas import DECODE_ERRORS, Usage
 from proxy.wire.usage import Reading, covers, read_usage, reading, tier_in, usage_of
 
 EMPTY: Final = msgspec.Raw()
@@ -25,16 +26,15 @@ _NO_TIER: Final = (NULL, msgspec.Raw(b'"auto"'), msgspec.Raw(b'""'))
 #: Some servers leave it out or write null.
 ChoiceIndex = int | None
 #: As many as OpenAI gives at once; what comes beyond is not followed.
-_MOST_CHOICES: Final = 128
+_MAX_CHOICES: Final = 128
 _items: Final = msgspec.json.Decoder(list[msgspec.Raw])
 # Some servers take a number with a point, or in quotes, too.
 _CHOICES: Final = re.compile(rb'"?(\d{1,9})(?:\.0*)?"?')
 _CANDIDATES: Final = re.compile(rb'"candidate_?[cC]ount"\s*:\s*"?(\d{1,9})')
 
 
-class ResponseMeter:
-    """A meter that also keeps what the bill needs. It reads nothing by itself: a dialect's own one adds
-    `path` and `read`."""
+class ResponseMeter(UsageMeter):
+    """Keeps what the bill needs of one response; a dialect's subclass adds `path` and `read`."""
 
     __slots__ = (
         "_alias",
@@ -45,17 +45,10 @@ class ResponseMeter:
         "_upstream_model",
         "_usage",
         "closing",
-        "drop",
-        "ended",
-        "failed",
         "finished",
         "hidden",
         "terminal",
-        "text_out",
     )
-    path: tuple[str, ...]
-    #: The text of an event that brought nothing else; empty where events differ in more than their text.
-    plain = b""
 
     def __init__(self, alias: str, upstream_model: str, drop_usage: bool) -> None:
         self._alias = alias.encode()
@@ -94,13 +87,6 @@ class ResponseMeter:
     def counts_so_far(self) -> bool:
         """The usage is what was known when the answer began: its output was still to be counted."""
         return False
-
-    def read(self, payload: bytes) -> msgspec.Raw:
-        """Read one event's JSON, or the whole answer's; return the raw value of its model, or an empty one.
-
-        Raises `UpstreamProtocolError` when it is not JSON.
-        """
-        raise NotImplementedError
 
     def scrub(self, block: bytes) -> bytes:
         """An error's bytes with the alias for the upstream's model name, and without account ids."""
@@ -166,12 +152,12 @@ class ChoicesMeter(ResponseMeter):
 
     def expect(self, choices: int) -> None:
         """So many choices were asked for; of several such words each multiplies."""
-        self._expected = max(1, min(self._expected * choices, _MOST_CHOICES))
+        self._expected = max(1, min(self._expected * choices, _MAX_CHOICES))
 
     def _turn_to(self, choice: ChoiceIndex) -> None:
         """Another choice than the one read before."""
         self._choice = choice
-        if choice not in self._choices and len(self._choices) < _MOST_CHOICES:
+        if choice not in self._choices and len(self._choices) < _MAX_CHOICES:
             self._choices[choice] = False
             self._unfinished += 1
             self.finished = False
@@ -184,21 +170,21 @@ class ChoicesMeter(ResponseMeter):
         self.finished = not self._unfinished and len(self._choices) >= self._expected
 
 
-def decoded(body: bytes) -> Any:
+def try_decode(body: bytes) -> Any:
     """The value of an error's body, or None where it is no JSON."""
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         text = repaired(body)
         if text is body:
             return None
     try:
         return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         return None
 
 
-def is_reason(raw: msgspec.Raw) -> bool:
+def is_finish_reason(raw: msgspec.Raw) -> bool:
     """Whether a raw value is a reason to finish. Some servers send an empty text, or a word for none, until they have
     one."""
     value = bytes(raw).lower()
@@ -228,6 +214,6 @@ def text_size(raw: msgspec.Raw) -> int:
     return len(value) - 2 if value[:1] in (b'"', b"[", b"{") else 0
 
 
-def broken(error: Exception) -> UpstreamProtocolError:
+def invalid_json(error: Exception) -> UpstreamProtocolError:
     """The error for an answer that is not JSON."""
     return UpstreamProtocolError("The model's answer could not be read.", detail=f"not JSON: {type(error).__name__}")

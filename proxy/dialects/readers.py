@@ -11,7 +11,6 @@ import msgspec
 
 from proxy.dialects.base import Dialect
 from proxy.dialects.meters import ResponseMeter
-from proxy.dialects.openai_responses import MediaMeter
 from proxy.dialects.upstream_errors import error_summary
 from proxy.errors import UpstreamProtocolError, UpstreamReported
 from proxy.wire.headers import Header
@@ -175,7 +174,7 @@ class JsonReader(ResponseReader):
         if complete:
             self._whole = self._rewriter.closed
             if self._whole:
-                self.meter.read(self._rewriter.said)
+                self.meter.read(self._rewriter.summary)
             out += self._rewriter.end()
         self.meter.text_out = size
         return out
@@ -186,19 +185,7 @@ class JsonReader(ResponseReader):
         return self._passes or any(piece.strip() for piece in self._held)
 
 
-class MediaReader(JsonReader):
-    """One JSON object that may be megabytes of base64: what is billed is counted while it passes."""
-
-    def __init__(self, meter: MediaMeter, alias: str, usage_key: str) -> None:
-        super().__init__(meter, alias, usage_key)
-        self._glance = meter.glance
-
-    def _pass(self, data: bytes, complete: bool) -> bytes:
-        self._glance.feed(data)
-        return super()._pass(data, complete)
-
-
-class TextOrJsonReader(MediaReader):
+class TextOrJsonReader(JsonReader):
     """An answer that begins like JSON where text, or audio, was to be expected: JSON if it is some, else as it came."""
 
     #: The content type for the one and for the other; empty where the upstream's own will do.
@@ -301,20 +288,16 @@ def reply_for(
         array = ArrayReader(meter, alias, max_event_bytes)
         array.label = b"" if says_json else _JSON
         return array
-    if isinstance(meter, MediaMeter):
-        if opaque and not says_json and kind == "json":
-            either = TextOrJsonReader(meter, alias, dialect.usage_key)
-            either.labels = (_JSON, _fitting(label, opaque))
-            return either
-        media = MediaReader(meter, alias, dialect.usage_key)
-        media.label = b"" if says_json else _JSON
-        if opaque and not says_json:
-            # Text may begin so too.
-            media.usual = ()
-        return media
-    answer = JsonReader(meter, alias, dialect.usage_key)
-    answer.label = b"" if says_json else _JSON
-    return answer
+    if opaque and not says_json and kind == "json":
+        either = TextOrJsonReader(meter, alias, dialect.usage_key)
+        either.labels = (_JSON, _fitting(label, opaque))
+        return either
+    reader = JsonReader(meter, alias, dialect.usage_key)
+    reader.label = b"" if says_json else _JSON
+    if opaque and not says_json:
+        # Text may begin so too.
+        reader.usual = ()
+    return reader
 
 
 def _fitting(label: bytes, opaque: tuple[bytes, ...]) -> bytes:

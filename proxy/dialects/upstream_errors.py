@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.dialects.base import Dialect
-from proxy.dialects.meters import decoded
+from proxy.dialects.meters import try_decode
 from proxy.dialects.scrub import scrub_all
 from proxy.errors import GatewayError, UpstreamFailed, UpstreamRefused, UpstreamReported
 from proxy.wire.headers import Header, header_value, rate_limit_lines, response_lines, retry_lines
@@ -99,7 +99,7 @@ def error_in_resource(status: int, body: bytes, names: Mapping[str, str]) -> Ups
     """
     if b'"error"' not in body:
         return None
-    value = decoded(body)
+    value = try_decode(body)
     if not isinstance(value, dict) or value.get("id") or "data" in value:
         return None
     kind = value.get("object")
@@ -137,11 +137,11 @@ def error_summary(status: int, body: bytes) -> str:
 
 def _value(body: bytes) -> Any:
     """The value of an error's body, or None; some write it as an event where a stream was asked for."""
-    value = decoded(body)
+    value = try_decode(body)
     if value is not None:
         return value
     events = (line.removeprefix(b"data:") for line in body.splitlines() if b'"error"' in line)
-    return decoded(next(events, b""))
+    return try_decode(next(events, b""))
 
 
 def _restated(status: int, value: Any, names: Mapping[bytes, bytes]) -> UpstreamRefused:

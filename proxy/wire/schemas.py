@@ -7,6 +7,8 @@ from typing import Final
 
 import msgspec
 
+#: What a decoder raises for bytes that it cannot take: not JSON of its type, not UTF-8, or nested too deep.
+DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 #: A count beyond this is no count, wherever it is read or kept; it also keeps every sum inside SQLite's integers.
 MAX_COUNT: Final = 10**12
 #: A bill beyond this, a million dollars, is cut to it.

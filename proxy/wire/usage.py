@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.wire.schemas import MAX_COUNT, MAX_NANO_DOLLARS, Parts, Usage, decode_plain
+from proxy.wire.schemas import DECODE_ERRORS, MAX_COUNT, MAX_NANO_DOLLARS, Parts, Usage, decode_plain
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
 _string = msgspec.json.Decoder(str)
@@ -88,7 +88,7 @@ def covers(later: bytes, earlier: bytes) -> bool:
     """Whether a usage object counts all that an earlier one did, in the same words, so that that need not be kept."""
     try:
         return _covers(_decoder.decode(later), _decoder.decode(earlier))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         return False
 
 
@@ -115,7 +115,7 @@ def read_usage(raw: bytes) -> Usage | None:
     """
     try:
         plain = decode_plain(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         return _read_any(raw)
     given, produced = plain.prompt_tokens, plain.completion_tokens
     if plain.total_tokens != given + produced or not 0 < given <= MAX_COUNT or not 0 <= produced <= MAX_COUNT:
@@ -146,7 +146,7 @@ def reading(raw: bytes) -> Reading:
     """What a usage object says, whoever wrote it; of what is none, nothing."""
     try:
         values = _decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         return Reading({})
     counts: dict[str, int] = {}
     units, tokens = _object(values, "billed_units"), _object(values, "tokens")

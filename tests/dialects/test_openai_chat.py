@@ -502,7 +502,7 @@ def test_a_tap_keeps_counters_and_not_the_text() -> None:
     rewriter = SSERewriter(one, ALIAS)
     for number in range(2_000):
         rewriter.feed(event(said("a text that must not be kept" * 40 + "\n" * (number % 3))))
-    machines = ((one, ChatMeter.__slots__), (rewriter, SSERewriter.__slots__), (rewriter._framer, SSEParser.__slots__))
+    machines = ((one, ChatMeter.__slots__), (rewriter, SSERewriter.__slots__), (rewriter._parser, SSEParser.__slots__))
     values = [getattr(machine, name) for machine, names in machines for name in names]
     kept = sum(len(bytes(value)) for value in values if isinstance(value, bytes | bytearray | msgspec.Raw))
     # What stands before and behind the text, and the last event at most: not two thousand of them.

@@ -11,11 +11,12 @@ from proxy.dialects.anthropic import MESSAGES
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini import GENERATE
 from proxy.dialects.openai_chat import CHAT
-from proxy.dialects.openai_responses import MEDIA, TYPED
+from proxy.dialects.openai_media import MEDIA
+from proxy.dialects.openai_responses import RESPONSES
 from proxy.dialects.upstream_errors import MAX_MESSAGE, RelayedError, error_summary, relayed_error
 from proxy.errors import UpstreamFailed
 
-DIALECTS = {"chat": CHAT, "typed": TYPED, "media": MEDIA, "messages": MESSAGES, "generate": GENERATE}
+DIALECTS = {"chat": CHAT, "typed": RESPONSES, "media": MEDIA, "messages": MESSAGES, "generate": GENERATE}
 JSON = [(b"content-type", b"application/json")]
 HTML = [(b"content-type", b"text/html; charset=utf-8")]
 NAMES = {"vendor-big": "prometheus-core"}
@@ -116,7 +117,14 @@ def test_an_error_without_a_word_keeps_its_status(body: bytes, dialect: Dialect,
 
 @pytest.mark.parametrize(
     ("dialect", "own"),
-    [(CHAT, OPENAI), (TYPED, OPENAI), (MEDIA, OPENAI), (MESSAGES, ANTHROPIC), (GENERATE, GOOGLE), (GENERATE, [GOOGLE])],
+    [
+        (CHAT, OPENAI),
+        (RESPONSES, OPENAI),
+        (MEDIA, OPENAI),
+        (MESSAGES, ANTHROPIC),
+        (GENERATE, GOOGLE),
+        (GENERATE, [GOOGLE]),
+    ],
 )
 @pytest.mark.parametrize("status", [400, 429, 500, 529])
 def test_an_error_of_the_dialects_own_shape_stays_as_it_came(dialect: Dialect, own: Any, status: int) -> None:
@@ -140,8 +148,8 @@ def test_openais_shape_is_known_with_less_in_it(body: Any) -> None:
 @pytest.mark.parametrize(
     ("dialect", "other"),
     [
-        *((dialect, ANTHROPIC) for dialect in (CHAT, TYPED, MEDIA, GENERATE)),
-        *((dialect, GOOGLE) for dialect in (CHAT, TYPED, MEDIA, MESSAGES)),
+        *((dialect, ANTHROPIC) for dialect in (CHAT, RESPONSES, MEDIA, GENERATE)),
+        *((dialect, GOOGLE) for dialect in (CHAT, RESPONSES, MEDIA, MESSAGES)),
         *((dialect, OPENAI) for dialect in (MESSAGES, GENERATE)),
     ],
 )

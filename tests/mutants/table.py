@@ -449,7 +449,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "half a line before an error",
         "proxy/wire/json_rewrite.py",
-        'return out if self._tap.failed or _mask(rest).strip() else b""',
+        'return out if self._meter.failed or _data_lines(rest).strip() else b""',
         "return out",
         ("tests/cuts/test_cuts.py", "tests/wire/test_json_rewrite.py"),
     ),
@@ -492,8 +492,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a large answer's tier unread",
         "proxy/wire/json_rewrite.py",
-        "further=_FURTHER,",
-        "",
+        "further=_FURTHER + meter.scalar_keys,",
+        "further=meter.scalar_keys,",
         ("tests/wire/test_json_rewrite.py",),
     ),
     Mutant(
