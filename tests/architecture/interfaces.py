@@ -13,7 +13,6 @@ PROTOCOLS: frozenset[str] = frozenset(
         "proxy.upstream.connection.Sink",
         "proxy.upstream.connection.Source",
         "proxy.upstream.pool.Waiter",
-        "proxy.wire.json_rewrite.UsageMeter",
     }
 )
 
