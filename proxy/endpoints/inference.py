@@ -33,15 +33,15 @@ from proxy.server.cycle import EXTENSION, RequestCycle
 from proxy.server.ids import new_request_id
 from proxy.wire.content_encoding import inflate_in_steps
 from proxy.wire.json_scan import STEP_BYTES, contains_rare
-from proxy.wire.pieces import LARGE
 from proxy.wire.request_body import (
+    MIN_CHUNKED_BYTES,
     parse_body,
     parse_body_in_steps,
     parse_body_without_model,
     parse_body_without_model_in_steps,
+    text_bytes,
 )
 from proxy.wire.schemas import Body
-from proxy.wire.text import text_bytes
 from proxy.wire.usage import tier_in
 
 #: Bytes of a body that is searched for what is no text.
@@ -250,7 +250,7 @@ class Inference:
         self, client: RequestCycle, facts: HeadFacts, request_id: str, key: Key, body: Body, data: bytes, started: int
     ) -> RequestContext:
         row = self._row
-        large = len(data) >= LARGE
+        large = len(data) >= MIN_CHUNKED_BYTES
         call = RequestContext(
             id=request_id,
             trace_id=facts.trace_id or request_id,

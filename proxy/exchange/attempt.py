@@ -27,8 +27,7 @@ from proxy.routing.retry import RetryPlan
 from proxy.upstream.connection import Connection
 from proxy.upstream.drain import drain
 from proxy.wire.headers import Header, with_content_type
-from proxy.wire.pieces import pieces
-from proxy.wire.request_body import render_body
+from proxy.wire.request_body import render_body, render_chunks
 from proxy.wire.sniff import Kind, sniff_kind
 
 #: Bytes of an upstream's error body that are read.
@@ -150,8 +149,8 @@ class Attempt:
             body = render_body(context.body, model, context.body.stream and self._adds_usage())
             head = target.head(context.path, context.forwarded, len(body))
         else:
-            # Its pieces go as they are: nothing of it is copied.
-            parts = pieces(context.body, model, context.body.stream and self._adds_usage())
+            # Its chunks go as they are: nothing of it is copied.
+            parts = render_chunks(context.body, model, context.body.stream and self._adds_usage())
             head = target.head(context.path, context.forwarded, sum([len(part) for part in parts]))
         # The request is sent now, and the wait for the first byte begins.
         self.state = SENT

@@ -13,7 +13,7 @@ from typing import Final
 from proxy.errors import BodyTooLarge, InvalidRequest
 from proxy.wire.field_names import SINGLE_FIELDS, may_be_json, may_name_in_json, named_by
 from proxy.wire.headers import Header
-from proxy.wire.request_body import MAX_MODEL as MAX_MODEL
+from proxy.wire.request_body import MAX_MODEL_CHARACTERS as MAX_MODEL_CHARACTERS
 
 MAX_PARTS: Final = 256
 #: Bytes of one part's head.
@@ -279,7 +279,7 @@ class ModelExtractor:
             return True
         value += data
         if self._field == "model":
-            if len(value) > MAX_MODEL:
+            if len(value) > MAX_MODEL_CHARACTERS:
                 raise InvalidRequest("The model's name is too long.", param="model")
             return False
         if len(value) > _MAX_FIELD_BYTES:

@@ -27,7 +27,6 @@ from proxy.server.bodies import Bodies, Holding
 from proxy.wire.field_names import may_name_in_json, named_by
 from proxy.wire.json_scan import nesting_exceeds
 from proxy.wire.multipart import MAX_PART_NAME_BYTES, MAX_PARTS, ModelExtractor, read_part_head
-from proxy.wire.pieces import pieces
 from proxy.wire.request_body import (
     decode_object,
     parse_body,
@@ -35,9 +34,10 @@ from proxy.wire.request_body import (
     parse_body_without_model,
     parse_body_without_model_in_steps,
     render_body,
+    render_chunks,
+    text_bytes,
 )
 from proxy.wire.schemas import Body
-from proxy.wire.text import text_bytes
 
 SIZE = 32 * 1_048_576
 #: Seconds of CPU for all of a reader's work: several times what it needs, and a part of what a loop over bytes would.
@@ -143,7 +143,7 @@ def test_no_reader_of_a_json_body_takes_a_turn_for_each_of_its_bytes(name: str) 
         costs["references"] = cpu(lambda: find(body.fields))
         costs["models"] = cpu(lambda: check_models(body.fields, frozenset({"models"}), frozenset({"tools", "x"}), bool))
         costs["render_body"] = cpu(lambda: render_body(body, "real", True))
-        costs["pieces"] = cpu(lambda: pieces(body, "real", True))
+        costs["pieces"] = cpu(lambda: render_chunks(body, "real", True))
     assert {reader: cost for reader, cost in costs.items() if cost > MAX_CPU} == {}
 
 

@@ -427,10 +427,10 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a second model in a large body",
-        "proxy/wire/pieces.py",
+        "proxy/wire/request_body.py",
         "position != len(body.data) or ",
         "",
-        ("tests/wire/test_pieces.py",),
+        ("tests/wire/test_request_body.py",),
     ),
     Mutant(
         "any depth of JSON",

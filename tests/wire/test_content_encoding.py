@@ -18,7 +18,7 @@ from proxy.wire.content_encoding import (
     encoding_of,
     inflate_in_steps,
 )
-from proxy.wire.request_body import drained
+from proxy.wire.request_body import run_steps
 
 BODY = b'{"model":"m","messages":[' + b'{"role":"user","content":"hi"},' * 50_000 + b"{}]}"
 RANDOM = random.Random(1).randbytes(300_000)
@@ -49,7 +49,7 @@ def refuse_nothing(size: int) -> None:
 
 
 def inflated(encoding: str, data: bytes, limit: int = 10**9) -> bytes:
-    return drained(inflate_in_steps(data, "deflate" if encoding == "raw" else encoding, limit, refuse_nothing))
+    return run_steps(inflate_in_steps(data, "deflate" if encoding == "raw" else encoding, limit, refuse_nothing))
 
 
 every_encoding = pytest.mark.parametrize("encoding", ["gzip", "deflate", "raw", "zstd"])
@@ -122,7 +122,7 @@ def test_room_is_asked_for_before_more_is_inflated(encoding: str) -> None:
 
     data = packed(encoding, bytes(30_000_000))
     with pytest.raises(Overloaded):
-        drained(inflate_in_steps(data, "deflate" if encoding == "raw" else encoding, 10**9, require))
+        run_steps(inflate_in_steps(data, "deflate" if encoding == "raw" else encoding, 10**9, require))
     assert asked == sorted(asked)
     assert 1_000_000 < asked[-1] <= 1_000_000 + SLICE_OUT
 
