@@ -24,7 +24,7 @@ from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import COMMITTED, WAITING, Origin, ResponseWriter
 from proxy.exchange.services import Services
 from proxy.routing.retry import RetryPlan
-from proxy.upstream.connection import Connection
+from proxy.upstream.connection import Connection, ResponseSink
 from proxy.upstream.drain import drain
 from proxy.wire.headers import Header, with_content_type
 from proxy.wire.request_body import render_body, render_chunks
@@ -93,7 +93,7 @@ class AttemptOwner(Origin):
         raise NotImplementedError
 
 
-class Attempt:
+class Attempt(ResponseSink):
     """A request at one target, from the wait for a connection to the end of the upstream's response."""
 
     # What it begins with; set for each attempt only once it changes.

@@ -23,7 +23,7 @@ from proxy.upstream.connection import Connection
 MAX_PROXY_HEAD_BYTES = 16_384
 
 
-class Reach:
+class Dialer:
     """Opens connections to one upstream."""
 
     def __init__(self, name: str, upstream: Upstream, tls: ssl.SSLContext | None = None) -> None:

@@ -9,10 +9,6 @@ from tests.architecture.source import Module, compiled_patterns, is_compiled, is
 PROTOCOLS: frozenset[str] = frozenset(
     {
         "proxy.clock.sweeper.Waiting",
-        "proxy.upstream.connection.Owner",
-        "proxy.upstream.connection.Sink",
-        "proxy.upstream.connection.Source",
-        "proxy.upstream.pool.Waiter",
     }
 )
 

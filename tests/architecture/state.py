@@ -25,8 +25,7 @@ EXEMPT: dict[str, tuple[int, int]] = {
     "proxy.process.workers.Crew": (14, 4),
     "proxy.resources.capture.RunMeter": (15, 6),
     "proxy.server.cycle.RequestCycle": (14, 4),
-    "proxy.upstream.connection.Connection": (25, 9),
-    "proxy.upstream.pool.Pool": (19, 4),
+    "proxy.upstream.connection.Connection": (13, 4),
     "proxy.wire.json_scan.TopLevelScanner": (18, 4),
 }
 

@@ -310,7 +310,7 @@ def test_the_rest_of_an_answer_may_go_to_another_sink() -> None:
                 first, second = Recorder(), Recorder()
                 await first.start(pool).received(3)
                 assert first.connection is not None
-                first.connection.hand_over(second)
+                first.connection.replace_sink(second)
                 more.set()
                 await second.ended()
                 assert (first.data, first.ends, second.data, second.complete) == (b"one", 0, b"two", True)

@@ -249,7 +249,7 @@ def test_a_connection_lost_before_anybody_had_it_is_told_to_who_waits(monkeypatc
 
         with ScriptedUpstream() as upstream:
             async with open_pool(upstream.base_url) as pool:
-                monkeypatch.setattr(pool, "_loop", Losing())
+                monkeypatch.setattr(pool._opener, "loop", Losing())
                 recorder = await fetch(pool)
                 assert isinstance(recorder.error, UpstreamConnectFailed)
                 assert repr(pool) == "<Pool vendor: 0 idle, 0 busy, 0 opening, 0 waiting>"

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from proxy.errors import UpstreamConnectFailed
-from proxy.upstream.pool import REST_SECONDS, Pool
+from proxy.upstream.pool import COOLDOWN_SECONDS, Pool
 from tests.fakes import Pause, RecordedRequest, ScriptedUpstream, Send, Step, WaitFor, json_answer
 from tests.upstream.recording import Recorder, open_pool, run, until
 
@@ -41,7 +41,7 @@ def test_another_key_takes_a_connection_that_has_rested() -> None:
         with ScriptedUpstream(answer) as upstream:
             async with open_pool(upstream.base_url) as pool:
                 await fetch(pool, "alice")
-                await asyncio.sleep(REST_SECONDS)
+                await asyncio.sleep(COOLDOWN_SECONDS)
                 await fetch(pool, "carl", fresh=True)
                 # That of alice lies below one that has not rested.
                 await fetch(pool, "bob")
@@ -115,7 +115,7 @@ def test_where_there_is_no_other_bytes_that_came_late_close_the_connection() -> 
                 # The first answer says how far away the upstream is, as far as the pool is told.
                 alice = await fetch(pool, "alice")
                 assert alice.connection is not None
-                alice.connection.round_trip = REST_SECONDS
+                alice.connection.round_trip = COOLDOWN_SECONDS
                 upstream.script([*json_answer({}), Pause(0.02), Send(LATE)])
                 await fetch(pool, "alice")
                 bob = await fetch(pool, "bob")
@@ -132,7 +132,7 @@ def test_a_connection_rests_for_a_round_trip_before_it_is_given_to_another_key_t
             async with open_pool(upstream.base_url, max_connections=1) as pool:
                 alice = await Recorder().start(pool, key="alice").begun()
                 assert alice.connection is not None
-                alice.connection.round_trip = REST_SECONDS
+                alice.connection.round_trip = COOLDOWN_SECONDS
                 bob = Recorder().start(pool, key="bob")
                 release.set()
                 await bob.ended()
@@ -151,10 +151,10 @@ def test_bytes_that_are_here_and_not_read_yet_close_the_connection(key: str) -> 
             upstream.script([*json_answer({}), WaitFor(told), Send(LATE)])
             async with open_pool(upstream.base_url) as pool:
                 alice = await fetch(pool, "alice")
-                await asyncio.sleep(REST_SECONDS)
+                await asyncio.sleep(COOLDOWN_SECONDS)
                 told.set()
                 assert alice.connection is not None
-                unread = alice.connection.unread
+                unread = alice.connection.poll_unread
                 assert unread is not None
                 # Nothing is awaited: the loop cannot read.
                 while not unread(0):
@@ -214,7 +214,7 @@ def test_a_fresh_connection_that_cannot_be_opened_is_an_error_though_others_idle
         with ScriptedUpstream(answer) as upstream:
             async with open_pool(upstream.base_url) as pool:
                 await fetch(pool, "alice")
-                pool._reach.port = 1
+                pool._opener.dialer.port = 1
                 assert isinstance((await fetch(pool, "alice", fresh=True)).error, UpstreamConnectFailed)
 
     run(main())
