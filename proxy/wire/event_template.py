@@ -22,16 +22,29 @@ class EventTemplate:
 
     __slots__ = ("_before_size", "_behind", "_behind_size", "_max_end", "_new_before", "before", "text_bytes")
 
-    def __init__(self, before: bytes, new_before: bytes, behind: bytes, max_bytes: int) -> None:
-        """`new_before` is what the client gets for `before`; no event of more than `max_bytes` matches."""
-        self.before = before
-        self._new_before = new_before
-        self._behind = behind
-        self._before_size = len(before)
-        self._behind_size = len(behind)
-        self._max_end = max_bytes - len(behind)
+    def __init__(self, block: bytes, out: bytes, text: bytes, prefix: int, max_bytes: int) -> None:
+        """The event `block`, which the client gets as `out`; `text` is the raw value of its `content`.
+
+        It matches nothing, and `before` is empty, where the text does not stand there once, behind the first `prefix`
+        bytes, which hold the model. No event of more than `max_bytes` matches.
+        """
+        self.before = self._new_before = self._behind = b""
+        self._before_size = self._behind_size = self._max_end = 0
         #: Bytes of the text of the event that was matched last.
         self.text_bytes = 0
+        if _CR in block or text[0] != _QUOTE:
+            # The end of such an event or text is not marked by a blank line or a quote alone.
+            return
+        marked = b'"content":' + text
+        at = block.find(marked)
+        if at < prefix or block.find(marked, at + 1) >= 0:
+            return
+        begin = at + len(marked) - len(text) + 1
+        end = at + len(marked) - 1
+        self.before, self._behind = block[:begin], block[end:]
+        self._new_before = out[: begin + len(out) - len(block)]
+        self._before_size, self._behind_size = begin, len(self._behind)
+        self._max_end = max_bytes - self._behind_size
 
     def match(self, block: bytes) -> bytes:
         """The client's bytes of an event that begins with `before` and differs in its plain text alone; else b""."""
@@ -43,21 +56,3 @@ class EventTemplate:
             return b""
         self.text_bytes = end - begin
         return self._new_before + block[begin:]
-
-
-def template_of(block: bytes, out: bytes, text: bytes, prefix: int, max_bytes: int) -> EventTemplate | None:
-    """The template of an event that the client gets as `out`; `text` is the raw value of its `content`.
-
-    None where the text does not stand there once, behind the first `prefix` bytes, which hold the model.
-    """
-    if _CR in block or text[0] != _QUOTE:
-        # Where such an event or text is over is not told by a quote or by a blank line alone.
-        return None
-    marked = b'"content":' + text
-    at = block.find(marked)
-    if at < prefix or block.find(marked, at + 1) >= 0:
-        return None
-    begin = at + len(marked) - len(text) + 1
-    end = at + len(marked) - 1
-    longer = len(out) - len(block)
-    return EventTemplate(block[:begin], out[: begin + longer], block[end:], max_bytes)

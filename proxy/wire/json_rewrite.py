@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from proxy.errors import UpstreamProtocolError
-from proxy.wire.event_template import PLAIN, EventTemplate, template_of
+from proxy.wire.event_template import PLAIN, EventTemplate
 from proxy.wire.json_array import BETWEEN, ArrayParser
 from proxy.wire.json_repair import repaired
 from proxy.wire.json_scan import Section, TopLevelScanner, spans
@@ -179,7 +179,9 @@ class SSERewriter:
             out = self._new_prefix + block[len(self._prefix) :]
             if self._templates_left and not failed and meter.plain:
                 self._templates_left -= 1
-                self._template = template_of(block, out, meter.plain, len(self._prefix), self._limit) or self._template
+                template = EventTemplate(block, out, meter.plain, len(self._prefix), self._limit)
+                if template.before:
+                    self._template = template
             return out
         raw = bytes(model)
         if not raw:

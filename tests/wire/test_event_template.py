@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.wire.event_template import EventTemplate, template_of
+from proxy.wire.event_template import EventTemplate
 
 LIMIT = 1_000
 PREFIX = b'data: {"model":"dated"'
@@ -17,14 +17,12 @@ def event(content: str, rest: str = "") -> bytes:
     return PREFIX + b',"choices":[{"delta":{"content":%b}%b}]}\n\n' % (json.dumps(content).encode(), rest.encode())
 
 
-def template(block: bytes, text: bytes) -> EventTemplate | None:
-    return template_of(block, NEW_PREFIX + block[len(PREFIX) :], text, len(PREFIX), LIMIT)
+def template(block: bytes, text: bytes) -> EventTemplate:
+    return EventTemplate(block, NEW_PREFIX + block[len(PREFIX) :], text, len(PREFIX), LIMIT)
 
 
 def learned() -> EventTemplate:
-    made = template(event("word"), b'"word"')
-    assert made is not None
-    return made
+    return template(event("word"), b'"word"')
 
 
 @pytest.mark.parametrize("text", ["", " ", "another", "a" * 500, "{[,:]}", "'/~"])
@@ -62,8 +60,9 @@ def test_an_event_that_may_differ_in_more_does_not_match(block: bytes) -> None:
         (b'data: {"content":"word","model":"dated"}\n\n', b'"word"'),
     ],
 )
-def test_no_template_is_made_where_the_text_is_not_certain(block: bytes, text: bytes) -> None:
-    assert template(block, text) is None
+def test_a_template_matches_nothing_where_the_text_is_not_certain(block: bytes, text: bytes) -> None:
+    made = template(block, text)
+    assert (made.before, made.match(block)) == (b"", b"")
 
 
 @given(st.text(max_size=40))
