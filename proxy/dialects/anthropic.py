@@ -1,4 +1,4 @@
-"""Anthropic's dialect: how Messages answers are read and what errors look like.
+"""Anthropic's dialect: how Messages responses are read and what errors look like.
 
 Facts of the wire: https://docs.anthropic.com/en/api/messages-streaming and https://docs.anthropic.com/en/api/errors.
 The event names stand in `event:` lines, which the SDKs dispatch on and which pass through untouched.
@@ -31,7 +31,7 @@ _TYPES: Final = {
 
 
 class MessagesMeter(ResponseMeter):
-    """Reads one Messages stream. Its deltas' usage, which is cumulative, lies over that of the message's start."""
+    """Reads one Messages stream. The usage of its deltas is cumulative and replaces that of the message's start."""
 
     __slots__ = ("_counted", "_started")
     path: tuple[str, ...] = ("message", "model")
@@ -43,7 +43,7 @@ class MessagesMeter(ResponseMeter):
 
     @property
     def counts_so_far(self) -> bool:
-        """Only the start counted output tokens, which stand for an answer that is yet to be made."""
+        """Only the first usage object counted output tokens, before the response was generated."""
         return self._started and not self._counted
 
     def read(self, payload: bytes) -> msgspec.Raw:
@@ -83,7 +83,7 @@ class MessageMeter(ResponseMeter):
     path: tuple[str, ...] = ("model",)
 
     def read(self, payload: bytes) -> msgspec.Raw:
-        """Read the answer; return the raw value of its model. Raises `UpstreamProtocolError`."""
+        """Read the response; return the raw value of its model. Raises `UpstreamProtocolError`."""
         response = decode(decode_messages_response, MessagesResponse, payload)
         self.failed = response.type == "error" or is_error(response.error)
         self.text_out += len(bytes(response.content)) if text_size(response.content) else 0
@@ -100,7 +100,7 @@ def error_body(error: GatewayError, request_id: str, timestamp: str) -> bytes:
 
 
 def error_event(error: GatewayError, request_id: str, timestamp: str) -> bytes:
-    """The same as an event in a stream that has begun."""
+    """The same error as an event in a stream that has begun."""
     return b"event: error\ndata: " + error_body(error, request_id, timestamp) + b"\n\n"
 
 

@@ -1,4 +1,4 @@
-"""Gemini's dialect: how generateContent answers are read and what errors look like.
+"""Gemini's dialect: how generateContent responses are read and what errors look like.
 
 Facts of the wire: https://ai.google.dev/api/generate-content and https://google.aip.dev/193 (errors). A stream is
 either server-sent events (`alt=sse`) or one JSON array whose elements arrive one by one; both have the same chunks.
@@ -32,7 +32,7 @@ _STATUSES: Final = {
 
 
 class GenerateMeter(ChoicesMeter):
-    """Reads one answer: an event of a stream, a whole answer, or a whole array of chunks."""
+    """Reads one response: an event of a stream, a whole response, or a whole array of chunks."""
 
     __slots__ = ()
     path: tuple[str, ...] = ("modelVersion",)
@@ -73,12 +73,12 @@ class GenerateMeter(ChoicesMeter):
 
     @property
     def goes_on(self) -> bool:
-        """Always: some models give a reason with every chunk, and others one with no part before the last parts."""
+        """Always: some models give a finish reason with every chunk, and others before the last parts."""
         return True
 
 
 def _queries(grounding: msgspec.Raw) -> int:
-    """How many searches an answer rests on."""
+    """How many web searches a response is grounded in."""
     try:
         found = decode_grounding(grounding)
     except DECODE_ERRORS:
@@ -105,7 +105,7 @@ def upstream_error(body: bytes, upstream_model: str, alias: str) -> bytes | None
 
 
 def _is_error(value: Any) -> bool:
-    """Whether a decoded error body is Google's; the streaming endpoint answers with an array of one."""
+    """Whether a decoded error body is Google's; the streaming endpoint responds with an array of one."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     error = value.get("error") if isinstance(value, dict) else None

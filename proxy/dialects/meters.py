@@ -1,4 +1,4 @@
-"""What the meters of all dialects share: the counters, the last usage object, and how a broken answer is told."""
+"""What the meters of all dialects share: the counters, the last usage object, and the error for one that is broken."""
 
 import re
 from typing import Any, Final
@@ -16,11 +16,11 @@ from proxy.wire.usage import Reading, covers, read_usage, reading, tier_in, usag
 EMPTY: Final = msgspec.Raw()
 NULL: Final = msgspec.Raw(b"null")
 NOTHING: Final = (EMPTY, NULL)
-#: Values of a reason to finish, raw and in lower case, that give none.
+#: Values of a finish reason, raw and in lower case, that give none.
 _NO_REASON: Final = frozenset(
     {b"", b"null", b"false", b"0", b'""', b'"null"', b'"none"', b'"finish_reason_unspecified"', b"{}", b"[]"}
 )
-#: The service tiers that nearly all answers have, and those that say nothing.
+#: The service tiers that nearly all responses have, and those that say nothing.
 _STANDARD: Final = (msgspec.Raw(b'"default"'), msgspec.Raw(b'"standard"'))
 _NO_TIER: Final = (NULL, msgspec.Raw(b'"auto"'), msgspec.Raw(b'""'))
 #: Some servers leave it out or write null.
@@ -59,33 +59,33 @@ class ResponseMeter(UsageMeter):
         #: The service tier, where it stands beside the usage, and searches that are counted nowhere else.
         self._tier = EMPTY
         self._searches = 0
-        #: What an error may quote beside the model's name, and what is shown for it.
+        #: What an error may quote beside the model's name, and what replaces it.
         self.hidden = NO_NAMES
         self.drop = False
         self.failed = False
         self.ended = False
-        #: The answer said of itself that it is whole.
+        #: The response is complete by its own mark, such as a finish reason.
         self.finished = False
-        #: Its last event was read, behind which only a mark of its end may come.
+        #: Its last event was read: only an end marker may follow.
         self.terminal = False
-        #: A part of it is whole, and no other has begun: what comes next may be its end and its usage.
+        #: A part of it is complete, and no other has begun: its end and its usage may come next.
         self.closing = False
-        #: `text_out` before the event by which it was whole.
+        #: `text_out` before the event by which it was complete.
         self._finished_at = 0
         #: Bytes of text seen, JSON escapes included; what an estimate is made from.
         self.text_out = 0
 
     @property
     def goes_on(self) -> bool:
-        """Text came with the reason to finish, or behind it: more may come, however long it takes."""
+        """Text came with the finish reason, or after it: more may come, however long it takes."""
         return self.text_out > self._finished_at
 
     def expect(self, choices: int) -> None:
-        """So many choices were asked for; only answers of several need to know."""
+        """Note how many choices the client requested; only formats with several choices override this."""
 
     @property
     def counts_so_far(self) -> bool:
-        """The usage is what was known when the answer began: its output was still to be counted."""
+        """The usage is what was known when the response began: its output was still to be counted."""
         return False
 
     def scrub(self, block: bytes) -> bytes:
@@ -93,7 +93,7 @@ class ResponseMeter(UsageMeter):
         return scrub(block, self._upstream_model, self._alias, self.hidden)
 
     def usage(self) -> Usage | None:
-        """What the answer said it used: its last usage object, and where that says nothing, those before it."""
+        """The usage that was reported: by the last usage object, and where that says nothing, by those before it."""
         if self._earlier is None and self._tier is EMPTY and not self._searches:
             return read_usage(bytes(self._usage)) if self._usage is not EMPTY else None
         read = self._reading()
@@ -102,7 +102,7 @@ class ResponseMeter(UsageMeter):
         return usage_of(read)
 
     def _reading(self) -> Reading:
-        """All that the usage objects said, and the tier beside them."""
+        """The counts of all usage objects, and the service tier beside them."""
         read = Reading({}) if self._usage is EMPTY else reading(bytes(self._usage))
         if self._earlier is not None:
             read = self._earlier.under(read)
@@ -111,14 +111,14 @@ class ResponseMeter(UsageMeter):
         return read
 
     def _take_usage(self, usage: msgspec.Raw) -> None:
-        """Keep a usage object, and what the one before it said."""
+        """Keep a usage object, and the counts of the one before it."""
         if self._usage is not EMPTY and not covers(bytes(usage), bytes(self._usage)):
             before = reading(bytes(self._usage))
             self._earlier = before if self._earlier is None else self._earlier.under(before)
         self._usage = usage
 
     def _take_tier(self, tier: msgspec.Raw) -> None:
-        """Keep a service tier that is not the standard one; the last one that says something counts."""
+        """Keep a service tier that is not the standard one; the last one that is not null counts."""
         if tier not in _NO_TIER:
             self._tier = EMPTY if tier in _STANDARD else tier
 
@@ -130,14 +130,14 @@ class ResponseMeter(UsageMeter):
             self.failed = True
 
     def _finish(self, text_before: int) -> None:
-        """The answer is whole by its own word; `text_before` is `text_out` before the event that says so."""
+        """The response is complete by its own mark; `text_before` is `text_out` before the event with the mark."""
         if not self.finished:
             self.finished = True
             self._finished_at = text_before
 
 
 class ChoicesMeter(ResponseMeter):
-    """For answers of several choices, each with its own reason to finish: whole when all that were asked for, and all
+    """For responses of several choices, each with its own finish reason: complete when all that were requested, and all
     that began, have theirs."""
 
     __slots__ = ("_choice", "_choices", "_expected", "_unfinished")
@@ -151,11 +151,11 @@ class ChoicesMeter(ResponseMeter):
         self._expected = 1
 
     def expect(self, choices: int) -> None:
-        """So many choices were asked for; of several such words each multiplies."""
+        """Note how many choices the client requested; of several such fields each multiplies."""
         self._expected = max(1, min(self._expected * choices, _MAX_CHOICES))
 
     def _turn_to(self, choice: ChoiceIndex) -> None:
-        """Another choice than the one read before."""
+        """Go on with another choice than the one read before."""
         self._choice = choice
         if choice not in self._choices and len(self._choices) < _MAX_CHOICES:
             self._choices[choice] = False
@@ -163,7 +163,7 @@ class ChoicesMeter(ResponseMeter):
             self.finished = False
 
     def _finish_choice(self) -> None:
-        """The choice read last has its reason to finish."""
+        """The choice read last has its finish reason."""
         if self._choices.get(self._choice) is False:
             self._choices[self._choice] = True
             self._unfinished -= 1
@@ -185,8 +185,7 @@ def try_decode(body: bytes) -> Any:
 
 
 def is_finish_reason(raw: msgspec.Raw) -> bool:
-    """Whether a raw value is a reason to finish. Some servers send an empty text, or a word for none, until they have
-    one."""
+    """Whether a raw value is a finish reason. Some servers send an empty text, or a word for none, before it."""
     value = bytes(raw).lower()
     return value not in _NO_REASON and value.strip(b'" ') != b""
 
@@ -215,5 +214,5 @@ def text_size(raw: msgspec.Raw) -> int:
 
 
 def invalid_json(error: Exception) -> UpstreamProtocolError:
-    """The error for an answer that is not JSON."""
+    """The error for a response that is not JSON."""
     return UpstreamProtocolError("The model's answer could not be read.", detail=f"not JSON: {type(error).__name__}")

@@ -1,4 +1,4 @@
-"""OpenAI's dialect: how chat answers are read and what errors look like.
+"""OpenAI's dialect: how chat responses are read and what errors look like.
 
 Facts of the wire: https://platform.openai.com/docs/api-reference/chat, and the ways in which compatible servers differ.
 """
@@ -16,9 +16,9 @@ from proxy.errors import GatewayError
 from proxy.wire.schemas import DECODE_ERRORS
 
 _encoder = msgspec.json.Encoder()
-#: The reason to finish of nearly all answers.
+#: The finish reason of nearly all responses.
 _STOP: Final = msgspec.Raw(b'"stop"')
-#: The reason to finish of a choice that a provider gave up.
+#: The finish reason of a choice that a provider gave up.
 _FAILED: Final = msgspec.Raw(b'"error"')
 
 
@@ -96,7 +96,7 @@ class ChatMeter(ChoicesMeter):
         return chunk.model
 
     def _note_others(self, chunk: ChatChunk) -> None:
-        """What answers that have no choices say: those of the Responses API, and of Cohere's rerank."""
+        """Note what responses without choices report: those of the Responses API, and of Cohere's rerank."""
         if chunk.meta is not EMPTY and chunk.usage in NOTHING:
             self._take_usage(chunk.meta)
         if chunk.output is not EMPTY and chunk.output != NULL:
@@ -125,7 +125,7 @@ def error_body(error: GatewayError, request_id: str, timestamp: str) -> bytes:
 
 
 def error_event(error: GatewayError, request_id: str, timestamp: str) -> bytes:
-    """The same as an event in a stream that has begun; the SDKs raise on it."""
+    """The same error as an event in a stream that has begun; the SDKs raise on it."""
     return b"data: " + error_body(error, request_id, timestamp) + b"\n\n"
 
 
@@ -143,7 +143,7 @@ def _is_error(value: Any) -> bool:
 
 
 def searches(output: msgspec.Raw) -> int:
-    """How often an answer of the Responses API has searched the web, which its usage does not say."""
+    """How many web searches a response of the Responses API made, which its usage does not report."""
     if b'"web_search_call"' not in bytes(output):
         return 0
     try:

@@ -29,7 +29,7 @@ _MAX_AUDIO_SECONDS: Final = 10**9
 
 
 class MediaMeter(ResponseMeter):
-    """Reads one answer of audio, images or transcripts, events or JSON: usage, seconds of audio, and how many images.
+    """Reads one response of audio, images or transcripts, events or JSON: usage, seconds of audio, and how many images.
 
     The events are `transcript.text.*`, `speech.audio.*`, `image_generation.*` and `image_edit.*`; Mistral's are
     `transcription.*`, with a model in them.
@@ -48,7 +48,7 @@ class MediaMeter(ResponseMeter):
         self._scanner: TopLevelScanner | None = None
 
     def read(self, payload: bytes) -> msgspec.Raw:
-        """Read a whole answer; return the raw value of its model. Raises `UpstreamProtocolError`."""
+        """Read a whole response; return the raw value of its model. Raises `UpstreamProtocolError`."""
         response = decode(decode_media, MediaResponse, payload)
         self._note(response.usage, response.error)
         if response.duration is not EMPTY:
@@ -62,7 +62,7 @@ class MediaMeter(ResponseMeter):
         self._scanner = scanner
 
     def usage(self) -> Usage | None:
-        """What the answer said it used: tokens, or the seconds of its source, and how many images it has."""
+        """The usage that was reported: tokens, or the seconds of the source, and how many images there are."""
         found = super().usage()
         seconds, images = self._duration, self._images
         if self._scanner is not None:
@@ -80,7 +80,7 @@ class MediaMeter(ResponseMeter):
 
 
 class MediaEventMeter(MediaMeter):
-    """The same for a stream."""
+    """Reads one stream of audio, images or transcripts."""
 
     __slots__ = ()
 

@@ -25,7 +25,7 @@ class ResponsesMeter(ResponseMeter):
     def read(self, payload: bytes) -> msgspec.Raw:
         """Read one event; return the raw value of its response's model. Raises `UpstreamProtocolError`."""
         if self.terminal:
-            # Nothing of an answer comes behind its end.
+            # What follows the last event is no part of the response.
             self.drop = True
             return EMPTY
         event = decode(decode_responses_event, ResponsesEvent, payload)
@@ -35,7 +35,7 @@ class ResponsesMeter(ResponseMeter):
         if event.delta is not EMPTY:
             self.text_out += text_size(event.delta)
         if kind in _TERMINAL:
-            # Some servers send a mark of the end behind it, as those of chats do.
+            # Some servers send an end marker after it, as in chats.
             self.finished = self.terminal = True
             self.failed = self.failed or kind == "response.failed"
         elif kind.endswith((".completed", ".done")) and not kind.startswith("response."):

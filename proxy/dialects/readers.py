@@ -1,7 +1,7 @@
-"""How an upstream's answer is read, by what it is: events, JSON, or bytes that mean nothing to the gateway.
+"""How an upstream's response is read, by what it is: events, JSON, or bytes that mean nothing to the gateway.
 
-A reply takes bytes and gives those that the client gets; it knows no sockets and no client. Each kind says when the
-answer is over by its own mark, and whether it was whole.
+A reader takes bytes and returns those that the client gets; it knows no sockets and no client. Each kind says when the
+response is over by its own end marker, and whether it was complete.
 """
 
 import re
@@ -18,7 +18,7 @@ from proxy.wire.json_repair import repaired
 from proxy.wire.json_rewrite import ArrayRewriter, JsonRewriter, SSERewriter
 from proxy.wire.sniff import Kind
 
-#: Bytes of a JSON answer that are held until its end; what a larger one says is read while it passes.
+#: Bytes of a JSON response that are held until its end; what a larger one says is read while it passes.
 MAX_HELD = 262_144
 #: Characters of a provider's message that are passed on.
 MAX_MESSAGE = 1_000
@@ -28,7 +28,7 @@ _PAGE = b"text/html"
 # How an object begins, and no transcript.
 _OBJECT = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*["}]')
 _BLANKS = b"\xef\xbb\xbf \t\r\n"
-#: Content types for answers whose own is wrong.
+#: Content types for responses whose own is wrong.
 _EVENTS = b"text/event-stream; charset=utf-8"
 _JSON = b"application/json"
 _TEXT = b"text/plain; charset=utf-8"
@@ -36,15 +36,15 @@ _BYTES = b"application/octet-stream"
 
 
 class ResponseReader:
-    """One answer being read. Each kind has its own `feed`."""
+    """Reads one upstream response; a base class, with one subclass per kind of body."""
 
-    #: Made of server-sent events: an error can be told inside it.
+    #: Made of server-sent events: an error can be sent inside it.
     events = False
     #: Its parts go on as they come: those before the first content may wait for it.
     by_parts = False
-    #: How the first bytes of nearly all answers of this kind begin: no other kind begins so.
+    #: How the first bytes of nearly all responses of this kind begin: no other kind begins so.
     usual: tuple[bytes, ...] = ()
-    #: The content type that the client is told, where the upstream's own is wrong; else empty.
+    #: The content type that the client gets, where the upstream's own is wrong; else empty.
     label = b""
 
     def __init__(self, meter: ResponseMeter) -> None:
@@ -67,12 +67,12 @@ class ResponseReader:
 
     @property
     def whole(self) -> bool:
-        """Now that the HTTP body has ended: was that the end of the answer too?"""
+        """Now that the HTTP body has ended: was that the end of the response too?"""
         return self._whole
 
     @property
     def ending(self) -> bool:
-        """All but its end has been made: what is still to come is its usage, or bytes on their way."""
+        """All but its end has been generated: only its usage, or bytes on their way, are still to come."""
         return self.meter.finished or self.meter.closing
 
 
@@ -164,11 +164,11 @@ class JsonReader(ResponseReader):
         return self._pass(data, complete)
 
     def _read(self, data: bytes) -> bytes:
-        """The client's bytes of an answer that is all there."""
+        """The client's bytes of a response that is all there."""
         return self._rewriter.whole(data)
 
     def _pass(self, data: bytes, complete: bool) -> bytes:
-        """The client's bytes of the next piece of a large answer."""
+        """The client's bytes of the next piece of a large response."""
         out = self._rewriter.feed(data)
         size = self.meter.text_out + len(data)
         if complete:
@@ -181,12 +181,12 @@ class JsonReader(ResponseReader):
 
     @property
     def ending(self) -> bool:
-        """It has begun: such an answer is made before its first byte leaves, but for blanks that keep a line open."""
+        """It has begun: such a response is generated before its first byte is sent, but for blanks as keep-alive."""
         return self._passes or any(piece.strip() for piece in self._held)
 
 
 class TextOrJsonReader(JsonReader):
-    """An answer that begins like JSON where text, or audio, was to be expected: JSON if it is some, else as it came."""
+    """A response that begins like JSON where text or audio was expected: JSON if it is some, else as it came."""
 
     #: The content type for the one and for the other; empty where the upstream's own will do.
     labels = (b"", b"")
@@ -223,19 +223,19 @@ class OpaqueReader(ResponseReader):
 
 
 def reported_error(data: bytes) -> UpstreamReported:
-    """The error for an answer that is one itself; `data` are its bytes, scrubbed, in which its message stands."""
+    """The error for a response that is one itself; `data` are its scrubbed bytes, which hold its message."""
     found = _MESSAGE.search(data, max(data.find(b'"error"'), 0))
     said = ""
     if found is not None:
         try:
             said = _string.decode(repaired(found[1]))[:MAX_MESSAGE]
         except (msgspec.DecodeError, UnicodeDecodeError):
-            # A text that is none must not keep the error from being told.
+            # A message that cannot be read must not keep the error from being reported.
             said = ""
     return UpstreamReported(said, error_summary(200, data))
 
 
-def reply_for(
+def reader_for(
     headers: Sequence[Header],
     dialect: Dialect,
     alias: str,
@@ -247,7 +247,7 @@ def reply_for(
     first: bytes = b"",
     kind: Kind = "open",
 ) -> ResponseReader:
-    """The reader for an answer with these headers; `opaque` are the beginnings of content types that pass unread.
+    """The reader for a response with these headers; `opaque` are the beginnings of content types that pass unread.
 
     Until its `first` bytes say of what `kind` it is, its label is believed. Raises `UpstreamProtocolError` for a web
     page, and for a compressed body, which was not asked for.
@@ -272,7 +272,7 @@ def reply_for(
         is_events = (says_events and not is_json) or (kind == "events" and stream)
         is_opaque = not is_events and not is_json
     else:
-        # Who asked for no events can read none: only an upstream that says so itself sends them all the same.
+        # A client that requested no events cannot read any: they pass only where the upstream's label says so too.
         is_events, is_opaque = (kind == "events" and stream) or (says_events and kind != "json"), False
     if is_events:
         events = EventReader(dialect.event_meter(alias, upstream_model, drop_usage), alias, max_event_bytes)

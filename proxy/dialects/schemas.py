@@ -38,7 +38,7 @@ class GroqExtension(msgspec.Struct, gc=False):
 
 
 class ChatChunk(msgspec.Struct, gc=False):
-    """A chunk of a stream or a whole answer: only what the gateway reads."""
+    """A chunk of a stream or a whole response: only what the gateway reads."""
 
     model: msgspec.Raw = EMPTY
     choices: list[ChatChoice] | None = None
@@ -48,7 +48,7 @@ class ChatChunk(msgspec.Struct, gc=False):
     moderation: msgspec.Raw = EMPTY
     prompt_filter_results: msgspec.Raw = EMPTY
     service_tier: msgspec.Raw = EMPTY
-    #: What the Responses API answers, and what Cohere's rerank says of its bill.
+    #: The content of a response of the Responses API, and the usage of Cohere's rerank.
     output: msgspec.Raw = EMPTY
     meta: msgspec.Raw = EMPTY
 
@@ -88,7 +88,7 @@ class MediaEvent(msgspec.Struct, gc=False):
 
 
 class MediaResponse(msgspec.Struct, gc=False):
-    """A whole answer of audio, images or transcripts: only what the gateway reads."""
+    """A whole response of audio, images or transcripts: only what the gateway reads."""
 
     model: msgspec.Raw = EMPTY
     usage: msgspec.Raw = EMPTY

@@ -1,7 +1,6 @@
-"""How an upstream's error reaches a client: as it came, or in the caller's envelope with the provider's words in it.
+"""How an upstream's error reaches a client: as it came, or in the caller's envelope with the provider's message.
 
-What is decided here holds for every dialect and for objects: which status is kept, whose words are shown, what the log
-may say. Pure: bytes and headers in, a refusal out.
+Decided for every dialect and for resources: which status is kept, whose message the client sees, what the log may say.
 """
 
 import re
@@ -14,20 +13,20 @@ from proxy.dialects.meters import try_decode
 from proxy.dialects.scrub import scrub_all
 from proxy.errors import GatewayError, UpstreamFailed, UpstreamRefused, UpstreamReported
 from proxy.wire.headers import Header, header_value, rate_limit_lines, response_lines, retry_lines
+from proxy.wire.sniff import sniff_kind
 
 #: Characters of a provider's message that are passed on in an envelope of ours, and of a code or a parameter.
-MAX_MESSAGE: Final = 1_000
-MAX_WORD: Final = 64
+MAX_MESSAGE_CHARACTERS: Final = 1_000
+MAX_WORD_CHARACTERS: Final = 64
 #: Errors of one list, and levels of nesting, that are looked at.
-_MOST_ERRORS: Final = 5
-_MOST_LEVELS: Final = 5
-#: About the gateway's own credential, at the provider or at a proxy on the way: no affair of the client's.
+_MAX_ERRORS: Final = 5
+_MAX_LEVELS: Final = 5
+#: About the gateway's own credential, at the provider or at a proxy on the way: not the client's.
 OWN_CREDENTIAL: Final = frozenset({401, 403, 407})
-#: Statuses that a server in front of a provider answers with a page of its own, and means as it says.
-_OF_FRONTS: Final = frozenset({413, 429})
+#: Statuses that a server in front of a provider sends with a page of its own, and that hold for the client.
+_OF_FRONT_SERVERS: Final = frozenset({413, 429})
 _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _JSON_LINE: Final = b"content-type: application/json\r\n"
-_BOM: Final = b"\xef\xbb\xbf"
 #: Where a message stands, and what kind of error it is, outside of an `error` object too; in lower case.
 _MESSAGES: Final = (
     *("message", "detail", "msg", "error", "errors"),
@@ -46,7 +45,7 @@ class RelayedError:
     body: bytes
     #: What the row of the ledger says.
     code: str
-    #: The same for a client whose answer has begun.
+    #: The same for a client whose response has begun.
     error: GatewayError
 
 
@@ -64,7 +63,7 @@ def relayed_error(
     """What becomes of an upstream's error; `names` are its models, and what else no client may read, and what is shown
     for each, `limits` says whether its rate limits may be shown.
 
-    Raises `UpstreamFailed` for what is no client's affair: redirects, the gateway's own credential, web pages.
+    Raises `UpstreamFailed` for what must not reach the client: redirects, the gateway's own credential, web pages.
     """
     failure = provider_failure(status, body)
     if failure is not None:
@@ -73,19 +72,19 @@ def relayed_error(
     value = _value(body)
     code = f"upstream_{status}"
     error = _restated(status, value, scrubbed)
-    shown = rate_limit_lines(headers) if limits else b""
-    told = dialect.upstream_error(body, "", "")
-    if told is not None:
+    limit_lines = rate_limit_lines(headers) if limits else b""
+    own_format = dialect.upstream_error(body, "", "")
+    if own_format is not None:
         # It was read as JSON, whatever its own headers say of its content.
-        shown += response_lines([(name, text) for name, text in headers if not name.startswith(b"content-")])
-        return RelayedError(status, _JSON_LINE + shown, scrub_all(told, scrubbed), code, error)
-    if value is None and status < 500 and status not in _OF_FRONTS and is_page(headers, body):
+        lines = response_lines([(name, text) for name, text in headers if not name.startswith(b"content-")])
+        return RelayedError(status, _JSON_LINE + limit_lines + lines, scrub_all(own_format, scrubbed), code, error)
+    if value is None and status < 500 and status not in _OF_FRONT_SERVERS and is_page(headers, body):
         raise UpstreamFailed(f"The model's provider failed (status {status}).", detail=f"status {status}, a web page")
     if status >= 500 and not error.quotes:
         code = str(error.code)
     return RelayedError(
         status,
-        _JSON_LINE + retry_lines(headers) + shown,
+        _JSON_LINE + retry_lines(headers) + limit_lines,
         dialect.error_body(error, request_id, timestamp),
         code,
         error,
@@ -93,9 +92,9 @@ def relayed_error(
 
 
 def error_in_resource(status: int, body: bytes, names: Mapping[str, str]) -> UpstreamReported | None:
-    """The error for an answer of an object's that came with a good status and is an error all the same, or None.
+    """The error for a response about a resource that has a good status and is an error all the same, or None.
 
-    An object may tell of an error of its own: that has an id, or says what it is.
+    A resource may report an error of its own: it has an id, or names its type.
     """
     if b'"error"' not in body:
         return None
@@ -107,15 +106,15 @@ def error_in_resource(status: int, body: bytes, names: Mapping[str, str]) -> Ups
         return None
     message = _message(value)
     message = scrub_all(message.encode(), {name.encode(): alias.encode() for name, alias in names.items()}).decode()
-    return UpstreamReported(message[:MAX_MESSAGE], error_summary(status, body))
+    return UpstreamReported(message[:MAX_MESSAGE_CHARACTERS], error_summary(status, body))
 
 
 def provider_failure(status: int, body: bytes) -> UpstreamFailed | None:
-    """The error for a status that is no client's affair, or None: another target may do better."""
+    """The error for a status that must not reach the client, or None: another target may do better."""
     if status in OWN_CREDENTIAL:
         return UpstreamFailed("The gateway was refused by the model's provider.", detail=error_summary(status, body))
     if status < 400:
-        # Redirects are not followed, nor told: what they point to is the upstream's own affair.
+        # Redirects are neither followed nor passed on: they name addresses of the upstream.
         return UpstreamFailed(f"The model's provider failed (status {status}).", detail=f"status {status}")
     return None
 
@@ -123,7 +122,7 @@ def provider_failure(status: int, body: bytes) -> UpstreamFailed | None:
 def is_page(headers: Sequence[Header], body: bytes) -> bool:
     """Whether it is a web page, which is made for people, and by no model's provider."""
     kind = (header_value(headers, b"content-type") or b"").lower()
-    return b"html" in kind or body.removeprefix(_BOM).lstrip()[:14].lower().startswith((b"<!doctype html", b"<html"))
+    return b"html" in kind or sniff_kind(body, complete=True) == "page"
 
 
 def error_summary(status: int, body: bytes) -> str:
@@ -150,7 +149,7 @@ def _restated(status: int, value: Any, names: Mapping[bytes, bytes]) -> Upstream
     Of an upstream that failed, only those that stand where an error of a known format has them: others may be anything.
     """
     message = _message(value) if status < 500 else _message(_error_object(value))
-    message = scrub_all(message.encode(), names).decode("utf-8", "replace").strip()[:MAX_MESSAGE]
+    message = scrub_all(message.encode(), names).decode("utf-8", "replace").strip()[:MAX_MESSAGE_CHARACTERS]
     quotes = bool(message)
     code = next((word for word in _words(value) if scrub_all(word.encode(), names) == word.encode()), "")
     return UpstreamRefused(
@@ -170,14 +169,14 @@ def _error_object(value: Any) -> Any:
     return error if isinstance(error, dict) else None
 
 
-def _message(value: Any, levels: int = _MOST_LEVELS) -> str:
+def _message(value: Any, levels: int = _MAX_LEVELS) -> str:
     """The text of an error, wherever it is one of the usual places; "" where there is none."""
     if isinstance(value, str):
         return value.strip()
     if not levels:
         return ""
     if isinstance(value, list):
-        found = [_item(one, levels - 1) for one in value[:_MOST_ERRORS]]
+        found = [_item(one, levels - 1) for one in value[:_MAX_ERRORS]]
         return "; ".join(dict.fromkeys(one for one in found if one))
     if not isinstance(value, dict):
         return ""
@@ -221,13 +220,13 @@ def _words(value: Any) -> list[str]:
         if isinstance(word, int) and not isinstance(word, bool):
             # A number that is the status once more says nothing.
             word = "" if 100 <= word < 600 else str(word)
-        if isinstance(word, str) and word != "error" and len(word) <= MAX_WORD and _WORD.fullmatch(word):
+        if isinstance(word, str) and word != "error" and len(word) <= MAX_WORD_CHARACTERS and _WORD.fullmatch(word):
             found.append(word)
     return found
 
 
 def _param(value: Any, names: Mapping[bytes, bytes]) -> str | None:
-    """The parameter that is at fault, if it is told."""
+    """The parameter that is at fault, if it is named."""
     inner = _error_object(value) or value
     if not isinstance(inner, dict):
         return None
@@ -235,6 +234,6 @@ def _param(value: Any, names: Mapping[bytes, bytes]) -> str | None:
     if not isinstance(found, str):
         detail = inner.get("detail")
         found = _place(detail[0]) if isinstance(detail, list) and detail else ""
-    if not found or len(found) > MAX_WORD or scrub_all(found.encode(), names) != found.encode():
+    if not found or len(found) > MAX_WORD_CHARACTERS or scrub_all(found.encode(), names) != found.encode():
         return None
     return found

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from proxy.dialects.meters import choices_in
-from proxy.dialects.readers import ResponseReader, reply_for, reported_error
+from proxy.dialects.readers import ResponseReader, reader_for, reported_error
 from proxy.errors import (
     GatewayError,
     GatewayStopped,
@@ -196,7 +196,7 @@ class Attempt(ResponseSink):
         owner = self._owner
         context, target = owner.context, owner.plan.target
         assert context.alias is not None
-        reader = self.reader = reply_for(
+        reader = self.reader = reader_for(
             self.headers,
             context.dialect,
             context.alias.name,

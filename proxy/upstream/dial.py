@@ -19,7 +19,7 @@ from proxy.config.tree import Upstream
 from proxy.errors import ConfigFault
 from proxy.upstream.connection import Connection
 
-#: Bytes of a proxy's answer to CONNECT, all header lines together.
+#: Bytes of a proxy's response to CONNECT, all header lines together.
 MAX_PROXY_HEAD_BYTES = 16_384
 
 
@@ -77,7 +77,7 @@ class Dialer:
 
 
 class _Tunnel(asyncio.Protocol):
-    """Reads a proxy's answer to CONNECT; `established` says when the tunnel is there, or why there is none."""
+    """Reads a proxy's response to CONNECT; `established` says when the tunnel is there, or why there is none."""
 
     def __init__(self) -> None:
         self.established: asyncio.Future[None] = asyncio.get_running_loop().create_future()

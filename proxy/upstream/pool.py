@@ -1,7 +1,7 @@
 """The connections to one upstream: opened when needed, kept warm, handed out last in first out, bounded.
 
 A connection that has served one key cools down before it serves another: what an upstream sends too late, or twice,
-comes while no request runs, and closes the connection. HTTP/1.1 has no other way to tell whose response it is.
+comes while no request runs, and closes the connection. HTTP/1.1 has no other way to know whose response it is.
 
 All tables change in plain methods, never across an await; the only awaits are in the tasks that open connections,
 which the pool owns. It writes nothing on a connection: that is for the request that takes it.

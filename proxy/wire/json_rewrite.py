@@ -1,4 +1,4 @@
-"""The alias put back: answers with the model's value replaced at its JSON path, and nothing else changed.
+"""Rewrites the model's name to the alias in upstream responses, at its JSON path, and changes nothing else.
 
 The bytes of a stream are read once, event by event, through a meter that the dialect gives; the meter says what the
 model's value is, whether the event is one to leave out and whether the stream has ended. What is kept is one unfinished
@@ -35,9 +35,9 @@ _USAGE_SECTIONS: Final = (
 )
 _DONE = b"[DONE]"
 _LAST = b"data: [DONE]\n\n"
-#: Bytes from which on a text is asked how many tokens and lines it has, and the most of them: each is looked at by
-#: itself, which takes about as many microseconds as it has in four.
-_LARGE: Final = 1_048_576
+#: Bytes from which on the tokens and lines of a text are counted, and the most of them: each is looked at by itself,
+#: which takes a quarter of a microsecond.
+_LARGE_BYTES: Final = 1_048_576
 MAX_TOKENS: Final = 1_000_000
 MAX_LINES: Final = 100_000
 _TOKENS: Final = (b'"', b"{", b"[", b",", b"\\")
@@ -215,7 +215,7 @@ class SSERewriter:
 
 
 class JsonRewriter:
-    """Rewrites one JSON answer, at once when it is whole, else piece by piece in bounded memory."""
+    """Rewrites one JSON response, at once when it is whole, else piece by piece in bounded memory."""
 
     __slots__ = ("_meter", "_replacement", "_scanner", "_tail", "_tail_limit", "_usage_key")
 
@@ -287,7 +287,7 @@ class JsonRewriter:
         return out
 
     def end(self) -> bytes:
-        """The answer has ended: return what is still held, which is an error's text, and tell the meter of that."""
+        """The response has ended: return what is still held, which is an error's text, and mark the meter as failed."""
         scanner = self._scanner
         if scanner is None or not scanner.failing:
             return b""
@@ -301,7 +301,7 @@ class JsonRewriter:
 
     @property
     def summary(self) -> bytes:
-        """What the answer that `feed` was given says beside its content, as a small answer that a meter can read."""
+        """What the response fed so far says beside its content, as a small response that a meter can read."""
         scanner = self._scanner
         if scanner is None:
             return b"{}"
@@ -362,11 +362,11 @@ class ArrayRewriter:
 
 
 def _bounded_spans(text: bytes, path: tuple[str, ...], start: int) -> list[tuple[int, int]]:
-    """`spans`, for a text whose tokens are not so many that they hold everybody else up.
+    """`spans`, for a text whose tokens are not so many that they block the event loop.
 
     Raises `UpstreamProtocolError` for any other.
     """
-    if len(text) > _LARGE and sum([text.count(mark) for mark in _TOKENS]) > MAX_TOKENS:
+    if len(text) > _LARGE_BYTES and sum([text.count(mark) for mark in _TOKENS]) > MAX_TOKENS:
         raise UpstreamProtocolError("The model's answer could not be read.", detail="too many values in one event")
     return spans(text, path, start)
 
@@ -443,9 +443,9 @@ def _is_error(text: bytes) -> bool:
 def _data_lines(block: bytes) -> bytes:
     """An event block with everything blanked but the contents of its data lines: same length, same positions.
 
-    Raises `UpstreamProtocolError` for one of so many lines that they hold everybody else up.
+    Raises `UpstreamProtocolError` for one of so many lines that they would block the event loop.
     """
-    if len(block) > _LARGE and block.count(b"\n") + block.count(b"\r") > MAX_LINES:
+    if len(block) > _LARGE_BYTES and block.count(b"\n") + block.count(b"\r") > MAX_LINES:
         raise UpstreamProtocolError("The model's answer could not be read.", detail="too many lines in one event")
     out = []
     for match in _LINE.finditer(block):

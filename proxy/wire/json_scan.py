@@ -1,7 +1,7 @@
-"""Where a value stands in a JSON text: spans by path, for whole texts and for texts that arrive in pieces.
+"""Finds values in a JSON text by their path: in whole texts, and in texts that arrive in pieces.
 
 The whole-text scanner expects valid JSON (its callers have decoded it); the incremental one expects anything and
-bounds what it keeps. Neither changes a byte: that is `rewrite`.
+bounds what it keeps. `TopLevelScanner` alone replaces a value.
 """
 
 import codecs
@@ -17,7 +17,7 @@ _OUTSIDE = re.compile(rb'["{}\[\],:]|[^\s"{}\[\],:]+')
 _NESTED = re.compile(rb'["{}\[\]]')
 _NESTED_BYTES = (b'"', b"{", b"}", b"[", b"]")
 # So far a pattern looks for the next of them; beyond, each is looked for by itself, at many times its speed.
-_NEAR = 128
+_NEAR_BYTES = 128
 # From the first escape of a string on: to its end, to that of the text, or to a backslash that is the text's last byte.
 _ESCAPED = re.compile(rb'(?:\\.[^"\\]*+)*+', re.DOTALL)
 _STRUCTURE = bytes.maketrans(b"{}", b"[]")
@@ -31,10 +31,10 @@ _NOT_ESCAPABLE = bytes(byte for byte in range(256) if byte not in b"abn")
 #: Bytes of a large text that are looked at in one step.
 STEP_BYTES: Final = 1_048_576
 #: Bytes of a value of a further key that are kept, and how many of each.
-MAX_FURTHER_BYTES: Final = 1_024
-MAX_FURTHER: Final = 1_000
+MAX_FURTHER_VALUE_BYTES: Final = 1_024
+MAX_FURTHER_VALUES: Final = 1_000
 #: Times that a word's rare byte is looked at before the word itself is searched for.
-_MOST_RARE = 64
+_MAX_RARE_LOOKUPS = 64
 
 _QUOTE, _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _COMMA, _COLON, _BACKSLASH = b'"{}[],:\\'
 #: What may stand outside every object.
@@ -66,7 +66,7 @@ def nesting_exceeds(data: bytes, depth: int, brackets: int) -> bool:
 
 
 def nesting_in_steps(data: bytes, depth: int, brackets: int) -> Generator[None, None, bool]:
-    """The same for a large text, in steps of a few milliseconds: whoever runs it may do something else between them."""
+    """The same for a large text, in steps of a few milliseconds, between which the caller may do something else."""
     if _opens_at_most(data, depth):
         return False
     parts: list[bytes] = []
@@ -89,7 +89,7 @@ def nesting_in_steps(data: bytes, depth: int, brackets: int) -> Generator[None, 
 
 
 def _bare_exceeds(structure: bytes, depth: int, brackets: int) -> bool:
-    """The same of a text's brackets and quotes alone."""
+    """`nesting_exceeds`, for a text's brackets and quotes alone."""
     # Two quotes side by side change nothing about what is inside a string and what is not; what is left of the
     # strings are the odd parts between the quotes.
     bare = structure.replace(b'""', b"")
@@ -120,10 +120,10 @@ def _structure(data: bytes) -> bytes:
 
 
 def contains_rare(data: bytes, word: bytes, rare: bytes) -> bool:
-    """Whether a long text holds a word, which is looked for by a byte of it that few texts hold often."""
+    """Whether a long text contains a word; searched by a byte of the word that is rare in most texts."""
     inside = word.index(rare)
     at = data.find(rare, inside)
-    for _ in range(_MOST_RARE):
+    for _ in range(_MAX_RARE_LOOKUPS):
         if at < 0:
             return False
         if data.startswith(word, at - inside):
@@ -151,10 +151,10 @@ def _next_nested(data: bytes, position: int, known: list[int]) -> int:
 
     `known` holds for each kind where the last search of this text found it, so that none goes over it twice.
     """
-    near = _NESTED.search(data, position, position + _NEAR)
+    near = _NESTED.search(data, position, position + _NEAR_BYTES)
     if near is not None:
         return near.start()
-    position += _NEAR
+    position += _NEAR_BYTES
     nearest = len(data)
     for number, kind in enumerate(_NESTED_BYTES):
         at = known[number]
@@ -320,7 +320,7 @@ class TopLevelScanner:
             )
             for section in sections
         }
-        #: The short values of the further keys, raw, in their order; at most `MAX_FURTHER` of each.
+        #: The short values of the further keys, raw, in their order; at most `MAX_FURTHER_VALUES` of each.
         self.values: dict[bytes, list[bytes]] = {}
         #: The last value of the captured key that is not null, raw, or b"".
         self.capture = b""
@@ -544,7 +544,7 @@ class TopLevelScanner:
         _, _, error_key, further = self._keys
         if value.key in further:
             known = self.values.setdefault(value.key, [])
-            if len(raw) <= MAX_FURTHER_BYTES and len(known) < MAX_FURTHER:
+            if len(raw) <= MAX_FURTHER_VALUE_BYTES and len(known) < MAX_FURTHER_VALUES:
                 known.append(raw)
         elif len(raw) > self._limits[1]:
             self.overflow = True

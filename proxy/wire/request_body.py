@@ -1,4 +1,4 @@
-"""The request body: looked at once, and put together again with another model name.
+"""The request body: parsed once, and rendered again with another model name.
 
 Top-level values are kept raw and written back as they came, so nested bytes survive and a repeated key cannot carry a
 second model past the key's rights. Bytes in, bytes out; nothing here knows aliases, keys or upstreams.
@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from proxy.errors import InvalidRequest
-from proxy.wire.field_names import USUAL_NAMES, check_name, check_names
+from proxy.wire.field_names import COMMON_NAMES, check_name, check_names
 from proxy.wire.json_scan import STEP_BYTES, nesting_exceeds, nesting_in_steps
 from proxy.wire.schemas import Body
 
@@ -69,26 +69,26 @@ _string = msgspec.json.Decoder(str)
 
 
 def parse_body(data: bytes, named: str = "") -> Body:
-    """Look at a JSON body that holds its model; one that the path has `named` takes that one's place.
+    """Parse a JSON body that holds its model; a model `named` by the path replaces it.
 
-    Raises `InvalidRequest`, with the byte position where it can be told, when it is no JSON object, nests too deep, is
+    Raises `InvalidRequest`, with the byte position where it is known, when it is no JSON object, nests too deep, is
     not UTF-8, or `model` or `stream` are not what they must be.
     """
     return _parsed(data, decode_object(data), named)
 
 
 def parse_body_in_steps(data: bytes, named: str = "") -> Generator[None, None, Body]:
-    """The same for a large body, in steps of a few milliseconds."""
+    """`parse_body` for a large body, in steps of a few milliseconds."""
     return _parsed(data, (yield from decode_in_steps(data)), named)
 
 
 def parse_body_without_model(data: bytes, model: str, stream: bool) -> Body:
-    """Look at a JSON body whose model, and whether it streams, are told by the path. Raises `InvalidRequest`."""
+    """Parse a JSON body whose model, and whether it streams, come from the path. Raises `InvalidRequest`."""
     return _parsed_without_model(data, decode_object(data), model, stream)
 
 
 def parse_body_without_model_in_steps(data: bytes, model: str, stream: bool) -> Generator[None, None, Body]:
-    """The same for a large body, in steps of a few milliseconds."""
+    """`parse_body_without_model` for a large body, in steps of a few milliseconds."""
     return _parsed_without_model(data, (yield from decode_in_steps(data)), model, stream)
 
 
@@ -115,7 +115,7 @@ def decode_object(data: bytes) -> dict[str, msgspec.Raw]:
 
 
 def run_steps(steps: Generator[None, None, T]) -> T:
-    """What steps come to that are made one behind the other."""
+    """Run all steps of a generator at once; return its result."""
     while True:
         try:
             next(steps)
@@ -126,7 +126,7 @@ def run_steps(steps: Generator[None, None, T]) -> T:
 
 def _parsed(data: bytes, fields: dict[str, msgspec.Raw], named: str) -> Body:
     for name in fields:
-        if name not in USUAL_NAMES:
+        if name not in COMMON_NAMES:
             check_name(name)
     if named:
         check_model(named)
@@ -161,7 +161,7 @@ def _too_long() -> InvalidRequest:
 
 
 def decode_in_steps(data: bytes) -> Generator[None, None, dict[str, msgspec.Raw]]:
-    """What `decode_object` does, in steps of a few milliseconds."""
+    """`decode_object`, in steps of a few milliseconds."""
     if not data:
         raise _empty()
     if (yield from nesting_in_steps(data, MAX_DEPTH, max(MAX_BRACKETS, len(data) // 16))):
@@ -369,12 +369,12 @@ def _model_span(body: Body) -> tuple[int, int] | None:
 
 
 def without_payload(body: Body) -> Body:
-    """What is still known of a body that will not be sent again: a long stream must not hold on to a long prompt."""
+    """The body without its fields, once it will not be sent again: a long stream must not keep a long prompt."""
     return Body({}, body.model, body.stream, body.wants_usage, body.holds_model)
 
 
 def _repeat_model(fields: dict[str, msgspec.Raw], model: msgspec.Raw) -> None:
-    """Write the model where a body of Gemini's repeats that of its path, which must be the same."""
+    """Write the model into a Gemini body wherever it repeats that of the path, which must be the same."""
     if bytes(fields.get("model", b"")).startswith(b'"'):
         fields["model"] = model
     for name in _INNER_REQUESTS:

@@ -67,11 +67,6 @@ LEFT: frozenset[tuple[str, str]] = frozenset(
         ("config", "shown"),
         ("config", "tell"),
         ("config", "told"),
-        ("dialects", "nobody"),
-        ("dialects", "reply"),
-        ("dialects", "shown"),
-        ("dialects", "tell"),
-        ("dialects", "told"),
         ("endpoints", "answer"),
         ("endpoints", "desk"),
         ("endpoints", "peek"),
@@ -108,13 +103,8 @@ LEFT: frozenset[tuple[str, str]] = frozenset(
         ("process", "told"),
         ("process", "whoever"),
         ("upstream", "answer"),
-        ("upstream", "nobody"),
         ("upstream", "tell"),
-        ("upstream", "told"),
         ("wire", "shown"),
-        ("wire", "tell"),
-        ("wire", "told"),
-        ("wire", "whoever"),
     }
 )
 

@@ -13,7 +13,7 @@ from proxy.dialects.gemini import GENERATE
 from proxy.dialects.openai_chat import CHAT
 from proxy.dialects.openai_media import MEDIA
 from proxy.dialects.openai_responses import RESPONSES
-from proxy.dialects.upstream_errors import MAX_MESSAGE, RelayedError, error_summary, relayed_error
+from proxy.dialects.upstream_errors import MAX_MESSAGE_CHARACTERS, RelayedError, error_summary, relayed_error
 from proxy.errors import UpstreamFailed
 
 DIALECTS = {"chat": CHAT, "typed": RESPONSES, "media": MEDIA, "messages": MESSAGES, "generate": GENERATE}
@@ -180,7 +180,7 @@ def test_the_words_of_another_shape_are_scrubbed_and_bounded(dialect: Dialect, s
     text = "vendor-big of org-abcd1234 at https://inner.example/v1 " + "é" * 5_000
     message = message_of(refused({"message": text, "code": "vendor-big"}, status, dialect), dialect)
     assert message.startswith("prometheus-core of *** at *** ")
-    assert len(message) == MAX_MESSAGE
+    assert len(message) == MAX_MESSAGE_CHARACTERS
     assert b"vendor-big" not in refused({"message": "x", "code": "vendor-big", "param": "vendor-big"}).body
 
 

@@ -24,7 +24,7 @@ from proxy.resources.batch_files import BatchDownload, BatchUpload, LineSplitter
 from proxy.resources.request import ResourceRequest
 from proxy.resources.routing import ResourceRouting
 from proxy.server.bodies import Bodies, Holding
-from proxy.wire.field_names import may_name_in_json, named_by
+from proxy.wire.field_names import may_name_object, object_name_in
 from proxy.wire.json_scan import nesting_exceeds
 from proxy.wire.multipart import MAX_PART_NAME_BYTES, MAX_PARTS, ModelExtractor, read_part_head
 from proxy.wire.request_body import (
@@ -206,12 +206,12 @@ def test_the_head_of_a_part_costs_little(unit: bytes) -> None:
 
 @pytest.mark.parametrize("unit", ["[", "[a]", ".a", "a", "file_id"])
 def test_the_name_of_a_part_costs_little(unit: str) -> None:
-    assert cpu(lambda: [named_by(unit * (MAX_PART_NAME_BYTES // len(unit))) for _ in range(MAX_PARTS)]) < MAX_CPU
+    assert cpu(lambda: [object_name_in(unit * (MAX_PART_NAME_BYTES // len(unit))) for _ in range(MAX_PARTS)]) < MAX_CPU
 
 
 @pytest.mark.parametrize("unit", [b'"', b'"file_i', b"[", b"{", b" "])
 def test_the_value_of_a_field_costs_little(unit: bytes) -> None:
-    assert cpu(lambda: [may_name_in_json("a", unit * (65_536 // len(unit))) for _ in range(256)]) < 2 * MAX_CPU
+    assert cpu(lambda: [may_name_object("a", unit * (65_536 // len(unit))) for _ in range(256)]) < 2 * MAX_CPU
 
 
 @pytest.mark.parametrize("unit", [b"\n", b" \n", b"\r\n", b"a", b"{}\n", b"\t"])

@@ -456,7 +456,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "names of the upstream in an error",
         "proxy/dialects/scrub.py",
-        '(_telling if len(text) <= MAX_WORDS else _telling_of_much).sub(rb"\\1***", text)',
+        '(_sensitive if len(text) <= MAX_HOST_SEARCH_BYTES else _sensitive_in_long_text).sub(rb"\\1***", text)',
         "text",
         ("tests/dialects/test_scrub.py",),
     ),
@@ -632,7 +632,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "objects in a form",
         "proxy/wire/multipart.py",
-        "if named_by(event.name):",
+        "if object_name_in(event.name):",
         "if False:",
         ("tests/wire/test_multipart.py",),
     ),

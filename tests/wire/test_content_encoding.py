@@ -11,9 +11,9 @@ import pytest
 
 from proxy.errors import BodyTooLarge, InvalidRequest, Overloaded
 from proxy.wire.content_encoding import (
+    MAX_SLICE_IN_BYTES,
+    MAX_SLICE_OUT_BYTES,
     MAX_STREAMS,
-    SLICE_IN,
-    SLICE_OUT,
     Decompressor,
     encoding_of,
     inflate_in_steps,
@@ -64,7 +64,7 @@ def test_a_body_is_inflated_to_what_it_was(encoding: str, data: bytes) -> None:
 
 
 @every_encoding
-@pytest.mark.parametrize("size", [1, 2, 3, 1_000, SLICE_IN])
+@pytest.mark.parametrize("size", [1, 2, 3, 1_000, MAX_SLICE_IN_BYTES])
 def test_the_cuts_of_the_network_change_nothing(encoding: str, size: int) -> None:
     data = BODY[:40_000]
     body = packed(encoding, data)
@@ -73,7 +73,7 @@ def test_the_cuts_of_the_network_change_nothing(encoding: str, size: int) -> Non
     for begin in range(0, len(body), size):
         decompressor.feed(body[begin : begin + size])
         while part := decompressor.step():
-            assert len(part) <= SLICE_OUT
+            assert len(part) <= MAX_SLICE_OUT_BYTES
             out += part
     decompressor.finish()
     assert out == data
@@ -124,7 +124,7 @@ def test_room_is_asked_for_before_more_is_inflated(encoding: str) -> None:
     with pytest.raises(Overloaded):
         run_steps(inflate_in_steps(data, "deflate" if encoding == "raw" else encoding, 10**9, require))
     assert asked == sorted(asked)
-    assert 1_000_000 < asked[-1] <= 1_000_000 + SLICE_OUT
+    assert 1_000_000 < asked[-1] <= 1_000_000 + MAX_SLICE_OUT_BYTES
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd"])
