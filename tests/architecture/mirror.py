@@ -17,8 +17,6 @@ UNNAMED: frozenset[str] = frozenset(
         "proxy.clock.gil",
         "proxy.config.addresses",
         "proxy.config.presets.preset",
-        "proxy.dialects.base",
-        "proxy.dialects.meters",
         "proxy.endpoints.gateway",
         "proxy.endpoints.head_facts",
         "proxy.exchange.attempt",
