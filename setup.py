@@ -59,6 +59,7 @@ NOT_COMPILED = (
     "server/sockets",
     "upstream/dial",
     "upstream/httpx_transport",
+    "upstream/tls",
     "upstream/warmup",
 )
 

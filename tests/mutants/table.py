@@ -723,7 +723,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "any certificate",
-        "proxy/upstream/dial.py",
+        "proxy/upstream/tls.py",
         "context = ssl.create_default_context()",
         "context = ssl._create_unverified_context()",
         ("tests/upstream/test_tls.py",),
