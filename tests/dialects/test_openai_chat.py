@@ -496,7 +496,7 @@ def test_what_comes_after_many_events_alike_is_still_seen(last: dict[str, Any]) 
 
 
 @pytest.mark.skipif(not hasattr(ChatMeter, "__slots__"), reason="compiled classes do not tell their parts")
-def test_a_tap_keeps_counters_and_not_the_text() -> None:
+def test_a_meter_keeps_counters_and_not_the_text() -> None:
     one = meter(True)
     rewriter = SSERewriter(one, ALIAS)
     for number in range(2_000):

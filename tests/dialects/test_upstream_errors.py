@@ -167,9 +167,9 @@ def test_an_envelope_of_ours_has_a_fitting_type_and_the_providers_code() -> None
         413: ("invalid_request_error", "request_too_large"),
         429: ("rate_limit_error", "rate_limit_exceeded"),
     }
-    told = json.loads(refused({"message": "x", "type": "invalid_model", "code": "1500"}).body)
-    assert told["error"]["code"] == "1500"
-    assert (told["request_id"], told["timestamp"]) == ("req_1", "2026-01-31T12:00:00.000Z")
+    body = json.loads(refused({"message": "x", "type": "invalid_model", "code": "1500"}).body)
+    assert body["error"]["code"] == "1500"
+    assert (body["request_id"], body["timestamp"]) == ("req_1", "2026-01-31T12:00:00.000Z")
     assert json.loads(refused(GOOGLE).body)["error"]["code"] == "INVALID_ARGUMENT"
     assert json.loads(refused({"detail": [{"loc": ["body", "top_p"], "msg": "x"}]}).body)["error"]["param"] == "top_p"
 
@@ -242,7 +242,7 @@ TELLING = [(b"x-ratelimit-key", b"vendor-big"), (b"set-cookie", b"a=b"), (b"cont
 
 @pytest.mark.parametrize("body", [OPENAI, {"message": "x"}, b"<html>"], ids=["own", "strange", "page"])
 @pytest.mark.parametrize("status", [429, 503])
-def test_when_to_come_again_is_told_as_it_came(body: Any, status: int) -> None:
+def test_when_to_retry_is_passed_on_as_it_came(body: Any, status: int) -> None:
     headers = [*JSON, (b"content-encoding", b"x"), *AGAIN, *LIMITS, *TELLING]
     again = [f"{name.decode()}: {value.decode()}" for name, value in AGAIN]
     limits = [f"{name.decode()}: {value.decode()}" for name, value in LIMITS]

@@ -41,7 +41,7 @@ def test_a_connection_that_says_too_much_is_closed() -> None:
     assert after_first_piece(*[chunk(b"a" * 10_000)] * (MAX_DRAIN_BYTES // 10_000 + 1), Hang()) == ([1, 2], 1)
 
 
-def test_a_connection_that_breaks_harms_nobody() -> None:
+def test_a_connection_that_breaks_harms_nothing() -> None:
     assert after_first_piece(Send(b"what is this")) == ([1, 2], 1)
 
 

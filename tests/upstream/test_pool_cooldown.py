@@ -1,4 +1,4 @@
-"""The rest between two keys: what an upstream sends too late reaches nobody, and nobody waits longer than needed."""
+"""The cooldown between two keys: what an upstream sends late reaches no request, and none waits longer than needed."""
 
 import asyncio
 import threading
@@ -50,7 +50,7 @@ def test_another_key_takes_a_connection_that_has_rested() -> None:
     run(main())
 
 
-def test_another_key_takes_a_connection_that_has_served_nobody() -> None:
+def test_another_key_takes_a_connection_that_has_served_no_request() -> None:
     async def main() -> None:
         with ScriptedUpstream(answer) as upstream:
             async with open_pool(upstream.base_url) as pool:
@@ -112,7 +112,7 @@ def test_where_there_is_no_other_bytes_that_came_late_close_the_connection() -> 
     async def main() -> None:
         with ScriptedUpstream(answer) as upstream:
             async with open_pool(upstream.base_url, max_connections=1) as pool:
-                # The first answer says how far away the upstream is, as far as the pool is told.
+                # The first answer says how far away the upstream is, as far as the pool knows.
                 alice = await fetch(pool, "alice")
                 assert alice.connection is not None
                 alice.connection.round_trip = COOLDOWN_SECONDS
@@ -143,16 +143,16 @@ def test_a_connection_rests_for_a_round_trip_before_it_is_given_to_another_key_t
 
 @pytest.mark.parametrize("key", ["alice", "bob"])
 def test_bytes_that_are_here_and_not_read_yet_close_the_connection(key: str) -> None:
-    """The loop was busy while they came, and hears of the next request first."""
+    """The loop was busy while they came, and gets the next request first."""
 
     async def main() -> None:
-        told = threading.Event()
+        sent = threading.Event()
         with ScriptedUpstream(answer) as upstream:
-            upstream.script([*json_answer({}), WaitFor(told), Send(LATE)])
+            upstream.script([*json_answer({}), WaitFor(sent), Send(LATE)])
             async with open_pool(upstream.base_url) as pool:
                 alice = await fetch(pool, "alice")
                 await asyncio.sleep(COOLDOWN_SECONDS)
-                told.set()
+                sent.set()
                 assert alice.connection is not None
                 unread = alice.connection.poll_unread
                 assert unread is not None

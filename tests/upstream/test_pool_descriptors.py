@@ -16,21 +16,21 @@ class Waiting(ResponseSink):
     """Waits for a connection."""
 
     def __init__(self) -> None:
-        self.told: asyncio.Future[GatewayError | None] = asyncio.get_running_loop().create_future()
+        self.outcome: asyncio.Future[GatewayError | None] = asyncio.get_running_loop().create_future()
 
     def connected(self, connection: Connection) -> None:
-        self.told.set_result(None)
+        self.outcome.set_result(None)
 
     def not_connected(self, error: GatewayError) -> None:
-        self.told.set_result(error)
+        self.outcome.set_result(error)
 
 
 async def refusal(pool: Pool) -> GatewayError | None:
-    """What a waiter of the pool hears."""
+    """The error that a waiter of the pool gets, or None."""
     waiting = Waiting()
     try:
         pool.acquire(waiting)
-        return await asyncio.wait_for(waiting.told, 10)
+        return await asyncio.wait_for(waiting.outcome, 10)
     finally:
         await pool.close()
 

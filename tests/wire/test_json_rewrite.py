@@ -587,7 +587,7 @@ class RawMeter(PlainMeter):
     ],
     ids=["lists", "texts", "lines", "escapes", "halves"],
 )
-def test_a_large_event_of_very_many_parts_holds_nobody_up(event: bytes) -> None:
+def test_a_large_event_of_very_many_parts_does_not_block_the_loop(event: bytes) -> None:
     rewriter = SSERewriter(RawMeter(("response", "model")), ALIAS, 33_554_432)
     began = time.process_time()
     with pytest.raises(UpstreamProtocolError):

@@ -161,7 +161,7 @@ def test_a_value_that_may_be_replaced_is_held_back_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("text", [b'{"model":"%b"}' % (b"x" * 100), b'{"usage":[%b]}' % (b"1," * 100)])
-def test_a_value_beyond_its_bound_is_told_however_it_is_cut(text: bytes) -> None:
+def test_a_value_beyond_its_bound_is_reported_however_it_is_cut(text: bytes) -> None:
     for pieces in ways(text):
         machine = scanner(value_limit=50, capture_limit=50)
         out = b"".join(part for piece in pieces for part in machine.feed(piece))

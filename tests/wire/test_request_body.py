@@ -281,7 +281,7 @@ def test_brackets_in_texts_are_no_nesting() -> None:
     assert render_body(parse_body(data), "a", False) == data
 
 
-def test_a_cut_body_with_many_lists_is_told_to_end_too_early() -> None:
+def test_a_cut_body_with_many_lists_is_said_to_end_too_early() -> None:
     body = b'{"model":"a","x":[[%b[' % (b"[]," * 100)
     assert f"ends too early, at byte {len(body)}" in refusal(body).message
 
