@@ -5,19 +5,16 @@ answer is over by its own mark, and whether it was whole.
 """
 
 import re
-from collections.abc import Sequence
 
 import msgspec
 
-from proxy.dialects.base import Dialect
 from proxy.dialects.meters import ResponseMeter
 from proxy.dialects.openai_responses import MediaMeter
 from proxy.dialects.upstream_errors import error_summary
 from proxy.errors import UpstreamProtocolError, UpstreamReported
-from proxy.wire.headers import Header
+from proxy.native import mypyc_attr
 from proxy.wire.json_repair import repaired
 from proxy.wire.json_rewrite import ArrayRewriter, JsonRewriter, SSERewriter
-from proxy.wire.sniff import Kind
 
 #: Bytes of a JSON answer that are held until its end; what a larger one says is read while it passes.
 MAX_HELD = 262_144
@@ -25,17 +22,12 @@ MAX_HELD = 262_144
 MAX_MESSAGE = 1_000
 _MESSAGE = re.compile(rb'"(?:message|error)"\s*:\s*("(?:[^"\\]|\\.)*+")', re.DOTALL)
 _string = msgspec.json.Decoder(str)
-_PAGE = b"text/html"
 # How an object begins, and no transcript.
 _OBJECT = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*["}]')
-_BLANKS = b"\xef\xbb\xbf \t\r\n"
 #: Content types for answers whose own is wrong.
-_EVENTS = b"text/event-stream; charset=utf-8"
-_JSON = b"application/json"
-_TEXT = b"text/plain; charset=utf-8"
-_BYTES = b"application/octet-stream"
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ResponseReader:
     """One answer being read. Each kind has its own `feed`."""
 
@@ -201,10 +193,13 @@ class MediaReader(JsonReader):
 class TextOrJsonReader(MediaReader):
     """An answer that begins like JSON where text, or audio, was to be expected: JSON if it is some, else as it came."""
 
-    #: The content type for the one and for the other; empty where the upstream's own will do.
-    labels = (b"", b"")
     _begun = False
     _unread = False
+
+    def __init__(self, meter: MediaMeter, alias: str, usage_key: str, labels: tuple[bytes, bytes]) -> None:
+        """`labels` are the content types for JSON and for anything else; empty where the upstream's own will do."""
+        super().__init__(meter, alias, usage_key)
+        self.labels = labels
 
     def _read(self, data: bytes) -> bytes:
         try:
@@ -246,79 +241,3 @@ def reported_error(data: bytes) -> UpstreamReported:
             # A text that is none must not keep the error from being told.
             said = ""
     return UpstreamReported(said, error_summary(200, data))
-
-
-def reply_for(
-    headers: Sequence[Header],
-    dialect: Dialect,
-    alias: str,
-    upstream_model: str,
-    drop_usage: bool,
-    max_event_bytes: int,
-    opaque: tuple[bytes, ...] = (),
-    stream: bool = False,
-    first: bytes = b"",
-    kind: Kind = "open",
-) -> ResponseReader:
-    """The reader for an answer with these headers; `opaque` are the beginnings of content types that pass unread.
-
-    Until its `first` bytes say of what `kind` it is, its label is believed. Raises `UpstreamProtocolError` for a web
-    page, and for a compressed body, which was not asked for.
-    """
-    label = encoding = b""
-    for name, value in headers:
-        if name == b"content-type":
-            label = value.strip().lower()
-        elif name == b"content-encoding":
-            encoding = value.lower()
-    if encoding not in (b"", b"identity"):
-        raise UpstreamProtocolError("The model's answer could not be read.", detail="compressed, though not asked for")
-    if kind == "page":
-        raise UpstreamProtocolError("The model's answer could not be read.", detail="a web page")
-    says_events = label.startswith(b"text/event-stream")
-    says_opaque = bool(opaque) and not says_events and label.startswith(opaque) and not label.startswith(_PAGE)
-    if kind == "open":
-        is_events, is_opaque = says_events, says_opaque
-    elif opaque:
-        # A transcript may begin like anything.
-        is_json = kind == "json" and (b"json" in label or first.lstrip(_BLANKS).startswith(b"{"))
-        is_events = (says_events and not is_json) or (kind == "events" and stream)
-        is_opaque = not is_events and not is_json
-    else:
-        # Who asked for no events can read none: only an upstream that says so itself sends them all the same.
-        is_events, is_opaque = (kind == "events" and stream) or (says_events and kind != "json"), False
-    if is_events:
-        events = EventReader(dialect.event_meter(alias, upstream_model, drop_usage), alias, max_event_bytes)
-        events.label = b"" if says_events else _EVENTS
-        return events
-    meter = dialect.json_meter(alias, upstream_model, drop_usage)
-    says_json = b"json" in label
-    if is_opaque:
-        bytes_ = OpaqueReader(meter)
-        bytes_.label = _fitting(label, opaque)
-        return bytes_
-    if dialect.streams_arrays and first.lstrip(_BLANKS).startswith(b"["):
-        array = ArrayReader(meter, alias, max_event_bytes)
-        array.label = b"" if says_json else _JSON
-        return array
-    if isinstance(meter, MediaMeter):
-        if opaque and not says_json and kind == "json":
-            either = TextOrJsonReader(meter, alias, dialect.usage_key)
-            either.labels = (_JSON, _fitting(label, opaque))
-            return either
-        media = MediaReader(meter, alias, dialect.usage_key)
-        media.label = b"" if says_json else _JSON
-        if opaque and not says_json:
-            # Text may begin so too.
-            media.usual = ()
-        return media
-    answer = JsonReader(meter, alias, dialect.usage_key)
-    answer.label = b"" if says_json else _JSON
-    return answer
-
-
-def _fitting(label: bytes, opaque: tuple[bytes, ...]) -> bytes:
-    """The content type for bytes that pass unread; empty where the upstream's own says nothing wrong."""
-    if label and not label.startswith((_PAGE, b"text/event-stream")) and b"json" not in label:
-        return b""
-    return _TEXT if b"text/" in opaque else _BYTES

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final
 
 from proxy.dialects.readers import ResponseReader
-from proxy.dialects.upstream_errors import error_summary, provider_failure, relayed_error
+from proxy.dialects.upstream_errors import ErrorResponse
 from proxy.errors import (
     GatewayError,
     GatewayStopped,
@@ -30,6 +30,7 @@ from proxy.exchange.services import Services
 from proxy.exchange.settlement import final_record
 from proxy.ledger.record import Final as FinalRecord
 from proxy.ledger.record import Opened, Outcome
+from proxy.routing.models import conversation_with
 from proxy.routing.retry import ErrorStatus, GiveUp, Retry, RetryPlan
 from proxy.wire.headers import response_lines, retry_after
 
@@ -129,22 +130,22 @@ class UpstreamOrigin(AttemptOwner):
             return
         self._note_status(status)
         context, target = self.context, plan.target
-        failure = provider_failure(status, body)
+        alias, dialect = context.alias, context.dialect
+        assert alias is not None
+        response = ErrorResponse(status, attempt.headers, body)
+        failure = response.provider_failure()
         if failure is not None:
             self.failed(failure)
             return
-        answered = UpstreamFailed("It answered with an error.", detail=error_summary(status, body))
+        answered = UpstreamFailed("It answered with an error.", detail=response.summary)
         self.services.attempt_failed(context, target.label, answered)
         if self._try_again(ErrorStatus(status, retry_after(attempt.headers))):
             return
-        assert context.alias is not None
         try:
-            refusal = relayed_error(
-                context.dialect,
-                status,
-                attempt.headers,
-                body,
-                {**target.hidden, target.model: context.alias.name},
+            relayed = response.relayed(
+                dialect,
+                conversation_with(target, alias).error(dialect, body),
+                {**target.hidden, target.model: alias.name},
                 limits=may_show_limits(status),
                 request_id=context.id,
                 timestamp=timestamp(),
@@ -152,7 +153,7 @@ class UpstreamOrigin(AttemptOwner):
         except UpstreamFailed as error:
             exchange.fail(error)
             return
-        exchange.refuse(status, refusal.lines, refusal.body, refusal.error, refusal.code)
+        exchange.refuse(status, relayed.lines, relayed.body, relayed.error, relayed.code)
 
     def failed(self, error: GatewayError) -> None:
         exchange = self.exchange

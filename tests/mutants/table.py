@@ -645,7 +645,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a compressed answer passed on",
-        "proxy/dialects/readers.py",
+        "proxy/dialects/conversation.py",
         'if encoding not in (b"", b"identity"):',
         "if False:",
         ("tests/faults/test_faults.py",),
