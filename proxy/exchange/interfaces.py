@@ -91,10 +91,11 @@ class ResponseWriter(ResponseProducer):
         """The origin has failed for good: respond with the error, or end the response that was begun with it."""
         raise NotImplementedError
 
-    def settle_disconnected(self, outcome: Outcome | None = None) -> None:
+    def settle_disconnected(self, outcome: Outcome | None = None, *, whole: bool = False) -> None:
         """The client is gone, and the origin, which read on without it, has what the bill needs.
 
-        The outcome is that of a client that left, unless the origin knows better.
+        The outcome is that of a client that left, unless the origin knows better; `whole` says that the response was
+        read to its end.
         """
         raise NotImplementedError
 

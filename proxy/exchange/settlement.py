@@ -213,6 +213,36 @@ def resource_record(
     return final if used.parts is None and not lacking else with_parts(final, used.parts, lacking)
 
 
+def local_record(
+    context: RequestContext,
+    outcome: Outcome,
+    error_code: str | None,
+    status: int,
+    first_write: float,
+    bytes_out: int,
+) -> Final:
+    """The bill of a response that no upstream was asked for, such as a replay: it costs nothing."""
+    total = _now() - context.arrived
+    return Final(
+        id=context.id,
+        started=context.started,
+        key=context.key.id,
+        alias=context.alias.name if context.alias is not None else "",
+        endpoint=context.endpoint,
+        upstream="",
+        upstream_model="",
+        stream=context.body.stream,
+        status=status,
+        outcome=outcome,
+        cost=0,
+        ttft=_microseconds(first_write - context.arrived) if first_write else None,
+        total=_microseconds(total),
+        overhead=_microseconds(total),
+        bytes_out=min(bytes_out, MAX_COUNT),
+        error_code=error_code,
+    )
+
+
 def shown_name(name: str) -> str:
     """A name that a client made up, as it may be stored and shown: cut, and without what is no letter on one line."""
     if len(name) > MAX_NAME:

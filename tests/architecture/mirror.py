@@ -27,8 +27,6 @@ UNNAMED: frozenset[str] = frozenset(
         "proxy.endpoints.head_facts",
         "proxy.exchange.attempt",
         "proxy.exchange.context",
-        "proxy.exchange.exchange",
-        "proxy.exchange.interfaces",
         "proxy.exchange.services",
         "proxy.ledger.record",
         "proxy.native",
