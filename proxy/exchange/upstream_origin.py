@@ -32,6 +32,7 @@ from proxy.ledger.record import Final as FinalRecord
 from proxy.ledger.record import Opened, Outcome
 from proxy.routing.models import conversation_with
 from proxy.routing.retry import ErrorStatus, GiveUp, Retry, RetryPlan
+from proxy.upstream.target import Target
 from proxy.wire.headers import response_lines, retry_after
 
 #: Statuses of an upstream that its gateway made, and not the model's server.
@@ -58,14 +59,19 @@ class UpstreamOrigin(AttemptOwner):
     _wait_until = math.inf
     _mode = SERVING
 
-    def __init__(self, services: Services, context: RequestContext) -> None:
+    def __init__(self, services: Services, context: RequestContext, targets: tuple[Target, ...] = ()) -> None:
+        """`targets` are tried in place of those of the context."""
         alias = context.alias
         assert alias is not None
         self.services = services
         self.context = context
         self.sent = 0.0
         self.plan = RetryPlan(
-            context.targets, context.arrived, alias.total_timeout, context.patience, context.upload is not None
+            targets or context.targets,
+            context.arrived,
+            alias.total_timeout,
+            context.patience,
+            context.upload is not None,
         )
 
     def start(self, exchange: ResponseWriter) -> None:

@@ -1,4 +1,4 @@
-"""The interfaces of an exchange: what every implementation must have, and that code which is not compiled can have it."""
+"""The interfaces of an exchange: what each implementation must have, and that Python code can implement them."""
 
 import inspect
 
