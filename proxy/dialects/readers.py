@@ -1,7 +1,7 @@
-"""How an upstream's answer is read, by what it is: events, JSON, or bytes that mean nothing to the gateway.
+"""Readers of an upstream's response, one for each kind of body: events, JSON, or opaque bytes.
 
-A reply takes bytes and gives those that the client gets; it knows no sockets and no client. Each kind says when the
-answer is over by its own mark, and whether it was whole.
+A reader takes bytes and gives those that the client gets; it knows no sockets and no client. Each kind says when the
+response has ended by its own mark, and whether it was whole.
 """
 
 import re
@@ -16,28 +16,27 @@ from proxy.native import mypyc_attr
 from proxy.wire.json_repair import repaired
 from proxy.wire.json_rewrite import ArrayRewriter, JsonRewriter, SSERewriter
 
-#: Bytes of a JSON answer that are held until its end; what a larger one says is read while it passes.
-MAX_HELD = 262_144
+#: Bytes of a JSON response that are held until its end; a larger one is read while it passes.
+MAX_HELD_BYTES = 262_144
 #: Characters of a provider's message that are passed on.
 MAX_MESSAGE = 1_000
 _MESSAGE = re.compile(rb'"(?:message|error)"\s*:\s*("(?:[^"\\]|\\.)*+")', re.DOTALL)
 _string = msgspec.json.Decoder(str)
 # How an object begins, and no transcript.
 _OBJECT = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*["}]')
-#: Content types for answers whose own is wrong.
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class ResponseReader:
-    """One answer being read. Each kind has its own `feed`."""
+    """One response being read. Each kind has its own `feed`."""
 
-    #: Made of server-sent events: an error can be told inside it.
+    #: Made of server-sent events: an error can be sent inside it.
     events = False
     #: Its parts go on as they come: those before the first content may wait for it.
     by_parts = False
-    #: How the first bytes of nearly all answers of this kind begin: no other kind begins so.
+    #: How the first bytes of nearly all responses of this kind begin: no other kind begins so.
     usual: tuple[bytes, ...] = ()
-    #: The content type that the client is told, where the upstream's own is wrong; else empty.
+    #: The content type that the client gets, where the upstream's own is wrong; else empty.
     label = b""
 
     def __init__(self, meter: ResponseMeter) -> None:
@@ -60,7 +59,7 @@ class ResponseReader:
 
     @property
     def whole(self) -> bool:
-        """Now that the HTTP body has ended: was that the end of the answer too?"""
+        """Now that the HTTP body has ended: was that the end of the response too?"""
         return self._whole
 
     @property
@@ -114,7 +113,7 @@ class ArrayReader(ResponseReader):
 
 
 class JsonReader(ResponseReader):
-    """One JSON object: held until its end, or until it passes `MAX_HELD`; from then on rewritten as it arrives.
+    """One JSON object: held until its end, or until it passes `MAX_HELD_BYTES`; from then on rewritten as it arrives.
 
     So what is read of it does not depend on how it was cut on its way.
     """
@@ -131,7 +130,7 @@ class JsonReader(ResponseReader):
     def feed(self, data: bytes, complete: bool) -> bytes:
         if not self._passes:
             size = self._size + len(data)
-            if size <= MAX_HELD and not complete:
+            if size <= MAX_HELD_BYTES and not complete:
                 self._held.append(data)
                 self._size = size
                 self.meter.text_out = size
@@ -141,27 +140,27 @@ class JsonReader(ResponseReader):
                 data = b"".join(self._held)
                 self._held.clear()
                 self.meter.text_out = 0
-            if size <= MAX_HELD:
+            if size <= MAX_HELD_BYTES:
                 out = self._read(data)
                 self._whole = True
                 return out
             # What is decided by the first bytes must not depend on how many came with them.
             self._passes = True
-            out = self._pass(data[:MAX_HELD], False)
+            out = self._pass(data[:MAX_HELD_BYTES], False)
             self.began = bool(out)
             try:
-                return out + self._pass(data[MAX_HELD:], complete)
+                return out + self._pass(data[MAX_HELD_BYTES:], complete)
             except UpstreamProtocolError as error:
                 error.before = out
                 raise
         return self._pass(data, complete)
 
     def _read(self, data: bytes) -> bytes:
-        """The client's bytes of an answer that is all there."""
+        """The client's bytes of a response that is all there."""
         return self._rewriter.whole(data)
 
     def _pass(self, data: bytes, complete: bool) -> bytes:
-        """The client's bytes of the next piece of a large answer."""
+        """The client's bytes of the next piece of a large response."""
         out = self._rewriter.feed(data)
         size = self.meter.text_out + len(data)
         if complete:
@@ -174,7 +173,7 @@ class JsonReader(ResponseReader):
 
     @property
     def ending(self) -> bool:
-        """It has begun: such an answer is made before its first byte leaves, but for blanks that keep a line open."""
+        """It has begun: such a response is made before its first byte leaves, but for blanks that keep a line open."""
         return self._passes or any(piece.strip() for piece in self._held)
 
 
@@ -191,7 +190,7 @@ class MediaReader(JsonReader):
 
 
 class TextOrJsonReader(MediaReader):
-    """An answer that begins like JSON where text, or audio, was to be expected: JSON if it is some, else as it came."""
+    """A response that begins like JSON where text or audio was to be expected: JSON if it is some, else unread."""
 
     _begun = False
     _unread = False
@@ -231,13 +230,13 @@ class OpaqueReader(ResponseReader):
 
 
 def reported_error(data: bytes) -> UpstreamReported:
-    """The error for an answer that is one itself; `data` are its bytes, scrubbed, in which its message stands."""
+    """The error for a response that is one itself; `data` are its bytes, scrubbed, in which its message stands."""
     found = _MESSAGE.search(data, max(data.find(b'"error"'), 0))
     said = ""
     if found is not None:
         try:
             said = _string.decode(repaired(found[1]))[:MAX_MESSAGE]
         except (msgspec.DecodeError, UnicodeDecodeError):
-            # A text that is none must not keep the error from being told.
+            # An undecodable message must not hide the error.
             said = ""
     return UpstreamReported(said, error_summary(200, data))

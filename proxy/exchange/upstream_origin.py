@@ -27,7 +27,7 @@ from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import COMMITTED, SETTLED, ResponseWriter
 from proxy.exchange.response_head import DISPOSITION, may_show_limits, timestamp, without_models
 from proxy.exchange.services import Services
-from proxy.exchange.settlement import final_record
+from proxy.exchange.settlement import relayed_record
 from proxy.ledger.record import Final as FinalRecord
 from proxy.ledger.record import Opened, Outcome
 from proxy.routing.models import conversation_with
@@ -290,7 +290,7 @@ class UpstreamOrigin(AttemptOwner):
         timed_out = self._mode == CLIENT_TIMED_OUT
         billed = first_write or timed_out or outcome in _CLIENT_LEFT
         reader = attempt.reader if attempt is not None else None
-        return final_record(
+        return relayed_record(
             context,
             plan.target,
             reader.meter if reader is not None and billed else None,

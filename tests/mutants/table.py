@@ -534,7 +534,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "an error in pieces is no error",
         "proxy/dialects/readers.py",
-        "if size <= MAX_HELD and not complete:",
+        "if size <= MAX_HELD_BYTES and not complete:",
         "if False:",
         ("tests/exchange/test_cut_answers.py",),
     ),
