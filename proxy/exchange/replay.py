@@ -1,6 +1,6 @@
 """A stored response as an `Origin`: sends a response again that was kept earlier. No upstream is asked."""
 
-import msgspec
+from dataclasses import dataclass
 
 from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import SETTLED, Origin, ResponseWriter
@@ -8,7 +8,8 @@ from proxy.exchange.settlement import local_record
 from proxy.ledger.record import Final, Outcome
 
 
-class StoredResponse(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class StoredResponse:
     """A response as observers saw it: after the gateway's rewriting."""
 
     status: int

@@ -84,6 +84,7 @@ LEFT: frozenset[tuple[str, str]] = frozenset(
         ("errors", "nobody"),
         ("errors", "tell"),
         ("exchange", "nobody"),
+        ("exchange", "see the module"),
         ("exchange", "shown"),
         ("exchange", "tell"),
         ("exchange", "tells"),

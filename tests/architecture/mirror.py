@@ -25,7 +25,6 @@ UNNAMED: frozenset[str] = frozenset(
         "proxy.dialects.typed_shapes",
         "proxy.endpoints.gateway",
         "proxy.endpoints.head_facts",
-        "proxy.exchange.attempt",
         "proxy.exchange.context",
         "proxy.exchange.services",
         "proxy.ledger.record",

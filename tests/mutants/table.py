@@ -529,7 +529,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "proxy/exchange/upstream_origin.py",
         "if reader.ending or self.exchange.state == SETTLED:",
         "if self._mode != DRAINING:",
-        ("tests/exchange/test_disconnects.py", "tests/exchange/test_finishing.py"),
+        ("tests/exchange/test_disconnects.py", "tests/exchange/test_attempt.py"),
     ),
     Mutant(
         "an error in pieces is no error",
@@ -543,7 +543,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "proxy/dialects/meters.py",
         'return value not in _NO_REASON and value.strip(b\'" \') != b""',
         "return True",
-        ("tests/exchange/test_finishing.py",),
+        ("tests/exchange/test_attempt.py",),
     ),
     Mutant(
         "a second try after the first byte",
