@@ -28,6 +28,7 @@ COMPILED = (
     "proxy/exchange/context.py",
     "proxy/exchange/exchange.py",
     "proxy/exchange/interfaces.py",
+    "proxy/exchange/replay.py",
     "proxy/exchange/response_head.py",
     "proxy/exchange/services.py",
     "proxy/exchange/settlement.py",

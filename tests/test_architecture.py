@@ -89,7 +89,17 @@ IMPURE_BUILTINS = frozenset({"open", "print", "input"})
 #: What may be called to make a module's constant: the result cannot be changed, or is made to be reused.
 LASTING_CALLS = frozenset(
     {"re.compile", "msgspec.json.Encoder", "msgspec.json.Decoder", "msgspec.Raw", "msgspec.Meta", "logging.getLogger"}
-    | {"struct.Struct", "Decimal", "Fraction", "Path", "MappingProxyType", "TypeVar", "ParamSpec", "NewType"}
+    | {
+        "struct.Struct",
+        "Decimal",
+        "Fraction",
+        "Path",
+        "MappingProxyType",
+        "TypeVar",
+        "ParamSpec",
+        "NewType",
+        "Conversation",
+    }
     | {"timedelta", "object", "bytes.maketrans", "frozenset", "tuple", "bytes", "str", "int", "float", "bool"}
     | {"len", "max", "min", "sum", "range", "slice", "click.option", "click.argument", "click.Choice", "click.Path"}
 )

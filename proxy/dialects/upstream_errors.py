@@ -50,6 +50,70 @@ class RelayedError:
     error: GatewayError
 
 
+class ErrorResponse:
+    """A response of an upstream with an error status; its body is decoded once."""
+
+    def __init__(self, status: int, headers: Sequence[Header], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self._value = _value(body)
+
+    @property
+    def summary(self) -> str:
+        """What the log says of it: its status and its code or type, none of its words, which may quote a client's."""
+        return _summary(self.status, self._value)
+
+    def provider_failure(self) -> UpstreamFailed | None:
+        """The error for a status that is not about the client's request, or None: another target may do better."""
+        status = self.status
+        if status in OWN_CREDENTIAL:
+            return UpstreamFailed("The gateway was refused by the model's provider.", detail=self.summary)
+        if status < 400:
+            # Redirects are not followed, nor passed on: what they point to is the upstream's own affair.
+            return UpstreamFailed(f"The model's provider failed (status {status}).", detail=f"status {status}")
+        return None
+
+    def relayed(
+        self,
+        dialect: Dialect,
+        native: bytes | None,
+        names: Mapping[str, str],
+        *,
+        limits: bool,
+        request_id: str,
+        timestamp: str,
+    ) -> RelayedError:
+        """What the client gets of it, in the caller's dialect.
+
+        `native` is the body where it is an error of that dialect already, else None: then the provider's words are put
+        into an error of ours. `names` are what no client may read (the upstream's models, secrets), each with what it
+        is replaced by; `limits` says whether the upstream's rate limits may be passed on.
+
+        Raises `UpstreamFailed` for what is not about the client's request: redirects, the gateway's own credential,
+        web pages.
+        """
+        failure = self.provider_failure()
+        if failure is not None:
+            raise failure
+        status, headers, value = self.status, self.headers, self._value
+        scrubbed = {name.encode(): alias.encode() for name, alias in names.items()}
+        code = f"upstream_{status}"
+        error = _restated(status, value, scrubbed)
+        lines = rate_limit_lines(headers) if limits else b""
+        if native is not None:
+            # It was read as JSON, whatever its own headers say of its content.
+            lines += response_lines([(name, text) for name, text in headers if not name.startswith(b"content-")])
+            return RelayedError(status, _JSON_LINE + lines, scrub_all(native, scrubbed), code, error)
+        if value is None and status < 500 and status not in _OF_FRONTS and is_page(headers, self.body):
+            message = f"The model's provider failed (status {status})."
+            raise UpstreamFailed(message, detail=f"status {status}, a web page")
+        if status >= 500 and not error.quotes:
+            code = str(error.code)
+        lines = _JSON_LINE + retry_lines(headers) + lines
+        return RelayedError(status, lines, dialect.error_body(error, request_id, timestamp), code, error)
+
+
 def relayed_error(
     dialect: Dialect,
     status: int,
@@ -61,35 +125,10 @@ def relayed_error(
     request_id: str,
     timestamp: str,
 ) -> RelayedError:
-    """What becomes of an upstream's error; `names` are its models, and what else no client may read, and what is shown
-    for each, `limits` says whether its rate limits may be shown.
-
-    Raises `UpstreamFailed` for what is no client's affair: redirects, the gateway's own credential, web pages.
-    """
-    failure = provider_failure(status, body)
-    if failure is not None:
-        raise failure
-    scrubbed = {name.encode(): alias.encode() for name, alias in names.items()}
-    value = _value(body)
-    code = f"upstream_{status}"
-    error = _restated(status, value, scrubbed)
-    shown = rate_limit_lines(headers) if limits else b""
-    told = dialect.upstream_error(body, "", "")
-    if told is not None:
-        # It was read as JSON, whatever its own headers say of its content.
-        shown += response_lines([(name, text) for name, text in headers if not name.startswith(b"content-")])
-        return RelayedError(status, _JSON_LINE + shown, scrub_all(told, scrubbed), code, error)
-    if value is None and status < 500 and status not in _OF_FRONTS and is_page(headers, body):
-        raise UpstreamFailed(f"The model's provider failed (status {status}).", detail=f"status {status}, a web page")
-    if status >= 500 and not error.quotes:
-        code = str(error.code)
-    return RelayedError(
-        status,
-        _JSON_LINE + retry_lines(headers) + shown,
-        dialect.error_body(error, request_id, timestamp),
-        code,
-        error,
-    )
+    """`ErrorResponse.relayed` for an upstream that speaks the caller's dialect."""
+    native = dialect.upstream_error(body, "", "")
+    response = ErrorResponse(status, headers, body)
+    return response.relayed(dialect, native, names, limits=limits, request_id=request_id, timestamp=timestamp)
 
 
 def error_in_resource(status: int, body: bytes, names: Mapping[str, str]) -> UpstreamReported | None:
@@ -110,16 +149,6 @@ def error_in_resource(status: int, body: bytes, names: Mapping[str, str]) -> Ups
     return UpstreamReported(message[:MAX_MESSAGE], error_summary(status, body))
 
 
-def provider_failure(status: int, body: bytes) -> UpstreamFailed | None:
-    """The error for a status that is no client's affair, or None: another target may do better."""
-    if status in OWN_CREDENTIAL:
-        return UpstreamFailed("The gateway was refused by the model's provider.", detail=error_summary(status, body))
-    if status < 400:
-        # Redirects are not followed, nor told: what they point to is the upstream's own affair.
-        return UpstreamFailed(f"The model's provider failed (status {status}).", detail=f"status {status}")
-    return None
-
-
 def is_page(headers: Sequence[Header], body: bytes) -> bool:
     """Whether it is a web page, which is made for people, and by no model's provider."""
     kind = (header_value(headers, b"content-type") or b"").lower()
@@ -127,11 +156,12 @@ def is_page(headers: Sequence[Header], body: bytes) -> bool:
 
 
 def error_summary(status: int, body: bytes) -> str:
-    """What the log says of an upstream's error: its status and its code or type, none of its words.
+    """What the log says of an error: its status and its code or type, none of its words, which may quote a client's."""
+    return _summary(status, _value(body))
 
-    Those may quote what a client wrote.
-    """
-    words = list(dict.fromkeys(_words(_value(body))))
+
+def _summary(status: int, value: Any) -> str:
+    words = list(dict.fromkeys(_words(value)))
     return f"status {status}" + (f", {', '.join(words)}" if words else "")
 
 

@@ -43,7 +43,7 @@ class AccessPolicy(Policy):
                 code="model_not_supported",
             )
         call.alias = alias
-        call.targets = alias.speaking(call.dialect.name)
+        call.targets = alias.speaking(call.dialect.name, call.endpoint)
         if not call.targets:
             raise InvalidRequest(
                 f"The model `{alias.name}` cannot be used with {call.endpoint}: none of its providers speaks "

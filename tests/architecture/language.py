@@ -70,7 +70,6 @@ LEFT: frozenset[tuple[str, str]] = frozenset(
         ("dialects", "answer"),
         ("dialects", "glance"),
         ("dialects", "nobody"),
-        ("dialects", "reply"),
         ("dialects", "shown"),
         ("dialects", "tell"),
         ("dialects", "told"),

@@ -21,7 +21,7 @@ from proxy.dialects.openai_chat import CHAT
 from proxy.dialects.openai_responses import MEDIA, TYPED
 from proxy.errors import UpstreamProtocolError
 from proxy.exchange.context import RequestContext, Unit
-from proxy.exchange.settlement import final_record, refused_record
+from proxy.exchange.settlement import refused_record, relayed_record
 from proxy.ledger.estimator import Estimator
 from proxy.ledger.record import Final, Outcome, Record
 from proxy.routing.models import Alias, compile_alias
@@ -81,7 +81,7 @@ def bill(
         "first_write": call.arrived,
         "bytes_out": 100,
     }
-    return final_record(call, alias.targets[0], meter, estimator or Estimator(), **(settings | changes))
+    return relayed_record(call, alias.targets[0], meter, estimator or Estimator(), **(settings | changes))
 
 
 def read_again(record: Record) -> Record:

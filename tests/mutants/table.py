@@ -529,12 +529,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "proxy/exchange/upstream_origin.py",
         "if reader.ending or self.exchange.state == SETTLED:",
         "if self._mode != DRAINING:",
-        ("tests/exchange/test_disconnects.py", "tests/exchange/test_finishing.py"),
+        ("tests/exchange/test_disconnects.py", "tests/exchange/test_attempt.py"),
     ),
     Mutant(
         "an error in pieces is no error",
         "proxy/dialects/readers.py",
-        "if size <= MAX_HELD and not complete:",
+        "if size <= MAX_HELD_BYTES and not complete:",
         "if False:",
         ("tests/exchange/test_cut_answers.py",),
     ),
@@ -543,7 +543,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "proxy/dialects/meters.py",
         'return value not in _NO_REASON and value.strip(b\'" \') != b""',
         "return True",
-        ("tests/exchange/test_finishing.py",),
+        ("tests/exchange/test_attempt.py",),
     ),
     Mutant(
         "a second try after the first byte",
@@ -645,7 +645,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a compressed answer passed on",
-        "proxy/dialects/readers.py",
+        "proxy/dialects/conversation.py",
         'if encoding not in (b"", b"identity"):',
         "if False:",
         ("tests/faults/test_faults.py",),
