@@ -33,7 +33,6 @@ GATEWAY_ORDER = (
 OUT_OF_PLACE = frozenset(
     {
         ("exchange", "server"),
-        ("resources", "endpoints"),
     }
 )
 
@@ -88,9 +87,17 @@ IMPURE_BUILTINS = frozenset({"open", "print", "input"})
 
 #: What may be called to make a module's constant: the result cannot be changed, or is made to be reused.
 LASTING_CALLS = frozenset(
-    {"re.compile", "msgspec.json.Encoder", "msgspec.json.Decoder", "msgspec.Raw", "msgspec.Meta", "logging.getLogger"}
+    {
+        "re.compile",
+        "msgspec.json.Encoder",
+        "msgspec.json.Decoder",
+        "msgspec.Raw",
+        "msgspec.Meta",
+        "logging.getLogger",
+        "Origin",
+    }
     | {"struct.Struct", "Decimal", "Fraction", "Path", "MappingProxyType", "TypeVar", "ParamSpec", "NewType"}
-    | {"timedelta", "object", "bytes.maketrans", "frozenset", "tuple", "bytes", "str", "int", "float", "bool"}
+    | {"timedelta", "object", "Origin", "bytes.maketrans", "frozenset", "tuple", "bytes", "str", "int", "float", "bool"}
     | {"len", "max", "min", "sum", "range", "slice", "click.option", "click.argument", "click.Choice", "click.Path"}
 )
 #: Methods whose result cannot be changed, whatever they are called on.

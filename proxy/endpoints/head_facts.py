@@ -1,6 +1,6 @@
-"""What a request's head tells the handler of a row: read once, and kept with a head that comes again.
+"""What a request head says to the handler of a row: parsed once, and kept with a head that a client repeats.
 
-No secret is kept, but what it is found by; whether the key still holds is asked anew for every request.
+It keeps digests and no secret; whether a key is still valid is looked up anew for every request.
 """
 
 from typing import Final
@@ -8,8 +8,9 @@ from typing import Final
 from proxy.endpoints.table import BodyKind, Row
 from proxy.errors import InvalidRequest
 from proxy.wire.content_encoding import encoding_of, unsupported
-from proxy.wire.headers import Header, header_value, is_request_id, parse_seconds, request_lines
+from proxy.wire.headers import Header, header_value, parse_seconds, request_lines
 from proxy.wire.multipart import boundary_of, is_multipart
+from proxy.wire.prism_headers import read_prism_headers
 
 _CONTENT_TYPES: Final[dict[BodyKind, str]] = {
     "json": "application/json",
@@ -19,10 +20,12 @@ _CONTENT_TYPES: Final[dict[BodyKind, str]] = {
 
 
 class HeadFacts:
-    """See the module."""
+    """The parsed head of the requests of one row."""
 
     def __init__(self, row: Row, digests: tuple[bytes, ...], headers: list[Header], query: bytes) -> None:
         """Raises `InvalidRequest` where the head already shows that the body cannot be read."""
+        prism = read_prism_headers(headers)
+        prism.check()
         #: The row that it was read for.
         self.row = row
         #: Those of the secrets, known and unknown ones: which of them are a key's is asked anew for every request.
@@ -40,10 +43,9 @@ class HeadFacts:
         #: Header lines for the upstream.
         self.forwarded = request_lines(headers)
         #: How many seconds the client waits.
-        self.patience = parse_seconds(header_value(headers, b"x-stainless-read-timeout"))
-        trace = header_value(headers, b"x-prism-trace-id")
-        #: The client's own id of what it is doing, or "".
-        self.trace_id = trace.decode() if trace is not None and is_request_id(trace) else ""
+        self.patience = min(parse_seconds(header_value(headers, b"x-stainless-read-timeout")), prism.timeout)
+        #: What its `x-prism-*` headers say.
+        self.prism = prism
 
 
 def check_head(headers: list[Header], kind: BodyKind) -> bytes | None:
