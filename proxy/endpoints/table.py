@@ -11,8 +11,8 @@ from proxy.dialects.gemini import GENERATE
 from proxy.dialects.openai_chat import CHAT
 from proxy.dialects.openai_responses import MEDIA, TYPED
 from proxy.exchange.context import NESTED, NESTED_GEMINI, EndpointSpec, Unit
+from proxy.wire.content_type import BodyKind
 
-BodyKind = Literal["json", "form", "form or json"]
 #: Where the model's name stands in the request.
 ModelPlace = Literal["body", "path"]
 ReplyKind = Literal["json", "events", "json or events", "json, text or events", "audio, json or events"]

@@ -6,14 +6,14 @@ All else of a request is the handler's.
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from urllib.parse import unquote
 
 from starlette.types import Receive, Scope, Send
 
 from proxy.auth.credentials import digests_of
 from proxy.dialects.openai_chat import CHAT
-from proxy.errors import ClientGone, GatewayError, GatewayStopped, InternalFault, InvalidRequest
+from proxy.errors import ClientGone, GatewayError, GatewayStopped, InternalFault
 from proxy.exchange.context import EndpointSpec, RequestContext
 from proxy.exchange.response_head import write_error
 from proxy.policies.admission import Admission
@@ -22,8 +22,7 @@ from proxy.resources.request import ResourceRequest
 from proxy.resources.spec import ResourceRow
 from proxy.server.cycle import EXTENSION, RequestCycle
 from proxy.server.ids import new_request_id
-from proxy.wire.content_encoding import encoding_of, unsupported
-from proxy.wire.multipart import is_multipart
+from proxy.wire.content_type import check_content_type
 from proxy.wire.prism_headers import read_prism_headers
 
 _log = logging.getLogger(__name__)
@@ -69,7 +68,7 @@ class ResourceEndpoint:
             request = ResourceRequest(context, row, ids, client)
             overload.others += 1
             counted = True
-            check_body(scope, row)
+            check_content_type(scope["headers"], row.body)
             await self._handler.serve(request, receive)
         except GatewayError as error:
             failure = error
@@ -98,22 +97,6 @@ class ResourceEndpoint:
             write_error(client, context, error)
         if request.final is not None:
             self._admission.settled(context, request.final)
-
-
-def check_body(scope: Scope, row: ResourceRow) -> None:
-    """Refuse what the head already shows to be unreadable. Raises `InvalidRequest`."""
-    headers: Mapping[bytes, bytes] = dict(scope["headers"])
-    if sum(name == b"content-type" for name, _ in scope["headers"]) > 1:
-        raise InvalidRequest("The request has two content types.", code="unsupported_content_type")
-    kind = headers.get(b"content-type")
-    if encoding_of(scope["headers"]) and (row.body in ("form", "file") or (kind is not None and is_multipart(kind))):
-        raise unsupported("A compressed form is not taken.")
-    if kind is None or row.body not in ("json", "form or json"):
-        return
-    either = row.body == "form or json"
-    if kind.partition(b";")[0].strip().lower() != b"application/json" and not (either and is_multipart(kind)):
-        wanted = "multipart/form-data or application/json" if either else "application/json"
-        raise InvalidRequest(f"The request's content type must be {wanted}.", code="unsupported_content_type")
 
 
 def rows_by_path(rows: Iterable[ResourceRow]) -> dict[str, list[ResourceRow]]:
