@@ -33,7 +33,6 @@ GATEWAY_ORDER = (
 OUT_OF_PLACE = frozenset(
     {
         ("exchange", "server"),
-        ("resources", "endpoints"),
     }
 )
 
@@ -88,7 +87,6 @@ IMPURE_BUILTINS = frozenset({"open", "print", "input"})
 
 #: What may be called to make a module's constant: the result cannot be changed, or is made to be reused.
 LASTING_CALLS = frozenset(
-    {"re.compile", "msgspec.json.Encoder", "msgspec.json.Decoder", "msgspec.Raw", "msgspec.Meta", "logging.getLogger"}
     | {
         "struct.Struct",
         "Decimal",
@@ -100,7 +98,15 @@ LASTING_CALLS = frozenset(
         "NewType",
         "Conversation",
     }
-    | {"timedelta", "object", "bytes.maketrans", "frozenset", "tuple", "bytes", "str", "int", "float", "bool"}
+    {
+        "re.compile",
+        "msgspec.json.Encoder",
+        "msgspec.json.Decoder",
+        "msgspec.Raw",
+        "msgspec.Meta",
+        "logging.getLogger",
+        "Origin",
+    | {"timedelta", "object", "Origin", "bytes.maketrans", "frozenset", "tuple", "bytes", "str", "int", "float", "bool"}
     | {"len", "max", "min", "sum", "range", "slice", "click.option", "click.argument", "click.Choice", "click.Path"}
 )
 #: Methods whose result cannot be changed, whatever they are called on.

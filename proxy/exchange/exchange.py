@@ -245,7 +245,7 @@ class Exchange(ResponseWriter):
             final = origin.final(outcome, code, status, self._first_write, bytes_out)
             self._origin = None
             if whole and lines is not None:
-                lines += cost_line(final)
+                lines += cost_line(final, has_twins=context.prism.has_twins)
             flush = partial(self._flush, origin, status, lines, length, last, aborts)
             try:
                 services.journal.append(final, flush)

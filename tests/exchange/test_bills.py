@@ -20,7 +20,7 @@ from proxy.dialects.meters import ResponseMeter
 from proxy.dialects.openai_chat import CHAT
 from proxy.dialects.openai_responses import MEDIA, TYPED
 from proxy.errors import UpstreamProtocolError
-from proxy.exchange.context import RequestContext, Unit
+from proxy.exchange.context import EndpointSpec, RequestContext, Unit
 from proxy.exchange.settlement import refused_record, relayed_record
 from proxy.ledger.estimator import Estimator
 from proxy.ledger.record import Final, Outcome, Record
@@ -46,19 +46,15 @@ def alias_of(price: Price | None, capability: Any = "chat") -> Alias:
 
 def call_of(alias: Alias, dialect: Dialect = CHAT, unit: Unit = "tokens", text_in: int = 400) -> RequestContext:
     call = RequestContext(
+        EndpointSpec("/v1/chat/completions", dialect, capabilities=frozenset({"chat"}), unit=unit),
         id="req_" + "0" * 32,
         trace_id="trace",
         key=Key(id="key_1", name="one", models=None, created=0, expires=None),
-        endpoint="/v1/chat/completions",
-        dialect=dialect,
         path=b"/chat/completions",
-        may_ask_usage=True,
-        capabilities=frozenset({"chat"}),
         body=parse_body(b'{"model":"core"}'),
         forwarded=b"",
         started=time.time_ns() // 1000,
         arrived=time.monotonic(),
-        unit=unit,
     )
     call.alias = alias
     call.text_in = text_in
