@@ -87,27 +87,11 @@ IMPURE_BUILTINS = frozenset({"open", "print", "input"})
 
 #: What may be called to make a module's constant: the result cannot be changed, or is made to be reused.
 LASTING_CALLS = frozenset(
-    | {
-        "struct.Struct",
-        "Decimal",
-        "Fraction",
-        "Path",
-        "MappingProxyType",
-        "TypeVar",
-        "ParamSpec",
-        "NewType",
-        "Conversation",
-    }
-    {
-        "re.compile",
-        "msgspec.json.Encoder",
-        "msgspec.json.Decoder",
-        "msgspec.Raw",
-        "msgspec.Meta",
-        "logging.getLogger",
-        "Origin",
-    | {"timedelta", "object", "Origin", "bytes.maketrans", "frozenset", "tuple", "bytes", "str", "int", "float", "bool"}
+    {"re.compile", "msgspec.json.Encoder", "msgspec.json.Decoder", "msgspec.Raw", "msgspec.Meta", "logging.getLogger"}
+    | {"struct.Struct", "Decimal", "Fraction", "Path", "MappingProxyType", "TypeVar", "ParamSpec", "NewType"}
+    | {"timedelta", "object", "bytes.maketrans", "frozenset", "tuple", "bytes", "str", "int", "float", "bool"}
     | {"len", "max", "min", "sum", "range", "slice", "click.option", "click.argument", "click.Choice", "click.Path"}
+    | {"Conversation", "Origin"}
 )
 #: Methods whose result cannot be changed, whatever they are called on.
 LASTING_METHODS = frozenset(
