@@ -13,8 +13,8 @@ from proxy.config.load import examine
 from proxy.config.problems import ConfigProblems, Problem
 from proxy.config.schema import schema
 from proxy.config.show import masked, show
-from proxy.process.control_socket import ask
-from proxy.process.reload import ORDER, Outcome
+from proxy.process.control_socket import send_command
+from proxy.process.reload import RELOAD_COMMAND, ReloadResult
 
 #: Longer than the slowest reload.
 _RELOAD_SECONDS = 60.0
@@ -85,18 +85,18 @@ def schema_command(as_json: bool) -> None:
 @as_json
 @click.pass_context
 def reload_command(ctx: click.Context, config_path: Path | None, data_dir: Path | None, as_json: bool) -> None:
-    """Have the gateway that runs in the data directory read its configuration again, and tell what came of it.
+    """Have the gateway that runs in the data directory reload its configuration, and print the result.
 
-    A faulty one is not taken, and what was in force goes on. Answers that run are not touched.
+    A faulty one is not applied, and the one in force stays. Running requests are not touched.
     """
-    answer = ask(store_directory(config_path, data_dir), ORDER, _RELOAD_SECONDS)
-    outcome = msgspec.json.decode(answer, type=Outcome)
+    response = send_command(store_directory(config_path, data_dir), RELOAD_COMMAND, _RELOAD_SECONDS)
+    result = msgspec.json.decode(response, type=ReloadResult)
     if as_json:
-        print_json(msgspec.to_builtins(outcome))
-    elif outcome.ok:
-        for warning in outcome.warnings:
+        print_json(msgspec.to_builtins(result))
+    elif result.ok:
+        for warning in result.warnings:
             talk(f"warning: {warning}")
-        data(str(outcome))
+        data(str(result))
     else:
-        talk(str(outcome))
-    ctx.exit(0 if outcome.ok else 1)
+        talk(str(result))
+    ctx.exit(0 if result.ok else 1)

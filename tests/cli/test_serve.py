@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import io
 import json
 import os
 import shutil
@@ -20,7 +19,6 @@ import pytest
 
 from proxy.ledger.ledger import open_reports
 from proxy.ledger.record import Final
-from proxy.process.run import tell_end
 from tests.fakes import RawClient
 
 ALIASES = [
@@ -367,31 +365,6 @@ def test_ctrl_c_says_what_is_waited_for_and_a_second_one_ends_it(tmp_path: Path,
             client.read_head()
         serve.process.send_signal(signal.SIGINT)
         assert serve.process.stderr is not None
-        assert serve.process.stderr.readline() == "Waiting for 2 answers (30 s at most); Ctrl-C again ends now.\n"
+        assert serve.process.stderr.readline() == "Waiting for 2 responses (30 s at most); Ctrl-C again ends now.\n"
         code, _, _ = serve.stop(signal.SIGINT)
     assert code == 0
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.mark.parametrize(
-    ("answers", "again", "terminal", "file"),
-    [
-        (0, True, "\nEnding.\n", ""),
-        (1, True, "\nWaiting for 1 answer (2.5 s at most); Ctrl-C again ends now.\n", None),
-        (3, False, "\nWaiting for 3 answers (2.5 s at most).\n", None),
-    ],
-)
-def test_the_end_is_told_on_a_line_of_its_own(answers: int, again: bool, terminal: str, file: str | None) -> None:
-    for stream, expected in ((Terminal(), terminal), (io.StringIO(), terminal[1:] if file is None else file)):
-        tell_end(answers, 2.5, again=again, stream=stream)
-        assert stream.getvalue() == expected
-
-
-def test_a_terminal_that_is_gone_is_told_nothing() -> None:
-    stream = Terminal()
-    stream.close()
-    tell_end(1, 1.0, again=True, stream=stream)
