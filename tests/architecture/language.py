@@ -61,8 +61,6 @@ LEFT: frozenset[tuple[str, str]] = frozenset(
         ("cli", "tell"),
         ("cli", "tells"),
         ("cli", "whoever"),
-        ("clock", "tell"),
-        ("clock", "whoever"),
         ("config", "nobody"),
         ("config", "shown"),
         ("config", "tell"),

@@ -14,7 +14,6 @@ UNNAMED: frozenset[str] = frozenset(
         "proxy.cli.probe",
         "proxy.cli.usage_errors",
         "proxy.cli.welcome",
-        "proxy.clock.gil",
         "proxy.config.addresses",
         "proxy.config.presets.preset",
         "proxy.dialects.anthropic_shapes",
