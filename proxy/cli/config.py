@@ -1,4 +1,4 @@
-"""`config check|show|schema|reload`: what is wrong with a configuration, what is in force, what one may hold."""
+"""`config check|show|schema|reload`: checks, prints, describes and reloads a configuration."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from proxy.cli.options import as_json, chosen_file, config_file, configured, data_directory, resolved, store_directory
-from proxy.cli.output import data, print_json, talk
+from proxy.cli.output import print_json, print_line, print_note
 from proxy.cli.usage_errors import Group
 from proxy.config.load import examine
 from proxy.config.problems import ConfigProblems, Problem
@@ -56,8 +56,8 @@ def check(ctx: click.Context, file: Path | None, config_path: Path | None, as_js
         print_json({"ok": True, "problems": [], "warnings": msgspec.to_builtins(warnings)})
     else:
         for warning in warnings:
-            talk(f"warning: {warning}")
-        data(f"{path}: no faults; upstreams: {len(config.upstreams)}, aliases: {len(config.models)}")
+            print_note(f"warning: {warning}")
+        print_line(f"{path}: no faults; upstreams: {len(config.upstreams)}, aliases: {len(config.models)}")
 
 
 @command.command("show")
@@ -69,7 +69,7 @@ def show_command(config_path: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(msgspec.to_builtins(masked(config, written)))
     else:
-        data(show(config, written).rstrip("\n"))
+        print_line(show(config, written).rstrip("\n"))
 
 
 @command.command("schema")
@@ -95,8 +95,8 @@ def reload_command(ctx: click.Context, config_path: Path | None, data_dir: Path 
         print_json(msgspec.to_builtins(result))
     elif result.ok:
         for warning in result.warnings:
-            talk(f"warning: {warning}")
-        data(str(result))
+            print_note(f"warning: {warning}")
+        print_line(str(result))
     else:
-        talk(str(result))
+        print_note(str(result))
     ctx.exit(0 if result.ok else 1)

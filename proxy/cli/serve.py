@@ -10,8 +10,8 @@ import uvloop
 
 from proxy.cli import demo_key
 from proxy.cli.options import as_json, chosen_file, config_file, data_directory
+from proxy.cli.ready_block import ReadyBlock, has_keys
 from proxy.cli.usage_errors import Number
-from proxy.cli.welcome import Welcome, has_keys
 from proxy.config.rules import listen_host
 from proxy.config.tree import Config
 from proxy.demo import DemoSettings, demo_app, demo_config
@@ -96,17 +96,17 @@ def command(
     if source is None:
         settings, sock = DemoSettings(), bind("127.0.0.1", 0)
         config = demo_config(sock.getsockname()[1], settings, config.server)
-        key = demo_key.obtain(directory, server.key_prefix)
+        key = demo_key.load_or_create(directory, server.key_prefix)
         provider = BuiltInProvider(sock, functools.partial(demo_app, settings), key)
     url = address(sockets[0])
-    ready = Welcome(
+    ready = ReadyBlock(
         config,
         url,
         demo_secret=provider.key if provider is not None else "",
         keyless=provider is None and not asyncio.run(has_keys(directory)),
         options=_repeated(config_path, data_dir),
         as_json=as_json,
-    ).show
+    ).print
     notifier = Notifier(os.environ)
     if server.workers > 1:
         # Sockets that were bound here are one for each worker.

@@ -9,11 +9,6 @@ from tests.architecture.source import ROOT, Module
 #: Modules whose tests are elsewhere, under the name of what they do. The list only shrinks.
 UNNAMED: frozenset[str] = frozenset(
     {
-        "proxy.cli.filters",
-        "proxy.cli.help",
-        "proxy.cli.probe",
-        "proxy.cli.usage_errors",
-        "proxy.cli.welcome",
         "proxy.config.addresses",
         "proxy.config.presets.preset",
         "proxy.dialects.anthropic_shapes",
