@@ -20,7 +20,6 @@ from setuptools import Extension, setup
 #: What a request runs through. Not here: modules whose classes are msgspec's, and what runs once.
 COMPILED = (
     "proxy/auth/credentials.py",
-    "proxy/clock/sweeper.py",
     "proxy/dialects/[!b]*.py",
     "proxy/endpoints/head_facts.py",
     "proxy/endpoints/inference.py",

@@ -9,12 +9,6 @@ from tests.architecture.source import ROOT, Module
 #: Modules whose tests are elsewhere, under the name of what they do. The list only shrinks.
 UNNAMED: frozenset[str] = frozenset(
     {
-        "proxy.cli.filters",
-        "proxy.cli.help",
-        "proxy.cli.probe",
-        "proxy.cli.usage_errors",
-        "proxy.cli.welcome",
-        "proxy.clock.gil",
         "proxy.config.addresses",
         "proxy.config.presets.preset",
         "proxy.dialects.anthropic_shapes",
@@ -29,10 +23,6 @@ UNNAMED: frozenset[str] = frozenset(
         "proxy.policies.base",
         "proxy.policies.json_pairs",
         "proxy.policies.response_ids",
-        "proxy.process.channel",
-        "proxy.process.heartbeat",
-        "proxy.process.run",
-        "proxy.process.single",
         "proxy.resources.disconnect",
         "proxy.resources.response",
         "proxy.resources.rewrite",
