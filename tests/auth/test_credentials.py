@@ -183,12 +183,12 @@ def test_the_digest_of_a_head_that_comes_again_is_not_made_again(tmp_path: Path)
     async def scene() -> bytes:
         async with running_rig(tmp_path, ["any"]) as rig:
             for _ in range(3):
-                rig.ask(sent)
+                rig.send_request(sent)
             known = rig._client._head_cache.head
             assert known is not None
             # Were they read again, no key would be found in them.
             known.headers.clear()
-            rig.ask(sent)
+            rig.send_request(sent)
             return rig.client_transport.last
 
     assert run(scene()).startswith(b"HTTP/1.1 404 ")

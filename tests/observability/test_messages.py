@@ -152,7 +152,7 @@ def test_a_failure_that_is_mended_has_its_line_too(tmp_path: Path, caplog: pytes
 @pytest.mark.parametrize("status", [200, 404, 401])
 def test_an_error_about_an_object_has_its_line(tmp_path: Path, caplog: pytest.LogCaptureFixture, status: int) -> None:
     with serving(tmp_path) as (gateway, upstream):
-        objects.own(gateway, "file-1")
+        objects.record_owner(gateway, "file-1")
         upstream.script(json_answer({"error": {"message": FORGED, "code": "gone"}}, status))
         objects.ask_json(gateway, "GET", "/v1/files/file-1")
     (line,) = lines_of(caplog)
