@@ -185,27 +185,6 @@ def test_export_gives_every_row_in_order_over_many_pages(tmp_path: Path, monkeyp
     asyncio.run(run())
 
 
-def test_recent_rows_come_newest_first_in_pages(tmp_path: Path) -> None:
-    rows = [final(number, started=STARTED + number // 5) for number in range(20)]
-
-    async def run() -> None:
-        async with reporting(tmp_path, *rows) as reports:
-            found: list[Final] = []
-            cursor = None
-            while True:
-                page = await reports.requests(limit=3, cursor=cursor)
-                found += page.rows
-                if (cursor := page.cursor) is None:
-                    break
-            assert found == rows[::-1]
-            assert all(type(row.stream) is bool for row in found)
-            for strange in ("x", "1", "१.req", "9" * 30 + ".req"):
-                with pytest.raises(InvalidRequest):
-                    await reports.requests(cursor=strange)
-
-    asyncio.run(run())
-
-
 def test_the_estimator_learns_spoken_tokens_of_complete_reported_rows(tmp_path: Path) -> None:
     rows = [
         final(1, output_tokens=50, reasoning_tokens=20),
