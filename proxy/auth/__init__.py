@@ -1,1 +1,1 @@
-"""Who is asking: API keys, their index in memory, and how a request shows one."""
+"""Authentication: the API keys, their index in memory, and the credentials of requests."""

@@ -132,7 +132,7 @@ def test_a_key_in_the_query_is_none(gateway: RunningGateway, target: str) -> Non
     assert (answer.status, json.loads(body.payload)["error"]["message"]) == (401, MISSING)
 
 
-def test_no_key_is_told_how_to_send_one(gateway: RunningGateway) -> None:
+def test_a_missing_key_is_answered_with_how_to_send_one(gateway: RunningGateway) -> None:
     assert ask(gateway) == (401, "invalid_api_key", MISSING)
 
 

@@ -31,7 +31,7 @@ def test_a_key_of_the_store_is_found_after_a_refresh(tmp_path: Path) -> None:
     run(tmp_path, test)
 
 
-def test_unknown_malformed_and_huge_secrets_are_nobodys(tmp_path: Path) -> None:
+def test_unknown_malformed_and_huge_secrets_have_no_key(tmp_path: Path) -> None:
     async def test(store: KeyStore, index: KeyIndex) -> None:
         _, secret = await store.create("app")
         await index.refresh()
@@ -153,7 +153,7 @@ def a_link_to_nothing(file: Path) -> None:
     [missing, empty, another_empty, cut, no_database, a_directory, a_pipe, a_link_to_nothing],
     ids=lambda one: one.__name__,
 )
-def test_what_cannot_be_read_is_told_once_and_ends_every_key_after_a_while(
+def test_what_cannot_be_read_is_reported_once_and_ends_every_key_after_a_while(
     tmp_path: Path,
     spoil: Callable[[Path], None],
     caplog: pytest.LogCaptureFixture,

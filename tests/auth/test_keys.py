@@ -143,7 +143,7 @@ def test_a_live_name_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("action", ["revoke", "rotate"])
-def test_what_is_not_there_is_told(tmp_path: Path, action: str) -> None:
+def test_what_is_not_there_is_reported(tmp_path: Path, action: str) -> None:
     async def test(store: KeyStore, _: KeyIndex) -> None:
         await store.create("app")
         await store.revoke("app")

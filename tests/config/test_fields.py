@@ -20,7 +20,7 @@ def test_a_class_without_source_has_no_texts() -> None:
     assert help_texts(msgspec.defstruct("Made", ["field"])) == {}
 
 
-def test_settings_tell_default_and_need() -> None:
+def test_settings_have_their_default_or_are_required() -> None:
     found = {setting.name: setting for setting in settings(Server)}
     assert (found["port"].default, found["port"].kind) == ("8080", "an integer from 0 to 65535")
     assert [setting.name for setting in settings(Model) if setting.required] == ["capability", "targets"]
