@@ -1,1 +1,1 @@
-"""The ledger: journal files written on the request path, and the SQLite store that is filled from them behind it."""
+"""The ledger: journal files written on the request path, and a SQLite database that is filled from them."""
