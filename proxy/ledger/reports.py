@@ -66,7 +66,7 @@ class UsageLine(msgspec.Struct, frozen=True):
     overhead: Latency
 
 
-class Usage(msgspec.Struct, frozen=True):
+class UsageReport(msgspec.Struct, frozen=True):
     """A page of a usage report; the totals are of the whole time and selection."""
 
     lines: list[UsageLine]
@@ -104,7 +104,7 @@ class Reports:
         only: Selection = _EVERYTHING,
         limit: int = 100,
         cursor: str | None = None,
-    ) -> Usage:
+    ) -> UsageReport:
         """Usage by key, model, day or hour, sorted by it; in whole hours: `since` is rounded down and `until` up.
 
         A selection by upstream or outcome reads every row of the time, all others read the rollups. Raises
@@ -128,7 +128,7 @@ class Reports:
             totals = (await self._fetch(f"SELECT NULL, {_SUMS} FROM {source}", bounds))[0]
         by_line, overall = await self._histograms(by, span, only, {row[0] for row in sums})
         lines = [_line(by, row, by_line[row[0]]) for row in sums]
-        return Usage(lines, _line(None, totals, overall), lines[-1].group if more else None)
+        return UsageReport(lines, _line(None, totals, overall), lines[-1].group if more else None)
 
     async def export(
         self, *, since: datetime | None = None, until: datetime | None = None, only: Selection = _EVERYTHING

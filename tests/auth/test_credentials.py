@@ -249,7 +249,7 @@ def test_unknown_keys_share_a_look_at_the_file(tmp_path: Path) -> None:
 class OneKey:
     """An index of one key."""
 
-    def at(self, digest: bytes, now: float) -> Key | None:
+    def lookup(self, digest: bytes, now: float) -> Key | None:
         return self.key if digest == digest_of(b"good") and now < 2_000 else None
 
     key = Key(id="key_1", name="one", models=None, created=0, expires=2_000)

@@ -75,7 +75,7 @@ def test_after_a_rotation_the_old_secret_works_until_its_grace_ends(tmp_path: Pa
         assert [find(index, secret) for secret in (first, second, third)] == ["app"] * 3
         assert [find(index, secret, later=1_100) for secret in (first, second, third)] == [None, "app", "app"]
         assert find(index, third, later=10**9) == "app"
-        found = index.at(digest_of(first.encode()), NOW)
+        found = index.lookup(digest_of(first.encode()), NOW)
         assert found is not None
         assert (found.id, found.models) == (key.id, frozenset({"core"}))
         assert [known.hint for known in await store.list()] == [third[-4:]]

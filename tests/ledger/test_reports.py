@@ -14,7 +14,7 @@ from proxy.ledger import reports as reports_module
 from proxy.ledger import rollups, sqlite
 from proxy.ledger.ledger import open_reports, prepare
 from proxy.ledger.record import Final
-from proxy.ledger.reports import By, Reports, Usage
+from proxy.ledger.reports import By, Reports, UsageReport
 from tests.ledger.samples import STARTED, final, lines, opened, request_id, segment
 
 HOUR = 3_600_000_000
@@ -29,8 +29,8 @@ async def reporting(data_dir: Path, *finals: Final) -> AsyncIterator[Reports]:
         yield reports
 
 
-def usage(data_dir: Path, *finals: Final, by: By = "model", **options: Any) -> Usage:
-    async def run() -> Usage:
+def usage(data_dir: Path, *finals: Final, by: By = "model", **options: Any) -> UsageReport:
+    async def run() -> UsageReport:
         async with reporting(data_dir, *finals) as reports:
             return await reports.usage(by=by, **options)
 
