@@ -16,7 +16,7 @@ from proxy.cli.options import as_json, config_file, data_directory, store_direct
 from proxy.cli.output import print_json, print_note, print_table, usd
 from proxy.cli.usage_errors import Number
 from proxy.ledger.ledger import open_reports
-from proxy.ledger.reports import PAGE, By, Usage, UsageLine
+from proxy.ledger.reports import PAGE, By, UsageLine, UsageReport
 
 _HEADINGS = ("requests", "errors", "input", "cached", "output", "cost USD", "unpriced", "estimated", "TTFT p50 ms")
 #: Those that go first where there is no room for all.
@@ -80,7 +80,7 @@ async def _usage(
     wanted: ReportFilter,
     limit: int,
     cursor: str | None,
-) -> Usage:
+) -> UsageReport:
     async with open_reports(directory) as reports:
         only = await wanted.selection(directory)
         return await reports.usage(by=by, since=since, until=until, only=only, limit=limit, cursor=cursor)
@@ -122,7 +122,7 @@ def _cost(line: UsageLine) -> str:
     return usd(None if line.unpriced and line.unpriced == line.requests else line.cost)
 
 
-def _as_data(usage: Usage, names: Mapping[str, str]) -> Mapping[str, Any]:
+def _as_data(usage: UsageReport, names: Mapping[str, str]) -> Mapping[str, Any]:
     """The report in plain types, with keys' names, and the cost also as the exact decimal string that people see."""
     document: dict[str, Any] = msgspec.to_builtins(usage)
     lines = zip((*document["lines"], document["totals"]), (*usage.lines, usage.totals), strict=True)

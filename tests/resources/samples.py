@@ -31,7 +31,7 @@ def record_owner(
     """Record the key of that name as the owner of a resource."""
 
     def record(running: Any) -> None:
-        key = running.keys.at(digest_of((KEY if name == "test" else OTHER).encode()), 0.0).id
+        key = running.keys.lookup(digest_of((KEY if name == "test" else OTHER).encode()), 0.0).id
         model = UPSTREAM_MODEL if alias else ""
         assert running.ledger.owners.record(Owned(id_, kind, key, upstream, 1, alias, model))
 
