@@ -34,6 +34,7 @@ UNNAMED: frozenset[str] = frozenset(
         "proxy.process.run",
         "proxy.process.single",
         "proxy.resources.disconnect",
+        "proxy.resources.request",
         "proxy.resources.response",
         "proxy.resources.rewrite",
         "proxy.resources.routing",
