@@ -54,10 +54,7 @@ LEFT: frozenset[tuple[str, str]] = frozenset(
     {
         ("app", "nobody"),
         ("app", "told"),
-        ("config", "nobody"),
         ("config", "shown"),
-        ("config", "tell"),
-        ("config", "told"),
         ("dialects", "answer"),
         ("dialects", "glance"),
         ("dialects", "nobody"),

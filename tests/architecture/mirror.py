@@ -21,6 +21,7 @@ UNNAMED: frozenset[str] = frozenset(
         "proxy.policies.json_pairs",
         "proxy.policies.response_ids",
         "proxy.resources.disconnect",
+        "proxy.resources.request",
         "proxy.resources.response",
         "proxy.resources.rewrite",
         "proxy.resources.routing",

@@ -26,7 +26,6 @@ EXEMPT: dict[str, tuple[int, int]] = {
     "proxy.upstream.pool.Pool": (19, 4),
     "proxy.wire.json_rewrite.SSERewriter": (17, 4),
     "proxy.wire.json_scan.TopLevelScanner": (27, 7),
-    "proxy.wire.multipart.ModelExtractor": (15, 4),
 }
 
 #: Records whatever their methods do, and classes whose attributes are no state of an object.
