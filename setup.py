@@ -24,7 +24,6 @@ ROOT = Path(__file__).parent
 #: What a request runs through: whole rooms, and single modules of others.
 COMPILED = (
     "auth/credentials",
-    "clock/sweeper",
     "dialects",
     "endpoints/head_facts",
     "endpoints/inference",
@@ -35,6 +34,11 @@ COMPILED = (
     "ledger/pricing",
     "observability/access_format",
     "policies/access",
+    "policies/access_line",
+    "policies/admission",
+    "policies/base",
+    "policies/overload",
+    "policies/ownership",
     "policies/references",
     "routing",
     "server",

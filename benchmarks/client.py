@@ -12,17 +12,17 @@ from typing import cast
 
 import httptools
 
-from benchmarks.answers import MARK
+from benchmarks.responses import MARK
 from benchmarks.sockets import push
 
 _MARK = MARK.encode()
 
 
 class Samples:
-    """What one phase of a run saw. Times are nanoseconds; those of a request count from its intended start."""
+    """What one phase of a run measured. Times are nanoseconds; those of a request count from its intended start."""
 
     def __init__(self, events: int, interval: int) -> None:
-        #: Content events that each answer must bring.
+        #: Content events that each response must bring.
         self.events_expected = events
         #: Nanoseconds between two events of a paced stream; 0 for all others, whose gaps mean nothing.
         self.interval = interval
@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
         self._complete = False
         self._samples = samples
         self._intended = intended
-        self._answered = False
+        self._has_response = False
         self._first = 0
         self._last = 0
         self._seen = 0
@@ -79,13 +79,13 @@ class Connection(asyncio.Protocol):
         if self._samples is None:
             self._transport.abort()
             return
-        if not self._answered:
-            self._answered = True
+        if not self._has_response:
+            self._has_response = True
             self._samples.first_byte.append(self._now - self._intended)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
-            self.fail("answer is not HTTP")
+            self.fail("response is not HTTP")
             self._transport.abort()
             return
         if self._complete:
@@ -128,7 +128,7 @@ class Connection(asyncio.Protocol):
             self.busy = False
 
     def close(self) -> None:
-        """Close from this side; the loss is then nobody's error."""
+        """Close from this side; the lost connection is then no error."""
         self.busy = False
         self._transport.abort()
 

@@ -24,7 +24,7 @@ _STANDARD_READER = ("json.decoder", "raw_decode")
 
 @dataclass(slots=True)
 class Counts:
-    """What happened. All of it counts up; two of them can be taken apart."""
+    """Counts of what happened; two of them can be subtracted."""
 
     python_calls: int = 0
     c_calls: int = 0
@@ -43,7 +43,7 @@ class Counts:
         return Counts(*(getattr(self, one.name) - getattr(other, one.name) for one in fields(self)))
 
     def over(self, budget: "Counts") -> dict[str, tuple[int, int]]:
-        """What is more than the budget allows: the count and the budget, by name."""
+        """The counts beyond the budget, each with its budget, by name."""
         mine, allowed = asdict(self), asdict(budget)
         return {name: (mine[name], allowed[name]) for name in mine if mine[name] > allowed[name]}
 
@@ -53,14 +53,14 @@ class Counts:
 
 
 class CountingLoop(asyncio.SelectorEventLoop):
-    """asyncio's own loop, which tells what is asked of it by the thread that runs it."""
+    """asyncio's own loop, which counts what its own thread asks of it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.counts: Counts | None = None
         #: Turns so far. Timers that have no part in what is counted turn it too: compare turns, do not sum them.
         self.turn = 0
-        #: Told of each system call that reads or writes a socket: whether it writes, and the socket.
+        #: Called for each system call that reads or writes a socket: whether it writes, and the socket.
         self.watcher: Callable[[bool, socket.socket], None] | None = None
 
     def create_future(self) -> asyncio.Future[Any]:
@@ -102,7 +102,7 @@ class CountingLoop(asyncio.SelectorEventLoop):
 
 
 class _WatchedSocket(socket.socket):
-    """A socket that tells its loop of every system call that moves bytes."""
+    """A socket that reports every system call that moves bytes to its loop."""
 
     loop: CountingLoop
 
@@ -161,7 +161,7 @@ def counted(loop: CountingLoop) -> Iterator[Counts]:
 
 
 def is_decoder(function: Any) -> bool:
-    """Whether a C function reads JSON."""
+    """Whether a C function parses JSON."""
     if isinstance(getattr(function, "__self__", None), msgspec.json.Decoder):
         return bool(function.__name__ in ("decode", "decode_lines"))
     return function in _DECODERS

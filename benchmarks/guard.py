@@ -78,7 +78,7 @@ def figure(kind: Figure, systems: Mapping[str, Line], name: str) -> float | None
     return _added_to([systems.get("litellm")], line)
 
 
-def shown(verdicts: Sequence[Verdict]) -> str:
+def verdict_table(verdicts: Sequence[Verdict]) -> str:
     """The table: measured, must, aim."""
     rows = [("", "measured", "must", "aim", "")]
     for one in verdicts:
@@ -129,14 +129,14 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     verdicts = judge(session.lines, session.started)
-    print("\n" + shown(verdicts))
+    print("\n" + verdict_table(verdicts))
     broken = [one.row.name for one in verdicts if not one.kept]
     if broken:
         sys.exit(f"beyond the budget, or without a figure: {', '.join(broken)}")
 
 
 def run(options: Options) -> Session:
-    """Measure what the budget speaks of, or of that what was asked for."""
+    """Measure the scenarios of the budget, or those of them that the options name."""
     asked = {row.scenario for row in BUDGET}
     session = Session(options)
     session.run([name for name in options.scenarios if name in asked])

@@ -39,7 +39,7 @@ class Generator:
         self._reconnects = 0
 
     async def warm_up(self) -> None:
-        """Open all connections and send the warm-up; raises RuntimeError when an answer of it fails."""
+        """Open all connections and send the warm-up; raises RuntimeError when a response of it fails."""
         load = self._load
         for first in range(0, load.connections, CONNECT_BATCH):
             batch = range(first, min(first + CONNECT_BATCH, load.connections))
@@ -170,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--path", default="/v1/chat/completions")
     parser.add_argument("--key", default="none", help="sent as Authorization: Bearer")
     parser.add_argument("--stream", action="store_true", help="ask for a stream")
-    parser.add_argument("--events", type=int, default=1, help="content events that each answer must bring")
+    parser.add_argument("--events", type=int, default=1, help="content events that each response must bring")
     parser.add_argument("--interval-ms", type=float, default=0.0, help="pace of the events, for counting late ones")
     parser.add_argument("--body-bytes", type=int, default=1024, help="size of the request body")
     parser.add_argument("--connections", type=int, default=1)
@@ -182,7 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--warm-connections", type=int, default=0, help="connections in the warm-up (default: all)")
     parser.add_argument("--warmup", type=int, default=100, help="requests before the measured phase")
     parser.add_argument("--warmup-model", default="", help="model of the warm-up, when it is not --model")
-    parser.add_argument("--grace", type=float, default=20.0, help="seconds in which the last answers may end")
+    parser.add_argument("--grace", type=float, default=20.0, help="seconds in which the last responses may end")
     parser.add_argument("--wait", action="store_true", help="print `ready` after the warm-up, start on a line on stdin")
     return parser
 

@@ -1,4 +1,4 @@
-"""The two ways to send: the closed loop, which waits for answers, and the open loop, which keeps to a schedule.
+"""The two ways to send: the closed loop, which waits for responses, and the open loop, which keeps to a schedule.
 
 They decide when a connection sends; connections themselves are opened, replaced and closed in `load`.
 """
@@ -26,15 +26,15 @@ class Phase:
         raise NotImplementedError
 
     def idle(self, connection: Connection) -> None:
-        """A connection is free: its request has ended, or it is new."""
+        """Called when a connection is idle: its request has ended, or it is new."""
         raise NotImplementedError
 
     def lost(self, connection: Connection) -> None:
-        """A connection is gone; another one, which comes as idle, will replace it."""
+        """Called when a connection is lost; a new one will replace it and be idle."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Give up what the phase holds; it starts nothing more."""
+        """Cancel what the phase waits for; it starts no further request."""
 
 
 class ClosedLoop(Phase):

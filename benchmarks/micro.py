@@ -54,9 +54,9 @@ async def measure(rounds: int, profile: str) -> None:
 async def timed(rig: Rig, sent: bytes, reads: tuple[bytes, ...]) -> tuple[float, float]:
     """One exchange; the seconds that its way up and its way down took."""
     begin = time.perf_counter()
-    rig.ask(sent)
+    rig.send_request(sent)
     between = time.perf_counter()
-    rig.answer(reads)
+    rig.send_response(reads)
     end = time.perf_counter()
     await asyncio.sleep(0)
     return between - begin, end - between

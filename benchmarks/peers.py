@@ -1,4 +1,4 @@
-"""Other proxies and gateways, from their published packages, and how each is told to stream to the same upstream.
+"""Other proxies and gateways, from their published packages, and how each is configured to stream to the same upstream.
 
     python -m benchmarks.peers          install them, each into a folder of its own under .venv-peers/
 
@@ -61,7 +61,7 @@ def install() -> list[str]:
 
 
 def _mark(folder: Path, package: str) -> Path:
-    """The file that says that exactly this package is there, whole."""
+    """The marker file of a complete installation of this package."""
     return folder / f".{re.sub(r'[^a-z0-9.-]+', '-', package)}"
 
 

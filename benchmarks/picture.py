@@ -9,7 +9,7 @@ from html import escape
 
 _WIDTH, _HEIGHT = 860, 460
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 170, 56, 56
-#: Told apart by people who see few colours, too.
+#: Distinguishable with colour blindness, too.
 _COLOURS = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f7f7f")
 _SHARES = (0, 25, 50, 75, 90, 99, 100)
 #: Kept of 101 percentiles: the first and the last are single requests.
@@ -18,8 +18,8 @@ _LOWEST, _HIGHEST = 1, 99
 
 def distribution(title: str, curves: Mapping[str, Sequence[float]]) -> str:
     """The SVG. Each curve is the percentiles 0 to 100 in microseconds; one without all of them is left out."""
-    shown = {name: values for name, values in curves.items() if len(values) == 101}
-    times = [max(value, 0.1) for values in shown.values() for value in values[_LOWEST : _HIGHEST + 1]]
+    drawn = {name: values for name, values in curves.items() if len(values) == 101}
+    times = [max(value, 0.1) for values in drawn.values() for value in values[_LOWEST : _HIGHEST + 1]]
     low = 10 ** math.floor(math.log10(min(times, default=10)))
     high = 10 ** math.ceil(math.log10(max(times, default=1000) * 1.01))
 
@@ -38,10 +38,10 @@ def distribution(title: str, curves: Mapping[str, Sequence[float]]) -> str:
         f'<text x="{_LEFT}" y="28" font-size="15">{escape(title)}</text>',
     ]
     parts += _grid(low, high, across, down)
-    for values, colour in zip(shown.values(), _COLOURS, strict=False):
+    for values, colour in zip(drawn.values(), _COLOURS, strict=False):
         points = " ".join(f"{across(values[at])},{down(at)}" for at in range(_LOWEST, _HIGHEST + 1))
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-    parts += _legend(shown)
+    parts += _legend(drawn)
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -65,9 +65,9 @@ def _grid(low: float, high: float, across: Callable[[float], float], down: Calla
     return parts
 
 
-def _legend(shown: Mapping[str, Sequence[float]]) -> list[str]:
+def _legend(drawn: Mapping[str, Sequence[float]]) -> list[str]:
     parts = []
-    for number, ((name, values), colour) in enumerate(zip(shown.items(), _COLOURS, strict=False)):
+    for number, ((name, values), colour) in enumerate(zip(drawn.items(), _COLOURS, strict=False)):
         x, y = _WIDTH - _RIGHT + 14, _TOP + 12 + 22 * number
         parts.append(f'<line x1="{x}" y1="{y - 4}" x2="{x + 18}" y2="{y - 4}" stroke="{colour}" stroke-width="3"/>')
         parts.append(f'<text x="{x + 24}" y="{y}">{escape(name)}, {_time(values[50])}</text>')

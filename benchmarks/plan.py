@@ -18,7 +18,7 @@ class Load:
     path: str = "/v1/chat/completions"
     key: str = "none"
     stream: bool = False
-    #: Content events that each answer must bring; fewer count as lost.
+    #: Content events that each response must bring; fewer count as lost.
     events: int = 1
     #: Milliseconds between two events of a paced stream; 0: not paced.
     interval_ms: float = 0.0
@@ -39,7 +39,7 @@ class Load:
     warm_connections: int = 0
     #: The model of the warm-up; as `model` when not given.
     warmup_model: str = ""
-    #: Seconds after the last start in which answers may still end.
+    #: Seconds after the last start in which responses may still end.
     grace: float = 20.0
 
     def check(self) -> None:

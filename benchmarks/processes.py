@@ -1,4 +1,4 @@
-"""Child processes of a run: started on one core, ended for certain, and asked what they have used.
+"""Child processes of a run: started on one core, always terminated, with their CPU time and memory.
 
 Linux only: it pins processes and reads the scheduler's own figures. No HTTP and no knowledge of the systems here.
 """
@@ -27,7 +27,7 @@ class BenchmarkFailed(Exception):
 
 
 class Child:
-    """One process, pinned to `core`, with what it says on stdout and stderr in a file. Use it in a `with`.
+    """One process, pinned to `core`, with its stdout and stderr in a file. Use it in a `with`.
 
     It gets SIGTERM when this process dies, however it dies. Its own children are counted with it.
     """
@@ -133,7 +133,7 @@ def all_clocks() -> dict[int, int]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on at the moment."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -143,7 +143,7 @@ def _close(pipe: IO[str]) -> None:
     try:
         pipe.close()
     except BrokenPipeError:
-        # The child ended before it read all; its status has told already.
+        # The child ended before it read all; its exit status says why.
         return
 
 

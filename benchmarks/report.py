@@ -24,7 +24,7 @@ DISTURBED = 0.05
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column: its heading, its cells, and in which scenarios it says anything."""
+    """A column: its heading, its cells, and the scenarios it applies to."""
 
     heading: str
     cell: Callable[[Line], str]
@@ -86,14 +86,14 @@ def ceilings(scenarios: Sequence[tuple[Scenario, Sequence[Line]]]) -> str:
         for line in lines:
             if line.system == DIRECT and not line.failure:
                 text.append(
-                    f"  {scenario.name.ljust(width)}  {line.per_second:>9,.0f} answers/s,"
+                    f"  {scenario.name.ljust(width)}  {line.per_second:>9,.0f} responses/s,"
                     f" upstream {line.upstream_cpu:.1f} and load {line.load_cpu:.1f} for each {scenario.unit}"
                 )
     return "\n".join(text)
 
 
 def warnings(lines: Sequence[Line]) -> list[str]:
-    """What a reader must know before believing the tables."""
+    """Warnings that belong to the tables."""
     found = []
     if any(line.others > DISTURBED for line in lines):
         found.append(
@@ -102,7 +102,7 @@ def warnings(lines: Sequence[Line]) -> list[str]:
     if any(line.rig_bound for line in lines):
         found.append("rig !: upstream and load generator were the limit; `per s` is a lower bound, CPU figures hold")
     if any(line.errors or line.lost_events for line in lines):
-        found.append("failed or lost: a system that does not answer everything has no valid times in that row")
+        found.append("failed or lost: a system that does not respond to everything has no valid times in that row")
     return found
 
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from benchmarks.answers import chat_answer
+from benchmarks.responses import chat_response
 from proxy.app import Gateway
 from proxy.config.tree import Config, Model, Price, Server, Upstream
 from proxy.server.context import ServerContext
@@ -24,7 +24,7 @@ ALIAS_PREFIX = "alias-of-"
 
 
 class FakeTransport:
-    """Takes what is written and says it is open."""
+    """A transport that keeps what is written and is always open."""
 
     def __init__(self) -> None:
         #: Bytes so far, and the writes they came in.
@@ -71,12 +71,12 @@ class Rig:
         self._upstream.connection_made(self.upstream_transport)  # type: ignore[arg-type]
         self._pool.released(self._upstream)
 
-    def ask(self, request: bytes) -> None:
-        """The client's request arrives, and goes up."""
+    def send_request(self, request: bytes) -> None:
+        """Receive the client's request, and forward it."""
         self._client.data_received(request)
 
-    def answer(self, reads: Iterable[bytes]) -> None:
-        """The upstream's answer arrives in these reads, and goes down."""
+    def send_response(self, reads: Iterable[bytes]) -> None:
+        """Receive the upstream's response in these reads, and forward it."""
         for data in reads:
             self._upstream.data_received(data)
 
@@ -111,6 +111,6 @@ def request(model: str, stream: bool) -> bytes:
 
 
 def reads_of(model: str, stream: bool, whole: bool) -> tuple[bytes, ...]:
-    """The upstream's answer, in the pieces in which it would arrive."""
-    pieces = chat_answer(model, stream=stream, include_usage=stream).opening
+    """The upstream's response, in the pieces in which it would arrive."""
+    pieces = chat_response(model, stream=stream, include_usage=stream).opening
     return (b"".join(pieces),) if whole else pieces

@@ -142,7 +142,7 @@ def _run(rig: Rig, system: System, scenario: Scenario, number: int) -> Run:
         if scenario.memory:
             time.sleep(_all_open(scenario))
             resident = system.process.resident_bytes()
-        result = _answer(loads[-1], system)
+        result = _result_of(loads[-1], system)
     time.sleep(SETTLE)
     used = tuple(after - earlier for after, earlier in zip(_clocks(rig, system), before, strict=True))
     others = _others(rig, system, others_before)
@@ -168,7 +168,7 @@ def _go(load: Child) -> None:
     load.process.stdin.flush()
 
 
-def _answer(load: Child, system: System) -> dict[str, Any]:
+def _result_of(load: Child, system: System) -> dict[str, Any]:
     assert load.process.stdout is not None
     line = load.process.stdout.readline()
     if not line:
@@ -180,7 +180,7 @@ def _answer(load: Child, system: System) -> dict[str, Any]:
 
 def _result(load: Child, system: System) -> dict[str, Any]:
     _go(load)
-    return _answer(load, system)
+    return _result_of(load, system)
 
 
 def _all_open(scenario: Scenario) -> float:

@@ -39,7 +39,7 @@ PICTURED = "stream-1"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for."""
+    """The options of the command line."""
 
     scenarios: tuple[str, ...]
     systems: tuple[str, ...] = DEFAULT_SYSTEMS

@@ -59,7 +59,7 @@ class Line:
 
     @property
     def valid(self) -> bool:
-        """Whether every request was answered, and every event came."""
+        """Whether every request had its response, and every event came."""
         return not (self.failure or self.errors or self.lost_events)
 
 

@@ -7,7 +7,7 @@ requests, no chance, no checks of what a client may do, so that it costs the sam
 
 `POST /v1/chat/completions`: `bench-each-N` (the head, the role and each of N events in a write of its own, without a
 pause), `bench-first` (the same with three events), `bench-burst-N` (N events in one write after the head),
-`bench-paced-N-MS` (one event each MS milliseconds), `bench-json`; without `stream` each of them answers with one JSON
+`bench-paced-N-MS` (one event each MS milliseconds), `bench-json`; without `stream` the response to each is one JSON
 object. `POST /v1/embeddings`: `bench-embedding-BYTES`. `GET /v1/models`, and `GET /health` for proxies that ask.
 
 Of a large body only the two ends are looked at: its model and its options must stand there, and the long text between.
@@ -25,19 +25,19 @@ import httptools
 import msgspec
 import uvloop
 
-from benchmarks.answers import (
-    Answer,
+from benchmarks.responses import (
+    Response,
     UnknownScript,
-    chat_answer,
-    embedding_answer,
-    failure_answer,
-    models_answer,
+    chat_response,
+    embedding_response,
+    failure_response,
+    models_response,
 )
 from benchmarks.sockets import push
 
 LARGEST_BODY = 64 * 1024 * 1024
 LARGEST_BACKLOG = 4 * 1024 * 1024
-MOST_ANSWERS_KEPT = 256
+MAX_KEPT_RESPONSES = 256
 
 _CHAT = b"/v1/chat/completions"
 _EMBEDDINGS = b"/v1/embeddings"
@@ -64,43 +64,43 @@ class _Request(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Request)
 
 
-class Answers:
-    """Finds the answer to a request, and keeps a bounded number of them built."""
+class Responses:
+    """Finds the response to a request, and keeps a bounded number of them built."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[bytes, str, bool, bool], Answer] = {}
-        self._models = models_answer()
+        self._kept: dict[tuple[bytes, str, bool, bool], Response] = {}
+        self._models = models_response()
 
-    def find(self, method: bytes, path: bytes, body: bytes, large: bool) -> Answer:
-        """The answer; of a large body only its two ends are given."""
+    def find(self, method: bytes, path: bytes, body: bytes, large: bool) -> Response:
+        """The response; of a large body only its two ends are given."""
         if path in (_MODELS, _HEALTH) and method == b"GET":
             return self._models
         if path not in (_CHAT, _EMBEDDINGS) or method != b"POST":
-            return failure_answer(
+            return failure_response(
                 "404 Not Found", f"No {method.decode()} {path.decode(errors='replace')}.", "not_found"
             )
         try:
             request = _ends(body) if large else _DECODER.decode(body)
         except msgspec.DecodeError as error:
-            return failure_answer("400 Bad Request", f"The body cannot be read: {error}.", "invalid_body")
+            return failure_response("400 Bad Request", f"The body cannot be read: {error}.", "invalid_body")
         usage = request.stream_options is not None and request.stream_options.include_usage
         wanted = (path, request.model, bool(request.stream), usage)
-        answer = self._kept.get(wanted)
-        if answer is None:
-            answer = self._build(*wanted)
-        return answer
+        response = self._kept.get(wanted)
+        if response is None:
+            response = self._build(*wanted)
+        return response
 
-    def _build(self, path: bytes, model: str, stream: bool, include_usage: bool) -> Answer:
+    def _build(self, path: bytes, model: str, stream: bool, include_usage: bool) -> Response:
         try:
             if path == _EMBEDDINGS:
-                answer = embedding_answer(model)
+                response = embedding_response(model)
             else:
-                answer = chat_answer(model, stream=stream, include_usage=include_usage)
+                response = chat_response(model, stream=stream, include_usage=include_usage)
         except UnknownScript:
-            return failure_answer("404 Not Found", f"The model {model!r} is no script.", "model_not_found")
-        if len(self._kept) < MOST_ANSWERS_KEPT:
-            self._kept[path, model, stream, include_usage] = answer
-        return answer
+            return failure_response("404 Not Found", f"The model {model!r} is no script.", "model_not_found")
+        if len(self._kept) < MAX_KEPT_RESPONSES:
+            self._kept[path, model, stream, include_usage] = response
+        return response
 
 
 def _ends(body: bytes) -> _Request:
@@ -113,11 +113,11 @@ def _ends(body: bytes) -> _Request:
 
 
 class Connection(asyncio.Protocol):
-    """One client: reads a request, writes its answer, reads the next. A client that pipelines is dropped."""
+    """One client: reads a request, writes its response, reads the next. A client that pipelines is dropped."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, answers: Answers) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, responses: Responses) -> None:
         self._loop = loop
-        self._answers = answers
+        self._responses = responses
         self._parser = httptools.HttpRequestParser(self)
         self._path = b""
         self._parts: list[bytes] = []
@@ -156,7 +156,7 @@ class Connection(asyncio.Protocol):
         self._path += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # A large upload of some clients waits for this answer before it sends the body.
+        # A large upload of some clients waits for this response before it sends the body.
         if name.lower() == b"expect":
             push(self._transport, self._descriptor, b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -176,29 +176,29 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         large = self._size > _LARGE
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        # The parser forgets it when it goes on to the next message, and a paced answer ends later than that.
+        # The parser forgets it when it goes on to the next message, and a paced response ends later than that.
         self._keep_alive = self._parser.should_keep_alive()
         path = self._path.partition(b"?")[0]
-        self._write(self._answers.find(self._parser.get_method(), path, body, large))
+        self._write(self._responses.find(self._parser.get_method(), path, body, large))
 
-    def _write(self, answer: Answer) -> None:
-        for piece in answer.opening:
+    def _write(self, response: Response) -> None:
+        for piece in response.opening:
             push(self._transport, self._descriptor, piece)
-        if answer.paced:
-            self._pace(answer, self._loop.time(), 0)
+        if response.paced:
+            self._pace(response, self._loop.time(), 0)
         elif not self._keep_alive:
             self._transport.close()
 
-    def _pace(self, answer: Answer, start: float, index: int) -> None:
+    def _pace(self, response: Response, start: float, index: int) -> None:
         """Write event `index` and plan the next on the stream's own schedule, so that delays do not add up."""
-        push(self._transport, self._descriptor, answer.paced[index])
+        push(self._transport, self._descriptor, response.paced[index])
         index += 1
-        if index < len(answer.paced):
-            when = start + index * answer.interval
-            self._timer = self._loop.call_at(when, self._pace, answer, start, index)
+        if index < len(response.paced):
+            when = start + index * response.interval
+            self._timer = self._loop.call_at(when, self._pace, response, start, index)
             return
         self._timer = None
-        push(self._transport, self._descriptor, answer.closing)
+        push(self._transport, self._descriptor, response.closing)
         if not self._keep_alive:
             self._transport.close()
 
@@ -209,8 +209,8 @@ async def serve(port: int) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    answers = Answers()
-    server = await loop.create_server(lambda: Connection(loop, answers), "127.0.0.1", port, backlog=4096)
+    responses = Responses()
+    server = await loop.create_server(lambda: Connection(loop, responses), "127.0.0.1", port, backlog=4096)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     # Nothing here makes cycles, and a collection would show as a stall of whatever system is being measured.
     gc.disable()

@@ -6,7 +6,7 @@ The only file that knows all the others; everything that lives as long as a gate
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -15,8 +15,6 @@ from proxy.auth.keys import KeyStore
 from proxy.clock.sweeper import TimeoutSweeper
 from proxy.config.changes import Changes, applicable, changes
 from proxy.config.tree import Config, Upstream
-from proxy.endpoints.cors import Cors
-from proxy.endpoints.gateway import Shared
 from proxy.endpoints.router import Router, Routes
 from proxy.endpoints.table import endpoint_of, endpoints_by_format
 from proxy.errors import ConfigFault, GatewayError, UpstreamFailed
@@ -24,18 +22,18 @@ from proxy.exchange.audio_length import AudioMeter
 from proxy.exchange.context import RequestContext
 from proxy.exchange.services import Services
 from proxy.ledger.ledger import Ledger
-from proxy.ledger.record import Final
 from proxy.observability.access_log import AccessLog
 from proxy.observability.readiness import Readiness
-from proxy.observability.schemas import Access
 from proxy.overload.monitor import Overload
 from proxy.overload.readings import Readings
-from proxy.policies import ordered
+from proxy.policies import POLICIES
+from proxy.policies.admission import Admission
+from proxy.policies.base import GatewayState, Policy
 from proxy.resources.capture import ResourceResponseRewriter
 from proxy.resources.handler import ResourceHandler
 from proxy.resources.response import ResourceResponder
 from proxy.resources.routing import ResourceRouting, ResourceUpstreams
-from proxy.routing.models import compile_alias
+from proxy.routing.models import Alias, compile_alias
 from proxy.server.load_shedding import SheddingState
 from proxy.upstream.pool import Pool
 from proxy.upstream.tls import fingerprint, tls_context
@@ -47,7 +45,10 @@ _log = logging.getLogger(__name__)
 class Gateway:
     """One gateway: `start` it on a running event loop, serve `app`, `stop` it."""
 
-    def __init__(self, config: Config, output: TextIO) -> None:
+    def __init__(
+        self, config: Config, output: TextIO, policies: Sequence[Callable[[GatewayState], Policy]] = POLICIES
+    ) -> None:
+        """`policies` run in this order for every request; the access log is written to `output`."""
         self.config = config
         data_dir = Path(config.server.data_dir)
         self.ledger = Ledger(
@@ -68,7 +69,11 @@ class Gateway:
         #: Of earlier configurations; requests of theirs still run.
         self.retired: list[Pool] = []
         self.app: Router | None = None
-        self._created = int(time.time())
+        state = GatewayState(
+            config, self.ledger, self.overload, self.access, int(time.time()), endpoint_of(), endpoints_by_format()
+        )
+        #: Outlives a reload, with the policies and their state.
+        self.admission = Admission(state, self.keys, [policy(state) for policy in policies])
         self._reloading = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
 
@@ -88,7 +93,7 @@ class Gateway:
         await self.keys.open()
         self._watching = asyncio.create_task(self.keys.watch(), name="keys-watch")
         self.pools = await self._pools_for(self.config.upstreams)
-        self.app = Router(self.access, self._compiled(self.config, self.pools))
+        self.app = Router(self.access, self._routes(self.config, self.pools))
         self.deadlines.every_sweep(self.access.flush)
         self.deadlines.every_sweep(self._sweep_pools)
         self.deadlines.every_sweep(self.overload.sample)
@@ -108,12 +113,12 @@ class Gateway:
             found = changes(self.config, wanted)
             config = applicable(self.config, wanted)
             pools = await self._pools_for(config.upstreams)
-            routes = self._compiled(config, pools)
+            routes = self._routes(config, pools)
             # All at once: there is no await from here on.
             before, self.config, self.pools = self.pools, config, pools
             self.overload.reconfigure(config.server)
             self.access.reconfigure(config.server.log_format)
-            self.app.take(routes)
+            self.app.reconfigure(routes)
             for name, pool in before.items():
                 if pools.get(name) is not pool:
                     pool.retire()
@@ -143,36 +148,25 @@ class Gateway:
             for name, upstream in upstreams.items()
         }
 
-    def _compiled(self, config: Config, pools: dict[str, Pool]) -> Routes:
-        """What serves the requests of one configuration."""
+    def _routes(self, config: Config, pools: dict[str, Pool]) -> Routes:
+        """The handlers of a configuration, whose aliases the policies follow from now on. Raises `ConfigFault`."""
         server = config.server
         aliases = {name: compile_alias(name, model, pools, server) for name, model in config.models.items()}
         services = Services(
             journal=self.ledger.journal,
             estimator=self.ledger.estimator,
             deadlines=self.deadlines,
-            settled=self._settled,
+            settled=self.admission.settled,
             attempt_failed=_attempt_failed,
             expose_upstream=server.expose_upstream,
             max_event_bytes=server.max_event_bytes,
             drain_max_seconds=server.drain_max_seconds,
             drain_max_tokens=server.drain_max_tokens,
         )
-        shared = Shared(
-            services=services,
-            keys=self.keys,
-            aliases=aliases,
-            policies=ordered(aliases, endpoint_of(), endpoints_by_format()),
-            owners=self.ledger.owners,
-            access=self.access,
-            audio=self.audio,
-            overload=self.overload,
-            cors=Cors(server.cors_origins),
-            max_body_bytes=server.max_body_bytes,
-            max_audio_bytes=server.max_audio_bytes,
-            created=self._created,
-        )
-        return Routes(shared, _desk(shared, pools), self.readiness)
+        state = self.admission.state
+        state.config, state.aliases = config, aliases
+        resources = self._resource_handler(aliases, services, pools)
+        return Routes(self.admission, services, self.audio, server, resources, self.readiness)
 
     @property
     def notice(self) -> float:
@@ -220,21 +214,15 @@ class Gateway:
         if self.retired:
             self.retired = [pool for pool in self.retired if not pool.is_empty]
 
-    def _settled(self, call: RequestContext, final: Final) -> None:
-        # In the order of its fields, which costs a tenth of naming them.
-        self.access.add(
-            Access(call.started, "POST", call.endpoint, final.status, call.id, final.total, call.key.name, final)
-        )
-
-
-def _desk(shared: Shared, pools: Mapping[str, Pool]) -> ResourceHandler:
-    """What serves the objects."""
-    owners, upstreams = shared.owners, ResourceUpstreams(pools, shared.aliases)
-    rewriter = ResourceResponseRewriter(owners, upstreams)
-    responder = ResourceResponder(rewriter, shared.aliases, shared.services, shared.max_body_bytes)
-    routing = ResourceRouting(owners, upstreams, shared.aliases)
-    bodies = shared.overload.bodies
-    return ResourceHandler(owners, routing, rewriter, responder, shared.services, shared.max_body_bytes, bodies)
+    def _resource_handler(
+        self, aliases: Mapping[str, Alias], services: Services, pools: Mapping[str, Pool]
+    ) -> ResourceHandler:
+        owners, upstreams = self.ledger.owners, ResourceUpstreams(pools, aliases)
+        max_body_bytes = self.config.server.max_body_bytes
+        rewriter = ResourceResponseRewriter(owners, upstreams)
+        responder = ResourceResponder(rewriter, aliases, services, max_body_bytes)
+        routing = ResourceRouting(owners, upstreams, aliases)
+        return ResourceHandler(owners, routing, rewriter, responder, services, max_body_bytes, self.overload.bodies)
 
 
 def _attempt_failed(call: RequestContext, target: str, error: GatewayError) -> None:

@@ -1,4 +1,4 @@
-"""The errors of the gateway: one small tree with status, type, code, fault and whether another target may be tried.
+"""The errors of the gateway: one small tree with status, type, code and fault.
 
 This file knows no dialect and no library: how an error looks on the wire is decided in `dialects`, and foreign
 exceptions are mapped to these where the foreign library is called, and only there.
@@ -11,18 +11,17 @@ Fault = Literal["client", "gateway", "upstream"]
 
 
 class GatewayError(Exception):
-    """A request that ends without the answer it asked for.
+    """A request that ends without the response it asked for.
 
     `status` is the HTTP status, `type` and `code` are OpenAI's (https://platform.openai.com/docs/guides/error-codes),
-    `fault` says whose it is, `retryable` whether another attempt before the commit point makes sense, and `headers`
-    are added to the answer. The message is shown to the client: it must name no upstream, host, model id or key.
+    `fault` says whose it is, and `headers` are added to the response. The client gets the message: it must name no
+    upstream, host, model id or key.
     """
 
     status = 500
     type = "server_error"
     code: str | None = "internal_error"
     fault: Fault = "gateway"
-    retryable = False
 
     def __init__(
         self,
@@ -86,7 +85,7 @@ class BodyTooLarge(InvalidRequest):
 
 
 class ClientGone(GatewayError):
-    """The client left; nobody reads an answer. 499 is what nginx logs for it."""
+    """The client left, and reads no response. 499 is what nginx logs for it."""
 
     status = 499
     type = "invalid_request_error"
@@ -100,6 +99,39 @@ class Overloaded(GatewayError):
     status = 503
     type = "service_unavailable_error"
     code = "server_is_overloaded"
+
+
+class RateLimited(GatewayError):
+    """A limit of requests or tokens is reached. `type` is the unit, as OpenAI has it: `requests` or `tokens`.
+
+    `headers` should have `retry-after`, in seconds.
+    """
+
+    status = 429
+    type = "requests"
+    code = "rate_limit_exceeded"
+    fault: Fault = "client"
+
+
+class BudgetExceeded(GatewayError):
+    """The money of a budget is spent: clients need not try again before its period ends."""
+
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+    fault: Fault = "client"
+
+    def __init__(self, message: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, headers={"x-should-retry": "false", **(headers or {})})
+
+
+class GuardrailBlocked(GatewayError):
+    """A guardrail refuses the request, or ends the response."""
+
+    status = 403
+    type = "guardrail_triggered"
+    code = "forbidden"
+    fault: Fault = "client"
 
 
 class GatewayStopped(GatewayError):
@@ -123,7 +155,6 @@ class UpstreamFailed(GatewayError):
     type = "provider_error"
     code = "upstream_error"
     fault: Fault = "upstream"
-    retryable = True
 
     def __init__(self, message: str, *, detail: str = "", status: int | None = None, code: str | None = None) -> None:
         super().__init__(message, status=status, code=code)
@@ -187,7 +218,6 @@ class NoDescriptor(UpstreamFailed):
     type = "service_unavailable_error"
     code = "server_is_overloaded"
     fault: Fault = "gateway"
-    retryable = False
 
     def __init__(self, detail: str) -> None:
         super().__init__("The gateway is overloaded. Try again shortly.", detail=detail)

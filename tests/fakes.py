@@ -105,7 +105,7 @@ class RecordedRequest(_Headed):
     #: Whether the client lets the connection live after this request.
     keep_alive: bool
     body: bytes = b""
-    #: Bytes of the answer that the kernel has taken so far.
+    #: Bytes of the response that the kernel has taken so far.
     bytes_sent: int = 0
     #: Set when the request's body is whole.
     received: threading.Event = field(default_factory=threading.Event)
@@ -120,7 +120,7 @@ Handler = Callable[[RecordedRequest], Iterable[Step]]
 
 
 def head(status: int = 200, headers: Mapping[str, str] | None = None) -> Send:
-    """The head of an answer."""
+    """The head of a response."""
     lines = [f"HTTP/1.1 {status} {responses.get(status, 'Unknown')}"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     return Send("\r\n".join([*lines, "", ""]).encode("latin-1"))
@@ -132,7 +132,7 @@ def chunk(data: bytes) -> Send:
 
 
 def json_answer(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> list[Step]:
-    """A whole answer with its length; `body` is sent as it is when it is bytes, and as JSON otherwise."""
+    """A whole response with its length; `body` is sent as it is when it is bytes, and as JSON otherwise."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     fields = _with_defaults(headers, {"content-type": "application/json", "content-length": str(len(data))})
     return [head(status, fields), Send(data)]
@@ -146,11 +146,11 @@ def sse_answer(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> list[Step]:
-    """A streamed answer: the head, then one step for each piece, then one that ends it.
+    """A streamed response: the head, then one step for each piece, then one that ends it.
 
     `pieces` are the cut points, or the size of each piece; without it the body is one piece. Each is one write and,
     if `chunked`, one chunk; else the end of the connection ends the body. Steps may be taken out and put between:
-    without its last step the answer is cut.
+    without its last step the response is cut.
     """
     framing = {"transfer-encoding": "chunked"} if chunked else {"connection": "close"}
     steps: list[Step] = [head(status, _with_defaults(headers, {"content-type": "text/event-stream"} | framing))]
@@ -174,7 +174,7 @@ def _with_defaults(headers: Mapping[str, str] | None, defaults: Mapping[str, str
 
 
 class ScriptedUpstream:
-    """A server on 127.0.0.1 that answers each request by the next script, and then by its handler.
+    """A server on 127.0.0.1 that responds to each request by the next script, and then by its handler.
 
     Use it as a context manager: leaving it ends all connections, and raises AssertionError when a request found no
     script, was not HTTP or waited for an event in vain.
@@ -227,7 +227,7 @@ class ScriptedUpstream:
         return context
 
     def script(self, steps: Iterable[Step], times: int = 1) -> None:
-        """Answer the next `times` requests that have no script yet by these steps."""
+        """Respond to the next `times` requests that have no script yet by these steps."""
         self._scripts.extend([tuple(steps)] * times)
 
     @property
@@ -424,7 +424,7 @@ class _Connection(asyncio.Protocol):
     def end(self, how: Close | Reset) -> None:
         self._ended_by_script = True
         if isinstance(how, Reset):
-            # Under TLS it may be gone already, though the connection has not heard of it yet.
+            # Under TLS it may be gone already, though the connection was not notified of it yet.
             if (plain := self._transport.get_extra_info("socket")) is not None:
                 plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOTHING)
             self._transport.abort()
@@ -451,7 +451,7 @@ class _Connection(asyncio.Protocol):
 
 @dataclass(frozen=True)
 class Head(_Headed):
-    """The head of an answer, as it came."""
+    """The head of a response, as it came."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -459,7 +459,7 @@ class Head(_Headed):
 
 @dataclass(frozen=True)
 class Body:
-    """The body of an answer, without its framing."""
+    """The body of a response, without its framing."""
 
     payload: bytes
     #: The whole chunks of a chunked body; else all in one.
@@ -501,7 +501,7 @@ class RawClient:
         self.send("\r\n".join(lines).encode("latin-1") + body)
 
     def read_head(self) -> Head:
-        """Read one head, that of a 1xx answer too."""
+        """Read one head, that of a 1xx response too."""
         lines = self.read_until(b"\r\n\r\n")[:-4].decode("latin-1").split("\r\n")
         match = re.fullmatch(r"HTTP/1\.1 (\d{3}) [^\r\n]*", lines[0])
         assert match, f"not a status line: {lines[0]!r}"
@@ -551,20 +551,20 @@ class RawClient:
         return Body(b"".join(pieces) + rest, pieces, complete=piece is not None, reset=self.was_reset)
 
     def read_answer(self) -> tuple[Head, Body]:
-        """Read one answer to a request other than HEAD, with whatever framing it has."""
-        answer = self.read_head()
-        length = answer.header("content-length")
-        if answer.header("transfer-encoding") == "chunked":
-            assert length is None, "an answer with a length and chunks"
-            return answer, self.read_chunked()
-        if answer.status in {204, 304} or answer.status < 200:
+        """Read one response to a request other than HEAD, with whatever framing it has."""
+        response = self.read_head()
+        length = response.header("content-length")
+        if response.header("transfer-encoding") == "chunked":
+            assert length is None, "a response with a length and chunks"
+            return response, self.read_chunked()
+        if response.status in {204, 304} or response.status < 200:
             length = "0"
         if length is None:
             payload, complete = self.read_all(), not self.was_reset
         else:
             complete = self._fill(int(length))
             payload = self._take(int(length))
-        return answer, Body(payload, [payload], complete=complete, reset=self.was_reset)
+        return response, Body(payload, [payload], complete=complete, reset=self.was_reset)
 
     def close(self) -> None:
         """Close the connection in order."""

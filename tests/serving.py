@@ -20,6 +20,8 @@ from proxy.config.changes import Changes
 from proxy.config.tree import Config, Model, Price, Server, Upstream
 from proxy.ledger.journal import Journal
 from proxy.ledger.record import Final, Record
+from proxy.policies import POLICIES
+from proxy.policies.base import GatewayState, Policy
 from proxy.server.listener import Listener, bind
 from tests.fakes import RawClient
 
@@ -84,10 +86,11 @@ def finals_of(journal: Journal) -> dict[str, Final]:
 class RunningGateway:
     """Starts on entering, with one key that may use everything; stops, and has stored all rows, on leaving."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *policies: Callable[[GatewayState], Policy]) -> None:
+        """Serves by a configuration, and by these policies behind the gateway's own."""
         self.config = config
         self.log = io.StringIO()
-        self.gateway = Gateway(config, self.log)
+        self.gateway = Gateway(config, self.log, (*POLICIES, *policies))
         self.port = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listener: Listener | None = None

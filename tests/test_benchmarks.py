@@ -19,7 +19,7 @@ import pytest
 
 from benchmarks.budget import BUDGET, Row
 from benchmarks.figures import curve, interval, paired_difference, paired_ratio, percentile
-from benchmarks.guard import judge, shown
+from benchmarks.guard import judge, verdict_table
 from benchmarks.picture import distribution
 from benchmarks.plan import Load
 from benchmarks.report import table
@@ -260,7 +260,7 @@ def test_what_the_reference_adds_counts_as_a_tenth_of_the_direct_time_at_least()
 def test_a_row_without_a_figure_breaks_the_budget() -> None:
     (verdict,) = judge({}, {}, [BUDGET_ROW])
     assert not verdict.kept
-    assert "none" in shown([verdict])
+    assert "none" in verdict_table([verdict])
 
 
 def test_a_row_about_a_peer_that_was_not_measured_is_left_out() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from proxy.cli import config, serve
 from proxy.config.tree import Server
-from proxy.process.supervisor import PATIENCE
+from proxy.process.supervisor import EXIT_SECONDS
 from proxy.server.listener import BACKLOG
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
@@ -54,7 +54,7 @@ def test_the_reload_for_older_managers_is_a_command_that_there_is() -> None:
 
 
 def test_the_manager_waits_longer_than_the_gateway_takes_to_end() -> None:
-    longest = max(Server().shutdown_timeout, Server().drain_notice) + PATIENCE
+    longest = max(Server().shutdown_timeout, Server().drain_notice) + EXIT_SECONDS
     assert float(directives(SERVICE)["TimeoutStopSec"]) > longest
 
 

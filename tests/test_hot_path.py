@@ -33,7 +33,7 @@ T = TypeVar("T")
 #: A JSON chat request, from the client's bytes to the last byte of its answer: the keys, the bill and the access line.
 JSON_REQUEST = Counts(python_calls=141, c_calls=152, decodes=4, file_writes=2)
 #: A streamed one with three chunks of content, each in a read of its own.
-STREAM = Counts(python_calls=220, c_calls=264, decodes=7, file_writes=2)
+STREAM = Counts(python_calls=221, c_calls=264, decodes=7, file_writes=2)
 #: A chunk that differs from the one before in its text alone, as those of nearly all providers do.
 CHUNK = Counts(python_calls=11, c_calls=9)
 #: A chunk that differs elsewhere too: it is read once.
@@ -70,8 +70,8 @@ def exchange(rig: Rig, loop: CountingLoop, sent: bytes, reads: tuple[bytes, ...]
     for _ in range(3):
         rig.client_transport.writes = rig.upstream_transport.writes = 0
         with counted(loop) as counts:
-            rig.ask(sent)
-            rig.answer(reads)
+            rig.send_request(sent)
+            rig.send_response(reads)
     return counts
 
 
@@ -151,15 +151,15 @@ def copies_of_a_large_piece() -> float:
 
     def peak(rig: Rig, loop: CountingLoop) -> int:
         opening, *rest = stream_of([event(), event(), large, end])
-        rig.ask(request("any", True))
-        rig.answer([opening, *rest[:2]])
+        rig.send_request(request("any", True))
+        rig.send_response([opening, *rest[:2]])
         tracemalloc.start()
         try:
-            rig.answer(rest[2:3])
+            rig.send_response(rest[2:3])
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-            rig.answer(rest[3:])
+            rig.send_response(rest[3:])
 
     return on_rig(["any"], peak) / len(large)
 
@@ -176,11 +176,11 @@ def copies_of_a_large_request() -> float:
         tracemalloc.start()
         try:
             for at in range(0, len(sent), 65_536):
-                rig.ask(sent[at : at + 65_536])
+                rig.send_request(sent[at : at + 65_536])
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-            rig.answer(reads_of("bench-first", True, False))
+            rig.send_response(reads_of("bench-first", True, False))
 
     return on_rig(["any"], peak) / len(sent)
 
@@ -197,8 +197,8 @@ def test_a_finished_request_leaves_the_collector_no_more_than_its_budget_says(mo
         gc.collect()
         gc.disable()
         try:
-            rig.ask(sent)
-            rig.answer(reads)
+            rig.send_request(sent)
+            rig.send_response(reads)
             return gc.collect()
         finally:
             gc.enable()
@@ -233,8 +233,8 @@ def test_no_request_runs_the_garbage_collector(model: str, stream: bool) -> None
     def collected(rig: Rig, loop: CountingLoop) -> list[int]:
         with collections() as seen:
             for _ in range(3):
-                rig.ask(request(model, stream))
-                rig.answer(reads_of(model, stream, False))
+                rig.send_request(request(model, stream))
+                rig.send_response(reads_of(model, stream, False))
         return seen
 
     assert on_rig([model], collected) == []

@@ -1,4 +1,4 @@
-"""The shape of a scenario: what is asked for, by how many, for how long. Values only."""
+"""The shape of a scenario: which requests, over how many connections, for how long. Values only."""
 
 from dataclasses import dataclass, field, replace
 from typing import Literal, Self
@@ -22,7 +22,7 @@ class Scenario:
     unit: Unit
     path: str = CHAT
     stream: bool = True
-    #: Content events in each answer.
+    #: Content events in each response.
     events: int = 1
     interval_ms: float = 0.0
     body_bytes: int = 1024
@@ -58,7 +58,7 @@ class Scenario:
 
     @property
     def scripts(self) -> set[str]:
-        """The models that it asks for."""
+        """The models that it requests."""
         own = {self.script, self.warmup_script} - {""}
         return own | self.beside.scripts if self.beside is not None else own
 
@@ -81,7 +81,7 @@ class Starting:
 
     name: str
     about: str
-    #: What is started, by its name: the arguments of the gateway's command, and what it says when it is ready.
+    #: What is started, by its name: the arguments of the gateway's command, and the line that it prints when ready.
     commands: dict[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
     times: int = 7
     quick: int = 3

@@ -1,4 +1,4 @@
-"""From the start of a command to what it says: `serve` until it is ready, and `--help` until it has ended.
+"""From the start of a command to its output: `serve` until it is ready, and `--help` until it has ended.
 
 The files are in the page cache and the byte code is compiled, as at every start but the first.
 """

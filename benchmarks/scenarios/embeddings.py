@@ -1,10 +1,10 @@
-"""Embeddings whose answer has 2 MiB: whether a large answer that must be looked through still passes quickly."""
+"""Embeddings whose response has 2 MiB: whether a large response that must be looked through still passes quickly."""
 
 from benchmarks.scenarios.base import EMBEDDINGS, Scenario
 
 EMBEDDINGS_2M = Scenario(
     name="embeddings-2m",
-    about="1 connection, embeddings answers of 2 MiB: CPU per request",
+    about="1 connection, embeddings responses of 2 MiB: CPU per request",
     script="bench-embedding-2097152",
     unit="request",
     path=EMBEDDINGS,

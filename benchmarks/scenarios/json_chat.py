@@ -1,10 +1,10 @@
-"""Chat without a stream: the CPU time of one JSON request, and how many of them one core answers."""
+"""Chat without a stream: the CPU time of one JSON request, and how many of them one core serves."""
 
 from benchmarks.scenarios.base import Scenario
 
 JSON_CHAT = Scenario(
     name="json-chat",
-    about="8 connections, JSON answers, closed loop: CPU per request",
+    about="8 connections, JSON responses, closed loop: CPU per request",
     script="bench-json",
     unit="request",
     stream=False,

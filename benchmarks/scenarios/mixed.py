@@ -1,4 +1,4 @@
-"""Small streams beside large uploads: how long a short question waits behind somebody else's long prompt.
+"""Small streams beside large uploads: how long a short question waits behind another client's long prompt.
 
 The uploads are 1 MiB each, forty a second, over four connections of their own, sent by a generator of their own; the
 figures are those of the small streams alone.

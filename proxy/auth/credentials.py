@@ -42,7 +42,7 @@ def found(keys: KeyIndex, digests: tuple[bytes, ...], now: float) -> Key:
     """
     key: Key | None = None
     for digest in digests:
-        one = keys.at(digest, now)
+        one = keys.lookup(digest, now)
         if one is None:
             continue
         if key is not None and one.id != key.id:

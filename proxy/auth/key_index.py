@@ -43,7 +43,7 @@ class KeyIndex:
         #: It has failed for longer than MAX_STALE_SECONDS: all keys of the database were removed.
         self._is_stale = False
 
-    def at(self, digest: bytes, now: float) -> Key | None:
+    def lookup(self, digest: bytes, now: float) -> Key | None:
         """The key of a secret, by the digest that `digest_of` gives, at `now` (seconds since 1970).
 
         None alike for unknown, revoked, expired and malformed secrets. Raises StoreFailed when the keys could not be

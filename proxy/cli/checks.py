@@ -1,6 +1,6 @@
 """The checks of `doctor`. Each says ok, warn or fail, and how to mend it; none changes anything.
 
-They write no file. An upstream is asked for its list of models, as `serve` asks it when it starts.
+They write no file. An upstream is sent a GET of its models, as `serve` sends it when it starts.
 """
 
 import asyncio
@@ -19,23 +19,23 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from proxy.cli.demo_key import FILE
-from proxy.cli.verdicts import judge
+from proxy.cli.demo_key import FILE_NAME
+from proxy.cli.verdicts import check_models
 from proxy.config.tree import Model, Upstream, split_target
 from proxy.errors import StoreFailed
 from proxy.ledger import sqlite
 
 _DISTRIBUTION = "prometheus-gateway"
-# The longest search of a database for damage.
+# Seconds to search a database for damage.
 _SEARCH_SECONDS = 20.0
 _CONNECT_SECONDS = 2.0
-_AT_ONCE = 16
+_MAX_CONCURRENT = 16
 # Two descriptors a stream, and some for the store.
-_GOOD_DESCRIPTORS = 8_192
+_MIN_DESCRIPTORS = 8_192
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     state: Literal["ok", "warn", "fail"]
@@ -94,14 +94,14 @@ def descriptors() -> Check:
     """May this process open enough files for many streams?"""
     # The gateway raises its soft limit to the hard one.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < _GOOD_DESCRIPTORS:
+    if hard != resource.RLIM_INFINITY and hard < _MIN_DESCRIPTORS:
         what = f"{hard} open files allow about {hard // 2} streams a worker"
         return Check("file descriptors", "warn", what, "ulimit -n 65536, or LimitNOFILE= in the service")
     return Check("file descriptors", "ok", "no limit" if hard == resource.RLIM_INFINITY else str(hard))
 
 
 def data_directory(directory: Path) -> Iterator[Check]:
-    """Can the gateway write its data, and nobody else read it?"""
+    """Can the gateway write its data, and no other user read it?"""
     name = "data directory"
     if not directory.exists():
         parent = next((above for above in directory.absolute().parents if above.exists()), Path("/"))
@@ -120,7 +120,7 @@ def data_directory(directory: Path) -> Iterator[Check]:
         return
     open_to_others = [
         path
-        for path in (directory, *sorted(directory.glob("*.db")), directory / FILE)
+        for path in (directory, *sorted(directory.glob("*.db")), directory / FILE_NAME)
         if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077
     ]
     for path in open_to_others:
@@ -168,7 +168,7 @@ async def _database(path: Path, prefix: str) -> Check:
 
 async def upstreams(configured: Mapping[str, Upstream], models: Mapping[str, Model] | None = None) -> list[Check]:
     """Does each upstream answer, does it take its credential, and does it know the models of the aliases?"""
-    places = asyncio.Semaphore(_AT_ONCE)
+    places = asyncio.Semaphore(_MAX_CONCURRENT)
 
     async def bounded(name: str, upstream: Upstream) -> list[Check]:
         async with places:
@@ -193,7 +193,7 @@ async def _upstream(name: str, upstream: Upstream, wanted: Mapping[str, Sequence
     unreached = await _reach(title, upstream)
     if unreached is not None:
         return [unreached]
-    return [Check(title, *verdict) for verdict in await judge(name, upstream, wanted)]
+    return [Check(title, *verdict) for verdict in await check_models(name, upstream, wanted)]
 
 
 async def _reach(title: str, upstream: Upstream) -> Check | None:

@@ -1,4 +1,4 @@
-"""`config check|show|schema|reload`: what is wrong with a configuration, what is in force, what one may hold."""
+"""`config check|show|schema|reload`: checks, prints, describes and reloads a configuration."""
 
 import os
 from pathlib import Path
@@ -7,14 +7,14 @@ import click
 import msgspec
 
 from proxy.cli.options import as_json, chosen_file, config_file, configured, data_directory, resolved, store_directory
-from proxy.cli.output import data, print_json, talk
+from proxy.cli.output import print_json, print_line, print_note
 from proxy.cli.usage_errors import Group
 from proxy.config.load import examine
 from proxy.config.problems import ConfigProblems, Problem
 from proxy.config.schema import schema
 from proxy.config.show import masked, show
-from proxy.process.control_socket import ask
-from proxy.process.reload import ORDER, Outcome
+from proxy.process.control_socket import send_command
+from proxy.process.reload import RELOAD_COMMAND, ReloadResult
 
 #: Longer than the slowest reload.
 _RELOAD_SECONDS = 60.0
@@ -56,8 +56,8 @@ def check(ctx: click.Context, file: Path | None, config_path: Path | None, as_js
         print_json({"ok": True, "problems": [], "warnings": msgspec.to_builtins(warnings)})
     else:
         for warning in warnings:
-            talk(f"warning: {warning}")
-        data(f"{path}: no faults; upstreams: {len(config.upstreams)}, aliases: {len(config.models)}")
+            print_note(f"warning: {warning}")
+        print_line(f"{path}: no faults; upstreams: {len(config.upstreams)}, aliases: {len(config.models)}")
 
 
 @command.command("show")
@@ -69,7 +69,7 @@ def show_command(config_path: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(msgspec.to_builtins(masked(config, written)))
     else:
-        data(show(config, written).rstrip("\n"))
+        print_line(show(config, written).rstrip("\n"))
 
 
 @command.command("schema")
@@ -85,18 +85,18 @@ def schema_command(as_json: bool) -> None:
 @as_json
 @click.pass_context
 def reload_command(ctx: click.Context, config_path: Path | None, data_dir: Path | None, as_json: bool) -> None:
-    """Have the gateway that runs in the data directory read its configuration again, and tell what came of it.
+    """Have the gateway that runs in the data directory reload its configuration, and print the result.
 
-    A faulty one is not taken, and what was in force goes on. Answers that run are not touched.
+    A faulty one is not applied, and the one in force stays. Running requests are not touched.
     """
-    answer = ask(store_directory(config_path, data_dir), ORDER, _RELOAD_SECONDS)
-    outcome = msgspec.json.decode(answer, type=Outcome)
+    response = send_command(store_directory(config_path, data_dir), RELOAD_COMMAND, _RELOAD_SECONDS)
+    result = msgspec.json.decode(response, type=ReloadResult)
     if as_json:
-        print_json(msgspec.to_builtins(outcome))
-    elif outcome.ok:
-        for warning in outcome.warnings:
-            talk(f"warning: {warning}")
-        data(str(outcome))
+        print_json(msgspec.to_builtins(result))
+    elif result.ok:
+        for warning in result.warnings:
+            print_note(f"warning: {warning}")
+        print_line(str(result))
     else:
-        talk(str(outcome))
-    ctx.exit(0 if outcome.ok else 1)
+        print_note(str(result))
+    ctx.exit(0 if result.ok else 1)

@@ -16,15 +16,15 @@ from proxy.errors import StoreFailed
 from proxy.ledger.ledger import prepare
 
 NAME = "demo"
-FILE = "demo-key"
+FILE_NAME = "demo-key"
 _SECRET = re.compile(r"[A-Za-z0-9_-]{32,256}")
 _MAX_BYTES = 1_024
 
 
-def obtain(data_dir: Path, prefix: str) -> str:
-    """Give the demo's secret; make and keep one where there is none. Raises StoreFailed."""
+def load_or_create(data_dir: Path, prefix: str) -> str:
+    """The secret of the demo's key; one is created and stored where there is none. Raises StoreFailed."""
     prepare(data_dir)
-    path = data_dir / FILE
+    path = data_dir / FILE_NAME
     try:
         kept = _read(path)
         if kept is not None:
@@ -37,9 +37,9 @@ def obtain(data_dir: Path, prefix: str) -> str:
         ) from error
 
 
-def find(data_dir: Path) -> Key | None:
-    """Give the demo's key, as the demo knows it, if there has been a demo in this directory. Raises StoreFailed."""
-    path = data_dir / FILE
+def load(data_dir: Path) -> Key | None:
+    """The demo's key, if there has been a demo in this directory. Raises StoreFailed."""
+    path = data_dir / FILE_NAME
     try:
         secret = _read(path)
         if secret is None:
@@ -49,8 +49,8 @@ def find(data_dir: Path) -> Key | None:
         raise StoreFailed(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def identity() -> str:
-    """Give the id of the demo's key, which is the same everywhere."""
+def key_id() -> str:
+    """The id of the demo's key, which is the same everywhere."""
     return _remembered("").id
 
 

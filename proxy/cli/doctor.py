@@ -27,7 +27,7 @@ _MIN_ROOM = 20
 
 
 @click.command()
-@click.option("--offline", is_flag=True, help="Do not ask upstreams.")
+@click.option("--offline", is_flag=True, help="Send nothing to upstreams.")
 @config_file
 @data_directory
 @as_json
@@ -81,7 +81,7 @@ def _data(path: Path | None, data_dir: Path | None) -> Iterator[Check]:
     try:
         directory = store_directory(path, data_dir)
     except ConfigFault:
-        # Its faults are told already; a credential that is not set here would not have been one.
+        # Its faults are printed already; a credential that is not set here would not have been one.
         return
     yield from checks.data_directory(directory)
     yield from checks.store(directory)

@@ -1,4 +1,4 @@
-"""The options by which reports are narrowed: --key, --alias, --upstream and --outcome, the same for every report."""
+"""The filter options of reports: --key, --alias, --upstream and --outcome."""
 
 import asyncio
 import re
@@ -19,8 +19,8 @@ _ID = re.compile(r"key_[0-9a-f]{12}")
 _PAGE = 1_000
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for on the command line; keys by name or id."""
+class ReportFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """The filters given on the command line; keys by name or id."""
 
     keys: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
@@ -28,29 +28,29 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: tuple[str, ...] = ()
 
     @property
-    def are_some(self) -> bool:
-        """Whether anything was asked for."""
-        return self != Wanted()
+    def is_set(self) -> bool:
+        """Whether any filter was given."""
+        return self != ReportFilter()
 
     async def selection(self, data_dir: Path) -> Selection:
-        """Give it in the ledger's own terms. Raises click.ClickException for a key that is not known."""
+        """The filters as the ledger has them. Raises click.ClickException for an unknown key."""
         keys = await _ids(data_dir, self.keys) if self.keys else ()
         return Selection(keys=keys, aliases=self.aliases, upstreams=self.upstreams, outcomes=self.outcomes)
 
 
-def filters(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options, and hand it what they say as `wanted`."""
+def filter_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options to a command, which gets them as `wanted`."""
 
     @click.option("--key", "keys", multiple=True, metavar="NAME", help="Only this key, by name or id.")
     @click.option("--alias", "--model", "aliases", multiple=True, metavar="ALIAS", help="Only this alias.")
-    @click.option("--upstream", "upstreams", multiple=True, metavar="NAME", help="Only what this upstream answered.")
+    @click.option("--upstream", "upstreams", multiple=True, metavar="NAME", help="Only what this upstream served.")
     @click.option(
         "--outcome",
         "outcomes",
         multiple=True,
         type=click.Choice(get_args(Outcome)),
         metavar="OUTCOME",
-        help=f"Only what ended so: {', '.join(get_args(Outcome))}.",
+        help=f"Only requests with this outcome: {', '.join(get_args(Outcome))}.",
     )
     @wraps(command)
     def with_filters(
@@ -61,7 +61,7 @@ def filters(command: Callable[..., None]) -> Callable[..., None]:
         outcomes: tuple[str, ...],
         **options: Any,
     ) -> None:
-        wanted = Wanted(keys=keys, aliases=aliases, upstreams=upstreams, outcomes=outcomes)
+        wanted = ReportFilter(keys=keys, aliases=aliases, upstreams=upstreams, outcomes=outcomes)
         command(*args, wanted=wanted, **options)
 
     return with_filters
@@ -72,7 +72,7 @@ async def _ids(data_dir: Path, wanted: tuple[str, ...]) -> tuple[str, ...]:
     names = {name for name in wanted if not _ID.fullmatch(name)}
     if not names:
         return wanted
-    known: dict[str, list[str]] = {demo_key.NAME: [demo_key.identity()]}
+    known: dict[str, list[str]] = {demo_key.NAME: [demo_key.key_id()]}
     if await asyncio.to_thread((data_dir / "keys.db").exists):
         store = KeyStore(data_dir)
         await store.open()

@@ -7,7 +7,7 @@ import click
 
 from proxy.cli.example import EXAMPLE
 from proxy.cli.options import DEFAULT_FILE, as_json
-from proxy.cli.output import data, print_json, talk
+from proxy.cli.output import print_json, print_line, print_note
 
 
 @click.command()
@@ -28,10 +28,10 @@ def command(file: Path, force: bool, as_json: bool) -> None:
     if as_json:
         print_json({"file": str(file)})
     else:
-        data(str(file))
+        print_line(str(file))
     option = [] if file == DEFAULT_FILE else ["--config", str(file)]
-    talk("Next:")
-    talk("  export OPENAI_API_KEY=…")
+    print_note("Next:")
+    print_note("  export OPENAI_API_KEY=…")
     for words in ("config check", "doctor", "keys create NAME", "serve"):
-        talk("  " + shlex.join(["prometheus-gateway", *words.split(), *option]))
-    talk("Nothing is translated yet: an alias is called in the format of its provider (docs/upstreams.md).")
+        print_note("  " + shlex.join(["prometheus-gateway", *words.split(), *option]))
+    print_note("Nothing is translated yet: an alias is called in the format of its provider (docs/upstreams.md).")

@@ -15,21 +15,21 @@ import click
 from proxy.auth.keys import Key, KeyStore
 from proxy.cli import demo_key, time_options
 from proxy.cli.options import as_json, config_file, configured, data_directory, store_directory
-from proxy.cli.output import data, minute, print_json, print_table, talk, utc
+from proxy.cli.output import minute, print_json, print_line, print_note, print_table, utc
 from proxy.cli.usage_errors import Group, Number
 from proxy.config.problems import did_you_mean
 from proxy.errors import InvalidRequest
 from proxy.ledger.ledger import prepare
 
 T = TypeVar("T")
-_MOST = 500
+_MAX_KEYS = 500
 
 
 @click.group(cls=Group)
 def command() -> None:
     """Create, list, revoke and rotate keys.
 
-    A running gateway takes a new one at once, and refuses a revoked one within a second.
+    A running gateway accepts a new one at once, and refuses a revoked one within a second.
     """
 
 
@@ -62,14 +62,14 @@ def create(
     key, secret = asyncio.run(_create(directory, config.server.key_prefix, name, aliases, expires))
     for alias in aliases or ():
         if config.models and alias not in config.models:
-            talk(f'Note: no alias is named "{alias}" in the configuration; {did_you_mean(alias, config.models)}')
+            print_note(f'Note: no alias is named "{alias}" in the configuration; {did_you_mean(alias, config.models)}')
     ends = f" It ends {utc(key.expires * 1_000_000)}." if key.expires is not None else ""
-    _hand_over(key, secret, f"Key {key.name} ({key.id}) is made.{ends}", as_json)
+    _print_secret(key, secret, f"Key {key.name} ({key.id}) was created.{ends}", as_json)
 
 
 @command.command("list")
 @click.option("--all", "with_revoked", is_flag=True, help="Show revoked keys too.")
-@click.option("--limit", type=Number(1, _MOST), default=_MOST, show_default=True, help="Most keys.")
+@click.option("--limit", type=Number(1, _MAX_KEYS), default=_MAX_KEYS, show_default=True, help="Most keys.")
 @click.option("--after", metavar="ID", help="Go on after this key, the last one of the page before.")
 @config_file
 @data_directory
@@ -84,7 +84,7 @@ def list_command(
 ) -> None:
     """List keys, without their secrets."""
     directory = store_directory(config_path, data_dir)
-    demo = demo_key.find(directory) if after is None else None
+    demo = demo_key.load(directory) if after is None else None
     found = [*filter(None, [demo]), *asyncio.run(_list(directory, limit + 1, after, with_revoked))]
     keys = found[:limit]
     if as_json:
@@ -93,11 +93,11 @@ def list_command(
         headings = ("id", "name", "ends in", "models", "created", "expires", *(["revoked"] if with_revoked else []))
         print_table(headings, [_row(key, with_revoked) for key in keys], ("created", "ends in"), ("models",))
         if demo is not None:
-            talk(f'"{demo.name}" is the demo\'s key: it works only where serve runs without a configuration.')
+            print_note(f'"{demo.name}" is the demo\'s key: it works only where serve runs without a configuration.')
     else:
-        talk(f"There are no keys in {directory}. Make one with: prometheus-gateway keys create NAME")
+        print_note(f"There are no keys in {directory}. Create one with: prometheus-gateway keys create NAME")
     if len(found) > limit:
-        talk(f"There are more: --after {keys[-1].id}")
+        print_note(f"There are more: --after {keys[-1].id}")
 
 
 @command.command()
@@ -108,11 +108,11 @@ def list_command(
 def revoke(name: str, config_path: Path | None, data_dir: Path | None, as_json: bool) -> None:
     """End the key NAME (or id) for good."""
     directory = store_directory(config_path, data_dir)
-    key = asyncio.run(_of_the_store(directory, name, _revoke(directory, name)))
+    key = asyncio.run(_changed(directory, name, _revoke(directory, name)))
     if as_json:
         print_json(_as_data(key))
     else:
-        talk(f"Key {key.name} ({key.id}) is revoked.")
+        print_note(f"Key {key.name} ({key.id}) is revoked.")
 
 
 @command.command()
@@ -132,17 +132,17 @@ def rotate(name: str, grace: timedelta, config_path: Path | None, data_dir: Path
     """Give the key NAME (or id) a new secret and print it; it is shown this once."""
     server = configured(config_path).server
     directory = data_dir or Path(server.data_dir)
-    key, secret = asyncio.run(_of_the_store(directory, name, _rotate(directory, server.key_prefix, name, grace)))
+    key, secret = asyncio.run(_changed(directory, name, _rotate(directory, server.key_prefix, name, grace)))
     old = f"works for another {grace}" if grace else "works no longer"
-    _hand_over(key, secret, f"Key {key.name} ({key.id}) has a new secret; the old one {old}.", as_json)
+    _print_secret(key, secret, f"Key {key.name} ({key.id}) has a new secret; the old one {old}.", as_json)
 
 
-def _hand_over(key: Key, secret: str, what: str, as_json: bool) -> None:
+def _print_secret(key: Key, secret: str, what: str, as_json: bool) -> None:
     if as_json:
         print_json({**_as_data(key), "secret": secret})
         return
-    data(secret)
-    talk(f"{what} Its secret, on stdout, is not shown again. A gateway that runs takes it at once.")
+    print_line(secret)
+    print_note(f"{what} Its secret, on stdout, is not shown again. A running gateway accepts it at once.")
 
 
 def _as_data(key: Key) -> dict[str, object]:
@@ -171,15 +171,15 @@ def _minute(seconds: int | None) -> str:
     return "" if seconds is None else minute(seconds * 1_000_000)
 
 
-async def _of_the_store(directory: Path, name: str, change: Coroutine[Any, Any, T]) -> T:
+async def _changed(directory: Path, name: str, change: Coroutine[Any, Any, T]) -> T:
     """Make a change; where there is no such key because it is the demo's, say what to do with that one."""
     try:
         return await change
     except InvalidRequest as error:
-        if error.code == "key_not_found" and name in (demo_key.NAME, demo_key.identity()):
+        if error.code == "key_not_found" and name in (demo_key.NAME, demo_key.key_id()):
             raise click.ClickException(
-                f"The demo's key is not in the store: stop the demo, delete {directory / demo_key.FILE}, and its next "
-                "start makes another one."
+                f"The demo's key is not in the store: stop the demo, delete {directory / demo_key.FILE_NAME}, and its "
+                "next start creates another one."
             ) from error
         raise
 

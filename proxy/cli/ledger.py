@@ -15,9 +15,9 @@ import click
 import msgspec
 
 from proxy.cli import time_options
-from proxy.cli.filters import Wanted, filters
+from proxy.cli.filters import ReportFilter, filter_options
 from proxy.cli.options import as_json, config_file, data_directory, store_directory
-from proxy.cli.output import talk, usd, utc
+from proxy.cli.output import print_note, usd, utc
 from proxy.cli.usage_errors import Group
 from proxy.ledger.ledger import open_reports
 from proxy.ledger.record import Final
@@ -39,7 +39,7 @@ def command() -> None:
     "--since", callback=time_options.past, metavar="TIME", help="From then on: 24h, 7d, 2026-11-01, an ISO timestamp."
 )
 @click.option("--until", callback=time_options.past, metavar="TIME", help="To before then.")
-@filters
+@filter_options
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -53,7 +53,7 @@ def export(
     format_name: str | None,
     since: datetime | None,
     until: datetime | None,
-    wanted: Wanted,
+    wanted: ReportFilter,
     output: Path | None,
     config_path: Path | None,
     data_dir: Path | None,
@@ -71,10 +71,12 @@ def export(
     directory = store_directory(config_path, data_dir)
     with _opened(output) as stream:
         count = asyncio.run(_export(directory, since, until, wanted, _writer(format_name or "jsonl", stream)))
-    talk(f"{count} rows exported")
+    print_note(f"{count} rows exported")
 
 
-async def _export(directory: Path, since: datetime | None, until: datetime | None, wanted: Wanted, write: Write) -> int:
+async def _export(
+    directory: Path, since: datetime | None, until: datetime | None, wanted: ReportFilter, write: Write
+) -> int:
     count = 0
     async with open_reports(directory) as reports:
         only = await wanted.selection(directory)
@@ -103,13 +105,13 @@ def _writer(format_name: str, stream: IO[str]) -> Write:
 
 
 def _cell(value: object) -> object:
-    """Take its power from a text that a spreadsheet would run as a formula."""
+    """Escape a text that a spreadsheet would run as a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 @contextmanager
 def _opened(output: Path | None) -> Iterator[IO[str]]:
-    """Give stdout, or a file that takes its name only when everything was written."""
+    """Stdout, or a file that is renamed into place when everything was written."""
     if output is None:
         yield sys.stdout
         return

@@ -1,4 +1,4 @@
-"""`models`: the aliases that are configured. It asks no upstream and needs no credential."""
+"""`models`: the aliases that are configured. It sends nothing to an upstream and needs no credential."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from proxy.cli.options import as_json, config_file, configured
-from proxy.cli.output import print_json, print_table, talk
+from proxy.cli.output import print_json, print_note, print_table
 from proxy.config.presets import formats_of
 from proxy.config.tree import Model, Price, Upstream, split_target
 
@@ -30,7 +30,7 @@ def command(config_path: Path | None, as_json: bool) -> None:
         print_json([_described(alias, model, config.upstreams) for alias, model in config.models.items()])
         return
     if not config.models:
-        talk("No aliases are configured. Write a configuration with: prometheus-gateway init")
+        print_note("No aliases are configured. Write a configuration with: prometheus-gateway init")
         return
     print_table(
         ("alias", "capability", "formats", "targets", "USD per 1M"),
@@ -39,7 +39,7 @@ def command(config_path: Path | None, as_json: bool) -> None:
             for alias, model in config.models.items()
         ],
     )
-    talk("Formats are those in which an alias can be called; nothing is translated (docs/upstreams.md).")
+    print_note("Formats are those in which an alias can be called; nothing is translated (docs/upstreams.md).")
 
 
 def formats(model: Model, upstreams: Mapping[str, Upstream]) -> list[str]:

@@ -32,26 +32,26 @@ data_directory = click.option(
 
 
 def chosen_file(config_path: Path | None) -> Path | None:
-    """Give the configuration file to use: the one named, else the default one if it is there."""
+    """The configuration file to use: the one named, else the default one if it is there."""
     if config_path is None and DEFAULT_FILE.exists():
         return DEFAULT_FILE
     return config_path
 
 
 def configured(config_path: Path | None, environment: Mapping[str, str] | None = None) -> Config:
-    """Load the configuration file, or give the defaults when there is none. Raises ConfigFault.
+    """The configuration of the file, or the defaults when there is none. Raises ConfigFault.
 
-    Without an `environment`, references stay as they are written: who only lists keys needs no upstream's credential.
+    Without an `environment`, references stay as they are written: to list keys no upstream's credential is needed.
     """
     path = chosen_file(config_path)
     return Config() if path is None else load(path, environment)
 
 
 def resolved(config_path: Path | None) -> Config:
-    """Load the configuration as `serve` would, references and all. Raises ConfigFault."""
+    """The configuration as `serve` loads it, with its references resolved. Raises ConfigFault."""
     return configured(config_path, os.environ)
 
 
 def store_directory(config_path: Path | None, data_dir: Path | None) -> Path:
-    """Find the data directory. Raises ConfigFault when the configuration is needed for that and faulty."""
+    """The data directory. Raises ConfigFault when the configuration is needed for that and faulty."""
     return data_dir if data_dir is not None else Path(configured(config_path).server.data_dir)

@@ -1,7 +1,7 @@
-"""How results are printed: aligned tables for people, JSON for programs, exact money, UTC times.
+"""Printing of results: aligned tables for people, JSON for programs, exact money, UTC times.
 
-Data goes to stdout and talk to stderr. Nothing is coloured. A table is as wide as the terminal, 80 columns where there
-is none (COLUMNS says otherwise): what has no room is wrapped in its column, or left out and named.
+Results go to stdout and notes about them to stderr. Nothing is coloured. A table is as wide as the terminal, 80 columns
+where there is none (COLUMNS says otherwise): what has no room is wrapped in its column, or left out and named.
 """
 
 import json
@@ -16,25 +16,25 @@ _NANO = 1_000_000_000
 _GAP = "  "
 #: What a cell is broken into: a word with the space before it, or a part of one that ends with a slash.
 _PIECE = re.compile(r"\s*[^\s/]+/?|\s*/")
-#: Cells that tell nothing.
-_NOTHING = frozenset({"-", "0"})
+#: Cells without information.
+_EMPTY = frozenset({"-", "0"})
 #: Characters that a column of text keeps, however little room there is.
 _MIN_WIDTH = 6
 
 
-def data(text: str) -> None:
+def print_line(text: str) -> None:
     """Print a line of the result on stdout."""
     click.echo(text)
 
 
-def talk(text: str) -> None:
-    """Print a line about the result on stderr."""
+def print_note(text: str) -> None:
+    """Print a note about the result on stderr."""
     click.echo(text, err=True)
 
 
 def print_json(value: object) -> None:
     """Print a value of plain types as one JSON document."""
-    data(json.dumps(value, indent=2, ensure_ascii=False))
+    print_line(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def print_table(
@@ -55,22 +55,22 @@ def print_table(
         for place, heading in enumerate(headings)
     ]
     candidates = [column for heading in optional for column in table if column.heading == heading]
-    candidates.sort(key=lambda column: column.tells)
+    candidates.sort(key=lambda column: column.has_values)
     left_out = []
     while candidates and _total(column.longest if column.heading in lists else column.width for column in table) > room:
         column = candidates.pop(0)
         table.remove(column)
-        if column.tells:
+        if column.has_values:
             left_out.append(column.heading)
     widths = _narrowed(table, room)
     for row in zip(*([column.heading.upper(), *column.cells] for column in table), strict=True):
         _print_row(row, widths, [column.right for column in table])
     if left_out:
-        talk(f"Left out for want of room: {', '.join(left_out)}. A wider terminal, or --json, has all.")
+        print_note(f"Columns left out for want of room: {', '.join(left_out)}. A wider terminal, or --json, has all.")
 
 
 class _Column:
-    """One column of a table, and what it needs."""
+    """One column of a table, and the widths it needs."""
 
     def __init__(self, heading: str, cells: list[str], right: bool) -> None:
         self.heading = heading
@@ -79,7 +79,7 @@ class _Column:
         self.width = max(map(len, (heading, *cells)))
         #: The longest piece that is not broken unless it must be.
         self.longest = max(len(piece.lstrip()) for text in (heading, *cells) for piece in _PIECE.findall(text))
-        self.tells = any(cell not in _NOTHING for cell in cells)
+        self.has_values = any(cell not in _EMPTY for cell in cells)
 
 
 def _print_row(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> None:
@@ -91,7 +91,7 @@ def _print_row(row: Sequence[str], widths: Sequence[int], right: Sequence[bool])
             text.rjust(width) if to_right else text.ljust(width)
             for text, width, to_right in zip(texts, widths, right, strict=True)
         ]
-        data(_GAP.join(aligned).rstrip())
+        print_line(_GAP.join(aligned).rstrip())
 
 
 def wrapped(text: str, width: int) -> list[str]:
@@ -127,12 +127,12 @@ def _total(widths: Iterable[int]) -> int:
 
 
 def _cell(value: object) -> str:
-    """A cell is one line and sends no control characters to the terminal."""
+    """The text of a cell: one line, without control characters."""
     return "-" if value is None or value == "" else printable(str(value))
 
 
 def printable(text: str) -> str:
-    """A text without control characters, whoever wrote it."""
+    """A text, of an upstream too, without control characters."""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 

@@ -1,6 +1,6 @@
-"""One GET to an upstream, as `serve` makes it to warm a connection: same address, same head, same transport.
+"""A GET of an upstream's list of models, as `serve` sends it to warm a connection: same address, head and transport.
 
-It says what came back, in values; what that means is decided in `verdicts`. Bounded in time and in bytes.
+What the response means is decided in `verdicts`. Bounded in time and in bytes.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ from proxy.upstream.pool import Pool
 from proxy.upstream.target import models_request
 from proxy.wire.headers import Header
 
-#: Seconds for one answer, the connection included.
-ANSWER_SECONDS = 5.0
-#: Bytes of an answer that are looked at.
-MAX_BYTES = 4 * 1024 * 1024
+#: Seconds for the response, the connection included.
+RESPONSE_SECONDS = 5.0
+#: Bytes of a response that are read.
+MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 #: Formats whose lists of models have pages, and how to ask for a large one.
 _PAGES = {"anthropic": {"limit": "1000"}, "gemini": {"pageSize": "1000"}}
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """What came back: a status and a body, or the error for which none did; neither within the time for an answer."""
+class ProbeResponse(msgspec.Struct, frozen=True):
+    """A status and a body, or the error instead of a response; neither of them after a timeout."""
 
     status: int = 0
     headers: Sequence[Header] = ()
@@ -44,24 +44,24 @@ def models_url(base_url: str) -> str:
     return parts._replace(path=parts.path.partition("{model}")[0].rstrip("/") + "/models").geturl()
 
 
-async def get_models(name: str, upstream: Upstream) -> Answer:
+async def get_models(name: str, upstream: Upstream) -> ProbeResponse:
     """Ask an upstream for its list of models."""
     try:
-        seconds = min(upstream.connect_timeout, ANSWER_SECONDS)
+        seconds = min(upstream.connect_timeout, RESPONSE_SECONDS)
         pool = Pool(name, msgspec.structs.replace(upstream, connect_timeout=seconds))
     except ConfigFault as error:
-        return Answer(error=error)
+        return ProbeResponse(error=error)
     request = UpstreamRequest(pool)
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout(RESPONSE_SECONDS):
             await request.send(models_request(upstream, _page_of(upstream)))
-            body = await request.read_prefix(MAX_BYTES)
+            body = await request.read_prefix(MAX_RESPONSE_BYTES)
             # No list of models is as long as that, but the status is known.
-            return Answer(request.status, request.headers, body if len(body) <= MAX_BYTES else b"")
+            return ProbeResponse(request.status, request.headers, body if len(body) <= MAX_RESPONSE_BYTES else b"")
     except TimeoutError:
-        return Answer()
+        return ProbeResponse()
     except GatewayError as error:
-        return Answer(error=error)
+        return ProbeResponse(error=error)
     finally:
         request.close()
         await pool.close()

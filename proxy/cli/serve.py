@@ -1,6 +1,7 @@
 """`serve`: run the gateway; without a configuration, the demo on the built-in provider."""
 
 import asyncio
+import functools
 import os
 from pathlib import Path
 
@@ -9,17 +10,18 @@ import uvloop
 
 from proxy.cli import demo_key
 from proxy.cli.options import as_json, chosen_file, config_file, data_directory
+from proxy.cli.ready_block import ReadyBlock, has_keys
 from proxy.cli.usage_errors import Number
-from proxy.cli.welcome import Welcome, has_keys
 from proxy.config.rules import listen_host
 from proxy.config.tree import Config
-from proxy.demo import DemoSettings, demo_config
+from proxy.demo import DemoSettings, demo_app, demo_config
 from proxy.observability.messages import configure_logging
-from proxy.process.reload import Source, overridden
-from proxy.process.single import serve_alone
-from proxy.process.socket_activation import adopt, handed_over
+from proxy.process.reload import ConfigSource, overridden
+from proxy.process.run import BuiltInProvider
+from proxy.process.single import serve_single
+from proxy.process.socket_activation import adopt, inherited_descriptors
 from proxy.process.systemd import Notifier
-from proxy.process.workers import Crew
+from proxy.process.workers import WorkerGroup
 from proxy.server.listener import CannotListen, address, bind, bind_each
 
 #: In the environment where `make run` starts it, whose options are spelled otherwise.
@@ -66,7 +68,7 @@ def command(
 ) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; SIGHUP reads the configuration again.
 
-    Without a configuration it is a demo: all eight aliases on a built-in provider that costs nothing and calls nobody,
+    Without a configuration it is a demo: all eight aliases on a built-in provider that costs nothing and calls no one,
     with a key that is printed at every start and stays the same.
     """
     if color != "auto":
@@ -76,42 +78,42 @@ def command(
     configure_logging()
     path = chosen_file(config_path)
     given = {"host": host, "port": port, "workers": workers, "data_dir": str(data_dir) if data_dir else None}
-    over = {name: value for name, value in given.items() if value is not None}
-    source = Source(path, over) if path is not None else None
-    config = overridden(Config(), over)
+    overrides = {name: value for name, value in given.items() if value is not None}
+    source = ConfigSource(path, overrides) if path is not None else None
+    config = overridden(Config(), overrides)
     if source is not None:
         config = source.read().config
-        source.taken(config)
+        source.applied(config)
     server = config.server
-    inherited = adopt(descriptors or handed_over(os.environ))
+    inherited = adopt(descriptors or inherited_descriptors(os.environ))
     try:
         sockets = inherited or bind_each(server.host, server.port, server.workers)
     except CannotListen as error:
         hint = " (make run PORT=8090, or make run ARGS='--host …')" if _MADE in os.environ else ""
         raise click.ClickException(f"{error}{hint}") from error
     directory = Path(server.data_dir)
-    demo = None
+    provider: BuiltInProvider | None = None
     if source is None:
-        settings = DemoSettings()
-        provider = bind("127.0.0.1", 0)
-        config = demo_config(provider.getsockname()[1], settings, config.server)
-        demo = (provider, settings, demo_key.obtain(directory, server.key_prefix))
+        settings, sock = DemoSettings(), bind("127.0.0.1", 0)
+        config = demo_config(sock.getsockname()[1], settings, config.server)
+        key = demo_key.load_or_create(directory, server.key_prefix)
+        provider = BuiltInProvider(sock, functools.partial(demo_app, settings), key)
     url = address(sockets[0])
-    ready = Welcome(
+    ready = ReadyBlock(
         config,
         url,
-        demo_secret=demo[2] if demo is not None else "",
-        keyless=demo is None and not asyncio.run(has_keys(directory)),
+        demo_secret=provider.key if provider is not None else "",
+        keyless=provider is None and not asyncio.run(has_keys(directory)),
         options=_repeated(config_path, data_dir),
         as_json=as_json,
-    ).show
+    ).print
     notifier = Notifier(os.environ)
     if server.workers > 1:
-        # Sockets that were bound for workers are one for each.
+        # Sockets that were bound here are one for each worker.
         own = not inherited and len(sockets) == server.workers
-        Crew(config, sockets, own, source, notifier, url, ready, demo).run()
+        WorkerGroup(config, sockets, own, source, notifier, url, ready, provider).run()
     else:
-        uvloop.run(serve_alone(config, sockets, source, notifier, url, ready, demo))
+        uvloop.run(serve_single(config, sockets, source, notifier, url, ready, provider))
 
 
 def _repeated(config_path: Path | None, data_dir: Path | None) -> list[str]:

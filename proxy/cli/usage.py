@@ -11,12 +11,12 @@ import msgspec
 
 from proxy.auth.keys import KeyStore
 from proxy.cli import demo_key, time_options
-from proxy.cli.filters import Wanted, filters
+from proxy.cli.filters import ReportFilter, filter_options
 from proxy.cli.options import as_json, config_file, data_directory, store_directory
-from proxy.cli.output import print_json, print_table, talk, usd
+from proxy.cli.output import print_json, print_note, print_table, usd
 from proxy.cli.usage_errors import Number
 from proxy.ledger.ledger import open_reports
-from proxy.ledger.reports import PAGE, By, Usage, UsageLine
+from proxy.ledger.reports import PAGE, By, UsageLine, UsageReport
 
 _HEADINGS = ("requests", "errors", "input", "cached", "output", "cost USD", "unpriced", "estimated", "TTFT p50 ms")
 #: Those that go first where there is no room for all.
@@ -33,7 +33,7 @@ _OPTIONAL = ("cached", "TTFT p50 ms", "estimated", "unpriced", "errors")
 @click.option(
     "--until", callback=time_options.past, metavar="TIME", help="To before then. Both are rounded out to whole hours."
 )
-@filters
+@filter_options
 @click.option("--limit", type=Number(1, PAGE), default=100, show_default=True, help="Most lines.")
 @click.option("--cursor", metavar="CURSOR", help="Go on after the page that ended with this cursor.")
 @config_file
@@ -43,7 +43,7 @@ def command(
     by_name: str,
     since: datetime | None,
     until: datetime | None,
-    wanted: Wanted,
+    wanted: ReportFilter,
     limit: int,
     cursor: str | None,
     config_path: Path | None,
@@ -67,9 +67,9 @@ def command(
     rows = [(_label(line.group, names), *_numbers(line)) for line in usage.lines]
     print_table((by_name, *_HEADINGS), [*rows, ("total", *_numbers(usage.totals))], _OPTIONAL)
     if usage.cursor is not None:
-        talk(f"There is more: --cursor '{usage.cursor}'. The totals are those of all lines.")
-    elif not usage.lines and wanted.are_some:
-        talk("No request of this time passes these filters.")
+        print_note(f"There is more: --cursor '{usage.cursor}'. The totals are those of all lines.")
+    elif not usage.lines and wanted.is_set:
+        print_note("No request of this time passes these filters.")
 
 
 async def _usage(
@@ -77,10 +77,10 @@ async def _usage(
     by: By,
     since: datetime | None,
     until: datetime | None,
-    wanted: Wanted,
+    wanted: ReportFilter,
     limit: int,
     cursor: str | None,
-) -> Usage:
+) -> UsageReport:
     async with open_reports(directory) as reports:
         only = await wanted.selection(directory)
         return await reports.usage(by=by, since=since, until=until, only=only, limit=limit, cursor=cursor)
@@ -88,7 +88,7 @@ async def _usage(
 
 async def _names(directory: Path, ids: list[str]) -> Mapping[str, str]:
     """The names of keys by id, of those that are known here: the store's, and the demo's, which is not in it."""
-    names = {id_: demo_key.NAME for id_ in ids if id_ == demo_key.identity()}
+    names = {id_: demo_key.NAME for id_ in ids if id_ == demo_key.key_id()}
     if not ids or not await asyncio.to_thread((directory / "keys.db").exists):
         return names
     store = KeyStore(directory)
@@ -122,7 +122,7 @@ def _cost(line: UsageLine) -> str:
     return usd(None if line.unpriced and line.unpriced == line.requests else line.cost)
 
 
-def _as_data(usage: Usage, names: Mapping[str, str]) -> Mapping[str, Any]:
+def _as_data(usage: UsageReport, names: Mapping[str, str]) -> Mapping[str, Any]:
     """The report in plain types, with keys' names, and the cost also as the exact decimal string that people see."""
     document: dict[str, Any] = msgspec.to_builtins(usage)
     lines = zip((*document["lines"], document["totals"]), (*usage.lines, usage.totals), strict=True)

@@ -1,6 +1,6 @@
-"""What an upstream's answer to a GET of its models says about the configuration, in words and with the mend.
+"""What an upstream's response to a GET of its models says about the configuration, and how to mend that.
 
-No credential and nothing of an answer's body but the names of models gets into a message.
+No credential and nothing of a response's body but the names of models gets into a message.
 """
 
 import asyncio
@@ -12,15 +12,15 @@ from urllib.parse import urlsplit
 import msgspec
 
 from proxy.cli import probe
-from proxy.cli.probe import Answer, get_models, models_url
+from proxy.cli.probe import ProbeResponse, get_models, models_url
 from proxy.config.addresses import base_url_warnings, with_version, without_endpoint
 from proxy.config.presets import PRESETS
 from proxy.config.problems import did_you_mean
 from proxy.config.tree import Kind, Upstream
 from proxy.errors import GatewayError, UpstreamDropped, UpstreamFailed, UpstreamProtocolError, UpstreamTimeout
 
-#: Kinds of upstreams that list no models, so that a 404 tells nothing.
-_LISTLESS: frozenset[Kind] = frozenset({"azure", "perplexity", "voyage", "jina"})
+#: Kinds of upstreams that list no models, so that a 404 means nothing.
+_WITHOUT_LIST: frozenset[Kind] = frozenset({"azure", "perplexity", "voyage", "jina"})
 #: Kinds whose lists do not name what targets name: deployments, or models with a suffix.
 _OTHER_NAMES: frozenset[Kind] = frozenset({"azure", "openrouter"})
 _VERSION_TWICE = re.compile(r"(/v[0-9]+[a-z]*)\1$")
@@ -29,47 +29,47 @@ _DATE = re.compile(r"-[0-9]{4}-?[0-9]{2}-?[0-9]{2}|-latest|:latest")
 
 
 class Verdict(NamedTuple):
-    """What was found, and how to mend it."""
+    """A finding about an upstream, and how to mend it."""
 
     state: Literal["ok", "warn", "fail"]
     message: str
     hint: str = ""
 
 
-async def judge(name: str, upstream: Upstream, wanted: Mapping[str, Sequence[str]]) -> list[Verdict]:
+async def check_models(name: str, upstream: Upstream, wanted: Mapping[str, Sequence[str]]) -> list[Verdict]:
     """Ask an upstream for its models. `wanted` are those that targets name, with the aliases that want them."""
-    answer = await get_models(name, upstream)
-    if answer.error is not None:
-        return [_broken(upstream, answer.error)]
-    if not answer.status:
-        what = f"takes connections, but did not answer {_asked(upstream)} in {probe.ANSWER_SECONDS:g} s"
+    response = await get_models(name, upstream)
+    if response.error is not None:
+        return [_no_response(upstream, response.error)]
+    if not response.status:
+        what = f"takes connections, but did not answer {_request_line(upstream)} in {probe.RESPONSE_SECONDS:g} s"
         return [Verdict("fail", what, "check that it serves HTTP there, and that it is not overloaded")]
-    if _refuses(answer):
-        return [_refusal(upstream, answer)]
-    models = _models(answer)
-    if _is_there(answer):
-        verdict = Verdict("ok", f"{urlsplit(upstream.base_url).netloc} answers {_asked(upstream)}")
+    if _refuses(response):
+        return [_refusal(upstream, response)]
+    models = _models(response)
+    if _is_api(response):
+        verdict = Verdict("ok", f"{urlsplit(upstream.base_url).netloc} answers {_request_line(upstream)}")
         return [verdict, *_missing(upstream, models, wanted)]
-    return [await _not_there(name, upstream, answer)]
+    return [await _no_api(name, upstream, response)]
 
 
-def _asked(upstream: Upstream) -> str:
+def _request_line(upstream: Upstream) -> str:
     return f"GET {models_url(upstream.base_url)}"
 
 
-def _is_there(answer: Answer) -> bool:
-    """Whether this is an API's answer; a web page with status 200 is none."""
-    return 200 <= answer.status < 300 and answer.body.lstrip()[:1] != b"<"
+def _is_api(response: ProbeResponse) -> bool:
+    """Whether an API has responded; a web page with status 200 is none."""
+    return 200 <= response.status < 300 and response.body.lstrip()[:1] != b"<"
 
 
-def _refuses(answer: Answer) -> bool:
+def _refuses(response: ProbeResponse) -> bool:
     # Some say 400 to a key that is wrong.
-    return answer.status in (401, 403) or (answer.status == 400 and b"api key" in answer.body[:4096].lower())
+    return response.status in (401, 403) or (response.status == 400 and b"api key" in response.body[:4096].lower())
 
 
-def _refusal(upstream: Upstream, answer: Answer) -> Verdict:
-    what = f"refuses the credential (status {answer.status})"
-    if answer.status == 403 and b"scope" in answer.body[:4096].lower():
+def _refusal(upstream: Upstream, response: ProbeResponse) -> Verdict:
+    what = f"refuses the credential (status {response.status})"
+    if response.status == 403 and b"scope" in response.body[:4096].lower():
         return Verdict("warn", f"{what} for its list of models", "a key with few rights may still serve requests")
     if not upstream.api_key and not any(name.lower() == "authorization" for name in upstream.headers):
         return Verdict("fail", f"{what}: there is none", f'api_key = "${{{upstream.kind.upper()}_API_KEY}}"')
@@ -81,32 +81,34 @@ def _refusal(upstream: Upstream, answer: Answer) -> Verdict:
     )
 
 
-async def _not_there(name: str, upstream: Upstream, answer: Answer) -> Verdict:
-    """An answer that is none of an API: look where it might be, for the mend."""
-    status = answer.status
+async def _no_api(name: str, upstream: Upstream, response: ProbeResponse) -> Verdict:
+    """No API has responded: look where it might be, for the hint."""
+    status = response.status
     if 300 <= status < 400:
-        to = answer.header(b"location")[:200]
+        to = response.header(b"location")[:200]
         where = f" to {to}" if to.isprintable() and to else ""
-        return Verdict("fail", f"sends {_asked(upstream)} elsewhere{where} (status {status})", "put that into base_url")
+        return Verdict(
+            "fail", f"sends {_request_line(upstream)} elsewhere{where} (status {status})", "put that into base_url"
+        )
     if status == 429:
         return Verdict(
             "warn", "asks to wait, or has no credit for this account (status 429)", "look at its own console"
         )
     if status >= 500:
         return Verdict("fail", f"has a fault of its own (status {status})", "look at its log, or its status page")
-    what = f"answers {_asked(upstream)} with {'a web page' if status < 300 else f'status {status}'}"
-    better = await _elsewhere(name, upstream)
+    what = f"answers {_request_line(upstream)} with {'a web page' if status < 300 else f'status {status}'}"
+    better = await _better_url(name, upstream)
     if better is not None:
         return Verdict("fail", what, f'base_url = "{better}": there it answers')
     for message, mend in base_url_warnings(upstream):
         return Verdict("fail", f"{what}; base_url {message}", mend)
-    if status == 404 and upstream.kind in _LISTLESS:
+    if status == 404 and upstream.kind in _WITHOUT_LIST:
         return Verdict("ok", f"{what}; it has no list of models")
     return Verdict("fail" if status < 300 else "warn", what, "check base_url; some providers have no list of models")
 
 
-async def _elsewhere(name: str, upstream: Upstream) -> str | None:
-    """Another base URL on the same host that answers as an API does."""
+async def _better_url(name: str, upstream: Upstream) -> str | None:
+    """Another base URL on the same host at which an API responds."""
     url = upstream.base_url.rstrip("/")
     parts = urlsplit(url)
     version = "/v1beta" if upstream.kind == "gemini" else "/v1"
@@ -119,13 +121,15 @@ async def _elsewhere(name: str, upstream: Upstream) -> str | None:
     )
     others = [other for other in dict.fromkeys(candidates) if other is not None and other != url]
     replaced = [msgspec.structs.replace(upstream, base_url=other) for other in others]
-    answers = await asyncio.gather(*(get_models(name, other) for other in replaced))
-    found = (other for other, answer in zip(others, answers, strict=True) if _is_there(answer) or _refuses(answer))
+    responses = await asyncio.gather(*(get_models(name, other) for other in replaced))
+    found = (
+        other for other, response in zip(others, responses, strict=True) if _is_api(response) or _refuses(response)
+    )
     return next(found, None)
 
 
-def _broken(upstream: Upstream, error: GatewayError) -> Verdict:
-    """What it means that there is no answer at all."""
+def _no_response(upstream: Upstream, error: GatewayError) -> Verdict:
+    """What it means that there is no response at all."""
     detail = error.detail if isinstance(error, UpstreamFailed) else error.message
     parts = urlsplit(upstream.base_url)
     if detail.startswith("SSLCertVerificationError"):
@@ -146,10 +150,10 @@ def _broken(upstream: Upstream, error: GatewayError) -> Verdict:
     return Verdict("fail", f"{parts.netloc} cannot be asked: {detail}", mend)
 
 
-def _models(answer: Answer) -> frozenset[str] | None:
+def _models(response: ProbeResponse) -> frozenset[str] | None:
     """The names that a list of models has, of whatever format; None where it is no whole list."""
     try:
-        document: Any = msgspec.json.decode(answer.body)
+        document: Any = msgspec.json.decode(response.body)
     except msgspec.DecodeError:
         return None
     items = document

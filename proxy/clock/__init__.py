@@ -1,1 +1,1 @@
-"""Time and turns: one sweeper for all timeouts, and the release of the GIL by worker threads."""
+"""Time: one sweeper for all timeouts, and yielding to the event loop."""

@@ -1,7 +1,4 @@
-"""The turn of the event loop: long work gives it one often, in a thread beside it or on it.
-
-Nothing is known here of what is worked on.
-"""
+"""Long work yields to the event loop: by releasing the GIL in a thread, or in steps on the loop itself."""
 
 import asyncio
 import time
@@ -10,23 +7,23 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# Python itself would let the loop wait for as long as its switch interval, and the system for as long as its time
-# slice. A sleep of 0 is too short for the loop's thread to wake and take its turn.
-_SECONDS = 0.0001
+# Without it the loop would wait for the interpreter's switch interval, and for the scheduler's time slice. A sleep of 0
+# is too short for the loop's thread to wake.
+_YIELD_SECONDS = 0.0001
 
 
 def yield_gil() -> None:
-    """Let the event loop have its turn. For work in a thread, after each fraction of a millisecond of it."""
-    time.sleep(_SECONDS)
+    """Release the GIL from a worker thread so that the event loop can run; after each fraction of a millisecond."""
+    time.sleep(_YIELD_SECONDS)
 
 
 async def pause() -> None:
-    """Let everything else have its turn. For work on the event loop, after each few milliseconds of it."""
+    """Yield to the event loop from work on it; after each few milliseconds."""
     await asyncio.sleep(0)
 
 
 async def in_turns(steps: Generator[None, None, T]) -> T:
-    """Make steps of a few milliseconds each, with a turn of the event loop between them; what they come to."""
+    """Run the steps of a generator, a few milliseconds each, yielding to the event loop between them; their result."""
     while True:
         try:
             next(steps)

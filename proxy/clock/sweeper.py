@@ -1,6 +1,6 @@
-"""One clock for all that waits: a periodic sweep over whoever has a deadline, instead of a timer each.
+"""One timer for all timeouts: a periodic sweep over everything that has a deadline.
 
-Precise to one interval. It knows only deadlines; what happens when one passes is its owner's business.
+Precise to one interval. It knows only deadlines; what a timeout means is decided by its owner.
 """
 
 import asyncio
@@ -12,60 +12,60 @@ from typing import Protocol
 _log = logging.getLogger(__name__)
 
 
-class Waiting(Protocol):
+class Timed(Protocol):
     """Has a deadline, in monotonic seconds; infinity means none."""
 
-    #: It waits for nothing any more and is forgotten at the next sweep.
+    #: It has no more deadlines, and is removed at the next sweep.
     done: bool
 
     def overdue(self, now: float) -> bool:
-        """Whether the deadline has passed; called once per sweep."""
+        """Whether the deadline has passed; called once a sweep."""
         ...
 
     def expire(self) -> None:
-        """The deadline has passed."""
+        """Time out: the deadline has passed."""
         ...
 
     def interrupt(self) -> None:
-        """The gateway goes down."""
+        """End now: the gateway shuts down."""
         ...
 
 
 class TimeoutSweeper:
-    """Sweeps its members; `start` and `stop` on the event loop."""
+    """Sweeps over its members every `interval` seconds; `start` and `stop` it on the event loop."""
 
     def __init__(self, interval: float = 0.1) -> None:
         self.interval = interval
-        self._members: set[Waiting] = set()
-        self._others: list[Callable[[], None]] = []
+        self._members: set[Timed] = set()
+        self._calls: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._members)
 
-    def add(self, member: Waiting) -> None:
-        """ResponseObserver a member until it is discarded or done."""
+    def add(self, member: Timed) -> None:
+        """Watch a member until it is discarded or done."""
         self._members.add(member)
 
-    def discard(self, member: Waiting) -> None:
-        """ResponseObserver it no longer."""
+    def discard(self, member: Timed) -> None:
+        """Watch it no longer."""
         self._members.discard(member)
 
     def every_sweep(self, call: Callable[[], None]) -> None:
-        """Call something at every sweep, such as a pool's own sweep."""
-        self._others.append(call)
+        """Call a function at every sweep, such as that of a pool's own deadlines."""
+        self._calls.append(call)
 
     def interrupt_all(self) -> None:
-        """Tell every member that the gateway goes down."""
+        """End every member: the gateway shuts down."""
         for member in list(self._members):
             member.interrupt()
 
     def start(self) -> None:
-        """Begin to sweep."""
+        """Start the timer."""
         self._timer = asyncio.get_running_loop().call_later(self.interval, self._sweep)
 
     def stop(self) -> None:
-        """Sweep no more."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -76,9 +76,9 @@ class TimeoutSweeper:
         for member in [member for member in self._members if member.overdue(now)]:
             try:
                 member.expire()
-            except Exception as fault:  # noqa: BLE001 (one that fails must not keep the others from their deadlines)
-                _log.error("A deadline could not be acted on.", exc_info=fault)
+            except Exception as fault:  # noqa: BLE001 (one that fails must not keep the others from timing out)
+                _log.error("A timeout could not be handled.", exc_info=fault)
             if member.done:
                 self._members.discard(member)
-        for call in self._others:
+        for call in self._calls:
             call()

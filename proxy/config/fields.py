@@ -7,12 +7,13 @@ without sources the texts are empty.
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
-from inspect import getdoc, getsource
+from inspect import getsource
 
 import msgspec
 from msgspec import inspect
 
 from proxy.config.descriptions import describe
+from proxy.config.toml_format import toml_value
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -62,31 +63,3 @@ def _lines(section: type[msgspec.Struct]) -> Iterator[str]:
                 yield from textwrap.dedent(getsource(part)).splitlines()
             except (OSError, TypeError):
                 continue
-
-
-def section_help(section: type[msgspec.Struct]) -> str:
-    """The docstring of a section."""
-    return getdoc(section) or ""
-
-
-def toml_value(value: object) -> str:
-    """Format a string, number, boolean or list of strings as TOML."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return "[" + ", ".join(toml_value(item) for item in value) + "]"
-    if isinstance(value, int | float):
-        return str(value)
-    return toml_string(str(value))
-
-
-def toml_string(text: str) -> str:
-    """Format a basic string (https://toml.io/en/v1.0.0#string)."""
-    escaped = "".join(c if c.isprintable() and c not in '"\\' else _escape(c) for c in text)
-    return f'"{escaped}"'
-
-
-def _escape(character: str) -> str:
-    if character in '"\\':
-        return "\\" + character
-    return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"

@@ -4,11 +4,12 @@ Both are generated from the tree; there is nothing to keep up to date here.
 """
 
 from collections.abc import Iterator
+from inspect import getdoc
 from typing import Any
 
 import msgspec
 
-from proxy.config.fields import help_texts, section_help, settings
+from proxy.config.fields import help_texts, settings
 from proxy.config.rules import PRICE_KINDS
 from proxy.config.tree import Config, Model, Price, Section, Server, TierPrice, Upstream
 
@@ -74,7 +75,7 @@ def reference() -> str:
 
 
 def _section_reference(section: type[Section]) -> Iterator[str]:
-    title, _, text = section_help(section).partition(": ")
+    title, _, text = (getdoc(section) or "").partition(": ")
     yield f"## {title}"
     yield ""
     yield text[:1].upper() + text[1:]

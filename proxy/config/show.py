@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import msgspec
 
-from proxy.config.fields import toml_string, toml_value
+from proxy.config.toml_format import toml_key, toml_value
 from proxy.config.tree import Config, Upstream
 
 _VARIABLE = re.compile(r"\$\{[^}]*\}")
@@ -61,11 +61,11 @@ def _lines(config: Config) -> Iterator[str]:
     yield from _settings(config.server)
     for name, upstream in config.upstreams.items():
         yield ""
-        yield f"[upstreams.{_key(name)}]"
+        yield f"[upstreams.{toml_key(name)}]"
         yield from _settings(upstream)
     for alias, model in config.models.items():
         yield ""
-        yield f"[models.{_key(alias)}]"
+        yield f"[models.{toml_key(alias)}]"
         yield from _settings(model)
 
 
@@ -87,9 +87,4 @@ def _value(value: object) -> str:
 def _inline(pairs: Mapping[str, object]) -> str:
     if not pairs:
         return "{}"
-    return "{ " + ", ".join(f"{_key(name)} = {_value(value)}" for name, value in pairs.items()) + " }"
-
-
-def _key(name: str) -> str:
-    bare = name.isascii() and name.replace("-", "").replace("_", "").isalnum()
-    return name if bare else toml_string(name)
+    return "{ " + ", ".join(f"{toml_key(name)} = {_value(value)}" for name, value in pairs.items()) + " }"

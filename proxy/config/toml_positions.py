@@ -8,6 +8,8 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 
+from proxy.config.toml_format import toml_key
+
 #: Keys as strings, indexes of arrays as numbers: ("models", "core", "targets", 0).
 Path = tuple[str | int, ...]
 
@@ -47,13 +49,8 @@ def dotted(path: Path) -> str:
         if isinstance(part, int):
             out += f"[{part}]"
             continue
-        name = part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else '"' + _escape(part) + '"'
-        out += f".{name}" if out else name
+        out += f".{toml_key(part)}" if out else toml_key(part)
     return out
-
-
-def _escape(text: str) -> str:
-    return "".join(c if c.isprintable() and c not in '"\\' else f"\\u{ord(c):04x}" for c in text)
 
 
 class _Scanner:

@@ -1,7 +1,7 @@
-"""One tree of frozen structs: what a valid configuration is, with every default.
+"""The configuration as a tree of frozen structs, with every default.
 
-No file is read here and no environment: that is `load`. A field's doc comment (`#:`) is its reference text; its range
-stands in its type, where the loader, the JSON schema and the reference all find it.
+`load` reads files and the environment, not this module. The doc comment (`#:`) of a field is its help text in the
+reference; its range is in its type, for the loader, the JSON Schema and the reference.
 """
 
 from decimal import Decimal
@@ -48,30 +48,28 @@ Kind = Literal[
     "llamacpp",
     "compatible",
 ]
-#: A family of request and answer formats.
+#: A family of request and response formats.
 Format = Literal["openai", "anthropic", "gemini"]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
-#: How many of something there must be at least one of.
+#: A number of at least 1.
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
-#: How many of something there may also be none of.
+#: A number that may be 0.
 CountOrNone = Annotated[int, Meta(ge=0, le=1_000_000)]
 Bytes = Annotated[int, Meta(ge=1, le=2**40)]
 BytesOrNone = Annotated[int, Meta(ge=0, le=2**40)]
-#: At most a day: a longer wait is a mistake in the unit.
+#: At most a day: a longer time is a mistake in the unit.
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
-
-
-#: The same, where 0 means never.
+#: A time where 0 means never.
 SecondsOrNone = Annotated[float, Meta(ge=0, le=86_400)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of all sections: immutable, and unknown keys are faults."""
+    """Base class of all sections: immutable, and unknown keys are faults."""
 
 
 class Server(Section, frozen=True):
-    """`[server]`: the listener, its limits, and where the data lives."""
+    """`[server]`: the listener, its limits, and the data directory."""
 
     #: Address to listen on.
     host: str = "127.0.0.1"
@@ -82,20 +80,20 @@ class Server(Section, frozen=True):
     #: Most memory of each worker, in bytes: new work is refused from nine tenths of it on. Nine tenths of what the
     #: control group or the machine has, shared by the workers, where it is 0.
     max_memory_bytes: BytesOrNone = 0
-    #: Most bytes of request bodies that are still coming, or being inflated, of all clients of a worker together: one
+    #: Most bytes of request bodies that are still arriving, or being inflated, of all clients of a worker together: one
     #: that passes it gets 503. A quarter of the memory where it is 0, and room for one largest body in any case
     #: (docs/overload.md).
     max_coming_bytes: BytesOrNone = 0
-    #: The same for what waits in temporary files: uploads whose `purpose` or `model` has not come. A quarter of what
-    #: is free there at the start, shared by the workers, where it is 0.
+    #: The same for temporary files: uploads whose `purpose` or `model` has not arrived. A quarter of what is free at
+    #: the start, shared by the workers, where it is 0.
     max_spool_bytes: BytesOrNone = 0
-    #: Seconds by which the event loop may be late, again and again, before a part of the new requests is refused.
+    #: Seconds by which the event loop may be late repeatedly before a part of the new requests is refused.
     max_loop_lag: Seconds = 0.25
     #: Worker processes; about one for each core. Above 1 a supervisor keeps them running (docs/shutdown.md).
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
-    #: Seconds for which a worker may not react before it is killed and replaced.
+    #: Seconds without a heartbeat after which a worker is killed and replaced.
     worker_timeout: Seconds = 10.0
-    #: Folder for the ledger, the journal and the keys.
+    #: Directory of the ledger, the journal and the keys.
     data_dir: str = "data"
     #: Name upstreams and their models in the X-Prism-Provider and X-Prism-Model-Used headers.
     expose_upstream: bool = False
@@ -104,9 +102,9 @@ class Server(Section, frozen=True):
     #: Largest request body, in bytes; for a compressed one before and after it is inflated. Files and batches that are
     #: uploaded have a bound of their own.
     max_body_bytes: Bytes = 33_554_432
-    #: Largest audio file of a form, in bytes; the rest of the form may add 1 MiB. All of it counts for max_body_bytes.
+    #: Largest audio file of a form, in bytes; the other parts may add 1 MiB. All of it counts for max_body_bytes.
     max_audio_bytes: Bytes = 26_214_400
-    #: Largest single event of an upstream's stream, in bytes; images come whole in one, in base64.
+    #: Largest single event of an upstream's stream, in bytes; an image is one event, in base64.
     max_event_bytes: Bytes = 33_554_432
     #: Largest request head (request line and headers), in bytes.
     max_head_bytes: Bytes = 65_536
@@ -118,26 +116,26 @@ class Server(Section, frozen=True):
     body_timeout: Seconds = 300.0
     #: Seconds an idle client connection is kept open for its next request.
     keep_alive_timeout: Seconds = 75.0
-    #: Seconds a client may leave the answer unread before it is dropped.
+    #: Seconds for which a client may not read the response before it is disconnected.
     write_stall_timeout: Seconds = 30.0
-    #: Seconds that a request may take in all: every attempt, and its answer to the last byte.
+    #: Seconds that a request may take in all: every attempt, and the response to its last byte.
     total_timeout: Seconds = 3600.0
     #: Seconds after which a client that waits for the next event of a stream is sent a comment (`: ping`), so that
     #: nothing between it and the gateway takes the connection for dead; 0 sends none. The first one decides the status:
-    #: from then on a failure is told inside the stream.
+    #: after it a failure is reported inside the stream.
     heartbeat_interval: SecondsOrNone = 0.0
     #: How many of all upstreams, in percent, may be ejected at once for their failures; one always may.
     max_ejection_percent: Percent = 10
-    #: What happens upstream when the client leaves: "cancel" closes it, "drain" reads on to the usage.
+    #: What happens upstream when the client disconnects: "cancel" closes it, "drain" reads on to the usage.
     on_disconnect: OnDisconnect = "cancel"
     #: Longest drain, in seconds.
     drain_max_seconds: Seconds = 30.0
     #: Longest drain, in output tokens (estimated while they pass).
     drain_max_tokens: Count = 4096
-    #: Seconds that running answers get to end after SIGTERM.
+    #: Seconds that running responses get to end after SIGTERM.
     shutdown_timeout: Seconds = 30.0
-    #: Seconds for which /readyz says so and connections are still taken before the listener closes at SIGTERM, so that
-    #: load balancers can turn away first. Only where /readyz was asked within the last minute; 0 closes at once.
+    #: Seconds between SIGTERM and the close of the listener in which /readyz is 503 and connections are still accepted,
+    #: so that load balancers can stop sending. Only if /readyz was probed within the last minute; 0 closes at once.
     drain_notice: Annotated[float, Meta(ge=0, le=3600)] = 5.0
     #: "process": the journal outlives a killed process; "power": it is also synced to disk, in groups.
     durability: Durability = "process"
@@ -155,13 +153,13 @@ class Server(Section, frozen=True):
 class Upstream(Section, frozen=True):
     """`[upstreams.NAME]`: one account at one provider."""
 
-    #: What it is: decides how the credential is sent, which formats it speaks and what it takes (docs/upstreams.md).
+    #: The provider or server: it decides how the credential is sent, and which formats it has (docs/upstreams.md).
     kind: Kind = "compatible"
-    #: Where the API lives, with its version prefix, such as https://api.openai.com/v1; the kind's own when left out.
+    #: Address of the API, with its version prefix, such as https://api.openai.com/v1; that of the kind when left out.
     #: `{model}` in its path stands for the target's model.
     base_url: str = ""
-    #: The families of formats that it speaks; as the kind says when left out. Each is asked for with the credential in
-    #: the header that is usual for it: a bearer for "openai", x-api-key for "anthropic", x-goog-api-key for "gemini".
+    #: The families of formats that it has; those of the kind when left out. A request of each has the credential in the
+    #: header that is usual for it: a bearer for "openai", x-api-key for "anthropic", x-goog-api-key for "gemini".
     formats: Annotated[list[Format], Meta(min_length=1)] | None = None
     #: The credential, by reference: "${NAME}" reads the environment, "file:PATH" a file.
     api_key: str = ""
@@ -183,35 +181,35 @@ class Upstream(Section, frozen=True):
     max_waiting: CountOrNone = 1024
     #: Seconds to open a connection, name lookup and TLS included.
     connect_timeout: Seconds = 5.0
-    #: Seconds from the request to the answer's first byte.
+    #: Seconds from the request to the first byte of the upstream's response.
     first_byte_timeout: Seconds = 300.0
-    #: Seconds between two pieces of an answer.
+    #: Seconds between two pieces of a response.
     idle_timeout: Seconds = 120.0
-    #: Longest wait, in seconds, that the upstream may ask for by `retry-after` (with 429, 503 or 529) and get: it is
-    #: then asked once more, where no other target is left. A longer one is passed on to the client; 0 always does.
+    #: Longest wait, in seconds, for which an upstream's `retry-after` (with 429, 503 or 529) is followed by a retry, if
+    #: no other target is left. A longer one is passed on to the client; with 0 all are.
     retry_after_max: SecondsOrNone = 2.0
-    #: Requests that may be repeated on this upstream at once, in percent of those that run; see retry_budget_min.
+    #: Retries that may run on this upstream at once, in percent of the running requests; see retry_budget_min.
     retry_budget_percent: Percent = 20
-    #: Requests that may be repeated at once however few run.
+    #: Retries that may run at once however few requests run.
     retry_budget_min: CountOrNone = 3
-    #: Failures in a row after which the upstream is ejected, that is, asked only when an alias has no other: answers
-    #: of 500 and above, and all that count for consecutive_gateway_failures. 0 is never.
+    #: Failures in a row after which the upstream is ejected, that is, used only if an alias has no other: responses of
+    #: status 500 and above, and all that count for consecutive_gateway_failures. 0 is never.
     consecutive_5xx: CountOrNone = 5
-    #: The same, without those answers that are the upstream's own: no connection, no answer in time, a broken one, and
+    #: The same for failures of the connection and of gateways: no connection, no response in time, a malformed one, and
     #: 502, 503, 504 and 529. 0 is never.
     consecutive_gateway_failures: CountOrNone = 5
     #: Seconds of an ejection, times the number of ejections so far; then one request tries the upstream.
     base_ejection_time: Seconds = 30.0
     #: Longest ejection, in seconds.
     max_ejection_time: Seconds = 300.0
-    #: Seconds between two such tries while none has an outcome; and seconds in good health that make up for one of the
+    #: Seconds between two such requests while none has an outcome; and seconds without failures that cancel one of the
     #: ejections so far.
     ejection_interval: Seconds = 10.0
     #: Seconds an idle connection is kept for reuse.
     keep_alive_timeout: Seconds = 60.0
     #: File of further certificate authorities, in PEM form; relative to the configuration file.
     ca_file: str | None = None
-    #: File with the certificate that the gateway shows the upstream, in PEM form, and with its key where client_key is
+    #: File with the client certificate for the upstream, in PEM form, and with its key where client_key is
     #: left out; relative to the configuration file.
     client_cert: str | None = None
     #: File with the key of client_cert, in PEM form, without a passphrase; relative to the configuration file.
@@ -259,27 +257,27 @@ class Price(TierPrice, frozen=True):
     minute: Decimal | None = None
     #: Images, each.
     image: Decimal | None = None
-    #: Searches that the provider makes for an answer, per thousand. Nothing stands in for it.
+    #: Searches that the provider makes for a response, per thousand. Nothing stands in for it.
     web_search: Decimal | None = None
     #: Search units of a reranker, per thousand.
     search_unit: Decimal | None = None
     #: Calls of the provider's other tools, such as its code execution, per thousand. Nothing stands in for it.
     tool_call: Decimal | None = None
-    #: Input tokens of another model that the provider asks for advice, per million. Nothing stands in for it.
+    #: Input tokens of an advisor model that the provider calls, per million. Nothing stands in for it.
     advisor_input: Decimal | None = None
-    #: The same of its output tokens.
+    #: Its output tokens, per million.
     advisor_output: Decimal | None = None
-    #: Prices of the provider's service tiers, such as priority, flex and batch, by the name that answers have for them,
-    #: in lower case; Anthropic's fast answers are of the tier fast, and those made in one country of us, or fast-us. An
-    #: answer of a tier without a price is unpriced.
+    #: Prices of the provider's service tiers, such as priority, flex and batch, by their name in responses, in lower
+    #: case; Anthropic's fast responses are of the tier fast, and those of inference in one country of us, or fast-us. A
+    #: response of a tier without a price is unpriced.
     tiers: dict[str, TierPrice] | None = None
 
 
 class Model(Section, frozen=True):
     """`[models.ALIAS]`: a stable name, what it can do, who serves it and what it costs."""
 
-    #: What the alias can do; it decides which endpoints take it. `realtime` is chat over HTTP by a model that answers
-    #: at once: there is no Realtime API (WebSocket, `/v1/realtime`).
+    #: What the alias can do; it decides which endpoints accept it. `realtime` is chat over HTTP by a fast model: there
+    #: is no Realtime API (WebSocket, `/v1/realtime`).
     capability: Capability
     #: "upstream/model", in the order in which they are tried.
     targets: Annotated[list[str], Meta(min_length=1)]

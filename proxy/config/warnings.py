@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from proxy.config.addresses import base_url_warnings, without_endpoint
 from proxy.config.presets import PRESETS, formats_of
-from proxy.config.presets.preset import Preset
+from proxy.config.presets.schemas import Preset
 from proxy.config.toml_positions import Path
 from proxy.config.tree import Capability, Config, Kind, Model, Price, Upstream, split_target
 

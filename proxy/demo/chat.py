@@ -4,22 +4,25 @@ import hashlib
 import secrets
 import time
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+import msgspec
 
 from proxy.demo.engine import ChatRequest, DemoOutput, Generation, TextRequest, cut_text, generate
 from proxy.demo.exchange import DONE, DemoEvent, DemoExchange, event
 from proxy.demo.faults import parse_faults
 from proxy.demo.words import count_tokens, filler_text, split_arguments, split_words, text_for
-from proxy.errors import InvalidRequest
 
 _DEFAULT_COMPLETION_TOKENS: Final = 16
-_MAX_PROMPTS: Final = 20
+
+#: A choice of a chunk, and whether it carries content.
+DemoChoice = tuple[dict[str, Any], bool]
 
 
 class CompletionRequest(TextRequest, frozen=True, kw_only=True):
     """`POST /v1/completions`."""
 
-    prompt: str | list[str]
+    prompt: str | Annotated[list[str], msgspec.Meta(min_length=1, max_length=20)]
 
 
 async def chat_completions(exchange: DemoExchange) -> None:
@@ -27,22 +30,17 @@ async def chat_completions(exchange: DemoExchange) -> None:
     generation = await generate(exchange, request, "v1/chat/completions", stream=bool(request.stream))
     # The fingerprint is the same for all responses of one model.
     fingerprint = f"fp_{hashlib.sha256(generation.model.encode()).hexdigest()[:10]}"
-    common = {"service_tier": "default", "system_fingerprint": fingerprint}
+    head = {"id": f"chatcmpl-{secrets.token_hex(14)}", "object": "chat.completion", "created": int(time.time())}
+    head |= {"model": generation.model, "service_tier": "default", "system_fingerprint": fingerprint}
     if request.stream:
-        head = {**_head("chatcmpl-", "chat.completion.chunk"), "model": generation.model, **common}
-        events = _chat_chunks(head, generation, include_usage=request.include_usage)
-        await exchange.send_events(events, generation.faults, generation.model)
+        head["object"] = "chat.completion.chunk"
+        await _send_chunks(exchange, request, generation, head, _chat_choices(generation))
         return
     choices = [
         {"index": index, "message": _message(output), "logprobs": None, "finish_reason": output.finish_reason}
         for index, output in enumerate(generation.outputs)
     ]
-    body = {**_head("chatcmpl-", "chat.completion"), "model": generation.model, "choices": choices}
-    await exchange.send_json({**body, **_usage(generation), **common}, generation.faults)
-
-
-def _head(prefix: str, kind: str) -> dict[str, Any]:
-    return {"id": prefix + secrets.token_hex(14), "object": kind, "created": int(time.time())}
+    await exchange.send_json({**head, "choices": choices, **_usage(generation)}, generation.faults)
 
 
 def _usage(generation: Generation) -> dict[str, Any]:
@@ -62,86 +60,81 @@ def _usage(generation: Generation) -> dict[str, Any]:
 
 def _message(output: DemoOutput) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": output.text, "refusal": None, "annotations": []}
-    if output.function is None:
-        return message
-    function = {"name": output.function, "arguments": output.text}
-    return {
-        **message,
-        "content": None,
-        "tool_calls": [{"id": output.call_id, "type": "function", "function": function}],
-    }
+    if output.function is not None:
+        function = {"name": output.function, "arguments": output.text}
+        call = {"id": output.call_id, "type": "function", "function": function}
+        message |= {"content": None, "tool_calls": [call]}
+    return message
 
 
-def _chat_chunks(head: dict[str, Any], generation: Generation, *, include_usage: bool) -> Iterator[DemoEvent]:
-    """The chunks. With `include_usage` each has the key: null, but for the extra one before the end."""
-    empty = {"usage": None} if include_usage else {}
-
-    def chunk(index: int, delta: dict[str, Any], reason: str | None = None, *, content: bool = False) -> DemoEvent:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
-        return event({**head, "choices": [choice], **empty}, content=content)
-
+def _chat_choices(generation: Generation) -> Iterator[DemoChoice]:
+    """The choices of the chunks: the role and the name of a function, the content, and the finish reason."""
     for index, output in enumerate(generation.outputs):
-        yield chunk(index, _first_delta(output))
+        delta: dict[str, Any] = {"role": "assistant", "content": "", "refusal": None}
+        if output.function is not None:
+            function = {"name": output.function, "arguments": ""}
+            call = {"index": 0, "id": output.call_id, "type": "function", "function": function}
+            delta |= {"content": None, "tool_calls": [call]}
+        yield _delta(index, delta), False
     for index, output in enumerate(generation.outputs):
         if output.function is None:
-            for word in split_words(output.text):
-                yield chunk(index, {"content": word}, content=True)
+            deltas: list[dict[str, Any]] = [{"content": word} for word in split_words(output.text)]
         else:
-            for part in split_arguments(output.text):
-                call = {"index": 0, "function": {"arguments": part}}
-                yield chunk(index, {"tool_calls": [call]}, content=True)
-        yield chunk(index, {}, output.finish_reason)
-    if include_usage and not generation.faults.no_usage:
-        yield event({**head, "choices": [], **_usage(generation)})
-    if not generation.faults.no_done:
-        yield DONE
+            parts = split_arguments(output.text)
+            deltas = [{"tool_calls": [{"index": 0, "function": {"arguments": part}}]} for part in parts]
+        for delta in deltas:
+            yield _delta(index, delta), True
+        yield _delta(index, {}, output.finish_reason), False
 
 
-def _first_delta(output: DemoOutput) -> dict[str, Any]:
-    delta: dict[str, Any] = {"role": "assistant", "content": "", "refusal": None}
-    if output.function is None:
-        return delta
-    function = {"name": output.function, "arguments": ""}
-    call = {"index": 0, "id": output.call_id, "type": "function", "function": function}
-    return {**delta, "content": None, "tool_calls": [call]}
+def _delta(index: int, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+    return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+
+
+async def _send_chunks(
+    exchange: DemoExchange,
+    request: TextRequest,
+    generation: Generation,
+    head: dict[str, Any],
+    choices: Iterator[DemoChoice],
+) -> None:
+    """Send a chunk for each choice. With `include_usage` each has the key: null, but for the extra one at the end."""
+
+    def chunks() -> Iterator[DemoEvent]:
+        empty = {"usage": None} if request.include_usage else {}
+        for choice, content in choices:
+            yield event({**head, "choices": [choice], **empty}, content=content)
+        if request.include_usage and not generation.faults.no_usage:
+            yield event({**head, "choices": [], **_usage(generation)})
+
+    await exchange.send_events(chunks(), generation.faults, generation.model, end_mark=DONE)
 
 
 async def completions(exchange: DemoExchange) -> None:
-    """`POST /v1/completions`; each prompt gets `n` choices.
-
-    Chunks have `model` after `choices`, and the usage chunk before, as OpenAI's do.
-    """
+    """`POST /v1/completions`; each prompt gets `n` choices."""
     request = await exchange.read(CompletionRequest)
     model = request.validate("v1/completions")
     prompts = [request.prompt] if isinstance(request.prompt, str) else request.prompt
-    if not 1 <= len(prompts) <= _MAX_PROMPTS:
-        raise InvalidRequest(f"'prompt' takes 1 to {_MAX_PROMPTS} texts.", param="prompt", code="invalid_value")
     faults = parse_faults(prompts[-1])
     limit = request.max_tokens or faults.tokens or _DEFAULT_COMPLETION_TOKENS
     texts = [filler_text(faults.tokens) if faults.tokens else text_for(prompt) for prompt in prompts]
     outputs = [DemoOutput(*cut_text(text, request.stops, limit)) for text in texts for _ in range(request.n or 1)]
     generation = Generation(model, faults, outputs, sum(map(count_tokens, prompts)))
     await exchange.think(faults, model, [output.text for output in outputs], stream=bool(request.stream))
-    head = _head("cmpl-", "text_completion")
+    head = {"id": f"cmpl-{secrets.token_hex(14)}", "object": "text_completion", "created": int(time.time())}
+    head["model"] = model
     if request.stream:
-        events = _completion_chunks(head, generation, include_usage=request.include_usage)
-        await exchange.send_events(events, faults, model)
+        await _send_chunks(exchange, request, generation, head, _completion_choices(generation))
         return
     choices = [_choice(index, output.text, output.finish_reason) for index, output in enumerate(outputs)]
-    body = {**head, "model": model, "choices": choices, **_usage(generation)}
-    await exchange.send_json(body, faults)
+    await exchange.send_json({**head, "choices": choices, **_usage(generation)}, faults)
 
 
-def _completion_chunks(head: dict[str, Any], generation: Generation, *, include_usage: bool) -> Iterator[DemoEvent]:
-    closing = {"model": generation.model, **({"usage": None} if include_usage else {})}
+def _completion_choices(generation: Generation) -> Iterator[DemoChoice]:
     for index, output in enumerate(generation.outputs):
         for word in split_words(output.text):
-            yield event({**head, "choices": [_choice(index, word, None)], **closing}, content=True)
-        yield event({**head, "choices": [_choice(index, "", output.finish_reason)], **closing})
-    if include_usage and not generation.faults.no_usage:
-        yield event({**head, "model": generation.model, **_usage(generation), "choices": []})
-    if not generation.faults.no_done:
-        yield DONE
+            yield _choice(index, word, None), True
+        yield _choice(index, "", output.finish_reason), False
 
 
 def _choice(index: int, text: str, finish_reason: str | None) -> dict[str, Any]:

@@ -25,7 +25,9 @@ from proxy.errors import BodyTooLarge, GatewayError, InvalidRequest
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 MAX_FORM_BYTES: Final = 32 * 1024 * 1024
 _STALL_SECONDS: Final = 3600.0
-_EVENT_STREAM: Final = b"text/event-stream; charset=utf-8"
+EVENT_STREAM: Final = b"text/event-stream; charset=utf-8"
+DONE: Final = b"data: [DONE]\n\n"
+CRLF_DONE: Final = b"data: [DONE]\r\n\r\n"
 #: The field that an error of msgspec is about.
 _FIELD: Final = re.compile(r"`\$\.(\w+)")
 _NO_FAULTS: Final = DemoFaults()
@@ -43,9 +45,6 @@ class DemoEvent:
 
     data: bytes
     content: bool = False
-
-
-DONE: Final = DemoEvent(b"data: [DONE]\n\n")
 
 
 def event(payload: Any, *, content: bool = False, crlf: bool = False) -> DemoEvent:
@@ -207,7 +206,12 @@ class DemoExchange:
         await self._send({"type": "http.response.body", "body": body})
 
     async def send_events(
-        self, events: Iterator[DemoEvent], faults: DemoFaults, model: str, content_type: bytes = _EVENT_STREAM
+        self,
+        events: Iterator[DemoEvent],
+        faults: DemoFaults,
+        model: str,
+        content_type: bytes = EVENT_STREAM,
+        end_mark: bytes = b"",
     ) -> None:
         """Send a stream, a pause before each content event but the first. Counts of `faults` are content events."""
         await self._start(200, content_type, (b"cache-control", b"no-cache"))
@@ -228,6 +232,8 @@ class DemoExchange:
                     await self.pause(pace)
                 sent += 1
             await self._write(one.data)
+        else:
+            await self._write(b"" if faults.no_done else end_mark)
         await self._send({"type": "http.response.body", "body": b""})
 
     async def _start(self, status: int, content_type: bytes, *headers: tuple[bytes, bytes]) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from proxy.demo.exchange import DemoEvent, DemoExchange, convert, event, typed_event
+from proxy.demo.exchange import CRLF_DONE, DemoEvent, DemoExchange, convert, event, typed_event
 from proxy.demo.faults import DemoFaults, parse_faults, without_phrases
 from proxy.demo.settings import find_model
 from proxy.demo.words import count_tokens, filler_text, split_words
@@ -30,7 +30,6 @@ _SPEECH_TYPES: Final = {"mp3": b"audio/mpeg", "wav": b"audio/wav", "pcm": b"audi
 _IMAGE_PIXELS: Final = 64
 _IMAGE_OUTPUT_TOKENS: Final = 272
 _IMAGE_INPUT_TOKENS: Final = 65
-_CRLF_DONE: Final = DemoEvent(b"data: [DONE]\r\n\r\n")
 
 
 class TranscriptionRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +80,7 @@ async def transcribe(exchange: DemoExchange) -> None:
     await exchange.think(faults, model, [text], stream=request.stream)
     usage = {} if faults.no_usage else {"usage": {"type": "duration", "seconds": math.ceil(seconds)}}
     if request.stream:
-        await exchange.send_events(_transcript_events(text, usage, faults), faults, model)
+        await exchange.send_events(_transcript_events(text, usage), faults, model, end_mark=CRLF_DONE)
     elif request.response_format in ("text", "srt", "vtt"):
         body = _plain_transcript(request.response_format, text, seconds).encode()
         await exchange.send_bytes(body, b"text/plain; charset=utf-8", faults)
@@ -116,12 +115,10 @@ def _timestamp(seconds: float, mark: str) -> str:
     return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}{mark}{milliseconds:03}"
 
 
-def _transcript_events(text: str, usage: dict[str, Any], faults: DemoFaults) -> Iterator[DemoEvent]:
+def _transcript_events(text: str, usage: dict[str, Any]) -> Iterator[DemoEvent]:
     for word in split_words(text):
         yield event({"type": "transcript.text.delta", "delta": word}, content=True, crlf=True)
     yield event({"type": "transcript.text.done", "text": text, **usage}, crlf=True)
-    if not faults.no_done:
-        yield _CRLF_DONE
 
 
 async def speak(exchange: DemoExchange) -> None:
@@ -131,7 +128,8 @@ async def speak(exchange: DemoExchange) -> None:
     words = min(faults.tokens or sum(1 for _ in split_words(request.input)), _MAX_SPEECH_WORDS)
     sounds = _sounds(request.response_format, words)
     if request.stream_format == "sse":
-        await exchange.send_events(_speech_events(sounds, request.input, words, faults), faults, model)
+        events = _speech_events(sounds, request.input, words, faults)
+        await exchange.send_events(events, faults, model, end_mark=CRLF_DONE)
         return
     parts = (DemoEvent(sound, True) for sound in sounds)
     await exchange.send_events(parts, faults, model, _SPEECH_TYPES[request.response_format])
@@ -163,8 +161,6 @@ def _speech_events(sounds: Iterator[bytes], text: str, words: int, faults: DemoF
     tokens, output = count_tokens(text), words * 4
     usage = {"input_tokens": tokens, "output_tokens": output, "total_tokens": tokens + output}
     yield event({"type": "speech.audio.done", **({} if faults.no_usage else {"usage": usage})}, crlf=True)
-    if not faults.no_done:
-        yield _CRLF_DONE
 
 
 async def generate_image(exchange: DemoExchange) -> None:

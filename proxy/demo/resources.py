@@ -362,7 +362,8 @@ async def create_run(exchange: DemoExchange) -> None:
     details = {"type": "message_creation", "message_creation": {"message_id": message["id"]}}
     STEP.store(exchange, {"thread_id": thread.id, "run_id": run["id"], "step_details": details}, parent=run["id"])
     if stream:
-        await exchange.send_events(_run_events(run, message, generation), generation.faults, generation.model)
+        events = _run_events(run, message, generation)
+        await exchange.send_events(events, generation.faults, generation.model, end_mark=b"event: done\n" + DONE)
     else:
         await exchange.send_json(run, generation.faults)
 
@@ -377,8 +378,6 @@ def _run_events(run: Values, message: Values, generation: Generation) -> Iterato
         yield named_event("thread.message.delta", delta, content=True)
     yield named_event("thread.message.completed", message)
     yield named_event("thread.run.completed", run)
-    if not generation.faults.no_done:
-        yield DemoEvent(b"event: done\n" + DONE.data)
 
 
 _KINDS: Final = (

@@ -1,6 +1,7 @@
-"""How an upstream's error reaches a client: as it came, or in the caller's envelope with the provider's message.
+"""How an upstream's error reaches a client: as it came, or in the caller's envelope with the provider's words in it.
 
-Decided for every dialect and for resources: which status is kept, whose message the client sees, what the log may say.
+What is decided here holds for every dialect and for objects: which status is kept, whose words are shown, what the log
+may say. Pure: bytes and headers in, a refusal out.
 """
 
 import re
@@ -21,9 +22,9 @@ MAX_WORD_CHARACTERS: Final = 64
 #: Errors of one list, and levels of nesting, that are looked at.
 _MAX_ERRORS: Final = 5
 _MAX_LEVELS: Final = 5
-#: About the gateway's own credential, at the provider or at a proxy on the way: not the client's.
+#: About the gateway's own credential, at the provider or at a proxy on the way: no affair of the client's.
 OWN_CREDENTIAL: Final = frozenset({401, 403, 407})
-#: Statuses that a server in front of a provider sends with a page of its own, and that hold for the client.
+#: Statuses that a server in front of a provider answers with a page of its own, and means as it says.
 _OF_FRONT_SERVERS: Final = frozenset({413, 429})
 _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _JSON_LINE: Final = b"content-type: application/json\r\n"
@@ -45,8 +46,72 @@ class RelayedError:
     body: bytes
     #: What the row of the ledger says.
     code: str
-    #: The same for a client whose response has begun.
+    #: The same for a client whose answer has begun.
     error: GatewayError
+
+
+class ErrorResponse:
+    """A response of an upstream with an error status; its body is decoded once."""
+
+    def __init__(self, status: int, headers: Sequence[Header], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self._value = _value(body)
+
+    @property
+    def summary(self) -> str:
+        """What the log says of it: its status and its code or type, none of its words, which may quote a client's."""
+        return _summary(self.status, self._value)
+
+    def provider_failure(self) -> UpstreamFailed | None:
+        """The error for a status that is not about the client's request, or None: another target may do better."""
+        status = self.status
+        if status in OWN_CREDENTIAL:
+            return UpstreamFailed("The gateway was refused by the model's provider.", detail=self.summary)
+        if status < 400:
+            # Redirects are not followed, nor passed on: what they point to is the upstream's own affair.
+            return UpstreamFailed(f"The model's provider failed (status {status}).", detail=f"status {status}")
+        return None
+
+    def relayed(
+        self,
+        dialect: Dialect,
+        native: bytes | None,
+        names: Mapping[str, str],
+        *,
+        limits: bool,
+        request_id: str,
+        timestamp: str,
+    ) -> RelayedError:
+        """What the client gets of it, in the caller's dialect.
+
+        `native` is the body where it is an error of that dialect already, else None: then the provider's words are put
+        into an error of ours. `names` are what no client may read (the upstream's models, secrets), each with what it
+        is replaced by; `limits` says whether the upstream's rate limits may be passed on.
+
+        Raises `UpstreamFailed` for what is not about the client's request: redirects, the gateway's own credential,
+        web pages.
+        """
+        failure = self.provider_failure()
+        if failure is not None:
+            raise failure
+        status, headers, value = self.status, self.headers, self._value
+        scrubbed = {name.encode(): alias.encode() for name, alias in names.items()}
+        code = f"upstream_{status}"
+        error = _restated(status, value, scrubbed)
+        lines = rate_limit_lines(headers) if limits else b""
+        if native is not None:
+            # It was read as JSON, whatever its own headers say of its content.
+            lines += response_lines([(name, text) for name, text in headers if not name.startswith(b"content-")])
+            return RelayedError(status, _JSON_LINE + lines, scrub_all(native, scrubbed), code, error)
+        if value is None and status < 500 and status not in _OF_FRONT_SERVERS and is_page(headers, self.body):
+            message = f"The model's provider failed (status {status})."
+            raise UpstreamFailed(message, detail=f"status {status}, a web page")
+        if status >= 500 and not error.quotes:
+            code = str(error.code)
+        lines = _JSON_LINE + retry_lines(headers) + lines
+        return RelayedError(status, lines, dialect.error_body(error, request_id, timestamp), code, error)
 
 
 def relayed_error(
@@ -60,41 +125,16 @@ def relayed_error(
     request_id: str,
     timestamp: str,
 ) -> RelayedError:
-    """What becomes of an upstream's error; `names` are its models, and what else no client may read, and what is shown
-    for each, `limits` says whether its rate limits may be shown.
-
-    Raises `UpstreamFailed` for what must not reach the client: redirects, the gateway's own credential, web pages.
-    """
-    failure = provider_failure(status, body)
-    if failure is not None:
-        raise failure
-    scrubbed = {name.encode(): alias.encode() for name, alias in names.items()}
-    value = _value(body)
-    code = f"upstream_{status}"
-    error = _restated(status, value, scrubbed)
-    limit_lines = rate_limit_lines(headers) if limits else b""
-    own_format = dialect.upstream_error(body, "", "")
-    if own_format is not None:
-        # It was read as JSON, whatever its own headers say of its content.
-        lines = response_lines([(name, text) for name, text in headers if not name.startswith(b"content-")])
-        return RelayedError(status, _JSON_LINE + limit_lines + lines, scrub_all(own_format, scrubbed), code, error)
-    if value is None and status < 500 and status not in _OF_FRONT_SERVERS and is_page(headers, body):
-        raise UpstreamFailed(f"The model's provider failed (status {status}).", detail=f"status {status}, a web page")
-    if status >= 500 and not error.quotes:
-        code = str(error.code)
-    return RelayedError(
-        status,
-        _JSON_LINE + retry_lines(headers) + limit_lines,
-        dialect.error_body(error, request_id, timestamp),
-        code,
-        error,
-    )
+    """`ErrorResponse.relayed` for an upstream that speaks the caller's dialect."""
+    native = dialect.upstream_error(body, "", "")
+    response = ErrorResponse(status, headers, body)
+    return response.relayed(dialect, native, names, limits=limits, request_id=request_id, timestamp=timestamp)
 
 
 def error_in_resource(status: int, body: bytes, names: Mapping[str, str]) -> UpstreamReported | None:
-    """The error for a response about a resource that has a good status and is an error all the same, or None.
+    """The error for an answer of an object's that came with a good status and is an error all the same, or None.
 
-    A resource may report an error of its own: it has an id, or names its type.
+    An object may tell of an error of its own: that has an id, or says what it is.
     """
     if b'"error"' not in body:
         return None
@@ -109,16 +149,6 @@ def error_in_resource(status: int, body: bytes, names: Mapping[str, str]) -> Ups
     return UpstreamReported(message[:MAX_MESSAGE_CHARACTERS], error_summary(status, body))
 
 
-def provider_failure(status: int, body: bytes) -> UpstreamFailed | None:
-    """The error for a status that must not reach the client, or None: another target may do better."""
-    if status in OWN_CREDENTIAL:
-        return UpstreamFailed("The gateway was refused by the model's provider.", detail=error_summary(status, body))
-    if status < 400:
-        # Redirects are neither followed nor passed on: they name addresses of the upstream.
-        return UpstreamFailed(f"The model's provider failed (status {status}).", detail=f"status {status}")
-    return None
-
-
 def is_page(headers: Sequence[Header], body: bytes) -> bool:
     """Whether it is a web page, which is made for people, and by no model's provider."""
     kind = (header_value(headers, b"content-type") or b"").lower()
@@ -126,11 +156,12 @@ def is_page(headers: Sequence[Header], body: bytes) -> bool:
 
 
 def error_summary(status: int, body: bytes) -> str:
-    """What the log says of an upstream's error: its status and its code or type, none of its words.
+    """What the log says of an error: its status and its code or type, none of its words, which may quote a client's."""
+    return _summary(status, _value(body))
 
-    Those may quote what a client wrote.
-    """
-    words = list(dict.fromkeys(_words(_value(body))))
+
+def _summary(status: int, value: Any) -> str:
+    words = list(dict.fromkeys(_words(value)))
     return f"status {status}" + (f", {', '.join(words)}" if words else "")
 
 
@@ -226,7 +257,7 @@ def _words(value: Any) -> list[str]:
 
 
 def _param(value: Any, names: Mapping[bytes, bytes]) -> str | None:
-    """The parameter that is at fault, if it is named."""
+    """The parameter that is at fault, if it is told."""
     inner = _error_object(value) or value
     if not isinstance(inner, dict):
         return None

@@ -1,70 +1,38 @@
-"""What a request's head tells the handler of a row: read once, and kept with a head that comes again.
+"""What a request head says to the handler of a row: parsed once, and kept with a head that a client repeats.
 
-No secret is kept, but what it is found by; whether the key still holds is asked anew for every request.
+It keeps digests and no secret; whether a key is still valid is looked up anew for every request.
 """
 
-from typing import Final
-
-from proxy.endpoints.table import BodyKind, Row
-from proxy.errors import InvalidRequest
-from proxy.wire.content_encoding import encoding_of, unsupported
-from proxy.wire.headers import Header, header_value, is_request_id, parse_seconds, request_lines
-from proxy.wire.multipart import boundary_of, is_multipart
-
-_CONTENT_TYPES: Final[dict[BodyKind, str]] = {
-    "json": "application/json",
-    "form": "multipart/form-data",
-    "form or json": "multipart/form-data or application/json",
-}
+from proxy.endpoints.table import Row
+from proxy.wire.content_encoding import encoding_of
+from proxy.wire.content_type import check_content_type
+from proxy.wire.headers import Header, header_value, parse_seconds, request_lines
+from proxy.wire.prism_headers import read_prism_headers
 
 
 class HeadFacts:
-    """See the module."""
+    """The parsed head of the requests of one row."""
 
     def __init__(self, row: Row, digests: tuple[bytes, ...], headers: list[Header], query: bytes) -> None:
-        """Raises `InvalidRequest` where the head already shows that the body cannot be read."""
+        """Raises `InvalidRequest` where the head already shows that the body cannot be read, or a header is refused."""
+        prism = read_prism_headers(headers)
+        prism.check()
         #: The row that it was read for.
         self.row = row
         #: Those of the secrets, known and unknown ones: which of them are a key's is asked anew for every request.
         self.digests = digests
         #: How the body is compressed, or "".
         self.encoding = encoding_of(headers)
-        if self.encoding and row.body == "form":
-            raise unsupported("A compressed form is not taken.")
-        #: Where the body is a form, what stands between its parts.
-        self.boundary = check_head(headers, row.body)
-        if self.encoding and self.boundary is not None:
-            raise unsupported("A compressed form is not taken.")
+        #: The boundary between the parts of a body that is a form; else None.
+        self.boundary = check_content_type(headers, row.body)
         #: The path for the upstream, with its query.
         self.path = row.upstream_path.encode() + allowed_query(query, row.query)
         #: Header lines for the upstream.
         self.forwarded = request_lines(headers)
         #: How many seconds the client waits.
-        self.patience = parse_seconds(header_value(headers, b"x-stainless-read-timeout"))
-        trace = header_value(headers, b"x-prism-trace-id")
-        #: The client's own id of what it is doing, or "".
-        self.trace_id = trace.decode() if trace is not None and is_request_id(trace) else ""
-
-
-def check_head(headers: list[Header], kind: BodyKind) -> bytes | None:
-    """Refuse what the body's head already shows to be unreadable; the boundary, if the body is a form.
-
-    Raises `InvalidRequest`.
-    """
-    content_type: bytes | None = None
-    for name, value in headers:
-        if name == b"content-type":
-            if content_type is not None:
-                raise InvalidRequest("The request has two content types.", code="unsupported_content_type")
-            content_type = value
-    if kind != "json" and content_type is not None and is_multipart(content_type):
-        return boundary_of(content_type)
-    if kind == "form" or (
-        content_type is not None and content_type.partition(b";")[0].strip().lower() != b"application/json"
-    ):
-        wanted = _CONTENT_TYPES[kind]
-        raise InvalidRequest(f"The request's content type must be {wanted}.", code="unsupported_content_type")
-    return None
+        self.patience = min(parse_seconds(header_value(headers, b"x-stainless-read-timeout")), prism.timeout)
+        #: What its `x-prism-*` headers say.
+        self.prism = prism
 
 
 def allowed_query(query: bytes, allowed: frozenset[str]) -> bytes:

@@ -24,7 +24,7 @@ class Health:
 
     async def live(self, request: Request) -> Response:
         """The process answers."""
-        return json_response(request, {"status": "ok"})
+        return json_response({"status": "ok"})
 
     async def ready(self, request: Request) -> Response:
         """Work is taken, or why not. `reason` is the first of `reasons`; `warnings` alone leave it ready."""
@@ -35,9 +35,9 @@ class Health:
             answer |= {"reason": reasons[0], "reasons": reasons}
         if warnings:
             answer["warnings"] = warnings
-        return json_response(request, answer, 503 if reasons else 200)
+        return json_response(answer, 503 if reasons else 200)
 
 
 async def home(request: Request) -> Response:
     """What this is, for people; SDKs of Anthropic ask `HEAD /` to find out whether the gateway is there."""
-    return json_response(request, {"object": "gateway", "name": "prometheus-gateway", "message": WELCOME})
+    return json_response({"object": "gateway", "name": "prometheus-gateway", "message": WELCOME})

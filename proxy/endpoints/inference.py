@@ -1,38 +1,38 @@
-"""The handler of every row that is forwarded: read, look, admit, and hand over to the relay.
+"""The handler of inference endpoints: admits a request, reads its body and starts its exchange.
 
-It waits for two things only: the request's body, and the client's leaving.
+Nearly all requests are admitted inline, in the turn in which they arrived. One that has to wait, for a new key, for its
+body or for a policy, goes on as a coroutine from where it stopped. No upstream is known here.
 """
 
-import contextlib
 import time
+from asyncio import CancelledError
+from functools import partial
 from urllib.parse import unquote
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proxy.auth.credentials import digests_of, found
-from proxy.auth.keys import Key
+from proxy.auth.credentials import digests_of
 from proxy.clock.gil import in_turns
-from proxy.endpoints.gateway import Shared
+from proxy.config.tree import Server
 from proxy.endpoints.head_facts import HeadFacts
 from proxy.endpoints.table import MAX_AROUND_AUDIO, Row
-from proxy.errors import ClientGone, GatewayError, StoreFailed, UnknownKey
-from proxy.exchange.context import RequestContext
+from proxy.errors import ClientGone, GatewayError, GatewayStopped, InternalFault
+from proxy.exchange.audio_length import AudioMeter
+from proxy.exchange.context import ANONYMOUS, NO_BODY, RequestContext
 from proxy.exchange.exchange import Exchange
-from proxy.exchange.response_head import PROVIDER, header_lines, outcome_of, timestamp
-from proxy.exchange.settlement import refused_record
+from proxy.exchange.response_head import write_error
+from proxy.exchange.services import Services
 from proxy.exchange.upload import Upload
 from proxy.exchange.upstream_origin import UpstreamOrigin
 from proxy.ledger.estimator import LEARN_ALL, LEARN_EACH, Estimator
-from proxy.ledger.record import Final
-from proxy.observability.schemas import Access
-from proxy.policies import ownership
-from proxy.policies.response_ids import ResponseIdCapture
+from proxy.policies.admission import Admission
 from proxy.routing.models import Alias
 from proxy.server.bodies import Holding
 from proxy.server.cycle import EXTENSION, RequestCycle
 from proxy.server.ids import new_request_id
 from proxy.wire.content_encoding import inflate_in_steps
 from proxy.wire.json_scan import STEP_BYTES, contains_rare
+from proxy.wire.prism_headers import NO_PRISM_HEADERS, read_prism_headers
 from proxy.wire.request_body import (
     MIN_CHUNKED_BYTES,
     parse_body,
@@ -44,139 +44,100 @@ from proxy.wire.request_body import (
 from proxy.wire.schemas import Body
 from proxy.wire.usage import tier_in
 
-#: Bytes of a body that is searched for what is no text.
-MAX_SEARCHED = 65_536
+#: Bytes of a body that is searched for content other than text.
+MAX_SEARCHED_BYTES = 65_536
 
 
 class Inference:
-    """Serves one row."""
+    """Serves the requests of one row."""
 
-    def __init__(self, row: Row, shared: Shared) -> None:
+    def __init__(self, row: Row, admission: Admission, services: Services, audio: AudioMeter, server: Server) -> None:
         self._row = row
-        self._shared = shared
-        self._max_body_bytes = shared.max_body_bytes
+        self._spec = row.spec
+        self._admission = admission
+        self._overload = admission.state.overload
+        self._services = services
+        self._audio = audio
+        self._max_body_bytes = server.max_body_bytes
         #: Largest file of a form, in bytes; 0 is any.
-        self._max_file = 0
+        self._max_file_bytes = 0
         if row.unit == "audio":
-            self._max_file = shared.max_audio_bytes
-            self._max_body_bytes = min(shared.max_body_bytes, shared.max_audio_bytes + MAX_AROUND_AUDIO)
+            self._max_file_bytes = server.max_audio_bytes
+            self._max_body_bytes = min(server.max_body_bytes, server.max_audio_bytes + MAX_AROUND_AUDIO)
 
-    def try_handle_inline(self, client: RequestCycle) -> bool:
-        """Serve a request that is all here, without a coroutine; False, and nothing done, where it has to wait for more
-        than its client: then it is to be called as an application."""
+    def try_handle_inline(self, client: RequestCycle) -> ASGIApp | None:
+        """Serve a request without a coroutine, and return None.
+
+        For one that has to wait for anything but its upstream, return the application that goes on from there.
+        """
         if self._row.model != "body":
-            return False
-        request_id, started = new_request_id(), time.time_ns() // 1000
-        key: Key | None = None
-        body: Body | None = None
+            return self
+        context = RequestContext(
+            self._spec, id=new_request_id(), started=time.time_ns() // 1000, arrived=client.arrived
+        )
         try:
-            key, digests = self._authenticate(client, started)
-            self._shared.overload.admit()
-            facts = self._facts(client, digests)
-            here = facts.boundary is None and not facts.encoding
-            data = client.try_read_body(self._max_body_bytes) if here else None
-            if data is None:
-                return False
-            body = parse_body(data)
-            call = self._call(client, facts, request_id, key, body, data, started)
-            self._admit(call)
-            if call.references:
-                client.body.put_back(data)
-                return False
+            if not self._advance(client, context, inline=True):
+                return partial(self._serve, context, True)
         except GatewayError as error:
-            if isinstance(error, UnknownKey) and self._shared.keys.may_catch_up:
-                return False
-            self._refuse(client, request_id, started, key, body, error)
-            return True
-        exchange = self._exchange(client, call, data)
+            self._refuse(client, context, error)
+            return None
+        except Exception:
+            self._admission.refuse(context, InternalFault())
+            raise
+        if context.large:
+            self._count_later(client, context)
+        exchange = Exchange(self._services, context, context.origin or UpstreamOrigin(self._services, context), client)
         try:
             exchange.start()
         except BaseException:
             exchange.interrupt()
             raise
-        if not call.large:
+        if not context.large:
             # The upstream works already.
-            count_text(call, data, self._shared.services.estimator)
-        return True
+            count_text(context, context.body.data, self._services.estimator)
+        return None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client: RequestCycle = scope["extensions"][EXTENSION]
-        row, shared = self._row, self._shared
+        context = RequestContext(
+            self._spec, id=new_request_id(), started=time.time_ns() // 1000, arrived=client.arrived
+        )
+        await self._serve(context, False, scope, receive, send)
+
+    async def _serve(self, context: RequestContext, waits: bool, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request as a coroutine; `waits` says that it stopped inline because it has to wait."""
+        client: RequestCycle = scope["extensions"][EXTENSION]
         parameters = scope.get("path_params")
         named = unquote(parameters["model"]) if parameters else ""
-        request_id, started = new_request_id(), time.time_ns() // 1000
-        key: Key | None = None
-        body: Body | None = None
-        upload: Upload | None = None
-        data = b""
-        waits = False
         try:
-            with contextlib.suppress(UnknownKey):
-                key, digests = self._authenticate(client, started)
-            if key is None:
-                await shared.keys.catch_up()
-                key, digests = self._authenticate(client, started)
-            shared.overload.admit()
-            # Under way from here on; later by the exchange, which has a deadline.
-            shared.overload.others += 1
-            waits = True
-            facts = self._facts(client, digests)
-            if facts.boundary is None:
-                here = client.try_read_body(self._max_body_bytes)
-                data = here if here is not None else await client.read_body(self._max_body_bytes)
-                if facts.encoding:
-                    with Holding(shared.overload.bodies) as holding:
-                        steps = inflate_in_steps(data, facts.encoding, self._max_body_bytes, holding.require)
-                        data = await in_turns(steps)
-                        body = await self._peek(data, named)
-                else:
-                    body = await self._peek(data, named)
-            else:
-                upload = Upload(
-                    client,
-                    facts.boundary,
-                    self._max_body_bytes,
-                    client.announced(),
-                    shared.overload.bodies,
-                    named,
-                    self._max_file,
-                )
-                body = await self._read_form(client, upload)
-            call = self._call(client, facts, request_id, key, body, data, started)
-            call.upload = upload
-            self._admit(call)
-            if upload is not None and call.alias is not None:
-                upload.refuse(call.alias.choosing)
-            if call.references:
-                await ownership.admit(shared.owners, call)
-            if client.disconnected:
-                # While its body was inflated or looked at, or the owners were asked for.
-                raise ClientGone("The client left before its request went on.")
+            await self._admit(client, context, named, waits)
         except BaseException as error:
-            if upload is not None:
-                upload.close()
-            if not isinstance(error, GatewayError):
-                raise
-            self._refuse(client, request_id, started, key, body, error)
-            return
-        finally:
-            shared.overload.others -= waits
+            if context.upload is not None:
+                context.upload.close()
+            if isinstance(error, GatewayError):
+                self._refuse(client, context, error)
+                return
+            self._admission.refuse(context, GatewayStopped() if isinstance(error, CancelledError) else InternalFault())
+            raise
+        upload = context.upload
         try:
-            if upload is not None and row.unit == "audio" and call.alias is not None and may_need_length(call.alias):
-                upload.measure_with(shared.audio)
-            exchange = self._exchange(client, call, data)
+            if upload is not None and self._row.unit == "audio" and may_need_length(context.alias):
+                upload.measure_with(self._audio)
+            if context.large:
+                self._count_later(client, context)
+            origin = context.origin or UpstreamOrigin(self._services, context)
+            exchange = Exchange(self._services, context, origin, client)
             try:
                 exchange.start()
-                if data and not call.large:
-                    count_text(call, data, shared.services.estimator)
-                del data, body
+                if context.body.data and not context.large:
+                    count_text(context, context.body.data, self._services.estimator)
                 if upload is not None:
-                    await follow(client, upload, exchange, call)
+                    await follow(client, upload, exchange, context)
                 else:
                     while (await receive())["type"] != "http.disconnect":
                         pass
             except BaseException:
-                # The server's own deadline, or a fault of ours: never an unsettled request.
+                # The server's own deadline, or an internal fault: never an unsettled request.
                 exchange.interrupt()
                 raise
         finally:
@@ -184,46 +145,117 @@ class Inference:
                 upload.close()
         exchange.client_disconnected()
 
-    def _authenticate(self, client: RequestCycle, started: int) -> tuple[Key, tuple[bytes, ...]]:
-        """The key of a request, and what it was found by. Raises `AuthenticationFailed`, `InvalidRequest` for two."""
-        shared, facts = self._shared, client.head.facts
-        digests = facts.digests if isinstance(facts, HeadFacts) else digests_of(client.head.headers)
-        return found(shared.keys, digests, started / 1_000_000), digests
+    # admission
 
-    def _facts(self, client: RequestCycle, digests: tuple[bytes, ...]) -> HeadFacts:
-        """What the head says; read once for all requests with the same. Raises `InvalidRequest`."""
+    def _advance(self, client: RequestCycle, context: RequestContext, *, inline: bool) -> bool:
+        """Admit a request as far as that goes without waiting; False where it has to `_wait`. No step is taken twice.
+
+        Only `inline` it reads the body here. Raises `GatewayError`.
+        """
+        admission = self._admission
+        if not context.path and not self._authenticate(client, context):
+            return False
+        if not admission.admit_head(context):
+            return False
+        if context.body is NO_BODY:
+            facts = client.head.facts
+            if not inline or facts.boundary is not None or facts.encoding:
+                return False
+            data = client.try_read_body(self._max_body_bytes)
+            if data is None:
+                return False
+            context.body = parse_body(data)
+            if self._row.creates or len(data) >= MIN_CHUNKED_BYTES:
+                self._note_body(context)
+        return admission.admit(context)
+
+    async def _wait(self, client: RequestCycle, context: RequestContext, named: str) -> None:
+        """Wait for what a request lacks to advance. Raises `GatewayError`."""
+        admission, overload = self._admission, self._overload
+        if context.key is ANONYMOUS:
+            digests = digests_of(client.head.headers)
+            context.key = await admission.authenticate_async(digests, context.started / 1_000_000)
+            return
+        # Under way from here on; later by the exchange, which has a deadline.
+        overload.others += 1
+        try:
+            if context.body is NO_BODY and admission.is_past_head(context):
+                await self._read_body(client, context, named)
+            else:
+                await admission.wait(context)
+        finally:
+            overload.others -= 1
+
+    async def _admit(self, client: RequestCycle, context: RequestContext, named: str, waits: bool) -> None:
+        """Admit a request; `waits` says that it stopped inline because it has to wait. Raises `GatewayError`."""
+        while waits or not self._advance(client, context, inline=False):
+            waits = False
+            await self._wait(client, context, named)
+        if context.upload is not None and context.alias is not None:
+            context.upload.refuse(context.alias.choosing)
+        if client.disconnected:
+            # While it waited.
+            raise ClientGone("The client left before its request went on.")
+
+    def _authenticate(self, client: RequestCycle, context: RequestContext) -> bool:
+        """Find the key, and parse the head once for all requests with the same. Raises `GatewayError`."""
         head, row = client.head, self._row
         facts = head.facts
-        if isinstance(facts, HeadFacts) and facts.row is row:
-            return facts
-        facts = HeadFacts(row, digests, head.headers, head.query)
-        head.facts = facts
-        return facts
+        known = isinstance(facts, HeadFacts) and facts.row is row
+        digests = facts.digests if known else digests_of(head.headers)
+        if context.key is ANONYMOUS:
+            key = self._admission.authenticate(digests, context.started / 1_000_000)
+            if key is None:
+                return False
+            context.key = key
+        if not known:
+            facts = head.facts = HeadFacts(row, digests, head.headers, head.query)
+        context.path = facts.path
+        context.forwarded = facts.forwarded
+        context.patience = facts.patience
+        prism = facts.prism
+        if prism is not NO_PRISM_HEADERS:
+            context.prism = prism
+            context.trace_id = prism.trace_id or context.id
+        return True
 
-    def _admit(self, call: RequestContext) -> None:
-        """Ask all policies. Raises `GatewayError`."""
-        shared, row = self._shared, self._row
-        for policy in shared.policies:
-            policy.admit(call)
-        if row.creates and bytes(call.body.fields.get("background", b"")) == b"true":
-            call.background = True
-        # What is not stored cannot be asked for again.
-        if row.creates and bytes(call.body.fields.get("store", b"")) != b"false":
-            assert call.alias is not None
-            limit = shared.services.max_event_bytes
-            capture = ResponseIdCapture(shared.owners, call.key.id, row.creates, call.alias.name, limit)
-            call.observers = (*call.observers, capture)
+    # the body
 
-    def _exchange(self, client: RequestCycle, call: RequestContext, data: bytes) -> Exchange:
-        alias = call.alias
-        assert alias is not None
-        if call.large:
-            # The text of a large body is counted while the upstream has it.
-            client.loop.call_soon(count_text, call, data, self._shared.services.estimator)
-        return Exchange(self._shared.services, call, UpstreamOrigin(self._shared.services, call), client)
+    async def _read_body(self, client: RequestCycle, context: RequestContext, named: str) -> None:
+        """Read and parse a body, or a form as far as its model. Raises `GatewayError`."""
+        facts, bodies = client.head.facts, self._overload.bodies
+        if facts.boundary is not None:
+            context.upload = Upload(
+                client,
+                facts.boundary,
+                self._max_body_bytes,
+                client.announced(),
+                bodies,
+                named,
+                self._max_file_bytes,
+            )
+            context.body = await self._read_form(client, context.upload)
+            return
+        here = client.try_read_body(self._max_body_bytes)
+        data = here if here is not None else await client.read_body(self._max_body_bytes)
+        if facts.encoding:
+            with Holding(bodies) as holding:
+                data = await in_turns(inflate_in_steps(data, facts.encoding, self._max_body_bytes, holding.require))
+                context.body = await self._peek(data, named)
+        else:
+            context.body = await self._peek(data, named)
+        self._note_body(context)
+
+    def _note_body(self, context: RequestContext) -> None:
+        """Set what few bodies bring."""
+        body, row = context.body, self._row
+        if len(body.data) >= MIN_CHUNKED_BYTES:
+            context.large = True
+        if row.creates:
+            context.background = bytes(body.fields.get("background", b"")) == b"true"
 
     async def _peek(self, data: bytes, named: str) -> Body:
-        """Look at a body; a large one does not hold the event loop. Raises `InvalidRequest`."""
+        """Parse a body; a large one does not block the event loop. Raises `InvalidRequest`."""
         streams = self._row.streams
         if self._row.model == "body":
             return (
@@ -234,8 +266,8 @@ class Inference:
         return await in_turns(parse_body_without_model_in_steps(data, named, streams))
 
     async def _read_form(self, client: RequestCycle, upload: Upload) -> Body:
-        """A form as far as its model: the rest follows while it goes on. Raises `InvalidRequest`, `Overloaded` and
-        `ClientGone`."""
+        """Read a form as far as its model: the rest follows while it goes on. Raises `InvalidRequest`, `Overloaded`
+        and `ClientGone`."""
         await client.feed_body(upload.piece, self._max_body_bytes)
         if client.disconnected:
             raise ClientGone("The client left while it sent its request.")
@@ -246,91 +278,21 @@ class Inference:
         assert upload.model is not None
         return Body({}, upload.model, upload.stream, wants_usage=True)
 
-    def _call(
-        self, client: RequestCycle, facts: HeadFacts, request_id: str, key: Key, body: Body, data: bytes, started: int
-    ) -> RequestContext:
-        row = self._row
-        large = len(data) >= MIN_CHUNKED_BYTES
-        call = RequestContext(
-            id=request_id,
-            trace_id=facts.trace_id or request_id,
-            key=key,
-            endpoint=row.path,
-            dialect=row.dialect,
-            path=facts.path,
-            may_ask_usage=row.usage_option,
-            capabilities=row.capabilities,
-            body=body,
-            forwarded=facts.forwarded,
-            started=started,
-            arrived=client.arrived,
-            naming=row.naming,
-            unit=row.unit,
-            opaque=row.opaque,
-            patience=facts.patience,
-        )
-        if large:
-            call.large = True
-        return call
+    # the end of admission
 
-    def _refuse(
-        self,
-        client: RequestCycle,
-        request_id: str,
-        started: int,
-        key: Key | None,
-        body: Body | None,
-        error: GatewayError,
-    ) -> None:
-        """Answer with an error; a request that a known key made has its row too."""
-        shared = self._shared
-        total = int((time.monotonic() - client.arrived) * 1_000_000)
-        final: Final | None = None
-        if key is not None:
-            final = refused_record(
-                request_id=request_id,
-                started=started,
-                key=key.id,
-                # A client could send anything: what is no name of the configuration is stored apart.
-                alias=body.model if body is not None and body.model in shared.aliases else "",
-                endpoint=self._row.path,
-                stream=body is not None and body.stream,
-                outcome=outcome_of(error),
-                status=error.status,
-                error_code=error.code,
-                total=total,
-                requested_model=body.model if body is not None else "",
-            )
-            if not isinstance(error, StoreFailed):
-                try:
-                    shared.services.journal.append(final)
-                except StoreFailed as failure:
-                    error = failure
+    def _count_later(self, client: RequestCycle, context: RequestContext) -> None:
+        """Count the text of a large body while the upstream has it."""
+        client.loop.call_soon(count_text, context, context.body.data, self._services.estimator)
+
+    def _refuse(self, client: RequestCycle, context: RequestContext, error: GatewayError) -> None:
+        """Settle a refused request, and respond with the error where there is still a client."""
+        if not context.path:
+            # Its head was not parsed to the end.
+            context.prism = prism = read_prism_headers(client.head.headers)
+            context.trace_id = prism.trace_id or context.id
+        error = self._admission.refuse(context, error)
         if not isinstance(error, ClientGone):
-            answer_error(client, self._row, request_id, error)
-        shared.access.add(
-            Access(
-                time=started,
-                method=client.head.method,
-                path=self._row.path,
-                status=error.status,
-                request_id=request_id,
-                total=total,
-                key=key.name if key is not None else "",
-                final=final,
-            )
-        )
-
-
-def answer_error(client: RequestCycle, row: Row, request_id: str, error: GatewayError) -> None:
-    """Write an error of the gateway's own, in the row's dialect."""
-    body = row.dialect.error_body(error, request_id, timestamp())
-    lines = (
-        f"content-type: application/json\r\nx-request-id: {request_id}\r\n"
-        f"X-Prism-Request-Id: {request_id}\r\nX-Prism-Provider: {PROVIDER}\r\n"
-    ).encode()
-    client.begin(error.status, lines + header_lines(error), len(body))
-    client.write(body, True)
+            write_error(client, context, error)
 
 
 async def follow(client: RequestCycle, upload: Upload, exchange: Exchange, call: RequestContext) -> None:
@@ -347,9 +309,9 @@ async def follow(client: RequestCycle, upload: Upload, exchange: Exchange, call:
             return
 
 
-def may_need_length(alias: Alias) -> bool:
+def may_need_length(alias: Alias | None) -> bool:
     """Whether the length of audio may be what a request is billed by, or all that is known of it."""
-    return alias.price is None or alias.price.millisecond is not None
+    return alias is None or alias.price is None or alias.price.millisecond is not None
 
 
 def count_text(call: RequestContext, data: bytes, estimator: Estimator) -> None:
@@ -370,7 +332,7 @@ def count_text(call: RequestContext, data: bytes, estimator: Estimator) -> None:
         turn = estimator.turn = estimator.turn + 1
         if turn <= LEARN_ALL or turn % LEARN_EACH == 0:
             # An image, a file or a sound has tokens that say nothing about the text; long bodies are not searched.
-            call.plain = len(data) <= MAX_SEARCHED and not (
+            call.plain = len(data) <= MAX_SEARCHED_BYTES and not (
                 b"image_url" in data
                 or b"file_id" in data
                 or b'"input_file"' in data

@@ -16,16 +16,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from proxy.auth.credentials import authenticate
+from proxy.auth.credentials import digests_of
 from proxy.dialects.anthropic import MESSAGES
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini import GENERATE
 from proxy.dialects.openai_chat import CHAT
-from proxy.endpoints.gateway import Shared
 from proxy.endpoints.table import ROWS
 from proxy.errors import GatewayError, InvalidRequest
+from proxy.exchange.context import RequestContext
 from proxy.exchange.response_head import timestamp
 from proxy.policies.access import may_use, not_found
+from proxy.policies.admission import Admission
 from proxy.routing.models import Alias
 from proxy.wire.headers import header_value
 
@@ -57,15 +58,15 @@ class Shape(NamedTuple):
 class Models:
     """Answers from the compiled configuration."""
 
-    def __init__(self, shared: Shared) -> None:
-        self._shared = shared
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
 
     async def all(self, request: Request) -> Response:
         """All of them, a page at a time where the API has pages."""
         shape = shape_of(request)
         try:
             show = functools.partial(self._show, shape)
-            return json_response(request, shape.page(await self._visible(request), request.query_params, show))
+            return json_response(shape.page(await self._visible(request), request.query_params, show))
         except GatewayError as error:
             return error_response(request, error, shape.dialect)
 
@@ -76,7 +77,7 @@ class Models:
             visible = await self._visible(request)
             name = unquote(request.path_params["model"])
             if name in visible:
-                return json_response(request, self._show(shape, name))
+                return json_response(self._show(shape, name))
             if name.rpartition(":")[2] in _METHODS:
                 raise HTTPException(405, headers={"Allow": "POST"})
             raise not_found(name, visible)
@@ -84,13 +85,12 @@ class Models:
             return error_response(request, error, shape.dialect)
 
     async def _visible(self, request: Request) -> list[str]:
-        key = await authenticate(request.scope["headers"], self._shared.keys, time.time())
-        # For the access line.
-        request.scope["state"]["key"] = key.name
-        return [name for name in self._shared.aliases if may_use(key, name)]
+        admission, context = self._admission, context_of(request)
+        context.key = await admission.authenticate_async(digests_of(request.scope["headers"]), time.time())
+        return [name for name in admission.state.aliases if may_use(context.key, name)]
 
     def _show(self, shape: Shape, name: str) -> Json:
-        return shape.show(self._shared.aliases[name], self._shared.created)
+        return shape.show(self._admission.state.aliases[name], self._admission.state.created)
 
 
 def shape_of(request: Request) -> Shape:
@@ -105,21 +105,21 @@ def shape_of(request: Request) -> Shape:
     return _OPENAI
 
 
-def json_response(request: Request, value: object, status: int = 200) -> Response:
-    """A small JSON answer, with the request's id."""
-    headers = {"x-request-id": request.scope["state"]["request_id"]}
-    return Response(orjson.dumps(value), status, headers, media_type="application/json")
+def context_of(request: Request) -> RequestContext:
+    """The context that the router has made for a request."""
+    context: RequestContext = request.scope["state"]["context"]
+    return context
+
+
+def json_response(value: object, status: int = 200) -> Response:
+    """A small JSON response; the router adds the gateway's header lines."""
+    return Response(orjson.dumps(value), status, media_type="application/json")
 
 
 def error_response(request: Request, error: GatewayError, dialect: Dialect) -> Response:
     """An error of the gateway's own, in a dialect."""
-    request_id = request.scope["state"]["request_id"]
-    return Response(
-        dialect.error_body(error, request_id, timestamp()),
-        error.status,
-        headers={"x-request-id": request_id, **error.headers},
-        media_type="application/json",
-    )
+    body = dialect.error_body(error, context_of(request).id, timestamp())
+    return Response(body, error.status, headers=error.headers, media_type="application/json")
 
 
 # OpenAI: https://platform.openai.com/docs/api-reference/models

@@ -1,6 +1,6 @@
-"""Where a request goes: the handler of its method and path, and the answer where there is none.
+"""Routing of requests to handlers by method and path, and the errors for requests that have none.
 
-All routes are made anew for another configuration, and swapped at once.
+All routes are built anew for another configuration, and replaced in one step.
 """
 
 import functools
@@ -12,39 +12,55 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.endpoints.cors import is_preflight, preflight_headers
-from proxy.endpoints.gateway import Shared
+from proxy.config.tree import Server
+from proxy.endpoints.cors import Cors, is_preflight, preflight_headers
 from proxy.endpoints.health import LIVE_PATHS, READY_PATHS, Health, home
 from proxy.endpoints.inference import Inference
 from proxy.endpoints.models import GOOGLE_PATH, Models, error_response
 from proxy.endpoints.paths import Mistakes, is_for_clients, respelled
 from proxy.endpoints.table import ROWS, Row, dialect_at
 from proxy.errors import GatewayError, InvalidRequest
+from proxy.exchange.audio_length import AudioMeter
+from proxy.exchange.context import EndpointSpec, RequestContext
+from proxy.exchange.response_head import own_lines
+from proxy.exchange.services import Services
 from proxy.observability.access_log import AccessLog
 from proxy.observability.readiness import Readiness
-from proxy.observability.schemas import Access
+from proxy.policies.access_line import write_unbilled_line
+from proxy.policies.admission import Admission
 from proxy.resources.endpoint import ResourceEndpoint, rows_by_path
 from proxy.resources.handler import ResourceHandler
 from proxy.resources.table import RESOURCE_ROWS
 from proxy.server.cycle import EXTENSION, RequestCycle
 from proxy.server.ids import new_request_id
+from proxy.wire.prism_headers import read_prism_headers
 
 MODEL_PATHS = ("/v1/models", GOOGLE_PATH)
+#: Bytes of a path that the access log shows where it is not that of an endpoint.
+MAX_LOGGED_PATH_BYTES = 256
 
 
 class Routes(Starlette):
     """The handlers of one configuration."""
 
-    def __init__(self, shared: Shared, desk: ResourceHandler, readiness: Readiness) -> None:
-        models, health = Models(shared), Health(readiness)
-        handlers = [(row, Inference(row, shared)) for row in ROWS]
+    def __init__(
+        self,
+        admission: Admission,
+        services: Services,
+        audio: AudioMeter,
+        server: Server,
+        resources: ResourceHandler,
+        readiness: Readiness,
+    ) -> None:
+        models, health = Models(admission), Health(readiness)
+        handlers = [(row, Inference(row, admission, services, audio, server)) for row in ROWS]
         #: Those with an exact path, by method and path.
         self.exact = {(row.method, row.path): handler for row, handler in handlers}
         #: Paths in which there is nothing to be filled in.
         self.fixed = frozenset([*MODEL_PATHS, *(row.path for row in ROWS if "{" not in row.path)])
-        self.cors = shared.cors
+        self.cors = Cors(server.cors_origins)
         super().__init__(
             routes=[
                 *(_row_route(row, handler) for row, handler in handlers),
@@ -54,7 +70,7 @@ class Routes(Starlette):
                     for path in row.paths
                 ),
                 *(
-                    _resource_route(path, ResourceEndpoint(rows, desk, shared))
+                    _resource_route(path, ResourceEndpoint(rows, resources, admission))
                     for path, rows in rows_by_path(RESOURCE_ROWS).items()
                 ),
                 Route("/", home, methods=["GET"]),
@@ -82,18 +98,18 @@ class Router:
 
     def __init__(self, access: AccessLog, routes: Routes) -> None:
         self._access = access
-        self.take(routes)
+        self.reconfigure(routes)
 
-    def take(self, routes: Routes) -> None:
-        """Serve the requests to come by these routes; those under way stay with the ones before."""
+    def reconfigure(self, routes: Routes) -> None:
+        """Serve new requests by these routes; those under way stay with the ones before."""
         self._routes, self._exact = routes, routes.exact
 
-    def try_handle_inline(self, client: RequestCycle) -> bool:
-        """Let a row's handler serve a request without a coroutine; False where that cannot be."""
+    def try_handle_inline(self, client: RequestCycle) -> ASGIApp | None:
+        """Have a row's handler serve a request without a coroutine; the application to call where that cannot be."""
         head = client.head
         handler = self._exact.get((head.method, head.path))
         if handler is None:
-            return False
+            return self
         if head.origin:
             client.more_lines = self._routes.cors.lines(head.origin)
         return handler.try_handle_inline(client)
@@ -122,24 +138,23 @@ class Router:
         if exact is not None:
             await exact(scope, receive, send)
             return
-        scope["state"]["request_id"] = request_id = new_request_id()
-        started = time.time_ns() // 1000
+        prism = read_prism_headers(scope["headers"])
+        context = scope["state"]["context"] = RequestContext(
+            EndpointSpec(
+                scope["raw_path"].decode("latin-1")[:MAX_LOGGED_PATH_BYTES], dialect_at(path), scope["method"]
+            ),
+            id=new_request_id(),
+            started=time.time_ns() // 1000,
+            arrived=client.arrived,
+            trace_id=prism.trace_id,
+        )
+        context.prism = prism
         try:
-            await app(scope, receive, send)
+            await app(scope, receive, functools.partial(_send_with_own_lines, send, context))
         finally:
             if not isinstance(scope.get("endpoint"), Inference | ResourceEndpoint):
-                # Those that are forwarded have written their own, with the bill in it.
-                self._access.add(
-                    Access(
-                        time=started,
-                        method=scope["method"],
-                        path=scope["raw_path"].decode("latin-1")[:256],
-                        status=client.status,
-                        request_id=request_id,
-                        total=int((time.monotonic() - client.arrived) * 1_000_000),
-                        key=scope["state"].get("key", ""),
-                    )
-                )
+                # Those have a context of their own, and a line with the bill in it.
+                write_unbilled_line(self._access, context, client.status)
 
 
 def _row_route(row: Row, handler: Inference) -> Route:
@@ -174,11 +189,18 @@ def _resource_route(path: str, handler: ResourceEndpoint) -> Route:
 
 async def _answer_preflight(allowed: bool, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a browser's question whether a page may call; no key is needed, and none comes along."""
-    headers = {"x-request-id": scope["state"]["request_id"]}
-    response = Response(status_code=204, headers={**headers, **preflight_headers(scope["headers"])})
+    response = Response(status_code=204, headers=preflight_headers(scope["headers"]))
     if not allowed:
-        response = Response("This page's origin is not in server.cors_origins.", 403, headers, "text/plain")
+        response = Response("This page's origin is not in server.cors_origins.", 403, media_type="text/plain")
     await response(scope, receive, send)
+
+
+async def _send_with_own_lines(send: Send, context: RequestContext, message: Message) -> None:
+    """ASGI's `send`, with the gateway's own header lines in the response head."""
+    if message["type"] == "http.response.start":
+        own = [tuple(line.split(b": ", 1)) for line in own_lines(context).splitlines()]
+        message = {**message, "headers": [*message.get("headers", ()), *own]}
+    await send(message)
 
 
 async def _answer_gateway_error(request: Request, error: Exception) -> Response:

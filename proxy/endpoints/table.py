@@ -11,9 +11,9 @@ from proxy.dialects.gemini import GENERATE
 from proxy.dialects.openai_chat import CHAT
 from proxy.dialects.openai_media import MEDIA
 from proxy.dialects.openai_responses import RESPONSES
-from proxy.exchange.context import NESTED, NESTED_GEMINI, Unit
+from proxy.exchange.context import NESTED, NESTED_GEMINI, EndpointSpec, Unit
+from proxy.wire.content_type import BodyKind
 
-BodyKind = Literal["json", "form", "form or json"]
 #: Where the model's name stands in the request.
 ModelPlace = Literal["body", "path"]
 ReplyKind = Literal["json", "events", "json or events", "json, text or events", "audio, json or events"]
@@ -61,6 +61,21 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     naming: tuple[bytes, ...] = NESTED
     #: One line for people.
     help: str
+
+    @property
+    def spec(self) -> EndpointSpec:
+        """What a request's context says of its endpoint."""
+        return EndpointSpec(
+            self.path,
+            self.dialect,
+            self.method,
+            capabilities=self.capabilities,
+            naming=self.naming,
+            creates=self.creates,
+            unit=self.unit,
+            opaque=self.opaque,
+            may_ask_usage=self.usage_option,
+        )
 
     @property
     def paths(self) -> tuple[str, ...]:

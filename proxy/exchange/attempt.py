@@ -10,8 +10,8 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from proxy.dialects.meters import choices_in
-from proxy.dialects.readers import ResponseReader, reader_for, reported_error
+from proxy.dialects.conversation import IDENTITY
+from proxy.dialects.readers import ResponseReader, reported_error
 from proxy.errors import (
     GatewayError,
     GatewayStopped,
@@ -23,11 +23,11 @@ from proxy.errors import (
 from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import COMMITTED, WAITING, Origin, ResponseWriter
 from proxy.exchange.services import Services
+from proxy.routing.models import conversation_with
 from proxy.routing.retry import RetryPlan
 from proxy.upstream.connection import Connection, ResponseSink
 from proxy.upstream.drain import drain
 from proxy.wire.headers import Header, with_content_type
-from proxy.wire.request_body import render_body, render_chunks
 from proxy.wire.sniff import Kind, sniff_kind
 
 #: Bytes of an upstream's error body that are read.
@@ -140,18 +140,25 @@ class Attempt(ResponseSink):
         owner = self._owner
         context, plan = owner.context, owner.plan
         target = plan.target
+        assert context.alias is not None
         self.connection = connection
         upload, model, body = context.upload, target.model, b""
         parts: list[bytes | memoryview] | None = None
         if upload is not None:
             head = target.form_head(context.path, context.forwarded, upload.lines(model))
-        elif not context.large:
-            body = render_body(context.body, model, context.body.stream and self._adds_usage())
-            head = target.head(context.path, context.forwarded, len(body))
         else:
-            # Its chunks go as they are: nothing of it is copied.
-            parts = render_chunks(context.body, model, context.body.stream and self._adds_usage())
-            head = target.head(context.path, context.forwarded, sum([len(part) for part in parts]))
+            conversation = IDENTITY if not context.alias.conversations else conversation_with(target, context.alias)
+            may_ask_usage = context.may_ask_usage and target.takes_stream_options
+            path = context.path
+            if conversation is not IDENTITY:
+                path = conversation.path(path, context.body.stream)
+            if not context.large:
+                body = conversation.body(context.body, model, may_ask_usage)
+                length = len(body)
+            else:
+                parts = conversation.body_parts(context.body, model, may_ask_usage)
+                length = sum([len(part) for part in parts])
+            head = target.head(path, context.forwarded, length)
         # The request is sent now, and the wait for the first byte begins.
         self.state = SENT
         owner.sent = _now()
@@ -166,11 +173,6 @@ class Attempt(ResponseSink):
         """The pool could not give one."""
         self.state = SENT
         self._owner.failed(error)
-
-    def _adds_usage(self) -> bool:
-        """Whether usage is asked for on the client's behalf, in a stream."""
-        context = self._owner.context
-        return context.may_ask_usage and not context.body.wants_usage and self._owner.plan.target.takes_stream_options
 
     # the response
 
@@ -196,23 +198,22 @@ class Attempt(ResponseSink):
         owner = self._owner
         context, target = owner.context, owner.plan.target
         assert context.alias is not None
-        reader = self.reader = reader_for(
+        upload = context.upload
+        conversation = IDENTITY if not context.alias.conversations else conversation_with(target, context.alias)
+        self.reader = conversation.reader(
             self.headers,
             context.dialect,
-            context.alias.name,
-            target.model,
-            context.body.stream and self._adds_usage(),
-            owner.services.max_event_bytes,
-            context.opaque,
-            context.body.stream if context.upload is None else context.upload.stream,
-            first,
-            kind,
+            context.body,
+            alias=context.alias.name,
+            model=target.model,
+            hidden=target.hidden,
+            may_ask_usage=context.may_ask_usage and target.takes_stream_options,
+            stream=context.body.stream if upload is None else upload.stream,
+            opaque=context.opaque,
+            max_event_bytes=owner.services.max_event_bytes,
+            first=first,
+            kind=kind,
         )
-        reader.meter.hidden = target.hidden
-        fields = context.body.fields
-        for name in context.dialect.choice_counts:
-            if name in fields:
-                reader.meter.expect(choices_in(fields[name]))
 
     def _sniff(self, data: bytes, complete: bool) -> bytes:
         """The first bytes of a response, once they show what it is; none until then.

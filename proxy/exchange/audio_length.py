@@ -1,8 +1,8 @@
-"""How long an audio file is, for answers that say nothing of it; the only place that uses tinytag.
+"""The length of an audio file, for responses that do not report it; the only module that uses tinytag.
 
-A WAV file tells it by its head, at once. Of others a bounded number of steps is looked at, in a thread: few at first,
-so that no file keeps the others waiting, and of those that need more, some more, one after the other. What cannot be
-told is None, never a guess: a bill by the minute is then unpriced.
+A WAV file has it in its head. Others are parsed in a thread, in a bounded number of steps: few at first, so that no
+file keeps the others waiting, and those that need more one after the other. An unknown length is None, never a guess:
+a bill by the minute is then unpriced.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ else:
     INSTALLED = True
 
 MAX_WAITING: Final = 32
-#: Seconds for which an answer waits for the length of its file.
+#: Seconds for which a response waits for the length of its file.
 MAX_SECONDS: Final = 2.0
 #: Reads and seeks in a file, in the first look and in the second: some milliseconds of work, and less than a second.
 QUICK_STEPS: Final = 20_000
@@ -33,7 +33,7 @@ MAX_STEPS: Final = 400_000
 MAX_READINGS: Final = 4
 #: Chunks of a WAV file that are looked at.
 MAX_CHUNKS: Final = 256
-#: Longer is no file: the longest that can be told, in milliseconds.
+#: The longest length that is believed.
 MAX_MILLISECONDS: Final = 10**12
 NOT_INSTALLED = "the library for its format is not installed: pip install 'prometheus-gateway[audio]'"
 _TOO_MANY = "too many files wait to be measured"
@@ -55,7 +55,7 @@ class TooManySteps(Exception):
 
 
 class AudioMeter:
-    """Measures on the event loop's behalf. Made and closed on it."""
+    """Measures files without blocking the event loop. Made and closed on it."""
 
     def __init__(self) -> None:
         self._threads = [
@@ -114,7 +114,7 @@ def warn(size: int, reason: str) -> None:
 def milliseconds(
     data: bytes | memoryview, steps: int = MAX_STEPS, stopped: Callable[[], bool] = lambda: False
 ) -> int | None:
-    """The length of an audio file, rounded up; None where its head does not tell. Raises `TooManySteps`."""
+    """The length of an audio file, rounded up; None where its head does not say. Raises `TooManySteps`."""
     found = wav_milliseconds(memoryview(data))
     if found is not None:
         return found

@@ -4,19 +4,24 @@ It needs no HTTP head, so that a job or a WebSocket turn can have one too; it ho
 """
 
 import math
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from proxy.auth.keys import Key
 from proxy.dialects.base import Dialect
-from proxy.exchange.interfaces import ResponseObserver
+from proxy.exchange.interfaces import Origin, ResponseObserver
 from proxy.exchange.upload import Upload
 from proxy.routing.models import Alias
 from proxy.upstream.target import Target
+from proxy.wire.prism_headers import NO_PRISM_HEADERS, PrismHeaders
 from proxy.wire.schemas import Body
 
 #: What an endpoint is billed by.
 Unit = Literal["tokens", "audio", "images", "nothing"]
-
+#: The key of a request that has not shown one: it may use nothing.
+ANONYMOUS: Final = Key(id="", name="", models=frozenset(), created=0, expires=None)
+#: The body of a request whose body has not been read.
+NO_BODY: Final = Body({}, "", stream=False, wants_usage=False)
 
 #: The words, in small letters, by which nested values of a body may name objects; nearly all names of such have the
 #: first one in them.
@@ -26,6 +31,29 @@ NESTED_GEMINI: Final = (
     *(b"_id", b"fileuri", b"file_uri", b"filesearchstore", b"file_search_store"),
     *(b"cachedcontent", b"cached_content"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSpec:
+    """What is fixed of an endpoint, for all its requests."""
+
+    #: As clients call it, with the names of its parameters in braces.
+    path: str
+    #: The format of its errors, and of its requests and responses.
+    dialect: Dialect
+    method: str = "POST"
+    #: Things with an id (files, batches, threads, ...): the body is read after the admission.
+    is_resource: bool = False
+    #: What an alias must be able to do; any of them.
+    capabilities: frozenset[str] = frozenset()
+    #: The words by which nested values of a body may name objects; few, because every body is searched for them.
+    naming: tuple[bytes, ...] = NESTED
+    #: The kind of what a response creates at the upstream, as its id is recorded; empty for nothing.
+    creates: str = ""
+    unit: Unit = "tokens"
+    #: Beginnings of the content types of responses that pass unread.
+    opaque: tuple[bytes, ...] = ()
+    may_ask_usage: bool = False
 
 
 class RequestContext:
@@ -46,49 +74,42 @@ class RequestContext:
     tier = ""
     #: The answer is finished later, out of the client's sight.
     background = False
-    #: HTTP method, for the access log.
-    method = "POST"
-    #: A request for things with an id (files, batches, threads, ...): its body is read after its admission.
-    is_resource = False
     #: Response header lines that policies add, each with its CRLF; every response has them, refusals too.
     lines = b""
     #: Observers of the response that policies add.
     observers: tuple[ResponseObserver, ...] = ()
+    #: The origin that a policy has chosen to answer it, in place of the upstreams.
+    origin: Origin | None = None
     #: How many of the gateway's policies have admitted it; set by `Admission` alone.
     admitted = 0
+    #: What its `x-prism-*` headers say.
+    prism: PrismHeaders = NO_PRISM_HEADERS
 
     def __init__(
         self,
+        spec: EndpointSpec,
         *,
         id: str,
-        trace_id: str,
-        key: Key,
-        endpoint: str,
-        dialect: Dialect,
-        path: bytes,
-        may_ask_usage: bool,
-        capabilities: frozenset[str],
-        body: Body,
-        forwarded: bytes,
         started: int,
         arrived: float,
-        naming: tuple[bytes, ...] = NESTED,
-        unit: Unit = "tokens",
-        opaque: tuple[bytes, ...] = (),
+        trace_id: str = "",
+        key: Key = ANONYMOUS,
+        path: bytes = b"",
+        body: Body = NO_BODY,
+        forwarded: bytes = b"",
         patience: float = math.inf,
     ) -> None:
+        self.spec = spec
         self.id = id
-        self.trace_id = trace_id
+        self.trace_id = trace_id or id
         self.key = key
         #: The endpoint's path, which labels rows and metrics.
-        self.endpoint = endpoint
-        self.dialect = dialect
+        self.endpoint = spec.path
+        self.dialect = spec.dialect
         #: The path below an upstream's base URL, with its query; `{model}` stands for the upstream's model.
         self.path = path
         #: Usage may be asked for on the client's behalf, by `stream_options`.
-        self.may_ask_usage = may_ask_usage
-        #: What an alias must be able to do for this endpoint; any of them.
-        self.capabilities = capabilities
+        self.may_ask_usage = spec.may_ask_usage
         self.body = body
         #: Header lines of the client that go to the upstream.
         self.forwarded = forwarded
@@ -96,12 +117,10 @@ class RequestContext:
         self.started = started
         #: Monotonic seconds.
         self.arrived = arrived
-        #: The words by which nested values of the body may name objects; few, because every body is searched for them.
-        self.naming = naming
         #: What is billed.
-        self.unit = unit
-        #: Beginnings of the content types of answers that pass unread.
-        self.opaque = opaque
+        self.unit = spec.unit
+        #: Beginnings of the content types of responses that pass unread.
+        self.opaque = spec.opaque
         #: Seconds that the client says it waits for its next byte.
         self.patience = patience
         #: Set by the rights policy.

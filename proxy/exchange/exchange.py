@@ -36,8 +36,6 @@ from proxy.exchange.services import Services
 from proxy.ledger.record import Outcome
 from proxy.wire.request_body import without_payload
 
-#: Outcomes of responses that the gateway itself has ended after their beginning.
-_ENDED_HERE: Final = ("timeout", "gateway_shutdown")
 _now: Final = time.monotonic
 
 
@@ -101,7 +99,7 @@ class Exchange(ResponseWriter):
         ):
             return
         if self.client_gone:
-            self.settle_disconnected()
+            self.settle_disconnected(whole=True)
             return
         head: bytes | None = None
         length: int | None = None
@@ -186,23 +184,23 @@ class Exchange(ResponseWriter):
         """The gateway is shutting down and cannot wait any longer."""
         self.cancel(GatewayStopped())
 
-    def settle_disconnected(self, outcome: Outcome | None = None) -> None:
+    def settle_disconnected(self, outcome: Outcome | None = None, *, whole: bool = False) -> None:
         """Bill a client that is gone, with what it got until then."""
         if self.state == SETTLED:
             return
         downstream = self._downstream
         status = downstream.status if self.state != WAITING else 499
-        if outcome is not None:
-            self._settle(outcome, None, status, None, None, b"")
-        else:
-            gone: Outcome = "client_stalled" if downstream.stalled else "client_closed"
-            self._settle(gone, "client_closed", status, None, None, b"")
+        code: str | None = None
+        if outcome is None:
+            outcome = "client_stalled" if downstream.stalled else "client_closed"
+            code = "client_closed"
+        self._settle(outcome, code, status, None, None, b"", whole)
 
     def _end_begun(self, error: GatewayError, code: str | None) -> None:
         """End a response that has begun: an error event in the caller's dialect, then an abort. Never a clean end."""
         context = self._context
         outcome = outcome_of(error)
-        if self.state == COMMITTED and outcome not in _ENDED_HERE:
+        if self.state == COMMITTED and outcome == "upstream_error":
             outcome = "upstream_cut"
         last = context.dialect.error_event(error, context.id, timestamp()) if self._is_events else b""
         self._settle(outcome, code, self._downstream.status, None, None, last, aborts=True)
@@ -247,7 +245,7 @@ class Exchange(ResponseWriter):
             final = origin.final(outcome, code, status, self._first_write, bytes_out)
             self._origin = None
             if whole and lines is not None:
-                lines += cost_line(final)
+                lines += cost_line(final, has_twins=context.prism.has_twins)
             flush = partial(self._flush, origin, status, lines, length, last, aborts)
             try:
                 services.journal.append(final, flush)

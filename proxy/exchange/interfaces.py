@@ -91,10 +91,11 @@ class ResponseWriter(ResponseProducer):
         """The origin has failed for good: respond with the error, or end the response that was begun with it."""
         raise NotImplementedError
 
-    def settle_disconnected(self, outcome: Outcome | None = None) -> None:
+    def settle_disconnected(self, outcome: Outcome | None = None, *, whole: bool = False) -> None:
         """The client is gone, and the origin, which read on without it, has what the bill needs.
 
-        The outcome is that of a client that left, unless the origin knows better.
+        The outcome is that of a client that left, unless the origin knows better; `whole` says that the response was
+        read to its end.
         """
         raise NotImplementedError
 
@@ -119,7 +120,7 @@ class Origin:
     """
 
     # For the head of the response. They may change until the response begins.
-    #: The name of the upstream, and of its model; shown only where the operator has chosen so.
+    #: The name of the upstream, and of its model; sent to clients only if the operator chose so.
     provider: str = ""
     model: str = ""
     #: Seconds that the first byte of the response may take.
@@ -168,8 +169,8 @@ class ResponseObserver:
 
     It sees what the client gets, after the gateway's rewriting and before it is sent. `begin` and `data` may raise a
     `GatewayError` to abort the response: the client gets that error honestly, and the origin is cancelled. It must
-    not wait, and keeps of the data what it needs and no more. Error responses of the gateway and heartbeats are not
-    shown; `end` is called for them too. A request without observers pays nothing.
+    not wait, and keeps of the data what it needs and no more. It does not see error responses of the gateway,
+    nor heartbeats; `end` is called for them too. A request without observers pays nothing.
     """
 
     def begin(self, head: ResponseHead) -> None:

@@ -1,5 +1,9 @@
-"""Small parts of the gateway's own answers: facts about a request as header lines, timestamps, outcomes of errors."""
+"""The response head: the only writer of the gateway's own header lines, for responses of every kind.
 
+Also what of an upstream's head may pass with an error, and how an error's outcome is called. It writes to no client.
+"""
+
+import math
 import time
 import typing
 from collections.abc import Mapping
@@ -8,8 +12,10 @@ from urllib.parse import quote
 from proxy.dialects.scrub import rename
 from proxy.errors import ClientGone, GatewayError, GatewayStopped, UpstreamTimeout
 from proxy.exchange.context import RequestContext
+from proxy.exchange.interfaces import Downstream
 from proxy.ledger.record import Final, Outcome
 from proxy.server.envelope import timestamp as timestamp
+from proxy.wire.prism_headers import NO_PRISM_HEADERS
 
 #: The provider's name while upstreams are not shown.
 PROVIDER = "prometheus"
@@ -19,34 +25,70 @@ EVENT_LINES = b"content-type: text/event-stream; charset=utf-8\r\ncache-control:
 UNBUFFERED = b"x-accel-buffering: no\r\n"
 #: A header whose value may have the upstream's model in it.
 DISPOSITION = b"content-disposition: "
+#: The model of a response that no model has a part in.
+NO_MODEL = "none"
+_JSON_LINE: typing.Final = b"content-type: application/json\r\n"
+_PRISM: typing.Final = b"X-Prism-"
+_TWIN: typing.Final = b"x-agentcc-"
 #: Nano-dollars in a dollar.
 _NANO: typing.Final = 1_000_000_000
 
 
-def fact_lines(call: RequestContext, *, model: str, provider: str, timeout: float, fell_back: bool) -> bytes:
-    """What the gateway says of a request that went upstream; `timeout` in seconds."""
-    # Whole numbers need no format, which costs more than all the rest.
-    latency = int((time.monotonic() - call.arrived) * 10_000 + 0.5)
-    milliseconds = int(timeout * 1000 + 0.5)
-    request_id = call.id
-    lines = (
-        f"x-request-id: {request_id}\r\nX-Prism-Request-Id: {request_id}\r\nX-Prism-Trace-Id: {call.trace_id}\r\n"
-        f"X-Prism-Latency-Ms: {latency // 10}.{latency % 10}\r\nX-Prism-Model-Used: {model}\r\n"
+def fact_lines(context: RequestContext, *, model: str, provider: str, timeout: float, fell_back: bool = False) -> bytes:
+    """The header lines that every response has, and those that policies have added.
+
+    `timeout` is the one that was applied, in seconds: infinity, for none, is shown as 0.
+    """
+    request_id = context.id
+    latency = int((time.monotonic() - context.arrived) * 1000 + 0.5)
+    milliseconds = int(timeout * 1000 + 0.5) if timeout != math.inf else 0
+    text = (
+        f"x-request-id: {request_id}\r\nX-Prism-Request-Id: {request_id}\r\nX-Prism-Trace-Id: {context.trace_id}\r\n"
+        f"X-Prism-Latency-Ms: {latency}\r\nX-Prism-Model-Used: {model}\r\n"
         f"X-Prism-Provider: {provider}\r\nX-Prism-Timeout-Ms: {milliseconds}\r\n"
     )
     if fell_back:
-        lines += "X-Prism-Fallback-Used: true\r\n"
-    return lines.encode("latin-1", "replace")
+        text += "X-Prism-Fallback-Used: true\r\n"
+    lines = text.encode("latin-1", "replace")
+    if context.lines:
+        lines += context.lines
+    if context.prism is not NO_PRISM_HEADERS:
+        lines += context.prism.warnings
+        if context.prism.has_twins:
+            lines += twins_of(lines)
+    return lines
 
 
-def cost_line(final: Final) -> bytes:
+def own_lines(context: RequestContext) -> bytes:
+    """The same of a response that the gateway makes by itself, such as a refusal or a list of models."""
+    alias = context.alias
+    model = alias.name if alias is not None else NO_MODEL
+    return fact_lines(context, model=model, provider=PROVIDER, timeout=context.patience)
+
+
+def twins_of(lines: bytes) -> bytes:
+    """The `X-Prism-` lines among these once more, by the names that clients of `x-agentcc-` headers read."""
+    parts = lines.splitlines(keepends=True)
+    return b"".join([_TWIN + line[len(_PRISM) :] for line in parts if line.startswith(_PRISM)])
+
+
+def write_error(downstream: Downstream, context: RequestContext, error: GatewayError) -> None:
+    """Write an error as the whole response, in the dialect of the endpoint."""
+    body = context.dialect.error_body(error, context.id, timestamp())
+    lines = _JSON_LINE + own_lines(context) + header_lines(error)
+    downstream.begin(error.status, lines, len(body))
+    downstream.write(body, True)
+
+
+def cost_line(final: Final, *, has_twins: bool = False) -> bytes:
     """The cost in USD, exact to the nano-dollar, where the alias has a price."""
     cost = final.cost
     if cost is None:
         return b""
     # The one in front makes nine digits of the part.
     part = str(_NANO + cost % _NANO)[1:]
-    return f"X-Prism-Cost: {cost // _NANO}.{part}\r\n".encode()
+    line = f"X-Prism-Cost: {cost // _NANO}.{part}\r\n".encode()
+    return line + twins_of(line) if has_twins else line
 
 
 def header_lines(error: GatewayError) -> bytes:

@@ -1,4 +1,4 @@
-"""What an exchange is given: what all exchanges of one gateway share."""
+"""The services that all exchanges of one gateway share. Built by the composition root; holds no request."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from proxy.ledger.record import Final
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Services:
-    """See the module."""
+    """What an exchange and its origin work with."""
 
     journal: Journal
     estimator: Estimator
     deadlines: TimeoutSweeper
-    #: Told of every settled request: the access line and the metrics.
+    #: Called with every settled request: access log, metrics, policies.
     settled: Callable[[RequestContext, Final], None]
-    #: (call, "upstream/model", error) of every failed attempt, for the operator's log.
+    #: (context, "upstream/model", error) of every failed attempt, for the operator's log.
     attempt_failed: Callable[[RequestContext, str, GatewayError], None]
     expose_upstream: bool
     max_event_bytes: int

@@ -1,6 +1,7 @@
-"""What a settled request is billed: reported where the upstream said it, estimated where it did not, with the source.
+"""The bills of settled requests: makes each `Final` of the gateway, but for those of a killed process.
 
-Arithmetic only; when it happens, and that it happens once, is the relay's promise.
+Tokens are as reported by the upstream, or estimated where it reports none; the bill says which. Arithmetic only: when
+a request is settled, and that it is once, is decided by the exchange.
 """
 
 import time
@@ -20,15 +21,15 @@ _NOTHING_USED: typing.Final = Usage()
 _CLIENT_LEFT: typing.Final = frozenset({"client_closed", "client_stalled"})
 _now: typing.Final = time.monotonic
 #: Characters of a model's name that a client made up.
-MAX_NAME: typing.Final = 200
+MAX_NAME_LENGTH: typing.Final = 200
 #: Units of endpoints that are billed by the minute or the image.
-_PIECES: typing.Final = ("audio", "images")
-#: Capabilities whose answers hold no text that a model wrote token by token.
-_WORDLESS: typing.Final = frozenset({"embeddings", "rerank", "moderation"})
+_PIECE_UNITS: typing.Final = ("audio", "images")
+#: Capabilities whose responses hold no text that a model wrote token by token.
+_TEXTLESS: typing.Final = frozenset({"embeddings", "rerank", "moderation"})
 
 
-def final_record(
-    call: RequestContext,
+def relayed_record(
+    context: RequestContext,
     target: Target,
     meter: ResponseMeter | None,
     estimator: Estimator,
@@ -43,22 +44,22 @@ def final_record(
     bytes_out: int,
     left: bool = False,
 ) -> Final:
-    """The bill of one request; `left` says that it ended because the client waits no longer.
+    """The bill of a request that was sent to an upstream; `left` says that it ended because the client waits no longer.
 
     `sent`, `first_byte` and `first_write` are monotonic seconds, 0 where it never came.
     """
-    alias = call.alias
+    alias = context.alias
     assert alias is not None
     text_out = max(meter.text_out, 0) if meter is not None else 0
-    # An answer that had begun, or that the client no longer waited for, has cost something upstream.
+    # A response that had begun, or that the client no longer waited for, has cost something upstream.
     spent = sent != 0.0 and (meter is not None or left or outcome in _CLIENT_LEFT)
-    usage, source = _usage(call, meter, text_out, estimator, outcome, spent)
-    if call.tier and source == "estimated":
-        usage = _of_tier(usage, call.tier)
+    usage, source = _usage(context, meter, text_out, estimator, outcome, spent)
+    if context.tier and source == "estimated":
+        usage = _of_tier(usage, context.tier)
     input_tokens, cached, written = usage.input_tokens, usage.cached_input_tokens, usage.cache_write_tokens
     output_tokens, audio, images = usage.output_tokens, usage.audio_milliseconds, usage.images
     price, parts, lacking = alias.price, usage.parts, ""
-    if call.unit in _PIECES:
+    if context.unit in _PIECE_UNITS:
         nanos, lacking = _cost_of_pieces(price, usage, spent)
     elif parts is None:
         nanos = cost_of(price, input_tokens, cached, written, output_tokens, audio, images)
@@ -66,7 +67,7 @@ def final_record(
             lacking = cost_of_parts(price, usage)[1]
     else:
         nanos, lacking = cost_of_parts(price, usage)
-    if source == "none" and spent and call.unit != "nothing":
+    if source == "none" and spent and context.unit != "nothing":
         # Something was made, and nothing says how much.
         nanos = None
     elif meter is not None and alias.capability == "speech" and not output_tokens and _charges_sound(price):
@@ -74,7 +75,7 @@ def final_record(
         nanos, lacking = None, "audio_output"
     if nanos is not None and nanos > MAX_NANO_DOLLARS:
         nanos = MAX_NANO_DOLLARS
-    arrived = call.arrived
+    arrived = context.arrived
     overhead = 0.0
     if sent:
         overhead = sent - arrived
@@ -82,14 +83,14 @@ def final_record(
             overhead += first_write - first_byte
     # In the order of its fields: a record that is made by their names costs ten times as much.
     final = Final(
-        call.id,
-        call.started,
-        call.key.id,
+        context.id,
+        context.started,
+        context.key.id,
         alias.name,
-        call.endpoint,
+        context.endpoint,
         target.pool.name,
         target.model,
-        call.body.stream,
+        context.body.stream,
         status,
         outcome,
         attempts,
@@ -107,7 +108,7 @@ def final_record(
         _microseconds(overhead),
         bytes_out if bytes_out < MAX_COUNT else MAX_COUNT,
         # What is not about text alone is not learned from, now or at the next start.
-        call.text_in if call.plain or source == "estimated" else 0,
+        context.text_in if context.plain or source == "estimated" else 0,
         text_out if text_out < MAX_COUNT else MAX_COUNT,
         error_code,
     )
@@ -150,7 +151,7 @@ def refused_record(
         total=min(total, MAX_COUNT),
         overhead=min(total, MAX_COUNT),
         error_code=error_code,
-        requested_model=shown_name(requested_model) if not alias else "",
+        requested_model=printable_name(requested_model) if not alias else "",
     )
 
 
@@ -213,17 +214,47 @@ def resource_record(
     return final if used.parts is None and not lacking else with_parts(final, used.parts, lacking)
 
 
-def shown_name(name: str) -> str:
-    """A name that a client made up, as it may be stored and shown: cut, and without what is no letter on one line."""
-    if len(name) > MAX_NAME:
-        name = name[: MAX_NAME - 1] + "…"
+def local_record(
+    context: RequestContext,
+    outcome: Outcome,
+    error_code: str | None,
+    status: int,
+    first_write: float,
+    bytes_out: int,
+) -> Final:
+    """The bill of a response that no upstream was asked for, such as a replay: it costs nothing."""
+    total = _now() - context.arrived
+    return Final(
+        id=context.id,
+        started=context.started,
+        key=context.key.id,
+        alias=context.alias.name if context.alias is not None else "",
+        endpoint=context.endpoint,
+        upstream="",
+        upstream_model="",
+        stream=context.body.stream,
+        status=status,
+        outcome=outcome,
+        cost=0,
+        ttft=_microseconds(first_write - context.arrived) if first_write else None,
+        total=_microseconds(total),
+        overhead=_microseconds(total),
+        bytes_out=min(bytes_out, MAX_COUNT),
+        error_code=error_code,
+    )
+
+
+def printable_name(name: str) -> str:
+    """A name that a client made up, as it may be stored and displayed: cut, and printable on one line."""
+    if len(name) > MAX_NAME_LENGTH:
+        name = name[: MAX_NAME_LENGTH - 1] + "…"
     if name.isprintable():
         return name
     return "".join([one if one.isprintable() else one.encode("unicode_escape").decode() for one in name])
 
 
 def _usage(
-    call: RequestContext,
+    context: RequestContext,
     meter: ResponseMeter | None,
     text_out: int,
     estimator: Estimator,
@@ -231,35 +262,35 @@ def _usage(
     spent: bool,
 ) -> tuple[Usage, UsageSource]:
     """The usage that counts, and where it comes from."""
-    alias = call.alias
+    alias = context.alias
     assert alias is not None
     usage = meter.usage() if meter is not None else None
-    length = call.upload.milliseconds if call.upload is not None and spent else None
+    length = context.upload.milliseconds if context.upload is not None and spent else None
     if length and (usage is None or (not usage.audio_milliseconds and _by_piece(alias.price))):
-        # Measured in the request, since the answer does not tell what it is billed by.
+        # Measured in the request, since the response does not say what it is billed by.
         measured = msgspec.structs.replace(usage or _NOTHING_USED, audio_milliseconds=length)
         return measured, "reported" if usage is not None else "estimated"
     if usage is None:
-        if not spent or call.unit != "tokens" or call.background:
+        if not spent or context.unit != "tokens" or context.background:
             return _NOTHING_USED, "none"
-        given, produced = estimator.estimate(call.key.id, alias.name, call.text_in, text_out)
+        given, produced = estimator.estimate(context.key.id, alias.name, context.text_in, text_out)
         return Usage(min(given, MAX_COUNT), 0, 0, min(produced, MAX_COUNT), output_known=False), "estimated"
-    if call.unit != "tokens":
+    if context.unit != "tokens":
         return usage, "reported"
     assert meter is not None
     so_far = meter.counts_so_far
-    words = 0 if alias.capability in _WORDLESS else text_out
+    words = 0 if alias.capability in _TEXTLESS else text_out
     if usage.input_known and usage.output_known and (usage.input_tokens or not words) and not so_far:
-        if outcome == "complete" and call.plain:
+        if outcome == "complete" and context.plain:
             # Hidden reasoning has tokens but no text; it must not spoil the ratio.
             spoken = max(usage.output_tokens - usage.reasoning_tokens, 0)
-            estimator.observe(call.key.id, alias.name, call.text_in, usage.input_tokens, text_out, spoken)
+            estimator.observe(context.key.id, alias.name, context.text_in, usage.input_tokens, text_out, spoken)
         return usage, "reported"
-    return _completed(call, usage, words, so_far, estimator)
+    return _completed(context, usage, words, so_far, estimator)
 
 
 def _of_tier(usage: Usage, tier: str) -> Usage:
-    """Usage of an answer that did not come to say its service tier: that is taken for the one that was asked for."""
+    """Usage of a response that broke off before it named its service tier: that of the request is taken."""
     parts = usage.parts or Parts()
     if parts.service_tier:
         return usage
@@ -267,13 +298,13 @@ def _of_tier(usage: Usage, tier: str) -> Usage:
 
 
 def _completed(
-    call: RequestContext, usage: Usage, text_out: int, so_far: bool, estimator: Estimator
+    context: RequestContext, usage: Usage, text_out: int, so_far: bool, estimator: Estimator
 ) -> tuple[Usage, UsageSource]:
-    """Usage with estimates where the answer gave no count. None of them is below what it said."""
-    alias = call.alias
+    """Usage with estimates where the response gave no count. None of them is below what it reported."""
+    alias = context.alias
     assert alias is not None
     given, produced = usage.input_tokens, usage.output_tokens
-    likely_given, likely_produced = estimator.estimate(call.key.id, alias.name, call.text_in, text_out)
+    likely_given, likely_produced = estimator.estimate(context.key.id, alias.name, context.text_in, text_out)
     likely_given, likely_produced = min(likely_given, MAX_COUNT), min(likely_produced, MAX_COUNT)
     if given and not produced and not usage.input_known:
         # A total alone: what is not output is input.
@@ -294,7 +325,7 @@ def _completed(
 def _cost_of_pieces(price: CompiledPrice | None, usage: Usage, spent: bool) -> tuple[int | None, str]:
     """The cost of what is billed by the minute or the image: None where that is not known, and never 0."""
     if _by_piece(price):
-        # Such a price holds whatever tokens the answer counts beside.
+        # Such a price holds whatever tokens the response counts beside.
         usage = Usage(audio_milliseconds=usage.audio_milliseconds, images=usage.images)
     if spent and not (usage.input_tokens or usage.output_tokens or usage.audio_milliseconds or usage.images):
         return None, ""

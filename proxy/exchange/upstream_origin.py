@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final
 
 from proxy.dialects.readers import ResponseReader
-from proxy.dialects.upstream_errors import error_summary, provider_failure, relayed_error
+from proxy.dialects.upstream_errors import ErrorResponse
 from proxy.errors import (
     GatewayError,
     GatewayStopped,
@@ -27,10 +27,12 @@ from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import COMMITTED, SETTLED, ResponseWriter
 from proxy.exchange.response_head import DISPOSITION, may_show_limits, timestamp, without_models
 from proxy.exchange.services import Services
-from proxy.exchange.settlement import final_record
+from proxy.exchange.settlement import relayed_record
 from proxy.ledger.record import Final as FinalRecord
 from proxy.ledger.record import Opened, Outcome
+from proxy.routing.models import conversation_with
 from proxy.routing.retry import ErrorStatus, GiveUp, Retry, RetryPlan
+from proxy.upstream.target import Target
 from proxy.wire.headers import response_lines, retry_after
 
 #: Statuses of an upstream that its gateway made, and not the model's server.
@@ -57,14 +59,19 @@ class UpstreamOrigin(AttemptOwner):
     _wait_until = math.inf
     _mode = SERVING
 
-    def __init__(self, services: Services, context: RequestContext) -> None:
+    def __init__(self, services: Services, context: RequestContext, targets: tuple[Target, ...] = ()) -> None:
+        """`targets` are tried in place of those of the context."""
         alias = context.alias
         assert alias is not None
         self.services = services
         self.context = context
         self.sent = 0.0
         self.plan = RetryPlan(
-            context.targets, context.arrived, alias.total_timeout, context.patience, context.upload is not None
+            targets or context.targets,
+            context.arrived,
+            alias.total_timeout,
+            context.patience,
+            context.upload is not None,
         )
 
     def start(self, exchange: ResponseWriter) -> None:
@@ -129,22 +136,22 @@ class UpstreamOrigin(AttemptOwner):
             return
         self._note_status(status)
         context, target = self.context, plan.target
-        failure = provider_failure(status, body)
+        alias, dialect = context.alias, context.dialect
+        assert alias is not None
+        response = ErrorResponse(status, attempt.headers, body)
+        failure = response.provider_failure()
         if failure is not None:
             self.failed(failure)
             return
-        answered = UpstreamFailed("It answered with an error.", detail=error_summary(status, body))
+        answered = UpstreamFailed("It answered with an error.", detail=response.summary)
         self.services.attempt_failed(context, target.label, answered)
         if self._try_again(ErrorStatus(status, retry_after(attempt.headers))):
             return
-        assert context.alias is not None
         try:
-            refusal = relayed_error(
-                context.dialect,
-                status,
-                attempt.headers,
-                body,
-                {**target.hidden, target.model: context.alias.name},
+            relayed = response.relayed(
+                dialect,
+                conversation_with(target, alias).error(dialect, body),
+                {**target.hidden, target.model: alias.name},
                 limits=may_show_limits(status),
                 request_id=context.id,
                 timestamp=timestamp(),
@@ -152,7 +159,7 @@ class UpstreamOrigin(AttemptOwner):
         except UpstreamFailed as error:
             exchange.fail(error)
             return
-        exchange.refuse(status, refusal.lines, refusal.body, refusal.error, refusal.code)
+        exchange.refuse(status, relayed.lines, relayed.body, relayed.error, relayed.code)
 
     def failed(self, error: GatewayError) -> None:
         exchange = self.exchange
@@ -283,7 +290,7 @@ class UpstreamOrigin(AttemptOwner):
         timed_out = self._mode == CLIENT_TIMED_OUT
         billed = first_write or timed_out or outcome in _CLIENT_LEFT
         reader = attempt.reader if attempt is not None else None
-        return final_record(
+        return relayed_record(
             context,
             plan.target,
             reader.meter if reader is not None and billed else None,

@@ -138,8 +138,8 @@ class Journal:
         """Write one record; `on_durable` is called before this returns, or in power mode after a sync.
 
         A record whose sync failed is written again, elsewhere; if that fails too, `on_durable` is called all the same
-        and the record kept in memory. Raises StoreFailed when the record was not written: unless it is an `Opened` it
-        is then kept, up to a bound, until the disk takes it.
+        and the record kept in memory. Raises StoreFailed when the record was not written: it is then kept, up to a
+        bound, until the disk takes it, unless it is an `Opened`.
         """
         try:
             line = self._encode(record) + b"\n"

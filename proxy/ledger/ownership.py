@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 class Owners:
-    """Records and looks up owners of objects. `open` before use; the caller closes the journal and the database."""
+    """Records and looks up owners of objects. `open` before use; the journal is the caller's to close."""
 
     def __init__(
         self, journal: Journal, path: Path, *, lookup_wait: float = 0.0, max_cached: int = MAX_CACHED_OBJECTS

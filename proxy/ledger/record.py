@@ -1,8 +1,8 @@
 """The records of the journal: what is stored of a request and its usage. Values only: no file, no clock.
 
-A request appends one `Opened` for each attempt at an upstream and one `Final` when it is settled. The row of the ledger
-is the `Final`, or, where a killed process left none, the last `Opened` made into one. An `Owned` says which key owns an
-object at an upstream.
+A request appends one `Opened` for each attempt at an upstream and one `Final` when it is settled. The row of the
+ledger is the `Final`, or the last `Opened` made into one, where a killed process left none. An `Owned` says which key
+owns an object at an upstream.
 """
 
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""Queries over the ledger: usage reports from the rollups, and the rows themselves, page by page.
+"""Queries over the ledger: usage reports from the rollups, and an export of the rows.
 
 Reads only, from a connection that cannot write. Usage is summed from rollups, so it stays fast over any number of rows.
 """
@@ -19,7 +19,7 @@ from proxy.ledger.selection import Selection
 
 By = Literal["key", "model", "day", "hour"]
 
-#: Maximum of lines or rows in one page.
+#: Maximum of lines in one page.
 PAGE = 1_000
 _FOREVER = 253_402_300_800  # the year 10,000, in seconds: after all rows
 # Histograms are summed in chunks of so many rollups, so that the event loop is not blocked.
@@ -66,19 +66,12 @@ class UsageLine(msgspec.Struct, frozen=True):
     overhead: Latency
 
 
-class Usage(msgspec.Struct, frozen=True):
+class UsageReport(msgspec.Struct, frozen=True):
     """A page of a usage report; the totals are of the whole time and selection."""
 
     lines: list[UsageLine]
     totals: UsageLine
     #: Of the next page; None at the end.
-    cursor: str | None
-
-
-class Page(msgspec.Struct, frozen=True):
-    """A page of rows, newest first."""
-
-    rows: list[Final]
     cursor: str | None
 
 
@@ -111,7 +104,7 @@ class Reports:
         only: Selection = _EVERYTHING,
         limit: int = 100,
         cursor: str | None = None,
-    ) -> Usage:
+    ) -> UsageReport:
         """Usage by key, model, day or hour, sorted by it; in whole hours: `since` is rounded down and `until` up.
 
         A selection by upstream or outcome reads every row of the time, all others read the rollups. Raises
@@ -135,21 +128,7 @@ class Reports:
             totals = (await self._fetch(f"SELECT NULL, {_SUMS} FROM {source}", bounds))[0]
         by_line, overall = await self._histograms(by, span, only, {row[0] for row in sums})
         lines = [_line(by, row, by_line[row[0]]) for row in sums]
-        return Usage(lines, _line(None, totals, overall), lines[-1].group if more else None)
-
-    async def requests(self, *, limit: int = 100, cursor: str | None = None) -> Page:
-        """Rows, newest first. Raises InvalidRequest for a limit that is not from 1 to 1,000, or an invalid cursor."""
-        _check_limit(limit)
-        started, id_ = _FOREVER * 1_000_000, ""
-        if cursor is not None:
-            started, id_ = _row_cursor(cursor)
-        rows = await self._fetch(
-            f"SELECT {_ROW} FROM requests WHERE (started, id) < (?, ?) ORDER BY started DESC, id DESC LIMIT ?",
-            (started, id_, limit + 1),
-        )
-        finals = [_final(row) for row in rows[:limit]]
-        more = len(rows) > limit
-        return Page(finals, f"{finals[-1].started}.{finals[-1].id}" if more else None)
+        return UsageReport(lines, _line(None, totals, overall), lines[-1].group if more else None)
 
     async def export(
         self, *, since: datetime | None = None, until: datetime | None = None, only: Selection = _EVERYTHING
@@ -292,13 +271,6 @@ def _group_value(by: By, cursor: str) -> str | int:
     except ValueError as error:
         raise InvalidRequest(f"cursor {cursor!r} is not one of this report", param="cursor") from error
     return int(moment.replace(tzinfo=UTC).timestamp())
-
-
-def _row_cursor(cursor: str) -> tuple[int, str]:
-    started, dot, id_ = cursor.partition(".")
-    if not dot or not started.isascii() or not started.isdecimal() or len(started) > 18:
-        raise InvalidRequest(f"cursor {cursor!r} is not one of this list", param="cursor")
-    return int(started), id_
 
 
 def _check_limit(limit: int) -> None:

@@ -1,1 +1,1 @@
-"""What an operator reads: the access log, log messages, readiness."""
+"""What operators read: the access log, the process's own log, readiness."""

@@ -1,15 +1,17 @@
-"""Policies: what is asked of a call before an upstream is. One file each, and one line in the tuple below."""
+"""Policies: what may refuse, answer, delay or follow a request. One file each, and one line in the tuple below."""
 
-from collections.abc import Mapping
+from typing import Final
 
 from proxy.policies.access import AccessPolicy
+from proxy.policies.access_line import AccessLinePolicy
 from proxy.policies.base import Policy
-from proxy.policies.references import ReferencesPolicy
-from proxy.routing.models import Alias
+from proxy.policies.overload import OverloadPolicy
+from proxy.policies.ownership import OwnershipPolicy
 
-
-def ordered(
-    aliases: Mapping[str, Alias], endpoint_of: Mapping[str, str], by_format: Mapping[tuple[str, str], str]
-) -> tuple[Policy, ...]:
-    """Every policy, in the order in which they are asked."""
-    return (AccessPolicy(aliases, endpoint_of, by_format), ReferencesPolicy(aliases))
+#: Every policy, in the order in which they run; those that need no request body run first.
+POLICIES: Final[tuple[type[Policy], ...]] = (
+    OverloadPolicy,
+    AccessPolicy,
+    OwnershipPolicy,
+    AccessLinePolicy,
+)

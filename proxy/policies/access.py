@@ -1,12 +1,13 @@
 """AccessPolicy: the alias exists, the key may use it, and it can do what the endpoint is for."""
 
 import difflib
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable
 from typing import Final
 
 from proxy.auth.keys import Key
 from proxy.errors import InvalidRequest, ModelNotFound
 from proxy.exchange.context import RequestContext
+from proxy.exchange.interfaces import Origin
 from proxy.policies.base import Policy
 from proxy.routing.models import Alias
 
@@ -22,20 +23,14 @@ class AccessPolicy(Policy):
     Fields by which a client would choose the id of what is made are taken out of the body.
     """
 
-    def __init__(
-        self, aliases: Mapping[str, Alias], endpoint_of: Mapping[str, str], by_format: Mapping[tuple[str, str], str]
-    ) -> None:
-        """`endpoint_of` has the endpoint for each capability, `by_format` that for each (format, capability)."""
-        self._aliases = aliases
-        self._endpoint_of = endpoint_of
-        self._by_format = by_format
+    checks_resources = False
 
-    def admit(self, call: RequestContext) -> object | None:
-        alias = self._aliases.get(call.body.model)
+    def admit(self, call: RequestContext) -> Origin | None:
+        alias = self.state.aliases.get(call.body.model)
         if alias is None or not may_use(call.key, alias.name):
             raise not_found(call.body.model, self.visible(call.key), call.dialect.unknown_model_status)
-        if alias.capability not in call.capabilities:
-            belongs = self._endpoint_of.get(alias.capability)
+        if alias.capability not in call.spec.capabilities:
+            belongs = self.state.endpoint_of.get(alias.capability)
             where = f" Use it with {belongs}." if belongs else ""
             raise InvalidRequest(
                 f"The model `{alias.name}` is for {alias.capability} and cannot be used with {call.endpoint}.{where}",
@@ -43,7 +38,7 @@ class AccessPolicy(Policy):
                 code="model_not_supported",
             )
         call.alias = alias
-        call.targets = alias.speaking(call.dialect.name)
+        call.targets = alias.speaking(call.dialect.name, call.endpoint)
         if not call.targets:
             raise InvalidRequest(
                 f"The model `{alias.name}` cannot be used with {call.endpoint}: none of its providers speaks "
@@ -58,14 +53,18 @@ class AccessPolicy(Policy):
 
     def _instead(self, alias: Alias) -> str:
         """What can be done about an alias whose providers do not speak the format that it was called in."""
-        paths = [self._by_format.get((name, alias.capability)) for name in _FORMATS if name in alias.by_dialect]
+        paths = [
+            self.state.endpoints_by_format.get((name, alias.capability))
+            for name in _FORMATS
+            if name in alias.by_dialect
+        ]
         usable = [path.replace("{model}", alias.name) for path in paths if path is not None]
         use = f"Use it with {' or '.join(usable)}, or have" if usable else "Have"
         return f"{use} the gateway's operator add a target that speaks it."
 
     def visible(self, key: Key) -> list[str]:
         """The aliases that a key may use, in the order of the configuration."""
-        return [name for name in self._aliases if may_use(key, name)]
+        return [name for name in self.state.aliases if may_use(key, name)]
 
 
 def may_use(key: Key, alias: str) -> bool:

@@ -4,37 +4,76 @@ A policy overrides the methods that it needs; those that it does not override co
 client: it raises a `GatewayError`, returns an origin, or adds response header lines and observers to the context.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
+from proxy.config.tree import Config
 from proxy.exchange.context import RequestContext
+from proxy.exchange.interfaces import Origin
+from proxy.ledger.ledger import Ledger
 from proxy.ledger.record import Final as Bill
+from proxy.native import mypyc_attr
+from proxy.observability.access_log import AccessLog
+from proxy.overload.monitor import Overload
+from proxy.routing.models import Alias
 
 #: Returned by `Policy.admit` to have `Policy.admit_async` awaited before the next policy runs.
-WAIT: Final = object()
+WAIT: Final = Origin()
 
 
+class GatewayState:
+    """What policies may use of their gateway. `config` and `aliases` are those of the last reload; all else stays."""
+
+    def __init__(
+        self,
+        config: Config,
+        ledger: Ledger,
+        overload: Overload,
+        access_log: AccessLog,
+        created: int,
+        endpoint_of: Mapping[str, str],
+        endpoints_by_format: Mapping[tuple[str, str], str],
+    ) -> None:
+        """`created` is when the gateway came up, in seconds since 1970; `endpoint_of` has the endpoint for each
+        capability, `endpoints_by_format` that for each (format, capability)."""
+        self.config = config
+        self.aliases: Mapping[str, Alias] = {}
+        self.ledger = ledger
+        self.overload = overload
+        self.access_log = access_log
+        self.created = created
+        self.endpoint_of = endpoint_of
+        self.endpoints_by_format = endpoints_by_format
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Policy:
     """One check of a request. Each runs once per request, in the order of `proxy.policies.POLICIES`.
 
-    One object per gateway: its state outlives a reload of the configuration.
+    One object per gateway: its own state outlives a reload of the configuration, which `GatewayState` follows.
     """
 
-    #: Whether requests to resource endpoints (files, batches, threads, …) are checked too, before their body is read.
+    #: It runs before the request body is read: `context.body` and `context.alias` are not known yet. It cannot answer.
+    before_body = False
+    #: It runs for requests to resource endpoints (files, batches, threads, ...) too, always before their body is read.
     checks_resources = True
 
-    def admit(self, context: RequestContext) -> object | None:
+    def __init__(self, state: GatewayState) -> None:
+        self.state = state
+
+    def admit(self, context: RequestContext) -> Origin | None:
         """Let a request pass: return None, an origin that answers in place of the upstreams, or `WAIT`.
 
         Raises `GatewayError` to refuse it. Must not block.
         """
         return WAIT
 
-    async def admit_async(self, context: RequestContext) -> object | None:
+    async def admit_async(self, context: RequestContext) -> Origin | None:
         """The part of `admit` that waits; called after `WAIT`, and where `admit` is not overridden."""
         return None
 
     def settled(self, context: RequestContext, final: Bill) -> None:
-        """The request has ended, however it did; called exactly once for each that `admit` let pass.
+        """The request has ended, however it did; called exactly once for each that this policy has let pass.
 
-        A policy that overrides no `admit` is called for every request. Must not raise.
+        A policy that overrides no `admit` is called for every request of an endpoint. Must not raise.
         """

@@ -1,22 +1,19 @@
-"""ReferencesPolicy: which objects at an upstream a request names, and whether it names models beside its own.
+"""Which objects at an upstream a request body names, and whether it names models beside its own.
 
-The objects are only found here; whose they are is asked, outside the policies, of the ledger. A body that names none
-costs a few searches for a word; only one that may name some is read to its leaves. Every repeated key counts, and a key
+The objects are only found here; `ownership` looks up whose they are. A body that names none costs a few searches for a
+word; only one that may name some is read to its leaves. Every repeated key counts, and a key
 written with escapes or in other letters too, because another reader may take the one that this one would not.
 """
 
 import re
-from collections.abc import Callable, Container, Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
 import msgspec
 
 from proxy.errors import InvalidRequest
-from proxy.exchange.context import NESTED, NESTED_GEMINI, RequestContext
-from proxy.policies.access import is_usable
-from proxy.policies.base import Policy
+from proxy.exchange.context import NESTED, NESTED_GEMINI
 from proxy.policies.json_pairs import Pairs, read
 from proxy.wire.field_names import HOLDER_NAMES, MODEL_NAMES, OBJECT_NAMES, guarded_name
 from proxy.wire.json_scan import contains_rare
@@ -25,7 +22,8 @@ from proxy.wire.json_scan import contains_rare
 NAMES: Final = OBJECT_NAMES | HOLDER_NAMES
 #: Fields that are read to their leaves whatever words they have, and may name something there.
 _READ: Final = frozenset({"audio"})
-_TOP: Final = NAMES | _READ
+#: Fields that a body with references has at its top, or else those of its endpoint below it.
+TOP_NAMES: Final = NAMES | _READ
 #: A body names at most so many.
 MOST: Final = 2_000
 #: Values of a body that is read to its leaves.
@@ -85,26 +83,6 @@ _QUOTE: Final = 0x22
 
 #: The field, and the id in it.
 Reference = tuple[str, str]
-
-
-class ReferencesPolicy(Policy):
-    """Notes what a call names; what is named and is not the key's own is refused by whoever serves the call."""
-
-    def __init__(self, aliases: Container[str]) -> None:
-        self._aliases = aliases
-
-    def admit(self, call: RequestContext) -> object | None:
-        body = call.body
-        alias = call.alias
-        if alias is not None and not alias.watched.isdisjoint(body.fields):
-            usable = partial(is_usable, self._aliases, call.key)
-            check_models(body.fields, alias.choosing, alias.choosing_in, usable)
-        if _TOP.isdisjoint(body.fields) and (
-            not call.naming or (body.data and not may_name(body.data, call.naming, call.large))
-        ):
-            return None
-        call.references = find(body.fields)
-        return None
 
 
 def check_models(

@@ -1,6 +1,6 @@
-"""What the supervisor and one of its processes say to each other: lines over a pair of sockets, a word and its payload.
+"""The messages between the supervisor and one of its processes: lines over a socket pair, a word and its payload.
 
-Both ends are here; what the words mean is not. The end of the channel is how either learns that the other is gone.
+Both ends are here; what the words mean is not. The end of the stream is how either side notices that the other is gone.
 """
 
 import asyncio
@@ -10,88 +10,92 @@ from collections.abc import Callable
 
 from proxy.errors import GatewayError
 
-#: A configuration is the longest there is to say.
-_LONGEST = 64 * 1024 * 1024
-_READ = 262_144
-#: Seconds that a process may take to read what the supervisor says.
+#: The longest message is a whole configuration.
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+_READ_BYTES = 262_144
+#: Seconds that a process may take to read a message of the supervisor.
 _SEND_SECONDS = 5.0
 
-Heard = Callable[[str, bytes], None]
+MessageHandler = Callable[[str, bytes], None]
 
 
-class Lines:
-    """Cuts what arrives into words and payloads."""
+class MessageParser:
+    """Splits what arrives into messages, each a word and its payload."""
 
     def __init__(self) -> None:
         self._rest = b""
 
-    def cut(self, data: bytes) -> list[tuple[str, bytes]]:
-        """The lines that are whole now. Raises GatewayError for one that is too long."""
+    def feed(self, data: bytes) -> list[tuple[str, bytes]]:
+        """The messages that are whole now. Raises `GatewayError` for one that is too long."""
         *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > _LONGEST:
-            raise GatewayError("a line between the supervisor and a worker is too long")
+        if len(self._rest) > MAX_MESSAGE_BYTES:
+            raise GatewayError("a message between the supervisor and a worker is too long")
         pairs = (line.partition(b" ") for line in lines)
         return [(word.decode(), payload) for word, _, payload in pairs]
 
 
+def _encoded(word: str, payload: bytes) -> bytes:
+    return word.encode() + b" " + payload + b"\n"
+
+
 class SupervisorEnd:
-    """The supervisor's end; it is read when it is readable, and written with a bound on the wait."""
+    """The supervisor's end: it is read when it is readable, and written with a timeout."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
         sock.settimeout(_SEND_SECONDS)
-        self._lines = Lines()
+        self._parser = MessageParser()
 
-    def read(self) -> list[tuple[str, bytes]] | None:
-        """What was said; None at the end."""
+    def receive(self) -> list[tuple[str, bytes]] | None:
+        """The messages that have arrived; None at the end of the stream."""
         try:
-            data = self.socket.recv(_READ)
+            data = self.socket.recv(_READ_BYTES)
         except OSError:
             return None
-        return self._lines.cut(data) if data else None
+        return self._parser.feed(data) if data else None
 
-    def say(self, word: str, payload: bytes = b"") -> bool:
-        """Say something; False when the process does not take it."""
+    def send(self, word: str, payload: bytes = b"") -> bool:
+        """Send a message; False when the process is gone or does not read."""
         try:
-            self.socket.sendall(word.encode() + b" " + payload + b"\n")
+            self.socket.sendall(_encoded(word, payload))
         except OSError:
             return False
         return True
 
 
 class WorkerEnd:
-    """The other end, on an event loop."""
+    """A worker's end, on its event loop."""
 
-    def __init__(self, sock: socket.socket, heard: Heard, gone: Callable[[], None]) -> None:
-        """`gone` is called when the supervisor is no more."""
+    def __init__(self, sock: socket.socket, on_message: MessageHandler, on_close: Callable[[], None]) -> None:
+        """`on_close` is called when the supervisor is gone."""
         self._socket = sock
-        self._heard = heard
-        self._gone = gone
-        self._lines = Lines()
+        self._on_message = on_message
+        self._on_close = on_close
+        self._parser = MessageParser()
         sock.setblocking(False)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock, self._read)
 
-    def say(self, word: str, payload: bytes = b"") -> None:
-        """Say something. Where the supervisor cannot take it, it is gone or stuck, and silence tells it as much."""
+    def send(self, word: str, payload: bytes = b"") -> None:
+        """Send a message. An error is ignored: the supervisor is gone then, or notices the missing heartbeat."""
         with contextlib.suppress(OSError):
-            self._socket.sendall(word.encode() + b" " + payload + b"\n")
+            self._socket.sendall(_encoded(word, payload))
 
     def close(self) -> None:
-        """Hear nothing more."""
+        """Receive nothing more."""
         self._loop.remove_reader(self._socket)
         self._socket.close()
 
     def _read(self) -> None:
         try:
-            data = self._socket.recv(_READ)
+            data = self._socket.recv(_READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
             data = b""
         if not data:
             self._loop.remove_reader(self._socket)
-            self._gone()
+            self._on_close()
             return
-        for word, payload in self._lines.cut(data):
-            self._heard(word, payload)
+        for word, payload in self._parser.feed(data):
+            self._on_message(word, payload)

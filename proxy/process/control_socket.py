@@ -1,7 +1,7 @@
 """The control socket in the data directory: how another process of the same user talks to the gateway that runs there.
 
-One line asks, one line answers, and the connection ends. Who may open the data directory may ask; nothing is secret in
-an answer. What an order means is not decided here.
+A command is one line, its response one document, and the connection ends. Permission is that to open the data
+directory, so a response must hold no secrets. What a command means is not decided here.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from pathlib import Path
 from proxy.errors import GatewayError
 
 NAME = "control.sock"
-#: Seconds between two looks at whether it is still there, or to be had.
-KEEP_SECONDS = 1.0
-#: Bytes that a socket's address may have, on every system.
-_LONGEST_ADDRESS = 100
-_LONGEST_ORDER = 64
-#: Seconds for an order to be written.
-_ORDER_SECONDS = 5.0
-_LONGEST_ANSWER = 4 * 1024 * 1024
+#: Seconds between two attempts to claim the socket, or to find that it is still there.
+CLAIM_SECONDS = 1.0
+#: Bytes that the address of a Unix socket may have, on every system.
+_MAX_ADDRESS_BYTES = 100
+MAX_COMMAND_BYTES = 64
+#: Seconds for a command to be written, and for its response to be read.
+_TRANSFER_SECONDS = 5.0
+_MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 _log = logging.getLogger(__name__)
 
 
@@ -35,24 +35,45 @@ class NotRunning(GatewayError):
 
 
 class ControlSocket:
-    """The listening end. Of several gateways in a directory the first is the one that is asked, for as long as it
-    serves; then another that runs is."""
+    """The listening socket. Of several gateways in one directory the first owns it, for as long as it serves."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
         self.path = data_dir / NAME
-        #: None while another gateway is the one that is asked.
+        #: None while another gateway owns it.
         self.socket: socket.socket | None = None
         self._file: tuple[int, int] | None = None
+        #: What was logged last about not owning it.
+        self._logged: str | None = None
 
-    def keep(self) -> None:
-        """Become the one that is asked, unless that is another gateway.
+    def keep_claimed(self) -> None:
+        """Claim it, or find that it is still there, and log what has changed. To be called every `CLAIM_SECONDS`."""
+        try:
+            self.claim()
+        except OSError as error:
+            self._log_once(f"{self.path} cannot be made, so `config reload` will not work: {error}")
+            return
+        if self.socket is None:
+            self._log_once(
+                f"another gateway runs in {self._data_dir}: `config reload` reloads that one; for this one use SIGHUP"
+            )
+        elif self._logged is not None:
+            self._logged = None
+            _log.warning("`config reload` reloads this gateway from now on")
+
+    def _log_once(self, message: str) -> None:
+        if message != self._logged:
+            self._logged = message
+            _log.warning("%s", message)
+
+    def claim(self) -> None:
+        """Own the socket, unless another gateway does.
 
         To be called again and again: the other may end, and the file may be removed. Raises OSError.
         """
         if self.socket is not None and _file_at(self.path) == self._file:
             return
-        with _turn(self._data_dir), _address(self._data_dir) as address:
+        with _lock(self._data_dir), _address(self._data_dir) as address:
             if _is_served(address):
                 before, self.socket = self.socket, None
                 if before is not None:
@@ -60,7 +81,7 @@ class ControlSocket:
                 return
             made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
-                # What a process has left that is no more.
+                # The file of a process that has ended.
                 self.path.unlink(missing_ok=True)
                 made.bind(address)
                 self.path.chmod(0o600)
@@ -75,19 +96,19 @@ class ControlSocket:
         self.socket = made
 
     def close(self) -> None:
-        """Be asked no longer; the file goes too, unless another gateway has put its own there."""
+        """Give it up, and remove its file unless that is another gateway's by now."""
         made, self.socket = self.socket, None
         if made is None:
             return
-        with contextlib.suppress(OSError), _turn(self._data_dir):
-            # While the socket is open no other file can have its number.
+        with contextlib.suppress(OSError), _lock(self._data_dir):
+            # While the socket is open no other file can have its inode.
             if _file_at(self.path) == self._file:
                 self.path.unlink()
         made.close()
 
 
 def _file_at(path: Path) -> tuple[int, int] | None:
-    """The device and the number of the file that a name leads to now."""
+    """Device and inode of the file at a path now."""
     try:
         found = path.lstat()
     except OSError:
@@ -96,7 +117,7 @@ def _file_at(path: Path) -> tuple[int, int] | None:
 
 
 def _is_served(address: str) -> bool:
-    """Whether a process listens there, however busy it is."""
+    """Whether a process listens at an address, however busy it is."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.setblocking(False)
         try:
@@ -106,17 +127,17 @@ def _is_served(address: str) -> bool:
         except BlockingIOError:
             return True
         except OSError as error:
-            # A file that is no socket is in the way; what cannot be judged is left alone.
+            # A file that is no socket may be replaced; where nothing is known, the file stays.
             return error.errno not in (errno.ENOTSOCK, errno.EPROTOTYPE)
     return True
 
 
 @contextlib.contextmanager
-def _turn(data_dir: Path) -> Iterator[None]:
-    """One process after the other: two that start at once must not take each other's socket for a dead one's."""
+def _lock(data_dir: Path) -> Iterator[None]:
+    """A lock between processes: two that start at once must not take each other's socket for a dead one's."""
     folder = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        # Held for a moment only, and let go of by whoever dies. Not every file system has locks.
+        # Held for a moment only, and released when its process dies. Not every file system has locks.
         with contextlib.suppress(OSError):
             fcntl.flock(folder, fcntl.LOCK_EX)
         yield
@@ -125,38 +146,37 @@ def _turn(data_dir: Path) -> Iterator[None]:
 
 
 class ControlServer:
-    """Answers on an event loop: each order by `answer`, as they come."""
+    """Serves the control socket on an event loop; each command is handled by `handle`."""
 
-    def __init__(self, data_dir: Path, answer: Callable[[str], Awaitable[bytes]]) -> None:
+    def __init__(self, data_dir: Path, handle: Callable[[str], Awaitable[bytes]]) -> None:
         self._control = ControlSocket(data_dir)
-        self._answer = answer
-        self._conversations: set[asyncio.Task[None]] = set()
+        self._handle = handle
+        self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._listening: socket.socket | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._keeper = Keeper(self._control)
-        self._keep()
+        self._claim()
 
     async def close(self) -> None:
-        """Take no more orders; those under way get no answer."""
+        """Accept no more commands; those under way get no response."""
         self.stop()
-        for task in list(self._conversations):
+        for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._conversations, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def stop(self) -> None:
-        """Take no more orders: another gateway may be asked from now on."""
+        """Accept no more commands: another gateway may own the socket from now on."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._listen(None)
         self._control.close()
 
-    def _keep(self) -> None:
-        self._timer = self._loop.call_later(KEEP_SECONDS, self._keep)
+    def _claim(self) -> None:
+        self._timer = self._loop.call_later(CLAIM_SECONDS, self._claim)
         # It may be closed by that.
         self._listen(None)
-        self._keeper.keep()
+        self._control.keep_claimed()
         self._listen(self._control.socket)
 
     def _listen(self, listening: socket.socket | None) -> None:
@@ -172,55 +192,26 @@ class ControlServer:
         with contextlib.suppress(OSError):
             connection, _ = self._listening.accept()
             connection.setblocking(False)
-            task = self._loop.create_task(self._converse(connection))
-            self._conversations.add(task)
-            task.add_done_callback(self._conversations.discard)
+            task = self._loop.create_task(self._serve(connection))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    async def _converse(self, connection: socket.socket) -> None:
+    async def _serve(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(_ORDER_SECONDS):
-                order = await self._loop.sock_recv(connection, _LONGEST_ORDER)
-            answer = await self._answer(order.decode("ascii", "replace").strip())
-            async with asyncio.timeout(_ORDER_SECONDS):
-                await self._loop.sock_sendall(connection, answer)
+            async with asyncio.timeout(_TRANSFER_SECONDS):
+                command = await self._loop.sock_recv(connection, MAX_COMMAND_BYTES)
+            response = await self._handle(command.decode("ascii", "replace").strip())
+            async with asyncio.timeout(_TRANSFER_SECONDS):
+                await self._loop.sock_sendall(connection, response)
 
 
-class Keeper:
-    """Keeps a control socket, and tells in the log what changes, once."""
+def send_command(data_dir: Path, command: str, timeout: float) -> bytes:
+    """Send a command to the gateway that runs in a data directory, and wait for its response.
 
-    def __init__(self, control: ControlSocket) -> None:
-        self._control = control
-        self._told: str | None = None
-
-    def keep(self) -> None:
-        """Look after the socket; for a timer."""
-        control = self._control
-        try:
-            control.keep()
-        except OSError as error:
-            self._tell(f"{control.path} cannot be made, so `config reload` will not work: {error}")
-            return
-        if control.socket is None:
-            self._tell(
-                f"another gateway runs in {control.path.parent}: `config reload` asks that one; for this one use SIGHUP"
-            )
-        elif self._told is not None:
-            self._told = None
-            _log.warning("`config reload` asks this gateway from now on")
-
-    def _tell(self, what: str) -> None:
-        if what != self._told:
-            self._told = what
-            _log.warning("%s", what)
-
-
-def ask(data_dir: Path, order: str, patience: float) -> bytes:
-    """Send an order to the gateway that runs in a data directory, and wait for its answer.
-
-    Raises `NotRunning`, and `GatewayError` when there is no answer within `patience` seconds.
+    Raises `NotRunning`, and `GatewayError` when there is no response within `timeout` seconds.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(patience)
+        connection.settimeout(timeout)
         try:
             with _address(data_dir) as address:
                 connection.connect(address)
@@ -228,23 +219,23 @@ def ask(data_dir: Path, order: str, patience: float) -> bytes:
             raise NotRunning(
                 f"no gateway runs in {data_dir} ({error.strerror or error}); name its own with --data-dir, or start it"
             ) from error
-        answer = b""
+        response = b""
         try:
-            connection.sendall(order.encode() + b"\n")
-            while (more := connection.recv(65_536)) and len(answer) < _LONGEST_ANSWER:
-                answer += more
+            connection.sendall(command.encode() + b"\n")
+            while (more := connection.recv(65_536)) and len(response) < _MAX_RESPONSE_BYTES:
+                response += more
         except OSError as error:
-            raise GatewayError(f"the gateway in {data_dir} does not answer: {error}; its log may say why") from error
-    if not answer:
-        raise GatewayError(f"the gateway in {data_dir} ended before it answered; its log may say why")
-    return answer
+            raise GatewayError(f"the gateway in {data_dir} does not respond: {error}; its log may say why") from error
+    if not response:
+        raise GatewayError(f"the gateway in {data_dir} ended before it responded; its log may say why")
+    return response
 
 
 @contextlib.contextmanager
 def _address(data_dir: Path) -> Iterator[str]:
-    """The socket's address: its path, or where that is too long for one, a short way to the same place."""
+    """The socket's address: its path, or where that is too long for one, a short path to the same file."""
     path = str(data_dir / NAME)
-    if len(os.fsencode(path)) <= _LONGEST_ADDRESS:
+    if len(os.fsencode(path)) <= _MAX_ADDRESS_BYTES:
         yield path
         return
     folder = os.open(data_dir, os.O_RDONLY)

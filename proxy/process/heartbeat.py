@@ -1,10 +1,10 @@
-"""A beat of the event loop: a call at a steady pace, as long as the loop turns. One that hangs is known by silence."""
+"""A heartbeat of the event loop: a call at a steady interval. A loop that hangs is noticed by its absence."""
 
 import asyncio
 from collections.abc import Callable
 
 
-class Heart:
+class Heartbeat:
     """Calls `beat` at once and then every `interval` seconds, until `stop`."""
 
     def __init__(self, interval: float, beat: Callable[[], None]) -> None:
@@ -12,13 +12,13 @@ class Heart:
         self._beat = beat
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._turn()
+        self._tick()
 
     def stop(self) -> None:
-        """Beat no more."""
+        """Call it no more."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _turn(self) -> None:
-        self._timer = self._loop.call_later(self._interval, self._turn)
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(self._interval, self._tick)
         self._beat()

@@ -1,4 +1,4 @@
-"""Reading the configuration file again, for a gateway that runs: what came of it, and how that is told."""
+"""Reloading the configuration file of a running gateway, and the result that is logged and returned."""
 
 import asyncio
 import logging
@@ -15,13 +15,13 @@ from proxy.config.problems import ConfigProblems, Problem
 from proxy.config.tree import Config
 from proxy.errors import ConfigFault
 
-#: What the control socket is asked for.
-ORDER = "reload"
+#: The command on the control socket.
+RELOAD_COMMAND = "reload"
 _log = logging.getLogger(__name__)
 
 
-class Outcome(msgspec.Struct, frozen=True):
-    """What came of one reload; the JSON that `config reload --json` prints."""
+class ReloadResult(msgspec.Struct, frozen=True):
+    """The result of one reload; the JSON that `config reload --json` prints."""
 
     ok: bool
     #: The file, or "" where the gateway has none.
@@ -32,18 +32,18 @@ class Outcome(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         if self.ok:
-            return f"{self.file}: taken; {self.changes}"
-        heading = f"{self.file or 'the configuration'}: not taken, what was in force goes on:"
+            return f"{self.file}: applied; {self.changes}"
+        heading = f"{self.file or 'the configuration'}: not applied, the configuration in force stays:"
         return "\n".join([heading, *(str(problem) for problem in self.problems)])
 
 
-class Source:
-    """The file that a gateway was started with, and what its command line put over it."""
+class ConfigSource:
+    """The file that a gateway was started with, and the overrides of its command line."""
 
-    def __init__(self, path: Path, over: dict[str, Any]) -> None:
-        # Absolute: the file must be found again whatever becomes of the working directory.
+    def __init__(self, path: Path, overrides: dict[str, Any]) -> None:
+        # Absolute: the file must be found again if the working directory changes.
         self.path = path.absolute()
-        self._over = over
+        self._overrides = overrides
         #: The text that was read last, the one in force, and whether that has aliases.
         self._read = self._in_force = ""
         self._has_aliases = False
@@ -52,10 +52,10 @@ class Source:
         """Read it as it is now, with the secrets it refers to, for the start. Raises ConfigProblems."""
         return self._loaded(read_text(self.path))
 
-    def read_again(self) -> Loaded:
-        """The same for a reload: what looks like a file that is not whole is a fault, and what is in force stays.
+    def read_for_reload(self) -> Loaded:
+        """Read it for a reload, in which a file that looks incomplete is a fault.
 
-        May wait for a moment. Raises ConfigProblems.
+        May block for a moment. Raises ConfigProblems.
         """
         text = read_settled(self.path)
         if not text.strip():
@@ -68,7 +68,7 @@ class Source:
             raise self._fault("has no aliases any more", "to serve none, start the gateway anew")
         return loaded
 
-    def taken(self, config: Config) -> None:
+    def applied(self, config: Config) -> None:
         """What was read last is in force from now on."""
         self._in_force = self._read
         self._has_aliases = bool(config.models)
@@ -76,80 +76,80 @@ class Source:
     def _loaded(self, text: str) -> Loaded:
         self._read = text
         loaded = examine_text(text, self.path, os.environ)
-        return msgspec.structs.replace(loaded, config=overridden(loaded.config, self._over))
+        return msgspec.structs.replace(loaded, config=overridden(loaded.config, self._overrides))
 
     def _fault(self, message: str, hint: str) -> ConfigProblems:
         return ConfigProblems([Problem(str(self.path), None, "", message, hint)])
 
 
-def overridden(config: Config, over: dict[str, Any]) -> Config:
-    """A configuration with some settings of `[server]` from elsewhere."""
-    return msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, **over))
+def overridden(config: Config, overrides: dict[str, Any]) -> Config:
+    """A configuration with some settings of `[server]` replaced."""
+    return msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, **overrides))
 
 
-def failed(file: Path, fault: ConfigFault) -> Outcome:
-    """The outcome of a reload that found a fault."""
+def failed_result(file: Path, fault: ConfigFault) -> ReloadResult:
+    """The result of a reload that found a fault."""
     if isinstance(fault, ConfigProblems):
-        return Outcome(False, str(file), tuple(fault.problems))
-    return Outcome(False, str(file), (Problem(str(file), None, "", fault.message),))
+        return ReloadResult(False, str(file), tuple(fault.problems))
+    return ReloadResult(False, str(file), (Problem(str(file), None, "", fault.message),))
 
 
-def without_file() -> Outcome:
-    """The outcome where there is nothing to read."""
+def no_file_result() -> ReloadResult:
+    """The result where there is no file to read."""
     what = "the gateway runs without a configuration file, as the demo does"
     hint = "end it, write a file with: prometheus-gateway init, and start it again, with --config FILE for another name"
-    return Outcome(False, "", (Problem("", None, "", what, hint),))
+    return ReloadResult(False, "", (Problem("", None, "", what, hint),))
 
 
-def tell(outcome: Outcome) -> None:
-    """Say in the log what came of a reload."""
-    if outcome.ok:
-        for warning in outcome.warnings:
+def log_result(result: ReloadResult) -> None:
+    """Log the result of a reload."""
+    if result.ok:
+        for warning in result.warnings:
             _log.warning("%s", warning)
-        _log.info("%s", outcome)
+        _log.info("%s", result)
     else:
-        _log.error("%s", outcome)
+        _log.error("%s", result)
 
 
 class Reloader:
-    """Reloads on an event loop, one after the other: each reads the file after it was asked to."""
+    """Reloads on an event loop, one after the other: each reads the file after it was requested."""
 
-    def __init__(self, source: Source, take: Callable[[Config], Awaitable[Changes]]) -> None:
-        """`take` may raise ConfigFault."""
+    def __init__(self, source: ConfigSource, apply: Callable[[Config], Awaitable[Changes]]) -> None:
+        """`apply` may raise ConfigFault."""
         self._source = source
-        self._take = take
-        self._turn = asyncio.Lock()
-        #: A signal has asked, and its turn has not come.
-        self._asked = False
+        self._apply = apply
+        self._lock = asyncio.Lock()
+        #: A signal has requested a reload that has not begun.
+        self._is_requested = False
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def signalled(self, then: Callable[[], None]) -> None:
-        """Reload, unless a signal has asked for that already and it has not begun; `then` is called after it."""
-        if not self._asked:
-            self._asked = True
+    def reload_on_signal(self, then: Callable[[], None]) -> None:
+        """Reload, unless such a reload waits already; `then` is called after it."""
+        if not self._is_requested:
+            self._is_requested = True
             task = asyncio.create_task(self._by_signal(then), name="reload")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def reload(self) -> Outcome:
-        """Read the file and take what it says, or say why not."""
-        async with self._turn:
+    async def reload(self) -> ReloadResult:
+        """Read the file and apply it, or say why not."""
+        async with self._lock:
             return await self._reload()
 
     async def _by_signal(self, then: Callable[[], None]) -> None:
-        async with self._turn:
-            self._asked = False
+        async with self._lock:
+            self._is_requested = False
             try:
                 await self._reload()
             finally:
                 then()
 
-    async def _reload(self) -> Outcome:
+    async def _reload(self) -> ReloadResult:
         try:
-            loaded = await asyncio.to_thread(self._source.read_again)
-            outcome = Outcome(True, str(self._source.path), (), loaded.warnings, await self._take(loaded.config))
-            self._source.taken(loaded.config)
+            loaded = await asyncio.to_thread(self._source.read_for_reload)
+            result = ReloadResult(True, str(self._source.path), (), loaded.warnings, await self._apply(loaded.config))
+            self._source.applied(loaded.config)
         except ConfigFault as fault:
-            outcome = failed(self._source.path, fault)
-        tell(outcome)
-        return outcome
+            result = failed_result(self._source.path, fault)
+        log_result(result)
+        return result

@@ -1,4 +1,4 @@
-"""One gateway that serves in this process, whoever else there is: alone, or as one of several workers."""
+"""Runs one gateway in this process, whether it is the only one or a worker."""
 
 import contextlib
 import gc
@@ -6,8 +6,8 @@ import os
 import resource
 import socket
 import sys
-from collections.abc import Sequence
-from typing import Protocol, TextIO
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TextIO
 
 from proxy.app import Gateway
 from proxy.config.changes import Changes
@@ -15,29 +15,39 @@ from proxy.config.tree import Config
 from proxy.overload.malloc import keep_freed
 from proxy.server.listener import Listener
 
-#: More than this a system may refuse although it names no limit.
-MOST_DESCRIPTORS = 65_536
+#: Open files that are asked for where the system names no limit; some systems refuse more.
+MAX_DESCRIPTORS = 65_536
 
 
-class Serving:
-    """A gateway and its listener, once both are there."""
+class BuiltInProvider(NamedTuple):
+    """The demo's upstream: served beside the gateway on a socket of its own."""
+
+    socket: socket.socket
+    #: Makes its ASGI application, in the process that serves it.
+    make_app: Callable[[], Any]
+    #: The key that may use everything.
+    key: str
+
+
+class ServedGateway:
+    """A gateway that was started, and its listener."""
 
     def __init__(self, gateway: Gateway, listener: Listener) -> None:
         self.gateway = gateway
         self.listener = listener
 
     async def reload(self, config: Config) -> Changes:
-        """Serve what comes by another configuration. Raises ConfigFault, and nothing has changed."""
+        """Apply another configuration. Raises ConfigFault, and nothing has changed."""
         changes = await self.gateway.reload(config)
         self.listener.reconfigure(self.gateway.config.server)
         return changes
 
 
-class Host(Protocol):
-    """Who runs the gateway and speaks for it; called on the gateway's loop."""
+class GatewayHost(Protocol):
+    """The owner of the process, notified of the gateway's life on its event loop."""
 
-    async def begin(self, serving: Serving) -> None:
-        """The gateway has started, and its sockets are about to be served."""
+    async def started(self, served: ServedGateway) -> None:
+        """The gateway has started; its sockets are not served yet."""
         ...
 
     def ready(self) -> None:
@@ -45,7 +55,7 @@ class Host(Protocol):
         ...
 
     def draining(self) -> None:
-        """The end has begun."""
+        """The shutdown has begun."""
         ...
 
 
@@ -53,11 +63,11 @@ async def serve(
     config: Config,
     sockets: Sequence[socket.socket],
     demo_key: str,
-    host: Host,
+    host: GatewayHost,
     others: Sequence[socket.socket] = (),
 ) -> None:
-    """Run a gateway on bound sockets to its end. `demo_key`, if there is one, may use everything; `others` are the
-    sockets of other workers."""
+    """Run a gateway on bound sockets until it is stopped. `demo_key`, if there is one, may use everything; `others` are
+    the sockets of other workers."""
     _raise_descriptor_limit()
     gateway = Gateway(config, sys.stdout)
     try:
@@ -66,7 +76,7 @@ async def serve(
             gateway.keys.remember("demo", demo_key)
 
         def ready() -> None:
-            _settle_process()
+            _tune_process()
             host.ready()
 
         def draining() -> None:
@@ -82,20 +92,20 @@ async def serve(
             others=others,
             shedding=gateway.pressure,
         )
-        await host.begin(Serving(gateway, listener))
+        await host.started(ServedGateway(gateway, listener))
         await listener.serve(sockets=list(sockets))
     finally:
         await gateway.stop()
 
 
-def tell_end(answers: int, seconds: float, *, again: bool, stream: TextIO) -> None:
-    """Say that the end has begun, and what it waits for; `again` where a second Ctrl-C may follow the first."""
+def print_shutdown(running: int, seconds: float, *, again: bool, stream: TextIO) -> None:
+    """Print that the shutdown has begun, and how many running requests it waits for; `again` where a second Ctrl-C may
+    follow the first."""
     line = "Ending."
-    if not answers and not stream.isatty():
-        # Nobody waits for anything, nor for a word.
+    if not running and not stream.isatty():
         return
-    if answers:
-        line = f"Waiting for {answers} answer{'s' if answers > 1 else ''} ({seconds:g} s at most)"
+    if running:
+        line = f"Waiting for {running} response{'s' if running > 1 else ''} ({seconds:g} s at most)"
         line += "; Ctrl-C again ends now." if again else "."
     # The terminal has written ^C at the beginning of this line, or is gone.
     with contextlib.suppress(OSError, ValueError):
@@ -104,21 +114,20 @@ def tell_end(answers: int, seconds: float, *, again: bool, stream: TextIO) -> No
 
 
 def _raise_descriptor_limit() -> None:
-    """As many open files as this user may have: the usual soft limit is meant for programs that use `select`."""
+    """Allow as many open files as this user may have: the usual soft limit is meant for programs that use `select`."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _settle_process() -> None:
-    """Keep what is not a request out of the requests' way.
+def _tune_process() -> None:
+    """Keep the garbage collector, other threads and the allocator out of the requests' way.
 
     The collector need not look at what lives as long as the process, and requests leave it nothing: it only runs while
     more and more streams are open, and then all of them wait. 5,000 new objects take it half a millisecond, 50,000 six;
     the turn of its next generation, which takes far longer, comes after a million. The threads that store rows and
-    write lines give the interpreter back after half a millisecond, not five. Large blocks are kept for the next large
-    body.
+    write lines release the GIL after half a millisecond, not five. Large blocks are kept for the next large body.
     """
     gc.collect()
     gc.freeze()

@@ -1,6 +1,6 @@
-"""Listening sockets that were opened by somebody else, so that no connection is refused while the gateway restarts.
+"""Socket activation: listening sockets that were opened by the parent process, such as systemd.
 
-A service manager, or whoever starts the gateway, keeps them open: what connects meanwhile waits in their queue.
+The parent keeps them open, so that no connection is refused while the gateway restarts: it waits in their queue.
 """
 
 import os
@@ -10,17 +10,17 @@ from collections.abc import MutableMapping, Sequence
 from proxy.server.listener import BACKLOG, CannotListen
 from proxy.server.sockets import tune
 
-#: The first descriptor that systemd hands over.
-FIRST = 3
+#: The first descriptor that systemd passes (SD_LISTEN_FDS_START).
+FIRST_DESCRIPTOR = 3
 
 
-def handed_over(environment: MutableMapping[str, str]) -> list[int]:
-    """The descriptors that systemd's socket activation gives to this process. They are taken out of `environment`."""
+def inherited_descriptors(environment: MutableMapping[str, str]) -> list[int]:
+    """The descriptors that systemd passes to this process. Its variables are removed from `environment`."""
     process, count = environment.pop("LISTEN_PID", ""), environment.pop("LISTEN_FDS", "")
     environment.pop("LISTEN_FDNAMES", "")
     if process != str(os.getpid()) or not count.isdecimal():
         return []
-    return list(range(FIRST, FIRST + int(count)))
+    return list(range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count)))
 
 
 def adopt(descriptors: Sequence[int]) -> list[socket.socket]:
@@ -35,7 +35,7 @@ def _adopted(descriptor: int) -> socket.socket:
     except OSError as error:
         raise CannotListen(f"descriptor {descriptor} is no socket ({error.strerror}); {hint}") from error
     if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type != socket.SOCK_STREAM:
-        # Not closed: it is somebody's, and this process ends now.
+        # Not closed: its owner may need it, and this process ends now.
         sock.detach()
         raise CannotListen(f"descriptor {descriptor} is no TCP socket; {hint}")
     # Not inherited any further.

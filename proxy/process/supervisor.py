@@ -1,7 +1,7 @@
-"""The process above the workers: starts them, restarts what ends or hangs, passes orders on. It serves nothing itself.
+"""The parent process of the workers: forks them, restarts those that exit or hang, and stops them.
 
-It has no threads and no event loop, so that it can fork: a worker begins with all modules loaded and the sockets bound.
-While one is away the others take the connections that queue at its socket. What a worker does is not known here.
+It serves nothing itself, and has neither threads nor an event loop, so that it can fork: a worker begins with all
+modules loaded and the sockets bound. While one is away, others accept the connections that queue at its socket.
 """
 
 import contextlib
@@ -21,22 +21,22 @@ from proxy.config.tree import Server
 from proxy.errors import GatewayError
 from proxy.process.channel import SupervisorEnd
 
-#: Seconds between two looks at the workers, when nothing happens.
-TICK = 0.25
-#: Seconds between two beats of a worker, and of silence after which others take its connections.
-BEAT = 0.5
-LATE = 2.0
-#: Seconds that a worker may take before its first beat.
-START = 30.0
-#: A worker that lives for so many seconds has come up; the restart of one that has not waits longer each time.
-LIVES = 0.25
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
-#: So many ends in a row as soon as it is started, of every worker: nothing will mend it.
-HOPELESS = 6
-#: Seconds that workers get to say how many answers still run.
-COUNT = 1.0
-#: Seconds beyond their own time that workers get to end.
-PATIENCE = 10.0
+#: Seconds between two rounds of checks, when nothing happens.
+TICK_SECONDS = 0.25
+#: Seconds between two heartbeats of a worker, and without one after which others take its connections.
+HEARTBEAT_SECONDS = 0.5
+LATE_SECONDS = 2.0
+#: Seconds that a worker may take until its first heartbeat.
+START_SECONDS = 30.0
+#: A worker that runs for so many seconds has come up; the restart of one that has not is delayed longer each time.
+MIN_UPTIME_SECONDS = 0.25
+MIN_RESTART_DELAY_SECONDS, MAX_RESTART_DELAY_SECONDS = 0.2, 5.0
+#: So many exits in a row before it has come up, of every worker: the supervisor gives up.
+MAX_EARLY_EXITS = 6
+#: Seconds that workers get to report how many requests still run.
+COUNT_SECONDS = 1.0
+#: Seconds beyond their own shutdown timeout that workers get to exit.
+EXIT_SECONDS = 10.0
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _log = logging.getLogger(__name__)
@@ -48,8 +48,8 @@ class WorkersFailed(GatewayError):
     code = "workers_failed"
 
 
-class Overseer(Protocol):
-    """Who decides what the supervisor only carries out; called between two looks."""
+class SupervisorDelegate(Protocol):
+    """Decides what the supervisor only carries out; called between two rounds of checks."""
 
     @property
     def server(self) -> Server:
@@ -57,7 +57,7 @@ class Overseer(Protocol):
         ...
 
     def ready(self) -> None:
-        """All are up for the first time."""
+        """All processes are up for the first time."""
         ...
 
     def hang_up(self) -> None:
@@ -65,11 +65,11 @@ class Overseer(Protocol):
         ...
 
     def draining(self) -> None:
-        """The end has begun."""
+        """The shutdown has begun."""
         ...
 
-    def waits(self, answers: int, *, again: bool) -> None:
-        """So many answers still ran when the end began; `again` where a second signal may follow the first."""
+    def waiting(self, running: int, *, again: bool) -> None:
+        """So many requests still ran when the shutdown began; `again` where a second signal may follow the first."""
         ...
 
     def tick(self) -> None:
@@ -77,97 +77,113 @@ class Overseer(Protocol):
         ...
 
 
-class Member:
-    """One process, and each that takes its place."""
+class ChildProcess:
+    """A worker, or the demo's provider: its current process, and its restarts."""
 
-    def __init__(self, name: str, work: Callable[[socket.socket], int], place: int | None) -> None:
-        """`place` is the number of its own listening socket, None where it has none of its own.
+    def __init__(self, name: str, main: Callable[[socket.socket], int], place: int | None) -> None:
+        """`main` is run in the process, with its end of the channel, and returns the exit code.
 
-        `work` is run in the process, with its end of the channel; what it gives is the exit code.
+        `place` is the number of its own listening socket, None where it has none of its own.
         """
         self.name = name
-        self.work = work
+        self.main = main
         self.place = place
-        self.process = 0
+        #: Its process id; 0 while it does not run.
+        self.pid = 0
         self.channel: SupervisorEnd | None = None
-        self.started = self.beat = self.restart_at = 0.0
+        #: Monotonic times of the start, the last message, and the next restart; and of the ready message, if it came.
+        self.started = self.last_heartbeat = self.restart_at = 0.0
         self.ready_at: float | None = None
-        #: Somebody has asked it for its readiness of late.
-        self.watched = False
-        #: How often in a row it ended before it had come up.
-        self.early_ends = 0
-        self.lent_to: Member | None = None
+        #: Its readiness was asked for recently, by a load balancer.
+        self.is_watched = False
+        #: Exits in a row before it had come up.
+        self.early_exits = 0
+        #: The reason that it has given for its exit.
         self.failure = ""
 
-    def serves(self, now: float, late: float = LATE) -> bool:
-        """Whether it takes connections, as far as can be known: it was heard of in the last `late` seconds."""
-        return self.ready_at is not None and now - self.beat < late
+    def is_serving(self, now: float, seconds: float = LATE_SECONDS) -> bool:
+        """Whether it accepts connections, as far as is known: there was a heartbeat in the last `seconds`."""
+        return self.ready_at is not None and now - self.last_heartbeat < seconds
 
-    def say(self, word: str, payload: bytes = b"") -> bool:
-        """Say something to it, if it is there."""
-        return self.channel is not None and self.channel.say(word, payload)
+    def send(self, word: str, payload: bytes = b"") -> bool:
+        """Send it a message; False if it does not run."""
+        return self.channel is not None and self.channel.send(word, payload)
 
 
-class _Question:
-    """Something all were told, and what they answer."""
+class _Broadcast:
+    """A message to all workers, and their results."""
 
-    def __init__(self, of: set[Member], done: Callable[[dict[str, bytes]], None], until: float) -> None:
-        self.of = of
+    def __init__(self, pending: set[ChildProcess], done: Callable[[dict[str, bytes]], None], deadline: float) -> None:
+        self.pending = pending
         self.done = done
-        self.until = until
-        self.answers: dict[str, bytes] = {}
+        self.deadline = deadline
+        self.results: dict[str, bytes] = {}
+
+
+class _Shutdown:
+    """A shutdown that has begun."""
+
+    def __init__(self, kill_at: float, counting: set[ChildProcess], count_until: float, again: bool) -> None:
+        #: When what has not exited is killed.
+        self.kill_at = kill_at
+        #: Workers that have not reported their running requests, and until when that is waited for; 0.0 is no longer.
+        self.counting = counting
+        self.count_until = count_until
+        #: Requests that still ran, as far as was reported.
+        self.running = 0
+        #: A second signal may follow the first.
+        self.again = again
 
 
 class Supervisor:
-    """See the module. `workers` serve; `helper`, where there is one, serves them and ends after them."""
+    """Forks and watches `workers`; `helper`, where there is one, serves them and exits after them."""
 
     def __init__(
-        self, workers: Sequence[Member], helper: Member | None, sockets: Sequence[socket.socket], overseer: Overseer
+        self,
+        workers: Sequence[ChildProcess],
+        helper: ChildProcess | None,
+        sockets: Sequence[socket.socket],
+        delegate: SupervisorDelegate,
     ) -> None:
         self._workers = list(workers)
         self._helper = helper
         self._sockets = sockets
-        self._overseer = overseer
+        self._delegate = delegate
         self._selector = selectors.DefaultSelector()
         #: Closed in every child.
-        self._own: list[socket.socket] = []
+        self._own_sockets: list[socket.socket] = []
+        #: Workers that are away, and those that accept the connections at their sockets meanwhile.
+        self._substitutes: dict[ChildProcess, ChildProcess] = {}
         self._was_ready = False
-        #: When what has not ended is killed, once the end has begun.
-        self._kill_at: float | None = None
-        self._question: _Question | None = None
+        self._shutdown: _Shutdown | None = None
+        self._broadcast: _Broadcast | None = None
         self._failure = ""
-        #: Who has not said yet how many answers it still had when the end began, until when that is waited for, and
-        #: how many there are so far.
-        self._counting: set[Member] = set()
-        self._count_until = 0.0
-        self._answers = 0
-        self._again = False
 
     def watch(self, sock: socket.socket, act: Callable[[], None]) -> None:
         """Call `act` whenever a socket is readable; children do not inherit it."""
-        self._own.append(sock)
+        self._own_sockets.append(sock)
         self._selector.register(sock, selectors.EVENT_READ, act)
 
-    def forget(self, sock: socket.socket) -> None:
-        """ResponseObserver a socket no longer."""
-        self._own.remove(sock)
+    def unwatch(self, sock: socket.socket) -> None:
+        """Watch a socket no longer."""
+        self._own_sockets.remove(sock)
         self._selector.unregister(sock)
 
-    def ask_all(self, word: str, payload: bytes, done: Callable[[dict[str, bytes]], None], seconds: float) -> None:
-        """Say something to all workers, and give their answers by name to `done`; a worker that ends is left out, one
-        that does not answer in time is ended. One question at a time."""
-        assert self._question is None
-        there = {worker for worker in self._workers if worker.say(word, payload)}
-        self._question = _Question(there, done, time.monotonic() + seconds)
+    def broadcast(self, word: str, payload: bytes, done: Callable[[dict[str, bytes]], None], seconds: float) -> None:
+        """Send a message to all workers, and give their results by name to `done`; a worker that exits is left out, one
+        that sends no result in time is killed. One broadcast at a time."""
+        assert self._broadcast is None
+        pending = {worker for worker in self._workers if worker.send(word, payload)}
+        self._broadcast = _Broadcast(pending, done, time.monotonic() + seconds)
 
     def run(self) -> None:
-        """Start all, and keep them until the end. Raises `WorkersFailed`."""
+        """Start all processes, and keep them until the shutdown is over. Raises `WorkersFailed`."""
         wake, waker = socket.socketpair()
         with wake, waker, self._selector:
             wake.setblocking(False)
             waker.setblocking(False)
             self.watch(wake, lambda: self._signalled(wake))
-            self._own.append(waker)
+            self._own_sockets.append(waker)
             signal.set_wakeup_fd(waker.fileno())
             for number in _SIGNALS:
                 # Only its number counts, which arrives by the socket.
@@ -175,49 +191,48 @@ class Supervisor:
             # What is here at the fork is shared with the workers, and stays so if no collector touches it.
             gc.collect()
             gc.freeze()
-            for member in self._members():
-                self._start(member)
-            while self._look():
-                for key, _ in self._selector.select(TICK):
+            for child in self._children():
+                self._start(child)
+            while self._check():
+                for key, _ in self._selector.select(TICK_SECONDS):
                     key.data()
             signal.set_wakeup_fd(-1)
         if self._failure:
             raise WorkersFailed(self._failure)
 
-    def _members(self) -> list[Member]:
+    def _children(self) -> list[ChildProcess]:
         return [*([self._helper] if self._helper is not None else []), *self._workers]
 
-    def _look(self) -> bool:
-        """Do what is due; False at the end."""
+    def _check(self) -> bool:
+        """Do what is due; False when all is over."""
         now = time.monotonic()
-        self._overseer.tick()
+        self._delegate.tick()
         self._reap(now)
-        self._check_question(now)
-        running = [member for member in self._members() if member.process]
-        if self._kill_at is not None:
-            return self._end_on(now, running)
-        for member in running:
-            self._check_beat(member, now)
-        for member in self._members():
-            if not member.process and member.restart_at <= now:
-                self._start(member)
-        self._lend(now)
+        self._check_broadcast(now)
+        running = [child for child in self._children() if child.pid]
+        if self._shutdown is not None:
+            return self._check_shutdown(self._shutdown, now, running)
+        for child in running:
+            self._check_heartbeat(child, now)
+        for child in self._children():
+            if not child.pid and child.restart_at <= now:
+                self._start(child)
+        self._substitute(now)
         return True
 
-    # the end
+    # shutdown
 
-    def _end_on(self, now: float, running: list[Member]) -> bool:
-        assert self._kill_at is not None
-        self._counting.intersection_update(running)
-        if self._count_until and (not self._counting or now > self._count_until):
-            self._count_until = 0.0
-            self._overseer.waits(self._answers, again=self._again)
+    def _check_shutdown(self, shutdown: _Shutdown, now: float, running: list[ChildProcess]) -> bool:
+        shutdown.counting.intersection_update(running)
+        if shutdown.count_until and (not shutdown.counting or now > shutdown.count_until):
+            shutdown.count_until = 0.0
+            self._delegate.waiting(shutdown.running, again=shutdown.again)
         if running == [self._helper]:
-            running[0].say("end")
-        if now > self._kill_at:
-            for member in running:
-                _log.error("%s (process %d) does not end, and is killed", member.name, member.process)
-                _kill(member)
+            running[0].send("end")
+        if now > shutdown.kill_at:
+            for child in running:
+                _log.error("%s (process %d) does not end, and is killed", child.name, child.pid)
+                _kill(child)
         return bool(running)
 
     def _signalled(self, wake: socket.socket) -> None:
@@ -227,72 +242,72 @@ class Supervisor:
             return
         for number in numbers:
             if number in (signal.SIGTERM, signal.SIGINT):
-                self._end(notice=number == signal.SIGTERM)
-            elif number == signal.SIGHUP and self._kill_at is None:
-                self._overseer.hang_up()
+                self._begin_shutdown(notice=number == signal.SIGTERM)
+            elif number == signal.SIGHUP and self._shutdown is None:
+                self._delegate.hang_up()
 
-    def _end(self, *, notice: bool) -> None:
+    def _begin_shutdown(self, *, notice: bool) -> None:
+        """Drain the workers; a second call ends them at once."""
         now = time.monotonic()
-        if self._kill_at is not None:
-            self._kill_at = min(self._kill_at, now + PATIENCE)
+        if self._shutdown is not None:
+            self._shutdown.kill_at = min(self._shutdown.kill_at, now + EXIT_SECONDS)
             for worker in self._workers:
-                worker.say("end")
+                worker.send("end")
             return
-        self._overseer.draining()
-        server = self._overseer.server
-        # One for all: a socket that is still open, and at which nobody takes connections, would keep them waiting.
-        watched = notice and any(worker.watched for worker in self._workers)
-        pause = server.drain_notice if watched else 0.0
-        self._kill_at = now + max(pause, server.shutdown_timeout) + PATIENCE
-        self._counting = {worker for worker in self._workers if worker.say("drain", str(pause).encode())}
-        self._count_until = now + COUNT
-        self._again = not notice
+        self._delegate.draining()
+        server = self._delegate.server
+        # One for all: a socket that is still open, and at which no process accepts, would keep connections waiting.
+        is_watched = notice and any(worker.is_watched for worker in self._workers)
+        pause = server.drain_notice if is_watched else 0.0
+        kill_at = now + max(pause, server.shutdown_timeout) + EXIT_SECONDS
+        counting = {worker for worker in self._workers if worker.send("drain", str(pause).encode())}
+        self._shutdown = _Shutdown(kill_at, counting, now + COUNT_SECONDS, not notice)
         for sock in self._sockets:
             sock.close()
 
     def stop(self) -> None:
-        """Begin the end, without notice."""
-        self._end(notice=False)
+        """Begin the shutdown, without notice."""
+        self._begin_shutdown(notice=False)
 
     def _give_up(self, why: str) -> None:
         self._failure = why
-        if self._kill_at is None:
-            self._end(notice=False)
+        if self._shutdown is None:
+            self._begin_shutdown(notice=False)
 
     # starting
 
-    def _start(self, member: Member) -> None:
+    def _start(self, child: ChildProcess) -> None:
         ours, theirs = socket.socketpair()
         sys.stdout.flush()
         sys.stderr.flush()
-        # Until the child ignores them, a signal to it would be told by the socket that it shares with this process.
+        # Until the child ignores them, its signals would arrive by the socket that it shares with this process.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        process = os.fork()
-        if not process:
+        pid = os.fork()
+        if not pid:
             ours.close()
-            self._become(member, theirs, before)
+            self._run_child(child, theirs, before)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
-        member.process = process
-        member.started = member.beat = time.monotonic()
-        member.ready_at, member.failure, member.watched = None, "", False
-        member.channel = SupervisorEnd(ours)
-        self.watch(ours, lambda: self._hear(member))
+        child.pid = pid
+        child.started = child.last_heartbeat = time.monotonic()
+        child.ready_at, child.failure, child.is_watched = None, "", False
+        child.channel = SupervisorEnd(ours)
+        self.watch(ours, lambda: self._receive(child))
 
-    def _become(self, member: Member, channel: socket.socket, mask: Iterable[int]) -> NoReturn:
-        """Be the member's process, from the fork to its end."""
+    def _run_child(self, child: ChildProcess, channel: socket.socket, mask: Iterable[int]) -> NoReturn:
+        """Be the child, from the fork to its exit."""
         code = 70
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                # A terminal or a service manager may signal all processes; what it means is the supervisor's to say.
+                # A terminal or a service manager may signal all processes: the supervisor alone acts on it.
                 signal.signal(number, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             self._selector.close()
-            for sock in self._own:
+            for sock in self._own_sockets:
                 sock.close()
-            code = member.work(channel)
+            code = child.main(channel)
         except BaseException:  # noqa: BLE001 (the border of the process)
             traceback.print_exc()
         finally:
@@ -303,125 +318,121 @@ class Supervisor:
 
     # watching
 
-    def _hear(self, member: Member) -> None:
-        assert member.channel is not None
-        said = member.channel.read()
-        if said is None:
-            # It is about to end, or has; that it did is learnt by its exit.
-            self.forget(member.channel.socket)
-            member.channel.socket.close()
-            member.channel = None
+    def _receive(self, child: ChildProcess) -> None:
+        assert child.channel is not None
+        messages = child.channel.receive()
+        if messages is None:
+            # It is about to exit, or has: `_reap` sees that.
+            self._close_channel(child)
             return
-        for word, payload in said:
-            member.beat = time.monotonic()
-            if word == "beat":
-                member.watched = payload == b"watched"
+        for word, payload in messages:
+            child.last_heartbeat = time.monotonic()
+            if word == "heartbeat":
+                child.is_watched = payload == b"watched"
             elif word == "ready":
-                self._is_ready(member)
-            elif word == "running":
-                self._counting.discard(member)
-                self._answers += int(payload)
+                self._is_ready(child)
+            elif word == "running" and self._shutdown is not None:
+                self._shutdown.counting.discard(child)
+                self._shutdown.running += int(payload)
             elif word == "failed":
-                member.failure = payload.decode(errors="replace")
-            elif word == "answer" and self._question is not None and member in self._question.of:
-                self._question.of.discard(member)
-                self._question.answers[member.name] = payload
+                child.failure = payload.decode(errors="replace")
+            elif word == "result" and self._broadcast is not None and child in self._broadcast.pending:
+                self._broadcast.pending.discard(child)
+                self._broadcast.results[child.name] = payload
 
-    def _is_ready(self, member: Member) -> None:
-        member.ready_at = time.monotonic()
+    def _close_channel(self, child: ChildProcess) -> None:
+        if child.channel is not None:
+            self.unwatch(child.channel.socket)
+            child.channel.socket.close()
+            child.channel = None
+
+    def _is_ready(self, child: ChildProcess) -> None:
+        child.ready_at = time.monotonic()
         if self._was_ready:
-            _log.info("%s serves again (process %d)", member.name, member.process)
-        elif all(one.ready_at is not None for one in self._members()) and self._kill_at is None:
+            _log.info("%s serves again (process %d)", child.name, child.pid)
+        elif all(one.ready_at is not None for one in self._children()) and self._shutdown is None:
             self._was_ready = True
-            self._overseer.ready()
+            self._delegate.ready()
 
-    def _check_beat(self, member: Member, now: float) -> None:
-        patience = self._overseer.server.worker_timeout if member.beat > member.started else START
-        if now - member.beat > patience:
-            _log.error(
-                "%s (process %d) has hung for %.0f s, and is killed", member.name, member.process, now - member.beat
-            )
-            _kill(member)
+    def _check_heartbeat(self, child: ChildProcess, now: float) -> None:
+        has_started = child.last_heartbeat > child.started
+        silent = now - child.last_heartbeat
+        if silent > (self._delegate.server.worker_timeout if has_started else START_SECONDS):
+            _log.error("%s (process %d) has hung for %.0f s, and is killed", child.name, child.pid, silent)
+            _kill(child)
 
     def _reap(self, now: float) -> None:
-        """Take in every process that has ended; also those that are not ours, as a container's first process must."""
+        """Collect every process that has exited; also those that are not ours, as a container's first process must."""
         while True:
             try:
-                process, status = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
-            if not process:
+            if not pid:
                 return
-            for member in self._members():
-                if member.process == process:
-                    self._ended(member, os.waitstatus_to_exitcode(status), now)
+            for child in self._children():
+                if child.pid == pid:
+                    self._exited(child, os.waitstatus_to_exitcode(status), now)
 
-    def _ended(self, member: Member, code: int, now: float) -> None:
-        if member.channel is not None:
-            # Its last words.
-            self._hear(member)
-        if member.channel is not None:
-            self.forget(member.channel.socket)
-            member.channel.socket.close()
-            member.channel = None
-        process, member.process = member.process, 0
-        if self._question is not None:
-            self._question.of.discard(member)
+    def _exited(self, child: ChildProcess, code: int, now: float) -> None:
+        """Plan the restart of a process that has exited, or give up."""
+        if child.channel is not None:
+            # Messages that it sent before its exit.
+            self._receive(child)
+        self._close_channel(child)
+        pid, child.pid = child.pid, 0
+        if self._broadcast is not None:
+            self._broadcast.pending.discard(child)
+        for worker in [one for one, substitute in self._substitutes.items() if substitute is child]:
+            del self._substitutes[worker]
+        if self._shutdown is not None:
+            return
+        how = child.failure or (f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}")
+        if not self._was_ready and child.failure:
+            self._give_up(child.failure)
+            return
+        came_up = child.ready_at is not None and now - child.ready_at >= MIN_UPTIME_SECONDS
+        child.early_exits = 0 if came_up else child.early_exits + 1
+        child.ready_at = None
+        alike = [self._helper] if child is self._helper else self._workers
+        if min(one.early_exits for one in alike if one is not None) >= MAX_EARLY_EXITS:
+            self._give_up(f"{child.name} ended {child.early_exits} times in a row as soon as it was started: {how}")
+            return
+        delay = 0.0
+        if child.early_exits > 1:
+            delay = min(MIN_RESTART_DELAY_SECONDS * 2.0 ** (child.early_exits - 2), MAX_RESTART_DELAY_SECONDS)
+        child.restart_at = now + delay
+        later = f" in {delay:.1f} s" if delay else ""
+        _log.error("%s (process %d) ended: %s; another is started%s", child.name, pid, how, later)
+
+    def _check_broadcast(self, now: float) -> None:
+        broadcast = self._broadcast
+        if broadcast is None or (broadcast.pending and now < broadcast.deadline):
+            return
+        self._broadcast = None
+        for child in broadcast.pending:
+            _log.error("%s (process %d) does not respond, and is killed", child.name, child.pid)
+            _kill(child)
+        broadcast.done(broadcast.results)
+
+    def _substitute(self, now: float) -> None:
+        """Have another worker accept the connections at the socket of one that is away, until it is back."""
+        late = min(LATE_SECONDS, self._delegate.server.worker_timeout / 2)
         for worker in self._workers:
-            if worker.lent_to is member:
-                worker.lent_to = None
-        if self._kill_at is not None:
-            return
-        how = member.failure or (f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}")
-        if not self._was_ready and member.failure:
-            self._give_up(member.failure)
-            return
-        came_up = member.ready_at is not None and now - member.ready_at >= LIVES
-        member.early_ends = 0 if came_up else member.early_ends + 1
-        member.ready_at = None
-        alike = [self._helper] if member is self._helper else self._workers
-        if min(one.early_ends for one in alike if one is not None) >= HOPELESS:
-            self._give_up(f"{member.name} ended {member.early_ends} times in a row as soon as it was started: {how}")
-            return
-        pause = 0.0
-        if member.early_ends > 1:
-            pause = min(FIRST_PAUSE * 2.0 ** (member.early_ends - 2), LONGEST_PAUSE)
-        member.restart_at = now + pause
-        later = f" in {pause:.1f} s" if pause else ""
-        _log.error("%s (process %d) ended: %s; another is started%s", member.name, process, how, later)
-
-    def _check_question(self, now: float) -> None:
-        question = self._question
-        if question is None or (question.of and now < question.until):
-            return
-        self._question = None
-        for member in question.of:
-            _log.error("%s (process %d) does not answer, and is killed", member.name, member.process)
-            _kill(member)
-        question.done(question.answers)
-
-    def _lend(self, now: float) -> None:
-        """Have the connections at the socket of a worker that is away taken by another, until it is back."""
-        late = min(LATE, self._overseer.server.worker_timeout / 2)
-        for worker in self._workers:
-            if worker.place is None:
-                continue
-            place = str(worker.place).encode()
-            if worker.serves(now, late):
-                if worker.lent_to is not None:
-                    worker.lent_to.say("release", place)
-                    worker.lent_to = None
-            elif self._was_ready and (worker.lent_to is None or not worker.lent_to.serves(now, late)):
-                if worker.lent_to is not None:
-                    worker.lent_to.say("release", place)
-                able = [one for one in self._workers if one is not worker and one.serves(now, late)]
-                worker.lent_to = able[0] if able else None
-                if worker.lent_to is not None:
-                    worker.lent_to.say("adopt", place)
+            substitute = self._substitutes.get(worker)
+            is_away = worker.place is not None and not worker.is_serving(now, late)
+            if substitute is not None and (not is_away or not substitute.is_serving(now, late)):
+                substitute.send("release", str(worker.place).encode())
+                del self._substitutes[worker]
+            if is_away and self._was_ready and worker not in self._substitutes:
+                able = [one for one in self._workers if one is not worker and one.is_serving(now, late)]
+                if able:
+                    self._substitutes[worker] = able[0]
+                    able[0].send("adopt", str(worker.place).encode())
 
 
-def _kill(member: Member) -> None:
+def _kill(child: ChildProcess) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.kill(member.process, signal.SIGKILL)
-    # Not again before it can have ended.
-    member.beat = time.monotonic()
+        os.kill(child.pid, signal.SIGKILL)
+    # Not again before it can have exited.
+    child.last_heartbeat = time.monotonic()

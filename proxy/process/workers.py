@@ -1,4 +1,4 @@
-"""Several workers under one supervisor: what each does in its process, and what the supervisor decides for them."""
+"""Several workers under one supervisor: what each does in its process, and what the parent decides for them."""
 
 import asyncio
 import contextlib
@@ -17,74 +17,80 @@ from proxy.config.changes import Changes, applicable, changes
 from proxy.config.load import Loaded
 from proxy.config.problems import ConfigProblems, Problem
 from proxy.config.tree import Config, Server
-from proxy.demo import DemoSettings, demo_app
 from proxy.errors import ConfigFault, GatewayError, StoreFailed
 from proxy.ledger.ledger import open_reports, prepare
 from proxy.observability.messages import configure_logging
 from proxy.process.channel import WorkerEnd
-from proxy.process.control_socket import KEEP_SECONDS, ControlSocket, Keeper
-from proxy.process.heartbeat import Heart
-from proxy.process.reload import ORDER, Outcome, Source, failed, tell, without_file
-from proxy.process.run import Serving, serve, tell_end
-from proxy.process.supervisor import BEAT, Member, Supervisor
+from proxy.process.control_socket import CLAIM_SECONDS, MAX_COMMAND_BYTES, ControlSocket
+from proxy.process.heartbeat import Heartbeat
+from proxy.process.reload import (
+    RELOAD_COMMAND,
+    ConfigSource,
+    ReloadResult,
+    failed_result,
+    log_result,
+    no_file_result,
+)
+from proxy.process.run import BuiltInProvider, ServedGateway, print_shutdown, serve
+from proxy.process.supervisor import HEARTBEAT_SECONDS, ChildProcess, Supervisor
 from proxy.process.systemd import Notifier
 from proxy.server.listener import InnerServer
 
-#: Seconds that workers get to take a configuration.
+#: Seconds that workers get to apply a configuration.
 RELOAD_SECONDS = 30.0
-#: Seconds for an order to the supervisor to be written, and its answer to be read.
-ORDER_SECONDS = 2.0
-_TAKEN = b"taken"
+#: Seconds for a command to the supervisor to be written, and its response to be read.
+TRANSFER_SECONDS = 2.0
+_APPLIED = b"applied"
 _log = logging.getLogger(__name__)
 
 
 class Worker:
-    """One worker's process: a `Host` that does what the supervisor says."""
+    """One worker's process: a `GatewayHost` that follows the supervisor's messages."""
 
     def __init__(self, channel: socket.socket) -> None:
         self._main = asyncio.current_task()
-        self._serving: Serving | None = None
-        self._begun = asyncio.Event()
+        self._served: ServedGateway | None = None
+        self._started = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._channel = WorkerEnd(channel, self._hear, self._stop)
-        self._heart = Heart(BEAT, self._beat)
+        self._channel = WorkerEnd(channel, self._on_message, self._stop)
+        self._heartbeat = Heartbeat(HEARTBEAT_SECONDS, self._send_heartbeat)
 
-    async def begin(self, serving: Serving) -> None:
-        self._serving = serving
-        self._begun.set()
+    async def started(self, served: ServedGateway) -> None:
+        self._served = served
+        self._started.set()
 
     def ready(self) -> None:
-        self._channel.say("ready")
+        self._channel.send("ready")
 
     def draining(self) -> None:
-        """The supervisor knows: it said so."""
+        """Nothing to do: the supervisor has sent `drain`."""
 
     def fail(self, error: GatewayError) -> None:
-        """It cannot serve."""
-        self._channel.say("failed", str(error).replace("\n", "; ").encode())
+        """Report the reason for which it cannot serve."""
+        self._channel.send("failed", str(error).replace("\n", "; ").encode())
 
-    def end(self) -> None:
-        """Everything has ended but this."""
-        self._heart.stop()
+    def close(self) -> None:
+        """The gateway has stopped: release all else."""
+        self._heartbeat.stop()
         self._channel.close()
 
-    def _beat(self) -> None:
-        watched = self._serving is not None and self._serving.gateway.readiness.is_probed
-        self._channel.say("beat", b"watched" if watched else b"")
+    def _send_heartbeat(self) -> None:
+        is_watched = self._served is not None and self._served.gateway.readiness.is_probed
+        self._channel.send("heartbeat", b"watched" if is_watched else b"")
 
-    def _hear(self, word: str, payload: bytes) -> None:
+    def _on_message(self, word: str, payload: bytes) -> None:
         if word == "drain":
-            running = self._serving.gateway.overload.in_flight if self._serving is not None else 0
-            self._channel.say("running", str(running).encode())
+            running = self._served.gateway.overload.in_flight if self._served is not None else 0
+            self._channel.send("running", str(running).encode())
             self._stop(float(payload))
         elif word == "end":
             self._stop()
-        elif word == "take":
-            self._spawn(self._take(payload))
+        elif word == "reload":
+            self._spawn(self._reload(payload))
         elif word == "adopt":
             self._spawn(self._adopt(int(payload)))
-        elif word == "release" and self._serving is not None:
-            self._serving.listener.release(int(payload))
+        elif word == "release" and self._served is not None:
+            self._served.listener.release(int(payload))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -92,40 +98,95 @@ class Worker:
         task.add_done_callback(self._tasks.discard)
 
     def _stop(self, notice: float = 0.0) -> None:
-        if self._serving is not None:
-            self._serving.listener.stop(notice)
+        if self._served is not None:
+            self._served.listener.stop(notice)
         elif self._main is not None:
             self._main.cancel()
 
-    async def _take(self, payload: bytes) -> None:
-        await self._begun.wait()
-        assert self._serving is not None
+    async def _reload(self, payload: bytes) -> None:
+        await self._started.wait()
+        assert self._served is not None
         try:
-            await self._serving.reload(msgspec.json.decode(payload, type=Config))
+            await self._served.reload(msgspec.json.decode(payload, type=Config))
         except ConfigFault as fault:
-            self._channel.say("answer", str(fault).replace("\n", "; ").encode())
+            self._channel.send("result", str(fault).replace("\n", "; ").encode())
         else:
-            self._channel.say("answer", _TAKEN)
+            self._channel.send("result", _APPLIED)
 
     async def _adopt(self, number: int) -> None:
-        await self._begun.wait()
-        assert self._serving is not None
-        await self._serving.listener.adopt(number)
+        await self._started.wait()
+        assert self._served is not None
+        await self._served.listener.adopt(number)
 
 
-class Crew:
-    """The supervisor's side: an `Overseer`."""
+class SupervisedControl:
+    """The control socket of a supervisor: it is polled by the supervisor's selector, and needs no event loop."""
+
+    def __init__(
+        self, supervisor: Supervisor, data_dir: Path, reload: Callable[[Callable[[ReloadResult], None]], None]
+    ) -> None:
+        """`reload` gives its result to the function that it is called with."""
+        self._supervisor = supervisor
+        self._control = ControlSocket(data_dir)
+        self._reload = reload
+        self._claim_at = 0.0
+        #: The socket that the supervisor watches.
+        self._listening: socket.socket | None = None
+
+    def tick(self) -> None:
+        """Claim the socket, or see that it is still there, if that is due."""
+        now = time.monotonic()
+        if now >= self._claim_at:
+            self._claim_at = now + CLAIM_SECONDS
+            # It may be closed by that.
+            self._listen(None)
+            self._control.keep_claimed()
+            self._listen(self._control.socket)
+
+    def close(self) -> None:
+        """Give the socket up: another gateway may own it from now on."""
+        self._listen(None)
+        self._control.close()
+
+    def _listen(self, listening: socket.socket | None) -> None:
+        before, self._listening = self._listening, listening
+        if before is not None:
+            self._supervisor.unwatch(before)
+        if listening is not None:
+            self._supervisor.watch(listening, self._accept)
+
+    def _accept(self) -> None:
+        if self._listening is None:
+            return
+        with contextlib.suppress(OSError):
+            connection, _ = self._listening.accept()
+            connection.settimeout(TRANSFER_SECONDS)
+            self._supervisor.watch(connection, lambda: self._read(connection))
+
+    def _read(self, connection: socket.socket) -> None:
+        self._supervisor.unwatch(connection)
+        command = b""
+        with contextlib.suppress(OSError):
+            command = connection.recv(MAX_COMMAND_BYTES)
+        if command.decode("ascii", "replace").strip() == RELOAD_COMMAND:
+            self._reload(lambda result: _respond(connection, result))
+        else:
+            connection.close()
+
+
+class WorkerGroup:
+    """All workers of a gateway, seen from their parent: the `SupervisorDelegate`."""
 
     def __init__(
         self,
         config: Config,
         sockets: Sequence[socket.socket],
         own: bool,
-        source: Source | None,
+        source: ConfigSource | None,
         notifier: Notifier,
         url: str,
         ready: Callable[[], None],
-        demo: tuple[socket.socket, DemoSettings, str] | None,
+        provider: BuiltInProvider | None,
     ) -> None:
         """`own` says that there is a socket for each worker; else all serve at all sockets. `ready` prints the ready
         block."""
@@ -134,46 +195,42 @@ class Crew:
         self._source = source
         self._notifier = notifier
         self._url = url
-        self._tell_ready = ready
-        self._demo = demo
+        self._print_ready = ready
+        self._provider = provider
         count = config.server.workers
         workers = [
-            Member(f"worker {number + 1}", self._work_of(number, own), number if own else None)
+            ChildProcess(f"worker {number + 1}", self._main_of(number, own), number if own else None)
             for number in range(count)
         ]
-        helper = Member("the demo's provider", self._provide, None) if demo is not None else None
+        helper = ChildProcess("the demo's provider", self._provide, None) if provider is not None else None
         self._supervisor = Supervisor(workers, helper, sockets, self)
-        self._control: ControlSocket | None = None
-        self._keeper: Keeper | None = None
-        self._keep_at = 0.0
-        #: The socket at which orders come.
-        self._listening: socket.socket | None = None
-        #: Who waits for the running reload, and for the next one.
-        self._askers: list[Callable[[Outcome], None]] | None = None
-        self._next: list[Callable[[Outcome], None]] = []
+        #: None once the shutdown has begun.
+        self._control: SupervisedControl | None = None
+        #: Called with the result of the running reload, and of the next one.
+        self._waiting: list[Callable[[ReloadResult], None]] | None = None
+        self._waiting_for_next: list[Callable[[ReloadResult], None]] = []
 
     @property
     def server(self) -> Server:
         return self._config.server
 
     def run(self) -> None:
-        """Supervise to the end. Raises GatewayError."""
+        """Supervise until the shutdown is over. Raises GatewayError."""
         directory = Path(self._config.server.data_dir)
         prepare(directory)
-        self._control = ControlSocket(directory)
-        self._keeper = Keeper(self._control)
-        self._keep()
+        control = self._control = SupervisedControl(self._supervisor, directory, self._reload)
+        control.tick()
         try:
             self._supervisor.run()
             asyncio.run(_store_rest(directory))
         finally:
-            self._control.close()
+            control.close()
             self._notifier.close()
 
-    # what the supervisor asks
+    # what the supervisor calls
 
     def ready(self) -> None:
-        self._tell_ready()
+        self._print_ready()
         self._notifier.ready(self._url)
 
     def hang_up(self) -> None:
@@ -181,138 +238,98 @@ class Crew:
             self._supervisor.stop()
             return
         self._notifier.reloading()
-        self._order(lambda _: self._notifier.ready(self._url))
+        self._reload(lambda _: self._notifier.ready(self._url))
 
     def draining(self) -> None:
         self._notifier.stopping()
-        self._keeper = None
         if self._control is not None:
-            # One that has been started in its place may be asked.
-            self._listen(None)
             self._control.close()
+            self._control = None
 
-    def waits(self, answers: int, *, again: bool) -> None:
-        tell_end(answers, self._config.server.shutdown_timeout, again=again, stream=sys.stderr)
+    def waiting(self, running: int, *, again: bool) -> None:
+        print_shutdown(running, self._config.server.shutdown_timeout, again=again, stream=sys.stderr)
 
     def tick(self) -> None:
         if self._notifier.watchdog:
             self._notifier.alive()
-        if time.monotonic() >= self._keep_at:
-            self._keep()
-
-    def _keep(self) -> None:
-        """Look after the control socket."""
-        self._keep_at = time.monotonic() + KEEP_SECONDS
-        if self._keeper is not None and self._control is not None:
-            # It may be closed by that.
-            self._listen(None)
-            self._keeper.keep()
-            self._listen(self._control.socket)
-
-    def _listen(self, listening: socket.socket | None) -> None:
-        before, self._listening = self._listening, listening
-        if before is listening:
-            return
-        if before is not None:
-            self._supervisor.forget(before)
-        if listening is not None:
-            self._supervisor.watch(listening, self._accept)
+        if self._control is not None:
+            self._control.tick()
 
     # reloading
 
-    def _accept(self) -> None:
-        if self._listening is None:
-            return
-        with contextlib.suppress(OSError):
-            connection, _ = self._listening.accept()
-            connection.settimeout(ORDER_SECONDS)
-            self._supervisor.watch(connection, lambda: self._read(connection))
-
-    def _read(self, connection: socket.socket) -> None:
-        self._supervisor.forget(connection)
-        order = b""
-        with contextlib.suppress(OSError):
-            order = connection.recv(64)
-        if order.decode("ascii", "replace").strip() == ORDER:
-            self._order(lambda outcome: _answer(connection, outcome))
-        else:
-            connection.close()
-
-    def _order(self, then: Callable[[Outcome], None]) -> None:
+    def _reload(self, done: Callable[[ReloadResult], None]) -> None:
         if self._source is None:
-            then(without_file())
-        elif self._askers is not None:
-            # The file may have changed since that one read it.
-            self._next.append(then)
+            done(no_file_result())
+        elif self._waiting is not None:
+            # The file may have changed since the running reload read it.
+            self._waiting_for_next.append(done)
         else:
-            self._askers = [then]
-            self._begin(self._source)
+            self._waiting = [done]
+            self._begin_reload(self._source)
 
-    def _begin(self, source: Source) -> None:
+    def _begin_reload(self, source: ConfigSource) -> None:
         try:
-            loaded = source.read_again()
+            loaded = source.read_for_reload()
         except ConfigFault as fault:
-            self._finish(failed(source.path, fault))
+            self._finish_reload(failed_result(source.path, fault))
             return
         before = self._config
         found = changes(before, loaded.config)
-        # Whoever is started from now on begins with it.
+        # A worker that is started from now on begins with it.
         self._config = applicable(before, loaded.config)
-        payload = msgspec.json.encode(self._config)
-        self._supervisor.ask_all(
-            "take", payload, lambda answers: self._taken(before, loaded, found, answers), RELOAD_SECONDS
-        )
-
-    def _taken(self, before: Config, loaded: Loaded, found: Changes, answers: dict[str, bytes]) -> None:
-        assert self._source is not None
-        file = str(self._source.path)
-        faults = {name: answer.decode(errors="replace") for name, answer in answers.items() if answer != _TAKEN}
-        if not faults:
-            self._source.taken(loaded.config)
-            self._finish(Outcome(True, file, (), loaded.warnings, found))
-            return
-        problems = [Problem(file, None, "", f"{name}: {fault}") for name, fault in faults.items()]
-        self._config = before
-        # Some may have taken it.
-        self._supervisor.ask_all(
-            "take",
-            msgspec.json.encode(before),
-            lambda _: self._finish(failed(self._path, ConfigProblems(problems))),
+        self._supervisor.broadcast(
+            "reload",
+            msgspec.json.encode(self._config),
+            lambda results: self._reloaded(source, before, loaded, found, results),
             RELOAD_SECONDS,
         )
 
-    @property
-    def _path(self) -> Path:
-        assert self._source is not None
-        return self._source.path
+    def _reloaded(
+        self, source: ConfigSource, before: Config, loaded: Loaded, found: Changes, results: dict[str, bytes]
+    ) -> None:
+        file = str(source.path)
+        faults = {name: result.decode(errors="replace") for name, result in results.items() if result != _APPLIED}
+        if not faults:
+            source.applied(loaded.config)
+            self._finish_reload(ReloadResult(True, file, (), loaded.warnings, found))
+            return
+        problems = [Problem(file, None, "", f"{name}: {fault}") for name, fault in faults.items()]
+        self._config = before
+        # Some may have applied it.
+        self._supervisor.broadcast(
+            "reload",
+            msgspec.json.encode(before),
+            lambda _: self._finish_reload(failed_result(source.path, ConfigProblems(problems))),
+            RELOAD_SECONDS,
+        )
 
-    def _finish(self, outcome: Outcome) -> None:
-        tell(outcome)
-        askers, self._askers = self._askers or [], None
-        for then in askers:
-            then(outcome)
-        if self._next:
-            self._askers, self._next = self._next, []
+    def _finish_reload(self, result: ReloadResult) -> None:
+        log_result(result)
+        waiting, self._waiting = self._waiting or [], None
+        for done in waiting:
+            done(result)
+        if self._waiting_for_next:
+            self._waiting, self._waiting_for_next = self._waiting_for_next, []
             assert self._source is not None
-            self._begin(self._source)
+            self._begin_reload(self._source)
 
-    # in the processes
+    # in the child processes
 
-    def _work_of(self, number: int, own: bool) -> Callable[[socket.socket], int]:
-        def work(channel: socket.socket) -> int:
+    def _main_of(self, number: int, own: bool) -> Callable[[socket.socket], int]:
+        def main(channel: socket.socket) -> int:
             self._become(f"worker {number + 1}")
             mine = [self._sockets[number]] if own else list(self._sockets)
-            key = self._demo[2] if self._demo is not None else ""
+            key = self._provider.key if self._provider is not None else ""
             return uvloop.run(_serve_as_worker(self._config, mine, key, channel, self._sockets if own else ()))
 
-        return work
+        return main
 
     def _provide(self, channel: socket.socket) -> int:
         self._become("provider")
-        assert self._demo is not None
+        assert self._provider is not None
         for sock in self._sockets:
             sock.close()
-        return uvloop.run(_provide(*self._demo[:2], channel))
+        return uvloop.run(_provide(self._provider, channel))
 
     def _become(self, name: str) -> None:
         self._notifier.close()
@@ -333,33 +350,33 @@ async def _serve_as_worker(
         worker.fail(error)
         return 1
     except asyncio.CancelledError:
-        # Told to end before it served.
+        # Stopped before it served.
         return 0
     finally:
-        worker.end()
+        worker.close()
     return 0
 
 
-async def _provide(listening: socket.socket, settings: DemoSettings, channel: socket.socket) -> int:
-    """The demo's provider, one for all workers."""
-    provider = InnerServer(demo_app(settings))
+async def _provide(provider: BuiltInProvider, channel: socket.socket) -> int:
+    """Serve the demo's provider, one for all workers."""
+    server = InnerServer(provider.make_app())
 
-    def end(*_: object) -> None:
-        provider.should_exit = True
+    def stop(*_: object) -> None:
+        server.should_exit = True
 
-    line = WorkerEnd(channel, end, end)
-    heart = Heart(BEAT, lambda: line.say("beat"))
-    line.say("ready")
+    end = WorkerEnd(channel, stop, stop)
+    heartbeat = Heartbeat(HEARTBEAT_SECONDS, lambda: end.send("heartbeat"))
+    end.send("ready")
     try:
-        await provider.serve(sockets=[listening])
+        await server.serve(sockets=[provider.socket])
     finally:
-        heart.stop()
-        line.close()
+        heartbeat.stop()
+        end.close()
     return 0
 
 
 async def _store_rest(directory: Path) -> None:
-    """Take in what the last workers left in their journals when they ended at the same moment."""
+    """Store what the last workers left in their journals when they exited at the same moment."""
     try:
         async with open_reports(directory):
             pass
@@ -367,6 +384,6 @@ async def _store_rest(directory: Path) -> None:
         _log.error("the journal was not stored to its end; the next start does so: %s", error.message)
 
 
-def _answer(connection: socket.socket, outcome: Outcome) -> None:
+def _respond(connection: socket.socket, result: ReloadResult) -> None:
     with connection, contextlib.suppress(OSError):
-        connection.sendall(msgspec.json.encode(outcome))
+        connection.sendall(msgspec.json.encode(result))

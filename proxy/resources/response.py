@@ -4,6 +4,7 @@ It also ends a request that fails: with an error that can still be sent, or by c
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -14,8 +15,10 @@ from proxy.dialects.upstream_errors import error_summary, relayed_error
 from proxy.errors import ClientGone, GatewayError, StoreFailed, UpstreamDropped, UpstreamFailed
 from proxy.exchange.response_head import (
     DISPOSITION,
+    NO_MODEL,
     PROVIDER,
     UNBUFFERED,
+    fact_lines,
     may_show_limits,
     outcome_of,
     timestamp,
@@ -186,16 +189,11 @@ class ResourceResponder:
     def _gateway_lines(self, request: ResourceRequest) -> bytes:
         expose = self._services.expose_upstream and request.target is not None
         model, provider = (request.model, request.upstream) if expose else (request.alias, PROVIDER)
-        context = request.context
-        latency = (time.monotonic() - context.arrived) * 1000
-        lines = (
-            f"x-request-id: {context.id}\r\nX-Prism-Request-Id: {context.id}\r\n"
-            f"X-Prism-Trace-Id: {context.trace_id}\r\nX-Prism-Latency-Ms: {latency:.1f}\r\n"
-            f"X-Prism-Provider: {provider}\r\n"
-        )
-        if model:
-            lines += f"X-Prism-Model-Used: {model}\r\n"
-        return lines.encode("latin-1", "replace")
+        context, first_byte_limit = request.context, math.inf
+        if request.target is not None:
+            first_byte_limit = request.target.first_byte_timeout
+        timeout = min(first_byte_limit, context.patience)
+        return fact_lines(context, model=model or NO_MODEL, provider=provider, timeout=timeout)
 
     async def _settle(
         self, request: ResourceRequest, outcome: Outcome, status: int, error_code: str | None, pending: int = 0

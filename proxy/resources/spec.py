@@ -8,12 +8,13 @@ from typing import Final, Literal
 
 import msgspec
 
+from proxy.wire.content_type import BodyKind
+
 #: Names of ids in a path, below one that the key owns, of resources that an upstream may have made by itself: they must
 #: only not be another key's. All other ids in a path must be the key's own.
 CHILD_IDS: Final = frozenset({"message_id", "step_id", "item_id"})
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 
-BodyKind = Literal["none", "json", "form", "form or json", "file"]
 ResponseKind = Literal["json", "json or events", "bytes"]
 
 

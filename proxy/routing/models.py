@@ -1,8 +1,11 @@
 """The models that clients can name: each alias with its price, its limits and its targets. Connects nothing."""
 
+import dataclasses
 from dataclasses import dataclass, field
 
 from proxy.config.tree import Model, OnDisconnect, Server
+from proxy.dialects import translate
+from proxy.dialects.conversation import IDENTITY, Conversation
 from proxy.ledger.pricing import CompiledPrice, compile_price
 from proxy.upstream.pool import Pool
 from proxy.upstream.target import Target, compile_targets
@@ -26,6 +29,10 @@ class Alias:
 
     #: The targets by the dialect that their upstream speaks, in the order of fallback.
     by_dialect: dict[str, tuple[Target, ...]] = field(default_factory=dict)
+    #: Targets that do not speak the caller's dialect, with the conversation that translates for them; and all targets
+    #: that serve a (dialect, endpoint) with such among them, in the order of fallback.
+    conversations: dict[Target, Conversation] = field(default_factory=dict)
+    by_endpoint: dict[tuple[str, str], tuple[Target, ...]] = field(default_factory=dict)
     #: Request fields that choose further models at any of the targets.
     choosing: frozenset[str] = field(default=frozenset(), init=False)
     choosing_in: frozenset[str] = field(default=frozenset(), init=False)
@@ -39,15 +46,36 @@ class Alias:
         object.__setattr__(self, "choosing_in", frozenset().union(*(target.choosing_in for target in self.targets)))
         object.__setattr__(self, "watched", self.choosing | self.choosing_in)
 
-    def speaking(self, dialect: str) -> tuple[Target, ...]:
-        """The targets whose upstream speaks a dialect, in the order of fallback."""
-        return self.by_dialect.get(dialect, ())
+    def speaking(self, dialect: str, endpoint: str = "") -> tuple[Target, ...]:
+        """The targets that serve an endpoint in the caller's dialect, in the order of fallback."""
+        found = self.by_endpoint.get((dialect, endpoint)) if self.by_endpoint else None
+        return self.by_dialect.get(dialect, ()) if found is None else found
+
+    def translate(self, conversation: Conversation) -> None:
+        """Let targets that do not speak the caller's dialect serve it by this conversation."""
+        caller = conversation.caller
+        translated = {
+            target: dataclasses.replace(target)
+            for target in self.targets
+            if caller not in target.dialects and conversation.target in target.dialects
+        }
+        if translated:
+            self.conversations.update(dict.fromkeys(translated.values(), conversation))
+            serving = tuple(
+                translated.get(one, one) for one in self.targets if one in translated or caller in one.dialects
+            )
+            self.by_endpoint.update({(caller, endpoint): serving for endpoint in conversation.endpoints})
+
+
+def conversation_with(target: Target, alias: Alias) -> Conversation:
+    """The conversation between an alias's target and callers whose requests it is chosen for."""
+    return alias.conversations.get(target, IDENTITY)
 
 
 def compile_alias(name: str, model: Model, pools: dict[str, Pool], server: Server) -> Alias:
     """Compile one `[models.ALIAS]`; what it does not set is as for the whole server."""
     targets = tuple(made for target in model.targets for made in compile_targets(target, pools, model))
-    return Alias(
+    alias = Alias(
         name=name,
         capability=model.capability,
         targets=targets,
@@ -57,3 +85,6 @@ def compile_alias(name: str, model: Model, pools: dict[str, Pool], server: Serve
         heartbeat_interval=server.heartbeat_interval if model.heartbeat_interval is None else model.heartbeat_interval,
         client_ids=frozenset().union(*(target.client_ids for target in targets)),
     )
+    for conversation in translate.CONVERSATIONS:
+        alias.translate(conversation)
+    return alias

@@ -1,8 +1,8 @@
 """Runs the application for one request: inline where that is possible, else as an ASGI application.
 
 An application may have a method `try_handle_inline`: it is called first, with a request whose body has arrived whole,
-and may serve it without a coroutine. Everything else gets ASGI's scope, `receive` and `send`, which frame and write
-nothing by themselves: the cycle's `begin` and `write` do.
+and serves it without a coroutine, or returns the application that goes on with it. Everything else gets ASGI's scope,
+`receive` and `send`, which frame and write nothing by themselves: the cycle's `begin` and `write` do.
 """
 
 from functools import partial
@@ -26,7 +26,8 @@ def run(cycle: RequestCycle, app: Any) -> None:
         try_handle_inline = getattr(app, "try_handle_inline", None)
         if try_handle_inline is not None:
             try:
-                if try_handle_inline(cycle):
+                app = try_handle_inline(cycle)
+                if app is None:
                     return
             except Exception as error:  # noqa: BLE001 (the border of the application)
                 _ended(cycle, error)

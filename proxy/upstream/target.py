@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
 from proxy.config.presets import PRESETS, formats_of, habits_of
-from proxy.config.presets.preset import Preset
+from proxy.config.presets.schemas import Preset
 from proxy.config.tree import Format, Model, Upstream, split_target
 from proxy.upstream.dial import origin_of, proxy_lines
 from proxy.upstream.pool import Pool

@@ -142,7 +142,7 @@ class _Reader:
         session, cache = _NO_SESSION, _NO_CACHE_OPTIONS
         if not self._values.keys().isdisjoint(("session-id", "session-name", "session-path")):
             session = Session(
-                self._text("session-id", MAX_SESSION_CHARACTERS, "session_id_too_long"),
+                self._text("session-id", MAX_SESSION_CHARACTERS),
                 self._text("session-name", MAX_SESSION_CHARACTERS),
                 self._text("session-path", MAX_SESSION_PATH_CHARACTERS),
             )
@@ -177,13 +177,16 @@ class _Reader:
         match = _TRACEPARENT.fullmatch(plain.get(b"traceparent", b""))
         return match.group(1).decode("ascii") if match is not None else ""
 
-    def _text(self, name: str, limit: int, too_long: str = "header_too_long") -> str:
+    def _text(self, name: str, limit: int) -> str:
         full, value = self._values.get(name, ("", b""))
         text = _printable(value)
         if value and not text:
             raise InvalidRequest(f"The header '{full}' holds characters that are not visible.", param=full)
         if len(text) > limit:
-            raise InvalidRequest(f"The header '{full}' is longer than {limit} characters.", code=too_long, param=full)
+            message = f"The header '{full}' is longer than {limit} characters."
+            if name == "session-id":
+                raise InvalidRequest(message, code="session_id_too_long", param=full)
+            raise InvalidRequest(message, code="header_too_long", param=full)
         return text
 
     def _flag(self, name: str) -> bool:

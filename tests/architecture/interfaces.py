@@ -8,7 +8,6 @@ from tests.architecture.source import Module, compiled_patterns, is_compiled, is
 #: Protocols that compiled modules still define. The list only shrinks.
 PROTOCOLS: frozenset[str] = frozenset(
     {
-        "proxy.clock.sweeper.Waiting",
     }
 )
 

@@ -18,11 +18,8 @@ MAX_BOOLEANS = 4
 EXEMPT: dict[str, tuple[int, int]] = {
     "proxy.app.Gateway": (15, 4),
     "proxy.dialects.meters.ResponseMeter": (15, 6),
-    "proxy.exchange.context.RequestContext": (30, 5),
+    "proxy.exchange.context.RequestContext": (29, 4),
     "proxy.exchange.upload.Upload": (26, 7),
-    "proxy.process.supervisor.Member": (13, 4),
-    "proxy.process.supervisor.Supervisor": (14, 4),
-    "proxy.process.workers.Crew": (14, 4),
     "proxy.resources.capture.RunMeter": (15, 6),
     "proxy.server.cycle.RequestCycle": (14, 4),
     "proxy.upstream.connection.Connection": (13, 4),

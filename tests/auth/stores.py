@@ -32,7 +32,7 @@ def run(data_dir: Path, test: Callable[[KeyStore, KeyIndex], Any]) -> None:
 
 
 def find(index: KeyIndex, secret: str, later: float = 0) -> str | None:
-    key = index.at(digest_of(secret.encode()), time.time() + later)
+    key = index.lookup(digest_of(secret.encode()), time.time() + later)
     return None if key is None else key.name
 
 

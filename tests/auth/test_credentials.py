@@ -132,7 +132,7 @@ def test_a_key_in_the_query_is_none(gateway: RunningGateway, target: str) -> Non
     assert (answer.status, json.loads(body.payload)["error"]["message"]) == (401, MISSING)
 
 
-def test_no_key_is_told_how_to_send_one(gateway: RunningGateway) -> None:
+def test_a_missing_key_is_answered_with_how_to_send_one(gateway: RunningGateway) -> None:
     assert ask(gateway) == (401, "invalid_api_key", MISSING)
 
 
@@ -183,12 +183,12 @@ def test_the_digest_of_a_head_that_comes_again_is_not_made_again(tmp_path: Path)
     async def scene() -> bytes:
         async with running_rig(tmp_path, ["any"]) as rig:
             for _ in range(3):
-                rig.ask(sent)
+                rig.send_request(sent)
             known = rig._client._head_cache.head
             assert known is not None
             # Were they read again, no key would be found in them.
             known.headers.clear()
-            rig.ask(sent)
+            rig.send_request(sent)
             return rig.client_transport.last
 
     assert run(scene()).startswith(b"HTTP/1.1 404 ")
@@ -249,7 +249,7 @@ def test_unknown_keys_share_a_look_at_the_file(tmp_path: Path) -> None:
 class OneKey:
     """An index of one key."""
 
-    def at(self, digest: bytes, now: float) -> Key | None:
+    def lookup(self, digest: bytes, now: float) -> Key | None:
         return self.key if digest == digest_of(b"good") and now < 2_000 else None
 
     key = Key(id="key_1", name="one", models=None, created=0, expires=2_000)

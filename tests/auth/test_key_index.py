@@ -24,19 +24,19 @@ def test_a_key_of_the_store_is_found_after_a_refresh(tmp_path: Path) -> None:
     async def test(store: KeyStore, index: KeyIndex) -> None:
         key, secret = await store.create("app", ["b", "a", "a"])
         await index.refresh()
-        found = index.at(digest_of(secret.encode()), NOW)
+        found = index.lookup(digest_of(secret.encode()), NOW)
         assert found is not None
         assert (found.id, found.models) == (key.id, frozenset({"a", "b"}))
 
     run(tmp_path, test)
 
 
-def test_unknown_malformed_and_huge_secrets_are_nobodys(tmp_path: Path) -> None:
+def test_unknown_malformed_and_huge_secrets_have_no_key(tmp_path: Path) -> None:
     async def test(store: KeyStore, index: KeyIndex) -> None:
         _, secret = await store.create("app")
         await index.refresh()
         for wrong in (b"", b"\xff\x00", secret.encode()[:-1], secret.encode() + b"x", secret.encode() * 50_000):
-            assert index.at(digest_of(wrong), NOW) is None
+            assert index.lookup(digest_of(wrong), NOW) is None
 
     run(tmp_path, test)
 
@@ -44,7 +44,7 @@ def test_unknown_malformed_and_huge_secrets_are_nobodys(tmp_path: Path) -> None:
 @given(st.binary(max_size=300))
 def test_no_garbage_is_a_key_or_an_error(secret: bytes) -> None:
     async def inner() -> None:
-        assert KeyIndex(Path("nowhere")).at(digest_of(secret), NOW) is None
+        assert KeyIndex(Path("nowhere")).lookup(digest_of(secret), NOW) is None
 
     asyncio.run(inner())
 
@@ -153,7 +153,7 @@ def a_link_to_nothing(file: Path) -> None:
     [missing, empty, another_empty, cut, no_database, a_directory, a_pipe, a_link_to_nothing],
     ids=lambda one: one.__name__,
 )
-def test_what_cannot_be_read_is_told_once_and_ends_every_key_after_a_while(
+def test_what_cannot_be_read_is_reported_once_and_ends_every_key_after_a_while(
     tmp_path: Path,
     spoil: Callable[[Path], None],
     caplog: pytest.LogCaptureFixture,

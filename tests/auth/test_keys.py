@@ -75,7 +75,7 @@ def test_after_a_rotation_the_old_secret_works_until_its_grace_ends(tmp_path: Pa
         assert [find(index, secret) for secret in (first, second, third)] == ["app"] * 3
         assert [find(index, secret, later=1_100) for secret in (first, second, third)] == [None, "app", "app"]
         assert find(index, third, later=10**9) == "app"
-        found = index.at(digest_of(first.encode()), NOW)
+        found = index.lookup(digest_of(first.encode()), NOW)
         assert found is not None
         assert (found.id, found.models) == (key.id, frozenset({"core"}))
         assert [known.hint for known in await store.list()] == [third[-4:]]
@@ -143,7 +143,7 @@ def test_a_live_name_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("action", ["revoke", "rotate"])
-def test_what_is_not_there_is_told(tmp_path: Path, action: str) -> None:
+def test_what_is_not_there_is_reported(tmp_path: Path, action: str) -> None:
     async def test(store: KeyStore, _: KeyIndex) -> None:
         await store.create("app")
         await store.revoke("app")

@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import io
 import json
 import os
-import shutil
 import signal
 import socket
 import stat
@@ -20,7 +18,6 @@ import pytest
 
 from proxy.ledger.ledger import open_reports
 from proxy.ledger.record import Final
-from proxy.process.run import tell_end
 from tests.fakes import RawClient
 
 ALIASES = [
@@ -103,48 +100,6 @@ def rows(data_dir: Path) -> list[Final]:
     return asyncio.run(read())
 
 
-def test_the_demo_s_ready_block_ends_with_the_address(tmp_path: Path) -> None:
-    with running(tmp_path, "--port", "0") as serve:
-        assert serve.lines[-1] == f"Ready: http://127.0.0.1:{serve.port}"
-        assert serve.lines[1].startswith(f"Aliases: {', '.join(ALIASES)}")
-        assert serve.lines[2].split()[1].startswith("prom_sk_")
-        with RawClient("127.0.0.1", serve.port) as client:
-            client.request("GET", "/livez")
-            assert client.read_answer()[0].status == 200
-        assert serve.stop()[0] == 0
-
-
-@pytest.mark.skipif(not shutil.which("curl") or not shutil.which("bash"), reason="needs curl and bash")
-def test_the_printed_curl_works_as_pasted(tmp_path: Path) -> None:
-    with running(tmp_path, "--port", "0") as serve:
-        first = next(number for number, line in enumerate(serve.lines) if line.startswith("curl"))
-        last = serve.lines.index("", first)
-        pasted = "\n".join(serve.lines[first:last])
-        done = subprocess.run(["bash", "-c", pasted], capture_output=True, text=True, timeout=20, check=False)
-        assert done.returncode == 0
-        events = done.stdout.split("\n\n")
-        assert events[-2] == "data: [DONE]"
-        assert json.loads(events[0].removeprefix("data: "))["model"] == "prometheus-core"
-        assert serve.stop()[0] == 0
-    (row,) = rows(tmp_path / "data")
-    assert (row.alias, row.outcome, row.usage_source) == ("prometheus-core", "complete", "reported")
-    assert row.cost
-
-
-def test_as_json_the_ready_line_is_one_object(tmp_path: Path) -> None:
-    with running(tmp_path, "--port", "0", "--json") as serve:
-        (line,) = serve.lines
-        ready = json.loads(line)
-        assert ready["event"] == "ready"
-        assert ready["aliases"][: len(ALIASES)] == ALIASES
-        assert ready["key"].startswith("prom_sk_")
-        with RawClient("127.0.0.1", urlsplit(ready["url"]).port or 0) as client:
-            client.request("GET", "/v1/models", headers={"authorization": f"Bearer {ready['key']}"})
-            listed = json.loads(client.read_answer()[1].payload)["data"]
-            assert [model["id"] for model in listed] == ready["aliases"]
-        assert serve.stop()[0] == 0
-
-
 def test_the_demo_has_one_key_at_every_start(tmp_path: Path) -> None:
     keys = set()
     for _ in range(2):
@@ -153,14 +108,6 @@ def test_the_demo_has_one_key_at_every_start(tmp_path: Path) -> None:
             serve.stop()
     assert len(keys) == 1
     assert stat.S_IMODE((tmp_path / "data" / "demo-key").stat().st_mode) == 0o600
-
-
-def test_the_demo_says_what_stays(tmp_path: Path) -> None:
-    with running(tmp_path, "--port", "0") as serve:
-        said = "\n".join(serve.lines)
-    assert "demo-key" in said
-    assert "keys that you create" in said
-    assert "prometheus-gateway keys create NAME" in said
 
 
 def test_a_gateway_with_real_providers_does_not_know_the_demo_s_key(tmp_path: Path) -> None:
@@ -183,66 +130,9 @@ targets = ["u/x"]
 """
 
 
-def test_without_keys_it_says_how_to_make_one_and_a_call(tmp_path: Path) -> None:
-    (tmp_path / "my gateway.toml").write_text(MODEL.format("core", "chat"))
-    with running(tmp_path, "--config", "my gateway.toml", "--port", "0", "--data-dir", "d") as serve:
-        assert serve.lines[0] == (
-            "There are no keys yet: prometheus-gateway keys create NAME --config 'my gateway.toml' --data-dir d"
-        )
-        said = "\n".join(serve.lines)
-        assert f"curl -N {serve.url}/v1/chat/completions" in said
-        assert '"model": "core"' in said
-        assert serve.lines[-1].startswith("Ready: ")
-
-
-def test_as_json_it_says_so_on_stderr(tmp_path: Path) -> None:
-    (tmp_path / "prometheus.toml").write_text(MODEL.format("core", "chat"))
-    with running(tmp_path, "--port", "0", "--json") as serve:
-        assert json.loads(serve.lines[0])["event"] == "ready"
-        assert "there are no keys yet: prometheus-gateway keys create NAME" in serve.stop()[2]
-
-
-@pytest.mark.parametrize(("capability", "format"), [("embeddings", "openai"), ("chat", "anthropic")])
-def test_without_an_alias_for_it_there_is_no_call_to_show(capability: str, format: str, tmp_path: Path) -> None:
-    text = MODEL.format("atlas", capability).replace("warm", f'formats = ["{format}"]\nwarm')
-    (tmp_path / "prometheus.toml").write_text(text)
-    with running(tmp_path, "--port", "0") as serve:
-        assert serve.lines[0].startswith("There are no keys yet")
-        assert "curl" not in "\n".join(serve.lines)
-
-
 def make_key(folder: Path, *more: str) -> None:
     command = [sys.executable, "-m", "proxy", "keys", "create", "me", *more]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
-
-
-def test_with_a_key_it_is_ready_and_says_no_more(tmp_path: Path) -> None:
-    (tmp_path / "prometheus.toml").write_text(MODEL.format("core", "chat"))
-    make_key(tmp_path)
-    with running(tmp_path, "--port", "0") as serve:
-        assert len(serve.lines) == 1
-
-
-def test_keys_that_are_over_are_no_keys(tmp_path: Path) -> None:
-    (tmp_path / "prometheus.toml").write_text(MODEL.format("core", "chat"))
-    make_key(tmp_path)
-    command = [sys.executable, "-m", "proxy", "keys", "revoke", "me"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    with running(tmp_path, "--port", "0") as serve:
-        assert serve.lines[0].startswith("There are no keys yet")
-
-
-def test_workers_say_so_too(tmp_path: Path) -> None:
-    (tmp_path / "prometheus.toml").write_text(MODEL.format("core", "chat"))
-    with running(tmp_path, "--port", "0", "--workers", "2") as serve:
-        assert serve.lines[0].startswith("There are no keys yet")
-        assert serve.stop()[0] == 0
-
-
-def test_who_listens_on_all_addresses_is_called_on_its_own(tmp_path: Path) -> None:
-    with running(tmp_path, "--host", "0.0.0.0", "--port", "0") as serve:
-        assert serve.lines[-1] == f"Ready: http://0.0.0.0:{serve.port}"
-        assert f"curl -N http://127.0.0.1:{serve.port}/v1/chat/completions \\" in serve.lines
 
 
 def test_a_port_in_use_is_told_with_a_way_out(tmp_path: Path) -> None:
@@ -367,31 +257,6 @@ def test_ctrl_c_says_what_is_waited_for_and_a_second_one_ends_it(tmp_path: Path,
             client.read_head()
         serve.process.send_signal(signal.SIGINT)
         assert serve.process.stderr is not None
-        assert serve.process.stderr.readline() == "Waiting for 2 answers (30 s at most); Ctrl-C again ends now.\n"
+        assert serve.process.stderr.readline() == "Waiting for 2 responses (30 s at most); Ctrl-C again ends now.\n"
         code, _, _ = serve.stop(signal.SIGINT)
     assert code == 0
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.mark.parametrize(
-    ("answers", "again", "terminal", "file"),
-    [
-        (0, True, "\nEnding.\n", ""),
-        (1, True, "\nWaiting for 1 answer (2.5 s at most); Ctrl-C again ends now.\n", None),
-        (3, False, "\nWaiting for 3 answers (2.5 s at most).\n", None),
-    ],
-)
-def test_the_end_is_told_on_a_line_of_its_own(answers: int, again: bool, terminal: str, file: str | None) -> None:
-    for stream, expected in ((Terminal(), terminal), (io.StringIO(), terminal[1:] if file is None else file)):
-        tell_end(answers, 2.5, again=again, stream=stream)
-        assert stream.getvalue() == expected
-
-
-def test_a_terminal_that_is_gone_is_told_nothing() -> None:
-    stream = Terminal()
-    stream.close()
-    tell_end(1, 1.0, again=True, stream=stream)

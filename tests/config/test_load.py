@@ -1,4 +1,4 @@
-"""Loading a configuration file: what a good one becomes, and that each fault is told with its place."""
+"""Loading a configuration file: a valid one becomes a tree, and each fault is reported with its line."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_without_an_environment_references_stay() -> None:
     assert parse(GOOD, Path("p.toml"), None).upstreams["openai"].api_key == "${KEY}"
 
 
-def test_all_faults_are_told_in_the_order_of_the_file() -> None:
+def test_all_faults_are_reported_in_the_order_of_the_file() -> None:
     text = '[server]\nprot = 1\nport = "80"\n[upstreams.a]\n[models.m]\ncapability = "chta"\ntargets = ["b/c"]\n'
     assert [str(problem) for problem in problems(text)] == [
         'p.toml:2: server.prot: no such key (did you mean "port"?)',

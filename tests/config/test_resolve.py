@@ -1,4 +1,4 @@
-"""The meaning of sections: each fault is told at its key, and no message holds a resolved value."""
+"""Validation of sections: each fault is reported at its key, and no message has a resolved value."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def parsed(text: str, folder: Path = Path("/nowhere")) -> Config:
     return parse(text, folder / "p.toml", ENVIRONMENT)
 
 
-def told(text: str, folder: Path = Path("/nowhere")) -> list[str]:
+def faults_of(text: str, folder: Path = Path("/nowhere")) -> list[str]:
     with pytest.raises(ConfigProblems) as caught:
         parsed(text, folder)
     assert "secret" not in str(caught.value)
@@ -111,34 +111,34 @@ def told(text: str, folder: Path = Path("/nowhere")) -> list[str]:
         ),
     ],
 )
-def test_a_fault_is_told_at_its_key(text: str, faults: list[str]) -> None:
-    assert told(text) == faults
+def test_a_fault_is_reported_at_its_key(text: str, faults: list[str]) -> None:
+    assert faults_of(text) == faults
 
 
 @pytest.mark.parametrize("target", ["up", "up/", "/x", "", "up/x y", "up/\\u0007"])
 def test_a_target_is_upstream_and_model(target: str) -> None:
     text = UPSTREAM + f'[models.m]\ncapability = "chat"\ntargets = ["{target}"]\n'
-    assert told(text) == ["models.m.targets[0]: must be of the form upstream/model"]
+    assert faults_of(text) == ["models.m.targets[0]: must be of the form upstream/model"]
 
 
 def test_a_model_needs_a_target() -> None:
-    assert told('[models.m]\ncapability = "chat"\ntargets = []') == ["models.m.targets: names no target"]
+    assert faults_of('[models.m]\ncapability = "chat"\ntargets = []') == ["models.m.targets: names no target"]
 
 
 def test_a_target_may_name_an_upstream_that_has_a_fault_of_its_own() -> None:
     text = '[upstreams.up]\n[models.m]\ncapability = "chat"\ntargets = ["up/x"]\n'
-    assert told(text) == ['upstreams.up: the key "base_url" is missing']
+    assert faults_of(text) == ['upstreams.up: the key "base_url" is missing']
 
 
 def test_targets_after_a_wrong_one_keep_their_places() -> None:
     text = UPSTREAM + '[models.m]\ncapability = "chat"\ntargets = [1, "up/x", "no/x"]\n'
-    assert sorted(told(text))[1] == 'models.m.targets[2]: no upstream is named "no"'
+    assert sorted(faults_of(text))[1] == 'models.m.targets[2]: no upstream is named "no"'
 
 
 @pytest.mark.parametrize("name", ["a b", "a,b", "", "a\\u0009", "naïve", "a\\u0022"])
 def test_an_alias_is_printable_and_without_spaces(name: str) -> None:
     text = UPSTREAM + f'[models."{name}"]\ncapability = "chat"\ntargets = ["up/x"]\n'
-    assert "an alias is" in told(text)[0]
+    assert "an alias is" in faults_of(text)[0]
 
 
 def test_a_credential_comes_from_a_file_beside_the_configuration(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_credential_comes_from_a_file_beside_the_configuration(tmp_path: Path)
 
 
 def test_an_unreadable_ca_file_is_a_fault(tmp_path: Path) -> None:
-    assert told(UPSTREAM + 'ca_file = "none.pem"', tmp_path) == [
+    assert faults_of(UPSTREAM + 'ca_file = "none.pem"', tmp_path) == [
         "upstreams.up.ca_file: cannot be read: No such file or directory"
     ]
 
@@ -176,8 +176,8 @@ def test_a_ca_file_is_found_beside_the_configuration(tmp_path: Path) -> None:
         ('formats = ["openai", "cohere"]', ["upstreams.up.formats[1]: "]),
     ],
 )
-def test_what_is_wrong_with_the_way_to_an_upstream_is_told(text: str, faults: list[str], tmp_path: Path) -> None:
-    found = told(UPSTREAM + text, tmp_path)
+def test_what_is_wrong_with_the_way_to_an_upstream_is_reported(text: str, faults: list[str], tmp_path: Path) -> None:
+    found = faults_of(UPSTREAM + text, tmp_path)
     assert all(one.startswith(fault) for one, fault in zip(found, faults, strict=False))
     assert len(found) >= len(faults)
 
@@ -235,9 +235,9 @@ def test_a_certificate_that_cannot_be_used_is_a_fault(tmp_path: Path) -> None:
     other.private_key_pem.write_to_path(tmp_path / "other.key")
     (tmp_path / "text.pem").write_text("secret")
     for certificate, key in (("one.pem", "other.key"), ("text.pem", "one.key"), ("one.pem", "text.pem")):
-        (fault,) = told(UPSTREAM + f'client_cert = "{certificate}"\nclient_key = "{key}"', tmp_path)
+        (fault,) = faults_of(UPSTREAM + f'client_cert = "{certificate}"\nclient_key = "{key}"', tmp_path)
         assert fault.startswith("upstreams.up.client_cert: cannot be used with its key")
-    (fault,) = told(UPSTREAM + 'client_key = "one.key"', tmp_path)
+    (fault,) = faults_of(UPSTREAM + 'client_key = "one.key"', tmp_path)
     assert fault == "upstreams.up.client_key: is the key of no certificate"
     plain = UPSTREAM.replace("https:", "http:") + 'client_cert = "one.pem"\nclient_key = "one.key"'
-    assert told(plain, tmp_path) == ["upstreams.up.client_cert: is not sent without TLS"]
+    assert faults_of(plain, tmp_path) == ["upstreams.up.client_cert: is not sent without TLS"]

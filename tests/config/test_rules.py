@@ -34,7 +34,7 @@ def test_good_addresses_pass(url: str) -> None:
         ("http://bücher.example", "is no valid address"),
     ],
 )
-def test_wrong_addresses_are_told(url: str, message: str) -> None:
+def test_wrong_addresses_are_reported(url: str, message: str) -> None:
     assert [wrong for wrong, _ in rules.base_url(url)] == [message]
 
 
@@ -123,7 +123,7 @@ def test_the_model_may_stand_in_the_path_of_an_address() -> None:
 @pytest.mark.parametrize(
     "url", ["https://{model}.example.com/v1", "https://h/{deployment}", "https://h/{model", "http://h/}"]
 )
-def test_other_braces_are_told(url: str) -> None:
+def test_other_braces_are_reported(url: str) -> None:
     assert [wrong for wrong, _ in rules.base_url(url)] == ["holds braces"]
 
 

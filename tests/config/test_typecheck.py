@@ -1,4 +1,4 @@
-"""Types and keys: each wrong one is told with what is allowed, and the good rest is kept."""
+"""Types and keys: each wrong one is reported with what is allowed, and valid ones are kept."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from proxy.config.tree import Config
 from proxy.config.typecheck import prune
 
 
-def told(document: dict[str, Any]) -> list[tuple[str, str, str]]:
+def faults_of(document: dict[str, Any]) -> list[tuple[str, str, str]]:
     faults: list[tuple[str, str, str]] = []
 
-    def tell(path: Path, message: str, hint: str) -> None:
+    def report(path: Path, message: str, hint: str) -> None:
         faults.append((dotted(path), message, hint))
 
-    prune(Config, document, tell)
+    prune(Config, document, report)
     return faults
 
 
@@ -99,8 +99,8 @@ def told(document: dict[str, Any]) -> list[tuple[str, str, str]]:
         ),
     ],
 )
-def test_a_wrong_value_is_told(document: dict[str, Any], key: str, message: str, hint: str) -> None:
-    assert told(document) == [(key, message, hint)]
+def test_a_wrong_value_is_reported(document: dict[str, Any], key: str, message: str, hint: str) -> None:
+    assert faults_of(document) == [(key, message, hint)]
 
 
 def test_the_good_rest_is_kept() -> None:
@@ -109,13 +109,13 @@ def test_the_good_rest_is_kept() -> None:
 
 
 def test_a_wrong_credential_is_not_quoted() -> None:
-    assert "12345" not in str(told({"upstreams": {"a": {"base_url": "x", "api_key": 12345}}}))
+    assert "12345" not in str(faults_of({"upstreams": {"a": {"base_url": "x", "api_key": 12345}}}))
 
 
 @pytest.mark.parametrize("server", [{"port": 0}, {"port": 65_535}, {"head_timeout": 86_400.0}, {"head_timeout": 0.001}])
 def test_the_ends_of_a_range_belong_to_it(server: dict[str, Any]) -> None:
-    assert told({"server": server}) == []
+    assert faults_of({"server": server}) == []
 
 
 def test_whole_numbers_serve_as_seconds() -> None:
-    assert told({"server": {"head_timeout": 5}}) == []
+    assert faults_of({"server": {"head_timeout": 5}}) == []

@@ -1,4 +1,4 @@
-"""Warnings: what is odd is told at its key with its mend, what is sound is not, and nothing keeps the gateway down."""
+"""Warnings: each suspicious setting has one with a correction, at its key; none prevents a start."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def test_everything_else_is_not_near(host: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["openai", "anthropic", "cohere"])
-def test_a_provider_without_a_credential_is_told(kind: str) -> None:
+def test_a_provider_without_a_credential_is_reported(kind: str) -> None:
     (warning,) = warned(f'[upstreams.u]\nkind = "{kind}"\n')
     assert (warning.key, warning.hint) == ("upstreams.u", f'api_key = "${{{kind.upper()}_API_KEY}}"')
 
@@ -62,7 +62,7 @@ def test_a_credential_may_come_another_way_or_not_be_needed(line: str) -> None:
 
 
 @pytest.mark.parametrize("line", ['api_key = "${KEY}"', 'headers = { Authorization = "Bearer ${KEY}" }'])
-def test_a_credential_in_the_clear_is_told(line: str) -> None:
+def test_a_credential_in_the_clear_is_reported(line: str) -> None:
     (warning,) = warned(upstream("http://api.example.com/v1", line))
     assert (warning.line, warning.key) == (2, "upstreams.u.base_url")
     assert warning.message == "the credential goes to api.example.com in the clear"
@@ -78,7 +78,7 @@ def test_a_credential_in_the_clear_is_told(line: str) -> None:
         ("http://vllm:8000/v1", 'api_key = "k"'),
     ],
 )
-def test_nothing_is_told_where_nothing_leaks(url: str, line: str) -> None:
+def test_nothing_is_reported_where_nothing_leaks(url: str, line: str) -> None:
     assert warned(upstream(url, line)) == []
 
 
@@ -93,7 +93,7 @@ def test_nothing_is_told_where_nothing_leaks(url: str, line: str) -> None:
         (f"{GEMINI}/openai", "gemini", "OpenAI-compatible", f'kind = "compatible", or base_url = "{GEMINI}"'),
     ],
 )
-def test_a_known_address_under_a_wrong_kind_is_told(url: str, kind: str, message: str, hint: str) -> None:
+def test_a_known_address_under_a_wrong_kind_is_reported(url: str, kind: str, message: str, hint: str) -> None:
     (warning,) = warned(upstream(url, f'kind = "{kind}"', 'api_key = "k"'))
     assert message in warning.message
     assert warning.hint == hint
@@ -112,7 +112,7 @@ def test_a_known_address_under_a_wrong_kind_is_told(url: str, kind: str, message
         ("https://r.openai.azure.com/openai/v1", "azure"),
     ],
 )
-def test_addresses_that_fit_their_kind_are_not_odd(url: str, kind: str) -> None:
+def test_addresses_that_fit_their_kind_are_not_suspicious(url: str, kind: str) -> None:
     assert warned(upstream(url, f'kind = "{kind}"', 'api_key = "k"')) == []
 
 
@@ -124,7 +124,7 @@ def test_addresses_that_fit_their_kind_are_not_odd(url: str, kind: str) -> None:
         ("gemini", "embeddings", "/v1/embeddings", f"{GEMINI}/openai"),
     ],
 )
-def test_an_alias_that_openais_endpoints_cannot_use_is_told_with_the_mend(
+def test_an_alias_that_openais_endpoints_cannot_use_is_reported_with_a_correction(
     kind: str, capability: str, endpoint: str, address: str
 ) -> None:
     (warning,) = warned(f'[upstreams.u]\nkind = "{kind}"\napi_key = "k"\n' + model("u/x", capability=capability))
@@ -149,7 +149,7 @@ def of_kinds(*kinds: str, capability: str = "chat") -> str:
 
 
 @pytest.mark.parametrize("capability", ["chat", "vision", "realtime"])
-def test_an_alias_that_anthropic_s_endpoints_cannot_use_is_told_with_the_mend(capability: str) -> None:
+def test_an_alias_that_anthropic_s_endpoints_cannot_use_is_reported_with_a_correction(capability: str) -> None:
     (warning,) = warned(of_kinds("openai", capability=capability))
     assert (warning.line, warning.key) == (6, "models.m.targets")
     assert warning.message == (
@@ -158,17 +158,17 @@ def test_an_alias_that_anthropic_s_endpoints_cannot_use_is_told_with_the_mend(ca
     assert 'kind = "anthropic"' in warning.hint
 
 
-def test_what_other_formats_an_alias_speaks_is_not_told_of() -> None:
+def test_other_formats_of_an_alias_have_no_warning() -> None:
     (warning,) = warned(of_kinds("openai", "gemini"))
     assert warning.message == "all speak only the format of gemini or openai: /v1/messages refuses this alias"
 
 
 @pytest.mark.parametrize("capability", ["embeddings", "audio", "image"])
-def test_what_anthropic_s_endpoints_never_take_is_not_odd(capability: str) -> None:
+def test_what_anthropic_s_endpoints_never_take_is_not_suspicious(capability: str) -> None:
     assert warned(of_kinds("openai", capability=capability)) == []
 
 
-def test_many_such_aliases_are_told_at_once() -> None:
+def test_many_such_aliases_are_reported_at_once() -> None:
     (warning,) = warned(
         of_kinds("openai") + "".join(model("openai/x").replace("models.m", f"models.n{n}") for n in range(6))
     )
@@ -202,7 +202,7 @@ def test_many_such_aliases_are_told_at_once() -> None:
         ),
     ],
 )
-def test_an_address_that_ends_in_an_endpoint_is_told(url: str, mend: str) -> None:
+def test_an_address_that_ends_in_an_endpoint_is_reported(url: str, mend: str) -> None:
     (warning,) = warned(upstream(url, 'api_key = "k"'))
     assert warning.key == "upstreams.u.base_url"
     assert "the path of an endpoint" in warning.message
@@ -224,7 +224,7 @@ def test_an_address_that_ends_in_an_endpoint_is_told(url: str, mend: str) -> Non
         ("https://r.openai.azure.com/openai", "azure", "https://r.openai.azure.com/openai/v1"),
     ],
 )
-def test_an_address_without_a_version_is_told(url: str, kind: str, mend: str) -> None:
+def test_an_address_without_a_version_is_reported(url: str, kind: str, mend: str) -> None:
     (warning,) = warned(upstream(url, f'kind = "{kind}"', 'api_key = "k"'))
     assert "no version" in warning.message
     assert warning.hint.startswith(f'base_url = "{mend}"')
@@ -243,11 +243,11 @@ def test_an_address_without_a_version_is_told(url: str, kind: str, mend: str) ->
         ("http://mock:1", "perplexity"),
     ],
 )
-def test_an_address_that_needs_no_other_is_not_odd(url: str, kind: str) -> None:
+def test_an_address_that_needs_no_other_is_not_suspicious(url: str, kind: str) -> None:
     assert warned(upstream(url, f'kind = "{kind}"', 'api_key = "k"')) == []
 
 
-def test_an_address_with_its_version_twice_is_told() -> None:
+def test_an_address_with_its_version_twice_is_reported() -> None:
     (warning,) = warned(upstream("http://127.0.0.1:8000/v1/v1/"))
     assert (warning.message, warning.hint) == ("has its version twice", 'base_url = "http://127.0.0.1:8000/v1"')
 
@@ -269,16 +269,16 @@ def test_warnings_come_in_the_order_of_the_file_with_the_configuration(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("price", "installed", "told"),
+    ("price", "installed", "count"),
     [('minute = "0.006"', False, 1), ('minute = "0.006"', True, 0), ('input = "1", output = "2"', False, 0)],
 )
-def test_a_price_by_the_minute_without_the_library_that_measures_is_told(
-    monkeypatch: pytest.MonkeyPatch, price: str, installed: bool, told: int
+def test_a_price_by_the_minute_without_the_library_that_measures_is_reported(
+    monkeypatch: pytest.MonkeyPatch, price: str, installed: bool, count: int
 ) -> None:
     monkeypatch.setattr("proxy.config.warnings.find_spec", lambda _: object() if installed else None)
     text = upstream("http://127.0.0.1:1/v1") + model("u/m", capability="audio") + f"price = {{ {price} }}\n"
     found = [problem for problem in warned(text) if problem.key == "models.m.price"]
-    assert len(found) == told
+    assert len(found) == count
     assert all("prometheus-gateway[audio]" in problem.hint for problem in found)
 
 
@@ -307,7 +307,7 @@ CACHES = 'cache_write = "1", cache_write_1h = "2"'
         ("anthropic", "chat", 'input = "1", output = "2"', ["no cache_write:", "no cache_write_1h:"]),
     ],
 )
-def test_a_price_that_leaves_out_what_an_alias_is_for_is_told(
+def test_a_price_that_leaves_out_what_an_alias_is_for_is_reported(
     kind: str, capability: str, price: str, messages: list[str]
 ) -> None:
     text = PRICED.format(kind=kind, capability=capability, price=price)

@@ -36,7 +36,7 @@ from tests.dialects.answers import (
     strings,
 )
 from tests.usage import counts_of
-from tests.wire.cuts import cut, cut_places, single_bytes, ways
+from tests.wire.cuts import chunkings, cut, cut_places, single_bytes
 
 
 def start(model: str = SNAPSHOT, **usage: Any) -> dict[str, Any]:
@@ -225,7 +225,7 @@ def test_a_message_is_rewritten_at_its_top_alone_and_billed() -> None:
 def test_a_message_in_pieces_is_rewritten_and_billed_alike() -> None:
     data = json.dumps(MESSAGE, indent=2).encode()
     whole, read = relay_whole(MESSAGES, data)
-    for pieces in ways(data):
+    for pieces in chunkings(data):
         out, meter = relay_pieces(MESSAGES, pieces)
         assert out == whole
         assert meter.usage() == read.usage()
@@ -276,7 +276,7 @@ def test_nothing_behind_message_stop_is_waited_for() -> None:
 
 def test_an_error_in_a_stream_is_scrubbed_in_any_pieces() -> None:
     stream = event(start()) + event(text(f"I am {UPSTREAM}")) + event(ERROR)
-    for pieces in ways(stream):
+    for pieces in chunkings(stream):
         out, meter = relay_events(MESSAGES, pieces)
         assert out.startswith(event(start(ALIAS)) + event(text(f"I am {UPSTREAM}")))
         assert out.endswith(b'"%b of *** is busy"}}\n\n' % ALIAS.encode())

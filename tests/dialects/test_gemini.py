@@ -36,7 +36,7 @@ from tests.dialects.answers import (
     strings,
 )
 from tests.usage import counts_of
-from tests.wire.cuts import cut, cut_places, single_bytes, ways
+from tests.wire.cuts import chunkings, cut, cut_places, single_bytes
 
 
 def chunk(text: str = "", finish: str | None = None, model: str = SNAPSHOT, **fields: Any) -> dict[str, Any]:
@@ -195,7 +195,7 @@ def test_an_answer_is_rewritten_at_its_top_alone(answer: dict[str, Any], indent:
     wanted = json.dumps({**answer, "modelVersion": ALIAS}, indent=indent).encode()
     whole, read = relay_whole(GENERATE, data)
     assert whole == wanted
-    for pieces in ways(data):
+    for pieces in chunkings(data):
         out, meter = relay_pieces(GENERATE, pieces)
         assert out == wanted
         assert meter.usage() == read.usage()
@@ -209,7 +209,7 @@ def test_an_array_is_rewritten_in_all_its_chunks_and_billed_by_the_last() -> Non
     assert whole == wanted
     assert read.usage() == Usage(9, 0, 0, 3)
     assert read.finished
-    for pieces in ways(data):
+    for pieces in chunkings(data):
         out, meter = relay_pieces(GENERATE, pieces)
         assert out == wanted
         assert meter.usage() == Usage(9, 0, 0, 3)
@@ -242,7 +242,7 @@ def test_a_model_of_something_else_stays(nested: dict[str, Any]) -> None:
     ("end", "shown"), [(b"\n", b"\n\n"), (b"\r\n\r\n", b"\r\n\r\n"), (b"\n\n", b"\n\n"), (b"", b"\n\n")]
 )
 def test_an_error_that_stands_bare_in_a_stream_is_read_and_scrubbed(end: bytes, shown: bytes) -> None:
-    for pieces in ways(event(chunk("x")) + BARE + end):
+    for pieces in chunkings(event(chunk("x")) + BARE + end):
         out, meter = relay_events(GENERATE, pieces)
         clean = BARE.replace(UPSTREAM.encode(), ALIAS.encode()).replace(b"proj_abcd1234", b"***")
         assert out == event(chunk("x", model=ALIAS)) + clean + shown

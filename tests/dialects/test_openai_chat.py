@@ -30,7 +30,7 @@ from tests.dialects.chats import (
     said,
 )
 from tests.usage import counts_of
-from tests.wire.cuts import cut, cut_places, single_bytes, ways
+from tests.wire.cuts import chunkings, cut, cut_places, single_bytes
 
 COUNTED = Usage(9, 0, 0, 3)
 
@@ -247,7 +247,7 @@ def test_a_client_that_did_not_ask_sees_the_stream_as_without_usage() -> None:
     # OpenAI with a moderation: the extra event, and one more behind it.
     before = event(said("Hel")) + event(said("lo")) + event(said("", "stop"))
     after = event(chunk(choices=[], usage=None, moderation={"input": {"model": "omni"}})) + b"data: [DONE]\n\n"
-    for pieces in ways(before + event(INJECTED) + after):
+    for pieces in chunkings(before + event(INJECTED) + after):
         one = meter(True)
         out = relay(pieces, one)
         assert out == (before + after).replace(b'"gpt-5-2025-08-07"', b'"prometheus-core"')
@@ -256,7 +256,7 @@ def test_a_client_that_did_not_ask_sees_the_stream_as_without_usage() -> None:
 
 def test_a_client_that_asked_sees_all_of_it() -> None:
     stream = event(said("Hi", usage=None)) + event(INJECTED) + b"data: [DONE]\n\n"
-    for pieces in ways(stream):
+    for pieces in chunkings(stream):
         one = meter()
         assert relay(pieces, one) == stream.replace(b'"gpt-5-2025-08-07"', b'"prometheus-core"')
         assert one.usage() == COUNTED
@@ -473,7 +473,7 @@ def test_an_event_like_those_before_is_no_larger_than_the_limit_either(whole: bo
 
 def test_events_alike_are_the_same_however_they_are_cut() -> None:
     stream = b"".join(event(said(text)) for text in ("a", "b", "cd", "", "efg")) + b"data: [DONE]\n\n"
-    for pieces in ways(stream):
+    for pieces in chunkings(stream):
         one = meter()
         assert relay(pieces, one) == stream.replace(b'"gpt-5-2025-08-07"', b'"prometheus-core"')
         assert (one.text_out, one.ended) == (7, True)
@@ -585,7 +585,7 @@ def test_scrubbing_without_an_upstream_name_changes_no_letters() -> None:
 
 def test_an_error_in_a_stream_is_scrubbed() -> None:
     stream = event(said("x")) + event({"error": {"message": "gpt-5 of org-abcd1234 failed"}}) + b"data: [DONE]\n\n"
-    for pieces in ways(stream):
+    for pieces in chunkings(stream):
         one = meter()
         out = relay(pieces, one)
         assert b"gpt-5" not in out

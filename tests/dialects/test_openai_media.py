@@ -19,7 +19,7 @@ from tests.dialects.answers import (
     relay_pieces,
     relay_whole,
 )
-from tests.wire.cuts import ways
+from tests.wire.cuts import chunkings
 
 USAGE: dict[str, Any] = {
     "input_tokens": 9,
@@ -94,7 +94,7 @@ def test_the_model_of_a_media_answer_is_the_alias_and_nested_ones_stay() -> None
     answer = {"text": 'say "model":"a"', "segments": [{"model": "b"}], "model": SNAPSHOT, "usage": USAGE}
     data, wanted = compact(answer), compact({**answer, "model": ALIAS})
     assert relay_whole(MEDIA, data)[0] == wanted
-    for pieces in ways(data):
+    for pieces in chunkings(data):
         out, meter = relay_pieces(MEDIA, pieces)
         assert (out, meter.usage()) == (wanted, COUNTED)
 
@@ -109,7 +109,7 @@ def test_a_media_stream_with_crlf_is_rewritten_in_any_pieces() -> None:
         shown = [events[0], {**events[1], "model": model}]
         return b"".join(b"data: %b\r\n\r\n" % compact(one) for one in shown)
 
-    for pieces in ways(written(SNAPSHOT)):
+    for pieces in chunkings(written(SNAPSHOT)):
         out, meter = relay_events(MEDIA, pieces)
         assert out == written(ALIAS)
         assert counters(meter) == (4, True, False, False, COUNTED)
@@ -144,5 +144,5 @@ def seconds_and_images(*pieces: bytes) -> tuple[int, int] | None:
 def test_what_is_billed_of_a_large_response_is_counted_while_it_passes(
     body: bytes, billed: tuple[int, int] | None
 ) -> None:
-    for pieces in ways(body):
+    for pieces in chunkings(body):
         assert seconds_and_images(*pieces) == billed

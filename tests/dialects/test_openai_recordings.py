@@ -5,14 +5,14 @@ from proxy.wire.json_rewrite import JsonRewriter
 from proxy.wire.schemas import Usage
 from tests.corpus import Exchange, exchanges, with_model
 from tests.dialects.chats import ALIAS, UPSTREAM, counters, meter, relay
-from tests.wire.cuts import random_ways, single_bytes, ways
+from tests.wire.cuts import chunkings, random_chunkings, single_bytes
 
 
 def test_recorded_streams_give_a_client_that_asked_the_same_but_for_the_model() -> None:
     for exchange in chat_recordings(stream=True):
         data = exchange.response
         wanted = exchange.expected_client_bytes(ALIAS)
-        tries = [[data], *random_ways(data, 50 if len(data) < 20_000 else 10)]
+        tries = [[data], *random_chunkings(data, 50 if len(data) < 20_000 else 10)]
         if len(data) < 20_000:
             tries.append(single_bytes(data))
         seen = set()
@@ -34,7 +34,7 @@ def test_recorded_streams_lose_at_most_the_usage_event_for_a_client_that_did_not
     left_out = 0
     for exchange in chat_recordings(stream=True):
         wanted = exchange.expected_client_bytes(ALIAS)
-        for pieces in ([exchange.response], *random_ways(exchange.response, 2)):
+        for pieces in ([exchange.response], *random_chunkings(exchange.response, 2)):
             one = meter(True)
             out = relay(pieces, one)
             assert_usage(one.usage(), exchange)
@@ -59,7 +59,7 @@ def test_recorded_json_answers_have_the_alias_and_the_expected_usage() -> None:
         assert JsonRewriter(one, ALIAS).whole(exchange.response) == wanted, exchange.id
         assert_usage(one.usage(), exchange)
         assert one.finished, exchange.id
-        for pieces in ways(exchange.response, 50):
+        for pieces in chunkings(exchange.response, 50):
             one = meter()
             rewriter = JsonRewriter(one, ALIAS)
             assert b"".join(rewriter.feed(piece) for piece in pieces) == wanted, exchange.id
@@ -73,7 +73,7 @@ def test_recorded_embeddings_pass_with_the_alias() -> None:
         wanted = with_model(exchange.response, ALIAS)
         one = CHAT.json_meter(ALIAS, UPSTREAM, False)
         assert JsonRewriter(one, ALIAS).whole(exchange.response) == wanted
-        for pieces in random_ways(exchange.response, 50):
+        for pieces in random_chunkings(exchange.response, 50):
             rewriter = JsonRewriter(meter(), ALIAS)
             assert b"".join(rewriter.feed(piece) for piece in pieces) == wanted
             assert b"prompt_tokens" in rewriter.summary

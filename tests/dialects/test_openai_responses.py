@@ -26,7 +26,7 @@ from tests.dialects.answers import (
     relay_whole,
     strings,
 )
-from tests.wire.cuts import cut, cut_places, single_bytes, ways
+from tests.wire.cuts import chunkings, cut, cut_places, single_bytes
 
 USAGE: dict[str, Any] = {
     "input_tokens": 9,
@@ -165,7 +165,7 @@ STREAM = [at("created"), says("Hel"), says("lo"), {"type": "keepalive", "sequenc
 
 def test_a_stream_shows_the_alias_and_leaves_every_other_model() -> None:
     wanted = [at("created", model=ALIAS), *STREAM[1:4], at("completed", USAGE, model=ALIAS)]
-    for pieces in ways(b"".join(map(event, STREAM))):
+    for pieces in chunkings(b"".join(map(event, STREAM))):
         out, meter = relay_events(RESPONSES, pieces)
         assert out == b"".join(map(event, wanted))
         assert counters(meter) == (5, True, False, False, COUNTED)
@@ -176,7 +176,7 @@ def test_the_mark_that_some_servers_send_behind_the_last_event_is_relayed() -> N
     wanted = stream.replace(compact(at("created")), compact(at("created", model=ALIAS))).replace(
         compact(STREAM[-1]), compact(at("completed", USAGE, model=ALIAS))
     )
-    for pieces in ways(stream + b"data: [DONE]\n\n"):
+    for pieces in chunkings(stream + b"data: [DONE]\n\n"):
         out, meter = relay_events(RESPONSES, pieces)
         assert out == wanted + b"data: [DONE]\n\n"
         assert meter.ended
@@ -185,7 +185,7 @@ def test_the_mark_that_some_servers_send_behind_the_last_event_is_relayed() -> N
 @pytest.mark.parametrize("behind", [event(says("more")), event(at("created")), b"data: {oops\n\n"])
 def test_no_event_behind_the_last_one_is_relayed(behind: bytes) -> None:
     stream = event(at("created", model=ALIAS)) + event(at("completed", USAGE, model=ALIAS))
-    for pieces in ways(stream + behind + b"data: [DONE]\n\n"):
+    for pieces in chunkings(stream + behind + b"data: [DONE]\n\n"):
         out, meter = relay_events(RESPONSES, pieces)
         assert out == stream + b"data: [DONE]\n\n"
         assert counters(meter) == (0, True, False, True, COUNTED)
@@ -195,7 +195,7 @@ def test_no_event_behind_the_last_one_is_relayed(behind: bytes) -> None:
 def test_an_error_and_the_failed_response_behind_it_are_scrubbed(error: dict[str, Any]) -> None:
     failed = at("failed", error={"code": "server_error", "message": f"no {UPSTREAM} left"})
     stream = event(at("created")) + event(says(f"I am {UPSTREAM}")) + event(error) + event(failed)
-    for pieces in ways(stream):
+    for pieces in chunkings(stream):
         out, meter = relay_events(RESPONSES, pieces)
         assert f"I am {UPSTREAM}".encode() in out
         assert f'"{ALIAS} of *** failed"'.encode() in out
@@ -252,7 +252,7 @@ def test_a_response_is_rewritten_at_its_top_alone_and_billed(indent: int | None)
     wanted = json.dumps({**RESPONSE, "model": ALIAS}, indent=indent).encode()
     out, meter = relay_whole(RESPONSES, data)
     assert (out, meter.usage(), meter.failed) == (wanted, COUNTED, False)
-    for pieces in ways(data):
+    for pieces in chunkings(data):
         out, meter = relay_pieces(RESPONSES, pieces)
         assert (out, meter.usage()) == (wanted, COUNTED)
 

@@ -31,7 +31,7 @@ from tests.endpoints.forms import (
     serving,
     wav,
 )
-from tests.exchange.samples import nobody
+from tests.exchange.samples import refusing_url
 from tests.fakes import (
     LAST_CHUNK,
     Close,
@@ -286,7 +286,7 @@ def test_an_upload_that_is_not_held_any_more_is_not_sent_again(tmp_path: Path) -
 
 def test_an_upload_for_an_upstream_that_is_not_there_goes_to_the_next(tmp_path: Path) -> None:
     body = form(content=bytes(2_000_000))
-    with nobody() as gone, ScriptedUpstream() as two:
+    with refusing_url() as gone, ScriptedUpstream() as two:
         config = simple_config(tmp_path, gone, two.base_url, model={"capability": "audio"})
         two.script(json_answer({"text": "hi", "usage": {"type": "duration", "seconds": 3}}))
         with RunningGateway(config) as gateway:

@@ -19,7 +19,7 @@ from proxy.wire.schemas import Body
 from tests.endpoints.forms import END, FORM, error_of, field, form, send_form, serving
 from tests.exchange.samples import wait_until
 from tests.fakes import Hang, ScriptedUpstream, json_answer
-from tests.resources.samples import OTHER, ask_json, gateway_over, own
+from tests.resources.samples import OTHER, ask_json, gateway_over, record_owner
 from tests.serving import ALIAS, KEY, UPSTREAM_MODEL, RunningGateway
 
 CHAT = "/v1/chat/completions"
@@ -295,8 +295,8 @@ def test_a_form_for_things_with_an_id_names_the_keys_own_only(tmp_path: Path, na
     headers = {"content-type": "multipart/form-data; boundary=b"}
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
         gateway.add_key("other", OTHER)
-        own(gateway, "file-mine")
-        own(gateway, "file-theirs", name="other")
+        record_owner(gateway, "file-mine")
+        record_owner(gateway, "file-theirs", name="other")
         upstream.script(json_answer({"id": "video_1", "object": "video", "model": UPSTREAM_MODEL}))
         assert ask_json(gateway, "POST", "/v1/videos", video(name, value("file-mine")), headers=headers)[0] == 200
         assert value("file-mine").encode() in upstream.requests[0].body

@@ -15,7 +15,7 @@ from proxy.endpoints.table import ROWS, Row, dialect_at, endpoint_of
 from proxy.resources.spec import ResourceRow
 from proxy.resources.table import RESOURCE_ROWS
 from tests.fakes import Head, RawClient, ScriptedUpstream, json_answer
-from tests.resources.samples import own
+from tests.resources.samples import record_owner
 from tests.serving import ALIAS, KEY, UPSTREAM_MODEL, RunningGateway, simple_config
 
 AnyRow = Row | ResourceRow
@@ -55,7 +55,7 @@ def config_over(folder: Path, base_url: str) -> Config:
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningGateway, ScriptedUpstream]]:
     folder = tmp_path_factory.mktemp("gateway")
     with ScriptedUpstream() as upstream, RunningGateway(config_over(folder, upstream.base_url)) as running:
-        own(running, MINE, alias=ALIAS)
+        record_owner(running, MINE, alias=ALIAS)
         running.add_key("second", SECOND_KEY)
         yield running, upstream
 

@@ -10,7 +10,7 @@ from proxy.endpoints.table import ROWS, Row
 from proxy.resources.table import RESOURCE_ROWS
 from tests.endpoints.test_conformance import ALIASES, AnyRow, config_over, in_dialect, path_of, served
 from tests.fakes import Head, ScriptedUpstream, json_answer
-from tests.resources.samples import own
+from tests.resources.samples import record_owner
 from tests.serving import ALIAS, KEY, RunningGateway
 
 MINE = "obj_mine"
@@ -25,7 +25,7 @@ def upstream() -> Iterator[ScriptedUpstream]:
 @pytest.fixture(scope="module")
 def gateway(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     with RunningGateway(config_over(tmp_path_factory.mktemp("gateway"), upstream.base_url)) as running:
-        own(running, MINE, alias=ALIAS)
+        record_owner(running, MINE, alias=ALIAS)
         yield running
 
 

@@ -49,13 +49,13 @@ JSON_ANSWER = {
 EVENTS = {"content-type": "text/event-stream", "transfer-encoding": "chunked"}
 
 
-def shown(data: bytes) -> bytes:
-    """An answer as the client gets it."""
+def rewritten(data: bytes) -> bytes:
+    """A response as the client gets it: with the alias for the model of the upstream."""
     return data.replace(ANSWERING_MODEL.encode(), ALIAS.encode())
 
 
 #: `STREAM` as a client that did not ask for usage gets it.
-SHOWN_STREAM = shown(ROLE + HELLO + STOP + DONE)
+REWRITTEN_STREAM = rewritten(ROLE + HELLO + STOP + DONE)
 
 
 def question(stream: bool = True, **fields: object) -> dict[str, Any]:
@@ -100,8 +100,8 @@ def serving_two(
 
 
 @contextmanager
-def nobody() -> Iterator[str]:
-    """A base URL on which nobody listens, and nobody else can."""
+def refusing_url() -> Iterator[str]:
+    """A base URL that refuses connections: its port is bound, and not listened on."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"

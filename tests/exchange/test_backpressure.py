@@ -16,8 +16,8 @@ from tests.exchange.samples import (
     begun,
     ended,
     question,
+    rewritten,
     serving,
-    shown,
     wait_for_settled,
     wait_until,
     word,
@@ -73,7 +73,7 @@ def test_an_answer_goes_on_unharmed_when_its_client_reads_on(tmp_path: Path) -> 
             client.read_head()
             body = client.read_chunked()
         assert body.complete
-        assert body.payload == shown(ROLE + PIECE * PIECES + STOP + DONE)
+        assert body.payload == rewritten(ROLE + PIECE * PIECES + STOP + DONE)
         (row,) = gateway.rows()
         assert (row.outcome, row.bytes_out) == ("complete", len(body.payload))
 
@@ -173,7 +173,7 @@ def test_a_long_stream_leaves_no_memory_behind(tmp_path: Path) -> None:
             count = 0
             while piece := client.read_chunk():
                 count += len(piece)
-        assert count == len(shown(ROLE + STOP + DONE)) + times * len(shown(event))
+        assert count == len(rewritten(ROLE + STOP + DONE)) + times * len(rewritten(event))
 
     with ScriptedUpstream() as upstream, RunningGateway(simple_config(tmp_path, upstream.base_url)) as gateway:
         relay(1_000)

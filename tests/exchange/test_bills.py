@@ -21,8 +21,8 @@ from proxy.dialects.openai_chat import CHAT
 from proxy.dialects.openai_media import MEDIA
 from proxy.dialects.openai_responses import RESPONSES
 from proxy.errors import UpstreamProtocolError
-from proxy.exchange.context import RequestContext, Unit
-from proxy.exchange.settlement import final_record, refused_record
+from proxy.exchange.context import EndpointSpec, RequestContext, Unit
+from proxy.exchange.settlement import refused_record, relayed_record
 from proxy.ledger.estimator import Estimator
 from proxy.ledger.record import Final, Outcome, Record
 from proxy.routing.models import Alias, compile_alias
@@ -47,19 +47,15 @@ def alias_of(price: Price | None, capability: Any = "chat") -> Alias:
 
 def call_of(alias: Alias, dialect: Dialect = CHAT, unit: Unit = "tokens", text_in: int = 400) -> RequestContext:
     call = RequestContext(
+        EndpointSpec("/v1/chat/completions", dialect, capabilities=frozenset({"chat"}), unit=unit),
         id="req_" + "0" * 32,
         trace_id="trace",
         key=Key(id="key_1", name="one", models=None, created=0, expires=None),
-        endpoint="/v1/chat/completions",
-        dialect=dialect,
         path=b"/chat/completions",
-        may_ask_usage=True,
-        capabilities=frozenset({"chat"}),
         body=parse_body(b'{"model":"core"}'),
         forwarded=b"",
         started=time.time_ns() // 1000,
         arrived=time.monotonic(),
-        unit=unit,
     )
     call.alias = alias
     call.text_in = text_in
@@ -82,7 +78,7 @@ def bill(
         "first_write": call.arrived,
         "bytes_out": 100,
     }
-    return final_record(call, alias.targets[0], meter, estimator or Estimator(), **(settings | changes))
+    return relayed_record(call, alias.targets[0], meter, estimator or Estimator(), **(settings | changes))
 
 
 def read_again(record: Record) -> Record:

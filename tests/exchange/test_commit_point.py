@@ -13,19 +13,19 @@ from tests.exchange.samples import (
     DONE,
     HELLO,
     JSON_ANSWER,
+    REWRITTEN_STREAM,
     ROLE,
-    SHOWN_STREAM,
     STREAM,
     ask,
     begun,
     ended,
     event,
-    nobody,
     only_row,
     question,
+    refusing_url,
+    rewritten,
     serving,
     serving_two,
-    shown,
     wait_for_pool,
 )
 from tests.fakes import (
@@ -92,7 +92,7 @@ def test_a_failure_before_the_first_byte_is_mended_by_the_next_target(tmp_path: 
         first.script(steps)
         second.script(sse_answer(STREAM))
         answer, body = ask(gateway)
-        assert (answer.status, body.payload) == (200, SHOWN_STREAM)
+        assert (answer.status, body.payload) == (200, REWRITTEN_STREAM)
         assert answer.header("x-prism-fallback-used") == "true"
         row = only_row(gateway)
         assert (row.attempts, row.upstream, row.outcome, row.input_tokens) == (2, "vendor2", "complete", 9)
@@ -100,11 +100,11 @@ def test_a_failure_before_the_first_byte_is_mended_by_the_next_target(tmp_path: 
 
 
 def test_a_refused_connection_is_mended_by_the_next_target(tmp_path: Path) -> None:
-    with nobody() as unheard, ScriptedUpstream() as second:
+    with refusing_url() as unheard, ScriptedUpstream() as second:
         second.script(sse_answer(STREAM))
         with RunningGateway(simple_config(tmp_path, unheard, second.base_url)) as gateway:
             _, body = ask(gateway)
-            assert body.payload == SHOWN_STREAM
+            assert body.payload == REWRITTEN_STREAM
             assert (only_row(gateway).attempts, only_row(gateway).upstream) == (2, "vendor2")
 
 
@@ -113,7 +113,7 @@ def test_a_silent_upstream_is_mended_by_the_next_target_after_the_first_byte_tim
         first.script([Hang()])
         second.script(sse_answer(STREAM))
         _, body = ask(gateway)
-        assert body.payload == SHOWN_STREAM
+        assert body.payload == REWRITTEN_STREAM
         assert first.requests[0].closed.wait(5)
         assert only_row(gateway).attempts == 2
 
@@ -123,7 +123,7 @@ def test_a_head_without_a_body_is_not_an_answer(tmp_path: Path) -> None:
         first.script([*begun(), Hang()])
         second.script(sse_answer(STREAM))
         _, body = ask(gateway)
-    assert body.payload == SHOWN_STREAM
+    assert body.payload == REWRITTEN_STREAM
 
 
 def test_a_500_is_tried_once_more_on_the_same_target(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_500_is_tried_once_more_on_the_same_target(tmp_path: Path) -> None:
         first.script(error(500))
         first.script(sse_answer(STREAM))
         answer, body = ask(gateway)
-        assert body.payload == SHOWN_STREAM
+        assert body.payload == REWRITTEN_STREAM
         assert answer.header("x-prism-fallback-used") is None
         assert (only_row(gateway).attempts, len(first.requests), len(second.requests)) == (2, 2, 0)
 
@@ -141,7 +141,7 @@ def test_a_second_500_goes_to_the_next_target(tmp_path: Path) -> None:
         first.script(error(500), times=2)
         second.script(sse_answer(STREAM))
         _, body = ask(gateway)
-        assert body.payload == SHOWN_STREAM
+        assert body.payload == REWRITTEN_STREAM
         assert only_row(gateway).attempts == 3
 
 
@@ -161,7 +161,7 @@ def test_silence_behind_the_role_is_mended_too(tmp_path: Path) -> None:
         first.script([*begun(ROLE), Hang()])
         second.script(sse_answer(STREAM))
         _, body = ask(gateway)
-    assert body.payload == SHOWN_STREAM
+    assert body.payload == REWRITTEN_STREAM
 
 
 def test_what_came_before_the_first_content_leaves_with_it(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_what_came_before_the_first_content_leaves_with_it(tmp_path: Path) -> No
         with gateway.client() as client:
             gateway.chat(client, question())
             client.read_head()
-            assert client.read_chunk() == shown(ROLE + HELLO)
+            assert client.read_chunk() == rewritten(ROLE + HELLO)
             gate.set()
 
 
@@ -182,7 +182,7 @@ def test_the_role_leaves_at_once_where_nobody_else_could_answer(tmp_path: Path) 
         with gateway.client() as client:
             gateway.chat(client, question())
             client.read_head()
-            assert client.read_chunk() == shown(ROLE)
+            assert client.read_chunk() == rewritten(ROLE)
             gate.set()
 
 
@@ -225,7 +225,7 @@ def test_a_json_answer_that_breaks_off_is_replaced_by_another_target_s(tmp_path:
         first.script([head(200, {"content-length": "9999"}), Send(json.dumps(JSON_ANSWER).encode()[:80]), *then])
         second.script(json_answer(JSON_ANSWER))
         answer, body = ask(gateway, question(stream=False))
-        assert (answer.status, body.payload) == (200, shown(json.dumps(JSON_ANSWER).encode()))
+        assert (answer.status, body.payload) == (200, rewritten(json.dumps(JSON_ANSWER).encode()))
         assert only_row(gateway).attempts == 2
 
 
@@ -262,7 +262,7 @@ def test_a_connection_that_the_upstream_closes_as_it_is_reused_is_mended_silentl
         ask(gateway)
         wait_for_pool(gateway, size=1, idle=1)
         answer, body = ask(gateway)
-        assert (answer.status, body.payload) == (200, SHOWN_STREAM)
+        assert (answer.status, body.payload) == (200, REWRITTEN_STREAM)
         assert [request.connection for request in upstream.requests] == [1, 1, 2]
         assert [row.attempts for row in gateway.rows()] == [1, 2]
 
@@ -332,7 +332,7 @@ def test_a_failure_that_nothing_mends_is_told_and_costs_nothing(
 
 
 def test_an_unreachable_upstream_is_told_without_its_address(tmp_path: Path) -> None:
-    with nobody() as unheard, RunningGateway(simple_config(tmp_path, unheard)) as gateway:
+    with refusing_url() as unheard, RunningGateway(simple_config(tmp_path, unheard)) as gateway:
         answer, body = ask(gateway)
         assert (answer.status, json.loads(body.payload)["error"]["code"]) == (502, "upstream_connect_failed")
         assert unheard.rpartition(":")[2].encode() not in body.payload
@@ -347,6 +347,6 @@ def test_the_model_that_the_upstream_names_in_an_error_is_the_alias(tmp_path: Pa
             client.read_head()
             gate.set()
             body = client.read_chunked()
-        assert body.payload == shown(ROLE + ERROR_EVENT + DONE).replace(UPSTREAM_MODEL.encode(), ALIAS.encode())
+        assert body.payload == rewritten(ROLE + ERROR_EVENT + DONE).replace(UPSTREAM_MODEL.encode(), ALIAS.encode())
         assert only_row(gateway).outcome == "upstream_error"
     assert ANSWERING_MODEL.encode() not in body.payload

@@ -16,8 +16,8 @@ from tests.exchange.samples import (
     STREAM,
     ask,
     begun,
-    nobody,
     question,
+    refusing_url,
     serving,
     serving_two,
     wait_for_pool,
@@ -85,7 +85,7 @@ def test_an_upstream_that_fails_five_times_in_a_row_is_not_asked_while_another_i
 
 def test_an_upstream_that_cannot_be_reached_is_ejected(tmp_path: Path) -> None:
     with (
-        nobody() as unheard,
+        refusing_url() as unheard,
         ScriptedUpstream(lambda _: sse_answer(STREAM)) as second,
         RunningGateway(simple_config(tmp_path, unheard, second.base_url)) as gateway,
     ):

@@ -17,8 +17,8 @@ from tests.exchange.samples import (
     DONE,
     HELLO,
     JSON_ANSWER,
+    REWRITTEN_STREAM,
     ROLE,
-    SHOWN_STREAM,
     STOP,
     STREAM,
     USAGE,
@@ -26,8 +26,8 @@ from tests.exchange.samples import (
     begun,
     only_row,
     question,
+    rewritten,
     serving,
-    shown,
     wait_for_pool,
     wait_for_settled,
     wait_until,
@@ -72,7 +72,7 @@ def cut_after(gateway: RunningGateway, upstream: ScriptedUpstream, first: Sequen
         gateway.chat(client, question())
         client.read_head()
         seen = b""
-        while len(seen) < len(shown(TOLD)):
+        while len(seen) < len(rewritten(TOLD)):
             seen += client.read_chunk() or b""
         gate.set()
         rest = client.read_chunked()
@@ -81,8 +81,8 @@ def cut_after(gateway: RunningGateway, upstream: ScriptedUpstream, first: Sequen
 
 def error_event(body: Body) -> Any:
     """The error that a cut stream ends with."""
-    told, rest = body.payload[: len(shown(TOLD))], body.payload[len(shown(TOLD)) :]
-    assert told == shown(TOLD)
+    told, rest = body.payload[: len(rewritten(TOLD))], body.payload[len(rewritten(TOLD)) :]
+    assert told == rewritten(TOLD)
     assert rest.startswith(b"data: {")
     assert rest.endswith(b"}\n\n")
     assert rest.count(b"\n\n") == 1
@@ -123,7 +123,7 @@ def test_a_stream_framed_by_the_connection_s_end_is_whole_with_a_reason_to_finis
         upstream.script(sse_answer(ROLE + HELLO + STOP, chunked=False))
         _, body = ask(gateway)
         assert body.complete
-        assert body.payload == shown(ROLE + HELLO + STOP)
+        assert body.payload == rewritten(ROLE + HELLO + STOP)
         assert only_row(gateway).outcome == "complete"
 
 
@@ -179,7 +179,7 @@ def test_done_ends_the_answer_though_the_upstream_does_not(tmp_path: Path) -> No
         upstream.script([*begun(STREAM), WaitFor(gate), Send(LAST_CHUNK)])
         upstream.script(sse_answer(STREAM))
         _, body = ask(gateway)
-        assert (body.payload, body.complete) == (SHOWN_STREAM, True)
+        assert (body.payload, body.complete) == (REWRITTEN_STREAM, True)
         assert only_row(gateway).outcome == "complete"
         wait_for_pool(gateway, size=1, idle=0)
         gate.set()
@@ -198,11 +198,11 @@ def test_what_an_upstream_says_after_done_reaches_nobody(tmp_path: Path, at_once
         upstream.script(sse_answer(STREAM))
         with gateway.client() as client:
             gateway.chat(client, question())
-            assert client.read_answer()[1].payload == SHOWN_STREAM
+            assert client.read_answer()[1].payload == REWRITTEN_STREAM
             gate.set()
             wait_for_pool(gateway, size=1, idle=1)
             gateway.chat(client, question())
-            assert client.read_answer()[1].payload == SHOWN_STREAM
+            assert client.read_answer()[1].payload == REWRITTEN_STREAM
         assert [row.outcome for row in gateway.rows()] == ["complete", "complete"]
 
 
@@ -210,7 +210,7 @@ def test_a_stream_without_done_is_whole_when_it_gave_its_reason_to_finish(tmp_pa
     with serving(tmp_path) as (gateway, upstream):
         upstream.script(sse_answer(ROLE + HELLO + STOP + USAGE, 100))
         _, body = ask(gateway)
-        assert (body.payload, body.complete) == (shown(ROLE + HELLO + STOP), True)
+        assert (body.payload, body.complete) == (rewritten(ROLE + HELLO + STOP), True)
         row = only_row(gateway)
         assert (row.outcome, row.usage_source, row.cost) == ("complete", "reported", COST)
 
@@ -235,7 +235,7 @@ def test_the_bill_is_written_before_the_last_byte_leaves(tmp_path: Path, monkeyp
         client.socket.recv(1, socket.MSG_PEEK)
         gate.set()
         wait_for_settled(gateway)
-        assert client.read_answer()[1].payload == shown(ROLE + STOP + DONE)
+        assert client.read_answer()[1].payload == rewritten(ROLE + STOP + DONE)
     assert [(b'"role"' in data, b"[DONE]" in data) for data in unread] == [(True, False)]
 
 
@@ -276,7 +276,7 @@ def test_a_cut_json_answer_never_ends_cleanly(tmp_path: Path, then: Sequence[Ste
             body = client.read_chunked()
         assert answer.header("content-length") is None
         assert not body.complete
-        assert shown(whole[:-20]).startswith(body.payload)
+        assert rewritten(whole[:-20]).startswith(body.payload)
         assert only_row(gateway).outcome == "upstream_cut"
 
 
@@ -313,7 +313,7 @@ def test_a_large_json_answer_is_not_held_back_until_its_end(tmp_path: Path) -> N
             gate.set()
             rest = client.read_chunked()
         assert rest.complete
-        assert seen + rest.payload == shown(whole)
+        assert seen + rest.payload == rewritten(whole)
         assert json.loads(seen + rest.payload)["model"] == ALIAS
         row = only_row(gateway)
         assert (row.outcome, row.usage_source, row.cost) == ("complete", "reported", COST)

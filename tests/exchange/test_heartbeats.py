@@ -13,8 +13,8 @@ from tests.exchange.samples import (
     DONE,
     HELLO,
     JSON_ANSWER,
+    REWRITTEN_STREAM,
     ROLE,
-    SHOWN_STREAM,
     STOP,
     STREAM,
     ask,
@@ -22,9 +22,9 @@ from tests.exchange.samples import (
     ended,
     only_row,
     question,
+    rewritten,
     serving,
     serving_two,
-    shown,
     wait_for_settled,
 )
 from tests.exchange.test_upstream_origin import error
@@ -77,7 +77,7 @@ def test_a_stream_whose_answer_has_not_begun_gets_heartbeats_and_then_its_events
         assert head.header("x-request-id") == head.header("x-prism-request-id") == only_row(gateway).id
         assert body.complete
         assert body.payload.startswith(PING)
-        assert body.payload.replace(PING, b"") == SHOWN_STREAM
+        assert body.payload.replace(PING, b"") == REWRITTEN_STREAM
         assert (only_row(gateway).outcome, only_row(gateway).status) == ("complete", 200)
 
 
@@ -86,8 +86,8 @@ def test_they_stand_between_two_events_though_the_upstream_stops_inside_one(tmp_
     with beating(tmp_path) as (gateway, upstream):
         upstream.script([*begun(ROLE, HELLO[:40]), WaitFor(gate), chunk(HELLO[40:] + STOP + DONE), Send(LAST_CHUNK)])
         _, body = ask_until_beat(gateway, gate)
-    assert body.payload.replace(PING, b"") == shown(ROLE + HELLO + STOP + DONE)
-    assert body.payload.startswith(shown(ROLE) + PING)
+    assert body.payload.replace(PING, b"") == rewritten(ROLE + HELLO + STOP + DONE)
+    assert body.payload.startswith(rewritten(ROLE) + PING)
 
 
 def test_there_are_none_by_default(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_another_target_may_still_answer(tmp_path: Path) -> None:
         second.script(ended(STREAM))
         head, body = ask_until_beat(gateway, gate)
         assert (head.status, body.complete) == (200, True)
-        assert body.payload.replace(PING, b"") == SHOWN_STREAM
+        assert body.payload.replace(PING, b"") == REWRITTEN_STREAM
         assert (only_row(gateway).attempts, only_row(gateway).upstream) == (2, "vendor2")
 
 
@@ -186,4 +186,4 @@ def test_an_answer_that_is_no_stream_gets_none_inside(tmp_path: Path) -> None:
         sweeps: list[int] = []
         gateway.call(lambda running: running.deadlines.every_sweep(lambda: sweep(sweeps, gate)))
         body = client.read_chunked()
-    assert body.payload == shown(data)
+    assert body.payload == rewritten(data)

@@ -12,7 +12,7 @@ from proxy.ledger.record import Final, Record
 from tests.exchange.samples import (
     HELLO,
     JSON_ANSWER,
-    SHOWN_STREAM,
+    REWRITTEN_STREAM,
     STREAM,
     ask,
     begun,
@@ -51,14 +51,14 @@ def test_a_strange_status_is_mended_by_the_next_target(tmp_path: Path, status: i
         first.script(strange(status))
         second.script(sse_answer(STREAM))
         answer, body = ask(gateway)
-        assert (answer.status, body.payload) == (200, SHOWN_STREAM)
+        assert (answer.status, body.payload) == (200, REWRITTEN_STREAM)
 
 
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("path", ["/v1/files/file-1", "/v1/files/file-1/content", "/v1/files"])
 def test_a_strange_status_for_an_object_is_a_broken_answer(tmp_path: Path, status: int, path: str) -> None:
     with serving(tmp_path) as (gateway, upstream):
-        objects.own(gateway, "file-1")
+        objects.record_owner(gateway, "file-1")
         upstream.script(strange(status))
         assert objects.ask_json(gateway, "GET", path)[0] == 502
         (row,) = gateway.rows()
@@ -141,7 +141,7 @@ def test_a_fault_in_the_head_of_a_stream_is_a_500(tmp_path: Path) -> None:
 
 def test_a_fault_in_the_head_of_an_objects_answer_is_a_500(tmp_path: Path) -> None:
     with serving(tmp_path) as (gateway, upstream):
-        objects.own(gateway, "file-1")
+        objects.record_owner(gateway, "file-1")
         break_a_head(gateway)
         upstream.script(json_answer({"id": "file-1", "object": "file"}))
         status, answer = objects.ask_json(gateway, "GET", "/v1/files/file-1")

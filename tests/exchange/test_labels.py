@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.exchange.samples import JSON_ANSWER, SHOWN_STREAM, STREAM, serving, shown
+from tests.exchange.samples import JSON_ANSWER, REWRITTEN_STREAM, STREAM, rewritten, serving
 from tests.fakes import LAST_CHUNK, Body, Head, Send, chunk, head
 from tests.load import asking
 from tests.serving import ALIAS, KEY, UPSTREAM_MODEL
@@ -58,7 +58,7 @@ def split(data: bytes) -> list[list[bytes]]:
 def test_events_are_events_whatever_their_label_is(tmp_path: Path, label: str | None, begin: bytes) -> None:
     for answer, body in answers(tmp_path, CHAT, label, split(begin + STREAM), stream=True):
         assert (answer.status, answer.header("content-type")) == (200, EVENTS)
-        assert body.payload == begin + SHOWN_STREAM
+        assert body.payload == begin + REWRITTEN_STREAM
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "plain"])
@@ -68,7 +68,7 @@ def test_json_is_json_whatever_its_label_is(tmp_path: Path, label: str | None, s
         tmp_path, CHAT, label, [*split(WHOLE), [b"\n\n", WHOLE], [b"\xef\xbb\xbf" + WHOLE]], stream=stream
     ):
         assert (answer.status, answer.header("content-type")) == (200, JSON)
-        assert body.payload.strip(b"\xef\xbb\xbf\n") == shown(WHOLE)
+        assert body.payload.strip(b"\xef\xbb\xbf\n") == rewritten(WHOLE)
 
 
 @pytest.mark.parametrize("label", ["application/problem+json", "application/json; charset=utf-8", "text/json"])

@@ -8,7 +8,7 @@ import pytest
 
 from tests.endpoints import forms
 from tests.fakes import Pause, RecordedRequest, ScriptedUpstream, Send, Step, json_answer, sse_answer
-from tests.resources.samples import ALIAS, KEY, OTHER, ask, gateway_over, own
+from tests.resources.samples import ALIAS, KEY, OTHER, ask, gateway_over, record_owner
 
 CHAT = {"model": ALIAS, "messages": [{"role": "user", "content": "Hi"}]}
 
@@ -32,7 +32,7 @@ def test_an_answer_that_comes_again_reaches_no_other_key(tmp_path: Path, stream:
     again = b"".join(step.data for step in answer_of("alice", stream=stream) if isinstance(step, Send))
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
         gateway.add_key("other", OTHER)
-        own(gateway, "thread_bobs", "thread", name="other")
+        record_owner(gateway, "thread_bobs", "thread", name="other")
         upstream.script([*answer_of("alice", stream=stream), Pause(0.06), Send(again)])
         upstream.script([Pause(0.1), *answer_of("bob", stream=stream)])
         with gateway.client() as alice, gateway.client() as bob:

@@ -1,5 +1,6 @@
 """The small parts of the gateway's own answers."""
 
+import math
 import re
 import time
 from typing import get_args
@@ -21,9 +22,10 @@ from proxy.errors import (
     UpstreamProtocolError,
     UpstreamTimeout,
 )
-from proxy.exchange.context import RequestContext
-from proxy.exchange.response_head import cost_line, fact_lines, header_lines, outcome_of, timestamp
+from proxy.exchange.context import EndpointSpec, RequestContext
+from proxy.exchange.response_head import cost_line, fact_lines, header_lines, outcome_of, own_lines, timestamp
 from proxy.ledger.record import Final, Outcome
+from proxy.wire.prism_headers import read_prism_headers
 from proxy.wire.request_body import parse_body
 
 
@@ -58,14 +60,11 @@ def test_a_cost_is_told_to_the_nano_dollar_or_not_at_all(cost: int | None, line:
 
 def facts(timeout: float, latency: float = 0.0, fell_back: bool = False) -> list[str]:
     call = RequestContext(
+        EndpointSpec("/v1/chat/completions", CHAT, capabilities=frozenset({"chat"})),
         id="req_1",
         trace_id="trace",
         key=Key(id="key_1", name="one", models=None, created=0, expires=None),
-        endpoint="/v1/chat/completions",
-        dialect=CHAT,
         path=b"/chat/completions",
-        may_ask_usage=True,
-        capabilities=frozenset({"chat"}),
         body=parse_body(b'{"model":"core"}'),
         forwarded=b"",
         started=0,
@@ -79,7 +78,7 @@ def facts(timeout: float, latency: float = 0.0, fell_back: bool = False) -> list
 def test_the_facts_of_a_request_are_one_line_each() -> None:
     lines = facts(60)
     latency = lines.pop(3)
-    assert re.fullmatch(r"X-Prism-Latency-Ms: [0-9]+\.[0-9]", latency)
+    assert re.fullmatch(r"X-Prism-Latency-Ms: [0-9]+", latency)
     assert lines == [
         "x-request-id: req_1",
         "X-Prism-Request-Id: req_1",
@@ -96,8 +95,43 @@ def test_a_timeout_is_told_in_whole_milliseconds(seconds: float, told: str) -> N
     assert facts(seconds)[-1] == f"X-Prism-Timeout-Ms: {told}"
 
 
-def test_a_latency_is_told_in_milliseconds() -> None:
-    assert 1234.5 <= float(facts(1, latency=1.2345)[3].partition(": ")[2]) < 3000
+def test_a_latency_is_a_whole_number_of_milliseconds() -> None:
+    assert 1234 <= int(facts(1, latency=1.2341)[3].partition(": ")[2]) < 3000
+
+
+def test_no_timeout_is_shown_as_0() -> None:
+    assert facts(math.inf)[-1] == "X-Prism-Timeout-Ms: 0"
+
+
+def context_with(**values: str) -> RequestContext:
+    """A context that no model is known of, with these `x-agentcc-` headers."""
+    context = RequestContext(
+        EndpointSpec("/v1/files", CHAT), id="req_1", started=0, arrived=time.monotonic(), trace_id="trace"
+    )
+    context.prism = read_prism_headers([(f"x-agentcc-{name}".encode(), one.encode()) for name, one in values.items()])
+    return context
+
+
+def test_a_response_without_a_model_has_all_lines_too() -> None:
+    names = [line.partition(":")[0] for line in own_lines(context_with()).decode().splitlines()]
+    wanted = ["Request-Id", "Trace-Id", "Latency-Ms", "Model-Used", "Provider", "Timeout-Ms"]
+    assert names == ["x-request-id", *(f"X-Prism-{name}" for name in wanted)]
+    assert b"X-Prism-Model-Used: none\r\nX-Prism-Provider: prometheus\r\n" in own_lines(context_with())
+
+
+def test_lines_have_twins_where_the_request_had_a_header_of_their_kind() -> None:
+    context = context_with(**{"user-id": "me"})
+    context.lines = b"X-Prism-Cache: hit\r\nage: 3\r\n"
+    lines = own_lines(context).decode().splitlines()
+    ours = [line.removeprefix("X-Prism-") for line in lines if line.startswith("X-Prism-")]
+    assert [line.removeprefix("x-agentcc-") for line in lines if line.startswith("x-agentcc-")] == ours
+    assert "Cache: hit" in ours
+    assert "age: 3" in lines
+    assert cost_line(final(5), has_twins=True).count(b"ost: 0.000000005\r\n") == 2
+
+
+def test_what_was_ignored_of_the_request_headers_is_said() -> None:
+    assert b"X-Prism-Warning: x-agentcc-metadata: ignored 1 entry" in own_lines(context_with(metadata="none"))
 
 
 def test_an_error_brings_its_headers_along() -> None:

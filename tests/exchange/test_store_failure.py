@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.exchange.samples import DONE, ROLE, STOP, STREAM, USAGE, ask, begun, question, serving, shown, wait_until
+from tests.exchange.samples import DONE, ROLE, STOP, STREAM, USAGE, ask, begun, question, rewritten, serving, wait_until
 from tests.fakes import LAST_CHUNK, Send, WaitFor, chunk, sse_answer
 
 Switch = Callable[[bool], None]
@@ -53,7 +53,7 @@ def test_an_answer_under_way_is_finished_and_its_bill_is_kept(tmp_path: Path, fu
             full_disk(True)
             gate.set()
             body = client.read_chunked()
-        assert (body.payload, body.complete) == (shown(ROLE + STOP + DONE), True)
+        assert (body.payload, body.complete) == (rewritten(ROLE + STOP + DONE), True)
         assert ask(gateway)[0].status == 503
         full_disk(False)
         wait_until(lambda: gateway.call(lambda running: running.ledger.failure) is None, "a mended journal")

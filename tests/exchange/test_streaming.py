@@ -11,17 +11,17 @@ from tests.exchange.samples import (
     EVENTS,
     HELLO,
     JSON_ANSWER,
+    REWRITTEN_STREAM,
     ROLE,
-    SHOWN_STREAM,
     STOP,
     STREAM,
     ask,
     begun,
     ended,
     question,
+    rewritten,
     serving,
     serving_two,
-    shown,
     wait_for_pool,
     word,
 )
@@ -74,7 +74,7 @@ def test_each_event_is_with_the_client_before_the_upstream_writes_the_next(tmp_p
             gateway.chat(client, question())
             client.read_head()
             for one, gate in zip(events, gates, strict=True):
-                assert client.read_chunk() == shown(one)
+                assert client.read_chunk() == rewritten(one)
                 gate.set()
             assert client.read_chunk() == b""
 
@@ -105,21 +105,21 @@ def test_the_head_leaves_in_one_write_with_the_first_event(tmp_path: Path) -> No
             first = client.socket.recv(65_536)
             gate.set()
         assert first.startswith(b"HTTP/1.1 200 ")
-        assert shown(ROLE) in first
+        assert rewritten(ROLE) in first
 
 
 def test_events_that_come_in_one_read_leave_in_one_piece(tmp_path: Path) -> None:
     with serving(tmp_path) as (gateway, upstream):
         upstream.script(sse_answer(STREAM))
         _, body = ask(gateway)
-    assert body.pieces == [SHOWN_STREAM]
+    assert body.pieces == [REWRITTEN_STREAM]
 
 
 def test_an_event_cut_anywhere_reaches_the_client_whole(tmp_path: Path) -> None:
     with serving(tmp_path) as (gateway, upstream):
         upstream.script(sse_answer(STREAM, 7))
         _, body = ask(gateway)
-    assert body.payload == SHOWN_STREAM
+    assert body.payload == REWRITTEN_STREAM
 
 
 def test_comments_and_unknown_fields_pass_byte_for_byte(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_comments_and_unknown_fields_pass_byte_for_byte(tmp_path: Path) -> None:
     with serving(tmp_path) as (gateway, upstream):
         upstream.script(ended(odd, STOP))
         _, body = ask(gateway)
-    assert body.payload == shown(odd + STOP)
+    assert body.payload == rewritten(odd + STOP)
 
 
 def test_a_request_reaches_the_upstream_with_nothing_but_the_model_changed(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_a_client_that_asked_for_usage_gets_the_usage_event(tmp_path: Path) -> N
     with serving(tmp_path) as (gateway, upstream):
         upstream.script(sse_answer(STREAM))
         _, body = ask(gateway, question(stream_options={"include_usage": True}))
-    assert body.payload == shown(STREAM)
+    assert body.payload == rewritten(STREAM)
 
 
 def test_other_stream_options_of_the_client_are_kept(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_one_client_connection_serves_one_request_after_the_other(tmp_path: Path
         with gateway.client() as client:
             for _ in range(3):
                 gateway.chat(client, question())
-                assert client.read_answer()[1].payload == SHOWN_STREAM
+                assert client.read_answer()[1].payload == REWRITTEN_STREAM
                 wait_for_pool(gateway, size=1, idle=1)
         assert {request.connection for request in upstream.requests} == {1}
 
@@ -280,4 +280,4 @@ def test_an_old_client_gets_the_same_bytes_without_chunks(tmp_path: Path) -> Non
             )
             answer, got = client.read_answer()
     assert answer.header("transfer-encoding") is None
-    assert got.payload == SHOWN_STREAM
+    assert got.payload == REWRITTEN_STREAM

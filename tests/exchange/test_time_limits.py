@@ -12,16 +12,16 @@ from openai import OpenAI
 from tests.exchange.samples import (
     HELLO,
     JSON_ANSWER,
+    REWRITTEN_STREAM,
     ROLE,
-    SHOWN_STREAM,
     STREAM,
     ask,
     begun,
     only_row,
     question,
+    rewritten,
     serving,
     serving_two,
-    shown,
     wait_until,
     word,
 )
@@ -76,7 +76,7 @@ def test_an_alias_may_wait_less_between_two_pieces_than_its_upstream_says(tmp_pa
         upstream.script([*begun(ROLE, HELLO), Hang()])
         answer, body = ask(gateway)
         assert (answer.status, body.complete, told(body)) == (200, False, "upstream_timeout")
-        assert body.payload.startswith(shown(ROLE + HELLO))
+        assert body.payload.startswith(rewritten(ROLE + HELLO))
         assert only_row(gateway).outcome == "timeout"
         assert upstream.requests[0].closed.wait(5)
 
@@ -158,7 +158,7 @@ def test_a_stream_that_goes_on_is_not_ended_by_the_client_s_own_limit(tmp_path: 
         slow = [one for step in steps for one in (step, Pause(0.05))]
         upstream.script(slow)
         _, body = ask_with(gateway, {"x-stainless-read-timeout": "0.5"})
-        assert (body.complete, body.payload) == (True, SHOWN_STREAM)
+        assert (body.complete, body.payload) == (True, REWRITTEN_STREAM)
         assert only_row(gateway).total > 500_000
 
 
@@ -204,7 +204,7 @@ def test_an_upstream_that_sends_blank_lines_is_alive(tmp_path: Path) -> None:
     with serving(tmp_path, upstream={"idle_timeout": 0.5, "first_byte_timeout": 0.5}) as (gateway, upstream):
         upstream.script([*WORKING, chunk(json.dumps(JSON_ANSWER).encode()), Send(LAST_CHUNK)])
         answer, body = ask(gateway, question(stream=False))
-        assert (answer.status, body.payload.strip()) == (200, shown(json.dumps(JSON_ANSWER).encode()))
+        assert (answer.status, body.payload.strip()) == (200, rewritten(json.dumps(JSON_ANSWER).encode()))
         row = only_row(gateway)
         assert (row.outcome, row.attempts, row.usage_source) == ("complete", 1, "reported")
 
@@ -215,7 +215,7 @@ def test_another_target_answers_where_blank_lines_are_all_that_came(tmp_path: Pa
         first.script([*WORKING[:6], *end])
         second.script(json_answer(JSON_ANSWER))
         answer, body = ask(gateway, question(stream=False))
-        assert (answer.status, body.payload) == (200, shown(json.dumps(JSON_ANSWER).encode()))
+        assert (answer.status, body.payload) == (200, rewritten(json.dumps(JSON_ANSWER).encode()))
         assert only_row(gateway).attempts == 2
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.exchange.samples import (
     JSON_ANSWER,
-    SHOWN_STREAM,
+    REWRITTEN_STREAM,
     STREAM,
     ask,
     only_row,
@@ -35,7 +35,7 @@ def test_a_short_wait_that_the_upstream_asks_for_is_waited(tmp_path: Path, statu
         upstream.script(error(status, retry_after="1", retry_after_ms="200"))
         upstream.script(sse_answer(STREAM))
         answer, body = ask(gateway)
-        assert (answer.status, body.payload) == (200, SHOWN_STREAM)
+        assert (answer.status, body.payload) == (200, REWRITTEN_STREAM)
         assert answer.header("x-prism-fallback-used") is None
         row = only_row(gateway)
         assert (row.attempts, row.outcome, row.cost) == (2, "complete", 9 * 1100 + 2 * 4400)
@@ -72,7 +72,7 @@ def test_another_target_is_asked_at_once_instead(tmp_path: Path) -> None:
     with serving_two(tmp_path) as (gateway, first, second):
         first.script(error(429, retry_after="1"))
         second.script(sse_answer(STREAM))
-        assert ask(gateway)[1].payload == SHOWN_STREAM
+        assert ask(gateway)[1].payload == REWRITTEN_STREAM
         assert second.requests[0].arrived - first.requests[0].arrived < 1
         assert len(first.requests) == 1
 
@@ -116,7 +116,7 @@ def test_any_failure_of_the_server_s_kind_is_mended_by_the_next_target(tmp_path:
     with serving_two(tmp_path) as (gateway, first, second):
         first.script(error(status))
         second.script(sse_answer(STREAM))
-        assert ask(gateway)[1].payload == SHOWN_STREAM
+        assert ask(gateway)[1].payload == REWRITTEN_STREAM
         assert len(first.requests) == 1
 
 
@@ -134,7 +134,7 @@ def test_another_upstream_needs_no_budget(tmp_path: Path) -> None:
     with serving_two(tmp_path, upstream=settings) as (gateway, first, second):
         first.script(error(429))
         second.script(sse_answer(STREAM))
-        assert ask(gateway)[1].payload == SHOWN_STREAM
+        assert ask(gateway)[1].payload == REWRITTEN_STREAM
 
 
 def test_another_model_of_the_same_upstream_does(tmp_path: Path) -> None:

@@ -34,14 +34,14 @@ def test_a_callback_that_raises_delays_no_other(tmp_path: Path) -> None:
         thread = FsyncThread(tmp_path, _ignore)
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _loop, _context: None)
-        told = asyncio.Event()
+        synced = asyncio.Event()
 
         def fail() -> None:
             raise ValueError
 
         thread.submit(segment, b"", fail)
-        thread.submit(segment, b"", told.set)
-        await asyncio.wait_for(told.wait(), 10)
+        thread.submit(segment, b"", synced.set)
+        await asyncio.wait_for(synced.wait(), 10)
         thread.close_segment(segment)
         thread.close()
 

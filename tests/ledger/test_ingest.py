@@ -145,7 +145,7 @@ def test_a_full_disk_is_waited_out(data_dir: Path, monkeypatch: pytest.MonkeyPat
     failing_then_mended(data_dir, fail)
 
 
-def test_whoever_stops_waiting_does_not_stop_the_transaction(data_dir: Path) -> None:
+def test_cancelling_the_caller_does_not_stop_the_transaction(data_dir: Path) -> None:
     segment(data_dir / "journal", lines(final(1)))
 
     async def run() -> None:

@@ -109,7 +109,7 @@ def test_a_short_write_is_completed(journal: Journal, tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("room", [0, 1, 100])
-def test_a_full_disk_is_told_and_mended_and_corrupts_nothing(
+def test_a_full_disk_is_reported_and_recovered_from_and_corrupts_nothing(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
     journal.append(final(1))
@@ -183,7 +183,7 @@ def test_what_is_stored_is_no_backlog_any_more(tmp_path: Path) -> None:
     assert journal.unstored == 0
     assert journal.is_stored(targets)
     assert len(journal.positions()) == 1
-    journal.acknowledge("somebody-00000001.journal", 10)
+    journal.acknowledge("another-00000001.journal", 10)
     assert journal.unstored == 0
     journal.close()
 
@@ -204,7 +204,7 @@ def test_a_closed_journal_refuses(tmp_path: Path) -> None:
         journal.append(final(1))
 
 
-def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_directory_that_is_not_there_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StoreFailed, match="cannot be opened"):
         Journal(tmp_path / "nowhere", durability="process")
 
@@ -227,23 +227,23 @@ while True:
 def test_kill_9_loses_nothing_that_was_appended(tmp_path: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE)
     assert child.stdout is not None
-    told = 0
+    printed = 0
     for line in child.stdout:
-        told = int(line)
-        if told >= 300:
+        printed = int(line)
+        if printed >= 300:
             break
     child.send_signal(signal.SIGKILL)
     rest = child.stdout.read().split()
     child.stdout.close()
     child.wait()
-    told = int(rest[-1]) if rest else told
+    printed = int(rest[-1]) if rest else printed
     found = set(content(tmp_path))
-    assert not [number for number in range(1, told + 1) if expected(number)[0] not in found]
+    assert not [number for number in range(1, printed + 1) if expected(number)[0] not in found]
     assert all(segments.is_closed(tmp_path / name) for name in segments.names(tmp_path))
 
 
 def held_sync(monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], threading.Event, threading.Event]:
-    """Hold each fdatasync until the second event is set; the first one tells that one has begun."""
+    """Hold each fdatasync until the second event is set; the first one is set when one has begun."""
     syncs: list[int] = []
     begun, release = threading.Event(), threading.Event()
 
@@ -315,10 +315,10 @@ def test_what_a_failed_sync_may_have_lost_is_written_and_synced_elsewhere_before
 
     async def run() -> None:
         journal = Journal(tmp_path, durability="power")
-        told = asyncio.Event()
+        durable = asyncio.Event()
         journal.append(opened(1))
-        journal.append(final(1), told.set)
-        await asyncio.wait_for(told.wait(), 10)
+        journal.append(final(1), durable.set)
+        await asyncio.wait_for(durable.wait(), 10)
         await asyncio.sleep(0)
         assert journal.failed is None
         journal.append(final(2))
@@ -335,16 +335,16 @@ def test_what_a_failed_sync_may_have_lost_is_written_and_synced_elsewhere_before
     assert "Input/output error" in caplog.text
 
 
-def test_a_disk_whose_syncs_go_on_failing_keeps_nobody_waiting_and_takes_no_new_work(
+def test_a_disk_whose_syncs_keep_failing_delays_no_response_and_takes_no_new_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sync = FailingSync(monkeypatch, 1_000)
 
     async def run() -> None:
         journal = Journal(tmp_path, durability="power")
-        told = asyncio.Event()
-        journal.append(final(1), told.set)
-        await asyncio.wait_for(told.wait(), 10)
+        durable = asyncio.Event()
+        journal.append(final(1), durable.set)
+        await asyncio.wait_for(durable.wait(), 10)
         with pytest.raises(StoreFailed, match="Input/output error"):
             journal.append(opened(2))
         with pytest.raises(StoreFailed):
@@ -448,7 +448,7 @@ async def turns_until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
-def test_a_closed_journal_that_is_mended_at_last_takes_no_record(
+def test_a_closed_journal_that_recovers_at_last_takes_no_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     FailingSync(monkeypatch, 1)
@@ -466,6 +466,6 @@ def test_a_closed_journal_that_is_mended_at_last_takes_no_record(
 
 
 def test_without_a_sync_a_record_is_durable_when_append_returns(journal: Journal) -> None:
-    told: list[int] = []
-    journal.append(final(1), lambda: told.append(1))
-    assert told == [1]
+    called: list[int] = []
+    journal.append(final(1), lambda: called.append(1))
+    assert called == [1]

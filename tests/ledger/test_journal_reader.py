@@ -1,4 +1,4 @@
-"""Reading segments: batches are bounded, torn and damaged lines harm nobody, and the living are told from the dead."""
+"""Reading segments: batches are bounded, torn and damaged lines affect no other, and dead owners are detected."""
 
 import logging
 import os
@@ -108,6 +108,6 @@ def test_an_owner_that_goes_on_to_its_next_segment_meanwhile_lives(
     os.close(held[0])
 
 
-def test_an_interrupted_request_costs_nobody_knows_what() -> None:
+def test_the_cost_of_an_interrupted_request_is_not_known() -> None:
     row = journal_reader.interrupted_record(opened(1, attempt=2))
     assert (row.status, row.outcome, row.usage_source, row.cost, row.attempts) == (0, "interrupted", "none", None, 2)

@@ -85,10 +85,10 @@ asyncio.run(main())
 
 @contextmanager
 def child_writing(data_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that appends without end, and tells the numbers in `told`."""
+    """A process that appends without end, and prints the numbers to the file `printed`."""
     data_dir.mkdir(exist_ok=True)
-    with (data_dir / "told").open("wb") as told:
-        child = subprocess.Popen([sys.executable, "-c", CHILD, str(data_dir)], stdout=told)
+    with (data_dir / "printed").open("wb") as printed:
+        child = subprocess.Popen([sys.executable, "-c", CHILD, str(data_dir)], stdout=printed)
     try:
         yield child
     finally:
@@ -96,9 +96,9 @@ def child_writing(data_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
         child.wait()
 
 
-def told_by(data_dir: Path) -> int:
-    """The last number that the child told."""
-    return int((data_dir / "told").read_bytes().rpartition(b"\n")[0].rpartition(b"\n")[2] or 0)
+def last_printed(data_dir: Path) -> int:
+    """The last number that the child printed."""
+    return int((data_dir / "printed").read_bytes().rpartition(b"\n")[0].rpartition(b"\n")[2] or 0)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -111,7 +111,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what the background does, on a running loop."""
     async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - nobody could set an event
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.005)
 
 
@@ -122,10 +122,10 @@ def check_child(found: dict[str, str], last: int) -> None:
 
 def test_kill_9_while_the_store_is_written_loses_nothing(tmp_path: Path) -> None:
     with child_writing(tmp_path) as child:
-        wait_until(lambda: told_by(tmp_path) >= 500)
+        wait_until(lambda: last_printed(tmp_path) >= 500)
         child.send_signal(signal.SIGKILL)
         child.wait()
-    last = told_by(tmp_path)
+    last = last_printed(tmp_path)
 
     async def run() -> None:
         async with running(tmp_path) as ledger:
@@ -146,7 +146,7 @@ def test_the_lock_moves_to_the_living_and_they_store_what_the_dead_left(tmp_path
             await ledger.flush()
             child.send_signal(signal.SIGKILL)
             await asyncio.to_thread(child.wait)
-            last = told_by(tmp_path)
+            last = last_printed(tmp_path)
             await until(lambda: ledger._ingester.is_writer)
             ledger.journal.append(final(10**9 + 1))
             await ledger.flush()
@@ -155,7 +155,7 @@ def test_the_lock_moves_to_the_living_and_they_store_what_the_dead_left(tmp_path
         assert {request_id(10**9), request_id(10**9 + 1)} <= found.keys()
 
     with child_writing(tmp_path) as child:
-        wait_until(lambda: told_by(tmp_path) >= 1)
+        wait_until(lambda: last_printed(tmp_path) >= 1)
         asyncio.run(run(child))
 
 
@@ -191,7 +191,9 @@ def test_a_full_backlog_is_a_failure_until_the_database_takes_it(tmp_path: Path)
     asyncio.run(run())
 
 
-def test_the_timer_mends_the_journal_when_nobody_appends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_timer_recovers_the_journal_when_nothing_is_appended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def run() -> None:
         async with running(tmp_path) as ledger:
             with monkeypatch.context() as patch:

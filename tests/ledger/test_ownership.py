@@ -99,7 +99,7 @@ def test_an_id_belongs_to_the_first_key_that_made_it(tmp_path: Path) -> None:
     run(tmp_path, work)
 
 
-def test_a_deleted_object_is_nobodys_before_and_after_it_is_stored(tmp_path: Path) -> None:
+def test_a_deleted_object_has_no_owner_before_and_after_it_is_stored(tmp_path: Path) -> None:
     async def work(ledger: Ledger) -> None:
         ledger.owners.record(FILE)
         await ledger.flush()
@@ -113,7 +113,7 @@ def test_a_deleted_object_is_nobodys_before_and_after_it_is_stored(tmp_path: Pat
     run(tmp_path, work)
 
 
-def test_of_some_ids_only_the_keys_own_are_told(tmp_path: Path) -> None:
+def test_of_some_ids_only_the_keys_own_are_returned(tmp_path: Path) -> None:
     async def work(ledger: Ledger) -> None:
         for number, key in enumerate(["key_a", "key_b", "key_a"]):
             ledger.owners.record(msgspec.structs.replace(FILE, id=f"file-{number}", key=key))
@@ -213,7 +213,7 @@ def test_an_id_still_belongs_to_the_first_key_when_it_is_no_longer_remembered(tm
     run(tmp_path, work)
 
 
-def test_an_id_still_belongs_to_the_first_key_when_another_worker_is_told_it_first(tmp_path: Path) -> None:
+def test_an_id_still_belongs_to_the_first_key_when_another_workers_record_is_stored_first(tmp_path: Path) -> None:
     """The journal of the first key's worker is read last, and nothing is stored when the other key asks."""
 
     async def work(ledger: Ledger) -> None:

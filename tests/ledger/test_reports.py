@@ -14,7 +14,7 @@ from proxy.ledger import reports as reports_module
 from proxy.ledger import rollups, sqlite
 from proxy.ledger.ledger import open_reports, prepare
 from proxy.ledger.record import Final
-from proxy.ledger.reports import By, Reports, Usage
+from proxy.ledger.reports import By, Reports, UsageReport
 from tests.ledger.samples import STARTED, final, lines, opened, request_id, segment
 
 HOUR = 3_600_000_000
@@ -29,8 +29,8 @@ async def reporting(data_dir: Path, *finals: Final) -> AsyncIterator[Reports]:
         yield reports
 
 
-def usage(data_dir: Path, *finals: Final, by: By = "model", **options: Any) -> Usage:
-    async def run() -> Usage:
+def usage(data_dir: Path, *finals: Final, by: By = "model", **options: Any) -> UsageReport:
+    async def run() -> UsageReport:
         async with reporting(data_dir, *finals) as reports:
             return await reports.usage(by=by, **options)
 
@@ -181,27 +181,6 @@ def test_export_gives_every_row_in_order_over_many_pages(tmp_path: Path, monkeyp
             since = datetime.fromtimestamp(STARTED // 1_000_000, UTC) + timedelta(microseconds=1)
             some = reports.export(since=since, until=since + timedelta(microseconds=2))
             assert [row async for row in some] == rows[5:15]
-
-    asyncio.run(run())
-
-
-def test_recent_rows_come_newest_first_in_pages(tmp_path: Path) -> None:
-    rows = [final(number, started=STARTED + number // 5) for number in range(20)]
-
-    async def run() -> None:
-        async with reporting(tmp_path, *rows) as reports:
-            found: list[Final] = []
-            cursor = None
-            while True:
-                page = await reports.requests(limit=3, cursor=cursor)
-                found += page.rows
-                if (cursor := page.cursor) is None:
-                    break
-            assert found == rows[::-1]
-            assert all(type(row.stream) is bool for row in found)
-            for strange in ("x", "1", "१.req", "9" * 30 + ".req"):
-                with pytest.raises(InvalidRequest):
-                    await reports.requests(cursor=strange)
 
     asyncio.run(run())
 

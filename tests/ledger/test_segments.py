@@ -1,4 +1,4 @@
-"""Segment names, and locks that tell whether an owner lives."""
+"""Segment names, and locks that show whether an owner is alive."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from proxy.ledger import segments
 
 
-def test_a_name_tells_its_owner() -> None:
+def test_a_name_contains_its_owner() -> None:
     owner = segments.new_owner()
     assert segments.owner_of(f"{owner}-00000001.journal") == owner
 

@@ -89,7 +89,7 @@ def test_a_reader_that_closes_last_checkpoints_nothing(tmp_path: Path) -> None:
     async def run() -> None:
         writer = sqlite.open_writer(tmp_path / "db", "process")
         sqlite.migrate(writer, tmp_path / "db", [ONE])
-        # What a killed writer leaves: a WAL with nobody attached.
+        # What a killed writer leaves: a WAL without a connection.
         (tmp_path / "left").mkdir()
         for name in ("db", "db-wal"):
             shutil.copy(tmp_path / name, tmp_path / "left" / name)

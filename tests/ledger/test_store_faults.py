@@ -1,4 +1,4 @@
-"""A running gateway whose store fails: what runs ends and is billed, new work is refused and told, and it recovers."""
+"""A running gateway whose store fails: running requests end and are billed, new ones are refused, and it recovers."""
 
 import errno
 import logging
@@ -77,10 +77,10 @@ def test_a_failing_disk_refuses_new_work_and_loses_no_bill(
     data_dir = tmp_path / "data"
     with serving(data_dir, server={"durability": durability}) as (gateway, upstream):
         survive(data_dir, fault, gateway, upstream)
-    told = [record for record in caplog.records if record.name == "proxy.ledger.journal"]
-    assert [record.levelno for record in told] == [logging.ERROR, logging.WARNING]
-    assert "new work is refused" in told[0].getMessage()
-    assert "new work is taken" in told[1].getMessage()
+    logged = [record for record in caplog.records if record.name == "proxy.ledger.journal"]
+    assert [record.levelno for record in logged] == [logging.ERROR, logging.WARNING]
+    assert "new work is refused" in logged[0].getMessage()
+    assert "new work is taken" in logged[1].getMessage()
 
 
 def test_a_disk_that_is_really_full_loses_nothing_that_was_answered(tmp_path: Path) -> None:
@@ -138,8 +138,8 @@ def test_a_database_that_another_program_locks_disturbs_nothing_until_the_bound(
             good = 1
             while ask(gateway) == 200:
                 good += 1
-            status, told = readiness(gateway)
-            assert (status, "that is its bound" in str(told["reason"])) == (503, True)
+            status, body = readiness(gateway)
+            assert (status, "that is its bound" in str(body["reason"])) == (503, True)
             other.close()
             # Once all of it is stored: before, the next record may pass the bound again. A refusal that came as late
             # as the request's own record has a row of its own.
@@ -149,7 +149,7 @@ def test_a_database_that_another_program_locks_disturbs_nothing_until_the_bound(
             assert [row.outcome for row in gateway.rows()].count("complete") == good + 1 == len(upstream.requests)
     for part in ("journal", "ingest"):
         levels = [record.levelno for record in caplog.records if record.name == f"proxy.ledger.{part}"]
-        # How often it crosses its bound is the machine's business; each time both sides of it are told, once.
+        # How often it crosses its bound depends on the machine; each crossing is logged once, in both directions.
         assert levels[0] == max(levels)
         assert levels[-1] == logging.WARNING
         assert len(levels) % 2 == 0

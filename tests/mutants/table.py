@@ -195,8 +195,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a digest for each request",
         "proxy/endpoints/inference.py",
-        "facts.digests if isinstance(facts, HeadFacts) else digests_of(client.head.headers)",
-        "digests_of(client.head.headers)",
+        "digests = facts.digests if known else digests_of(head.headers)",
+        "digests = digests_of(head.headers)",
         ("tests/auth/test_credentials.py",),
     ),
     Mutant(
@@ -280,7 +280,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "any alias for any endpoint",
         "proxy/policies/access.py",
-        "if alias.capability not in call.capabilities:",
+        "if alias.capability not in call.spec.capabilities:",
         "if False:",
         ("tests/policies/test_access.py", "tests/endpoints/test_inference.py"),
     ),
@@ -385,16 +385,16 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "any id in a body",
         "proxy/policies/ownership.py",
-        "named = await own_all(owners, call.key.id, call.references)",
-        "return",
-        ("tests/resources/test_ownership.py",),
+        "place = one_place(await own_all(self.state.ledger.owners, context.key.id, context.references))",
+        "return None",
+        ("tests/policies/test_ownership.py",),
     ),
     Mutant(
         "references that are not looked for",
-        "proxy/policies/references.py",
-        "call.references = find(body.fields)",
-        "return",
-        ("tests/resources/test_ownership.py",),
+        "proxy/policies/ownership.py",
+        "context.references = find(body.fields)",
+        "return None",
+        ("tests/policies/test_ownership.py",),
     ),
     # What passes, and what does not.
     Mutant(
@@ -529,12 +529,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "proxy/exchange/upstream_origin.py",
         "if reader.ending or self.exchange.state == SETTLED:",
         "if self._mode != DRAINING:",
-        ("tests/exchange/test_disconnects.py", "tests/exchange/test_finishing.py"),
+        ("tests/exchange/test_disconnects.py", "tests/exchange/test_attempt.py"),
     ),
     Mutant(
         "an error in pieces is no error",
         "proxy/dialects/readers.py",
-        "if size <= MAX_HELD and not complete:",
+        "if size <= MAX_HELD_BYTES and not complete:",
         "if False:",
         ("tests/exchange/test_cut_answers.py",),
     ),
@@ -543,7 +543,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "proxy/dialects/meters.py",
         'return value not in _NO_REASON and value.strip(b\'" \') != b""',
         "return True",
-        ("tests/exchange/test_finishing.py",),
+        ("tests/exchange/test_attempt.py",),
     ),
     Mutant(
         "a second try after the first byte",
@@ -576,7 +576,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the text of a long body uncounted",
         "proxy/endpoints/inference.py",
-        "client.loop.call_soon(count_text, call, data, self._shared.services.estimator)",
+        "client.loop.call_soon(count_text, context, context.body.data, self._services.estimator)",
         "pass",
         ("tests/exchange/test_settlement.py::test_the_text_of_a_long_request_is_counted",),
     ),
@@ -606,7 +606,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "proxy/resources/routing.py",
         "if row.bills or row.takes_batches:",
         "if False:",
-        ("tests/resources/test_ownership.py::test_what_runs_under_an_objects_alias_needs_the_right_to_it",),
+        ("tests/policies/test_ownership.py::test_what_runs_under_an_objects_alias_needs_the_right_to_it",),
     ),
     Mutant(
         "names in other letters",
@@ -617,7 +617,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "further models",
-        "proxy/policies/references.py",
+        "proxy/policies/ownership.py",
         "if alias is not None and not alias.watched.isdisjoint(body.fields):",
         "if False:",
         ("tests/endpoints/test_bodies.py::test_a_body_chooses_no_further_models",),
@@ -645,7 +645,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a compressed answer passed on",
-        "proxy/dialects/readers.py",
+        "proxy/dialects/conversation.py",
         'if encoding not in (b"", b"identity"):',
         "if False:",
         ("tests/faults/test_faults.py",),
@@ -869,8 +869,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "requests whose bodies still come",
         "proxy/endpoints/inference.py",
-        "shared.overload.others += 1",
-        "shared.overload.others += 0",
+        "overload.others += 1",
+        "overload.others += 0",
         ("tests/exchange/test_slow_bodies.py",),
     ),
     Mutant(
@@ -904,7 +904,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "objects at any grade",
         "proxy/resources/endpoint.py",
-        "self._shared.overload.admit()",
+        "await admission.admit_async(context)",
         "pass",
         (OVERLOAD,),
     ),

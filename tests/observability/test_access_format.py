@@ -21,7 +21,7 @@ def json_line(request: Access) -> str:
     return line
 
 
-def test_the_text_line_tells_the_request_its_tokens_its_price_and_its_times() -> None:
+def test_the_text_line_has_the_request_its_tokens_its_price_and_its_times() -> None:
     clock, _, rest = text_line(access()).partition("  ")
     assert len(clock) == 8
     assert rest == (

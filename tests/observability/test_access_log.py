@@ -1,4 +1,4 @@
-"""The access log: what its lines never say, and that an output that takes no lines holds nobody up."""
+"""The access log: what its lines never contain, and that an output that blocks delays no response."""
 
 import fcntl
 import io
@@ -76,7 +76,7 @@ def test_the_form_follows_the_stream_unless_it_is_named(stream: io.StringIO, for
     assert stream.getvalue().startswith("{") is is_json
 
 
-def test_a_stream_that_blocks_holds_nobody_up() -> None:
+def test_a_stream_that_blocks_delays_no_request() -> None:
     stream = Stuck()
     with logging_to(stream) as log:
         log.add(access(request_id="req_0"))
@@ -177,7 +177,7 @@ def test_a_terminal_that_does_not_say_its_width_has_the_usual_one(monkeypatch: p
         ({"TERM": "dumb", "FORCE_COLOR": "1"}, True),
     ],
 )
-def test_a_terminal_has_colours_unless_it_is_told_not_to(
+def test_a_terminal_has_colours_unless_they_are_disabled(
     environment: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert ("\x1b[32m200" in shown(80, "auto", monkeypatch, **environment)) is coloured
@@ -251,7 +251,7 @@ def test_a_list_of_models_has_the_name_of_its_key(
     assert (json.loads(line)["status"], json.loads(line)["key"]) == (status, key)
 
 
-def test_an_output_that_nobody_reads_does_not_hold_up_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_output_that_is_not_read_does_not_delay_the_shutdown(capsys: pytest.CaptureFixture[str]) -> None:
     reading, writing = os.pipe()
     with os.fdopen(reading), os.fdopen(writing, "w") as stream:
         log = AccessLog(stream, "json")

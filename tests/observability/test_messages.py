@@ -112,8 +112,8 @@ def test_a_providers_words_forge_no_line_and_are_not_logged(
         _, body = ask(gateway, question(stream=stream))
     assert "forged" in json.loads(body.payload)["error"]["message"]
     (line,) = lines_of(caplog)
-    told = "The model's provider reported an error. (status 200, slow_down, server_error)"
-    assert line.endswith(f"upstream vendor1/{UPSTREAM_MODEL}: {told}")
+    message = "The model's provider reported an error. (status 200, slow_down, server_error)"
+    assert line.endswith(f"upstream vendor1/{UPSTREAM_MODEL}: {message}")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_every_failed_attempt_has_a_line_with_its_target_and_its_reason(
     assert "forged" not in line
 
 
-def test_a_failure_that_is_mended_has_its_line_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_that_is_retried_has_its_line_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with serving(tmp_path) as (gateway, upstream):
         upstream.script(json_answer({"error": {"message": FORGED, "type": "server_error"}}, 500))
         upstream.script(json_answer({"choices": [], "model": "x"}))
@@ -152,7 +152,7 @@ def test_a_failure_that_is_mended_has_its_line_too(tmp_path: Path, caplog: pytes
 @pytest.mark.parametrize("status", [200, 404, 401])
 def test_an_error_about_an_object_has_its_line(tmp_path: Path, caplog: pytest.LogCaptureFixture, status: int) -> None:
     with serving(tmp_path) as (gateway, upstream):
-        objects.own(gateway, "file-1")
+        objects.record_owner(gateway, "file-1")
         upstream.script(json_answer({"error": {"message": FORGED, "code": "gone"}}, status))
         objects.ask_json(gateway, "GET", "/v1/files/file-1")
     (line,) = lines_of(caplog)

@@ -19,29 +19,29 @@ def faults(rounds):
         del block, copy
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-told = keep_freed({} if sys.argv[1] == "told" else {"MALLOC_ARENA_MAX": "2"})
+kept = keep_freed({} if sys.argv[1] == "keep" else {"MALLOC_ARENA_MAX": "2"})
 faults(2)
-print(told, faults(20))
+print(kept, faults(20))
 """
 
 
 def _run(how: str) -> tuple[bool, int]:
     command = [sys.executable, "-c", _FAULTS, how]
-    told, faults = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    return told == "True", int(faults)
+    kept, faults = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return kept == "True", int(faults)
 
 
 def test_large_blocks_are_used_again_without_new_pages() -> None:
-    told, faults = _run("told")
-    if not told:
+    kept, faults = _run("keep")
+    if not kept:
         pytest.skip("another C library")
     # Two blocks of 1,280 pages in each of 20 rounds, if each came anew.
     assert faults < 2_000
 
 
 def test_what_the_environment_says_of_the_allocator_holds() -> None:
-    told, _ = _run("not")
-    assert not told
+    kept, _ = _run("not")
+    assert not kept
     assert not keep_freed({"GLIBC_TUNABLES": "glibc.malloc.trim_threshold=1"})
 
 
@@ -65,7 +65,7 @@ print(full - before, before - resident())
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel does not tell")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux reports it")
 def test_memory_that_is_free_between_what_is_used_is_given_back() -> None:
     command = [sys.executable, "-c", _SCATTERED]
     by_itself, asked = map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())

@@ -1,4 +1,4 @@
-"""What is refused and told for which reading, without sockets."""
+"""What is refused and reported for which reading, without sockets."""
 
 import logging
 import time
@@ -99,7 +99,7 @@ def test_memory_is_no_reason_to_refuse_when_nothing_under_way_could_free_it(watc
     assert (watched.overload.grade, watched.refused(5), watched.pressure.paused) == (CLOSE, 0, False)
 
 
-def test_the_listener_is_told_at_once_when_the_last_descriptors_are_given_away(watched: Watched) -> None:
+def test_the_listener_is_paused_at_once_when_the_last_descriptors_are_given_away(watched: Watched) -> None:
     watched.settle()
     watched.pressure.pause = Mock()
     watched.pressure.reached()

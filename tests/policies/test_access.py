@@ -7,9 +7,10 @@ import pytest
 from proxy.auth.keys import Key
 from proxy.dialects.openai_chat import CHAT
 from proxy.errors import InvalidRequest, ModelNotFound
-from proxy.exchange.context import RequestContext
-from proxy.policies import ordered
+from proxy.exchange.context import EndpointSpec, RequestContext
+from proxy.policies import POLICIES
 from proxy.policies.access import AccessPolicy, may_use, not_found
+from proxy.policies.base import GatewayState
 from proxy.routing.models import Alias
 from proxy.wire.request_body import parse_body
 
@@ -28,14 +29,11 @@ def key(models: Iterable[str] | None = None) -> Key:
 
 def call(model: str, caller: Key) -> RequestContext:
     return RequestContext(
+        EndpointSpec("/v1/chat/completions", CHAT, capabilities=frozenset({"chat", "vision"})),
         id="req_1",
         trace_id="req_1",
         key=caller,
-        endpoint="/v1/chat/completions",
-        dialect=CHAT,
         path=b"/chat/completions",
-        may_ask_usage=True,
-        capabilities=frozenset({"chat", "vision"}),
         body=parse_body(b'{"model":"%b"}' % model.encode()),
         forwarded=b"",
         started=0,
@@ -43,8 +41,16 @@ def call(model: str, caller: Key) -> RequestContext:
     )
 
 
+def state_of(*aliases: Alias) -> GatewayState:
+    """The state of a gateway that has these aliases and nothing else."""
+    state = GatewayState.__new__(GatewayState)
+    state.aliases = {one.name: one for one in aliases}
+    state.endpoint_of, state.endpoints_by_format = ENDPOINTS, BY_FORMAT
+    return state
+
+
 def rights(*aliases: Alias) -> AccessPolicy:
-    return AccessPolicy({one.name: one for one in aliases}, ENDPOINTS, BY_FORMAT)
+    return AccessPolicy(state_of(*aliases))
 
 
 def test_a_key_without_a_list_may_use_everything() -> None:
@@ -126,4 +132,4 @@ def test_the_visible_aliases_stand_in_the_order_of_the_configuration() -> None:
 
 
 def test_rights_are_asked_first() -> None:
-    assert isinstance(ordered({}, {}, {})[0], AccessPolicy)
+    assert next(policy for policy in POLICIES if not policy.before_body) is AccessPolicy

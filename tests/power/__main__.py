@@ -14,7 +14,7 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=1, help="of the first trial; the next ones count on")
     chosen = parser.parse_args()
-    # Each start says what it found interrupted, and each failed sync is told.
+    # Each start says what it found interrupted, and each failed sync is logged.
     logging.disable(logging.ERROR)
     began = time.monotonic()
     found: list[Found] = []

@@ -10,7 +10,7 @@ from tests.power.disk import LossyDisk
 
 
 class LossyFileSystem(apsw.VFS):
-    """Files are real; the disk is told of each write and sync."""
+    """Files are real; the disk is notified of each write and sync."""
 
     def __init__(self, disk: LossyDisk) -> None:
         self.name = f"lossy-{id(disk)}"
@@ -18,7 +18,7 @@ class LossyFileSystem(apsw.VFS):
         super().__init__(self.name, "")
 
     def xOpen(self, name: Any, flags: list[int]) -> "LossyFile":  # noqa: N802 (SQLite's name)
-        """A file that tells the disk."""
+        """A file that notifies the disk."""
         return LossyFile(self._disk, name, flags)
 
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802 (SQLite's name)
@@ -48,7 +48,7 @@ class LossyFile(apsw.VFSFile):
         super().xTruncate(newsize)
 
     def xSync(self, flags: int) -> None:  # noqa: N802 (SQLite's name)
-        """Tell the disk; the real one is not asked, for nobody cuts its power."""
+        """Notify the disk; the real one is not synced, because its power is not cut."""
         self._disk.sync(self._path)
         if self._sync_name:
             self._sync_name = False

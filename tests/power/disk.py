@@ -1,4 +1,4 @@
-"""A disk that loses what was not synced: it watches what is written, and tells what a power cut would have left.
+"""A disk that loses what was not synced: it records what is written, and returns what a power cut would have left.
 
 A model in memory beside the real files, which are written as ever. Not a test itself; nothing of the gateway is known
 here but that it writes through `os`.

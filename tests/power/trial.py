@@ -96,7 +96,7 @@ async def _work(
         elif chance.random() < 0.5:
             await asyncio.sleep(0)
     journal.close()
-    # What was synced at last is told on the loop.
+    # The last callbacks run on the event loop.
     await asyncio.sleep(0)
     await writer.release()
 

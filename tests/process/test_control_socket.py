@@ -17,7 +17,7 @@ def holders(sockets: list[ControlSocket]) -> list[ControlSocket]:
 def test_of_many_that_start_at_once_one_is_asked(tmp_path: Path) -> None:
     for _ in range(20):
         sockets = [ControlSocket(tmp_path) for _ in range(6)]
-        threads = [threading.Thread(target=one.keep) for one in sockets]
+        threads = [threading.Thread(target=one.claim) for one in sockets]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -33,20 +33,20 @@ def test_of_many_that_start_at_once_one_is_asked(tmp_path: Path) -> None:
 
 def test_the_next_one_is_asked_when_the_first_has_ended(tmp_path: Path) -> None:
     first, second = ControlSocket(tmp_path), ControlSocket(tmp_path)
-    first.keep()
-    second.keep()
+    first.claim()
+    second.claim()
     assert (holders([first, second]), (tmp_path / NAME).stat().st_mode & 0o777) == ([first], 0o600)
     second.close()
     assert (tmp_path / NAME).exists()
     first.close()
-    second.keep()
+    second.claim()
     assert holders([first, second]) == [second]
     second.close()
 
 
 def test_a_busy_one_is_not_taken_for_dead(tmp_path: Path) -> None:
     first, second = ControlSocket(tmp_path), ControlSocket(tmp_path)
-    first.keep()
+    first.claim()
     waiting = []
     try:
         while True:
@@ -55,7 +55,7 @@ def test_a_busy_one_is_not_taken_for_dead(tmp_path: Path) -> None:
             waiting.append(one)
             one.connect(str(tmp_path / NAME))
     except BlockingIOError:
-        second.keep()
+        second.claim()
         assert holders([first, second]) == [first]
     finally:
         for one in waiting:
@@ -74,7 +74,7 @@ def test_what_a_dead_process_has_left_is_replaced(tmp_path: Path, left: str) -> 
     elif left == "link to nothing":
         path.symlink_to("nowhere")
     control = ControlSocket(tmp_path)
-    control.keep()
+    control.claim()
     assert control.socket is not None
     control.close()
     assert not path.exists()
@@ -82,13 +82,13 @@ def test_what_a_dead_process_has_left_is_replaced(tmp_path: Path, left: str) -> 
 
 def test_one_whose_file_is_gone_makes_another_unless_it_is_another_s(tmp_path: Path) -> None:
     first, second = ControlSocket(tmp_path), ControlSocket(tmp_path)
-    first.keep()
+    first.claim()
     os.unlink(tmp_path / NAME)
-    first.keep()
+    first.claim()
     assert (tmp_path / NAME).exists()
     os.unlink(tmp_path / NAME)
-    second.keep()
-    first.keep()
+    second.claim()
+    first.claim()
     assert holders([first, second]) == [second]
     first.close()
     assert (tmp_path / NAME).exists()

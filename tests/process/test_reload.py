@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.problems import ConfigProblems
-from proxy.process.reload import Source
+from proxy.process.reload import ConfigSource
 
 HEAD = '[upstreams.up]\nbase_url = "http://127.0.0.1:1/v1"\n'
 ALIAS = '[models.{}]\ncapability = "chat"\ntargets = ["up/inner"]\n'
@@ -19,18 +19,18 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "prometheus.toml"
 
 
-def started(file: Path, text: str = WHOLE) -> Source:
+def started(file: Path, text: str = WHOLE) -> ConfigSource:
     """A source whose file is in force, and was written long ago."""
     file.write_text(text)
-    source = Source(file, {})
-    source.taken(source.read().config)
+    source = ConfigSource(file, {})
+    source.applied(source.read().config)
     return source
 
 
-def refused(source: Source, text: str) -> str:
+def refused(source: ConfigSource, text: str) -> str:
     source.path.write_text(text)
     with pytest.raises(ConfigProblems) as fault:
-        source.read_again()
+        source.read_for_reload()
     return str(fault.value)
 
 
@@ -40,7 +40,7 @@ def test_a_file_that_was_cut_at_the_end_of_a_line_is_not_taken(file: Path, cut: 
     refused(source, "".join(WHOLE.splitlines(keepends=True)[:cut]))
     # What is whole again is.
     file.write_text(WHOLE + ALIAS.format("four"))
-    assert set(source.read_again().config.models) == {"one", "two", "three", "four"}
+    assert set(source.read_for_reload().config.models) == {"one", "two", "three", "four"}
 
 
 @pytest.mark.parametrize(
@@ -53,24 +53,24 @@ def test_a_file_without_any_alias_is_not_taken_where_there_were_some(file: Path,
 def test_a_gateway_without_aliases_goes_on_without_any(file: Path) -> None:
     source = started(file, HEAD)
     file.write_text(HEAD + "# still none\n")
-    assert not source.read_again().config.models
+    assert not source.read_for_reload().config.models
 
 
 def test_an_alias_that_is_taken_away_is_gone(file: Path) -> None:
     source = started(file)
     file.write_text(HEAD + ALIAS.format("two") + ALIAS.format("three"))
-    assert set(source.read_again().config.models) == {"two", "three"}
+    assert set(source.read_for_reload().config.models) == {"two", "three"}
     file.write_text(HEAD + ALIAS.format("one") + ALIAS.format("two") + "# end\n")
-    assert set(source.read_again().config.models) == {"one", "two"}
+    assert set(source.read_for_reload().config.models) == {"one", "two"}
 
 
 def test_what_was_not_taken_is_not_what_the_next_one_is_compared_with(file: Path) -> None:
     source = started(file)
     file.write_text(WHOLE + ALIAS.format("four"))
-    source.read_again()
+    source.read_for_reload()
     # It had a fault elsewhere, and the old text is put back.
     file.write_text(WHOLE)
-    assert set(source.read_again().config.models) == {"one", "two", "three"}
+    assert set(source.read_for_reload().config.models) == {"one", "two", "three"}
 
 
 def test_a_file_that_is_written_in_place_all_the_time_is_taken_whole_or_not_at_all(file: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_file_that_is_written_in_place_all_the_time_is_taken_whole_or_not_at_a
     try:
         for _ in range(5):
             try:
-                found = set(source.read_again().config.models)
+                found = set(source.read_for_reload().config.models)
             except ConfigProblems:
                 continue
             assert found in ({"one", "two", "three"}, {"four", "five", "six"})
@@ -103,18 +103,18 @@ def test_a_file_that_is_written_in_place_all_the_time_is_taken_whole_or_not_at_a
         stopped.set()
         writing.join(10)
     file.write_text(other)
-    assert set(source.read_again().config.models) == {"four", "five", "six"}
+    assert set(source.read_for_reload().config.models) == {"four", "five", "six"}
 
 
 def test_a_file_that_never_rests_is_a_fault(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = started(file)
     monkeypatch.setattr("proxy.config.load.time.sleep", lambda _: file.write_text(WHOLE + f"# {os.urandom(8).hex()}\n"))
     with pytest.raises(ConfigProblems, match="is being written"):
-        source.read_again()
+        source.read_for_reload()
 
 
 def test_a_file_that_was_written_long_ago_is_read_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = started(file)
     monkeypatch.setattr("proxy.config.load.time.time", lambda: 10.0**10)
     monkeypatch.setattr("proxy.config.load.time.sleep", lambda _: pytest.fail("it waits"))
-    assert set(source.read_again().config.models) == {"one", "two", "three"}
+    assert set(source.read_for_reload().config.models) == {"one", "two", "three"}

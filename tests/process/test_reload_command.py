@@ -69,14 +69,14 @@ def test_the_command_waits_for_the_outcome_and_tells_it(folder: Path, run: Run) 
             done = run("config", "reload")
             assert (done.exit_code, done.stdout) == (
                 0,
-                f"{place.file}: taken; added models.second; removed models.first; changed upstreams.vendor\n",
+                f"{place.file}: applied; added models.second; removed models.first; changed upstreams.vendor\n",
             )
             assert (place.ask(serve, "first"), place.ask(serve, "second")) == (404, 200)
             assert [one.header("authorization") for one in upstream.requests] == ["Bearer sk-one", "Bearer sk-two"]
             code, _, said = serve.stop()
     assert code == 0
     # The log tells it too.
-    assert "taken; added models.second" in said
+    assert "applied; added models.second" in said
 
 
 def faults(result: Result) -> list[str]:
@@ -90,7 +90,7 @@ def test_a_faulty_file_is_told_and_not_taken(folder: Path, run: Run) -> None:
             place.file.write_text(place.file.read_text().replace("base_url", "base_uri") + "\n[serve]\n")
             done = run("config", "reload", "--data-dir", "data")
             assert (done.exit_code, done.stdout) == (1, "")
-            assert "not taken" in done.stderr
+            assert "not applied" in done.stderr
             for fault in ("base_uri", "serve"):
                 assert fault in done.stderr
             as_json = run("config", "reload", "--data-dir", "data", "--json")
@@ -99,7 +99,7 @@ def test_a_faulty_file_is_told_and_not_taken(folder: Path, run: Run) -> None:
             assert len(faults(as_json)) >= 2
             assert place.ask(serve, "first") == 200
             _, _, said = serve.stop()
-    assert said.count("not taken") == 2
+    assert said.count("not applied") == 2
 
 
 def test_what_needs_a_restart_is_named(folder: Path, run: Run) -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from proxy.process.socket_activation import adopt, handed_over
+from proxy.process.socket_activation import adopt, inherited_descriptors
 from proxy.server.listener import CannotListen, address, bind
 
 
 def test_systemd_s_sockets_are_those_from_descriptor_3_on() -> None:
     environment = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2", "LISTEN_FDNAMES": "a:b", "HOME": "/"}
-    assert handed_over(environment) == [3, 4]
+    assert inherited_descriptors(environment) == [3, 4]
     # Processes below this one must not take them for theirs.
     assert environment == {"HOME": "/"}
 
@@ -21,7 +21,7 @@ def test_systemd_s_sockets_are_those_from_descriptor_3_on() -> None:
     "environment", [{}, {"LISTEN_PID": "1", "LISTEN_FDS": "1"}, {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "x"}]
 )
 def test_sockets_for_another_process_are_left_alone(environment: dict[str, str]) -> None:
-    assert handed_over(environment) == []
+    assert inherited_descriptors(environment) == []
 
 
 def test_an_inherited_socket_is_served_at_its_own_address() -> None:

@@ -9,16 +9,16 @@ SCRIPT = """
 import asyncio, os, socket, sys, time
 from proxy.config.tree import Server
 from proxy.process import supervisor
-from proxy.process.supervisor import Member, Supervisor, WorkersFailed
-supervisor.FIRST_PAUSE = supervisor.LONGEST_PAUSE = supervisor.TICK = 0.01
-supervisor.START = supervisor.PATIENCE = 0.5
+from proxy.process.supervisor import ChildProcess, Supervisor, WorkersFailed
+supervisor.MIN_RESTART_DELAY_SECONDS = supervisor.MAX_RESTART_DELAY_SECONDS = supervisor.TICK_SECONDS = 0.01
+supervisor.START_SECONDS = supervisor.EXIT_SECONDS = 0.5
 
-class Overseer:
+class Delegate:
     server = Server(worker_timeout=0.5, shutdown_timeout=0.1)
     def ready(self): print("ready", flush=True); act()
     def hang_up(self): pass
     def draining(self): print("draining", flush=True)
-    def waits(self, answers, *, again): pass
+    def waiting(self, running, *, again): pass
     def tick(self): pass
 
 def say(channel, word): channel.sendall(word + b"\\n")
@@ -26,8 +26,8 @@ def act(): pass
 
 {work}
 
-workers = [Member(f"worker {{n}}", lambda channel, n=n: work(channel, n), None) for n in (1, 2)]
-boss = Supervisor(workers, None, [], Overseer())
+workers = [ChildProcess(f"worker {{n}}", lambda channel, n=n: work(channel, n), None) for n in (1, 2)]
+boss = Supervisor(workers, None, [], Delegate())
 try:
     boss.run()
 except WorkersFailed as error:
@@ -60,7 +60,7 @@ def test_an_error_in_a_worker_ends_its_process_and_no_other(tmp_path: Path) -> N
 
 
 def test_a_worker_that_is_silent_from_its_start_is_killed(tmp_path: Path) -> None:
-    work = "supervisor.HOPELESS = 1\ndef work(channel, number): time.sleep(60)"
+    work = "supervisor.MAX_EARLY_EXITS = 1\ndef work(channel, number): time.sleep(60)"
     assert outcome(tmp_path, work)[-1].endswith("by signal SIGKILL")
 
 
@@ -70,7 +70,7 @@ def act(): boss.stop()
 def work(channel, number):
     say(channel, b"ready")
     while True:
-        say(channel, b"beat ")
+        say(channel, b"heartbeat ")
         time.sleep(0.05)
 """
     assert outcome(tmp_path, work) == ["ready", "draining"]
@@ -79,13 +79,13 @@ def work(channel, number):
 def test_all_are_asked_and_those_that_do_not_answer_are_replaced(tmp_path: Path) -> None:
     work = """
 def act():
-    boss.ask_all("take", b"it", lambda answers: (print(sorted(answers.items())), boss.stop()), 0.3)
+    boss.broadcast("reload", b"it", lambda answers: (print(sorted(answers.items())), boss.stop()), 0.3)
 def work(channel, number):
     say(channel, b"ready")
     asked = channel.recv(100)
-    if number == 1 or asked != b"take it\\n":
+    if number == 1 or asked != b"reload it\\n":
         return 0
-    say(channel, b"answer yes")
+    say(channel, b"result yes")
     return 0
 """
     assert outcome(tmp_path, work)[1] == "[('worker 2', b'yes')]"

@@ -15,7 +15,7 @@ from typing import IO
 
 import pytest
 
-from proxy.process.supervisor import LIVES
+from proxy.process.supervisor import MIN_UPTIME_SECONDS
 from tests.cli.conftest import Run
 from tests.cli.test_serve import Running, failing, rows, running
 from tests.exchange.samples import DONE, JSON_ANSWER, ROLE, STOP, USAGE, begun, wait_until
@@ -268,7 +268,7 @@ def kill_under_load(folder: Path, kills: int, count: int = 4) -> str:
                     pass
                 slowest = max(slowest, time.monotonic() - before)
                 # One that is killed sooner counts as one that does not come up, and is given more time each time.
-                time.sleep(LIVES)
+                time.sleep(MIN_UPTIME_SECONDS)
         finally:
             stop.set()
             for asker in askers:

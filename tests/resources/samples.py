@@ -11,7 +11,7 @@ from tests.fakes import Body, Head, RawClient
 from tests.serving import ALIAS, KEY, UPSTREAM_MODEL, RunningGateway, simple_config
 
 OTHER = "prom_sk_another_key_that_is_long_enough_for_everybody"
-__all__ = ["ALIAS", "KEY", "OTHER", "UPSTREAM_MODEL", "ask", "ask_json", "gateway_over", "own"]
+__all__ = ["ALIAS", "KEY", "OTHER", "UPSTREAM_MODEL", "ask", "ask_json", "gateway_over", "record_owner"]
 
 
 def gateway_over(tmp_path: Path, *base_urls: str, **settings: Any) -> RunningGateway:
@@ -19,7 +19,7 @@ def gateway_over(tmp_path: Path, *base_urls: str, **settings: Any) -> RunningGat
     return RunningGateway(simple_config(tmp_path, *base_urls, **settings))
 
 
-def own(
+def record_owner(
     gateway: RunningGateway,
     id_: str,
     kind: str = "file",
@@ -28,10 +28,10 @@ def own(
     upstream: str = "vendor1",
     alias: str = "",
 ) -> None:
-    """Say that an object belongs to the key of that name."""
+    """Record the key of that name as the owner of a resource."""
 
     def record(running: Any) -> None:
-        key = running.keys.at(digest_of((KEY if name == "test" else OTHER).encode()), 0.0).id
+        key = running.keys.lookup(digest_of((KEY if name == "test" else OTHER).encode()), 0.0).id
         model = UPSTREAM_MODEL if alias else ""
         assert running.ledger.owners.record(Owned(id_, kind, key, upstream, 1, alias, model))
 

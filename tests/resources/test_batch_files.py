@@ -9,7 +9,7 @@ import pytest
 from proxy.resources.batch_files import BatchDownload, LineSplitter
 from tests.corpus import cuts
 from tests.fakes import ScriptedUpstream, json_answer, split
-from tests.resources.samples import ALIAS, KEY, OTHER, UPSTREAM_MODEL, ask, ask_json, gateway_over, own
+from tests.resources.samples import ALIAS, KEY, OTHER, UPSTREAM_MODEL, ask, ask_json, gateway_over, record_owner
 from tests.serving import RunningGateway
 
 FILE = {"id": "file-in", "object": "file", "purpose": "batch"}
@@ -77,7 +77,7 @@ def test_a_line_that_may_not_be_sent_refuses_the_batch(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
         upstream.handler = lambda request: json_answer(FILE)
         gateway.add_key("other", OTHER)
-        own(gateway, "resp_theirs", "response", name="other")
+        record_owner(gateway, "resp_theirs", "response", name="other")
         for lines, status, says in refused:
             got, answer = upload(gateway, form(lines))
             assert (got, says in answer["error"]["message"]) == (status, True), (lines, answer)
@@ -111,7 +111,7 @@ def test_a_second_purpose_smuggles_nothing(tmp_path: Path) -> None:
 
 def test_only_a_file_that_was_uploaded_as_a_batch_may_be_run(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "file-plain")
+        record_owner(gateway, "file-plain")
         body = {"input_file_id": "file-plain", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
         assert ask_json(gateway, "POST", "/v1/batches", body)[0] == 400
         purpose = {"purpose": "batch", "filename": "a", "bytes": 1, "mime_type": "application/jsonl"}
@@ -123,9 +123,9 @@ def test_only_a_file_that_was_uploaded_as_a_batch_may_be_run(tmp_path: Path) -> 
 def test_a_file_whose_lines_nobody_looked_at_is_not_run(tmp_path: Path, made: str) -> None:
     """It may hold any model of the account: that it has an alias, or that its key owns it, is not enough."""
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "thread_1", "thread", alias=ALIAS)
-        own(gateway, "batch_1", "batch", alias=ALIAS)
-        own(gateway, "upload_1", "upload", alias=ALIAS)
+        record_owner(gateway, "thread_1", "thread", alias=ALIAS)
+        record_owner(gateway, "batch_1", "batch", alias=ALIAS)
+        record_owner(gateway, "upload_1", "upload", alias=ALIAS)
         if made == "by a run":
             message = {"id": "msg_1", "content": [{"type": "image_file", "image_file": {"file_id": "file-made"}}]}
             upstream.script(json_answer(message))

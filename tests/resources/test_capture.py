@@ -21,7 +21,7 @@ from tests.fakes import (
     json_answer,
     sse_answer,
 )
-from tests.resources.samples import ALIAS, KEY, OTHER, UPSTREAM_MODEL, ask, ask_json, gateway_over, own
+from tests.resources.samples import ALIAS, KEY, OTHER, UPSTREAM_MODEL, ask, ask_json, gateway_over, record_owner
 
 RUN = {"id": "run_1", "object": "thread.run", "thread_id": "thread_1", "status": "queued", "model": "vendor-x"}
 USAGE = {"prompt_tokens": 20, "completion_tokens": 11, "total_tokens": 31}
@@ -52,7 +52,7 @@ STREAM = (
 def test_a_run_shows_the_alias_and_is_billed_once(tmp_path: Path, pieces: int | None) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
         gateway.add_key("other", OTHER)
-        own(gateway, "asst_1", "assistant", alias=ALIAS)
+        record_owner(gateway, "asst_1", "assistant", alias=ALIAS)
         upstream.script(sse_answer(STREAM, pieces))
         with gateway.client() as client:
             _, body = ask(client, "POST", "/v1/threads/runs", {"assistant_id": "asst_1", "stream": True})
@@ -70,8 +70,8 @@ def test_a_run_shows_the_alias_and_is_billed_once(tmp_path: Path, pieces: int | 
 
 def test_a_run_with_a_model_of_its_own_is_asked_for_it_and_shown_under_its_alias(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "asst_1", "assistant")
-        own(gateway, "thread_1", "thread")
+        record_owner(gateway, "asst_1", "assistant")
+        record_owner(gateway, "thread_1", "thread")
         upstream.script(json_answer(RUN))
         upstream.script(json_answer({"object": "list", "data": [RUN], "has_more": False}))
         body = {"assistant_id": "asst_1", "model": ALIAS}
@@ -83,7 +83,7 @@ def test_a_run_with_a_model_of_its_own_is_asked_for_it_and_shown_under_its_alias
 def test_what_a_stream_makes_is_recorded_before_its_event_leaves(tmp_path: Path) -> None:
     asked = threading.Event()
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "asst_1", "assistant")
+        record_owner(gateway, "asst_1", "assistant")
         begun = STREAM[: STREAM.index(b"event: thread.message")]
         steps = sse_answer(begun)[:-1]
         upstream.script([*steps, WaitFor(asked), chunk(STREAM[len(begun) :]), *sse_answer(b"")[-1:]])
@@ -101,7 +101,7 @@ def test_what_a_stream_makes_is_recorded_before_its_event_leaves(tmp_path: Path)
 def test_a_run_that_is_left_before_it_was_counted_is_not_free(tmp_path: Path) -> None:
     begun = STREAM[: STREAM.index(b"event: thread.run.completed")]
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "asst_1", "assistant", alias=ALIAS)
+        record_owner(gateway, "asst_1", "assistant", alias=ALIAS)
         upstream.script([*sse_answer(begun)[:-1], Hang()])
         with gateway.client() as client:
             headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
@@ -114,7 +114,7 @@ def test_a_run_that_is_left_before_it_was_counted_is_not_free(tmp_path: Path) ->
 
 def test_a_run_that_the_upstream_refuses_is_free(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "asst_1", "assistant", alias=ALIAS)
+        record_owner(gateway, "asst_1", "assistant", alias=ALIAS)
         upstream.script(json_answer({"error": {"message": "no"}}, 400))
         assert ask_json(gateway, "POST", "/v1/threads/runs", {"assistant_id": "asst_1"})[0] == 400
         (row,) = gateway.rows()
@@ -123,7 +123,7 @@ def test_a_run_that_the_upstream_refuses_is_free(tmp_path: Path) -> None:
 
 def test_what_was_started_and_is_counted_nowhere_is_not_free(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "asst_1", "assistant", alias=ALIAS)
+        record_owner(gateway, "asst_1", "assistant", alias=ALIAS)
         upstream.script(json_answer({**RUN, "usage": None}))
         assert ask_json(gateway, "POST", "/v1/threads/runs", {"assistant_id": "asst_1"})[0] == 200
         upstream.script(json_answer({"id": "video_1", "object": "video", "status": "queued"}))
@@ -134,7 +134,7 @@ def test_what_was_started_and_is_counted_nowhere_is_not_free(tmp_path: Path) -> 
 def test_no_later_usage_of_a_run_takes_its_counts_away(tmp_path: Path) -> None:
     last = event("thread.run.completed", {**RUN, "status": "completed", "usage": {"prompt_tokens": 0}})
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "asst_1", "assistant", alias=ALIAS)
+        record_owner(gateway, "asst_1", "assistant", alias=ALIAS)
         upstream.script(sse_answer(STREAM.replace(b"event: done", last + b"event: done")))
         with gateway.client() as client:
             ask(client, "POST", "/v1/threads/runs", {"assistant_id": "asst_1", "stream": True})
@@ -146,7 +146,7 @@ def test_no_later_usage_of_a_run_takes_its_counts_away(tmp_path: Path) -> None:
 def test_a_run_that_is_cut_says_so_and_never_ends_cleanly(tmp_path: Path, ending: list[Step]) -> None:
     begun = STREAM[: STREAM.index(b"event: thread.run.completed")]
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "asst_1", "assistant", alias=ALIAS)
+        record_owner(gateway, "asst_1", "assistant", alias=ALIAS)
         upstream.script([*sse_answer(begun)[:-1], *ending])
         with gateway.client() as client:
             _, body = ask(client, "POST", "/v1/threads/runs", {"assistant_id": "asst_1", "stream": True})
@@ -161,7 +161,7 @@ def test_an_error_inside_a_run_names_no_upstream(tmp_path: Path) -> None:
     failed = event("error", {"code": "rate_limit_exceeded", "message": "Rate limit for vendor-secret in org-abcdef"})
     stream = event("thread.run.created", RUN) + failed + event("done", "[DONE]")
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "asst_1", "assistant", alias=ALIAS)
+        record_owner(gateway, "asst_1", "assistant", alias=ALIAS)
         upstream.script(sse_answer(stream.replace(b"vendor-secret", UPSTREAM_MODEL.encode())))
         with gateway.client() as client:
             _, body = ask(client, "POST", "/v1/threads/runs", {"assistant_id": "asst_1", "stream": True})
@@ -175,7 +175,7 @@ def test_a_stored_response_is_streamed_again_under_its_alias_and_not_billed_agai
     stream = event("response.created", {"type": "response.created", "response": {**response, "usage": None}})
     stream += event("response.completed", {"type": "response.completed", "response": response})
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "resp_1", "response", alias=ALIAS)
+        record_owner(gateway, "resp_1", "response", alias=ALIAS)
         upstream.script(sse_answer(stream))
         with gateway.client() as client:
             _, body = ask(client, "GET", "/v1/responses/resp_1?stream=true&starting_after=0")
@@ -187,7 +187,7 @@ def test_a_stored_response_is_streamed_again_under_its_alias_and_not_billed_agai
 
 def test_a_stream_that_breaks_before_its_first_event_is_an_error(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "asst_1", "assistant")
+        record_owner(gateway, "asst_1", "assistant")
         upstream.script([head(200, {"content-type": "text/event-stream", "transfer-encoding": "chunked"}), Close()])
         status, _ = ask_json(gateway, "POST", "/v1/threads/runs", {"assistant_id": "asst_1", "stream": True})
         assert status == 502

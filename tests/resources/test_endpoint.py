@@ -10,7 +10,7 @@ import pytest
 from proxy.resources.spec import CHILD_IDS, ResourceRow
 from proxy.resources.table import RESOURCE_ROWS
 from tests.fakes import ScriptedUpstream, json_answer
-from tests.resources.samples import ALIAS, KEY, OTHER, ask, ask_json, gateway_over, own
+from tests.resources.samples import ALIAS, KEY, OTHER, ask, ask_json, gateway_over, record_owner
 from tests.serving import RunningGateway
 
 THEIRS = "obj_theirs"
@@ -48,8 +48,8 @@ def names(row: ResourceRow) -> str:
 
 def ready(gateway: RunningGateway) -> None:
     gateway.add_key("other", OTHER)
-    own(gateway, MINE, alias=ALIAS)
-    own(gateway, THEIRS, name="other", alias=ALIAS)
+    record_owner(gateway, MINE, alias=ALIAS)
+    record_owner(gateway, THEIRS, name="other", alias=ALIAS)
 
 
 @pytest.mark.parametrize("row", RESOURCE_ROWS, ids=names)
@@ -105,7 +105,7 @@ def test_a_list_never_shows_another_keys_objects(tmp_path: Path) -> None:
         for number, row in enumerate(row for row in RESOURCE_ROWS if row.lists):
             ids = [f"obj_{number}_{letter}" for letter in "abc"]
             for id_, name in zip(ids, ("test", "other", "test"), strict=True):
-                own(gateway, id_, row.lists, name=name, alias=ALIAS)
+                record_owner(gateway, id_, row.lists, name=name, alias=ALIAS)
             everybodys = [{"id": id_, "object": row.lists, "model": "vendor-secret"} for id_ in ids]
             answer = {"object": "list", "data": everybodys, "first_id": ids[0], "last_id": ids[2], "has_more": False}
             upstream.script(json_answer(answer), times=2)
@@ -135,7 +135,7 @@ def test_every_row_is_billed_once_and_shows_no_upstream(tmp_path: Path) -> None:
         count = 0
         with gateway.client() as client:
             for row in served:
-                own(gateway, MINE, alias=ALIAS)
+                record_owner(gateway, MINE, alias=ALIAS)
                 data, headers = body_of(row)
                 head, body = ask(client, row.method, with_ids(row, "", ""), data, headers=headers)
                 count += 1

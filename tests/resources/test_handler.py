@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.fakes import Close, Hang, ReadNothing, ScriptedUpstream, Send, WaitFor, chunk, head, json_answer, sse_answer
-from tests.resources.samples import ALIAS, KEY, OTHER, UPSTREAM_MODEL, ask, ask_json, gateway_over, own
+from tests.resources.samples import ALIAS, KEY, OTHER, UPSTREAM_MODEL, ask, ask_json, gateway_over, record_owner
 from tests.serving import RunningGateway
 
 ASSISTANT = {"id": "asst_1", "object": "assistant", "model": "vendor-model-dated", "tool_resources": {}}
@@ -37,7 +37,7 @@ def test_what_was_created_is_still_its_keys_after_a_restart(tmp_path: Path) -> N
 
 def test_what_was_deleted_is_nobodys(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "file-1")
+        record_owner(gateway, "file-1")
         upstream.script(json_answer({"id": "file-1", "object": "file", "deleted": True}))
         assert ask_json(gateway, "DELETE", "/v1/files/file-1")[0] == 200
         assert ask_json(gateway, "GET", "/v1/files/file-1")[0] == 404
@@ -46,7 +46,7 @@ def test_what_was_deleted_is_nobodys(tmp_path: Path) -> None:
 
 def test_what_the_upstream_would_not_delete_stays_the_keys(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "file-1")
+        record_owner(gateway, "file-1")
         upstream.script(json_answer({"error": {"message": "busy", "type": "server_error"}}, status=409))
         upstream.script(json_answer({"id": "file-1", "object": "file"}))
         assert ask_json(gateway, "DELETE", "/v1/files/file-1")[0] == 409
@@ -59,7 +59,7 @@ def test_an_object_is_asked_for_where_it_was_made(tmp_path: Path) -> None:
         ScriptedUpstream() as second,
         gateway_over(tmp_path, first.base_url, second.base_url) as gateway,
     ):
-        own(gateway, "file-there", upstream="vendor2")
+        record_owner(gateway, "file-there", upstream="vendor2")
         second.script(json_answer({"id": "file-there", "object": "file"}))
         assert ask_json(gateway, "GET", "/v1/files/file-there")[0] == 200
         assert first.requests == []
@@ -68,7 +68,7 @@ def test_an_object_is_asked_for_where_it_was_made(tmp_path: Path) -> None:
 def test_an_answer_passes_byte_for_byte_but_for_the_model(tmp_path: Path) -> None:
     answer = b'{\n  "id": "asst_1" ,"model":"vendor-x", "tools":[{"model": "kept", "n":1.50}]\n}'
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "asst_1", "assistant", alias=ALIAS)
+        record_owner(gateway, "asst_1", "assistant", alias=ALIAS)
         upstream.script(json_answer(answer))
         with gateway.client() as client:
             _, body = ask(client, "GET", "/v1/assistants/asst_1")
@@ -77,7 +77,7 @@ def test_an_answer_passes_byte_for_byte_but_for_the_model(tmp_path: Path) -> Non
 
 def test_a_model_without_an_alias_is_never_shown(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "resp_1", "response")
+        record_owner(gateway, "resp_1", "response")
         upstream.script(json_answer({"id": "resp_1", "model": f"{UPSTREAM_MODEL}-v2"}))
         upstream.script(json_answer({"id": "resp_1", "model": "vendor-something-else"}))
         assert ask_json(gateway, "GET", "/v1/responses/resp_1")[1]["model"] == ALIAS
@@ -140,7 +140,7 @@ def test_an_upstreams_error_is_shown_only_as_far_as_a_client_may_see_it(tmp_path
         (302, b"", 502, "upstream_error"),
     ]
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "file-1")
+        record_owner(gateway, "file-1")
         for status, body, shown, code in answers:
             upstream.script(json_answer(body, status=status, headers={"location": "http://inner.host/"}))
             with gateway.client() as client:
@@ -159,7 +159,7 @@ def test_an_upstreams_error_is_shown_only_as_far_as_a_client_may_see_it(tmp_path
 
 def test_an_answer_that_is_no_object_is_an_error_of_the_upstream(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "file-1")
+        record_owner(gateway, "file-1")
         for answer in (b"not json", b'["a"]', b""):
             upstream.script(json_answer(answer))
             assert ask_json(gateway, "GET", "/v1/files/file-1")[0] == 502
@@ -167,7 +167,7 @@ def test_an_answer_that_is_no_object_is_an_error_of_the_upstream(tmp_path: Path)
 
 def test_a_connection_that_had_just_closed_is_replaced(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "file-1")
+        record_owner(gateway, "file-1")
         good = json_answer({"id": "file-1", "object": "file"})
         upstream.script(good)
         upstream.script([Close()])
@@ -191,7 +191,7 @@ def test_uploads_find_a_connection_whatever_idles(tmp_path: Path) -> None:
 
 def test_a_client_that_leaves_ends_the_call_upstream(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "file-1")
+        record_owner(gateway, "file-1")
         upstream.script([Hang()])
         with gateway.client() as client:
             client.request("GET", "/v1/files/file-1", headers={"authorization": f"Bearer {KEY}"})
@@ -207,7 +207,7 @@ def test_an_upstream_that_says_nothing_is_given_up(tmp_path: Path) -> None:
         ScriptedUpstream() as upstream,
         gateway_over(tmp_path, upstream.base_url, upstream=settings) as gateway,
     ):
-        own(gateway, "file-1")
+        record_owner(gateway, "file-1")
         upstream.script([Hang()])
         assert ask_json(gateway, "GET", "/v1/files/file-1")[0] == 504
         (row,) = gateway.rows()
@@ -224,7 +224,7 @@ def test_a_request_that_is_refused_has_its_row(tmp_path: Path) -> None:
 def test_usage_that_is_shown_again_is_not_billed_again(tmp_path: Path) -> None:
     answer = {"id": "resp_1", "model": "m", "usage": {"input_tokens": 5, "output_tokens": 7}}
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "resp_1", "response", alias=ALIAS)
+        record_owner(gateway, "resp_1", "response", alias=ALIAS)
         upstream.script(json_answer(answer))
         assert ask_json(gateway, "GET", "/v1/responses/resp_1")[1]["usage"] == answer["usage"]
         (row,) = gateway.rows()
@@ -236,7 +236,7 @@ def test_a_gateway_that_goes_down_settles_what_still_waits(tmp_path: Path) -> No
         ScriptedUpstream() as upstream,
         gateway_over(tmp_path, upstream.base_url, server={"shutdown_timeout": 0.2}) as gateway,
     ):
-        own(gateway, "file-1")
+        record_owner(gateway, "file-1")
         upstream.script([Hang()])
         with gateway.client() as client:
             client.request("GET", "/v1/files/file-1", headers={"authorization": f"Bearer {KEY}"})
@@ -253,7 +253,7 @@ def big_file(client: Any, gateway: RunningGateway) -> None:
 def test_a_file_comes_as_it_is(tmp_path: Path) -> None:
     data = bytes(range(256)) * 8192
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "file-1")
+        record_owner(gateway, "file-1")
         kind = {"content-type": "application/octet-stream", "content-disposition": 'attachment; filename="a"'}
         upstream.script(json_answer(data, headers={**kind, "set-cookie": "a=b"}))
         with gateway.client() as client:
@@ -271,7 +271,7 @@ def test_a_file_is_read_only_as_fast_as_its_client_reads(tmp_path: Path) -> None
         gateway_over(tmp_path, upstream.base_url) as gateway,
         gateway.client() as client,
     ):
-        own(gateway, "file-1")
+        record_owner(gateway, "file-1")
         step = threading.Event()
         upstream.script([head(200, {"content-length": str(size)}), Send(bytes(size))])
         big_file(client, gateway)
@@ -287,7 +287,7 @@ def test_a_file_is_read_only_as_fast_as_its_client_reads(tmp_path: Path) -> None
 def test_a_file_that_is_cut_never_ends_cleanly(tmp_path: Path) -> None:
     went_on = threading.Event()
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "file-1")
+        record_owner(gateway, "file-1")
         begun = head(200, {"transfer-encoding": "chunked"})
         upstream.script([begun, chunk(bytes(300_000)), WaitFor(went_on), Close()])
         with gateway.client() as client:
@@ -301,7 +301,7 @@ def test_a_file_that_is_cut_never_ends_cleanly(tmp_path: Path) -> None:
 
 def test_a_file_that_does_not_come_at_all_is_an_error(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "file-1")
+        record_owner(gateway, "file-1")
         upstream.script([head(200, {"transfer-encoding": "chunked"}), Close()])
         assert ask_json(gateway, "GET", "/v1/files/file-1/content")[0] == 502
 
@@ -312,7 +312,7 @@ def test_a_part_of_an_upload_goes_on_while_it_arrives(tmp_path: Path) -> None:
         b" last\r\n--b--\r\n",
     )
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "upload_1", "upload")
+        record_owner(gateway, "upload_1", "upload")
         upstream.script(json_answer({"id": "part_1", "object": "upload.part"}))
         with gateway.client() as client:
             headers = {
@@ -342,7 +342,7 @@ def test_an_upload_is_read_only_as_fast_as_the_upstream_takes_it(tmp_path: Path)
         gateway_over(tmp_path, upstream.base_url) as gateway,
         gateway.client() as client,
     ):
-        own(gateway, "upload_1", "upload")
+        record_owner(gateway, "upload_1", "upload")
         upstream.script([ReadNothing(go_on), *json_answer({"id": "part_1"})])
         piece = bytes(1_048_576)
         start = b'--b\r\nContent-Disposition: form-data; name="data"; filename="p"\r\n\r\n'
@@ -371,7 +371,7 @@ def test_an_upload_is_read_only_as_fast_as_the_upstream_takes_it(tmp_path: Path)
 
 def test_a_client_that_leaves_its_upload_ends_the_call_upstream(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "upload_1", "upload")
+        record_owner(gateway, "upload_1", "upload")
         upstream.handler = lambda request: [Hang()]
         start = b'--b\r\nContent-Disposition: form-data; name="data"; filename="p"\r\n\r\nhalf'
         with gateway.client() as client:
@@ -387,7 +387,7 @@ def test_an_upstream_that_refuses_an_upload_early_is_heard(tmp_path: Path) -> No
     error = {"error": {"message": "too large", "type": "invalid_request_error", "param": None, "code": None}}
     go_on = threading.Event()
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "upload_1", "upload")
+        record_owner(gateway, "upload_1", "upload")
         upstream.script([ReadNothing(), *json_answer(error, status=413), WaitFor(go_on)])
         start = b'--b\r\nContent-Disposition: form-data; name="data"; filename="p"\r\n\r\nhalf'
         with gateway.client() as client:
@@ -414,8 +414,8 @@ def test_a_body_over_the_cap_is_refused(tmp_path: Path) -> None:
 def test_a_cursor_below_an_own_object_is_not_another_keys(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
         gateway.add_key("other", OTHER)
-        own(gateway, "thread_1", "thread")
-        own(gateway, "msg_theirs", "thread.message", name="other")
+        record_owner(gateway, "thread_1", "thread")
+        record_owner(gateway, "msg_theirs", "thread.message", name="other")
         upstream.script(json_answer({"object": "list", "data": [], "has_more": False}))
         messages = "/v1/threads/thread_1/messages"
         assert ask_json(gateway, "GET", f"{messages}?after=msg_theirs")[0] == 404
@@ -462,11 +462,11 @@ def test_an_object_with_what_a_strict_parser_refuses_comes_as_it_is(tmp_path: Pa
         gateway_over(tmp_path, upstream.base_url) as gateway,
         gateway.client() as client,
     ):
-        own(gateway, "resp_1", "response", alias=ALIAS)
+        record_owner(gateway, "resp_1", "response", alias=ALIAS)
         upstream.script(json_answer(answer("resp_1", UPSTREAM_MODEL)))
         head, body = ask(client, "GET", "/v1/responses/resp_1")
         assert (head.status, body.payload) == (200, answer("resp_1", ALIAS))
-        own(gateway, "file-1")
+        record_owner(gateway, "file-1")
         upstream.script(json_answer(b'{"object":"list","data":[{"id":"file-1","x":%b},{"id":"file-2"}]}' % value))
         head, body = ask(client, "GET", "/v1/files")
         assert (head.status, b'[{"id":"file-1","x":%b}]' % value in body.payload) == (200, True)

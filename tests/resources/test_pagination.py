@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.fakes import RecordedRequest, ScriptedUpstream, Step, json_answer
-from tests.resources.samples import OTHER, ask_json, gateway_over, own
+from tests.resources.samples import OTHER, ask_json, gateway_over, record_owner
 
 #: Everybody's, the newest first; every third is ours.
 EVERYBODYS = [f"batch_{number:03}" for number in range(250)]
@@ -37,7 +37,7 @@ def lists(request: RecordedRequest) -> list[Step]:
 def own_ours(gateway: Any) -> None:
     gateway.add_key("other", OTHER)
     for id_ in EVERYBODYS:
-        own(gateway, id_, "batch", name="test" if id_ in OURS else "other")
+        record_owner(gateway, id_, "batch", name="test" if id_ in OURS else "other")
 
 
 def shown(page: Any) -> list[str]:
@@ -87,7 +87,7 @@ def test_without_a_limit_a_page_has_the_usual_number(tmp_path: Path) -> None:
 def test_a_key_without_objects_gets_an_empty_list_and_the_upstream_is_not_asked(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
         gateway.add_key("other", OTHER)
-        own(gateway, "batch_1", "batch", name="other")
+        record_owner(gateway, "batch_1", "batch", name="other")
         status, page = ask_json(gateway, "GET", "/v1/batches")
         assert (status, page["data"], page["has_more"]) == (200, [], False)
         assert upstream.requests == []
@@ -97,8 +97,8 @@ def test_a_key_without_objects_gets_an_empty_list_and_the_upstream_is_not_asked(
 
 def test_when_all_own_objects_are_found_nothing_more_is_asked(tmp_path: Path) -> None:
     with ScriptedUpstream(lists) as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, EVERYBODYS[0], "batch")
-        own(gateway, EVERYBODYS[1], "batch")
+        record_owner(gateway, EVERYBODYS[0], "batch")
+        record_owner(gateway, EVERYBODYS[1], "batch")
         _, page = ask_json(gateway, "GET", "/v1/batches")
         assert (shown(page), page["has_more"]) == (EVERYBODYS[:2], False)
         assert len(upstream.requests) == 1
@@ -117,14 +117,14 @@ def test_another_keys_object_is_no_cursor(tmp_path: Path, cursor: str) -> None:
 
 def test_a_limit_out_of_range_is_refused(tmp_path: Path) -> None:
     with ScriptedUpstream(lists) as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, EVERYBODYS[0], "batch")
+        record_owner(gateway, EVERYBODYS[0], "batch")
         for limit in ("0", "-1", "101", "x", "%D9%A3", "1e3", "", "9" * 400):
             assert ask_json(gateway, "GET", f"/v1/batches?limit={limit}")[0] == 400, limit
 
 
 def test_only_known_parameters_go_on(tmp_path: Path) -> None:
     with ScriptedUpstream(lists) as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, EVERYBODYS[0], "batch")
+        record_owner(gateway, EVERYBODYS[0], "batch")
         ask_json(gateway, "GET", "/v1/batches?order=asc&api_key=secret&limit=5&x=%0d%0aa")
         query = parse_qs(urlsplit(upstream.requests[0].target).query)
         assert query == {"limit": ["100"], "order": ["asc"]}
@@ -133,7 +133,7 @@ def test_only_known_parameters_go_on(tmp_path: Path) -> None:
 def test_an_error_of_the_upstream_is_passed_on(tmp_path: Path) -> None:
     error = {"error": {"message": "bad order", "type": "invalid_request_error", "param": "order", "code": None}}
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, EVERYBODYS[0], "batch")
+        record_owner(gateway, EVERYBODYS[0], "batch")
         upstream.script(json_answer(error, status=400))
         assert ask_json(gateway, "GET", "/v1/batches?order=up") == (400, error)
 
@@ -144,7 +144,7 @@ def test_a_search_that_takes_too_long_is_an_error_and_no_wrong_answer(tmp_path: 
         return json_answer({"object": "list", "data": data, "has_more": True})
 
     with ScriptedUpstream(endless) as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "batch_far", "batch")
+        record_owner(gateway, "batch_far", "batch")
         status, answer = ask_json(gateway, "GET", "/v1/batches")
         assert (status, answer["error"]["code"]) == (503, "list_too_long")
 
@@ -152,7 +152,7 @@ def test_a_search_that_takes_too_long_is_an_error_and_no_wrong_answer(tmp_path: 
 def test_an_upstream_that_repeats_its_page_for_ever_is_left(tmp_path: Path) -> None:
     page = {"object": "list", "data": [], "has_more": True}
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "batch_1", "batch")
+        record_owner(gateway, "batch_1", "batch")
         upstream.script(json_answer(page))
         status, answer = ask_json(gateway, "GET", "/v1/batches")
         assert (status, answer["data"], answer["has_more"]) == (200, [], False)

@@ -14,7 +14,7 @@ from proxy.resources.spec import ResourceRow
 from proxy.resources.table import RESOURCE_ROWS
 from tests.corpus import Exchange, exchanges, with_model
 from tests.fakes import RawClient, ScriptedUpstream, json_answer, sse_answer
-from tests.resources.samples import ALIAS, KEY, OTHER, gateway_over, own
+from tests.resources.samples import ALIAS, KEY, OTHER, gateway_over, record_owner
 from tests.serving import RunningGateway
 
 FORM = (
@@ -124,10 +124,10 @@ def test_recorded_answers_reach_their_owner_as_they_are_but_for_the_model(
     for exchange, row in recordings():
         for id_ in ids_in(exchange, row):
             alias = "" if row.creates and row.model == "none" and not row.takes_batches else ALIAS
-            own(running, id_, BATCH_INPUT if row.takes_batches else "file", alias=alias)
+            record_owner(running, id_, BATCH_INPUT if row.takes_batches else "file", alias=alias)
         if row.lists:
             for one in json.loads(exchange.response)["data"]:
-                own(running, one["id"], row.lists, alias=ALIAS)
+                record_owner(running, one["id"], row.lists, alias=ALIAS)
         script(upstream, exchange)
         with running.client() as client:
             status, payload = play(client, exchange, row, KEY)
@@ -162,7 +162,7 @@ def test_recorded_requests_with_anothers_ids_reach_no_upstream(
         if not ids or row.body in ("form", "file"):
             continue
         for id_ in ids:
-            own(running, id_, alias=ALIAS)
+            record_owner(running, id_, alias=ALIAS)
         with running.client() as client:
             status, _ = play(client, exchange, row, OTHER)
         assert status == 404, exchange.id

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.fakes import ScriptedUpstream, json_answer
-from tests.resources.samples import ALIAS, OTHER, UPSTREAM_MODEL, ask, ask_json, gateway_over, own
+from tests.resources.samples import ALIAS, OTHER, UPSTREAM_MODEL, ask, ask_json, gateway_over, record_owner
 
 PATHS = ["/v1/files/file-1", "/v1/files/file-1/content", "/v1/files"]
 
@@ -27,7 +27,7 @@ def test_an_error_of_another_shape_keeps_its_status(
     tmp_path: Path, path: str, body: Any, status: int, message: str
 ) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "file-1")
+        record_owner(gateway, "file-1")
         limits = {"retry-after": "30", "x-ratelimit-limit-requests": "5"}
         upstream.script(json_answer(body, status, limits))
         with gateway.client() as client:
@@ -43,7 +43,7 @@ def test_an_error_of_another_shape_keeps_its_status(
 
 def test_a_large_error_keeps_its_status(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "file-1")
+        record_owner(gateway, "file-1")
         upstream.script(json_answer({"message": "x" * 300_000}, 404))
         assert ask_json(gateway, "GET", "/v1/files/file-1")[0] == 404
 
@@ -52,7 +52,7 @@ def test_a_large_error_keeps_its_status(tmp_path: Path) -> None:
 def test_an_error_about_what_has_no_model_names_none_of_the_upstreams(tmp_path: Path, models: Any) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
         gateway.add_key("other", OTHER, models=models)
-        own(gateway, "conv_1", "conversation", name="other")
+        record_owner(gateway, "conv_1", "conversation", name="other")
         upstream.script(json_answer({"error": {"message": f"{UPSTREAM_MODEL} has no conv_1", "type": "x"}}, 404))
         status, told = ask_json(gateway, "GET", "/v1/conversations/conv_1", key=OTHER)
         shown = "prometheus" if models == ["another"] else ALIAS
@@ -72,7 +72,7 @@ def test_an_error_about_what_has_no_model_names_none_of_the_upstreams(tmp_path: 
 )
 def test_an_error_that_came_with_status_200_is_an_error(tmp_path: Path, body: Any, path: str) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "file-1")
+        record_owner(gateway, "file-1")
         upstream.script(json_answer(body))
         status, told = ask_json(gateway, "GET", path)
         assert (status, told["error"]["code"]) == (502, "upstream_protocol_error")
@@ -83,7 +83,7 @@ def test_an_error_that_came_with_status_200_is_an_error(tmp_path: Path, body: An
 
 def test_an_error_that_came_with_status_200_deletes_nothing(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "file-1")
+        record_owner(gateway, "file-1")
         upstream.script(json_answer({"error": {"message": "busy"}}))
         assert ask_json(gateway, "DELETE", "/v1/files/file-1")[0] == 502
         upstream.script(json_answer({"id": "file-1", "object": "file"}))
@@ -101,7 +101,7 @@ def test_an_error_that_came_with_status_200_deletes_nothing(tmp_path: Path) -> N
 )
 def test_an_object_that_tells_of_an_error_is_an_object(tmp_path: Path, body: Any) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "resp_1", "response")
+        record_owner(gateway, "resp_1", "response")
         upstream.script(json_answer(body))
         assert ask_json(gateway, "GET", "/v1/responses/resp_1") == (200, body)
 
@@ -109,7 +109,7 @@ def test_an_object_that_tells_of_an_error_is_an_object(tmp_path: Path, body: Any
 def test_a_file_that_reads_like_an_error_is_a_file(tmp_path: Path) -> None:
     body = b'{"error":{"message":"of the file"}}'
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
-        own(gateway, "file-1")
+        record_owner(gateway, "file-1")
         upstream.script(json_answer(body))
         with gateway.client() as client:
             answer, payload = ask(client, "GET", "/v1/files/file-1/content")
@@ -123,7 +123,7 @@ def test_an_error_that_quotes_what_the_upstream_is_sent_quotes_no_secret(
 ) -> None:
     secrets = {"api_key": "key-of/the+account", "query": {"sig": "a signature of ours"}}
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url, upstream=secrets) as gateway:
-        own(gateway, "file-1")
+        record_owner(gateway, "file-1")
         upstream.script(json_answer({"error": {"message": "x?sig=a+signature+of+ours key-of/the+account"}}, status))
         _, payload = ask_json(gateway, "GET", path)
         if status == 404 or not path.endswith("content"):

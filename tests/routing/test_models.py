@@ -23,5 +23,5 @@ def test_what_it_sets_goes_first() -> None:
 
 def test_only_targets_that_speak_the_dialect_serve_it() -> None:
     alias = alias_of("a", "b")
-    assert names(alias.speaking("openai")) == ["a", "b"]
-    assert alias.speaking("gemini") == ()
+    assert names(alias.speaking("openai", "/v1/chat/completions")) == ["a", "b"]
+    assert alias.speaking("gemini", "/v1/chat/completions") == ()

@@ -33,13 +33,13 @@ class Served:
         self.protocol = GuardedProtocol(ServerContext(self, Server()))
         self.protocol.connection_made(self.wire)
 
-    def try_handle_inline(self, client: RequestCycle) -> bool:
+    def try_handle_inline(self, client: RequestCycle) -> "Served | None":
         body = client.try_read_body(1_000_000) if self._handles_inline else None
         if body is None:
-            return False
+            return self
         self.direct += 1
         self._answer(client, body)
-        return True
+        return None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         client = scope["extensions"][EXTENSION]

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.exchange.samples import DONE, HELLO, JSON_ANSWER, STOP, STREAM, ask, begun, question, serving, shown
+from tests.exchange.samples import DONE, HELLO, JSON_ANSWER, STOP, STREAM, ask, begun, question, rewritten, serving
 from tests.fakes import LAST_CHUNK, Head, Send, WaitFor, chunk, json_answer, sse_answer
 from tests.resources import samples as objects
 from tests.server.fronts import NGINX, nginx_before
 from tests.serving import ALIAS, UPSTREAM_MODEL, RunningGateway
 
-FIRST = shown(HELLO)
+FIRST = rewritten(HELLO)
 
 
 @pytest.mark.skipif(NGINX is None, reason="nginx is not installed: apt-get install nginx-light")
@@ -61,7 +61,7 @@ def test_a_stream_that_begins_with_a_heartbeat_is_not_to_be_buffered(tmp_path: P
 def test_the_events_of_an_object_are_not_to_be_buffered(tmp_path: Path) -> None:
     event = b'event: response.completed\ndata: {"type":"response.completed","response":{"id":"resp_1"}}\n\n'
     with serving(tmp_path) as (gateway, upstream):
-        objects.own(gateway, "resp_1", "response")
+        objects.record_owner(gateway, "resp_1", "response")
         upstream.script(sse_answer(event))
         with gateway.client() as client:
             answer, _ = objects.ask(client, "GET", "/v1/responses/resp_1?stream=true")
@@ -85,7 +85,7 @@ def test_a_files_name_does_not_tell_the_upstreams_model(tmp_path: Path, stream: 
 @pytest.mark.parametrize("alias", [ALIAS, ""])
 def test_a_stored_files_name_does_not_tell_the_upstreams_model(tmp_path: Path, path: str, alias: str) -> None:
     with serving(tmp_path) as (gateway, upstream):
-        objects.own(gateway, "file-1", alias=alias)
+        objects.record_owner(gateway, "file-1", alias=alias)
         body = b'{"id":"file-1","object":"file"}'
         upstream.script(json_answer(body, headers={"content-disposition": f"attachment; filename={UPSTREAM_MODEL}.x"}))
         with gateway.client() as client:

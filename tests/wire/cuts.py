@@ -1,4 +1,4 @@
-"""Ways in which the network may cut a stream into pieces, for the tests of machines that must not mind."""
+"""Chunkings: how the network may cut a stream into pieces, which no parser may notice."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -21,14 +21,14 @@ def single_bytes(data: bytes) -> list[bytes]:
     return [data[at : at + 1] for at in range(len(data))]
 
 
-def ways(data: bytes, seeds: int = 10) -> Iterator[list[bytes]]:
+def chunkings(data: bytes, seeds: int = 10) -> Iterator[list[bytes]]:
     """Whole, a byte at a time, and cut at random places, the same ones in every run."""
     yield [data]
     yield single_bytes(data)
-    yield from random_ways(data, seeds)
+    yield from random_chunkings(data, seeds)
 
 
-def random_ways(data: bytes, seeds: int) -> Iterator[list[bytes]]:
+def random_chunkings(data: bytes, seeds: int) -> Iterator[list[bytes]]:
     for seed in range(seeds):
         yield cut(data, cuts(len(data), seed))
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from proxy.errors import UpstreamProtocolError
 from proxy.wire.json_array import ArrayParser
 from proxy.wire.json_rewrite import ArrayRewriter
-from tests.wire.cuts import cut, cut_places, ways
+from tests.wire.cuts import chunkings, cut, cut_places
 from tests.wire.test_json_rewrite import ALIAS, PlainMeter
 
 texts = st.text(alphabet='ab"\\{}[],:é\n', max_size=8)
@@ -70,7 +70,7 @@ def test_no_more_than_the_limit_is_held(filler: bytes) -> None:
     ],
 )
 def test_what_is_not_one_array_of_objects_does_not_pass(array: bytes) -> None:
-    for pieces in ways(array):
+    for pieces in chunkings(array):
         rewriter = ArrayRewriter(PlainMeter(), ALIAS, 1_000)
         with pytest.raises(UpstreamProtocolError):
             _ = b"".join([rewriter.feed(piece) for piece in pieces]) + rewriter.end()
@@ -78,7 +78,7 @@ def test_what_is_not_one_array_of_objects_does_not_pass(array: bytes) -> None:
 
 @pytest.mark.parametrize("array", [b"[]", b" [\n] ", b'\xef\xbb\xbf[{"b":1},\r\n{"c":"]"}]\n'])
 def test_what_stands_around_the_elements_passes(array: bytes) -> None:
-    for pieces in ways(array):
+    for pieces in chunkings(array):
         rewriter = ArrayRewriter(PlainMeter(), ALIAS, 1_000)
         assert b"".join([rewriter.feed(piece) for piece in pieces]) + rewriter.end() == array
         assert rewriter.closed

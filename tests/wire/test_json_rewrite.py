@@ -13,7 +13,7 @@ from proxy.errors import UpstreamProtocolError
 from proxy.wire.json_rewrite import JsonRewriter, SSERewriter
 from proxy.wire.meter import UsageMeter
 from tests.corpus import with_model
-from tests.wire.cuts import cut, cut_places, single_bytes, ways, with_line_ends
+from tests.wire.cuts import chunkings, cut, cut_places, single_bytes, with_line_ends
 
 ALIAS = "prometheus-core"
 
@@ -146,19 +146,19 @@ def _swap(event: bytes) -> bytes:
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_the_alias_stands_at_the_path_and_nothing_else_changes(event: bytes) -> None:
-    for pieces in ways(event):
+    for pieces in chunkings(event):
         assert rewrite(pieces) == expected(event)
 
 
 @pytest.mark.parametrize("event", UNTOUCHED)
 def test_an_event_without_a_model_name_passes_as_it_is(event: bytes) -> None:
-    for pieces in ways(event):
+    for pieces in chunkings(event):
         assert rewrite(pieces) == event
 
 
 @pytest.mark.parametrize("event", [b'{"model":"b"}\n\n', b'[{"model":"b"}]\n\n', b'{"error":null,"model":"b"}\n\n'])
 def test_json_in_place_of_events_is_refused_since_its_model_would_pass(event: bytes) -> None:
-    for pieces in ways(event):
+    for pieces in chunkings(event):
         with pytest.raises(UpstreamProtocolError):
             rewrite(pieces)
 
@@ -168,7 +168,7 @@ def test_all_kinds_of_events_follow_one_another_in_one_stream() -> None:
     # Left out: a key repeated with the same value, which is not looked for behind bytes that are known already.
     known = [event for event in EVENTS if event.count(b'"model":"a"') == 1]
     events = [event for pair in zip(known, known[::-1], strict=True) for event in (*pair, UNTOUCHED[4])]
-    for pieces in ways(b"".join(events * 2), seeds=30):
+    for pieces in chunkings(b"".join(events * 2), seeds=30):
         assert rewrite(pieces) == b"".join([_swapped(event) for event in events * 2])
 
 
@@ -192,7 +192,7 @@ def test_events_whose_key_order_changes_are_each_rewritten() -> None:
             b'data: {"id":"1","model":"a","y":1}\n\n',
         ]
     )
-    for pieces in ways(stream):
+    for pieces in chunkings(stream):
         assert rewrite(pieces) == _swap(stream).replace(b'"another"', b'"prometheus-core"').replace(
             b'"ab"', b'"prometheus-core"'
         )
@@ -210,12 +210,14 @@ def test_a_model_in_an_inner_object_is_rewritten_there_alone() -> None:
         b'event: x\ndata: {"model":"b","delta":{"model":"b"}}\n\n'
         b'event: message_start\ndata: {"message":{"content":[{"model":"b"}],"model":"a"}}\n\n'
     )
-    for pieces in ways(stream):
+    for pieces in chunkings(stream):
         assert rewrite(pieces, PlainMeter(("message", "model"))) == _swap(stream)
 
 
 def test_the_meter_reads_each_event_once_and_in_order() -> None:
-    for pieces in ways(b'data: {"n":1}\n\n: ping\n\ndata: {"n":\ndata: 2}\r\n\r\ndata: {"n":3}\n\ndata: [DONE]\n\n'):
+    for pieces in chunkings(
+        b'data: {"n":1}\n\n: ping\n\ndata: {"n":\ndata: 2}\r\n\r\ndata: {"n":3}\n\ndata: [DONE]\n\n'
+    ):
         meter = PlainMeter()
         rewrite(pieces, meter)
         assert meter.seen == [{"n": 1}, {"n": 2}, {"n": 3}]
@@ -229,7 +231,7 @@ def test_an_event_to_leave_out_goes_with_its_blank_line(end: bytes) -> None:
         b'event: x%bdata: {"drop":2}' % end[: len(end) // 2],
         b'data: {"n":2}',
     ]
-    for pieces in ways(b"".join(event + end for event in events)):
+    for pieces in chunkings(b"".join(event + end for event in events)):
         meter = PlainMeter()
         rewriter = SSERewriter(meter, ALIAS)
         out = b"".join(rewriter.feed(piece) for piece in pieces) + rewriter.end()
@@ -252,7 +254,7 @@ def test_the_place_of_the_model_is_not_taken_from_an_event_left_out() -> None:
 )
 def test_an_error_is_scrubbed_and_has_the_alias(event: bytes) -> None:
     clean = event.replace(b'"secret-a"', b'"a"').replace(b"secret", b"***")
-    for pieces in ways(event):
+    for pieces in chunkings(event):
         assert rewrite(pieces) == _swap(clean)
 
 
@@ -269,7 +271,7 @@ DONE = (
 
 @pytest.mark.parametrize("done", DONE)
 def test_the_done_mark_ends_the_answer(done: bytes) -> None:
-    for pieces in ways(b'data: {"model":"a"}\n\n' + done):
+    for pieces in chunkings(b'data: {"model":"a"}\n\n' + done):
         meter = PlainMeter()
         assert rewrite(pieces, meter) == b'data: {"model":"prometheus-core"}\n\n' + done
         assert meter.ended
@@ -277,7 +279,7 @@ def test_the_done_mark_ends_the_answer(done: bytes) -> None:
 
 @pytest.mark.parametrize(("end", "added"), [(b"", b"\n\n"), (b"\n", b"\n"), (b"\r\n", b"\n")])
 def test_a_done_mark_without_its_blank_line_is_one_at_the_end_and_gets_it(end: bytes, added: bytes) -> None:
-    for pieces in ways(b'data: {"model":"a"}\n\ndata: [DONE]' + end):
+    for pieces in chunkings(b'data: {"model":"a"}\n\ndata: [DONE]' + end):
         meter = PlainMeter()
         assert rewrite(pieces, meter) == b'data: {"model":"prometheus-core"}\n\ndata: [DONE]' + end + added
         assert meter.ended
@@ -286,7 +288,7 @@ def test_a_done_mark_without_its_blank_line_is_one_at_the_end_and_gets_it(end: b
 @pytest.mark.parametrize("after", [b"garbage\n\n", b"data: garbage\n\n", b'data: {"model":"a"}\n\n', b"\n", b"\xff"])
 def test_nothing_after_the_end_is_read_or_passed(after: bytes) -> None:
     stream = b'data: {"n":1}\n\ndata: [DONE]\n\n'
-    for pieces in ways(stream + after):
+    for pieces in chunkings(stream + after):
         assert rewrite(pieces) == stream
 
 
@@ -302,7 +304,7 @@ def test_done_elsewhere_is_no_end(text: bytes) -> None:
 )
 @pytest.mark.parametrize("begin", [b"", b"event: x\n", b"event: x\r\n", b": c\r", b"data: \r\n"])
 def test_a_last_event_without_its_blank_line_is_given_and_gets_it(begin: bytes, end: bytes, added: bytes) -> None:
-    for pieces in ways(b'data: {"n":1}\n\n%bdata: {"model":"a"}%b' % (begin, end)):
+    for pieces in chunkings(b'data: {"n":1}\n\n%bdata: {"model":"a"}%b' % (begin, end)):
         out = b'data: {"n":1}\n\n%bdata: {"model":"prometheus-core"}%b%b' % (begin, end, added)
         assert rewrite(pieces) == out
 
@@ -311,7 +313,7 @@ def test_a_last_event_without_its_blank_line_is_given_and_gets_it(begin: bytes, 
     "piece", [b"d", b"data", b"data:", b"data: ", b"data: \n", b": comm", b"event: x", b"event: x\n"]
 )
 def test_half_a_line_at_the_end_is_not_given(piece: bytes) -> None:
-    for pieces in ways(b'data: {"n":1}\n\n' + piece):
+    for pieces in chunkings(b'data: {"n":1}\n\n' + piece):
         assert rewrite(pieces) == b'data: {"n":1}\n\n'
 
 
@@ -319,7 +321,7 @@ def test_half_a_line_at_the_end_is_not_given(piece: bytes) -> None:
     "cut_event", [b'data: {"model":"a"', b'data: {"mod', b"data: {", b'event: x\ndata: {"model":"a']
 )
 def test_a_cut_event_is_not_given(cut_event: bytes) -> None:
-    for pieces in ways(b'data: {"n":1}\n\n' + cut_event):
+    for pieces in chunkings(b'data: {"n":1}\n\n' + cut_event):
         assert rewrite(pieces) == b'data: {"n":1}\n\n'
 
 
@@ -332,14 +334,14 @@ def test_an_event_is_given_at_once_with_its_last_byte() -> None:
 
 @pytest.mark.parametrize("payload", [b"garbage", b"{", b'{"model":"a"', b'{"model":"a"}}', b"{'model':'a'}", b"\xff"])
 def test_an_event_that_is_not_json_is_our_error(payload: bytes) -> None:
-    for pieces in ways(b"data: %b\n\n" % payload):
+    for pieces in chunkings(b"data: %b\n\n" % payload):
         with pytest.raises(UpstreamProtocolError):
             rewrite(pieces)
 
 
 def test_an_event_beyond_the_limit_is_our_error() -> None:
     event = b'data: {"model":"a","x":"%b"}\n\n' % (b"x" * 100)
-    for pieces in ways(event):
+    for pieces in chunkings(event):
         assert rewrite(pieces, limit=len(event)) == _swap(event)
         with pytest.raises(UpstreamProtocolError):
             rewrite(pieces, limit=len(event) - 1)
@@ -455,7 +457,7 @@ ANSWERS: tuple[tuple[bytes, bytes], ...] = (
 @pytest.mark.parametrize(("answer", "wanted"), ANSWERS)
 def test_a_json_answer_has_the_alias_at_once_or_piece_by_piece(answer: bytes, wanted: bytes) -> None:
     assert JsonRewriter(PlainMeter(), ALIAS).whole(answer) == wanted
-    for pieces in ways(answer):
+    for pieces in chunkings(answer):
         rewriter = JsonRewriter(PlainMeter(), ALIAS)
         assert b"".join(rewriter.feed(piece) for piece in pieces) == wanted
         assert rewriter.closed
@@ -501,7 +503,7 @@ def test_a_json_error_is_scrubbed_and_has_the_alias() -> None:
     ],
 )
 def test_what_a_json_answer_in_pieces_says_beside_its_content_is_kept(answer: bytes, said: bytes) -> None:
-    for pieces in ways(answer):
+    for pieces in chunkings(answer):
         rewriter = JsonRewriter(PlainMeter(), ALIAS)
         for piece in pieces:
             rewriter.feed(piece)
@@ -552,7 +554,7 @@ def test_a_json_value_beyond_reason_is_our_error(begin: bytes) -> None:
     ],
 )
 def test_what_is_not_one_object_does_not_pass_in_pieces(answer: bytes) -> None:
-    for pieces in ways(answer):
+    for pieces in chunkings(answer):
         rewriter = JsonRewriter(PlainMeter(), ALIAS)
         with pytest.raises(UpstreamProtocolError):
             b"".join(rewriter.feed(piece) for piece in pieces)
@@ -560,7 +562,7 @@ def test_what_is_not_one_object_does_not_pass_in_pieces(answer: bytes) -> None:
 
 @pytest.mark.parametrize("answer", [b' \n{"a":[1,{}]}\r\n ', b'\n[{"a":1} ,\n{"b":2}]\n', b"[]\n"])
 def test_blanks_around_an_answer_in_pieces_pass(answer: bytes) -> None:
-    for pieces in ways(answer):
+    for pieces in chunkings(answer):
         rewriter = JsonRewriter(PlainMeter(), ALIAS)
         assert b"".join(rewriter.feed(piece) for piece in pieces) == answer
         assert rewriter.closed

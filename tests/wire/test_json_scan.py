@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.wire.json_scan import Section, TopLevelScanner, contains_rare, nesting_exceeds, spans
 from tests.corpus import with_model
-from tests.wire.cuts import cut, cut_places, single_bytes, ways
+from tests.wire.cuts import chunkings, cut, cut_places, single_bytes
 
 MODEL = ("model",)
 NESTED = ("message", "model")
@@ -122,7 +122,7 @@ def test_spans_are_counted_from_the_beginning_of_the_bytes() -> None:
 
 @pytest.mark.parametrize(("text", "given_on", "captured"), SCANNED)
 def test_a_text_in_pieces_is_rewritten_and_read(text: bytes, given_on: bytes, captured: bytes) -> None:
-    for pieces in ways(text):
+    for pieces in chunkings(text):
         assert scan(pieces)[:2] == (given_on, captured)
 
 
@@ -141,7 +141,7 @@ def test_a_text_in_pieces_is_rewritten_and_read(text: bytes, given_on: bytes, ca
     ],
 )
 def test_the_end_of_the_value_is_seen(text: bytes, closed: bool) -> None:
-    for pieces in ways(text):
+    for pieces in chunkings(text):
         assert scan(pieces)[2] is closed
 
 
@@ -162,7 +162,7 @@ def test_a_value_that_may_be_replaced_is_held_back_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("text", [b'{"model":"%b"}' % (b"x" * 100), b'{"usage":[%b]}' % (b"1," * 100)])
 def test_a_value_beyond_its_bound_is_reported_however_it_is_cut(text: bytes) -> None:
-    for pieces in ways(text):
+    for pieces in chunkings(text):
         machine = scanner(value_limit=50, capture_limit=50)
         out = b"".join(part for piece in pieces for part in machine.feed(piece))
         assert machine.overflow
@@ -171,7 +171,7 @@ def test_a_value_beyond_its_bound_is_reported_however_it_is_cut(text: bytes) -> 
 
 def test_values_of_just_the_bound_pass() -> None:
     text = b'{"model":"%b","usage":[%b1]}' % (b"x" * 48, b"1," * 23 + b" ")
-    for pieces in ways(text):
+    for pieces in chunkings(text):
         machine = scanner(value_limit=50, capture_limit=50)
         for piece in pieces:
             machine.feed(piece)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from proxy.errors import UpstreamProtocolError
 from proxy.wire.sse import SSEParser
 from tests.corpus import exchanges
-from tests.wire.cuts import cut, cut_places, random_ways, single_bytes, ways
+from tests.wire.cuts import chunkings, cut, cut_places, random_chunkings, single_bytes
 
 #: Streams, each as the blocks it must be cut into, and what is left without a blank line.
 STREAMS: tuple[tuple[list[bytes], bytes], ...] = (
@@ -53,7 +53,7 @@ def run(pieces: list[bytes], limit: int = 1_048_576) -> tuple[list[bytes], bytes
 
 @pytest.mark.parametrize(("blocks", "rest"), STREAMS)
 def test_an_event_ends_with_its_blank_line_however_it_is_cut(blocks: list[bytes], rest: bytes) -> None:
-    for pieces in ways(b"".join(blocks) + rest):
+    for pieces in chunkings(b"".join(blocks) + rest):
         assert run(pieces) == (blocks, rest)
 
 
@@ -88,14 +88,14 @@ def test_a_parser_goes_on_after_its_rest() -> None:
 @pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
 def test_an_event_of_just_the_limit_passes(end: bytes) -> None:
     event = b"x" * (100 - len(end)) + end
-    for pieces in ways(event + event):
+    for pieces in chunkings(event + event):
         assert run(pieces, limit=100) == ([event, event], b"")
 
 
 @pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
 def test_an_event_beyond_the_limit_is_an_error_that_names_the_setting(end: bytes) -> None:
     event = b"x" * (101 - len(end)) + end
-    for pieces in ways(b"data: a" + end + event):
+    for pieces in chunkings(b"data: a" + end + event):
         with pytest.raises(UpstreamProtocolError) as caught:
             # What was whole before it in the same read is given first.
             run([*pieces, b""], limit=100)
@@ -105,7 +105,7 @@ def test_an_event_beyond_the_limit_is_an_error_that_names_the_setting(end: bytes
 @pytest.mark.parametrize("filler", [b"x", b"\r\nx", b"\n", b"\r"])
 def test_no_more_than_the_limit_is_held(filler: bytes) -> None:
     endless = (b"data: a" + filler.replace(b"\n", b"\nx").replace(b"\r", b"\rx") * 100)[:300]
-    for pieces in ways(endless):
+    for pieces in chunkings(endless):
         parser = SSEParser(100)
         refused = 0
         for piece in pieces:
@@ -165,7 +165,7 @@ def test_recorded_streams_pass_unchanged() -> None:
         blocks, rest = run([data])
         assert b"".join(blocks) + rest == data, exchange.id
         assert len(blocks) >= data.count(b"\n\ndata:"), exchange.id
-        for pieces in random_ways(data, 50):
+        for pieces in random_chunkings(data, 50):
             assert run(pieces) == (blocks, rest), exchange.id
 
 

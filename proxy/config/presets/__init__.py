@@ -1,4 +1,4 @@
-"""Presets: what is known of each kind of upstream. Data only, one file each, and one line in the table below."""
+"""Presets: what is known of each kind of upstream. A new provider is one file and one line in the table below."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -25,7 +25,7 @@ from proxy.config.presets import (
     voyage,
     xai,
 )
-from proxy.config.presets.preset import Preset
+from proxy.config.presets.schemas import Preset
 from proxy.config.tree import Format, Kind, Upstream
 
 PRESETS: Mapping[Kind, Preset] = MappingProxyType(
@@ -55,12 +55,12 @@ PRESETS: Mapping[Kind, Preset] = MappingProxyType(
 
 
 def formats_of(upstream: Upstream) -> frozenset[str]:
-    """The families of formats that an upstream speaks: as configured, else as its kind says."""
+    """The families of formats that an upstream has: as configured, or else those of its kind."""
     return PRESETS[upstream.kind].dialects if upstream.formats is None else frozenset(upstream.formats)
 
 
 def habits_of(upstream: Upstream, format: Format) -> Preset:
-    """The preset that says how a request in a format is sent: the kind's, or for a format that is not the kind's own
-    that of the provider who made the format."""
+    """The preset by which a request in a format is sent: that of the kind, or for a format that the kind does not have,
+    that of the provider whose format it is."""
     preset = PRESETS[upstream.kind]
     return preset if format in preset.dialects else PRESETS[format]

@@ -1,6 +1,6 @@
 """Anthropic's own API, in its own format."""
 
-from proxy.config.presets.preset import Preset
+from proxy.config.presets.schemas import Preset
 
 PRESET = Preset(
     title="Anthropic",

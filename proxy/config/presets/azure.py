@@ -1,6 +1,6 @@
 """OpenAI's models in Azure: the same formats, another header for the credential, an address for each resource."""
 
-from proxy.config.presets.preset import Preset
+from proxy.config.presets.schemas import Preset
 
 PRESET = Preset(
     title="Azure OpenAI",

@@ -1,6 +1,6 @@
 """Fireworks AI."""
 
-from proxy.config.presets.preset import Preset
+from proxy.config.presets.schemas import Preset
 
 PRESET = Preset(
     title="Fireworks AI",

@@ -1,6 +1,6 @@
-"""Google's Gemini API, in its own format. Its OpenAI-compatible paths live below another base URL."""
+"""Google's Gemini API, in its own format. Its OpenAI-compatible paths have another base URL."""
 
-from proxy.config.presets.preset import Preset
+from proxy.config.presets.schemas import Preset
 
 PRESET = Preset(
     title="Gemini",

@@ -1,6 +1,6 @@
 """Jina AI: embeddings and reranking."""
 
-from proxy.config.presets.preset import Preset
+from proxy.config.presets.schemas import Preset
 
 PRESET = Preset(
     title="Jina AI",

@@ -1,6 +1,6 @@
 """OpenAI's own API."""
 
-from proxy.config.presets.preset import Preset
+from proxy.config.presets.schemas import Preset
 
 PRESET = Preset(
     title="OpenAI",

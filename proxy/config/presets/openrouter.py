@@ -1,6 +1,6 @@
 """OpenRouter, a router over many providers."""
 
-from proxy.config.presets.preset import Preset
+from proxy.config.presets.schemas import Preset
 
 PRESET = Preset(
     title="OpenRouter",

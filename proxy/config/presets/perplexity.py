@@ -1,10 +1,10 @@
 """Perplexity: no version in its paths, and cumulative usage on every chunk."""
 
-from proxy.config.presets.preset import Preset
+from proxy.config.presets.schemas import Preset
 
 PRESET = Preset(
     title="Perplexity",
     base_url="https://api.perplexity.ai",
     stream_options=False,
-    note="Every chunk of a stream has the usage so far, unasked; the last one counts.",
+    note="Every chunk of a stream has the usage so far, even without `stream_options`; the last one counts.",
 )

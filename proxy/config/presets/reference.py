@@ -1,54 +1,54 @@
-"""The reference of the presets, in Markdown: made from their data, so that there is nothing to keep up to date."""
+"""Generates the reference of the presets, in Markdown, from their data."""
 
 from collections.abc import Iterator
 
 from proxy.config.presets import PRESETS
-from proxy.config.presets.preset import Preset
+from proxy.config.presets.schemas import Preset
 
 _OPENING = """\
 # Upstreams
 
-An upstream is one account at one provider: `[upstreams.NAME]` in the configuration. Its `kind` says what the provider
-is: where it lives, how it wants the credential, which formats it speaks, and whether it can be asked for the usage of
-a stream. What the configuration says itself always wins: `base_url`, `formats`, `headers`, `query`, `stream_options`.
+An upstream is one account at one provider: `[upstreams.NAME]` in the configuration. Its `kind` names the provider,
+whose address, credential header, formats and support for `stream_options` are known. Settings of the configuration
+always take precedence: `base_url`, `formats`, `headers`, `query`, `stream_options`.
 
 ```toml
 [upstreams.openai]
 kind = "openai"                    # base_url is known
 api_key = "${OPENAI_API_KEY}"
 
-[upstreams.house]                  # no kind: anything that speaks OpenAI's formats
+[upstreams.house]                  # no kind: any server with OpenAI's formats
 base_url = "http://127.0.0.1:8000/v1"
 ```
 
-- Nothing is translated. An endpoint goes to the targets of the alias that speak its format: `/v1/messages` to those
-  that speak `anthropic`, `/v1beta/models/…` to those that speak `gemini`, everything else to those that speak
-  `openai`. An alias may mix them, and then works on all; one without a target for an endpoint answers it with a 400.
-- `formats` says which formats an upstream speaks, where its kind does not know: `formats = ["openai", "anthropic"]` for
-  a LiteLLM of kind `compatible`. A format that is not the kind's own is asked for with the header that its makers want
-  the credential in, and below the same `base_url`.
-- Where OpenAI's formats live at an address of their own, that is a second upstream, of kind `compatible`. The sections
+- Nothing is translated. An endpoint uses the targets of the alias that have its format: `/v1/messages` those with
+  `anthropic`, `/v1beta/models/…` those with `gemini`, everything else those with `openai`. An alias may mix them, and
+  then works on all endpoints; without a target for an endpoint the response is a 400.
+- `formats` sets the formats of an upstream where its kind does not know them: `formats = ["openai", "anthropic"]` for a
+  LiteLLM of kind `compatible`. Requests in a format that the kind does not have are sent below the same `base_url`,
+  with the credential in the header that is usual for the format.
+- Where OpenAI's formats have an address of their own, that is a second upstream, of kind `compatible`. The sections
   below name the address. `prometheus-gateway config check` warns of aliases that OpenAI's endpoints, or `/v1/messages`,
-  cannot use; `prometheus-gateway models` shows the formats of each.
+  refuse; `prometheus-gateway models` shows the formats of each.
 - An upstream is reached directly, whatever `HTTPS_PROXY` says in the environment, or through the forward proxy of its
   `proxy`: by CONNECT with TLS inside, checked against the upstream's own name, where `base_url` is https; else each
   request names its address in full to the proxy, which can then read and change it. `proxy = "env"` takes what the
-  environment says (`HTTPS_PROXY` or `HTTP_PROXY`, else `ALL_PROXY`; and `NO_PROXY`). A proxy is spoken to without TLS.
-  One that gives no connection counts as an upstream that cannot be reached.
+  environment says (`HTTPS_PROXY` or `HTTP_PROXY`, else `ALL_PROXY`; and `NO_PROXY`). The connection to the proxy itself
+  has no TLS. A proxy that does not connect counts as an upstream that cannot be reached.
 - `socket` is the Unix socket at which the upstream listens; the host of `base_url` is then only a name.
-- `client_cert` and `client_key` are shown to an upstream that asks for a certificate. A reload takes new files at the
-  same paths; requests that run end on the connections that they have.
+- `client_cert` and `client_key` are the certificate for an upstream that requires one. A reload reads new files at the
+  same paths; running requests end on their connections.
 - `config check` also warns when a credential would go over plain http to a host that is neither this machine nor of
-  the local network, when a provider that needs a credential has none, when a well-known address stands under a kind
-  that does not fit it, and when a `base_url` ends in an endpoint's path or lacks the version that its kind has.
-- `prometheus-gateway doctor` asks each upstream for its models, as `serve` does when it starts. It says when the
-  credential is refused, which `base_url` would answer where this one does not, what is wrong with TLS, and which model
-  of a target the upstream does not list. A provider without such a list is only a warning.
-- A key uses the models of its aliases only. Some providers let a body choose others, in further fields (`models`,
-  `fallbacks`, a tool's `model`): where a kind is known to, or might, such a field is a 400. `client_models = true` lets
-  it pass unchecked; whatever ran is then billed at the alias's price. Kinds that do not read such a field get it as it
+  the local network, when a provider that needs a credential has none, when a well-known address has a kind that does
+  not fit it, and when a `base_url` ends in an endpoint's path or lacks the version that its kind has.
+- `prometheus-gateway doctor` requests the list of models of each upstream, as `serve` does when it starts. It reports a
+  credential that is refused, a `base_url` that works where the configured one does not, errors of TLS, and models of
+  targets that the upstream does not list. A provider without such a list is only a warning.
+- A key uses the models of its aliases only. Some providers let a request choose others, in further fields (`models`,
+  `fallbacks`, a tool's `model`): where a kind is known to, or might, such a field is a 400. `client_models = true`
+  forwards it unchecked; what ran is then billed at the alias's price. Kinds that do not read such a field get it as it
   is.
-- The model behind the first slash of a target is sent as it is, further slashes and all.
+- The model after the first slash of a target is sent as it is, with further slashes.
 
 | kind | provider | formats | credential | `base_url` | `stream_options` |
 |---|---|---|---|---|---|
@@ -56,7 +56,7 @@ base_url = "http://127.0.0.1:8000/v1"
 
 
 def reference() -> str:
-    """Make the document of all kinds."""
+    """The document of all kinds."""
     rows = (_row(kind, preset) for kind, preset in PRESETS.items())
     sections = (line for kind, preset in PRESETS.items() for line in _section(kind, preset))
     return _OPENING + "\n".join((*rows, "", *sections))
@@ -64,8 +64,8 @@ def reference() -> str:
 
 def _row(kind: str, preset: Preset) -> str:
     address = f"`{preset.base_url}`" if preset.base_url else "required"
-    asked = "added" if preset.stream_options else "not added"
-    return f"| `{kind}` | {preset.title} | {_formats(preset)} | {_credential(preset)} | {address} | {asked} |"
+    stream_options = "added" if preset.stream_options else "not added"
+    return f"| `{kind}` | {preset.title} | {_formats(preset)} | {_credential(preset)} | {address} | {stream_options} |"
 
 
 def _formats(preset: Preset) -> str:
@@ -77,13 +77,13 @@ def _credential(preset: Preset) -> str:
 
 
 def _choosing(preset: Preset) -> str:
-    """What of a body is refused because it chooses models that no alias of the key stands for."""
+    """A sentence on the fields that are refused because they choose models beside the aliases of the key."""
     fields = ", ".join(f"`{name}`" for name in sorted(preset.choosing))
     inside = ", ".join(f"`{name}`" for name in sorted(preset.choosing_in))
     parts = [fields] if fields else []
     if inside:
         parts.append(f"a `model` inside of {inside}")
-    return f"Refused, because it chooses further models: {'; '.join(parts)}. `client_models = true` lets it pass."
+    return f"Refused, because it chooses further models: {'; '.join(parts)}. `client_models = true` forwards it."
 
 
 def _section(kind: str, preset: Preset) -> Iterator[str]:
@@ -94,7 +94,7 @@ def _section(kind: str, preset: Preset) -> Iterator[str]:
         yield ""
     if preset.client_ids:
         names = ", ".join(f"`{name}`" for name in sorted(preset.client_ids))
-        yield f"Not passed on, because a client must not choose the id of what is made in everybody's account: {names}."
+        yield f"Not forwarded, because a client must not choose the id of what is created in a shared account: {names}."
         yield ""
     if preset.choosing or preset.choosing_in:
         yield _choosing(preset)

@@ -1,6 +1,6 @@
-"""An SGLang server of one's own."""
+"""An SGLang server, self-hosted."""
 
-from proxy.config.presets.preset import Preset
+from proxy.config.presets.schemas import Preset
 
 PRESET = Preset(
     title="SGLang",

@@ -1,5 +1,5 @@
 """xAI."""
 
-from proxy.config.presets.preset import Preset
+from proxy.config.presets.schemas import Preset
 
 PRESET = Preset(title="xAI", base_url="https://api.x.ai/v1")

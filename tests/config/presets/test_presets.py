@@ -100,7 +100,7 @@ def test_an_upstream_without_a_kind_never_goes_to_a_known_provider() -> None:
     ("written", "meant"),
     [("openia", "openai"), ("Anthropic", "anthropic"), ("llama.cpp", "llamacpp"), ("azure-openai", "openai")],
 )
-def test_a_wrong_kind_is_told_once_with_the_one_that_was_meant(written: str, meant: str) -> None:
+def test_a_wrong_kind_is_reported_once_with_the_one_that_was_meant(written: str, meant: str) -> None:
     with pytest.raises(ConfigProblems) as caught:
         parse(f'[upstreams.u]\nkind = "{written}"\n', Path("p.toml"), {})
     (problem,) = caught.value.problems

@@ -25,5 +25,5 @@ def test_every_kind_has_a_section(kind: str) -> None:
 
 
 @pytest.mark.parametrize("text", re.findall(r"```toml\n(.*?)```", reference(), re.DOTALL))
-def test_what_the_reference_shows_is_valid_and_not_odd(text: str) -> None:
+def test_what_the_reference_shows_is_valid_and_not_suspicious(text: str) -> None:
     assert examine_text(text, Path("p.toml"), ENVIRONMENT).warnings == ()

@@ -12,8 +12,8 @@ from tests.exchange.samples import (
     DONE,
     EVENTS,
     HELLO,
+    REWRITTEN_STREAM,
     ROLE,
-    SHOWN_STREAM,
     STOP,
     STREAM,
     USAGE,
@@ -23,9 +23,9 @@ from tests.exchange.samples import (
     event,
     only_row,
     question,
+    rewritten,
     serving,
     serving_two,
-    shown,
     wait_for_pool,
     wait_until,
     word,
@@ -112,7 +112,7 @@ def test_what_gives_no_reason_does_not_end_a_stream(
 ) -> None:
     before, after = [said("Hello", none)], [said(" world", none), said("", "stop"), DONE]
     told, outcome = after_a_while(tmp_path, monkeypatch, before, after)
-    assert (told, outcome) == (shown(b"".join(before + after)), "complete")
+    assert (told, outcome) == (rewritten(b"".join(before + after)), "complete")
 
 
 def test_a_body_that_ends_behind_an_empty_reason_is_cut(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_body_that_ends_behind_an_empty_reason_is_cut(tmp_path: Path) -> None:
         upstream.script(ended(said("Hello", "")))
         _, body = ask(gateway)
         assert not body.complete
-        assert body.payload.startswith(shown(said("Hello", "")) + b'data: {"error"')
+        assert body.payload.startswith(rewritten(said("Hello", "")) + b'data: {"error"')
         assert only_row(gateway).outcome == "upstream_cut"
 
 
@@ -130,7 +130,7 @@ def test_another_target_answers_where_an_empty_reason_is_all_that_came(tmp_path:
         first.script(ended(role))
         second.script(sse_answer(STREAM))
         _, body = ask(gateway)
-        assert body.payload == SHOWN_STREAM
+        assert body.payload == REWRITTEN_STREAM
         assert only_row(gateway).attempts == 2
 
 
@@ -140,7 +140,7 @@ def test_text_may_go_on_when_some_came_with_a_reason_or_behind_it(
 ) -> None:
     after = [said(" world", "stop"), DONE]
     told, outcome = after_a_while(tmp_path, monkeypatch, [ROLE, last], after)
-    assert (told, outcome) == (shown(b"".join([ROLE, last, *after])), "complete")
+    assert (told, outcome) == (rewritten(b"".join([ROLE, last, *after])), "complete")
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_each_of_the_choices_that_were_asked_for_is_waited_for(tmp_path: Path, m
     before = [said("one", None), said("", "stop")]
     after = [said("two", None, 1), said("", "stop", 1), DONE]
     told, outcome = after_a_while(tmp_path, monkeypatch, before, after, n=2)
-    assert (told, outcome) == (shown(b"".join(before + after)), "complete")
+    assert (told, outcome) == (rewritten(b"".join(before + after)), "complete")
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -189,7 +189,7 @@ def test_a_silent_stream_with_its_reason_to_finish_is_ended(tmp_path: Path, monk
     with serving(tmp_path) as (gateway, upstream):
         upstream.script([*begun(ROLE, HELLO, STOP, USAGE), Hang()])
         _, body = ask(gateway)
-        assert (body.payload, body.complete) == (shown(ROLE + HELLO + STOP), True)
+        assert (body.payload, body.complete) == (rewritten(ROLE + HELLO + STOP), True)
         assert only_row(gateway).outcome == "complete"
 
 
@@ -202,7 +202,7 @@ def test_an_error_inside_a_choice_of_a_stream_is_one(tmp_path: Path) -> None:
             gateway.chat(client, question())
             client.read_head()
             seen = b""
-            while seen != shown(ROLE + HELLO):
+            while seen != rewritten(ROLE + HELLO):
                 seen += client.read_chunk() or b""
             gate.set()
             rest = client.read_chunked()
@@ -221,7 +221,7 @@ def test_good_events_of_a_read_come_before_the_error_for_a_broken_one(tmp_path: 
                 gateway.chat(client, question())
                 client.read_head()
                 seen = b""
-                while seen != shown(ROLE + HELLO):
+                while seen != rewritten(ROLE + HELLO):
                     seen += client.read_chunk() or b""
                 gate.set()
                 rest = client.read_chunked().payload

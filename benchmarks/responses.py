@@ -1,6 +1,6 @@
-"""What the fake upstream answers, as bytes that are built once per model name and then only written.
+"""The fake upstream's responses, as bytes that are built once per model name and then only written.
 
-Pure: no sockets, no clock. A model name is a script: it says how the answer is cut into writes and how they are paced.
+Pure: no sockets, no clock. A model name is a script: how the response is cut into writes, and how they are paced.
 """
 
 import re
@@ -38,8 +38,8 @@ _PROVIDER_HEADERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One whole answer. `opening` goes out at once, each piece in its own write; `paced` follows, one piece each
+class Response:
+    """One whole response. `opening` goes out at once, each piece in its own write; `paced` follows, one piece each
     `interval` seconds, the first without a wait; `closing` goes out with the last of them."""
 
     opening: tuple[bytes, ...]
@@ -52,11 +52,11 @@ class UnknownScript(Exception):
     """The model name is no script of this upstream."""
 
 
-def chat_answer(model: str, *, stream: bool, include_usage: bool) -> Answer:
-    """Build the answer to a chat request; raises UnknownScript."""
+def chat_response(model: str, *, stream: bool, include_usage: bool) -> Response:
+    """Build the response to a chat request; raises UnknownScript."""
     count, interval = _script(model)
     if not stream:
-        return Answer((json_response(_completion(model)),))
+        return Response((json_response(_completion(model)),))
     head = _head("text/event-stream; charset=utf-8", b"transfer-encoding: chunked\r\n")
     role = _event(model, {"role": "assistant", "content": "", "refusal": None}, include_usage=include_usage)
     contents = tuple(
@@ -67,14 +67,14 @@ def chat_answer(model: str, *, stream: bool, include_usage: bool) -> Answer:
         tail.append(_usage_event(model, count))
     tail.append(_http_chunk(_TERMINATOR))
     if interval is not None:
-        return Answer((head, role), contents, interval, b"".join(tail) + _END)
+        return Response((head, role), contents, interval, b"".join(tail) + _END)
     if model == _FIRST or model.startswith(_EACH):
-        return Answer((head, role, *contents, *tail[:-1], tail[-1] + _END))
-    return Answer((head, role + b"".join(contents) + b"".join(tail) + _END))
+        return Response((head, role, *contents, *tail[:-1], tail[-1] + _END))
+    return Response((head, role + b"".join(contents) + b"".join(tail) + _END))
 
 
-def embedding_answer(model: str) -> Answer:
-    """Build an answer whose body has about the size that the model name gives; raises UnknownScript."""
+def embedding_response(model: str) -> Response:
+    """Build a response whose body has about the size that the model name gives; raises UnknownScript."""
     match = _EMBEDDING.fullmatch(model)
     if match is None or int(match[1]) > LARGEST_EMBEDDING_BYTES:
         raise UnknownScript(model)
@@ -88,19 +88,19 @@ def embedding_answer(model: str) -> Answer:
         + MARK.encode()
         + b'"}'
     )
-    return Answer((json_response(body),))
+    return Response((json_response(body),))
 
 
-def models_answer() -> Answer:
+def models_response() -> Response:
     """The list of models: one script, as an example of a name."""
     item = {"id": _FIRST, "object": "model", "created": _CREATED, "owned_by": "benchmark"}
-    return Answer((json_response(msgspec.json.encode({"object": "list", "data": [item]})),))
+    return Response((json_response(msgspec.json.encode({"object": "list", "data": [item]})),))
 
 
-def failure_answer(status: str, message: str, code: str) -> Answer:
+def failure_response(status: str, message: str, code: str) -> Response:
     """An error in the provider's shape; `status` is the whole status, such as "404 Not Found"."""
     error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
-    return Answer((json_response(msgspec.json.encode({"error": error}), status),))
+    return Response((json_response(msgspec.json.encode({"error": error}), status),))
 
 
 def json_response(body: bytes, status: str = "200 OK") -> bytes:
@@ -140,7 +140,7 @@ def _http_chunk(data: bytes) -> bytes:
 
 
 def _snapshot(model: str) -> str:
-    """Providers answer with a dated name, seldom with the one that was asked for."""
+    """The dated name that providers respond with, seldom the requested one."""
     return f"{model}-2026-08-07"
 
 

@@ -9,7 +9,7 @@ import pytest
 from proxy.config.tree import Kind
 from proxy.ledger.record import BATCH_INPUT
 from tests.fakes import ScriptedUpstream, Send, WaitFor, chunk, head, json_answer, sse_answer
-from tests.resources.samples import ALIAS, KEY, OTHER, ask, ask_json, gateway_over, own
+from tests.resources.samples import ALIAS, KEY, OTHER, ask, ask_json, gateway_over, record_owner
 from tests.serving import RunningGateway
 
 RESPONSE: dict[str, object] = {
@@ -35,8 +35,8 @@ def test_anothers_object_in_a_request_looks_like_one_that_does_not_exist(tmp_pat
     ]
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
         gateway.add_key("other", OTHER)
-        own(gateway, "resp_mine", "response")
-        own(gateway, "resp_theirs", "response", name="other")
+        record_owner(gateway, "resp_mine", "response")
+        record_owner(gateway, "resp_theirs", "response", name="other")
         for fields in naming:
             status, theirs = ask_json(gateway, "POST", "/v1/responses", {**INPUT, **fields})
             unknown = json.loads(json.dumps(fields).replace("resp_theirs", "resp_unknown"))
@@ -49,7 +49,7 @@ def test_anothers_object_in_a_request_looks_like_one_that_does_not_exist(tmp_pat
 def test_a_file_in_a_chat_must_be_the_keys_own(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
         gateway.add_key("other", OTHER)
-        own(gateway, "file-theirs", name="other")
+        record_owner(gateway, "file-theirs", name="other")
         content = [{"type": "file", "file": {"file_id": "file-theirs"}}]
         body = {"model": ALIAS, "messages": [{"role": "user", "content": content}]}
         assert ask_json(gateway, "POST", "/v1/chat/completions", body)[0] == 404
@@ -184,7 +184,7 @@ def test_a_following_turn_goes_where_the_response_is(tmp_path: Path) -> None:
         ScriptedUpstream() as second,
         gateway_over(tmp_path, first.base_url, second.base_url) as gateway,
     ):
-        own(gateway, "resp_there", "response", upstream="vendor2")
+        record_owner(gateway, "resp_there", "response", upstream="vendor2")
         second.script(json_answer(RESPONSE))
         status, _ = ask_json(gateway, "POST", "/v1/responses", {**INPUT, "previous_response_id": "resp_there"})
         assert status == 200
@@ -197,8 +197,8 @@ def test_objects_at_two_providers_cannot_be_named_together(tmp_path: Path) -> No
         ScriptedUpstream() as second,
         gateway_over(tmp_path, first.base_url, second.base_url) as gateway,
     ):
-        own(gateway, "resp_here", "response")
-        own(gateway, "file-there", upstream="vendor2")
+        record_owner(gateway, "resp_here", "response")
+        record_owner(gateway, "file-there", upstream="vendor2")
         content = [{"role": "user", "content": [{"type": "input_file", "file_id": "file-there"}]}]
         body = {"model": ALIAS, "input": content, "previous_response_id": "resp_here"}
         status, answer = ask_json(gateway, "POST", "/v1/responses", body)
@@ -236,8 +236,8 @@ def test_what_runs_under_an_objects_alias_needs_the_right_to_it(
     with ScriptedUpstream() as upstream, gateway_over(tmp_path, upstream.base_url) as gateway:
         gateway.add_key("other", OTHER, models=["something-else"])
         for id_, kind in (("asst_1", "assistant"), ("file-batch", BATCH_INPUT)):
-            own(gateway, id_, kind, name="other", alias=ALIAS)
-        own(gateway, "thread_1", "thread", name="other")
+            record_owner(gateway, id_, kind, name="other", alias=ALIAS)
+        record_owner(gateway, "thread_1", "thread", name="other")
         status, answer = ask_json(gateway, "POST", path, body, key=OTHER)
         assert (status, answer["error"]["code"]) == (404, "model_not_found")
         assert upstream.requests == []

@@ -14,18 +14,18 @@ from urllib.parse import urlsplit
 import msgspec
 
 from proxy.auth.keys import KeyStore
-from proxy.cli.demo_key import FILE
+from proxy.cli.demo_key import FILE_NAME
 from proxy.config.presets import formats_of
 from proxy.config.tree import Config, split_target
 
 _log = logging.getLogger(__name__)
 _PAGE = 500
 _QUESTION = '{"model": "%s", "stream": true, "messages": [{"role": "user", "content": "What is a gateway?"}]}'
-#: Addresses that stand for all of a machine's; nobody can call them.
+#: Wildcard addresses, which no client can call, and those to call instead.
 _ALL_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
-class Welcome:
+class ReadyBlock:
     """Prints the ready block once the sockets are served."""
 
     def __init__(
@@ -42,8 +42,8 @@ class Welcome:
         self._options = options
         self._as_json = as_json
 
-    def show(self) -> None:
-        """Print it."""
+    def print(self) -> None:
+        """Print it; to be called once."""
         if self._as_json:
             if self._keyless:
                 _log.warning("there are no keys yet: %s", self._command("keys create NAME"))
@@ -62,7 +62,8 @@ class Welcome:
             yield "Prometheus Gateway demo: a make-believe provider, nothing is called and nothing costs anything."
             yield f"Aliases: {', '.join(self._config.models)}"
             yield f"Key:     {self._demo_secret}"
-            yield f"Kept:    in {self._config.server.data_dir}: this key ({FILE}), keys that you create, and the usage."
+            data_dir = self._config.server.data_dir
+            yield f"Kept:    in {data_dir}: this key ({FILE_NAME}), keys that you create, and the usage."
             yield from self._call(self._demo_secret)
             yield f"Another key: {self._command('keys create NAME')}"
             yield f"Your own providers: {self._command('init', [])}"
@@ -75,7 +76,7 @@ class Welcome:
 
     @property
     def _callable(self) -> str:
-        """An alias that answers `/v1/chat/completions`, the best known if it does; "" where none does."""
+        """An alias for `/v1/chat/completions`, the best known one if it can be called there; "" if none can."""
         models, upstreams = self._config.models, self._config.upstreams
         found = [
             alias
@@ -103,14 +104,14 @@ class Welcome:
 
 
 def callable_url(url: str) -> str:
-    """The URL under which this machine reaches a listener, also where that takes all addresses."""
+    """The URL at which this machine reaches a listener, also one on a wildcard address."""
     parts = urlsplit(url)
     host = _ALL_ADDRESSES.get(parts.hostname or "")
     return url if host is None else parts._replace(netloc=f"{host}:{parts.port}").geturl()
 
 
 async def has_keys(data_dir: Path) -> bool:
-    """Whether a key could be used now. Raises StoreFailed. It makes no database where there is none."""
+    """Whether there is a key that works now. Raises StoreFailed. It creates no database."""
     if not await asyncio.to_thread((data_dir / "keys.db").exists):
         return False
     store, now, after = KeyStore(data_dir), time.time(), None

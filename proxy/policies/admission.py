@@ -1,0 +1,179 @@
+"""Admission: the key, then every policy in one order, once per request; and who is notified when the request has ended.
+
+One object per gateway, which a reload does not replace. It serves inference and resource endpoints alike, and never
+starts over: a request that has to wait goes on from where it stopped. It writes nothing to the client.
+"""
+
+import logging
+import time
+from collections.abc import Iterable
+
+from proxy.auth.credentials import found
+from proxy.auth.key_index import KeyIndex
+from proxy.auth.keys import Key
+from proxy.errors import GatewayError, StoreFailed, UnknownKey
+from proxy.exchange.context import ANONYMOUS, RequestContext
+from proxy.exchange.response_head import outcome_of
+from proxy.exchange.settlement import refused_record
+from proxy.ledger.record import Final
+from proxy.policies.base import WAIT, GatewayState, Policy
+
+_log = logging.getLogger(__name__)
+
+
+class Admission:
+    """Admits requests, refuses them, and passes their settlement on to the policies that admitted them."""
+
+    def __init__(self, state: GatewayState, keys: KeyIndex, policies: Iterable[Policy]) -> None:
+        self.state = state
+        self._keys = keys
+        all_policies = tuple(policies)
+        self._inference = Plan(all_policies, resources=False)
+        self._resources = Plan(all_policies, resources=True)
+
+    # the key
+
+    def authenticate(self, digests: tuple[bytes, ...], now: float) -> Key | None:
+        """The key that has one of these secrets, at `now` in seconds since 1970; None where `authenticate_async` may
+        find it.
+
+        Raises `AuthenticationFailed` for an unknown one, and `InvalidRequest` for two different keys.
+        """
+        if len(digests) == 1:
+            # As nearly always.
+            key = self._keys.at(digests[0], now)
+            if key is not None:
+                return key
+        try:
+            return found(self._keys, digests, now)
+        except UnknownKey:
+            if not self._keys.may_catch_up:
+                raise
+            return None
+
+    async def authenticate_async(self, digests: tuple[bytes, ...], now: float) -> Key:
+        """The same, after a look at what has changed if need be."""
+        key = self.authenticate(digests, now)
+        if key is None:
+            await self._keys.catch_up()
+            key = found(self._keys, digests, now)
+        return key
+
+    # the policies
+
+    def admit_head(self, context: RequestContext) -> bool:
+        """Run the policies that need no body; False where one has to `wait`. Raises `GatewayError`.
+
+        Of a resource request these are all policies.
+        """
+        plan = self._resources if context.spec.is_resource else self._inference
+        checks, at, until = plan.checks, context.admitted, plan.before_body
+        while at < until:
+            if checks[at].admit(context) is WAIT:
+                return False
+            context.admitted = at = at + 1
+        return True
+
+    def is_past_head(self, context: RequestContext) -> bool:
+        """Whether all policies that need no body have admitted the request."""
+        return context.admitted >= (self._resources if context.spec.is_resource else self._inference).before_body
+
+    def admit(self, context: RequestContext) -> bool:
+        """Run the policies that remain; False where one has to `wait`. Raises `GatewayError`.
+
+        `context.origin` is then the origin that answers, where a policy returned one.
+        """
+        plan = self._resources if context.spec.is_resource else self._inference
+        checks, at, until = plan.checks, context.admitted, plan.count
+        while at < until and context.origin is None:
+            result = checks[at].admit(context)
+            if result is not None:
+                if result is WAIT:
+                    return False
+                context.origin = result
+            context.admitted = at = at + 1
+        return True
+
+    async def wait(self, context: RequestContext) -> None:
+        """Await the policy at which the request stopped; `admit_head` or `admit` then goes on behind it."""
+        plan = self._resources if context.spec.is_resource else self._inference
+        origin = await plan.checks[context.admitted].admit_async(context)
+        context.admitted += 1
+        if origin is not None:
+            context.origin = origin
+
+    async def admit_async(self, context: RequestContext) -> None:
+        """Run all policies, waiting where one has to. Raises `GatewayError`."""
+        while not self.admit(context):
+            await self.wait(context)
+
+    # the end
+
+    def settled(self, context: RequestContext, final: Final) -> None:
+        """The request has its bill: pass it to every policy that admitted it. Called once for each request."""
+        plan = self._resources if context.spec.is_resource else self._inference
+        admitted = context.admitted
+        for place, policy in plan.settlers:
+            if place < admitted:
+                try:
+                    policy.settled(context, final)
+                except Exception as fault:  # noqa: BLE001 (one policy's fault must not keep the others uninformed)
+                    _log.error("A policy failed after a request.", exc_info=fault)
+
+    def refuse(self, context: RequestContext, error: GatewayError) -> GatewayError:
+        """Settle a request that ends before it reached an origin; return the error that its client is to get.
+
+        It has a row if its key is known; where that cannot be written the client gets `StoreFailed`.
+        """
+        final = self._refused(context, error)
+        if context.key is not ANONYMOUS and not isinstance(error, StoreFailed):
+            try:
+                self.state.ledger.journal.append(final)
+            except StoreFailed as failure:
+                error = failure
+                final = self._refused(context, error)
+        self.settled(context, final)
+        return error
+
+    def _refused(self, context: RequestContext, error: GatewayError) -> Final:
+        name = context.body.model
+        return refused_record(
+            request_id=context.id,
+            started=context.started,
+            key=context.key.id,
+            # A client could send anything: what is no name of the configuration is stored apart.
+            alias=name if name in self.state.aliases else "",
+            endpoint=context.endpoint,
+            stream=context.body.stream,
+            outcome=outcome_of(error),
+            status=error.status,
+            error_code=error.code,
+            total=int((time.monotonic() - context.arrived) * 1_000_000),
+            requested_model=name,
+        )
+
+
+class Plan:
+    """The policies of one kind of endpoint: those that admit, in order, and those that follow them to the end."""
+
+    def __init__(self, policies: tuple[Policy, ...], resources: bool) -> None:
+        kept = [policy for policy in policies if policy.checks_resources or not resources]
+        checks = [policy for policy in kept if overrides(policy, "admit") or overrides(policy, "admit_async")]
+        early = [policy for policy in checks if policy.before_body]
+        self.checks = (*early, *(policy for policy in checks if not policy.before_body))
+        self.count = len(self.checks)
+        #: How many of the checks run before the request body is read.
+        self.before_body = self.count if resources else len(early)
+        #: (place among the checks, or -1 for a policy that admits everything; the policy).
+        self.settlers = tuple(
+            [
+                (self.checks.index(policy) if policy in self.checks else -1, policy)
+                for policy in kept
+                if overrides(policy, "settled")
+            ]
+        )
+
+
+def overrides(policy: Policy, name: str) -> bool:
+    """Whether a policy has a method of its own, and not that of the base class."""
+    return getattr(type(policy), name) is not getattr(Policy, name)

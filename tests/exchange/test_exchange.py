@@ -1,0 +1,209 @@
+"""The exchange alone, between an origin and a downstream that are scripted: order, honest endings, one settlement."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from proxy.errors import InvalidRequest, UpstreamFailed
+from proxy.exchange.exchange import Exchange
+from proxy.exchange.interfaces import COMMITTED, SETTLED, WAITING, ResponseHead, ResponseObserver
+from proxy.ledger.record import Final
+from tests.exchange.doubles import Bench, bench, context_of
+
+JSON = b"content-type: application/json\r\n"
+SSE = b"content-type: text/event-stream\r\n"
+EVENT = b'data: {"a":1}\n\n'
+
+
+class Notes(ResponseObserver):
+    """Notes what it sees; refuses a body with a bad word."""
+
+    def __init__(self) -> None:
+        self.seen: list[object] = []
+
+    def begin(self, head: ResponseHead) -> None:
+        self.seen.append((head.status, head.is_events, head.provider, head.model))
+
+    def data(self, data: bytes) -> None:
+        if b"bad" in data:
+            raise InvalidRequest("That word is not allowed.", code="guardrail")
+        self.seen.append(data)
+
+    def end(self, final: Final, whole: bool) -> None:
+        self.seen.append((final.outcome, whole))
+
+
+def whole(exchange: Exchange) -> None:
+    exchange.finish(200, JSON, False, b"{}")
+
+
+def begun(exchange: Exchange) -> None:
+    exchange.begin(200, SSE, True)
+    exchange.write(EVENT)
+
+
+def streamed(exchange: Exchange) -> None:
+    begun(exchange)
+    exchange.finish(200, b"", True, b"data: [DONE]\n\n")
+
+
+@pytest.fixture
+def benches(tmp_path: Path) -> object:
+    with bench(tmp_path) as made:
+        yield made
+
+
+def test_a_whole_response_has_its_length_and_its_bill(benches: Bench) -> None:
+    run = benches.script(context_of(stream=False), whole)
+    assert (run.downstream.status, run.downstream.length, run.downstream.body) == (200, 2, b"{}")
+    assert run.downstream.lines.startswith(JSON)
+    assert b"X-Prism-Model-Used: core\r\n" in run.downstream.lines
+    assert b"X-Prism-Cost: 0.000000000\r\n" in run.downstream.lines
+    assert benches.outcomes == [("complete", 200)]
+    assert benches.settled[0].bytes_out == 2
+    assert run.exchange.state == SETTLED
+
+
+def test_a_stream_is_sent_as_it_is_written(benches: Bench) -> None:
+    run = benches.script(context_of(), streamed)
+    assert run.downstream.writes == [EVENT, b"data: [DONE]\n\n"]
+    assert (run.downstream.length, run.downstream.ended) == (None, "whole")
+    assert b"x-accel-buffering: no\r\n" in run.downstream.lines
+    assert benches.outcomes == [("complete", 200)]
+
+
+def test_a_failure_before_the_first_byte_is_an_error_response(benches: Bench) -> None:
+    run = benches.script(context_of(), lambda exchange: exchange.fail(UpstreamFailed("It failed.")))
+    assert run.downstream.status == 502
+    assert json.loads(run.downstream.body)["error"]["message"] == "It failed."
+    assert benches.outcomes == [("upstream_error", 502)]
+
+
+def test_a_failure_after_it_is_an_error_event_and_an_abort(benches: Bench) -> None:
+    def script(exchange: Exchange) -> None:
+        begun(exchange)
+        exchange.fail(UpstreamFailed("It failed."))
+
+    run = benches.script(context_of(), script)
+    assert b"It failed." in run.downstream.writes[-1]
+    assert run.downstream.ended == "aborted"
+    assert benches.outcomes == [("upstream_cut", 200)]
+
+
+def test_a_refusal_of_the_origin_s_is_sent_as_it_is(benches: Bench) -> None:
+    error = UpstreamFailed("no")
+    run = benches.script(
+        context_of(stream=False), lambda exchange: exchange.refuse(422, JSON, b'{"no":1}', error, "upstream_422")
+    )
+    assert (run.downstream.status, run.downstream.body) == (422, b'{"no":1}')
+    assert benches.settled[0].error_code == "upstream_422"
+
+
+def test_whatever_comes_after_the_settlement_changes_nothing(benches: Bench) -> None:
+    run = benches.script(context_of(stream=False), whole)
+    run.exchange.finish(200, JSON, False, b"{}")
+    run.exchange.fail(UpstreamFailed("late"))
+    run.exchange.cancel(UpstreamFailed("late"))
+    run.exchange.client_disconnected()
+    assert len(benches.settled) == 1
+    assert run.downstream.body == b"{}"
+
+
+def test_a_client_that_leaves_is_settled_at_once_unless_the_origin_reads_on(benches: Bench) -> None:
+    run = benches.script(context_of(), begun)
+    run.exchange.client_disconnected()
+    assert benches.outcomes == [("client_closed", 200)]
+    run = benches.script(context_of(), begun, reads_on=True)
+    run.exchange.client_disconnected()
+    assert len(benches.settled) == 1
+    run.exchange.write(EVENT)
+    run.exchange.settle_disconnected()
+    assert benches.outcomes[1] == ("client_closed", 200)
+    assert run.downstream.writes == [EVENT]
+
+
+def test_a_client_that_leaves_before_the_response_has_none(benches: Bench) -> None:
+    run = benches.script(context_of(), lambda exchange: None)
+    assert run.exchange.state == WAITING
+    run.exchange.client_disconnected()
+    assert benches.outcomes == [("client_closed", 499)]
+
+
+def test_backpressure_reaches_the_origin(benches: Bench) -> None:
+    run = benches.script(context_of(), begun)
+    run.exchange.pause()
+    assert run.exchange.paused
+    run.exchange.resume()
+    assert run.calls == ["pause", "resume"]
+
+
+def test_a_cancel_from_outside_stops_the_origin_and_sends_the_error(benches: Bench) -> None:
+    run = benches.script(context_of(), begun)
+    assert run.exchange.state == COMMITTED
+    run.exchange.cancel(InvalidRequest("The form is broken."))
+    assert run.calls == ["cancel", "final"]
+    assert b"The form is broken." in run.downstream.body
+    assert run.downstream.ended == "aborted"
+
+
+def test_a_fault_inside_is_left_to_the_downstream(benches: Bench) -> None:
+    run = benches.script(context_of(), lambda exchange: exchange.crash(KeyError("fault")))
+    assert run.downstream.ended.startswith("failed")
+    assert run.calls == ["cancel"]
+    assert benches.settled == []
+
+
+def test_observers_see_the_head_the_data_and_the_end(benches: Bench) -> None:
+    notes = Notes()
+    benches.script(context_of(True, notes), streamed)
+    assert notes.seen == [(200, True, "vendor", "vendor-model"), EVENT, b"data: [DONE]\n\n", ("complete", True)]
+
+
+def test_observers_see_no_error_of_the_gateway_s_but_the_end(benches: Bench) -> None:
+    notes = Notes()
+    benches.script(context_of(True, notes), lambda exchange: exchange.fail(UpstreamFailed("no")))
+    assert notes.seen == [("upstream_error", False)]
+
+
+def test_an_observer_that_refuses_a_whole_response_replaces_it(benches: Bench) -> None:
+    run = benches.script(context_of(False, Notes()), lambda exchange: exchange.finish(200, JSON, False, b"bad"))
+    assert run.downstream.status == 400
+    assert json.loads(run.downstream.body)["error"]["code"] == "guardrail"
+    assert run.calls == ["cancel", "final"]
+    assert benches.outcomes == [("refused", 400)]
+
+
+def test_an_observer_that_refuses_a_part_aborts_the_stream(benches: Bench) -> None:
+    notes = Notes()
+
+    def script(exchange: Exchange) -> None:
+        begun(exchange)
+        exchange.write(b"data: bad\n\n")
+        exchange.write(EVENT)
+
+    run = benches.script(context_of(True, notes), script)
+    assert b"data: bad" not in run.downstream.body
+    assert b"That word is not allowed." in run.downstream.writes[-1]
+    assert (run.downstream.ended, run.calls) == ("aborted", ["cancel", "final"])
+    assert notes.seen[-1] == (benches.settled[0].outcome, False)
+
+
+def test_observers_go_on_seeing_what_is_read_for_a_client_that_is_gone(benches: Bench) -> None:
+    notes = Notes()
+    run = benches.script(context_of(True, notes), begun, reads_on=True)
+    run.exchange.client_disconnected()
+    run.exchange.write(EVENT)
+    run.exchange.finish(200, b"", True, b"last")
+    assert notes.seen[1:] == [EVENT, EVENT, b"last", ("client_closed", True)]
+
+
+def test_a_heartbeat_takes_the_head_along_and_leaves_the_attempt_open(benches: Bench) -> None:
+    context = context_of()
+    run = benches.script(context, lambda exchange: None)
+    run.exchange.heartbeat(1.0, True)
+    run.exchange.heartbeat(1e9, True)
+    assert run.downstream.body == context.dialect.heartbeat
+    assert run.exchange.state not in (WAITING, COMMITTED)
+    streamed(run.exchange)
+    assert run.downstream.ended == "whole"
