@@ -41,7 +41,7 @@ class Admission:
         """
         if len(digests) == 1:
             # As nearly always.
-            key = self._keys.at(digests[0], now)
+            key = self._keys.lookup(digests[0], now)
             if key is not None:
                 return key
         try:
