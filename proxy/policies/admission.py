@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Iterable
 
-from proxy.auth.credentials import found
+from proxy.auth.credentials import lookup_key
 from proxy.auth.key_index import KeyIndex
 from proxy.auth.keys import Key
 from proxy.errors import GatewayError, StoreFailed, UnknownKey
@@ -45,7 +45,7 @@ class Admission:
             if key is not None:
                 return key
         try:
-            return found(self._keys, digests, now)
+            return lookup_key(self._keys, digests, now)
         except UnknownKey:
             if not self._keys.may_catch_up:
                 raise
@@ -56,7 +56,7 @@ class Admission:
         key = self.authenticate(digests, now)
         if key is None:
             await self._keys.catch_up()
-            key = found(self._keys, digests, now)
+            key = lookup_key(self._keys, digests, now)
         return key
 
     # the policies
