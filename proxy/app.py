@@ -86,7 +86,7 @@ class Gateway:
         self.readiness.add_warning_check(lambda: self.ledger.warning)
         self.readiness.add_warning_check(self.overload.warning)
         self.overload.start(self.ledger.journal)
-        # Made where there is none, and held open by nobody but the index.
+        # Created where it is missing; only the index keeps it open.
         store = KeyStore(self.ledger.data_dir)
         await store.open()
         await store.close()
@@ -170,15 +170,15 @@ class Gateway:
 
     @property
     def notice(self) -> float:
-        """Seconds for which the end is announced before the listener closes: none where nobody looks."""
+        """Seconds between the announced shutdown and its begin: none where readiness is not probed."""
         return self.config.server.drain_notice if self.readiness.is_probed else 0.0
 
     def drain(self) -> None:
-        """The end has begun: say so where readiness is asked."""
+        """The shutdown has begun: readiness probes see it."""
         self.readiness.draining = True
 
     def interrupt(self) -> None:
-        """End every exchange that still runs: its client is told, and it has its row."""
+        """End every exchange that still runs, with an error to its client and a row."""
         self.deadlines.interrupt_all()
 
     async def stop(self) -> None:
@@ -230,6 +230,6 @@ def _attempt_failed(call: RequestContext, target: str, error: GatewayError) -> N
 
 
 def _failed(request_id: str, target: str, error: GatewayError) -> None:
-    """Write why a target gave no answer; none of a provider's words, which may quote what a client wrote."""
+    """Log why a target failed, without a provider's words, which may quote what a client wrote."""
     detail = error.detail if isinstance(error, UpstreamFailed) else ""
     _log.warning("%s: upstream %s: %s%s", request_id, target, error.logged, f" ({detail})" if detail else "")

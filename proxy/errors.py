@@ -146,7 +146,7 @@ class GatewayStopped(GatewayError):
 
 
 class UpstreamFailed(GatewayError):
-    """The upstream could not be reached, broke the protocol or answered with nothing that can be passed on.
+    """The upstream could not be reached, broke the protocol or sent nothing that can be passed on.
 
     `detail` is for the operator's log only and never reaches a client.
     """
@@ -162,7 +162,7 @@ class UpstreamFailed(GatewayError):
 
 
 class UpstreamRefused(UpstreamFailed):
-    """The upstream answered with an error of a status that is kept, in a shape that is not the caller's.
+    """The upstream responded with an error of a status that is kept, in a shape that is not the caller's.
 
     `quotes` says that the message has the provider's words, which belong to the client and not into the log.
     """
@@ -191,7 +191,7 @@ class ListTooLong(UpstreamFailed):
 
 
 class InternalFault(UpstreamFailed):
-    """A fault of the gateway's own while it read an answer or passed it on; what was raised stands in the log.
+    """A fault of the gateway's own while it read a response or passed it on; the log has what was raised.
 
     Where nothing has reached the client another target may still do.
     """
@@ -225,9 +225,9 @@ class NoDescriptor(UpstreamFailed):
 
 
 class UpstreamDropped(UpstreamFailed):
-    """The upstream closed the connection before its answer ended.
+    """The upstream closed the connection before its response ended.
 
-    `reused` says that the connection had served before and that not one byte of this answer came: the race with an
+    `reused` says that the connection had served before and that not one byte of this response came: the race with an
     upstream that closes an idle connection, which one fresh connection mends.
     """
 
@@ -236,10 +236,10 @@ class UpstreamDropped(UpstreamFailed):
 
 
 class UpstreamTimeout(UpstreamFailed):
-    """A deadline passed: connecting, the first byte, the wait between two bytes, or the whole answer.
+    """A deadline passed: connecting, the first byte, the wait between two bytes, or the whole response.
 
     `early` says that it was the client's patience, the request's own time or the gateway's own room that ended, before
-    the upstream had the time that it may take: that does not tell against it.
+    the upstream had the time that it may take: that does not count against it.
     """
 
     status = 504
@@ -250,7 +250,7 @@ class UpstreamTimeout(UpstreamFailed):
 
 
 class UpstreamProtocolError(UpstreamFailed):
-    """What the upstream sent is no valid HTTP answer, or passes a bound.
+    """What the upstream sent is no valid HTTP response, or passes a bound.
 
     `before` is what of the same read was good, as the client is to get it.
     """
@@ -260,7 +260,7 @@ class UpstreamProtocolError(UpstreamFailed):
 
 
 class UpstreamReported(UpstreamProtocolError):
-    """A good status, and an answer that is an error itself.
+    """A good status, and a response that is an error itself.
 
     `said` are the provider's words, scrubbed: they are for the client, and not for the log.
     """

@@ -1,10 +1,9 @@
-"""Who asks: the credentials in a request's headers, under any of the names that the SDKs use.
+"""The credentials in a request's headers, under any of the names that the SDKs use.
 
 A credential that the gateway does not know is no reason to refuse one that it does: clients send leftovers of other
 providers, and proxies in front add their own. The work that a head can cause here is bounded.
 """
 
-import contextlib
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -23,19 +22,7 @@ _CREDENTIALS: Final = frozenset({b"authorization", b"x-api-key", b"api-key", b"x
 _BEARER = re.compile(rb"bearer +(\S+) *", re.IGNORECASE)
 
 
-async def authenticate(headers: Iterable[Header], keys: KeyIndex, now: float) -> Key:
-    """The key that a request shows, if need be after a look at what has changed; `now` is in seconds since 1970.
-
-    Raises `AuthenticationFailed` for none or a wrong one, and `InvalidRequest` for two different ones.
-    """
-    digests = digests_of(headers)
-    with contextlib.suppress(UnknownKey):
-        return found(keys, digests, now)
-    await keys.catch_up()
-    return found(keys, digests, now)
-
-
-def found(keys: KeyIndex, digests: tuple[bytes, ...], now: float) -> Key:
+def lookup_key(keys: KeyIndex, digests: tuple[bytes, ...], now: float) -> Key:
     """The one key that has a secret with one of these digests; those of no key do not count.
 
     Raises `UnknownKey` for none, and `InvalidRequest` for two.
@@ -53,7 +40,7 @@ def found(keys: KeyIndex, digests: tuple[bytes, ...], now: float) -> Key:
     return key
 
 
-def digests_of(headers: Iterable[Header]) -> tuple[bytes, ...]:
+def credential_digests(headers: Iterable[Header]) -> tuple[bytes, ...]:
     """The digests of the different secrets that a request shows; none for headers that hold no secret.
 
     Raises `AuthenticationFailed` where there is no such header, `InvalidRequest` for more secrets than `MAX_SECRETS`.

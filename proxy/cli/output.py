@@ -66,7 +66,7 @@ def print_table(
     for row in zip(*([column.heading.upper(), *column.cells] for column in table), strict=True):
         _print_row(row, widths, [column.right for column in table])
     if left_out:
-        print_note(f"Columns left out for want of room: {', '.join(left_out)}. A wider terminal, or --json, has all.")
+        print_note(f"Left out for want of room: {', '.join(left_out)}. A wider terminal, or --json, has all.")
 
 
 class _Column:

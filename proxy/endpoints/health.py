@@ -1,4 +1,4 @@
-"""Liveness and readiness, under all the names that orchestrators use. No key is needed, nothing else is told."""
+"""Liveness and readiness, under all the names that orchestrators use. No key is needed, and nothing else is shown."""
 
 import time
 
@@ -17,25 +17,25 @@ WELCOME = (
 
 
 class Health:
-    """Alive while the process answers; ready while it takes work."""
+    """Alive while the process responds; ready while it takes work."""
 
     def __init__(self, readiness: Readiness) -> None:
         self._readiness = readiness
 
     async def live(self, request: Request) -> Response:
-        """The process answers."""
+        """The process responds."""
         return json_response({"status": "ok"})
 
     async def ready(self, request: Request) -> Response:
         """Work is taken, or why not. `reason` is the first of `reasons`; `warnings` alone leave it ready."""
         self._readiness.probed_at = time.monotonic()
         reasons, warnings = self._readiness.reasons(), self._readiness.warnings()
-        answer: dict[str, object] = {"status": "unavailable" if reasons else "ok"}
+        body: dict[str, object] = {"status": "unavailable" if reasons else "ok"}
         if reasons:
-            answer |= {"reason": reasons[0], "reasons": reasons}
+            body |= {"reason": reasons[0], "reasons": reasons}
         if warnings:
-            answer["warnings"] = warnings
-        return json_response(answer, 503 if reasons else 200)
+            body["warnings"] = warnings
+        return json_response(body, 503 if reasons else 200)
 
 
 async def home(request: Request) -> Response:

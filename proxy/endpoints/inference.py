@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proxy.auth.credentials import digests_of
+from proxy.auth.credentials import credential_digests
 from proxy.clock.gil import in_turns
 from proxy.config.tree import Server
 from proxy.endpoints.head_facts import HeadFacts
@@ -173,7 +173,7 @@ class Inference:
         """Wait for what a request lacks to advance. Raises `GatewayError`."""
         admission, overload = self._admission, self._overload
         if context.key is ANONYMOUS:
-            digests = digests_of(client.head.headers)
+            digests = credential_digests(client.head.headers)
             context.key = await admission.authenticate_async(digests, context.started / 1_000_000)
             return
         # Under way from here on; later by the exchange, which has a deadline.
@@ -202,7 +202,7 @@ class Inference:
         head, row = client.head, self._row
         facts = head.facts
         known = isinstance(facts, HeadFacts) and facts.row is row
-        digests = facts.digests if known else digests_of(head.headers)
+        digests = facts.digests if known else credential_digests(head.headers)
         if context.key is ANONYMOUS:
             key = self._admission.authenticate(digests, context.started / 1_000_000)
             if key is None:
@@ -241,9 +241,9 @@ class Inference:
         if facts.encoding:
             with Holding(bodies) as holding:
                 data = await in_turns(inflate_in_steps(data, facts.encoding, self._max_body_bytes, holding.require))
-                context.body = await self._peek(data, named)
+                context.body = await self._parse(data, named)
         else:
-            context.body = await self._peek(data, named)
+            context.body = await self._parse(data, named)
         self._note_body(context)
 
     def _note_body(self, context: RequestContext) -> None:
@@ -254,7 +254,7 @@ class Inference:
         if row.creates:
             context.background = bytes(body.fields.get("background", b"")) == b"true"
 
-    async def _peek(self, data: bytes, named: str) -> Body:
+    async def _parse(self, data: bytes, named: str) -> Body:
         """Parse a body; a large one does not block the event loop. Raises `InvalidRequest`."""
         streams = self._row.streams
         if self._row.model == "body":
@@ -296,14 +296,14 @@ class Inference:
 
 
 async def follow(client: RequestCycle, upload: Upload, exchange: Exchange, call: RequestContext) -> None:
-    """Follow a form that goes on while it arrives, until the client has left or has its answer."""
-    told = False
+    """Follow a form that is sent on while it arrives, until the client has left or has its response."""
+    cancelled = False
     while True:
         if not client.more_body and not upload.whole:
             upload.end()
             call.body = Body({}, call.body.model, upload.stream, wants_usage=True)
-        if upload.error is not None and not told:
-            told = True
+        if upload.error is not None and not cancelled:
+            cancelled = True
             exchange.cancel(upload.error)
         if not await client.changed():
             return
@@ -318,7 +318,7 @@ def count_text(call: RequestContext, data: bytes, estimator: Estimator) -> None:
     """Set what a bill may need of the body: the size of its text, if there is more in it, and the tier asked for.
 
     With the text counts the little JSON around each piece of it; not the model and the names of the fields, which are
-    not told to the model, nor the base64 of data URLs.
+    not given to the model, nor the base64 of data URLs.
     """
     fields = call.body.fields
     size = sum(map(len, fields.values()))

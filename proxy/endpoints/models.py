@@ -1,6 +1,6 @@
 """The aliases that a key may use, as a list or one by one, in the shape of the API that the caller speaks.
 
-Anthropic's clients are told by their `anthropic-version`, Google's by their path or their own headers; all others get
+Anthropic's clients are known by their `anthropic-version`, Google's by their path or their own headers; all others get
 OpenAI's shape. Nothing here says who serves an alias.
 """
 
@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from proxy.auth.credentials import digests_of
+from proxy.auth.credentials import credential_digests
 from proxy.dialects.anthropic import MESSAGES
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini import GENERATE
@@ -33,7 +33,7 @@ from proxy.wire.headers import header_value
 OWNER = "prometheus"
 #: Where Google's clients look; `/v1/models` is theirs too where they say who they are.
 GOOGLE_PATH: Final = "/v1beta/models"
-#: The families of formats, in the order in which they are told.
+#: The families of formats, in the order in which they are listed.
 FORMATS: Final = ("openai", "anthropic", "gemini")
 MAX_PAGE: Final = 1_000
 ANTHROPIC_PAGE: Final = 20
@@ -56,7 +56,7 @@ class Shape(NamedTuple):
 
 
 class Models:
-    """Answers from the compiled configuration."""
+    """Serves the lists of models from the compiled configuration."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
@@ -86,7 +86,7 @@ class Models:
 
     async def _visible(self, request: Request) -> list[str]:
         admission, context = self._admission, context_of(request)
-        context.key = await admission.authenticate_async(digests_of(request.scope["headers"]), time.time())
+        context.key = await admission.authenticate_async(credential_digests(request.scope["headers"]), time.time())
         return [name for name in admission.state.aliases if may_use(context.key, name)]
 
     def _show(self, shape: Shape, name: str) -> Json:
@@ -152,12 +152,12 @@ def _anthropic_page(names: Sequence[str], query: Mapping[str, str], show: Callab
         end = _place(names, query, "before_id")
     found = names[begin:end]
     # The page that ends before an id is the one nearest to it.
-    shown = found[-size:] if "before_id" in query and "after_id" not in query else found[:size]
+    listed = found[-size:] if "before_id" in query and "after_id" not in query else found[:size]
     return {
-        "data": [show(name) for name in shown],
-        "has_more": len(found) > len(shown),
-        "first_id": shown[0] if shown else None,
-        "last_id": shown[-1] if shown else None,
+        "data": [show(name) for name in listed],
+        "has_more": len(found) > len(listed),
+        "first_id": listed[0] if listed else None,
+        "last_id": listed[-1] if listed else None,
     }
 
 
@@ -179,10 +179,10 @@ def _google_model(alias: Alias, created: int) -> Json:
 def _google_page(names: Sequence[str], query: Mapping[str, str], show: Callable[[str], Json]) -> Json:
     size = _size(query, "pageSize", GOOGLE_PAGE)
     begin = _place(names, query, "pageToken") + 1 if query.get("pageToken") else 0
-    shown = names[begin : begin + size]
-    page: Json = {"models": [show(name) for name in shown]}
+    listed = names[begin : begin + size]
+    page: Json = {"models": [show(name) for name in listed]}
     if begin + size < len(names):
-        page["nextPageToken"] = shown[-1]
+        page["nextPageToken"] = listed[-1]
     return page
 
 

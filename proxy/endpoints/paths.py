@@ -1,5 +1,5 @@
 """Paths that are no endpoint's as they are written: other spellings of one, which are served, and mistakes in a base
-URL, which are told.
+URL, which an error explains.
 
 Pure: paths in, paths and sentences out. Nothing here authorises: a path is looked up again as it is spelled here.
 """
@@ -76,7 +76,7 @@ class Mistakes:
         before = "|".join(re.escape(one) for one in (*_FOREIGN, *rests) if "{" not in one)
         self._endings: list[tuple[re.Pattern[str], str, DialectName]] = []
         for row, rest in zip(rows, rests, strict=True):
-            # A name in the path is told as it was written.
+            # A name in the path is repeated as it was written.
             ending = re.escape(rest).replace(r"\{model\}", "([^/]+)")
             self._endings.append((re.compile(f"(?:/(?:{before}))*/{ending}"), row.path, row.dialect.name))
         # The longest first: /messages/count_tokens before /count_tokens.

@@ -80,9 +80,9 @@ class Routes(Starlette):
                 *(Route(path, health.ready, methods=["GET"]) for path in READY_PATHS),
             ],
             exception_handlers={
-                GatewayError: _answer_gateway_error,
+                GatewayError: _respond_to_gateway_error,
                 HTTPException: functools.partial(
-                    _answer_http_error, Mistakes(ROWS, [row.path for row in RESOURCE_ROWS])
+                    _respond_to_http_error, Mistakes(ROWS, [row.path for row in RESOURCE_ROWS])
                 ),
             },
         )
@@ -133,7 +133,7 @@ class Router:
         if client.head.origin and routes.cors.is_on and is_for_clients(path):
             client.more_lines = routes.cors.lines(client.head.origin)
             if is_preflight(scope["method"], scope["headers"]):
-                app = functools.partial(_answer_preflight, routes.cors.allows(client.head.origin))
+                app = functools.partial(_respond_to_preflight, routes.cors.allows(client.head.origin))
         exact = routes.exact.get((scope["method"], path))
         if exact is not None:
             await exact(scope, receive, send)
@@ -182,13 +182,13 @@ class OtherMethod:
 def _resource_route(path: str, handler: ResourceEndpoint) -> Route:
     route = Route(path, handler, methods=handler.methods)
     if route.methods is not None:
-        # Starlette adds it to every GET; here it would ask the upstream for a body that nobody wants.
+        # Starlette adds it to every GET; here it would ask the upstream for a body that is not sent on.
         route.methods.discard("HEAD")
     return route
 
 
-async def _answer_preflight(allowed: bool, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a browser's question whether a page may call; no key is needed, and none comes along."""
+async def _respond_to_preflight(allowed: bool, scope: Scope, receive: Receive, send: Send) -> None:
+    """Respond to a preflight: whether a page may call. No key is needed, and browsers send none."""
     response = Response(status_code=204, headers=preflight_headers(scope["headers"]))
     if not allowed:
         response = Response("This page's origin is not in server.cors_origins.", 403, media_type="text/plain")
@@ -203,12 +203,12 @@ async def _send_with_own_lines(send: Send, context: RequestContext, message: Mes
     await send(message)
 
 
-async def _answer_gateway_error(request: Request, error: Exception) -> Response:
+async def _respond_to_gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)
     return error_response(request, error, dialect_at(request.scope["path"]))
 
 
-async def _answer_http_error(mistakes: Mistakes, request: Request, error: Exception) -> Response:
+async def _respond_to_http_error(mistakes: Mistakes, request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     asked = f"{request.method} {request.scope['raw_path'].decode('latin-1')[:256]}"
     path = request.scope["path"]

@@ -21,7 +21,7 @@ from proxy.wire.prism_headers import NO_PRISM_HEADERS
 PROVIDER = "prometheus"
 #: The head of a stream of events that begins with a heartbeat.
 EVENT_LINES = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
-#: Of every answer that leaves as it comes: nginx, and what else knows it, then holds nothing of it back.
+#: Of every response that is sent as it comes: nginx, and others that know it, then buffer nothing of it.
 UNBUFFERED = b"x-accel-buffering: no\r\n"
 #: A header whose value may have the upstream's model in it.
 DISPOSITION = b"content-disposition: "
@@ -105,19 +105,19 @@ def may_show_limits(status: int) -> bool:
 
 
 def without_models(lines: bytes, names: Mapping[str, str]) -> bytes:
-    """Header lines in which no file's name tells an upstream's model; `names` are the models, and what is shown."""
+    """Header lines without upstream models in the names of files; `names` has what stands for each model."""
     parts = lines.split(b"\r\n")
     for at, line in enumerate(parts):
         if line.startswith(DISPOSITION):
-            for model, shown in names.items():
+            for model, alias in names.items():
                 for name in {model, quote(model, safe="")}:
-                    line = rename(line, name.encode(), shown.encode())
+                    line = rename(line, name.encode(), alias.encode())
             parts[at] = line
     return b"\r\n".join(parts)
 
 
 def outcome_of(error: GatewayError) -> Outcome:
-    """The outcome of a request that ends with this error before its answer began."""
+    """The outcome of a request that ends with this error before its response began."""
     if isinstance(error, ClientGone):
         return "client_closed"
     if isinstance(error, UpstreamTimeout):

@@ -13,7 +13,7 @@ from proxy.routing.models import Alias
 
 #: The families of formats as people know them.
 _FORMATS: Final = {"openai": "OpenAI's", "anthropic": "Anthropic's", "gemini": "Gemini's"}
-#: Characters of a name that are shown; a longer one is compared with no alias.
+#: Characters of a name that an error repeats; a longer one is compared with no alias.
 MAX_COMPARED: Final = 100
 
 
@@ -79,8 +79,8 @@ def is_usable(aliases: Container[str], key: Key, name: str) -> bool:
 
 def not_found(name: str, visible: Iterable[str], status: int = 404) -> ModelNotFound:
     """The refusal of a name, with the nearest alias the key may use, if one is near."""
-    shown = name if len(name) <= MAX_COMPARED else name[:MAX_COMPARED] + "…"
+    quoted = name if len(name) <= MAX_COMPARED else name[:MAX_COMPARED] + "…"
     near = difflib.get_close_matches(name, list(visible), n=1, cutoff=0.5) if len(name) <= MAX_COMPARED else []
     hint = f" Did you mean `{near[0]}`?" if near else ""
-    message = f"The model `{shown}` does not exist or you do not have access to it.{hint}"
+    message = f"The model `{quoted}` does not exist or you do not have access to it.{hint}"
     return ModelNotFound(message, status=status, param="model")

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Iterable
 
-from proxy.auth.credentials import found
+from proxy.auth.credentials import lookup_key
 from proxy.auth.key_index import KeyIndex
 from proxy.auth.keys import Key
 from proxy.errors import GatewayError, StoreFailed, UnknownKey
@@ -41,11 +41,11 @@ class Admission:
         """
         if len(digests) == 1:
             # As nearly always.
-            key = self._keys.at(digests[0], now)
+            key = self._keys.lookup(digests[0], now)
             if key is not None:
                 return key
         try:
-            return found(self._keys, digests, now)
+            return lookup_key(self._keys, digests, now)
         except UnknownKey:
             if not self._keys.may_catch_up:
                 raise
@@ -56,7 +56,7 @@ class Admission:
         key = self.authenticate(digests, now)
         if key is None:
             await self._keys.catch_up()
-            key = found(self._keys, digests, now)
+            key = lookup_key(self._keys, digests, now)
         return key
 
     # the policies

@@ -1,6 +1,6 @@
-"""A JSON object with all its keys, the repeated ones too: what a reader sees that takes another one than the last.
+"""A JSON object as (key, value) pairs, so that duplicate keys are kept: upstreams disagree on which one wins.
 
-It stands apart from the code that uses it: that is compiled (setup.py), and a kind of list cannot be.
+Not compiled, as the code that uses it is (setup.py): a subclass of list cannot be.
 """
 
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Pairs(list[tuple[str, Any]]):
-    """See the module."""
+    """The (key, value) pairs of one JSON object, in their order."""
 
 
 def read(value: bytes) -> Any:

@@ -18,7 +18,7 @@ from proxy.policies.references import ID, TOP_NAMES, Reference, check_models, fi
 from proxy.policies.response_ids import ResponseIdCapture
 
 #: Characters of an id that an error repeats.
-MAX_SHOWN_CHARACTERS: Final = 128
+MAX_QUOTED_CHARACTERS: Final = 128
 
 
 class OwnershipPolicy(Policy):
@@ -64,8 +64,8 @@ class OwnershipPolicy(Policy):
 
 def not_found(field: str, id_: str) -> InvalidRequest:
     """The 404 for an id that is not the key's own."""
-    shown = id_ if len(id_) <= MAX_SHOWN_CHARACTERS else id_[:MAX_SHOWN_CHARACTERS] + "…"
-    return InvalidRequest(f"No object with the id '{shown}' was found.", status=404, code="not_found", param=field)
+    quoted = id_ if len(id_) <= MAX_QUOTED_CHARACTERS else id_[:MAX_QUOTED_CHARACTERS] + "…"
+    return InvalidRequest(f"No object with the id '{quoted}' was found.", status=404, code="not_found", param=field)
 
 
 async def own(owners: Owners, key: str, field: str, id_: str) -> Owned:

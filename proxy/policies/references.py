@@ -25,7 +25,7 @@ _READ: Final = frozenset({"audio"})
 #: Fields that a body with references has at its top, or else those of its endpoint below it.
 TOP_NAMES: Final = NAMES | _READ
 #: A body names at most so many.
-MOST: Final = 2_000
+MAX_REFERENCES: Final = 2_000
 #: Values of a body that is read to its leaves.
 MAX_VALUES: Final = 100_000
 ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -76,7 +76,7 @@ _WEB: Final = re.compile(r"https?://", re.IGNORECASE)
 #: What the address of an account's file at Google has in it, in one way of asking for it or another.
 _AT_GOOGLE: Final = re.compile(r"googleapis|/v\d\w*/files/", re.IGNORECASE)
 #: Characters of an address that is looked at.
-_MAX_URI: Final = 4_096
+_MAX_URI_CHARACTERS: Final = 4_096
 
 _BACKSLASH: Final = 0x5C
 _QUOTE: Final = 0x22
@@ -198,7 +198,7 @@ def _read(value: bytes) -> Any:
 
 
 def _has_too_many(value: bytes) -> bool:
-    """Whether a JSON text holds more values than are read: told without reading them."""
+    """Whether a JSON text holds more values than are read: counted without reading them."""
     if value.count(b",") + value.count(b"[") + value.count(b"{") <= MAX_VALUES:
         return False
     count = 0
@@ -236,8 +236,8 @@ def _take(name: str, value: Any, found: list[Reference]) -> None:
     """Collect the ids in a field's value. Raises `InvalidRequest` for more than a body may name."""
     for id_ in _ids(name, value):
         found.append((name, id_))
-        if len(found) > MOST:
-            raise InvalidRequest(f"The request names more than {MOST} objects.")
+        if len(found) > MAX_REFERENCES:
+            raise InvalidRequest(f"The request names more than {MAX_REFERENCES} objects.")
 
 
 def _ids(name: str, value: Any) -> Iterable[str]:
@@ -257,7 +257,7 @@ def _ids(name: str, value: Any) -> Iterable[str]:
 
 def is_of_account(uri: str) -> bool:
     """Whether what Gemini calls a file's URI may be a file of the account, and no address of the world."""
-    if len(uri) > _MAX_URI:
+    if len(uri) > _MAX_URI_CHARACTERS:
         return True
     plain = unquote(uri).strip()
     return _WEB.match(plain) is None or _AT_GOOGLE.search(plain) is not None

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from starlette.types import Receive, Scope, Send
 
-from proxy.auth.credentials import digests_of
+from proxy.auth.credentials import credential_digests
 from proxy.dialects.openai_chat import CHAT
 from proxy.errors import ClientGone, GatewayError, GatewayStopped, InternalFault
 from proxy.exchange.context import EndpointSpec, RequestContext
@@ -60,7 +60,7 @@ class ResourceEndpoint:
         # The server begins a request outside any task, and moves it into one when it waits like this.
         try:
             await asyncio.sleep(0)
-            digests = digests_of(scope["headers"])
+            digests = credential_digests(scope["headers"])
             context.key = await admission.authenticate_async(digests, context.started / 1_000_000)
             prism.check()
             await admission.admit_async(context)

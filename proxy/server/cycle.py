@@ -21,6 +21,7 @@ from proxy.server.envelope import envelope
 from proxy.server.head_cache import Head
 from proxy.server.ids import new_request_id
 from proxy.server.request_body import KEPT, RequestBody
+from proxy.server.request_parser import RequestHandler
 from proxy.server.waiter import RequestWaiter
 
 #: The key of the ASGI scope's extensions under which a handler finds its `RequestCycle`.
@@ -51,8 +52,8 @@ DISCONNECTED: Final = 7
 _log = logging.getLogger(__name__)
 
 
-class ClientConnection:
-    """What a request cycle needs of its connection."""
+class ClientConnection(RequestHandler):
+    """What a request cycle needs of its connection, which reads requests and is a `RequestHandler`."""
 
     context: ServerContext
     loop: asyncio.AbstractEventLoop

@@ -23,7 +23,7 @@ from proxy.server.head_cache import Head, HeadCache
 from proxy.server.ids import new_request_id
 from proxy.server.pipeline import MAX_PIPELINED, RequestPipeline
 from proxy.server.request_body import RequestBody
-from proxy.server.request_parser import IDLE, IN_BODY, IN_HEAD, Refused, RequestHandler, RequestParser
+from proxy.server.request_parser import IDLE, IN_BODY, IN_HEAD, Refused, RequestParser
 
 #: Bytes of a response that wait for the client's connection before its producer is paused, and at which it is resumed.
 HIGH_WATER_BYTES: Final = 4_096
@@ -40,7 +40,7 @@ REFUSED: Final = 1
 LINGERING: Final = 2
 
 
-class GuardedProtocol(ClientConnection, RequestHandler):
+class GuardedProtocol(ClientConnection):
     """One client connection. Made and driven by the event loop, and by `sweep`."""
 
     def __init__(self, context: ServerContext) -> None:

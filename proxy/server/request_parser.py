@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import httptools
 
-from proxy.native import trait
+from proxy.native import mypyc_attr
 from proxy.server.context import ServerContext
 from proxy.server.head_cache import Head
 
@@ -40,7 +40,7 @@ class Refused(Exception):
         self.message = message
 
 
-@trait
+@mypyc_attr(allow_interpreted_subclasses=True)
 class RequestHandler:
     """Receives requests from the parser: `head_began`, `head_received`, `body_received` a part, `body_completed`."""
 

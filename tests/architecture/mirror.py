@@ -21,9 +21,6 @@ UNNAMED: frozenset[str] = frozenset(
         "proxy.resources.routing",
         "proxy.resources.spec",
         "proxy.resources.table",
-        "proxy.server.envelope",
-        "proxy.server.load_shedding",
-        "proxy.server.sockets",
     }
 )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.rig import request, running_rig
-from proxy.auth.credentials import INVALID, MAX_SECRETS, MISSING, digests_of, found
+from proxy.auth.credentials import INVALID, MAX_SECRETS, MISSING, credential_digests, lookup_key
 from proxy.auth.key_index import CATCH_UP_SECONDS, KeyIndex
 from proxy.auth.keys import Key, KeyStore, digest_of
 from proxy.errors import AuthenticationFailed
@@ -258,6 +258,6 @@ class OneKey:
 def test_a_key_is_valid_up_to_its_end() -> None:
     headers: list[Header] = [(b"x-api-key", b"good")]
     index = OneKey()
-    assert found(index, digests_of(headers), 1_999) is OneKey.key  # type: ignore[arg-type]
+    assert lookup_key(index, credential_digests(headers), 1_999) is OneKey.key  # type: ignore[arg-type]
     with pytest.raises(AuthenticationFailed):
-        found(index, digests_of(headers), 2_000)  # type: ignore[arg-type]
+        lookup_key(index, credential_digests(headers), 2_000)  # type: ignore[arg-type]

@@ -175,13 +175,13 @@ def test_a_compressed_body_goes_on_as_it_was_before(tmp_path: Path) -> None:
 def test_a_client_that_leaves_while_its_body_is_looked_at_costs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look, may_go_on = Inference._peek, threading.Event()
+    look, may_go_on = Inference._parse, threading.Event()
 
     async def parse_body(handler: Inference, data: bytes, named: str) -> Body:
         await asyncio.to_thread(may_go_on.wait, 10.0)
         return await look(handler, data, named)
 
-    monkeypatch.setattr(Inference, "_peek", parse_body)
+    monkeypatch.setattr(Inference, "_parse", parse_body)
     data = gzip.compress(json.dumps({"model": ALIAS, "messages": []}).encode())
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json", "content-encoding": "gzip"}
     with kind_of_upstream(tmp_path, "openai") as (gateway, upstream):

@@ -14,7 +14,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from proxy.auth.credentials import digests_of
+from proxy.auth.credentials import credential_digests
 from proxy.endpoints.head_facts import allowed_query
 from proxy.errors import GatewayError, InvalidRequest
 from proxy.exchange.context import NESTED, NESTED_GEMINI
@@ -248,7 +248,7 @@ def test_a_query_costs_little(unit: bytes) -> None:
 def test_a_credential_costs_little(value: bytes) -> None:
     def read() -> None:
         with suppress(GatewayError):
-            digests_of([(b"authorization", value)])
+            credential_digests([(b"authorization", value)])
 
     assert cpu(read) < MAX_CPU
 

@@ -10,7 +10,7 @@ from proxy.auth.keys import Key
 from proxy.clock.sweeper import TimeoutSweeper
 from proxy.dialects.openai_chat import CHAT
 from proxy.errors import GatewayError
-from proxy.exchange.context import RequestContext
+from proxy.exchange.context import EndpointSpec, RequestContext
 from proxy.exchange.exchange import Exchange
 from proxy.exchange.interfaces import DownstreamBase, Origin, ResponseObserver
 from proxy.exchange.services import Services
@@ -101,15 +101,13 @@ class ScriptedOrigin(Origin):
 
 
 def context_of(stream: bool = True, *observers: ResponseObserver, alias: Alias | None = None) -> RequestContext:
+    spec = EndpointSpec(path="/v1/chat/completions", dialect=CHAT, capabilities=frozenset({"chat"}), may_ask_usage=True)
     context = RequestContext(
+        spec,
         id="req_1",
         trace_id="req_1",
         key=Key(id="key_1", name="one", models=None, created=0, expires=None),
-        endpoint="/v1/chat/completions",
-        dialect=CHAT,
         path=b"/chat/completions",
-        may_ask_usage=True,
-        capabilities=frozenset({"chat"}),
         body=parse_body(b'{"model":"core","stream":true}' if stream else b'{"model":"core"}'),
         forwarded=b"",
         started=0,

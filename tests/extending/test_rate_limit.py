@@ -8,7 +8,7 @@ from tests.exchange.samples import JSON_ANSWER, MESSAGES
 from tests.extending import rate_limit
 from tests.extending.rate_limit import LIMIT, RateLimitPolicy
 from tests.fakes import RawClient, ScriptedUpstream, json_answer
-from tests.resources.samples import OTHER, ask, own
+from tests.resources.samples import OTHER, ask, record_owner
 from tests.serving import ALIAS, RunningGateway, simple_config
 
 CHAT = {"model": ALIAS, "messages": MESSAGES}
@@ -67,7 +67,7 @@ def test_the_count_outlives_a_reload(tmp_path: Path) -> None:
 
 def test_a_request_that_waits_for_an_owner_counts_once(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, limited(tmp_path, upstream) as gateway, gateway.client() as client:
-        own(gateway, "resp_1", "response")
+        record_owner(gateway, "resp_1", "response")
         upstream.script(json_answer({"id": "resp_2", "object": "response", "model": "m", "output": []}), times=LIMIT)
         body = {"model": ALIAS, "input": "go on", "previous_response_id": "resp_1"}
         assert [remaining(client, "/v1/responses", body) for _ in range(LIMIT)] == [(200, "1"), (200, "0")]

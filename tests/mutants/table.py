@@ -195,8 +195,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a digest for each request",
         "proxy/endpoints/inference.py",
-        "digests = facts.digests if known else digests_of(head.headers)",
-        "digests = digests_of(head.headers)",
+        "digests = facts.digests if known else credential_digests(head.headers)",
+        "digests = credential_digests(head.headers)",
         ("tests/auth/test_credentials.py",),
     ),
     Mutant(

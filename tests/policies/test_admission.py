@@ -16,7 +16,7 @@ from proxy.ledger.record import Final
 from proxy.policies.base import WAIT, GatewayState, Policy
 from tests.exchange.samples import JSON_ANSWER, MESSAGES
 from tests.fakes import ScriptedUpstream, WaitFor, json_answer
-from tests.resources.samples import KEY, ask_json, own
+from tests.resources.samples import KEY, ask_json, record_owner
 from tests.serving import ALIAS, RunningGateway, simple_config
 
 CHAT = {"model": ALIAS, "messages": MESSAGES}
@@ -79,7 +79,7 @@ def test_a_policy_runs_once_and_is_told_of_the_end_once(tmp_path: Path) -> None:
 def test_a_request_that_names_an_object_is_admitted_once_under_one_id(tmp_path: Path) -> None:
     made = Made()
     with ScriptedUpstream() as upstream, RunningGateway(simple_config(tmp_path, upstream.base_url), made) as gateway:
-        own(gateway, "resp_1", "response")
+        record_owner(gateway, "resp_1", "response")
         upstream.script(json_answer(RESPONSE))
         body = {"model": ALIAS, "input": "go on", "previous_response_id": "resp_1"}
         assert ask_json(gateway, "POST", "/v1/responses", body)[0] == 200

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.config.presets import PRESETS
 from proxy.errors import InvalidRequest
-from proxy.policies.references import MAX_VALUES, MOST, check_models, find
+from proxy.policies.references import MAX_REFERENCES, MAX_VALUES, check_models, find
 
 
 def found(body: object) -> set[tuple[str, str]]:
@@ -155,12 +155,12 @@ def test_what_only_looks_like_a_reference_is_none(body: object) -> None:
 
 
 def test_a_body_may_name_only_so_many() -> None:
-    ids = [f"file-{number}" for number in range(MOST + 1)]
-    assert len(found({"file_ids": ids[1:]})) == MOST
+    ids = [f"file-{number}" for number in range(MAX_REFERENCES + 1)]
+    assert len(found({"file_ids": ids[1:]})) == MAX_REFERENCES
     for body in (
         {"file_ids": ids},
         {"input": [{"file_id": id_} for id_ in ids]},
-        {"file_ids": ["file-1"] * (MOST + 1)},
+        {"file_ids": ["file-1"] * (MAX_REFERENCES + 1)},
     ):
         with pytest.raises(InvalidRequest, match="more than 2000 objects"):
             found(body)

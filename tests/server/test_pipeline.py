@@ -1,13 +1,11 @@
 """The order of a connection's requests, and the bytes that wait."""
 
-from typing import Any
-
-from proxy.server.cycle import COMPLETE, RequestCycle
+from proxy.server.cycle import COMPLETE, ClientConnection, RequestCycle
 from proxy.server.head_cache import Head
 from proxy.server.pipeline import MAX_QUEUED_BYTES, RequestPipeline
 from proxy.server.request_body import RequestBody
 
-CONNECTION: Any = None
+CONNECTION = ClientConnection()
 
 
 def a_request() -> RequestCycle:
