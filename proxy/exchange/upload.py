@@ -11,7 +11,7 @@ from proxy.errors import BodyTooLarge, GatewayError, InvalidRequest
 from proxy.exchange.audio_length import AudioMeter, warn
 from proxy.server.bodies import Bodies, Holding, no_room
 from proxy.upstream.client import LAST_CHUNK, SLICE_BYTES, http_chunk
-from proxy.upstream.connection import Connection, Sink
+from proxy.upstream.connection import BodySource, Connection, ResponseSink
 from proxy.wire.multipart import ModelExtractor, content_type_line
 from proxy.wire.schemas import Usage
 
@@ -30,7 +30,7 @@ class Source(Protocol):
     def resume_body(self) -> None: ...
 
 
-class Upload:
+class Upload(BodySource):
     """See the module. It feeds the connection that it was opened on last."""
 
     def __init__(
@@ -164,7 +164,7 @@ class Upload:
         self._chunked = length is None
         return content_type_line(self._boundary) + framing
 
-    def open(self, connection: Connection, head: bytes, model: str, sink: Sink) -> None:
+    def open(self, connection: Connection, head: bytes, model: str, sink: ResponseSink) -> None:
         """Begin to send it, from its beginning, under a model's name; `head` has the lines given last."""
         assert self._base == 0
         self._sent = 0
