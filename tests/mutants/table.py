@@ -596,10 +596,10 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "two content types",
-        "proxy/endpoints/head_facts.py",
-        "if content_type is not None:\n                raise",
-        "if False:\n                raise",
-        ("tests/endpoints/test_inference.py::test_two_content_types_are_refused",),
+        "proxy/wire/content_type.py",
+        "if len(types) > 1:",
+        "if False:",
+        ("tests/wire/test_content_type.py", "tests/endpoints/test_inference.py::test_two_content_types_are_refused"),
     ),
     Mutant(
         "a run uses an assistant's alias without the right to it",
