@@ -120,10 +120,6 @@ class RequestCycle(Downstream):
 
     # the request body
 
-    def announced(self) -> int | None:
-        """Bytes of the body, if the client has announced them."""
-        return self.content_length
-
     def try_read_body(self, limit: int) -> bytes | None:
         """The whole request body, if it has arrived already. Raises `BodyTooLarge` and `ClientGone`."""
         if not self.body.complete:
