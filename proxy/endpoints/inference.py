@@ -230,7 +230,7 @@ class Inference:
                 client,
                 facts.boundary,
                 self._max_body_bytes,
-                client.announced(),
+                client.content_length,
                 bodies,
                 named,
                 self._max_file_bytes,
