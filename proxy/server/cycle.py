@@ -227,20 +227,20 @@ class RequestCycle(Downstream):
         self.status = status
         if self.state >= COMPLETE:
             return
-        self.state = SIZED
+        state = SIZED
         if length is not None:
             framing = b"content-length: %d\r\n" % length
         elif status in _BODILESS:
             framing = b""
-            self.state = BODILESS
+            state = BODILESS
         elif self.head.version == "1.1":
-            self.state = CHUNKED
+            state = CHUNKED
             framing = b"transfer-encoding: chunked\r\n"
         else:
             self.keep_alive = False
             framing = b""
         if self.head.method == "HEAD":
-            self.state = BODILESS
+            state = BODILESS
         parts = [STATUS_LINE[status]]
         for name, value in self.protocol.context.state.default_headers:
             parts += (name, b": ", value, b"\r\n")
@@ -252,6 +252,8 @@ class RequestCycle(Downstream):
             framing += b"connection: keep-alive\r\n"
         parts += (lines, self.more_lines, framing, b"\r\n")
         self._head = b"".join(parts)
+        # Last: where anything above has failed, another response may still begin.
+        self.state = state
 
     def write(self, data: bytes, last: bool) -> None:
         """Hand the next bytes of the body to the transport, with the head if it has not left yet."""
@@ -310,7 +312,7 @@ class RequestCycle(Downstream):
         """End a response that is not complete: by a 500 if none of it has left, else by an abort."""
         if self.state >= COMPLETE:
             return
-        if self.status and not self._head:
+        if self.state > RUNNING and not self._head:
             self.abort()
             return
         try:
