@@ -20,13 +20,6 @@ UNNAMED: frozenset[str] = frozenset(
         "proxy.policies.base",
         "proxy.policies.json_pairs",
         "proxy.policies.response_ids",
-        "proxy.resources.disconnect",
-        "proxy.resources.request",
-        "proxy.resources.response",
-        "proxy.resources.rewrite",
-        "proxy.resources.routing",
-        "proxy.resources.spec",
-        "proxy.resources.table",
     }
 )
 
