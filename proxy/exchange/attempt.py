@@ -145,7 +145,7 @@ class Attempt:
         upload, model, body = context.upload, target.model, b""
         parts: list[bytes | memoryview] | None = None
         if upload is not None:
-            head = target.form_head(context.path, context.forwarded, upload.lines(model))
+            head = target.head(context.path, context.forwarded, content=upload.lines(model))
         else:
             conversation = IDENTITY if not context.alias.conversations else conversation_with(target, context.alias)
             may_ask_usage = context.may_ask_usage and target.takes_stream_options

@@ -60,7 +60,6 @@ LEFT: frozenset[tuple[str, str]] = frozenset(
         ("dialects", "tell"),
         ("dialects", "told"),
         ("endpoints", "reply"),
-        ("exchange", "nobody"),
         ("exchange", "see the module"),
         ("exchange", "tell"),
         ("exchange", "told"),

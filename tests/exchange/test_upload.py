@@ -4,7 +4,7 @@ import pytest
 
 from proxy.errors import BodyTooLarge, InvalidRequest
 from proxy.exchange.audio_length import Measured
-from proxy.exchange.upload import HIGH_WATER, MAX_KEPT, Upload
+from proxy.exchange.upload import HIGH_WATER_BYTES, MAX_REPEATABLE_BYTES, Upload
 from proxy.server.bodies import Bodies
 from proxy.upstream.client import SLICE_BYTES
 from tests.endpoints.forms import END, B, field, file
@@ -120,7 +120,7 @@ def test_a_client_is_not_read_while_the_upstream_takes_nothing_and_is_again_when
     opened(upload, line)
     while not client.paused:
         upload.piece(bytes(SLICE_BYTES))
-        assert len(upload._spool) < HIGH_WATER + 2 * SLICE_BYTES
+        assert len(upload._outgoing.buffer) < HIGH_WATER_BYTES + 2 * SLICE_BYTES
     line.room = None
     upload.unblocked()
     assert not client.paused
@@ -140,10 +140,10 @@ def test_what_was_sent_is_let_go_beyond_what_another_attempt_may_need() -> None:
     upload, line = Upload(Client(), B, LIMIT, None, Bodies()), Line()
     upload.piece(MODEL + BEGUN)
     opened(upload, line)
-    for _ in range(MAX_KEPT // SLICE_BYTES + 2):
+    for _ in range(MAX_REPEATABLE_BYTES // SLICE_BYTES + 2):
         upload.piece(bytes(SLICE_BYTES))
     assert not upload.repeatable
-    assert len(upload._spool) < 1000
+    assert len(upload._outgoing.buffer) < 1000
 
 
 @pytest.mark.parametrize("model", ["m", "a-much-longer-name-of-a-model"])
@@ -168,9 +168,9 @@ def test_a_body_beyond_the_limit_is_an_error_and_nothing_of_it_is_kept_after() -
     upload.piece(MODEL)
     assert upload.piece(bytes(1000))
     assert isinstance(upload.error, BodyTooLarge)
-    held = len(upload._spool)
+    held = len(upload._outgoing.buffer)
     assert not upload.piece(bytes(1000))
-    assert len(upload._spool) == held
+    assert len(upload._outgoing.buffer) == held
 
 
 def test_a_body_that_ends_too_early_is_never_ended_towards_the_upstream() -> None:
@@ -199,7 +199,7 @@ def test_what_a_thread_may_look_at_is_kept_also_when_nobody_waits_for_it() -> No
         def measure(self, data: memoryview, done: Measured) -> None:
             self.data, self.done = data, done
 
-    content = bytes(range(256)) * (4 * MAX_KEPT // 256)
+    content = bytes(range(256)) * (4 * MAX_REPEATABLE_BYTES // 256)
     upload, line, meter = Upload(Client(), B, LIMIT, None, Bodies()), Line(), Lent()
     upload.measure_with(meter)  # type: ignore[arg-type]
     upload.piece(MODEL + file(content) + END)
