@@ -64,7 +64,6 @@ LEFT: frozenset[tuple[str, str]] = frozenset(
         ("exchange", "tell"),
         ("exchange", "told"),
         ("ledger", "tell"),
-        ("upstream", "answer"),
         ("upstream", "hears"),
         ("upstream", "leftover"),
         ("upstream", "nobody"),
