@@ -163,10 +163,8 @@ class ResourceRouting:
 
     def header_place(self, request: ResourceRequest) -> str | None:
         """The name of the upstream that a header of the client chooses. Raises `InvalidRequest`."""
-        wanted = header_value(request.headers, MODEL_HEADER)
-        return (
-            self.alias_target(request.context.key, wanted.decode("latin-1")).pool.name if wanted is not None else None
-        )
+        name = header_value(request.headers, MODEL_HEADER)
+        return None if name is None else self.alias_target(request.context.key, name.decode("latin-1")).pool.name
 
     def choose_batch(self, request: ResourceRequest, alias: str, target: Target) -> None:
         """Send a batch to the upstream of a target, under an alias."""
