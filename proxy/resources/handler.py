@@ -28,9 +28,10 @@ from proxy.resources.routing import ResourceRouting
 from proxy.server.bodies import Bodies, Holding
 from proxy.upstream.client import UpstreamRequest
 from proxy.wire.content_encoding import encoding_of, inflate_in_steps
+from proxy.wire.content_type import check_content_type
 from proxy.wire.field_names import TEXT_FIELDS, may_name_in_json, named_by
-from proxy.wire.headers import header_value, request_lines
-from proxy.wire.multipart import FormEvent, boundary_of, content_type_line, is_multipart
+from proxy.wire.headers import request_lines
+from proxy.wire.multipart import FormEvent, content_type_line
 
 #: The largest file, and the rest of its form.
 MAX_UPLOAD_BYTES: Final = 512 * 1024 * 1024 + 1_048_576
@@ -60,9 +61,10 @@ class ResourceHandler:
     async def serve(self, request: ResourceRequest, receive: Receive) -> None:
         """Respond to a request. Raises `GatewayError`, also after the response has begun: then `fail` ends it."""
         row = request.row
+        boundary = check_content_type(request.headers, row.body)
         await self._routing.check_ids(request)
-        if row.body in ("form", "file") or (row.body == "form or json" and is_form(request)):
-            await self._upload(request, receive)
+        if boundary is not None:
+            await self._upload(request, receive, boundary)
             return
         max_bytes = MAX_ERROR_BODY_BYTES if row.body == "none" else self._max_body_bytes
         data = await request.client.read_body(max_bytes)
@@ -133,18 +135,13 @@ class ResourceHandler:
 
     # forms
 
-    async def _upload(self, request: ResourceRequest, receive: Receive) -> None:
+    async def _upload(self, request: ResourceRequest, receive: Receive, boundary: bytes) -> None:
         """Pass a form on while it arrives."""
         row = request.row
-        if not is_form(request):
-            raise InvalidRequest(
-                "The request's content type must be multipart/form-data.", code="unsupported_content_type"
-            )
         if (request.client.announced() or 0) > MAX_UPLOAD_BYTES:
             raise BodyTooLarge(
                 f"The request body is larger than {MAX_UPLOAD_BYTES} bytes, the most this endpoint takes."
             )
-        boundary = boundary_of(header_value(request.headers, b"content-type") or b"")
         field = "purpose" if row.body == "file" else "model" if row.model != "none" else ""
         form = Form(body_chunks(receive), boundary, MAX_UPLOAD_BYTES, field, Holding(self._bodies))
         try:
@@ -215,11 +212,6 @@ class ResourceHandler:
         with request.calls.waiting():
             await upstream.receive_head()
         await self._responder.respond(request, upstream)
-
-
-def is_form(request: ResourceRequest) -> bool:
-    """Whether the body is a form with files."""
-    return is_multipart(header_value(request.headers, b"content-type") or b"")
 
 
 class _Responded(Exception):

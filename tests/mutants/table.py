@@ -596,7 +596,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "two content types",
-        "proxy/endpoints/head_facts.py",
+        "proxy/wire/content_type.py",
         "if content_type is not None:\n                raise",
         "if False:\n                raise",
         ("tests/endpoints/test_inference.py::test_two_content_types_are_refused",),
