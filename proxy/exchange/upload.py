@@ -22,8 +22,8 @@ HIGH_WATER_BYTES: Final = 262_144
 LOW_WATER_BYTES: Final = 65_536
 
 
-class BodySource(Protocol):
-    """The connection to the client, as far as its body is read: `server.cycle.RequestCycle`."""
+class PausableBody(Protocol):
+    """The request body as it comes from the client, whose reading can be paused: `server.cycle.RequestCycle`."""
 
     def pause_body(self) -> None: ...
 
@@ -35,7 +35,7 @@ class Upload:
 
     def __init__(
         self,
-        source: BodySource,
+        source: PausableBody,
         boundary: bytes,
         max_bytes: int,
         announced: int | None,

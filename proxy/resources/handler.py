@@ -24,7 +24,7 @@ from proxy.resources.form import Change, CheckedValue, Form, NewValue
 from proxy.resources.pagination import owned_page, parse_list_query
 from proxy.resources.request import ResourceRequest
 from proxy.resources.response import JSON_LINE, MAX_ERROR_BODY_BYTES, ResourceResponder
-from proxy.resources.routing import ResourceRouting
+from proxy.resources.routing import ResourceRouting, check_place
 from proxy.server.bodies import Bodies, Holding
 from proxy.upstream.client import UpstreamRequest
 from proxy.wire.content_encoding import encoding_of, inflate_in_steps
@@ -173,8 +173,7 @@ class ResourceHandler:
             named = await own_all(self._owners, request.key, find({"": msgspec.Raw(value.strip())}))
         else:
             return
-        if any(one.upstream != request.upstream for one in named):
-            raise InvalidRequest("The objects in the request are at another provider.", code="objects_apart")
+        check_place(named, request.upstream)
 
     async def _read_batch(self, request: ResourceRequest, form: Form, holding: Holding) -> AsyncIterator[bytes]:
         """Read the form of a batch as far as its first line, which chooses the upstream; return all of it."""

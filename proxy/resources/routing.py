@@ -3,7 +3,7 @@
 It refuses a request, or fills it in; no upstream is called here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from urllib.parse import parse_qsl, unquote
 
@@ -204,6 +204,12 @@ class ResourceRouting:
         return b"&".join(
             [part for part in parts if unquote(part.partition(b"=")[0].decode("latin-1")) in request.row.query]
         )
+
+
+def check_place(named: Iterable[Owned], upstream: str) -> None:
+    """Refuse resources that are not at this upstream. Raises `InvalidRequest`."""
+    if any(one.upstream != upstream for one in named):
+        raise InvalidRequest("The objects in the request are at another provider.", code="objects_apart")
 
 
 async def decode(data: bytes) -> dict[str, msgspec.Raw]:

@@ -5,7 +5,17 @@ import threading
 from pathlib import Path
 
 from tests.fakes import Close, Hang, ReadNothing, ScriptedUpstream, WaitFor, json_answer, sse_answer
-from tests.resources.samples import ALIAS, ASSISTANT, KEY, OTHER, UPSTREAM_MODEL, ask, ask_json, gateway_over, record_owner
+from tests.resources.samples import (
+    ALIAS,
+    ASSISTANT,
+    KEY,
+    OTHER,
+    UPSTREAM_MODEL,
+    ask,
+    ask_json,
+    gateway_over,
+    record_owner,
+)
 from tests.serving import RunningGateway
 
 
