@@ -130,7 +130,7 @@ class Attempt:
         self._upstream_deadline = plan.began + pool.connect_timeout
         self._deadline = min(self._upstream_deadline, plan.first_byte_deadline)
         owner.services.deadlines.add(self)
-        fresh = fresh or (upload is not None and upload.outgrows)
+        fresh = fresh or (upload is not None and upload.needs_fresh_connection)
         connection = pool.acquire(self, fresh, owner.context.key.id)
         if connection is not None:
             self.connected(connection)

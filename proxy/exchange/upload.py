@@ -80,7 +80,7 @@ class Upload:
 
     # the client's side
 
-    def piece(self, data: bytes) -> bool:
+    def receive(self, data: bytes) -> bool:
         """Take the client's next bytes; whether the model or an error has become known by them."""
         if self.error is not None:
             return False
@@ -132,7 +132,7 @@ class Upload:
         return self._outgoing.is_repeatable
 
     @property
-    def outgrows(self) -> bool:
+    def needs_fresh_connection(self) -> bool:
         """More of it may be sent than is kept: it takes a connection that no upstream can have closed by now."""
         size = self._outgoing.size if self.whole else self._announced
         return size is None or size > MAX_REPEATABLE_BYTES

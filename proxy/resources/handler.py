@@ -23,7 +23,7 @@ from proxy.resources.disconnect import Receive, body_chunks, while_connected
 from proxy.resources.form import Change, CheckedValue, Form, NewValue
 from proxy.resources.pagination import owned_page, parse_list_query
 from proxy.resources.request import ResourceRequest
-from proxy.resources.response import JSON_LINE, MAX_ERROR_BODY_BYTES, ResourceResponder
+from proxy.resources.response import JSON_LINE, ResourceResponder
 from proxy.resources.routing import ResourceRouting, check_place
 from proxy.server.bodies import Bodies, Holding
 from proxy.upstream.client import UpstreamRequest
@@ -35,6 +35,8 @@ from proxy.wire.multipart import FormEvent, content_type_line
 
 #: The largest file, and the rest of its form.
 MAX_UPLOAD_BYTES: Final = 512 * 1024 * 1024 + 1_048_576
+#: The largest body of a request that needs none.
+MAX_UNUSED_BODY_BYTES: Final = 65_536
 
 
 class ResourceHandler:
@@ -66,7 +68,7 @@ class ResourceHandler:
         if boundary is not None:
             await self._upload(request, receive, boundary)
             return
-        max_bytes = MAX_ERROR_BODY_BYTES if row.body == "none" else self._max_body_bytes
+        max_bytes = MAX_UNUSED_BODY_BYTES if row.body == "none" else self._max_body_bytes
         data = await request.client.read_body(max_bytes)
         with Holding(self._bodies) as holding:
             encoding = encoding_of(request.headers)
