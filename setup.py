@@ -4,7 +4,10 @@ Everything else about the distribution stands in pyproject.toml. Compiled or not
 without a compiler nothing is missing but speed. What mypyc asks of code that it compiles, beside types:
 
 - No function inside a function: the two would keep each other until the collector runs. `functools.partial` does it.
-- A class that is not compiled cannot inherit from one that is.
+- A class that is not compiled can inherit from a compiled one only where that says so (`proxy.native.mypyc_attr`); it
+  sets in `__init__` what its base declares, and not in its class body.
+- An interface is a base class or, beside one, a trait (`proxy.native.trait`), which only compiled classes can have; a
+  call through a `Protocol` costs twice as much.
 - What a base class sets that is not compiled is declared again, as Any where it may be None.
 - A None whose type is a protocol is set in `__init__` and not in the class body, where it is forgotten.
 - Nothing is awaited inside an `except`: whatever else runs meanwhile would seem to run inside it too.
@@ -13,52 +16,68 @@ without a compiler nothing is missing but speed. What mypyc asks of code that it
 """
 
 import os
-from glob import glob
+from pathlib import Path
 
 from setuptools import Extension, setup
 
-#: What a request runs through. Not here: modules whose classes are msgspec's, and what runs once.
+ROOT = Path(__file__).parent
+#: What a request runs through: whole rooms, and single modules of others.
 COMPILED = (
-    "proxy/auth/credentials.py",
-    "proxy/dialects/[!b]*.py",
-    "proxy/endpoints/head_facts.py",
-    "proxy/endpoints/inference.py",
-    "proxy/exchange/attempt.py",
-    "proxy/exchange/context.py",
-    "proxy/exchange/exchange.py",
-    "proxy/exchange/interfaces.py",
-    "proxy/exchange/replay.py",
-    "proxy/exchange/response_head.py",
-    "proxy/exchange/services.py",
-    "proxy/exchange/settlement.py",
-    "proxy/exchange/upstream_origin.py",
-    "proxy/ledger/backlog.py",
-    "proxy/ledger/estimator.py",
-    "proxy/ledger/journal.py",
-    "proxy/ledger/pricing.py",
-    "proxy/observability/access_format.py",
-    "proxy/policies/a*.py",
-    "proxy/policies/base.py",
-    "proxy/policies/overload.py",
-    "proxy/policies/ownership.py",
-    "proxy/policies/references.py",
-    "proxy/routing/*.py",
-    "proxy/server/asgi.py",
-    "proxy/server/cycle.py",
-    "proxy/server/downstream.py",
-    "proxy/server/head_cache.py",
-    "proxy/server/ids.py",
-    "proxy/server/pipeline.py",
-    "proxy/server/protocol.py",
-    "proxy/server/request_body.py",
-    "proxy/server/request_parser.py",
-    "proxy/upstream/connection.py",
-    "proxy/upstream/health.py",
-    "proxy/upstream/pool.py",
-    "proxy/upstream/retry_budget.py",
-    "proxy/upstream/target.py",
-    "proxy/wire/*.py",
+    "auth/credentials",
+    "dialects",
+    "endpoints/head_facts",
+    "endpoints/inference",
+    "exchange",
+    "ledger/backlog",
+    "ledger/estimator",
+    "ledger/journal",
+    "ledger/pricing",
+    "observability/access_format",
+    "policies/access",
+    "policies/access_line",
+    "policies/admission",
+    "policies/base",
+    "policies/overload",
+    "policies/ownership",
+    "policies/references",
+    "routing",
+    "server",
+    "upstream",
+    "wire",
 )
+#: But for these, with the reason.
+NOT_COMPILED = (
+    # Classes that msgspec makes.
+    "dialects/base",
+    "upstream/client",
+    # The interpreter's own coroutines, stepped by hand.
+    "server/waiter",
+    # What runs once, for a connection or in a thread, and gains nothing.
+    "exchange/audio_length",
+    "exchange/upload",
+    "server/bodies",
+    "server/context",
+    "server/envelope",
+    "server/listener",
+    "server/load_shedding",
+    "server/sockets",
+    "upstream/dial",
+    "upstream/httpx_transport",
+    "upstream/tls",
+    "upstream/warmup",
+)
+
+
+def compiled_files() -> list[str]:
+    """The paths of the compiled modules, from the root of the project; `__init__` and `schemas` never are."""
+    folder = ROOT / "proxy"
+    found = {path for name in COMPILED for path in (*folder.glob(f"{name}.py"), *folder.glob(f"{name}/**/*.py"))}
+    return sorted(
+        str(path.relative_to(ROOT))
+        for path in found
+        if path.stem not in ("__init__", "schemas")
+        and str(path.relative_to(folder).with_suffix("")) not in NOT_COMPILED
+    )
 
 
 def extensions() -> list[Extension]:
@@ -67,13 +86,8 @@ def extensions() -> list[Extension]:
         return []
     from mypyc.build import mypycify
 
-    files = sorted(
-        path
-        for pattern in COMPILED
-        for path in glob(pattern)
-        if not path.endswith(("__init__.py", "shapes.py", "schemas.py"))
-    )
-    return mypycify(files, opt_level="3", debug_level="0")
+    return mypycify(compiled_files(), opt_level="3", debug_level="0")
 
 
-setup(ext_modules=extensions())
+if __name__ == "__main__":
+    setup(ext_modules=extensions())

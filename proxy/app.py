@@ -35,8 +35,8 @@ from proxy.resources.response import ResourceResponder
 from proxy.resources.routing import ResourceRouting, ResourceUpstreams
 from proxy.routing.models import Alias, compile_alias
 from proxy.server.load_shedding import SheddingState
-from proxy.upstream.dial import fingerprint, tls_context
 from proxy.upstream.pool import Pool
+from proxy.upstream.tls import fingerprint, tls_context
 from proxy.upstream.warmup import warm
 
 _log = logging.getLogger(__name__)

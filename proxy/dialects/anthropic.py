@@ -1,4 +1,4 @@
-"""Anthropic's dialect: how Messages answers are read and what errors look like.
+"""Anthropic's dialect: how Messages responses are read and what errors look like.
 
 Facts of the wire: https://docs.anthropic.com/en/api/messages-streaming and https://docs.anthropic.com/en/api/errors.
 The event names stand in `event:` lines, which the SDKs dispatch on and which pass through untouched.
@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.dialects.anthropic_shapes import Answer, Event, decode_answer, decode_event
 from proxy.dialects.base import Dialect
-from proxy.dialects.lenient import decode_lenient
-from proxy.dialects.meters import EMPTY, NULL, ResponseMeter, decoded, is_error, is_reason, text_size
+from proxy.dialects.lenient import decode
+from proxy.dialects.meters import EMPTY, NULL, ResponseMeter, is_error, is_finish_reason, text_size, try_decode
+from proxy.dialects.schemas import MessagesEvent, MessagesResponse, decode_messages_event, decode_messages_response
 from proxy.dialects.scrub import scrub
 from proxy.errors import GatewayError
 from proxy.wire.usage import reading
@@ -31,7 +31,7 @@ _TYPES: Final = {
 
 
 class MessagesMeter(ResponseMeter):
-    """Reads one Messages stream. Its deltas' usage, which is cumulative, lies over that of the message's start."""
+    """Reads one Messages stream. The usage of its deltas is cumulative and replaces that of the message's start."""
 
     __slots__ = ("_counted", "_started")
     path: tuple[str, ...] = ("message", "model")
@@ -43,15 +43,12 @@ class MessagesMeter(ResponseMeter):
 
     @property
     def counts_so_far(self) -> bool:
-        """Only the start counted output tokens, which stand for an answer that is yet to be made."""
+        """Only the first usage object counted output tokens, before the response was generated."""
         return self._started and not self._counted
 
     def read(self, payload: bytes) -> msgspec.Raw:
         """Read one event; return the raw value of its message's model. Raises `UpstreamProtocolError`."""
-        try:
-            event = decode_event(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            event = decode_lenient(Event, payload, error)
+        event = decode(decode_messages_event, MessagesEvent, payload)
         kind = event.type
         if kind != "ping":
             self.closing = kind == "content_block_stop"
@@ -61,7 +58,7 @@ class MessagesMeter(ResponseMeter):
             for text in (delta.text, delta.thinking, delta.partial_json):
                 if text is not EMPTY:
                     self.text_out += text_size(text)
-            if delta.stop_reason is not EMPTY and is_reason(delta.stop_reason):
+            if delta.stop_reason is not EMPTY and is_finish_reason(delta.stop_reason):
                 self._finish(before)
         if event.usage is not EMPTY and event.usage != NULL:
             self._take_usage(event.usage)
@@ -86,16 +83,13 @@ class MessageMeter(ResponseMeter):
     path: tuple[str, ...] = ("model",)
 
     def read(self, payload: bytes) -> msgspec.Raw:
-        """Read the answer; return the raw value of its model. Raises `UpstreamProtocolError`."""
-        try:
-            answer = decode_answer(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            answer = decode_lenient(Answer, payload, error)
-        self.failed = answer.type == "error" or is_error(answer.error)
-        self.text_out += len(bytes(answer.content)) if text_size(answer.content) else 0
-        if answer.usage is not EMPTY and answer.usage != NULL:
-            self._take_usage(answer.usage)
-        return answer.model
+        """Read the response; return the raw value of its model. Raises `UpstreamProtocolError`."""
+        response = decode(decode_messages_response, MessagesResponse, payload)
+        self.failed = response.type == "error" or is_error(response.error)
+        self.text_out += len(bytes(response.content)) if text_size(response.content) else 0
+        if response.usage is not EMPTY and response.usage != NULL:
+            self._take_usage(response.usage)
+        return response.model
 
 
 def error_body(error: GatewayError, request_id: str, timestamp: str) -> bytes:
@@ -106,13 +100,13 @@ def error_body(error: GatewayError, request_id: str, timestamp: str) -> bytes:
 
 
 def error_event(error: GatewayError, request_id: str, timestamp: str) -> bytes:
-    """The same as an event in a stream that has begun."""
+    """The same error as an event in a stream that has begun."""
     return b"event: error\ndata: " + error_body(error, request_id, timestamp) + b"\n\n"
 
 
 def upstream_error(body: bytes, upstream_model: str, alias: str) -> bytes | None:
     """An upstream's error body as it may be passed on, or None when it is not Anthropic's shape."""
-    return scrub(body, upstream_model.encode(), alias.encode()) if _is_error(decoded(body)) else None
+    return scrub(body, upstream_model.encode(), alias.encode()) if _is_error(try_decode(body)) else None
 
 
 def _is_error(value: Any) -> bool:

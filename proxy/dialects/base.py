@@ -1,4 +1,4 @@
-"""The face of a dialect: what the relay needs of any of them, as one value."""
+"""The interface of a dialect: what an exchange needs of any wire format, as one value."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -11,20 +11,20 @@ from proxy.errors import GatewayError
 DialectName = Literal["openai", "anthropic", "gemini"]
 
 
-#: (alias, upstream model, leave out the usage event that the client did not ask for) -> a meter for one answer.
+#: (alias, upstream model, leave out the usage event that the client did not ask for) -> a meter for one response.
 MeterFactory = Callable[[str, str, bool], ResponseMeter]
 
 
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
-    """One wire format, for one kind of answer."""
+    """One wire format, for one kind of response."""
 
-    #: Which of the families of formats it is of; an upstream speaks some of them.
+    #: The family of formats that it belongs to; an upstream speaks some of them.
     name: DialectName
-    #: The meter for an answer made of events.
+    #: The meter for a response made of events.
     event_meter: MeterFactory
-    #: The meter for an answer that is one JSON value.
+    #: The meter for a response that is one JSON value.
     json_meter: MeterFactory
-    #: The key under which a JSON answer has its usage.
+    #: The key under which a JSON response has its usage.
     usage_key: str = "usage"
     #: A stream that is no events is a JSON array whose elements come one by one.
     streams_arrays: bool = False
@@ -32,9 +32,9 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     choice_counts: tuple[str, ...] = ("n", "prompt")
     #: The status for a model that does not exist.
     unknown_model_status: int = 404
-    #: A comment that tells a client that waits for events that somebody is there; empty where clients choke on one.
+    #: A comment that keeps a client waiting for events; empty where clients cannot read one.
     heartbeat: bytes = b": ping\n"
-    #: (error, request id, timestamp) -> the body of an error answer.
+    #: (error, request id, timestamp) -> the body of an error response.
     error_body: Callable[[GatewayError, str, str], bytes]
     #: The same -> an event for a stream that has begun.
     error_event: Callable[[GatewayError, str, str], bytes]

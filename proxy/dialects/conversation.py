@@ -10,12 +10,10 @@ from typing import Final
 
 from proxy.dialects.base import Dialect
 from proxy.dialects.meters import choices_in
-from proxy.dialects.openai_responses import MediaMeter
 from proxy.dialects.readers import (
     ArrayReader,
     EventReader,
     JsonReader,
-    MediaReader,
     OpaqueReader,
     ResponseReader,
     TextOrJsonReader,
@@ -23,8 +21,7 @@ from proxy.dialects.readers import (
 from proxy.errors import UpstreamProtocolError
 from proxy.native import mypyc_attr
 from proxy.wire.headers import Header
-from proxy.wire.pieces import pieces
-from proxy.wire.request_body import render_body
+from proxy.wire.request_body import render_body, render_chunks
 from proxy.wire.schemas import Body
 from proxy.wire.sniff import Kind
 
@@ -63,7 +60,7 @@ class Conversation:
 
     def body_parts(self, body: Body, model: str, may_ask_usage: bool) -> list[bytes | memoryview]:
         """The same for a long body, in parts that are not copied."""
-        return pieces(body, model, may_ask_usage and body.stream and not body.wants_usage)
+        return render_chunks(body, model, may_ask_usage and body.stream and not body.wants_usage)
 
     def reader(
         self,
@@ -128,13 +125,10 @@ class Conversation:
             elif dialect.streams_arrays and first.lstrip(_BLANKS).startswith(b"["):
                 reader = ArrayReader(meter, alias, max_event_bytes)
                 reader.label = json_label
-            elif not isinstance(meter, MediaMeter):
-                reader = JsonReader(meter, alias, dialect.usage_key)
-                reader.label = json_label
             elif opaque and not says_json and kind == "json":
                 reader = TextOrJsonReader(meter, alias, dialect.usage_key, (_JSON, _content_type(label, opaque)))
             else:
-                reader = MediaReader(meter, alias, dialect.usage_key)
+                reader = JsonReader(meter, alias, dialect.usage_key)
                 reader.label = json_label
                 if opaque and not says_json:
                     # Text may begin so too.

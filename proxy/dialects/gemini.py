@@ -1,4 +1,4 @@
-"""Gemini's dialect: how generateContent answers are read and what errors look like.
+"""Gemini's dialect: how generateContent responses are read and what errors look like.
 
 Facts of the wire: https://ai.google.dev/api/generate-content and https://google.aip.dev/193 (errors). A stream is
 either server-sent events (`alt=sse`) or one JSON array whose elements arrive one by one; both have the same chunks.
@@ -9,11 +9,12 @@ from typing import Any, Final
 import msgspec
 
 from proxy.dialects.base import Dialect
-from proxy.dialects.gemini_shapes import Chunk, decode_chunk, decode_chunks, decode_grounding
 from proxy.dialects.lenient import decode_lenient
-from proxy.dialects.meters import EMPTY, ChoicesMeter, decoded, is_error, is_reason
+from proxy.dialects.meters import EMPTY, ChoicesMeter, is_error, is_finish_reason, try_decode
+from proxy.dialects.schemas import GenerateChunk, decode_generate_chunk, decode_generate_chunks, decode_grounding
 from proxy.dialects.scrub import scrub
 from proxy.errors import GatewayError
+from proxy.wire.schemas import DECODE_ERRORS
 
 _encoder = msgspec.json.Encoder()
 #: Google's status names by HTTP status; others are INTERNAL from 500 on, else INVALID_ARGUMENT.
@@ -31,7 +32,7 @@ _STATUSES: Final = {
 
 
 class GenerateMeter(ChoicesMeter):
-    """Reads one answer: an event of a stream, a whole answer, or a whole array of chunks."""
+    """Reads one response: an event of a stream, a whole response, or a whole array of chunks."""
 
     __slots__ = ()
     path: tuple[str, ...] = ("modelVersion",)
@@ -39,9 +40,12 @@ class GenerateMeter(ChoicesMeter):
     def read(self, payload: bytes) -> msgspec.Raw:
         """Read one chunk, or an array of them; return the last one's raw model. Raises `UpstreamProtocolError`."""
         try:
-            chunks = decode_chunks(payload) if payload.lstrip()[:1] == b"[" else [decode_chunk(payload)]
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            chunks = [decode_lenient(Chunk, payload, error)]
+            if payload.lstrip()[:1] == b"[":
+                chunks = decode_generate_chunks(payload)
+            else:
+                chunks = [decode_generate_chunk(payload)]
+        except DECODE_ERRORS as error:
+            chunks = [decode_lenient(GenerateChunk, payload, error)]
         model = EMPTY
         for chunk in chunks:
             self._note_chunk(chunk)
@@ -49,14 +53,14 @@ class GenerateMeter(ChoicesMeter):
                 model = chunk.model_version
         return model
 
-    def _note_chunk(self, chunk: Chunk) -> None:
+    def _note_chunk(self, chunk: GenerateChunk) -> None:
         for candidate in chunk.candidates or ():
             if candidate.index != self._choice:
                 self._turn_to(candidate.index)
             self.text_out += len(bytes(candidate.content))
             if candidate.grounding_metadata is not EMPTY:
                 self._searches = max(self._searches, _queries(candidate.grounding_metadata))
-            if candidate.finish_reason is not EMPTY and is_reason(candidate.finish_reason):
+            if candidate.finish_reason is not EMPTY and is_finish_reason(candidate.finish_reason):
                 self._finish_choice()
         if b'"blockReason"' in bytes(chunk.prompt_feedback):
             # A blocked prompt has no candidates, and no finish reason; without one these are ratings of any prompt.
@@ -69,15 +73,15 @@ class GenerateMeter(ChoicesMeter):
 
     @property
     def goes_on(self) -> bool:
-        """Always: some models give a reason with every chunk, and others one with no part before the last parts."""
+        """Always: some models give a finish reason with every chunk, and others before the last parts."""
         return True
 
 
 def _queries(grounding: msgspec.Raw) -> int:
-    """How many searches an answer rests on."""
+    """How many web searches a response is grounded in."""
     try:
         found = decode_grounding(grounding)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         return 0
     return len(found.web_search_queries or ()) if found is not None else 0
 
@@ -97,11 +101,11 @@ def error_event(error: GatewayError, request_id: str, timestamp: str) -> bytes:
 
 def upstream_error(body: bytes, upstream_model: str, alias: str) -> bytes | None:
     """An upstream's error body as it may be passed on, or None when it is not Google's shape."""
-    return scrub(body, upstream_model.encode(), alias.encode()) if _is_error(decoded(body)) else None
+    return scrub(body, upstream_model.encode(), alias.encode()) if _is_error(try_decode(body)) else None
 
 
 def _is_error(value: Any) -> bool:
-    """Whether a decoded error body is Google's; the streaming endpoint answers with an array of one."""
+    """Whether a decoded error body is Google's; the streaming endpoint responds with an array of one."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     error = value.get("error") if isinstance(value, dict) else None

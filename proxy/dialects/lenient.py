@@ -1,48 +1,61 @@
-"""Reads an answer whose fields are not of the types that they should be: what fits is read, the rest is as if missing.
+"""Decodes a response whose fields are of other types than they should be: what fits is read, the rest is as if missing.
 
-One value of a wrong type must not hide the model, the usage, an error or the end beside it. Slow, and only used where
-the decoder for the whole shape has refused.
+One value of a wrong type must not hide the model, the usage, an error or the end beside it. The lenient way is slow,
+and only taken where the decoder for the whole schema has refused.
 """
 
 import types
 import typing
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
 
-from proxy.dialects.meters import broken
+from proxy.dialects.meters import invalid_json
+from proxy.wire.schemas import DECODE_ERRORS
 
 T = TypeVar("T", bound=msgspec.Struct)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def decode_lenient(shape: type[T], payload: bytes, error: Exception) -> T:
-    """The fields of an object that are of the right types, as the shape; `error` is why its own decoder refused it.
+def decode(decoder: Callable[[bytes], T], schema: type[T], payload: bytes) -> T:
+    """Decode an object by its schema's own decoder, and leniently where that refuses.
+
+    Raises `UpstreamProtocolError` where the payload is no JSON object.
+    """
+    try:
+        return decoder(payload)
+    except DECODE_ERRORS as error:
+        return decode_lenient(schema, payload, error)
+
+
+def decode_lenient(schema: type[T], payload: bytes, error: Exception) -> T:
+    """The fields of an object that are of the right types; `error` is why the schema's own decoder refused it.
 
     Raises `UpstreamProtocolError` where the payload is no JSON object.
     """
     if not isinstance(error, msgspec.ValidationError):
-        raise broken(error) from error
-    found = _object(shape, payload)
+        raise invalid_json(error) from error
+    found = _object(schema, payload)
     if found is None:
-        raise broken(error) from error
+        raise invalid_json(error) from error
     return found
 
 
-def _object(shape: type[T], raw: bytes | msgspec.Raw) -> T | None:
+def _object(schema: type[T], raw: bytes | msgspec.Raw) -> T | None:
     try:
         given = _fields.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         return None
     values: dict[str, Any] = {}
-    for field in msgspec.structs.fields(shape):
+    for field in msgspec.structs.fields(schema):
         value = given.get(field.encode_name)
         if value is not None:
             fitting = _value(field.type, value)
             if fitting is not None:
                 values[field.name] = fitting
-    return shape(**values)
+    return schema(**values)
 
 
 def _value(kind: Any, raw: msgspec.Raw) -> Any:
@@ -51,7 +64,7 @@ def _value(kind: Any, raw: msgspec.Raw) -> Any:
         return raw.copy()
     try:
         return msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         pass
     for one in typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,):
         if typing.get_origin(one) is list:
@@ -64,6 +77,6 @@ def _value(kind: Any, raw: msgspec.Raw) -> Any:
 def _list(kind: Any, raw: msgspec.Raw) -> list[Any] | None:
     try:
         items = _items.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         return None
     return [value for value in (_value(kind, item) for item in items) if value is not None]

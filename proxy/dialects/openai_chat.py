@@ -1,4 +1,4 @@
-"""OpenAI's dialect: how chat answers are read and what errors look like.
+"""OpenAI's dialect: how chat responses are read and what errors look like.
 
 Facts of the wire: https://platform.openai.com/docs/api-reference/chat, and the ways in which compatible servers differ.
 """
@@ -9,15 +9,16 @@ import msgspec
 
 from proxy.dialects.base import Dialect
 from proxy.dialects.lenient import decode_lenient
-from proxy.dialects.meters import EMPTY, NOTHING, NULL, ChoicesMeter, decoded, is_error, is_reason, text_size
-from proxy.dialects.openai_shapes import Choice, Chunk, Text, decode_chunk, decode_output
+from proxy.dialects.meters import EMPTY, NOTHING, NULL, ChoicesMeter, is_error, is_finish_reason, text_size, try_decode
+from proxy.dialects.schemas import ChatChoice, ChatChunk, ChatText, decode_chat_chunk, decode_output
 from proxy.dialects.scrub import scrub
 from proxy.errors import GatewayError
+from proxy.wire.schemas import DECODE_ERRORS
 
 _encoder = msgspec.json.Encoder()
-#: The reason to finish of nearly all answers.
+#: The finish reason of nearly all responses.
 _STOP: Final = msgspec.Raw(b'"stop"')
-#: The reason to finish of a choice that a provider gave up.
+#: The finish reason of a choice that a provider gave up.
 _FAILED: Final = msgspec.Raw(b'"error"')
 
 
@@ -35,9 +36,9 @@ class ChatMeter(ChoicesMeter):
     def read(self, payload: bytes) -> msgspec.Raw:
         """Read one chunk; return the raw value of its model. Raises `UpstreamProtocolError` when it is not JSON."""
         try:
-            chunk = decode_chunk(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            chunk = decode_lenient(Chunk, payload, error)
+            chunk = decode_chat_chunk(payload)
+        except DECODE_ERRORS as error:
+            chunk = decode_lenient(ChatChunk, payload, error)
             # Text may stand anywhere in it.
             self.text_out += len(payload)
         usage = chunk.usage
@@ -55,7 +56,7 @@ class ChatMeter(ChoicesMeter):
                 elif choice.text is not EMPTY:
                     self.text_out += text_size(choice.text)
                 reason = choice.finish_reason
-                if reason is not EMPTY and reason != NULL and (reason == _STOP or is_reason(reason)):
+                if reason is not EMPTY and reason != NULL and (reason == _STOP or is_finish_reason(reason)):
                     self._finish_choice()
                     if reason == _FAILED:
                         self.failed = True
@@ -94,15 +95,15 @@ class ChatMeter(ChoicesMeter):
             self.failed = True
         return chunk.model
 
-    def _note_others(self, chunk: Chunk) -> None:
-        """What answers that have no choices say: those of the Responses API, and of Cohere's rerank."""
+    def _note_others(self, chunk: ChatChunk) -> None:
+        """Note what responses without choices report: those of the Responses API, and of Cohere's rerank."""
         if chunk.meta is not EMPTY and chunk.usage in NOTHING:
             self._take_usage(chunk.meta)
         if chunk.output is not EMPTY and chunk.output != NULL:
             self.text_out += text_size(chunk.output)
             self._searches = searches(chunk.output)
 
-    def _note_plain(self, chunk: Chunk, choice: Choice, length: int) -> None:
+    def _note_plain(self, chunk: ChatChunk, choice: ChatChoice, length: int) -> None:
         """Keep the text of a chunk that brought nothing else."""
         delta = choice.delta
         if (
@@ -124,13 +125,13 @@ def error_body(error: GatewayError, request_id: str, timestamp: str) -> bytes:
 
 
 def error_event(error: GatewayError, request_id: str, timestamp: str) -> bytes:
-    """The same as an event in a stream that has begun; the SDKs raise on it."""
+    """The same error as an event in a stream that has begun; the SDKs raise on it."""
     return b"data: " + error_body(error, request_id, timestamp) + b"\n\n"
 
 
 def upstream_error(body: bytes, upstream_model: str, alias: str) -> bytes | None:
     """An upstream's error body as it may be passed on, or None when it is not OpenAI's shape."""
-    return scrub(body, upstream_model.encode(), alias.encode()) if _is_error(decoded(body)) else None
+    return scrub(body, upstream_model.encode(), alias.encode()) if _is_error(try_decode(body)) else None
 
 
 def _is_error(value: Any) -> bool:
@@ -142,17 +143,17 @@ def _is_error(value: Any) -> bool:
 
 
 def searches(output: msgspec.Raw) -> int:
-    """How often an answer of the Responses API has searched the web, which its usage does not say."""
+    """How many web searches a response of the Responses API made, which its usage does not report."""
     if b'"web_search_call"' not in bytes(output):
         return 0
     try:
         items = decode_output(output)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         return 0
     return sum([item.type == "web_search_call" for item in items])
 
 
-def _length(text: Text) -> int:
+def _length(text: ChatText) -> int:
     size = 0
     for value in [
         text.content,

@@ -9,7 +9,6 @@ import re
 import msgspec
 
 from proxy.dialects.meters import ResponseMeter
-from proxy.dialects.openai_responses import MediaMeter
 from proxy.dialects.upstream_errors import error_summary
 from proxy.errors import UpstreamProtocolError, UpstreamReported
 from proxy.native import mypyc_attr
@@ -166,7 +165,7 @@ class JsonReader(ResponseReader):
         if complete:
             self._whole = self._rewriter.closed
             if self._whole:
-                self.meter.read(self._rewriter.said)
+                self.meter.read(self._rewriter.summary)
             out += self._rewriter.end()
         self.meter.text_out = size
         return out
@@ -177,25 +176,13 @@ class JsonReader(ResponseReader):
         return self._passes or any(piece.strip() for piece in self._held)
 
 
-class MediaReader(JsonReader):
-    """One JSON object that may be megabytes of base64: what is billed is counted while it passes."""
-
-    def __init__(self, meter: MediaMeter, alias: str, usage_key: str) -> None:
-        super().__init__(meter, alias, usage_key)
-        self._glance = meter.glance
-
-    def _pass(self, data: bytes, complete: bool) -> bytes:
-        self._glance.feed(data)
-        return super()._pass(data, complete)
-
-
-class TextOrJsonReader(MediaReader):
+class TextOrJsonReader(JsonReader):
     """A response that begins like JSON where text or audio was to be expected: JSON if it is some, else unread."""
 
     _begun = False
     _unread = False
 
-    def __init__(self, meter: MediaMeter, alias: str, usage_key: str, labels: tuple[bytes, bytes]) -> None:
+    def __init__(self, meter: ResponseMeter, alias: str, usage_key: str, labels: tuple[bytes, bytes]) -> None:
         """`labels` are the content types for JSON and for anything else; empty where the upstream's own will do."""
         super().__init__(meter, alias, usage_key)
         self.labels = labels

@@ -1,7 +1,7 @@
 """Takes out of a provider's words what must not reach a client: its model's name, addresses, ids of accounts, keys.
 
 Works on the bytes of a JSON text as they came: all else stays as it is, and what is put in breaks no string. Only whole
-names and ids are replaced: a longer name is another model's, and `user_location` is nobody's id.
+names and ids are replaced: a longer name is another model's, and `user_location` is no id.
 """
 
 import re
@@ -20,7 +20,7 @@ _NAME_ENDS: Final = (
     rb"(?::latest)?(?![A-Za-z0-9_]|-[A-Za-z0-9]|[.@+][a-z0-9]"
     rb"|:(?!(?:generate|streamGenerate|count|embed|batch)[A-Z])[a-z0-9])"
 )
-_LONGEST_ESCAPE: Final = 6
+_MAX_ESCAPE_BYTES: Final = 6
 _URL: Final = rb"(?:https?|wss?|grpcs?|tcp):(?:/|\\/){2}(?:[^\s\"'<>\\`]|\\/)+"
 #: Host names of the usual domains, and numbers.
 _HOSTS: Final = (
@@ -45,57 +45,57 @@ _ACCOUNTS: Final = (
     rb"arn:aws[A-Za-z0-9-]*:[^\s\"'<>\\`]+",
 )
 _WORD_BEGINS: Final = rb"(?:\b|(" + _ESCAPE + rb"))(?=[A-Za-z0-9])"
-_telling: Final = re.compile(_WORD_BEGINS + rb"(?:" + b"|".join((_URL, _KEYS, *_ACCOUNTS, *_HOSTS)) + rb")")
+_sensitive: Final = re.compile(_WORD_BEGINS + rb"(?:" + b"|".join((_URL, _KEYS, *_ACCOUNTS, *_HOSTS)) + rb")")
 #: Without what takes long to look for.
-_telling_of_much: Final = re.compile(_WORD_BEGINS + rb"(?:" + b"|".join((_URL, _KEYS, *_ACCOUNTS)) + rb")")
+_sensitive_in_long_text: Final = re.compile(_WORD_BEGINS + rb"(?:" + b"|".join((_URL, _KEYS, *_ACCOUNTS)) + rb")")
 NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
 #: Bytes of the longest text in which hosts without a scheme are looked for: no error's words are longer.
-MAX_WORDS: Final = 65_536
-#: What stands for the names while the rest is searched, so that nothing is found in what was put in.
+MAX_HOST_SEARCH_BYTES: Final = 65_536
+#: Placeholders of the names while the rest is searched, so that nothing is found in what was put in.
 _mark: Final = re.compile(rb"\x00([0-9]{1,6})\x00")
 
 
 def scrub(text: bytes, upstream_model: bytes, alias: bytes, hidden: Mapping[str, str] = NO_NAMES) -> bytes:
     """Replace the upstream's model name by the alias, and blank addresses and the ids of accounts and keys.
 
-    `hidden` is what else may stand there, and what is shown for it.
+    `hidden` is what else may stand there, each with its replacement.
     """
-    names = {name.encode(): shown.encode() for name, shown in hidden.items()}
+    names = {name.encode(): replacement.encode() for name, replacement in hidden.items()}
     names[upstream_model] = alias
     return scrub_all(text, names)
 
 
 def scrub_all(text: bytes, names: Mapping[bytes, bytes]) -> bytes:
-    """The same for several models, each with what is shown for it."""
+    """The same for several names, each with its replacement."""
     # The longest first: a name may be the beginning of another one.
     there = [name for name in sorted(names, key=len, reverse=True) if name and name in text.replace(rb"\/", b"/")]
     if there:
         pattern = b"|".join([re.escape(name).replace(b"/", rb"\\?/") for name in there])
         text = re.sub(b"(" + pattern + b")" + _NAME_ENDS, partial(_marked, there), text)
-    text = (_telling if len(text) <= MAX_WORDS else _telling_of_much).sub(rb"\1***", text)
-    return _mark.sub(partial(_shown, [names[name] for name in there]), text) if there else text
+    text = (_sensitive if len(text) <= MAX_HOST_SEARCH_BYTES else _sensitive_in_long_text).sub(rb"\1***", text)
+    return _mark.sub(partial(_replacement_of, [names[name] for name in there]), text) if there else text
 
 
 def rename(text: bytes, upstream_model: bytes, alias: bytes) -> bytes:
     """A text that is no sentence, such as a file's name, without the model's name, in any case and inside of words."""
     if not upstream_model:
         return text
-    return re.sub(re.escape(upstream_model), partial(_first, alias), text, flags=re.IGNORECASE)
+    return re.sub(re.escape(upstream_model), partial(_constant, alias), text, flags=re.IGNORECASE)
 
 
 def _marked(names: list[bytes], match: re.Match[bytes]) -> bytes:
     """The mark of a name that was found, or what was found where that is a part of a longer name."""
     begin = match.start()
-    left = match.string[max(begin - _LONGEST_ESCAPE, 0) : begin]
+    left = match.string[max(begin - _MAX_ESCAPE_BYTES, 0) : begin]
     if _inside_a_name.search(left) is not None and _escape_ends.search(left) is None:
         return match[0]
     return b"\x00%d\x00" % names.index(match[1].replace(rb"\/", b"/"))
 
 
-def _shown(shown: list[bytes], match: re.Match[bytes]) -> bytes:
+def _replacement_of(replacements: list[bytes], match: re.Match[bytes]) -> bytes:
     at = int(match[1])
-    return shown[at] if at < len(shown) else match[0]
+    return replacements[at] if at < len(replacements) else match[0]
 
 
-def _first(shown: bytes, match: re.Match[bytes]) -> bytes:
-    return shown
+def _constant(replacement: bytes, match: re.Match[bytes]) -> bytes:
+    return replacement

@@ -10,24 +10,24 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.dialects.base import Dialect
-from proxy.dialects.meters import decoded
+from proxy.dialects.meters import try_decode
 from proxy.dialects.scrub import scrub_all
 from proxy.errors import GatewayError, UpstreamFailed, UpstreamRefused, UpstreamReported
 from proxy.wire.headers import Header, header_value, rate_limit_lines, response_lines, retry_lines
+from proxy.wire.sniff import sniff_kind
 
 #: Characters of a provider's message that are passed on in an envelope of ours, and of a code or a parameter.
-MAX_MESSAGE: Final = 1_000
-MAX_WORD: Final = 64
+MAX_MESSAGE_CHARACTERS: Final = 1_000
+MAX_WORD_CHARACTERS: Final = 64
 #: Errors of one list, and levels of nesting, that are looked at.
-_MOST_ERRORS: Final = 5
-_MOST_LEVELS: Final = 5
+_MAX_ERRORS: Final = 5
+_MAX_LEVELS: Final = 5
 #: About the gateway's own credential, at the provider or at a proxy on the way: no affair of the client's.
 OWN_CREDENTIAL: Final = frozenset({401, 403, 407})
 #: Statuses that a server in front of a provider answers with a page of its own, and means as it says.
-_OF_FRONTS: Final = frozenset({413, 429})
+_OF_FRONT_SERVERS: Final = frozenset({413, 429})
 _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _JSON_LINE: Final = b"content-type: application/json\r\n"
-_BOM: Final = b"\xef\xbb\xbf"
 #: Where a message stands, and what kind of error it is, outside of an `error` object too; in lower case.
 _MESSAGES: Final = (
     *("message", "detail", "msg", "error", "errors"),
@@ -105,7 +105,7 @@ class ErrorResponse:
             # It was read as JSON, whatever its own headers say of its content.
             lines += response_lines([(name, text) for name, text in headers if not name.startswith(b"content-")])
             return RelayedError(status, _JSON_LINE + lines, scrub_all(native, scrubbed), code, error)
-        if value is None and status < 500 and status not in _OF_FRONTS and is_page(headers, self.body):
+        if value is None and status < 500 and status not in _OF_FRONT_SERVERS and is_page(headers, self.body):
             message = f"The model's provider failed (status {status})."
             raise UpstreamFailed(message, detail=f"status {status}, a web page")
         if status >= 500 and not error.quotes:
@@ -138,7 +138,7 @@ def error_in_resource(status: int, body: bytes, names: Mapping[str, str]) -> Ups
     """
     if b'"error"' not in body:
         return None
-    value = decoded(body)
+    value = try_decode(body)
     if not isinstance(value, dict) or value.get("id") or "data" in value:
         return None
     kind = value.get("object")
@@ -146,13 +146,13 @@ def error_in_resource(status: int, body: bytes, names: Mapping[str, str]) -> Ups
         return None
     message = _message(value)
     message = scrub_all(message.encode(), {name.encode(): alias.encode() for name, alias in names.items()}).decode()
-    return UpstreamReported(message[:MAX_MESSAGE], error_summary(status, body))
+    return UpstreamReported(message[:MAX_MESSAGE_CHARACTERS], error_summary(status, body))
 
 
 def is_page(headers: Sequence[Header], body: bytes) -> bool:
     """Whether it is a web page, which is made for people, and by no model's provider."""
     kind = (header_value(headers, b"content-type") or b"").lower()
-    return b"html" in kind or body.removeprefix(_BOM).lstrip()[:14].lower().startswith((b"<!doctype html", b"<html"))
+    return b"html" in kind or sniff_kind(body, complete=True) == "page"
 
 
 def error_summary(status: int, body: bytes) -> str:
@@ -167,11 +167,11 @@ def _summary(status: int, value: Any) -> str:
 
 def _value(body: bytes) -> Any:
     """The value of an error's body, or None; some write it as an event where a stream was asked for."""
-    value = decoded(body)
+    value = try_decode(body)
     if value is not None:
         return value
     events = (line.removeprefix(b"data:") for line in body.splitlines() if b'"error"' in line)
-    return decoded(next(events, b""))
+    return try_decode(next(events, b""))
 
 
 def _restated(status: int, value: Any, names: Mapping[bytes, bytes]) -> UpstreamRefused:
@@ -180,7 +180,7 @@ def _restated(status: int, value: Any, names: Mapping[bytes, bytes]) -> Upstream
     Of an upstream that failed, only those that stand where an error of a known format has them: others may be anything.
     """
     message = _message(value) if status < 500 else _message(_error_object(value))
-    message = scrub_all(message.encode(), names).decode("utf-8", "replace").strip()[:MAX_MESSAGE]
+    message = scrub_all(message.encode(), names).decode("utf-8", "replace").strip()[:MAX_MESSAGE_CHARACTERS]
     quotes = bool(message)
     code = next((word for word in _words(value) if scrub_all(word.encode(), names) == word.encode()), "")
     return UpstreamRefused(
@@ -200,14 +200,14 @@ def _error_object(value: Any) -> Any:
     return error if isinstance(error, dict) else None
 
 
-def _message(value: Any, levels: int = _MOST_LEVELS) -> str:
+def _message(value: Any, levels: int = _MAX_LEVELS) -> str:
     """The text of an error, wherever it is one of the usual places; "" where there is none."""
     if isinstance(value, str):
         return value.strip()
     if not levels:
         return ""
     if isinstance(value, list):
-        found = [_item(one, levels - 1) for one in value[:_MOST_ERRORS]]
+        found = [_item(one, levels - 1) for one in value[:_MAX_ERRORS]]
         return "; ".join(dict.fromkeys(one for one in found if one))
     if not isinstance(value, dict):
         return ""
@@ -251,7 +251,7 @@ def _words(value: Any) -> list[str]:
         if isinstance(word, int) and not isinstance(word, bool):
             # A number that is the status once more says nothing.
             word = "" if 100 <= word < 600 else str(word)
-        if isinstance(word, str) and word != "error" and len(word) <= MAX_WORD and _WORD.fullmatch(word):
+        if isinstance(word, str) and word != "error" and len(word) <= MAX_WORD_CHARACTERS and _WORD.fullmatch(word):
             found.append(word)
     return found
 
@@ -265,6 +265,6 @@ def _param(value: Any, names: Mapping[bytes, bytes]) -> str | None:
     if not isinstance(found, str):
         detail = inner.get("detail")
         found = _place(detail[0]) if isinstance(detail, list) and detail else ""
-    if not found or len(found) > MAX_WORD or scrub_all(found.encode(), names) != found.encode():
+    if not found or len(found) > MAX_WORD_CHARACTERS or scrub_all(found.encode(), names) != found.encode():
         return None
     return found

@@ -32,16 +32,16 @@ from proxy.server.cycle import EXTENSION, RequestCycle
 from proxy.server.ids import new_request_id
 from proxy.wire.content_encoding import inflate_in_steps
 from proxy.wire.json_scan import STEP_BYTES, contains_rare
-from proxy.wire.pieces import LARGE
 from proxy.wire.prism_headers import NO_PRISM_HEADERS, read_prism_headers
 from proxy.wire.request_body import (
+    MIN_CHUNKED_BYTES,
     parse_body,
     parse_body_in_steps,
     parse_body_without_model,
     parse_body_without_model_in_steps,
+    text_bytes,
 )
 from proxy.wire.schemas import Body
-from proxy.wire.text import text_bytes
 from proxy.wire.usage import tier_in
 
 #: Bytes of a body that is searched for content other than text.
@@ -165,7 +165,7 @@ class Inference:
             if data is None:
                 return False
             context.body = parse_body(data)
-            if self._row.creates or len(data) >= LARGE:
+            if self._row.creates or len(data) >= MIN_CHUNKED_BYTES:
                 self._note_body(context)
         return admission.admit(context)
 
@@ -249,7 +249,7 @@ class Inference:
     def _note_body(self, context: RequestContext) -> None:
         """Set what few bodies bring."""
         body, row = context.body, self._row
-        if len(body.data) >= LARGE:
+        if len(body.data) >= MIN_CHUNKED_BYTES:
             context.large = True
         if row.creates:
             context.background = bytes(body.fields.get("background", b"")) == b"true"

@@ -9,7 +9,8 @@ from proxy.dialects.anthropic import MESSAGES
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini import GENERATE
 from proxy.dialects.openai_chat import CHAT
-from proxy.dialects.openai_responses import MEDIA, TYPED
+from proxy.dialects.openai_media import MEDIA
+from proxy.dialects.openai_responses import RESPONSES
 from proxy.exchange.context import NESTED, NESTED_GEMINI, EndpointSpec, Unit
 from proxy.wire.content_type import BodyKind
 
@@ -109,7 +110,7 @@ ROWS: Final = (
     Row(
         path="/v1/responses",
         upstream_path="/responses",
-        dialect=TYPED,
+        dialect=RESPONSES,
         reply="json or events",
         capabilities=TEXT,
         creates="response",
@@ -118,7 +119,7 @@ ROWS: Final = (
     Row(
         path="/v1/responses/input_tokens",
         upstream_path="/responses/input_tokens",
-        dialect=TYPED,
+        dialect=RESPONSES,
         reply="json",
         unit="nothing",
         capabilities=TEXT,
@@ -127,7 +128,7 @@ ROWS: Final = (
     Row(
         path="/v1/responses/compact",
         upstream_path="/responses/compact",
-        dialect=TYPED,
+        dialect=RESPONSES,
         reply="json",
         capabilities=TEXT,
         creates="response",

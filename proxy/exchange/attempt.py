@@ -25,7 +25,7 @@ from proxy.exchange.interfaces import COMMITTED, WAITING, Origin, ResponseWriter
 from proxy.exchange.services import Services
 from proxy.routing.models import conversation_with
 from proxy.routing.retry import RetryPlan
-from proxy.upstream.connection import Connection
+from proxy.upstream.connection import Connection, ResponseSink
 from proxy.upstream.drain import drain
 from proxy.wire.headers import Header, with_content_type
 from proxy.wire.sniff import Kind, sniff_kind
@@ -93,7 +93,7 @@ class AttemptOwner(Origin):
         raise NotImplementedError
 
 
-class Attempt:
+class Attempt(ResponseSink):
     """A request at one target, from the wait for a connection to the end of the upstream's response."""
 
     # What it begins with; set for each attempt only once it changes.

@@ -11,7 +11,7 @@ from proxy.errors import BodyTooLarge, GatewayError, InvalidRequest
 from proxy.exchange.audio_length import AudioMeter, warn
 from proxy.server.bodies import Bodies, Holding, no_room
 from proxy.upstream.client import LAST_CHUNK, SLICE_BYTES, http_chunk
-from proxy.upstream.connection import Connection, Sink
+from proxy.upstream.connection import BodySource, Connection, ResponseSink
 from proxy.wire.multipart import ModelExtractor, content_type_line
 from proxy.wire.schemas import Usage
 
@@ -30,7 +30,7 @@ class PausableBody(Protocol):
     def resume_body(self) -> None: ...
 
 
-class Upload:
+class Upload(BodySource):
     """A form that is received and sent at the same time: the source of the connection that it was opened on last."""
 
     def __init__(
@@ -148,7 +148,7 @@ class Upload:
         framing = b"transfer-encoding: chunked\r\n" if length is None else b"content-length: %d\r\n" % length
         return self._content_type_line + framing
 
-    def open(self, connection: Connection, head: bytes, model: str, sink: Sink) -> None:
+    def open(self, connection: Connection, head: bytes, model: str, sink: ResponseSink) -> None:
         """Begin to send it from its beginning, with a model's name in it; `head` has the lines given last."""
         data = self._outgoing.start(connection, model)
         connection.send(head, data, sink, self if self._outgoing.connection is not None else None)

@@ -15,7 +15,7 @@ import msgspec
 from proxy.errors import InvalidRequest
 from proxy.exchange.context import NESTED, NESTED_GEMINI
 from proxy.policies.json_pairs import Pairs, read
-from proxy.wire.field_names import HOLDER_NAMES, MODEL_NAMES, OBJECT_NAMES, spelled_as
+from proxy.wire.field_names import HOLDER_NAMES, MODEL_NAMES, OBJECT_NAMES, guarded_name
 from proxy.wire.json_scan import contains_rare
 
 #: Fields whose value is an id, a list of ids, or an object with one.
@@ -119,7 +119,7 @@ def _check_inside(field: str, value: Any, usable: Callable[[str], bool]) -> None
     if isinstance(value, Pairs):
         is_function = all(inner == "function" for name, inner in value if name.casefold() == "type")
         for name, inner in value:
-            if spelled_as(name) in MODEL_NAMES and _names_other(inner, usable):
+            if guarded_name(name) in MODEL_NAMES and _names_other(inner, usable):
                 raise _other_model(f"{field}.{name}")
             if is_function and name in ("function", "parameters"):
                 continue
@@ -215,7 +215,7 @@ def _walk(holder: str, value: Any, found: list[Reference]) -> None:
     if isinstance(value, Pairs):
         kinds = [inner for name, inner in value if name.casefold() == "type"]
         for written, inner in value:
-            name = spelled_as(written)
+            name = guarded_name(written)
             if name == "skill_id" and kinds == ["anthropic"]:
                 # One of the provider's own.
                 continue

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from proxy.dialects.lenient import decode_lenient
+from proxy.dialects.lenient import decode
 from proxy.dialects.scrub import NO_NAMES, scrub
 from proxy.dialects.upstream_errors import error_in_resource
 from proxy.ledger.ownership import Owners
@@ -28,6 +28,7 @@ from proxy.resources.rewrite import (
     with_elements,
 )
 from proxy.resources.routing import ResourceUpstreams
+from proxy.wire.meter import UsageMeter
 from proxy.wire.schemas import Usage
 from proxy.wire.usage import Reading, read_usage, reading, usage_of
 
@@ -155,16 +156,11 @@ class _Event(msgspec.Struct, gc=False):
 _event = msgspec.json.Decoder(_Event)
 
 
-class RunMeter:
+class RunMeter(UsageMeter):
     """Usage meter of the event stream of a run, which also notes what the run creates."""
 
-    path: tuple[str, ...] = ("model",)
-    plain = b""
     counts_so_far = False
-    drop = False
-    ended = False
     terminal = False
-    text_out = 0
 
     def __init__(self, alias: str, model: str) -> None:
         self._alias = alias.encode()
@@ -172,7 +168,9 @@ class RunMeter:
         self._usage = Reading({})
         #: Secrets that an error may quote beside the model's name, each with what the client sees in its place.
         self.hidden = NO_NAMES
-        self.failed = False
+        self.path = ("model",)
+        self.drop = self.failed = self.ended = False
+        self.text_out = 0
         self.finished = False
         #: (id, kind) of each resource created, and events that may name files, since the lists were last cleared.
         self.created: list[tuple[str, str]] = []
@@ -180,10 +178,7 @@ class RunMeter:
 
     def read(self, payload: bytes) -> msgspec.Raw:
         """Read one event; return the raw value of its model. Raises `UpstreamProtocolError` when it is not JSON."""
-        try:
-            event = _event.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            event = decode_lenient(_Event, payload, error)
+        event = decode(_event.decode, _Event, payload)
         if event.object in KINDS:
             self.created.append((event.id, event.object))
         if b"file_id" in payload:
@@ -204,6 +199,3 @@ class RunMeter:
     def usage(self) -> Usage | None:
         """The usage of the run, once its stream has ended."""
         return usage_of(self._usage)
-
-    def take_usage(self, raw: bytes) -> None:
-        """Not used: a stream has its usage in its events."""

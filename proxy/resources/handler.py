@@ -29,7 +29,7 @@ from proxy.server.bodies import Bodies, Holding
 from proxy.upstream.client import UpstreamRequest
 from proxy.wire.content_encoding import encoding_of, inflate_in_steps
 from proxy.wire.content_type import check_content_type
-from proxy.wire.field_names import TEXT_FIELDS, may_name_in_json, named_by
+from proxy.wire.field_names import TEXT_FIELDS, may_name_object, object_name_in
 from proxy.wire.headers import request_lines
 from proxy.wire.multipart import FormEvent, content_type_line
 
@@ -163,15 +163,15 @@ class ResourceHandler:
         """How a part is changed: the model is replaced, and what may name a resource is checked."""
         if model and part.name == "model":
             return NewValue(model)
-        if part.is_file or (part.name in TEXT_FIELDS and not named_by(part.name)):
+        if part.is_file or (part.name in TEXT_FIELDS and not object_name_in(part.name)):
             return None
         return CheckedValue(part.name, partial(self._check_field, request, part.name))
 
     async def _check_field(self, request: ResourceRequest, name: str, value: bytes) -> None:
         """Check that the key owns the resources that a field of a form names. Raises `InvalidRequest`."""
-        if named_by(name):
+        if object_name_in(name):
             named = [await own(self._owners, request.key, name, value.decode("utf-8", "replace").strip())]
-        elif may_name_in_json(name, value):
+        elif may_name_object(name, value):
             named = await own_all(self._owners, request.key, find({"": msgspec.Raw(value.strip())}))
         else:
             return

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from proxy.dialects.openai_chat import CHAT, error_event
-from proxy.dialects.openai_responses import TypedMeter
+from proxy.dialects.openai_responses import ResponsesMeter
 from proxy.dialects.upstream_errors import error_summary, relayed_error
 from proxy.errors import ClientGone, GatewayError, StoreFailed, UpstreamDropped, UpstreamFailed
 from proxy.exchange.response_head import (
@@ -124,9 +124,9 @@ class ResourceResponder:
         request.streams = True
         record = request.record
         alias = request.alias or (record.alias if record is not None else "") or UNNAMED
-        meter: TypedMeter | RunMeter = RunMeter(alias, request.model)
+        meter: ResponsesMeter | RunMeter = RunMeter(alias, request.model)
         if request.row.path.startswith("/v1/responses"):
-            meter = TypedMeter(alias, request.model, False)
+            meter = ResponsesMeter(alias, request.model, False)
         assert request.target is not None
         meter.hidden = request.target.hidden
         rewriter = SSERewriter(meter, alias, self._services.max_event_bytes)

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from proxy.errors import GatewayError, UpstreamDropped, UpstreamFailed, UpstreamProtocolError, UpstreamTimeout
-from proxy.upstream.connection import Connection
+from proxy.upstream.connection import Connection, ResponseSink
 from proxy.upstream.pool import Pool
 from proxy.wire.headers import Header
 
@@ -54,7 +54,7 @@ _SENDING: Final = frozenset({State.SENDING, State.BLOCKED})
 _BEFORE_HEAD: Final = frozenset({State.CONNECTING, State.SENDING, State.BLOCKED, State.AWAITING_HEAD})
 
 
-class UpstreamRequest:
+class UpstreamRequest(ResponseSink):
     """One request and its response: `send` or `stream` once, then `read` or `chunks`; `close` in the end.
 
     The waiter of its pool, and the sink and the source of its connection.

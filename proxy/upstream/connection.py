@@ -1,109 +1,137 @@
-"""One HTTP/1.1 connection to an upstream, as a protocol that pushes what it reads straight into a sink.
+"""One HTTP/1.1 connection to an upstream: writes a request and pushes what it reads of the response into a sink.
 
-It knows one exchange at a time and nothing of aliases, retries or clients. A connection serves again only after an
-answer that ended cleanly, with nothing left over, and that nobody cancelled.
+It serves one request at a time and knows nothing of aliases, retries or clients. It serves again only after a response
+that ended cleanly, with nothing behind it, and that was not aborted.
 """
 
 import asyncio
 import logging
 import select
 from collections.abc import Callable
-from typing import Final, Protocol
 
 import httptools
 
 from proxy.errors import InternalFault, UpstreamDropped, UpstreamFailed, UpstreamProtocolError
+from proxy.native import mypyc_attr
+from proxy.upstream.response_parser import (
+    BODY,
+    COMPLETE,
+    HEAD,
+    IDLE,
+    MAX_HEAD_BYTES,
+    MAX_STATUS,
+    MIN_STATUS,
+    OVERRUN,
+    WAITING,
+    ResponseParser,
+)
 from proxy.wire.headers import Header
 
-#: Bytes of an answer's head, all header lines together; and of chunk extensions and trailers without any content.
-MAX_HEAD_BYTES: Final = 65_536
-#: Statuses of final answers in HTTP; an answer with another one is none, and could not be passed on.
-MIN_STATUS: Final = 200
-MAX_STATUS: Final = 599
-_LOWER: Final = bytes(range(256)).lower()
 _log = logging.getLogger(__name__)
 
 
-class Sink(Protocol):
-    """Takes an answer as it arrives. After `failed`, or `body` with `complete`, nothing more comes."""
+@mypyc_attr(allow_interpreted_subclasses=True)
+class BodySource:
+    """Produces a request's body while it is being sent; notified of backpressure by the connection."""
+
+    __slots__ = ()
+
+    def blocked(self) -> None:
+        """The upstream takes no more for now: stop writing."""
+
+    def unblocked(self) -> None:
+        """The upstream takes more: go on."""
+
+    def detached(self) -> None:
+        """The rest of the body is not wanted: the response has ended, or failed."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class ResponseSink(BodySource):
+    """Waits for a connection, and takes the response that arrives on it; it may be the source of the body too.
+
+    Of `connected` and `not_connected` one comes, unless the wait was cancelled. After `failed`, or `body` with
+    `complete`, nothing more comes.
+    """
+
+    __slots__ = ()
+
+    def connected(self, connection: "Connection") -> None:
+        """The pool gave a connection."""
+        raise NotImplementedError
+
+    def not_connected(self, error: UpstreamFailed) -> None:
+        """The pool could not give one."""
+        raise NotImplementedError
 
     def head(self, status: int, headers: list[Header]) -> None:
-        """The final head of the answer (informational ones are skipped); names are in lower case."""
-        ...
+        """The final head of the response (informational ones are skipped); names are in lower case."""
+        raise NotImplementedError
 
     def body(self, data: bytes, complete: bool) -> None:
-        """All body bytes of one read, joined; `complete` says that the answer ended as its framing says it should."""
-        ...
+        """All body bytes of one read, joined; `complete`: the response ended as its framing says it should."""
+        raise NotImplementedError
 
     def failed(self, error: UpstreamFailed) -> None:
-        """The answer cannot be had, or not to its end."""
-        ...
+        """The response did not come, or not to its end."""
+        raise NotImplementedError
 
 
-class Source(Protocol):
-    """Feeds a request's body while it arrives; told how the upstream takes it, and when nobody wants it any more."""
+@mypyc_attr(allow_interpreted_subclasses=True)
+class ConnectionOwner:
+    """What a connection reports to: its pool."""
 
-    def blocked(self) -> None: ...
+    def opened(self, connection: "Connection") -> None:
+        """A connection came up."""
+        raise NotImplementedError
 
-    def unblocked(self) -> None: ...
+    def released(self, connection: "Connection") -> None:
+        """A connection is free for the next request."""
+        raise NotImplementedError
 
-    def detached(self) -> None: ...
+    def lost(self, connection: "Connection") -> None:
+        """A connection is closed."""
+        raise NotImplementedError
 
-
-class Owner(Protocol):
-    """What a connection needs of its pool."""
-
-    def opened(self, connection: "Connection") -> None: ...
-
-    def released(self, connection: "Connection") -> None: ...
-
-    def lost(self, connection: "Connection") -> None: ...
+    def not_opened(self, error: UpstreamFailed, awaited: bool) -> None:
+        """A connection could not be opened; whether a request still waits for it."""
+        raise NotImplementedError
 
 
 class Connection(asyncio.Protocol):
-    """See the module. Made by the pool; `send` starts an exchange."""
+    """A connection that its pool has opened; `send` starts a request."""
 
     __slots__ = (
         "_behind",
-        "_complete",
-        "_eof_framed",
-        "_framing",
-        "_head_bytes",
-        "_head_done",
-        "_head_given",
-        "_headers",
-        "_informational",
-        "_keep_alive",
+        "_overhead_bytes",
         "_owner",
-        "_parser",
-        "_parts",
         "_paused",
+        "_response",
         "_sink",
         "_source",
-        "_status",
-        "_surplus",
         "_transport",
-        "answered",
-        "exchanges",
         "idle_since",
         "key",
+        "poll_unread",
+        "requests_sent",
         "round_trip",
-        "unread",
     )
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: ConnectionOwner) -> None:
         self._owner = owner
         self._transport: asyncio.Transport | None = None
-        self._sink: Sink | None = None
-        #: Who still owes a part of the running request's body.
-        self._source: Source | None = None
-        #: Its own reading is stopped.
+        self._response = ResponseParser()
+        #: Takes the running response; None while no request runs.
+        self._sink: ResponseSink | None = None
+        #: Still owes a part of the running request's body.
+        self._source: BodySource | None = None
+        #: Reading is stopped, because the sink is behind.
         self._paused = False
         #: The upstream is slow to take a request.
         self._behind = False
-        self._parser = httptools.HttpResponseParser(self)
-        #: How many exchanges were started on it.
-        self.exchanges = 0
+        #: Bytes of the head, and once that is complete, bytes since the last content.
+        self._overhead_bytes = 0
+        self.requests_sent = 0
         #: Loop time since when it has been idle; kept by the pool.
         self.idle_since = 0.0
         #: The id of the key that it served last; kept by the pool.
@@ -111,24 +139,7 @@ class Connection(asyncio.Protocol):
         #: Seconds that a byte takes to the upstream and back, or more; kept by the pool.
         self.round_trip = 0.0
         #: Called with 0: whether bytes, or the end, are here that the loop has not read yet.
-        self.unread: Callable[[int], list[tuple[int, int]]] | None = None
-        #: A byte of the running exchange's answer has come.
-        self.answered = False
-        self._reset()
-
-    def _reset(self) -> None:
-        self._parts: list[bytes] = []
-        self._headers: list[Header] = []
-        self._head_bytes = 0
-        self._framing = 0
-        self._status = 0
-        self._head_done = False
-        self._head_given = False
-        self._informational = False
-        self._eof_framed = False
-        self._keep_alive = False
-        self._complete = False
-        self._surplus = False
+        self.poll_unread: Callable[[int], list[tuple[int, int]]] | None = None
 
     @property
     def usable(self) -> bool:
@@ -139,21 +150,21 @@ class Connection(asyncio.Protocol):
         self,
         head: bytes,
         body: bytes,
-        sink: Sink,
-        source: Source | None = None,
-        pieces: list[bytes | memoryview] | None = None,
+        sink: ResponseSink,
+        source: BodySource | None = None,
+        chunks: list[bytes | memoryview] | None = None,
     ) -> None:
-        """Write a request; its answer goes to `sink`. A `source` means that more of the body follows by `write`; the
-        `pieces` of a large one follow `body` at once."""
+        """Write a request; its response goes to `sink`. A `source` writes more of the body by `write`; the `chunks` of
+        a large body follow `body` at once."""
         assert self._transport is not None
         assert self._sink is None
         self._sink = sink
         self._source = source
-        self.exchanges += 1
-        self.answered = False
-        self._reset()
-        if pieces is not None:
-            self._transport.writelines([head, body, *pieces])
+        self.requests_sent += 1
+        self._overhead_bytes = 0
+        self._response.begin(WAITING)
+        if chunks is not None:
+            self._transport.writelines([head, body, *chunks])
         elif len(body) < 16_384:
             self._transport.write(head + body)
         else:
@@ -166,12 +177,12 @@ class Connection(asyncio.Protocol):
         if data and self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
-    def hand_over(self, sink: Sink) -> None:
-        """Give the rest of the answer to another sink."""
+    def replace_sink(self, sink: ResponseSink) -> None:
+        """Give the rest of the response to another sink."""
         self._sink = sink
 
     def pause(self) -> None:
-        """Stop reading: the sink's own reader is behind."""
+        """Stop reading: the sink is behind."""
         self._paused = True
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
@@ -185,19 +196,16 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def abort(self) -> None:
-        """End the exchange from this side: the sink hears nothing more, and the upstream sees the close at once."""
+        """End the request from this side: the sink is not called any more, and the upstream sees the close at once."""
         self._sink = None
-        self._detach()
+        self._detach_source()
         if self._transport is not None:
             self._transport.abort()
 
     def fail(self, error: UpstreamFailed) -> None:
-        """End the exchange with an error, which its sink hears."""
+        """Abort the request with an error, which its sink gets."""
         sink = self._sink
-        self._sink = None
-        self._detach()
-        if self._transport is not None:
-            self._transport.abort()
+        self.abort()
         if sink is not None:
             sink.failed(error)
 
@@ -214,61 +222,61 @@ class Connection(asyncio.Protocol):
         if sock is not None:
             poller = select.poll()
             poller.register(sock.fileno(), select.POLLIN)
-            self.unread = poller.poll
+            self.poll_unread = poller.poll
         self._owner.opened(self)
 
     def data_received(self, data: bytes) -> None:
         sink = self._sink
         if sink is None:
-            # Nobody asked: whatever it is, it must not become part of the next answer.
+            # No request runs: whatever it is, it must not become part of the next response.
             self.close()
             return
-        self.answered = True
+        response = self._response
+        before = response.state
+        if before == WAITING:
+            response.state = HEAD
         try:
-            self._parser.feed_data(data)
+            response.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._surplus = True
-            if self.exchanges > 1 and not (self._head_bytes or self._status or self._headers or self._parts):
-                # The rest of an earlier answer: nothing of this one has come, as if the connection had been closed.
-                self._drop("bytes that nobody asked for", reused=True)
+            if self.requests_sent > 1 and before == WAITING and not (response.status or response.headers):
+                # The rest of an earlier response: nothing of this one has come, as if the connection had been closed.
+                self._drop("bytes of no response", reused=True)
                 return
-            if not self._complete:
-                self.fail(UpstreamProtocolError("The model's answer was not valid HTTP.", detail=str(error)))
+            if response.state < COMPLETE:
+                self._reject(str(error))
                 return
+            response.state = OVERRUN
         try:
-            if not self._head_given:
-                self._head_bytes += len(data)
-                if self._head_bytes > MAX_HEAD_BYTES and self._head_too_large():
-                    self.fail(UpstreamProtocolError("The model's answer was not valid HTTP.", detail="head too large"))
+            if before < BODY:
+                self._overhead_bytes += len(data)
+                if self._overhead_bytes > MAX_HEAD_BYTES and response.head_exceeds(MAX_HEAD_BYTES):
+                    self._reject("head too large")
                     return
-                if not self._head_done:
+                if response.state < BODY:
                     return
-                status = self._status
-                if not MIN_STATUS <= status <= MAX_STATUS:
-                    detail = f"status {status}"
-                    self.fail(UpstreamProtocolError("The model's answer was not valid HTTP.", detail=detail))
+                if not MIN_STATUS <= response.status <= MAX_STATUS:
+                    self._reject(f"status {response.status}")
                     return
-                self._head_given = True
-                sink.head(status, self._headers)
+                self._overhead_bytes = 0
+                sink.head(response.status, response.headers)
                 if self._sink is not sink:
                     return
-            parts = self._parts
-            if self._complete:
+            parts = response.parts
+            if response.state >= COMPLETE:
                 self._finish(parts[0] if len(parts) == 1 else b"".join(parts))
             elif parts:
-                self._parts = []
-                self._framing = 0
+                response.parts = []
+                self._overhead_bytes = 0
                 sink.body(parts[0] if len(parts) == 1 else b"".join(parts), False)
             else:
-                self._framing += len(data)
-                if self._framing > MAX_HEAD_BYTES:
-                    self.fail(UpstreamProtocolError("The model's answer was not valid HTTP.", detail="endless framing"))
-        except Exception as fault:  # noqa: BLE001 (whatever the sink raises, it must hear of an end)
+                self._overhead_bytes += len(data)
+                if self._overhead_bytes > MAX_HEAD_BYTES:
+                    self._reject("endless framing")
+        except Exception as fault:  # noqa: BLE001 (whatever the sink raises, it must be notified of an end)
             self._sink_failed(sink, fault)
 
     def eof_received(self) -> bool:
-        if self._sink is not None and self._head_done and self._eof_framed and not self._complete:
-            self._complete = True
+        if self._sink is not None and self._response.state == BODY and self._response.eof_framed:
             self._finish(b"")
         return False
 
@@ -276,9 +284,8 @@ class Connection(asyncio.Protocol):
         self._owner.lost(self)
         if self._sink is not None:
             detail = f"{type(exc).__name__}: {exc}" if exc else "connection closed"
-            self._drop(detail, reused=self.exchanges > 1 and not self.answered)
-        # It points back here, and would keep this until the collector runs.
-        self._parser = None  # type: ignore[assignment]
+            self._drop(detail, reused=self.requests_sent > 1 and self._response.state == WAITING)
+        self._response.close()
 
     def pause_writing(self) -> None:
         self._behind = True
@@ -290,78 +297,47 @@ class Connection(asyncio.Protocol):
         if self._source is not None:
             self._source.unblocked()
 
-    # httptools
-
-    def on_message_begin(self) -> None:
-        if self._complete:
-            self._surplus = True
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._head_done:
-            self._headers.append((name.translate(_LOWER), value))
-
-    def on_headers_complete(self) -> None:
-        if self._complete:
-            return
-        status = self._parser.get_status_code()
-        if 100 <= status < MIN_STATUS and status != 101:
-            self._informational = True
-            return
-        framings = [name for name, _ in self._headers if name in (b"content-length", b"transfer-encoding")]
-        self._status = status
-        self._eof_framed = not framings and status not in (204, 304)
-        # Two framings: what follows cannot be told apart from another answer.
-        self._keep_alive = self._parser.should_keep_alive() and len(framings) < 2
-        self._head_done = True
-
-    def on_body(self, body: bytes) -> None:
-        if not self._complete:
-            self._parts.append(body)
-
-    def on_message_complete(self) -> None:
-        if self._informational:
-            self._informational = False
-            self._headers = []
-        else:
-            self._complete = True
-
-    def _head_too_large(self) -> bool:
-        """Whether it is the head that takes so many bytes, and not a body that came with it."""
-        return not self._head_done or sum(len(name) + len(value) + 4 for name, value in self._headers) > MAX_HEAD_BYTES
-
     # endings
 
+    def _reject(self, detail: str) -> None:
+        """The response breaks HTTP, or a bound."""
+        self.fail(UpstreamProtocolError("The model's answer was not valid HTTP.", detail=detail))
+
     def _drop(self, detail: str, reused: bool) -> None:
-        """The answer does not come any more; `reused` is whether a fresh connection may mend that."""
+        """No more of the response comes; `reused` is whether a fresh connection may serve the request."""
         error = UpstreamDropped("The model's provider closed the connection before the answer ended.", detail=detail)
         error.reused = reused
         self.fail(error)
 
-    def _detach(self) -> bool:
+    def _detach_source(self) -> bool:
         """Part from a source that still owes a part of the request; whether there was one."""
         source, self._source = self._source, None
         if source is not None:
             source.detached()
         return source is not None
 
-    def _sink_failed(self, sink: Sink, fault: Exception) -> None:
-        """The sink did not take what came: end its exchange, which must not wait for an answer that is gone."""
-        _log.error("An answer could not be passed on.", exc_info=fault)
+    def _sink_failed(self, sink: ResponseSink, fault: Exception) -> None:
+        """The sink raised: end its request, which must not wait for a response that is gone."""
+        _log.error("A response could not be passed on.", exc_info=fault)
         if self._sink is sink:
-            # Else the connection has been released, and may serve another exchange by now.
+            # Else the connection has been released, and may serve another request by now.
             self.abort()
         sink.failed(InternalFault())
 
     def _finish(self, data: bytes) -> None:
+        """The response is complete with these last bytes: release the connection before they are passed on."""
         sink = self._sink
         assert sink is not None
         self._sink = None
-        self._parts = []
-        if self._detach() or self._behind:
-            # Answered before it had the whole request: what it would read next is the rest of that.
+        response = self._response
+        clean = response.state == COMPLETE and response.keep_alive
+        response.state = IDLE
+        response.parts = []
+        if self._detach_source() or self._behind:
+            # The response came before all of the request was taken: the upstream would read the rest as a request.
             assert self._transport is not None
             self._transport.abort()
-        elif self._keep_alive and not self._surplus:
+        elif clean:
             self._owner.released(self)
         else:
             self.close()

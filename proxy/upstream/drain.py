@@ -1,58 +1,55 @@
-"""Takes what an upstream still sends after its answer has ended by the dialect's own mark, and gives it to nobody.
+"""Drains a connection after the stream's end marker (`[DONE]`, `message_stop`), so that it can return to the pool.
 
-The client must not wait for it, and the connection is worth keeping if the end comes soon.
+The client must not wait for the end of the HTTP body, and the connection is worth keeping if that comes soon.
 """
 
 import time
+from typing import Final
 
 from proxy.errors import UpstreamFailed
-from proxy.upstream.connection import Connection
-from proxy.wire.headers import Header
+from proxy.upstream.connection import Connection, ResponseSink
 
-LIMIT_BYTES = 65_536
-LIMIT_SECONDS = 5.0
+MAX_DRAIN_BYTES: Final = 65_536
+MAX_DRAIN_SECONDS: Final = 5.0
 
 
-class ResponseDrainer:
-    """A sink for the rest of an answer; a member of `TimeoutSweeper` while it waits."""
+class ResponseDrainer(ResponseSink):
+    """Discards the rest of a response; a member of `TimeoutSweeper` until that has ended."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._deadline = time.monotonic() + LIMIT_SECONDS
+        self._deadline = time.monotonic() + MAX_DRAIN_SECONDS
         self._bytes = 0
         self.done = False
 
-    def head(self, status: int, headers: list[Header]) -> None:
-        """Not called: the head came long ago."""
-
     def body(self, data: bytes, complete: bool) -> None:
-        """Throw it away; a connection that says too much is closed."""
+        """Discard it; a connection that sends too much is closed."""
         self._bytes += len(data)
         if complete:
             self.done = True
-        elif self._bytes > LIMIT_BYTES:
+        elif self._bytes > MAX_DRAIN_BYTES:
             self.expire()
 
     def failed(self, error: UpstreamFailed) -> None:
-        """The connection is gone, which harms nobody."""
+        """The connection is gone, and the response was whole before."""
         self.done = True
 
     def overdue(self, now: float) -> bool:
         return self.done or now > self._deadline
 
     def interrupt(self) -> None:
-        """The pool closes the connection."""
+        """The gateway goes down: the pool closes the connection."""
 
     def expire(self) -> None:
-        """Give the connection up, unless it has become free in time."""
+        """Abort the connection, unless it has become free in time."""
         if not self.done:
             self.done = True
             self._connection.abort()
 
 
 def drain(connection: Connection) -> ResponseDrainer:
-    """Take a connection whose answer is over: nobody waits for what it still says."""
-    leftover = ResponseDrainer(connection)
-    connection.hand_over(leftover)
+    """Drain a connection whose response has ended by its own marker."""
+    drainer = ResponseDrainer(connection)
+    connection.replace_sink(drainer)
     connection.resume()
-    return leftover
+    return drainer

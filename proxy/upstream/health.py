@@ -1,8 +1,8 @@
-"""Whether an upstream is asked, by what became of its last requests: passive outlier ejection, in Envoy's numbers.
+"""Whether an upstream gets requests, by the outcome of its last ones: passive outlier ejection, with Envoy's numbers.
 
-Pure: the clock is passed in, nothing is asked in the background, and nobody is told. What counts as a failure is
-decided by who calls. An upstream that fails so many times in a row is ejected for a while, which grows each time; then
-one request tries it, and its answer brings it back.
+Pure: the clock is passed in, nothing runs in the background, and no one is notified. What counts as a failure is
+decided by the caller. An upstream that fails so many times in a row is ejected for a while, which grows each time; then
+one request probes it, and a good response ends the ejection.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from proxy.config.tree import Upstream
 
 
 class Health:
-    """Of one upstream. Times are in monotonic seconds."""
+    """The health of one upstream. Times are in monotonic seconds."""
 
     __slots__ = (
         "_ejections",
@@ -33,21 +33,21 @@ class Health:
         self._server_failures = self._gateway_failures = 0
         self._ejections = 0
         self._until = self._next_probe = self._returned = 0.0
-        #: Ejected, and not seen to answer since.
+        #: Ejected, without a good response since.
         self.ejected = False
         #: Its last request failed.
         self.last_failed = False
 
     def may_try(self, now: float) -> bool:
-        """Whether it is to be asked in its turn; ejected, it is when its time is over and nobody is trying it."""
+        """Whether it may get a request; ejected, it may once its time is over and no probe is running."""
         return not self.ejected or (now >= self._until and now >= self._next_probe)
 
     def probe(self, now: float) -> None:
-        """A request tries it while it is ejected; the next one is to wait for the outcome, but not for ever."""
+        """A request probes it while it is ejected; the next one waits for the outcome, but not for ever."""
         self._next_probe = now + self._upstream.ejection_interval
 
     def failed(self, now: float, *, gateway: bool) -> float:
-        """Count a failure; `gateway` where no answer of its own came (502, 503, 504 and 529 are of that kind too).
+        """Count a failure; `gateway` where no response of its own came (502, 503, 504 and 529 are of that kind too).
 
         Returns the seconds for which it is ejected by this one, 0.0 where it is not.
         """
@@ -64,7 +64,7 @@ class Health:
         return 0.0
 
     def succeeded(self, now: float) -> bool:
-        """It answered as it should; whether that ended an ejection."""
+        """Note a good response; whether that ended an ejection."""
         returned, self.ejected = self.ejected, False
         self.last_failed = False
         self._server_failures = self._gateway_failures = 0

@@ -5,7 +5,7 @@ Counts only, and pure; after Envoy's retry budgets: a share of the requests that
 
 
 class RetryBudget:
-    """Of one upstream."""
+    """The retries of one upstream."""
 
     __slots__ = ("_least", "_share", "running")
 
@@ -13,11 +13,11 @@ class RetryBudget:
         """`percent` of the first attempts that run may be added by retries; `least` of them may always run."""
         self._share = percent / 100
         self._least = least
-        #: Retries that run, or rest until they do.
+        #: Retries that run, or wait until they do.
         self.running = 0
 
     def try_acquire(self, active: int) -> bool:
-        """Begin a retry if it is within the budget, while so many requests run, retries included."""
+        """Begin a retry if it is within the budget, while `active` requests run, retries included."""
         first = max(active - self.running, 0)
         if self.running >= max(self._least, int(first * self._share)):
             return False

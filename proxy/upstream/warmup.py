@@ -7,7 +7,7 @@ import asyncio
 import logging
 
 from proxy.errors import UpstreamFailed
-from proxy.upstream.connection import Connection
+from proxy.upstream.connection import Connection, ResponseSink
 from proxy.upstream.pool import Pool
 from proxy.upstream.target import models_request
 from proxy.wire.headers import Header
@@ -18,7 +18,7 @@ MAX_RESPONSE_SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
 
-class _Warming:
+class _Warming(ResponseSink):
     """The waiter of the pool and the sink of the connection for one warm-up request."""
 
     def __init__(self, pool: Pool) -> None:

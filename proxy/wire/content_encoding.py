@@ -11,15 +11,15 @@ from proxy.errors import BodyTooLarge, InvalidRequest
 from proxy.wire.headers import Header
 
 #: Bytes that one call takes in, and gives out at most.
-SLICE_IN: Final = 65_536
-SLICE_OUT: Final = 262_144
+MAX_SLICE_IN_BYTES: Final = 65_536
+MAX_SLICE_OUT_BYTES: Final = 262_144
 #: Streams that one body may be made of, one behind the other.
 MAX_STREAMS: Final = 100
 #: A body in zstd may look back so many bytes, as a power of two: what RFC 9659 asks every server to take.
-WINDOW_LOG: Final = 23
-_GZIP: Final = 31
-_ZLIB: Final = 15
-_RAW: Final = -15
+MAX_ZSTD_WINDOW_LOG: Final = 23
+_GZIP_WINDOW_BITS: Final = 31
+_ZLIB_WINDOW_BITS: Final = 15
+_RAW_WINDOW_BITS: Final = -15
 
 
 class Decompressor:
@@ -35,11 +35,11 @@ class Decompressor:
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes of the body; `SLICE_IN` of them at most, once `step` has given b""."""
+        """Take the next bytes of the body; `MAX_SLICE_IN_BYTES` of them at most, once `step` has given b""."""
         self._rest += data
 
     def step(self) -> bytes:
-        """The next bytes inflated, `SLICE_OUT` at most; b"" where more of the body is needed.
+        """The next bytes inflated, `MAX_SLICE_OUT_BYTES` at most; b"" where more of the body is needed.
 
         Raises `InvalidRequest` for a body that is no such stream.
         """
@@ -71,18 +71,18 @@ class Decompressor:
         if self._streams > MAX_STREAMS:
             raise InvalidRequest(f"The request body is made of more than {MAX_STREAMS} {self._encoding} streams.")
         if self._zstd is not None:
-            options = {self._zstd.DecompressionParameter.window_log_max: WINDOW_LOG}
+            options = {self._zstd.DecompressionParameter.window_log_max: MAX_ZSTD_WINDOW_LOG}
             self._stream = self._zstd.ZstdDecompressor(options=options)
         elif self._encoding == "gzip":
-            self._stream = zlib.decompressobj(_GZIP)
+            self._stream = zlib.decompressobj(_GZIP_WINDOW_BITS)
         else:
             # Some clients leave out the head that the standard asks for.
             has_head = self._rest[0] & 0x0F == 8 and (len(self._rest) < 2 or int.from_bytes(self._rest[:2]) % 31 == 0)
-            self._stream = zlib.decompressobj(_ZLIB if has_head else _RAW)
+            self._stream = zlib.decompressobj(_ZLIB_WINDOW_BITS if has_head else _RAW_WINDOW_BITS)
 
     def _inflate(self) -> bytes:
         data, self._rest = self._rest, b""
-        out: bytes = self._stream.decompress(data, SLICE_OUT)
+        out: bytes = self._stream.decompress(data, MAX_SLICE_OUT_BYTES)
         if self._zstd is None:
             self._rest = self._stream.unconsumed_tail
         return out
@@ -98,8 +98,8 @@ def inflate_in_steps(
     decompressor = Decompressor(encoding)
     parts: list[bytes] = []
     size = 0
-    for begin in range(0, len(data), SLICE_IN):
-        decompressor.feed(data[begin : begin + SLICE_IN])
+    for begin in range(0, len(data), MAX_SLICE_IN_BYTES):
+        decompressor.feed(data[begin : begin + MAX_SLICE_IN_BYTES])
         while part := decompressor.step():
             size += len(part)
             if size > max_bytes:

@@ -90,7 +90,7 @@ CHOOSING_NAMES: Final = frozenset(
 MODEL_NAMES: Final = frozenset({"model", "modelName", "model_id", "model_name", "models"})
 _GUARDED: Final = OBJECT_NAMES | HOLDER_NAMES | READ_NAMES | CHOOSING_NAMES | MODEL_NAMES
 _SPELLED: Final = MappingProxyType({name.casefold(): name for name in _GUARDED})
-#: Fields of a form by which it is routed, answered or billed: of each there is one, written exactly so.
+#: Fields of a form by which it is routed or billed: each occurs once, written exactly so.
 SINGLE_FIELDS: Final = frozenset(
     {
         "file",
@@ -113,7 +113,7 @@ _NAMING: Final = re.compile(
     re.IGNORECASE,
 )
 #: Names that most bodies have and that are no spelling of another: they are not looked at.
-USUAL_NAMES: Final = _GUARDED | frozenset(
+COMMON_NAMES: Final = _GUARDED | frozenset(
     {
         "dimensions",
         "encoding_format",
@@ -153,13 +153,13 @@ USUAL_NAMES: Final = _GUARDED | frozenset(
 def check_names(names: Iterable[str]) -> None:
     """Refuse names that another server could read as one that the gateway guards. Raises `InvalidRequest`."""
     for name in names:
-        if name not in USUAL_NAMES:
+        if name not in COMMON_NAMES:
             check_name(name)
 
 
 def check_name(name: str) -> None:
-    """The same for one name."""
-    spelled = spelled_as(name)
+    """Refuse one name that another server could read as a guarded one. Raises `InvalidRequest`."""
+    spelled = guarded_name(name)
     if spelled != name:
         raise InvalidRequest(
             f"The field '{name}' can be read as '{spelled}' too. Write '{spelled}', in exactly these letters.",
@@ -168,16 +168,16 @@ def check_name(name: str) -> None:
         )
 
 
-def spelled_as(name: str) -> str:
+def guarded_name(name: str) -> str:
     """The name that a server which matches names without case may take this one for; itself, where it guards none."""
     return name if name in _GUARDED else _SPELLED.get(name.casefold(), name)
 
 
-def named_by(field: str) -> str:
+def object_name_in(field: str) -> str:
     """The name under which a form's field names an object, as `images[0][file_id]` does; "" where it names none."""
     words = [word.strip("\"' ") for word in field.replace("]", "").replace(".", "[").split("[")]
     for number, word in enumerate(words):
-        name = spelled_as(word)
+        name = guarded_name(word)
         if name in OBJECT_NAMES:
             return name
         if name in HOLDER_NAMES and number + 1 < len(words) and words[-1].casefold() == "id":
@@ -190,6 +190,6 @@ def may_be_json(field: str, value: bytes) -> bool:
     return value.lstrip()[:1] in (b"{", b"[") and field not in TEXT_FIELDS
 
 
-def may_name_in_json(field: str, value: bytes) -> bool:
+def may_name_object(field: str, value: bytes) -> bool:
     """Whether the value of a form's field may be JSON that names an object."""
     return may_be_json(field, value) and _NAMING.search(value) is not None

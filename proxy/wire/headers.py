@@ -12,7 +12,7 @@ from typing import Final
 Header = tuple[bytes, bytes]
 
 #: From the client to the upstream. Never a credential, a cookie or a framing header; and no idempotency key: the
-#: account at the upstream is shared by all keys, and one key's answer must not be replayed to another.
+#: account at the upstream is shared by all keys, and one key's response must not be replayed to another.
 REQUEST_HEADERS: Final = frozenset(
     {b"openai-beta", b"anthropic-version", b"anthropic-beta", b"x-stainless-helper-method"}
 )
@@ -39,7 +39,7 @@ LIMIT_HEADERS: Final = frozenset(
     for unit in ("", "-requests", "-tokens", "-input-tokens", "-output-tokens", "-input-images")
 )
 _ANTHROPIC_LIMITS: Final = b"anthropic-ratelimit-"
-#: How their lines begin.
+#: The beginnings of their lines.
 _REQUEST_LINES: Final = {name: name + b": " for name in REQUEST_HEADERS}
 _RESPONSE_LINES: Final = {name: name + b": " for name in RESPONSE_HEADERS}
 _AGAIN_LINES: Final = {name: name + b": " for name in (b"retry-after", b"retry-after-ms", b"x-should-retry")}
@@ -60,7 +60,7 @@ def response_lines(headers: Iterable[Header]) -> bytes:
 
 
 def retry_lines(headers: Iterable[Header]) -> bytes:
-    """Those of an error that say when, and whether, to come again, as header lines: for a body of our own."""
+    """The headers of an error that say when, and whether, to retry, as header lines: for a body of our own."""
     return lines(headers, _AGAIN_LINES)
 
 
@@ -110,7 +110,7 @@ def parse_seconds(value: bytes | None) -> float:
 
 
 def retry_after(headers: Iterable[Header]) -> float:
-    """The seconds after which an upstream wants to be asked again; infinity where it says none, or a date."""
+    """The seconds after which an upstream wants a retry; infinity where it gives none, or a date."""
     wanted = math.inf
     for name, value in headers:
         if name == b"retry-after-ms" and _SECONDS.fullmatch(value) is not None:
@@ -126,5 +126,5 @@ def with_content_type(headers: Iterable[Header], kind: bytes) -> list[Header]:
 
 
 def is_request_id(value: bytes) -> bool:
-    """Whether a client's own request or trace id may be taken over into answers and logs."""
+    """Whether a client's own request or trace id may be taken over into responses and logs."""
     return _REQUEST_ID.fullmatch(value) is not None

@@ -1,4 +1,4 @@
-"""A JSON array that grows: an incremental framer that finds where each of its objects ends.
+"""Parses a JSON array that arrives in pieces: finds where each of its objects ends.
 
 For streams that are one array, whose elements are what events are elsewhere. It changes nothing: the blocks it gives
 and what is left at the end, joined, are the bytes it got.
@@ -17,8 +17,7 @@ _QUOTE, _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST = b'"{}[]'
 
 
 class ArrayParser:
-    """Cuts an array into blocks: an element, and before it what parts it from the one before. Holds at most `limit`
-    bytes."""
+    """Cuts an array into blocks: an element with the separator before it. Holds at most `limit` bytes."""
 
     __slots__ = ("_depth", "_held", "_in_string", "_limit", "_scanned", "closed", "stray")
 
@@ -82,7 +81,7 @@ class ArrayParser:
         return blocks
 
     def rest(self) -> bytes:
-        """What came behind the last element; the framer is empty afterwards."""
+        """What came behind the last element; the parser is empty afterwards."""
         rest = bytes(self._held)
         self._held.clear()
         self._scanned = 0

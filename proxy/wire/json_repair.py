@@ -7,7 +7,7 @@ that the gateway does not read may be all of that; the client gets the bytes as 
 import re
 from typing import Final
 
-#: Escaped characters of a text in which halves of pairs are looked for: beyond, that would hold everybody else up.
+#: Escaped characters of a text in which halves of pairs are looked for: beyond, that would block the event loop.
 MAX_ESCAPES: Final = 200_000
 _BOM: Final = b"\xef\xbb\xbf"
 _HEX: Final = rb"[0-9a-fA-F]{2}"

@@ -1,4 +1,4 @@
-"""The alias put back: answers with the model's value replaced at its JSON path, and nothing else changed.
+"""Rewrites the model's name to the alias in upstream responses, at its JSON path, and changes nothing else.
 
 The bytes of a stream are read once, event by event, through a meter that the dialect gives; the meter says what the
 model's value is, whether the event is one to leave out and whether the stream has ended. What is kept is one unfinished
@@ -6,14 +6,17 @@ event.
 """
 
 import re
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
 from proxy.errors import UpstreamProtocolError
+from proxy.wire.event_template import PLAIN, EventTemplate
 from proxy.wire.json_array import BETWEEN, ArrayParser
 from proxy.wire.json_repair import repaired
-from proxy.wire.json_scan import TopLevelScanner, spans
+from proxy.wire.json_scan import Section, TopLevelScanner, spans
+from proxy.wire.meter import UsageMeter
+from proxy.wire.schemas import DECODE_ERRORS
 from proxy.wire.sse import SSEParser
 
 _LINE = re.compile(rb"([^\r\n]*)(\r\n|\r|\n|$)")
@@ -22,155 +25,111 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 # Any letter can be written as an escape, also in a key.
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 _BOM = b"\xef\xbb\xbf"
-#: Keys that say something of an answer beside its usage.
+#: Keys that say something of a response beside its usage.
 _FURTHER: Final = (b"service_tier", b"meta", b"type")
-#: Keys in whose objects some servers have their usage, whether an error there is the answer's, and what else is said.
-_PARTS: Final = (
-    (b"x_groq", True, ()),
-    (b"choices", True, (b"finish_reason",)),
-    (b"output", False, (b"type",)),
+#: Keys in whose objects some servers have their usage.
+_USAGE_SECTIONS: Final = (
+    Section(b"x_groq", b"usage", b"error"),
+    Section(b"choices", b"usage", b"error", (b"finish_reason",)),
+    Section(b"output", b"usage", b"", (b"type",)),
 )
 _DONE = b"[DONE]"
 _LAST = b"data: [DONE]\n\n"
-#: Bytes from which on a text is asked how many tokens and lines it has, and the most of them: each is looked at by
-#: itself, which takes about as many microseconds as it has in four.
-_LARGE: Final = 1_048_576
+#: Bytes from which on the tokens and lines of a text are counted, and the most of them: each is looked at by itself,
+#: which takes a quarter of a microsecond.
+_LARGE_BYTES: Final = 1_048_576
 MAX_TOKENS: Final = 1_000_000
 MAX_LINES: Final = 100_000
 _TOKENS: Final = (b'"', b"{", b"[", b",", b"\\")
 _QUOTE: Final = 34
 _BACKSLASH: Final = 92
 _LF: Final = 10
-_CR: Final = 13
-#: Every byte of a text as it is, but for quotes, escapes, control characters and what is not ASCII: those become
-#: question marks. A text that this table leaves alone is plain; asking so is cheaper than by a pattern.
-_PLAIN: Final = bytes([at if 32 <= at < 127 and at not in (_QUOTE, _BACKSLASH) else 63 for at in range(256)])
-
-
-class UsageMeter(Protocol):
-    """Reads the events of one answer on the side. A dialect has one for each kind of answer."""
-
-    #: Where the model's name stands in an event.
-    path: tuple[str, ...]
-    #: The event read last is one that the client did not ask for: leave it out.
-    drop: bool
-    #: An error of the upstream was read: from that event on, the text must be scrubbed.
-    failed: bool
-    #: The answer has ended by its dialect's own mark.
-    ended: bool
-    #: Bytes of text seen.
-    text_out: int
-    #: Where the event read last only brought text: that text's raw value, under `content`; else empty.
-    plain: bytes
-
-    def read(self, payload: bytes) -> msgspec.Raw:
-        """Read one event's JSON; return the raw value of its model, or an empty one.
-
-        Raises `UpstreamProtocolError` when it is not JSON.
-        """
-        ...
-
-    def scrub(self, block: bytes) -> bytes:
-        """An error's bytes without the names and ids of the upstream."""
-        ...
+#: Events of which a template is made, in one stream: where they change all the time, no more are tried.
+MAX_TEMPLATES: Final = 4
 
 
 class SSERewriter:
-    """Rewrites a stream of server-sent events."""
+    """Rewrites the model's name in a stream of server-sent events, one by one; all other bytes stay.
+
+    Holds one unfinished event, `limit` bytes of it at most.
+    """
 
     __slots__ = (
-        "_before",
-        "_behind",
-        "_framer",
-        "_head",
-        "_learned",
-        "_lessons",
         "_limit",
-        "_most",
-        "_new_before",
-        "_new_head",
-        "_raw",
+        "_meter",
+        "_model",
+        "_new_prefix",
+        "_parser",
+        "_prefix",
         "_replacement",
-        "_tap",
-        "_text_begin",
-        "_text_end",
-        "_text_out",
-        "dropped",
+        "_template",
+        "_templates_left",
     )
 
     def __init__(self, meter: UsageMeter, alias: str, limit: int = 1_048_576) -> None:
-        self._tap = meter
-        self._framer = SSEParser(limit)
-        self._replacement = _quoted(alias)
-        # The last event's bytes up to the end of its model value: an event that begins with the same bytes has its
-        # model in the same place, and needs no scan.
-        self._head = b"\x00"
-        self._new_head = b""
-        self._raw = msgspec.Raw()
-        # The same for events that differ in their text alone: what stands before it and behind it. An event with these
-        # ends and a text without quotes, escapes and control characters is the same JSON but for that text, and needs
-        # no parse.
-        self._learned = False
-        self._before = b""
-        self._behind = b""
-        # Bytes before and behind the text, and the most that may come before its end.
-        self._text_begin = 0
-        self._text_end = 0
-        self._most = 0
-        self._new_before = b""
-        # Bytes of such texts that the meter is not yet told of: once for all that share a read.
-        self._text_out = 0
-        self._lessons = 4
+        self._meter = meter
+        self._parser = SSEParser(limit)
+        self._replacement = _json_string(alias)
         self._limit = limit
-        #: How many events were left out.
-        self.dropped = 0
+        # The last event's bytes up to the end of its model's value, and what the client got for them: an event with the
+        # same prefix has its model in the same place, and needs no scan.
+        self._prefix = b"\x00"
+        self._new_prefix = b""
+        self._model = msgspec.Raw()
+        self._template: EventTemplate | None = None
+        self._templates_left = MAX_TEMPLATES
 
     def feed(self, data: bytes) -> bytes:
         """Take upstream's next bytes; return those of the whole events in them, as the client is to get them.
 
-        Raises `UpstreamProtocolError` for an event that is not JSON or passes the limit; it brings what those before it
-        in the same read became.
+        Raises `UpstreamProtocolError` for an event that is not JSON or passes the limit; its `before` are the bytes of
+        the events before it in the same read.
         """
-        if self._learned and data.startswith(self._before) and self._framer.empty:
+        meter = self._meter
+        template = self._template
+        if template is not None and data.startswith(template.before) and self._parser.empty:
             # Nearly always a read is one event, and one of these is whole by its ends.
-            out = self._alike(data)
+            out = template.match(data)
             if out:
-                self._tap.text_out += self._text_out
-                self._text_out = 0
+                meter.text_out += template.text_bytes
                 return out
-        blocks = self._framer.feed(data)
+        blocks = self._parser.feed(data)
         if len(blocks) == 1 and blocks[0] is data:
             return self._event(data)
         parts: list[bytes] = []
+        # Of matched events: the meter gets it once for all that follow each other.
+        text_out = 0
         try:
             for block in blocks:
-                out = self._alike(block) if self._learned and block.startswith(self._before) else b""
-                if out:
-                    parts.append(out)
-                    continue
-                self._tap.text_out += self._text_out
-                self._text_out = 0
+                template = self._template
+                if template is not None and block.startswith(template.before):
+                    out = template.match(block)
+                    if out:
+                        parts.append(out)
+                        text_out += template.text_bytes
+                        continue
+                meter.text_out += text_out
+                text_out = 0
                 parts.append(self._event(block))
-                if self._tap.ended:
-                    # What came in the same read is no more part of the answer than what comes in the next one.
+                if meter.ended:
+                    # What came in the same read is no more part of the response than what comes in the next one.
                     return b"".join(parts)
-            if self._framer.overflowed:
-                raise self._framer.too_large()
+            if self._parser.overflowed:
+                raise self._parser.too_large()
         except UpstreamProtocolError as error:
             error.before = b"".join(parts)
             raise
         finally:
-            self._tap.text_out += self._text_out
-            self._text_out = 0
+            meter.text_out += text_out
         return b"".join(parts)
 
     def end(self) -> bytes:
         """The stream ended as its framing says it should: return what came after the last whole event.
 
-        A last event may lack its blank line, which it gets: a client takes no event without one. A piece of an event is
-        not given, nor is half a line: what the client is told next would become a part of it.
+        A last event may lack its blank line, which it gets: a client takes no event without one. A part of an event is
+        not given, nor is half a line: what is sent to the client next would become a part of it.
         """
-        rest = self._framer.rest()
+        rest = self._parser.rest()
         if not rest:
             return b""
         rest += b"\n" if rest.endswith((b"\n", b"\n\r")) else b"\n\n"
@@ -178,36 +137,23 @@ class SSERewriter:
             out = self._event(rest)
         except UpstreamProtocolError:
             return b""
-        return out if self._tap.failed or _mask(rest).strip() else b""
-
-    def _alike(self, block: bytes) -> bytes:
-        """The client's bytes of an event that differs from the one that was learned in a plain text alone; else b"".
-
-        It is known to begin as that one did.
-        """
-        begin, end = self._text_begin, len(block) - self._text_end
-        if not begin <= end <= self._most or not block.endswith(self._behind):
-            return b""
-        text = block[begin:end]
-        if text.translate(_PLAIN) != text:
-            return b""
-        self._text_out += end - begin
-        return self._new_before + block[begin:]
+        return out if self._meter.failed or _data_lines(rest).strip() else b""
 
     def _event(self, block: bytes) -> bytes:
-        meter = self._tap
+        """The client's bytes of one event block."""
+        meter = self._meter
         if block == _LAST:
             meter.ended = True
             return block
-        start = _only_data(block)
+        start = _single_data_start(block)
         if start:
             text = block
             payload = block[start:-2]
         else:
-            text = _mask(block)
+            text = _data_lines(block)
             payload = text.strip()
             if not payload:
-                return self._aside(block)
+                return self._without_data(block)
             if payload == _DONE:
                 meter.ended = True
                 return block
@@ -215,34 +161,36 @@ class SSERewriter:
             model = meter.read(payload)
         except UpstreamProtocolError:
             # A lone CR ends a line too: there may be more data lines than one.
-            text = repaired(_mask(block))
+            text = repaired(_data_lines(block))
             start = 0
             if text.strip() == payload:
                 raise
             model = meter.read(text.strip())
         if meter.drop:
-            self.dropped += 1
             return b""
         failed = meter.failed
         if failed:
             # From here on the texts must be scrubbed, too.
-            self._learned = False
+            self._template = None
             block = meter.scrub(block)
-            text = _mask(block)
+            text = _data_lines(block)
             start = 0
-        if block.startswith(self._head) and model == self._raw:
-            out = self._new_head + block[len(self._head) :]
-            if self._lessons and not failed and meter.plain:
-                self._learn(block, out, meter.plain)
+        if block.startswith(self._prefix) and model == self._model:
+            out = self._new_prefix + block[len(self._prefix) :]
+            if self._templates_left and not failed and meter.plain:
+                self._templates_left -= 1
+                template = EventTemplate(block, out, meter.plain, len(self._prefix), self._limit)
+                if template.before:
+                    self._template = template
             return out
         raw = bytes(model)
         if not raw:
             return block
         path = meter.path
-        found = _only_span(text, path[0], raw) if len(path) == 1 and raw[0] == _QUOTE else []
-        return self._replace(block, found or _spans(text, path, start), model)
+        found = _certain_span(text, path[0], raw) if len(path) == 1 and raw[0] == _QUOTE else []
+        return self._replace(block, found or _bounded_spans(text, path, start), model)
 
-    def _aside(self, block: bytes) -> bytes:
+    def _without_data(self, block: bytes) -> bytes:
         """A block without data: it passes, unless it is bare JSON, which only Google's errors in a stream are.
 
         Raises `UpstreamProtocolError` for any other JSON: its model would not be found where events have theirs.
@@ -252,47 +200,28 @@ class SSERewriter:
             return block
         if not _is_error(text):
             raise UpstreamProtocolError("The model's answer could not be read.", detail="JSON in place of events")
-        self._tap.read(text)
-        return self._tap.scrub(block)
-
-    def _learn(self, block: bytes, out: bytes, plain: bytes) -> None:
-        """Remember what stands before and behind this event's text; given up where it changes all the time."""
-        self._lessons -= 1
-        if _CR in block or plain[0] != _QUOTE:
-            # Where such an event or text is over is not told by a quote or by a blank line alone.
-            return
-        marked = b'"content":' + plain
-        at = block.find(marked)
-        if at < len(self._head) or block.find(marked, at + 1) >= 0:
-            return
-        begin = at + len(marked) - len(plain) + 1
-        end = at + len(marked) - 1
-        longer = len(out) - len(block)
-        self._before, self._behind = block[:begin], block[end:]
-        self._new_before = out[: begin + longer]
-        self._text_begin, self._text_end = len(self._before), len(self._behind)
-        self._most = self._limit - self._text_end
-        self._learned = True
+        self._meter.read(text)
+        return self._meter.scrub(block)
 
     def _replace(self, block: bytes, found: list[tuple[int, int]], model: msgspec.Raw) -> bytes:
         """Replace the values at these spans, and remember where one stood for the next event."""
         if len(found) == 1 and len(bytes(model)) > 2:
             begin, end = found[0]
-            self._head = block[:end]
-            self._new_head = block[:begin] + self._replacement
-            self._raw = model.copy()
-            return self._new_head + block[end:]
-        return _replaced(block, found, self._replacement)
+            self._prefix = block[:end]
+            self._new_prefix = block[:begin] + self._replacement
+            self._model = model.copy()
+            return self._new_prefix + block[end:]
+        return _replace_spans(block, found, self._replacement)
 
 
 class JsonRewriter:
-    """Rewrites one JSON answer, at once when it is whole, else piece by piece in bounded memory."""
+    """Rewrites one JSON response, at once when it is whole, else piece by piece in bounded memory."""
 
-    __slots__ = ("_replacement", "_scanner", "_tail", "_tail_limit", "_tap", "_usage_key")
+    __slots__ = ("_meter", "_replacement", "_scanner", "_tail", "_tail_limit", "_usage_key")
 
     def __init__(self, meter: UsageMeter, alias: str, usage_key: str = "usage", tail_limit: int = 1_048_576) -> None:
-        self._tap = meter
-        self._replacement = _quoted(alias)
+        self._meter = meter
+        self._replacement = _json_string(alias)
         self._usage_key = usage_key
         self._scanner: TopLevelScanner | None = None
         #: What came since an error began, which is not given before it is scrubbed; and the most of it.
@@ -301,7 +230,7 @@ class JsonRewriter:
 
     def whole(self, data: bytes) -> bytes:
         """Rewrite a body that is all there. Raises `UpstreamProtocolError` when it is not a JSON object."""
-        meter = self._tap
+        meter = self._meter
         text = data
         try:
             model = meter.read(data)
@@ -316,8 +245,8 @@ class JsonRewriter:
         if not raw:
             return data
         path = meter.path
-        found = _only_span(text, path[0], raw) if raw[0] == _QUOTE else []
-        return _replaced(data, found or _spans(text, path, 0), self._replacement)
+        found = _certain_span(text, path[0], raw) if raw[0] == _QUOTE else []
+        return _replace_spans(data, found or _bounded_spans(text, path, 0), self._replacement)
 
     def feed(self, data: bytes) -> bytes:
         """Take the next piece; return what can go on.
@@ -326,18 +255,20 @@ class JsonRewriter:
         an error that does not end.
         """
         scanner = self._scanner
+        meter = self._meter
         mark = b""
         if scanner is None:
             if data.startswith(_BOM):
                 mark, data = _BOM, data[len(_BOM) :]
             scanner = self._scanner = TopLevelScanner(
-                self._tap.path[0].encode(),
+                meter.path[0].encode(),
                 self._replacement,
                 self._usage_key.encode(),
                 error_key=b"error",
-                further=_FURTHER,
-                parts=_PARTS,
+                further=_FURTHER + meter.scalar_keys,
+                sections=(*_USAGE_SECTIONS, Section(meter.list_key)) if meter.list_key else _USAGE_SECTIONS,
             )
+            meter.follow(scanner)
         out = mark + b"".join(scanner.feed(data))
         if scanner.overflow:
             raise UpstreamProtocolError("The model's answer could not be read.", detail="a value passes its bound")
@@ -356,12 +287,12 @@ class JsonRewriter:
         return out
 
     def end(self) -> bytes:
-        """The answer has ended: return what is still held, which is an error's text, and tell the meter of that."""
+        """The response has ended: return what is still held, which is an error's text, and mark the meter as failed."""
         scanner = self._scanner
         if scanner is None or not scanner.failing:
             return b""
-        self._tap.failed = True
-        return self._tap.scrub(bytes(self._tail))
+        self._meter.failed = True
+        return self._meter.scrub(bytes(self._tail))
 
     @property
     def closed(self) -> bool:
@@ -369,14 +300,14 @@ class JsonRewriter:
         return self._scanner is not None and self._scanner.closed
 
     @property
-    def said(self) -> bytes:
-        """What the answer that `feed` was given says beside its content, as a small answer that a meter can read."""
+    def summary(self) -> bytes:
+        """What the response fed so far says beside its content, as a small response that a meter can read."""
         scanner = self._scanner
         if scanner is None:
             return b"{}"
         fields = _members(scanner, self._usage_key.encode())
-        for name, part in scanner.parts.items():
-            objects = [b"{" + member + b"}" for member in _members(part, b"usage")]
+        for name, section in scanner.sections.items():
+            objects = [b"{" + member + b"}" for member in _members(section, b"usage")]
             if name == b"x_groq" and objects:
                 fields.append(b'"x_groq":' + objects[-1])
             elif objects:
@@ -393,10 +324,10 @@ def _members(scanner: TopLevelScanner, usage_key: bytes) -> list[bytes]:
 class ArrayRewriter:
     """Rewrites a stream that is one JSON array, element by element."""
 
-    __slots__ = ("_framer", "_rewriter")
+    __slots__ = ("_parser", "_rewriter")
 
     def __init__(self, meter: UsageMeter, alias: str, limit: int) -> None:
-        self._framer = ArrayParser(limit)
+        self._parser = ArrayParser(limit)
         self._rewriter = JsonRewriter(meter, alias)
 
     def feed(self, data: bytes) -> bytes:
@@ -406,7 +337,7 @@ class ArrayRewriter:
         """
         parts: list[bytes] = []
         try:
-            for block in self._framer.feed(data):
+            for block in self._parser.feed(data):
                 element = block.lstrip(BETWEEN)
                 parts.append(block[: len(block) - len(element)] + self._rewriter.whole(element))
         except UpstreamProtocolError as error:
@@ -419,28 +350,28 @@ class ArrayRewriter:
 
         Raises `UpstreamProtocolError` where there was something else than objects in it.
         """
-        rest = self._framer.rest()
-        if self._framer.stray or rest.strip(BETWEEN + b"]"):
+        rest = self._parser.rest()
+        if self._parser.stray or rest.strip(BETWEEN + b"]"):
             raise UpstreamProtocolError("The model's answer could not be read.", detail="not one array of objects")
         return rest if self.closed else b""
 
     @property
     def closed(self) -> bool:
         """The array is whole."""
-        return self._framer.closed
+        return self._parser.closed
 
 
-def _spans(text: bytes, path: tuple[str, ...], start: int) -> list[tuple[int, int]]:
-    """`spans`, for a text whose tokens are not so many that they hold everybody else up.
+def _bounded_spans(text: bytes, path: tuple[str, ...], start: int) -> list[tuple[int, int]]:
+    """`spans`, for a text whose tokens are not so many that they block the event loop.
 
     Raises `UpstreamProtocolError` for any other.
     """
-    if len(text) > _LARGE and sum([text.count(mark) for mark in _TOKENS]) > MAX_TOKENS:
+    if len(text) > _LARGE_BYTES and sum([text.count(mark) for mark in _TOKENS]) > MAX_TOKENS:
         raise UpstreamProtocolError("The model's answer could not be read.", detail="too many values in one event")
     return spans(text, path, start)
 
 
-def _replaced(data: bytes, found: list[tuple[int, int]], replacement: bytes) -> bytes:
+def _replace_spans(data: bytes, found: list[tuple[int, int]], replacement: bytes) -> bytes:
     """The bytes with the strings at these spans replaced; empty strings stay."""
     if len(found) == 1 and found[0][1] - found[0][0] > 2:
         begin, end = found[0]
@@ -455,7 +386,7 @@ def _replaced(data: bytes, found: list[tuple[int, int]], replacement: bytes) -> 
     return b"".join(out)
 
 
-def _only_data(block: bytes) -> int:
+def _single_data_start(block: bytes) -> int:
     """Where the JSON object begins in a block with one data line and at most an event line before it; else 0."""
     start = 6
     if block.startswith(b"data: {"):
@@ -472,7 +403,7 @@ def _only_data(block: bytes) -> int:
     return start if len(block) - 3 <= block.find(b"\n", start) <= len(block) - 2 else 0
 
 
-def _only_span(data: bytes, name: str, raw: bytes) -> list[tuple[int, int]]:
+def _certain_span(data: bytes, name: str, raw: bytes) -> list[tuple[int, int]]:
     """The span of a top-level string known to be there, where the text leaves no doubt, without a scan.
 
     There is none when no key is written with an escaped letter and the quoted name stands in the text once, with the
@@ -494,27 +425,27 @@ def _only_span(data: bytes, name: str, raw: bytes) -> list[tuple[int, int]]:
     return [(begin, begin + len(raw))] if data[at:begin].strip() == b":" else []
 
 
-def _quoted(text: str) -> bytes:
+def _json_string(text: str) -> bytes:
     """A text as a JSON string."""
     encoded = text.encode()
-    return b'"' + encoded + b'"' if encoded.translate(_PLAIN) == encoded else _encoder.encode(text)
+    return b'"' + encoded + b'"' if encoded.translate(PLAIN) == encoded else _encoder.encode(text)
 
 
 def _is_error(text: bytes) -> bool:
     """Whether a JSON text is an object with an error in it."""
     try:
         fields = _fields.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         return False
     return bytes(fields.get("error", b"null")) != b"null"
 
 
-def _mask(block: bytes) -> bytes:
+def _data_lines(block: bytes) -> bytes:
     """An event block with everything blanked but the contents of its data lines: same length, same positions.
 
-    Raises `UpstreamProtocolError` for one of so many lines that they hold everybody else up.
+    Raises `UpstreamProtocolError` for one of so many lines that they would block the event loop.
     """
-    if len(block) > _LARGE and block.count(b"\n") + block.count(b"\r") > MAX_LINES:
+    if len(block) > _LARGE_BYTES and block.count(b"\n") + block.count(b"\r") > MAX_LINES:
         raise UpstreamProtocolError("The model's answer could not be read.", detail="too many lines in one event")
     out = []
     for match in _LINE.finditer(block):

@@ -1,13 +1,13 @@
-"""Where a value stands in a JSON text: spans by path, for whole texts and for texts that arrive in pieces.
+"""Finds values in a JSON text by their path: in whole texts, and in texts that arrive in pieces.
 
 The whole-text scanner expects valid JSON (its callers have decoded it); the incremental one expects anything and
-bounds what it keeps. Neither changes a byte: that is `rewrite`.
+bounds what it keeps. `TopLevelScanner` alone replaces a value.
 """
 
 import codecs
 import re
 from collections.abc import Generator
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -17,7 +17,7 @@ _OUTSIDE = re.compile(rb'["{}\[\],:]|[^\s"{}\[\],:]+')
 _NESTED = re.compile(rb'["{}\[\]]')
 _NESTED_BYTES = (b'"', b"{", b"}", b"[", b"]")
 # So far a pattern looks for the next of them; beyond, each is looked for by itself, at many times its speed.
-_NEAR = 128
+_NEAR_BYTES = 128
 # From the first escape of a string on: to its end, to that of the text, or to a backslash that is the text's last byte.
 _ESCAPED = re.compile(rb'(?:\\.[^"\\]*+)*+', re.DOTALL)
 _STRUCTURE = bytes.maketrans(b"{}", b"[]")
@@ -31,10 +31,10 @@ _NOT_ESCAPABLE = bytes(byte for byte in range(256) if byte not in b"abn")
 #: Bytes of a large text that are looked at in one step.
 STEP_BYTES: Final = 1_048_576
 #: Bytes of a value of a further key that are kept, and how many of each.
-MAX_FURTHER_BYTES: Final = 1_024
-MAX_FURTHER: Final = 1_000
+MAX_FURTHER_VALUE_BYTES: Final = 1_024
+MAX_FURTHER_VALUES: Final = 1_000
 #: Times that a word's rare byte is looked at before the word itself is searched for.
-_MOST_RARE = 64
+_MAX_RARE_LOOKUPS = 64
 
 _QUOTE, _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _COMMA, _COLON, _BACKSLASH = b'"{}[],:\\'
 #: What may stand outside every object.
@@ -42,6 +42,16 @@ _AT_TOP, _IN_ARRAY = b"{[", b"{],"
 #: Values of an error's key that say that there was none, raw; and how those begin that need no look at their end.
 NO_ERROR = (b"", b"null", b"false", b'""')
 _NO_ERROR = b"nf"
+#: Bytes of a key that are kept.
+_MAX_KEY_BYTES: Final = 256
+# States of the scanner: where it stands as to strings (0 is false), and what it expects next at depth 1.
+_OUTSIDE_STRING: Final = 0
+_INSIDE_STRING: Final = 1
+_BEHIND_BACKSLASH: Final = 2
+_NOTHING: Final = 0
+_KEY: Final = 1
+_COLON_NEXT: Final = 2
+_VALUE: Final = 3
 
 
 def nesting_exceeds(data: bytes, depth: int, brackets: int) -> bool:
@@ -56,7 +66,7 @@ def nesting_exceeds(data: bytes, depth: int, brackets: int) -> bool:
 
 
 def nesting_in_steps(data: bytes, depth: int, brackets: int) -> Generator[None, None, bool]:
-    """The same for a large text, in steps of a few milliseconds: whoever runs it may do something else between them."""
+    """The same for a large text, in steps of a few milliseconds, between which the caller may do something else."""
     if _opens_at_most(data, depth):
         return False
     parts: list[bytes] = []
@@ -79,7 +89,7 @@ def nesting_in_steps(data: bytes, depth: int, brackets: int) -> Generator[None, 
 
 
 def _bare_exceeds(structure: bytes, depth: int, brackets: int) -> bool:
-    """The same of a text's brackets and quotes alone."""
+    """`nesting_exceeds`, for a text's brackets and quotes alone."""
     # Two quotes side by side change nothing about what is inside a string and what is not; what is left of the
     # strings are the odd parts between the quotes.
     bare = structure.replace(b'""', b"")
@@ -110,10 +120,10 @@ def _structure(data: bytes) -> bytes:
 
 
 def contains_rare(data: bytes, word: bytes, rare: bytes) -> bool:
-    """Whether a long text holds a word, which is looked for by a byte of it that few texts hold often."""
+    """Whether a long text contains a word; searched by a byte of the word that is rare in most texts."""
     inside = word.index(rare)
     at = data.find(rare, inside)
-    for _ in range(_MOST_RARE):
+    for _ in range(_MAX_RARE_LOOKUPS):
         if at < 0:
             return False
         if data.startswith(word, at - inside):
@@ -141,10 +151,10 @@ def _next_nested(data: bytes, position: int, known: list[int]) -> int:
 
     `known` holds for each kind where the last search of this text found it, so that none goes over it twice.
     """
-    near = _NESTED.search(data, position, position + _NEAR)
+    near = _NESTED.search(data, position, position + _NEAR_BYTES)
     if near is not None:
         return near.start()
-    position += _NEAR
+    position += _NEAR_BYTES
     nearest = len(data)
     for number, kind in enumerate(_NESTED_BYTES):
         at = known[number]
@@ -217,44 +227,58 @@ def spans(data: bytes, path: tuple[str, ...], start: int = 0) -> list[tuple[int,
     return found
 
 
-class TopLevelScanner:
-    """Follows a JSON object, or an array of objects, that arrives in pieces; finds string values of one key of theirs,
-    keeps another key's value, and notices an error.
+class Section(NamedTuple):
+    """An object, or an array of objects, at a top-level key whose own keys are scanned too."""
 
-    `feed` gives the pieces back as a list in which every string at the top-level key `key` is replaced by
-    `replacement` (an empty string stays). A value that may have to be replaced is held back until it is whole, so at
-    most `value_limit` bytes are ever kept; `capture` (the raw value of `captured_key`) and `error` (that of
-    `error_key`), at most `capture_limit` bytes each, are the other things kept, and in `values` the short ones of the
-    keys `further`. The objects at the keys of `parts`, and those in arrays there, are searched too, each for a capture,
-    an error where the part says so, and keys of its own. Depth is only counted, so nesting costs no memory.
+    name: bytes
+    captured_key: bytes = b""
+    error_key: bytes = b""
+    further: tuple[bytes, ...] = ()
+
+
+class _Value:
+    """A top-level value that has not ended yet: it is held to be replaced, kept, or fed to a section's scanner."""
+
+    __slots__ = ("buffer", "is_held", "key", "may_be_error", "section", "start")
+
+    def __init__(self, key: bytes, start: int, section: "TopLevelScanner | None" = None) -> None:
+        self.key = key
+        #: Where it begins in the piece that is being fed.
+        self.start = start
+        self.section = section
+        self.buffer = bytearray()
+        self.is_held = False
+        #: It is an error, unless its end says otherwise.
+        self.may_be_error = False
+
+
+class TopLevelScanner:
+    """Scans the top level of a JSON object, or of the objects of an array, that arrives in pieces, in bounded memory.
+
+    `feed` returns the pieces as a list in which every string at `key` is replaced by `replacement` (an empty string
+    stays). A value that may have to be replaced is held until it is whole, `value_limit` bytes of it at most. Kept are
+    the raw values of `captured_key` and `error_key`, at most `capture_limit` bytes each, and the short ones of the keys
+    `further`. The objects at the names of `sections` are scanned in the same way, but for replacements. Nesting is only
+    counted, so it costs no memory. What is not JSON gives some result, and no error.
     """
 
     __slots__ = (
         "_array",
-        "_capture",
-        "_capture_from",
-        "_captured_key",
         "_depth",
-        "_error_key",
-        "_escape",
-        "_expect",
-        "_further",
-        "_held",
-        "_in_string",
-        "_keep",
-        "_kept",
-        "_key",
+        "_expected",
+        "_keys",
         "_limits",
         "_name",
-        "_part",
-        "_part_from",
         "_replacement",
-        "_suspect",
+        "_string",
+        "_value",
+        "capture",
         "closed",
         "error",
         "found",
+        "items",
         "overflow",
-        "parts",
+        "sections",
         "stray",
         "values",
     )
@@ -267,53 +291,45 @@ class TopLevelScanner:
         *,
         error_key: bytes = b"",
         further: tuple[bytes, ...] = (),
-        parts: tuple[tuple[bytes, bool, tuple[bytes, ...]], ...] = (),
+        sections: tuple[Section, ...] = (),
         value_limit: int = 4096,
         capture_limit: int = 65_536,
     ) -> None:
-        self._key = key
+        self._keys = (key, captured_key, error_key, further)
         self._replacement = replacement
-        self._captured_key = captured_key
-        self._error_key = error_key
-        self._further = further
         self._limits = (value_limit, capture_limit)
         self._depth = 0
         self._array = False
-        self._in_string = False
-        self._escape = False
-        #: What the next token at depth 1 is: a key, a value, or nothing of interest.
-        self._expect = b""
+        #: Outside of strings, inside of one, or behind a backslash in one.
+        self._string = _OUTSIDE_STRING
+        #: What the next token at depth 1 is.
+        self._expected = _NOTHING
+        #: The key read last at depth 1, with its closing quote.
         self._name = bytearray()
-        #: The value being held back, or None.
-        self._held: bytearray | None = None
-        #: The value being kept, or None; and the key that it stands at.
-        self._keep: bytearray | None = None
-        self._kept = b""
-        self._capture_from = -1
-        self._capture = b""
-        #: The value being kept is an error, unless its end says otherwise.
-        self._suspect = False
-        #: The short values of the further keys, raw, in their order; so many of each at the most.
-        self.values: dict[bytes, list[bytes]] = {}
-        #: A scanner for each part, by its key; the one that is being fed, and from where on.
-        self.parts = {
-            name: TopLevelScanner(
+        self._value: _Value | None = None
+        #: A scanner for each section, by its name.
+        self.sections = {
+            section.name: TopLevelScanner(
                 b"",
-                b'""',
-                captured_key,
-                error_key=error_key if has_errors else b"",
-                further=its_own,
+                b"",
+                section.captured_key,
+                error_key=section.error_key,
+                further=section.further,
                 value_limit=value_limit,
                 capture_limit=capture_limit,
             )
-            for name, has_errors, its_own in parts
+            for section in sections
         }
-        self._part: TopLevelScanner | None = None
-        self._part_from = -1
+        #: The short values of the further keys, raw, in their order; at most `MAX_FURTHER_VALUES` of each.
+        self.values: dict[bytes, list[bytes]] = {}
+        #: The last value of the captured key that is not null, raw, or b"".
+        self.capture = b""
         #: The last value of the error's key that says that there was one, raw, or b"".
         self.error = b""
         #: The last value replaced, raw, with its quotes, or b"".
         self.found = b""
+        #: How many items of the array have begun; 0 for an object.
+        self.items = 0
         #: The object, or the array, ended.
         self.closed = False
         #: A held or captured value passed its limit.
@@ -322,14 +338,11 @@ class TopLevelScanner:
         self.stray = False
 
     @property
-    def capture(self) -> bytes:
-        """The last value of the captured key, raw, or b""."""
-        return self._capture
-
-    @property
     def failing(self) -> bool:
         """An error was found, or a value that will be one unless its end says otherwise is being read."""
-        return bool(self.error) or self._suspect or any(part.failing for part in self.parts.values())
+        if self.error or (self._value is not None and self._value.may_be_error):
+            return True
+        return any(section.failing for section in self.sections.values())
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next piece; return what can go on, in order."""
@@ -338,13 +351,11 @@ class TopLevelScanner:
         position = 0
         end = len(data)
         known = [-1] * len(_NESTED_BYTES)
-        if self._keep is not None:
-            self._capture_from = 0
-        if self._part is not None:
-            self._part_from = 0
+        if self._value is not None:
+            self._value.start = 0
         while position < end:
-            if self._in_string:
-                position, sent = self._string(data, position, sent, out)
+            if self._string:
+                position, sent = self._in_string(data, position, sent, out)
                 continue
             if self._depth > 1:
                 at = _next_nested(data, position, known)
@@ -355,29 +366,37 @@ class TopLevelScanner:
             if at == end:
                 break
             sent = self._token(data, at, sent, out)
-        if self._keep is not None:
-            self._keep += data[self._capture_from :]
-            if len(self._keep) > self._limits[1]:
-                self._keep = None
-                self.overflow = self.overflow or self._kept not in self._further
-        if self._part is not None:
-            self._part.feed(data[self._part_from :])
-        if self._held is not None:
-            self._held += data[sent:]
-            if len(self._held) > self._limits[0]:
-                out.append(bytes(self._held))
-                self._held = None
-                self.overflow = True
-        elif sent < end:
-            out.append(data[sent:] if sent else data)
+        self._carry_over(data, sent, out)
         return out
 
-    def _string(self, data: bytes, position: int, sent: int, out: list[bytes]) -> tuple[int, int]:
+    def _carry_over(self, data: bytes, sent: int, out: list[bytes]) -> None:
+        """The piece has ended: keep its part of the value that goes on in the next one, and let the rest pass."""
+        value = self._value
+        if value is not None and value.is_held:
+            value.buffer += data[sent:]
+            if len(value.buffer) > self._limits[0]:
+                out.append(bytes(value.buffer))
+                self._value = None
+                self.overflow = True
+            return
+        if sent < len(data):
+            out.append(data[sent:] if sent else data)
+        if value is None:
+            return
+        if value.section is not None:
+            value.section.feed(data[value.start :])
+            return
+        value.buffer += data[value.start :]
+        if len(value.buffer) > self._limits[1]:
+            self._value = None
+            self.overflow = self.overflow or value.key not in self._keys[3]
+
+    def _in_string(self, data: bytes, position: int, sent: int, out: list[bytes]) -> tuple[int, int]:
         """Go on inside a string until it ends or the piece does."""
         begin = position
         end = len(data)
-        if self._escape:
-            self._escape = False
+        if self._string == _BEHIND_BACKSLASH:
+            self._string = _INSIDE_STRING
             position += 1
         stop = data.find(b'"', position)
         if stop < 0:
@@ -391,29 +410,28 @@ class TopLevelScanner:
             position = end
         elif data[stop] == _BACKSLASH:
             # The last byte, which escapes the next piece's first.
-            self._escape = True
+            self._string = _BEHIND_BACKSLASH
             position = end
         else:
-            self._in_string = False
+            self._string = _OUTSIDE_STRING
             position = stop + 1
-        if self._depth == 1:
-            if self._expect == b"key":
-                if len(self._name) < 256:
-                    self._name += data[begin:position]
-                if not self._in_string:
-                    self._expect = b"colon"
-            elif not self._in_string:
-                if self._held is not None:
-                    sent = self._replace(data, position, sent, out)
-                self._expect = b""
+        if self._depth != 1:
+            return position, sent
+        if self._expected == _KEY:
+            if len(self._name) < _MAX_KEY_BYTES:
+                self._name += data[begin:position]
+            if not self._string:
+                self._expected = _COLON_NEXT
+        elif not self._string:
+            if self._value is not None and self._value.is_held:
+                sent = self._replace(self._value.buffer, data[sent:position], position, out)
+            self._expected = _NOTHING
         return position, sent
 
-    def _replace(self, data: bytes, position: int, sent: int, out: list[bytes]) -> int:
-        held = self._held
-        assert held is not None
-        held += data[sent:position]
-        value = bytes(held)
-        self._held = None
+    def _replace(self, held: bytearray, rest: bytes, position: int, out: list[bytes]) -> int:
+        """The held value ends with `rest` at `position`: put the replacement in its place."""
+        value = bytes(held) + rest
+        self._value = None
         if len(value) > self._limits[0]:
             out.append(value)
             self.overflow = True
@@ -425,87 +443,113 @@ class TopLevelScanner:
         return position
 
     def _token(self, data: bytes, at: int, sent: int, out: list[bytes]) -> int:
-        """One structural byte, or the first byte of a scalar, outside strings."""
+        """One structural byte, or the first byte of a scalar, outside strings; returns how much of the data is out."""
         kind = data[at]
-        if not self._depth and (self.closed or kind not in (_IN_ARRAY if self._array else _AT_TOP)):
-            self.stray = True
+        depth = self._depth
+        if not depth:
+            self._note_top(kind)
         if kind == _QUOTE:
-            self._in_string = True
-            if self._depth == 1:
-                if self._expect == b"key":
-                    self._name.clear()
-                elif self._expect == b"value" and self._matches(self._key):
-                    if at > sent:
-                        out.append(data[sent:at])
-                    self._held = bytearray()
-                    # The opening quote belongs to the held value; `_replace` adds the rest from `sent` on.
-                    return at
-                else:
-                    self._begin_capture(at, kind)
-        elif kind == _OPEN_LIST and self._depth == 0:
-            self._array = True
+            self._string = _INSIDE_STRING
+            if depth == 1:
+                return self._begin_string(data, at, sent, out)
         elif kind in (_OPEN, _OPEN_LIST):
-            if self._depth == 1:
-                self._begin_capture(at, kind)
-                self._expect = b""
-            self._depth += 1
-            if self._depth == 1 and kind == _OPEN:
-                self._expect = b"key"
+            if depth == 1:
+                self._begin_value(at, kind)
+                self._expected = _NOTHING
+            elif not depth and kind == _OPEN_LIST and not self._array:
+                self._array = True
+                self._expected = _VALUE
+                return sent
+            elif not depth and kind == _OPEN:
+                self._expected = _KEY
+            self._depth = depth + 1
         elif kind in (_CLOSE, _CLOSE_LIST):
-            if self._depth == 1:
-                self._end_capture(data, at)
-            self.closed = self._depth == (0 if self._array else 1)
-            self._depth = max(0, self._depth - 1)
-        elif self._depth == 1:
-            if kind == _COMMA:
-                self._end_capture(data, at)
-                self._expect = b"key"
-            elif kind == _COLON:
-                if self._expect == b"colon":
-                    self._expect = b"value"
-            elif self._expect == b"value":
-                self._begin_capture(at, kind)
-                self._expect = b""
+            if depth == 1:
+                self._end_value(data, at)
+            self.closed = depth == (0 if self._array else 1)
+            self._depth = max(0, depth - 1)
+        elif depth == 1:
+            self._separator(data, at, kind)
         return sent
 
-    def _matches(self, key: bytes) -> bool:
-        name = self._name[:-1]
-        return name == key if b"\\" not in name else _unescaped(b'"' + name + b'"') == key.decode()
+    def _note_top(self, kind: int) -> None:
+        """A token outside every object."""
+        if self.closed or kind not in (_IN_ARRAY if self._array else _AT_TOP):
+            self.stray = True
+        if kind == _COMMA:
+            self._expected = _VALUE
+        elif self._array and self._expected == _VALUE and kind != _CLOSE_LIST:
+            self._expected = _NOTHING
+            self.items += 1
 
-    def _begin_capture(self, at: int, kind: int) -> None:
-        """A value begins at the top level: keep it, or have a part's scanner read it, where it is one of those."""
-        if self._expect != b"value":
+    def _separator(self, data: bytes, at: int, kind: int) -> None:
+        """A comma, a colon, or the beginning of a number or a word, at depth 1."""
+        if kind == _COMMA:
+            self._end_value(data, at)
+            self._expected = _KEY
+        elif kind == _COLON:
+            if self._expected == _COLON_NEXT:
+                self._expected = _VALUE
+        elif self._expected == _VALUE:
+            self._begin_value(at, kind)
+            self._expected = _NOTHING
+
+    def _begin_string(self, data: bytes, at: int, sent: int, out: list[bytes]) -> int:
+        """A string begins at depth 1: a key, a value to be replaced, or another one."""
+        key = self._keys[0]
+        if self._expected == _KEY:
+            self._name.clear()
+        elif self._expected == _VALUE and key and self._key_read() == key:
+            if at > sent:
+                out.append(data[sent:at])
+            self._value = _Value(key, at)
+            self._value.is_held = True
+            # The opening quote belongs to the held value; `_replace` adds the rest from there on.
+            return at
+        else:
+            self._begin_value(at, _QUOTE)
+        return sent
+
+    def _key_read(self) -> bytes:
+        """The key read last, its escapes resolved; b"" for one that cannot be read."""
+        name = bytes(self._name[:-1])
+        return name if b"\\" not in name else (_unescaped(b'"' + name + b'"') or "").encode()
+
+    def _begin_value(self, at: int, kind: int) -> None:
+        """A value begins at depth 1: keep it, or have a section's scanner read it, where it is one of those."""
+        if self._expected != _VALUE:
             return
-        for key in (self._error_key, self._captured_key, *self._further):
-            if key and self._matches(key):
-                self._keep = bytearray()
-                self._kept = key
-                self._capture_from = at
-                self._suspect = key == self._error_key and kind not in _NO_ERROR
-                return
-        if kind in (_OPEN, _OPEN_LIST):
-            for name, part in self.parts.items():
-                if self._matches(name):
-                    self._part = part
-                    self._part_from = at
+        _, captured_key, error_key, further = self._keys
+        key = self._key_read()
+        if key and (key in (captured_key, error_key) or key in further):
+            self._value = _Value(key, at)
+            self._value.may_be_error = key == error_key and kind not in _NO_ERROR
+        elif kind in (_OPEN, _OPEN_LIST) and key in self.sections:
+            section = self.sections[key]
+            section.closed = section._array = False
+            section.items = 0
+            self._value = _Value(key, at, section)
 
-    def _end_capture(self, data: bytes, at: int) -> None:
-        if self._part is not None:
-            self._part.feed(data[self._part_from : at])
-            self._part = None
-        if self._keep is not None:
-            self._keep += data[self._capture_from : at]
-            value = bytes(self._keep).strip()
-            self._keep = None
-            self._suspect = False
-            if self._kept in self._further:
-                known = self.values.setdefault(self._kept, [])
-                if len(value) <= MAX_FURTHER_BYTES and len(known) < MAX_FURTHER:
-                    known.append(value)
-            elif len(value) > self._limits[1]:
-                self.overflow = True
-            elif self._kept == self._error_key:
-                if value not in NO_ERROR:
-                    self.error = value
-            elif value != b"null":
-                self._capture = value
+    def _end_value(self, data: bytes, at: int) -> None:
+        """The value that began at depth 1 ends before `at`."""
+        value = self._value
+        if value is None:
+            return
+        self._value = None
+        if value.section is not None:
+            value.section.feed(data[value.start : at])
+            return
+        value.buffer += data[value.start : at]
+        raw = bytes(value.buffer).strip()
+        _, _, error_key, further = self._keys
+        if value.key in further:
+            known = self.values.setdefault(value.key, [])
+            if len(raw) <= MAX_FURTHER_VALUE_BYTES and len(known) < MAX_FURTHER_VALUES:
+                known.append(raw)
+        elif len(raw) > self._limits[1]:
+            self.overflow = True
+        elif value.key == error_key:
+            if raw not in NO_ERROR:
+                self.error = raw
+        elif raw != b"null":
+            self.capture = raw

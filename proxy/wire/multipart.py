@@ -11,9 +11,9 @@ from enum import Enum, auto
 from typing import Final
 
 from proxy.errors import BodyTooLarge, InvalidRequest
-from proxy.wire.field_names import SINGLE_FIELDS, may_be_json, may_name_in_json, named_by
+from proxy.wire.field_names import SINGLE_FIELDS, may_be_json, may_name_object, object_name_in
 from proxy.wire.headers import Header
-from proxy.wire.request_body import MAX_MODEL as MAX_MODEL
+from proxy.wire.request_body import MAX_MODEL_CHARACTERS as MAX_MODEL_CHARACTERS
 
 MAX_PARTS: Final = 256
 #: Bytes of one part's head.
@@ -264,7 +264,7 @@ class ModelExtractor:
         self._parser.finish()
 
     def _begin_part(self, event: FormEvent, content_at: int) -> None:
-        if named_by(event.name):
+        if object_name_in(event.name):
             raise no_resource(event.name)
         self._field = event.name
         self._value = None if event.is_file else bytearray()
@@ -279,7 +279,7 @@ class ModelExtractor:
             return True
         value += data
         if self._field == "model":
-            if len(value) > MAX_MODEL:
+            if len(value) > MAX_MODEL_CHARACTERS:
                 raise InvalidRequest("The model's name is too long.", param="model")
             return False
         if len(value) > _MAX_FIELD_BYTES:
@@ -307,7 +307,7 @@ class ModelExtractor:
             self.model_size = len(value)
         elif self._field == "stream":
             self.stream = value.strip().lower() in _TRUE
-        elif may_name_in_json(self._field, value):
+        elif may_name_object(self._field, value):
             raise no_resource(self._field)
 
     def _add_model(self, out: list[bytes]) -> None:

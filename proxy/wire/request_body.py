@@ -1,4 +1,4 @@
-"""The request body: looked at once, and put together again with another model name.
+"""The request body: parsed once, and rendered again with another model name.
 
 Top-level values are kept raw and written back as they came, so nested bytes survive and a repeated key cannot carry a
 second model past the key's rights. Bytes in, bytes out; nothing here knows aliases, keys or upstreams.
@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from proxy.errors import InvalidRequest
-from proxy.wire.field_names import USUAL_NAMES, check_name, check_names
+from proxy.wire.field_names import COMMON_NAMES, check_name, check_names
 from proxy.wire.json_scan import STEP_BYTES, nesting_exceeds, nesting_in_steps
 from proxy.wire.schemas import Body
 
@@ -24,19 +24,24 @@ MAX_DEPTH: Final = 64
 #: Objects and lists a body may open: this many, or one for every 16 bytes of a large body.
 MAX_BRACKETS: Final = 20_000
 #: Characters of a model's name.
-MAX_MODEL: Final = 1_024
+MAX_MODEL_CHARACTERS: Final = 1_024
 #: Bytes of the same with its quotes, where every character is an escape.
-MAX_MODEL_ESCAPED: Final = 12 * MAX_MODEL + 2
+MAX_ESCAPED_MODEL_BYTES: Final = 12 * MAX_MODEL_CHARACTERS + 2
 #: Fields of a body, the repeated ones too; small bodies may have as many as they hold.
 MAX_FIELDS: Final = 1_000
 #: Bytes of a field's name in a large body.
-MAX_NAME: Final = 1_024
+MAX_FIELD_NAME_BYTES: Final = 1_024
 #: Bytes from which on a body is large: it is read in steps, and field by field.
-LARGE_BODY: Final = 65_536
+LARGE_BODY_BYTES: Final = 65_536
 #: Requests that one body of Gemini's may hold.
 MAX_REQUESTS: Final = 2_000
 #: Numbers that JSON has no word for, in one body.
 MAX_LITERALS: Final = 100_000
+
+#: Bytes from which on a body is worth rendering in chunks.
+MIN_CHUNKED_BYTES: Final = 16_384
+#: Data URLs that are looked for; in a body with more of them everything counts as text.
+MAX_DATA_URLS: Final = 4_096
 
 #: Where a body of Gemini's holds a request with a model of its own, in both spellings that its servers take.
 _INNER_REQUESTS: Final = ("generateContentRequest", "generate_content_request")
@@ -44,6 +49,10 @@ _TRUE: Final = msgspec.Raw(b"true")
 _FALSE: Final = msgspec.Raw(b"false")
 _NULL: Final = msgspec.Raw(b"null")
 _USAGE_ONLY: Final = msgspec.Raw(b'{"include_usage":true}')
+_USAGE_MEMBER: Final = b',"stream_options":{"include_usage":true}}'
+_BASE64_MARK: Final = b";base64,"
+_BASE64_BYTES: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+_base64_run = re.compile(rb"[A-Za-z0-9+/=]*")
 _POSITION = re.compile(r"\(byte (\d+)\)")
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
 _BLANK = re.compile(rb"[ \t\r\n]*+")
@@ -60,35 +69,35 @@ _string = msgspec.json.Decoder(str)
 
 
 def parse_body(data: bytes, named: str = "") -> Body:
-    """Look at a JSON body that holds its model; one that the path has `named` takes that one's place.
+    """Parse a JSON body that holds its model; a model `named` by the path replaces it.
 
-    Raises `InvalidRequest`, with the byte position where it can be told, when it is no JSON object, nests too deep, is
+    Raises `InvalidRequest`, with the byte position where it is known, when it is no JSON object, nests too deep, is
     not UTF-8, or `model` or `stream` are not what they must be.
     """
-    return _peeked(data, decode_object(data), named)
+    return _parsed(data, decode_object(data), named)
 
 
 def parse_body_in_steps(data: bytes, named: str = "") -> Generator[None, None, Body]:
-    """The same for a large body, in steps of a few milliseconds."""
-    return _peeked(data, (yield from decode_in_steps(data)), named)
+    """`parse_body` for a large body, in steps of a few milliseconds."""
+    return _parsed(data, (yield from decode_in_steps(data)), named)
 
 
 def parse_body_without_model(data: bytes, model: str, stream: bool) -> Body:
-    """Look at a JSON body whose model, and whether it streams, are told by the path. Raises `InvalidRequest`."""
-    return _peeked_without_model(data, decode_object(data), model, stream)
+    """Parse a JSON body whose model, and whether it streams, come from the path. Raises `InvalidRequest`."""
+    return _parsed_without_model(data, decode_object(data), model, stream)
 
 
 def parse_body_without_model_in_steps(data: bytes, model: str, stream: bool) -> Generator[None, None, Body]:
-    """The same for a large body, in steps of a few milliseconds."""
-    return _peeked_without_model(data, (yield from decode_in_steps(data)), model, stream)
+    """`parse_body_without_model` for a large body, in steps of a few milliseconds."""
+    return _parsed_without_model(data, (yield from decode_in_steps(data)), model, stream)
 
 
 def decode_object(data: bytes) -> dict[str, msgspec.Raw]:
     """Decode a JSON object into raw values, behind the bounds; raises `InvalidRequest`."""
     if not data:
         raise _empty()
-    if len(data) >= LARGE_BODY:
-        return drained(decode_in_steps(data))
+    if len(data) >= LARGE_BODY_BYTES:
+        return run_steps(decode_in_steps(data))
     if nesting_exceeds(data, MAX_DEPTH, max(MAX_BRACKETS, len(data) // 16)):
         raise _too_nested()
     try:
@@ -96,17 +105,17 @@ def decode_object(data: bytes) -> dict[str, msgspec.Raw]:
             data.decode()
         return _decoder.decode(data)
     except UnicodeDecodeError as error:
-        raise _no_text(error.start) from error
+        raise _not_utf8(error.start) from error
     except msgspec.ValidationError as error:
         raise InvalidRequest("The request body must be a JSON object.") from error
     except (msgspec.DecodeError, RecursionError) as error:
         if not may_be_lenient(data):
             raise InvalidRequest(f"The request body is not valid JSON: {_reason(error, data)}.") from error
-    return drained(_fields(data))
+    return run_steps(_fields(data))
 
 
-def drained(steps: Generator[None, None, T]) -> T:
-    """What steps come to that are made one behind the other."""
+def run_steps(steps: Generator[None, None, T]) -> T:
+    """Run all steps of a generator at once; return its result."""
     while True:
         try:
             next(steps)
@@ -115,9 +124,9 @@ def drained(steps: Generator[None, None, T]) -> T:
             return result
 
 
-def _peeked(data: bytes, fields: dict[str, msgspec.Raw], named: str) -> Body:
+def _parsed(data: bytes, fields: dict[str, msgspec.Raw], named: str) -> Body:
     for name in fields:
-        if name not in USUAL_NAMES:
+        if name not in COMMON_NAMES:
             check_name(name)
     if named:
         check_model(named)
@@ -134,7 +143,7 @@ def _peeked(data: bytes, fields: dict[str, msgspec.Raw], named: str) -> Body:
     return Body(fields, model, stream, wants_usage, data=data)
 
 
-def _peeked_without_model(data: bytes, fields: dict[str, msgspec.Raw], model: str, stream: bool) -> Body:
+def _parsed_without_model(data: bytes, fields: dict[str, msgspec.Raw], model: str, stream: bool) -> Body:
     check_model(model)
     check_names(fields)
     _check_repeated(fields)
@@ -143,16 +152,16 @@ def _peeked_without_model(data: bytes, fields: dict[str, msgspec.Raw], model: st
 
 def check_model(name: str) -> None:
     """Refuse a model's name that is too long to be one, before anything looks at it. Raises `InvalidRequest`."""
-    if len(name) > MAX_MODEL:
+    if len(name) > MAX_MODEL_CHARACTERS:
         raise _too_long()
 
 
 def _too_long() -> InvalidRequest:
-    return InvalidRequest(f"The model's name is longer than {MAX_MODEL} characters.", param="model")
+    return InvalidRequest(f"The model's name is longer than {MAX_MODEL_CHARACTERS} characters.", param="model")
 
 
 def decode_in_steps(data: bytes) -> Generator[None, None, dict[str, msgspec.Raw]]:
-    """What `decode_object` does, in steps of a few milliseconds."""
+    """`decode_object`, in steps of a few milliseconds."""
     if not data:
         raise _empty()
     if (yield from nesting_in_steps(data, MAX_DEPTH, max(MAX_BRACKETS, len(data) // 16))):
@@ -166,7 +175,7 @@ def decode_in_steps(data: bytes) -> Generator[None, None, dict[str, msgspec.Raw]
             try:
                 _, size = codecs.utf_8_decode(piece, "strict", begin + STEP_BYTES >= len(data))
             except UnicodeDecodeError as error:
-                raise _no_text(begin + error.start) from error
+                raise _not_utf8(begin + error.start) from error
             begin += size
         yield
     return (yield from _fields(data))
@@ -190,8 +199,10 @@ def _fields(data: bytes) -> Generator[None, None, dict[str, msgspec.Raw]]:
                 what = "trailing comma in object" if data[at : at + 1] == b"}" else "object keys must be strings"
                 raise reader.broken(what, at)
             end = reader.skip(at)
-            if end - at > MAX_NAME:
-                raise InvalidRequest(f"A name in the request body is longer than {MAX_NAME} bytes (byte {at}).")
+            if end - at > MAX_FIELD_NAME_BYTES:
+                raise InvalidRequest(
+                    f"A name in the request body is longer than {MAX_FIELD_NAME_BYTES} bytes (byte {at})."
+                )
             name = _name(data[at:end].rstrip(), at)
             if data[end : end + 1] != b":":
                 raise reader.broken("expected ':'", end)
@@ -202,9 +213,9 @@ def _fields(data: bytes) -> Generator[None, None, dict[str, msgspec.Raw]]:
                 value = value[: len(data[at:end].rstrip())]
             fields[name] = msgspec.Raw(value)
             count += 1
-            if count > MAX_FIELDS and len(data) >= LARGE_BODY:
+            if count > MAX_FIELDS and len(data) >= LARGE_BODY_BYTES:
                 raise InvalidRequest(f"The request body has more than {MAX_FIELDS} fields.")
-            if end - at >= LARGE_BODY:
+            if end - at >= LARGE_BODY_BYTES:
                 yield
             if data[end : end + 1] == b"}":
                 at = end
@@ -247,7 +258,7 @@ class _Reader:
             return at + int(trailing[1]) - 1
         if not self._lenient and may_be_lenient(self._data):
             self._lenient = True
-            self._view = memoryview(_parsable(self._data))
+            self._view = memoryview(_strict_text(self._data))
             return self.skip(at)
         position = _POSITION.search(str(error))
         if position is None:
@@ -266,7 +277,7 @@ def may_be_lenient(data: bytes) -> bool:
     return b"\\ud" in data or b"\\uD" in data or b"NaN" in data or b"Infinity" in data
 
 
-def _parsable(data: bytes) -> bytes:
+def _strict_text(data: bytes) -> bytes:
     """A text of the same length that differs where the parser refuses more than it must."""
     # No surrogate begins with c, and neither an escape nor a word of JSON has one: what was wrong is still wrong.
     text = data.translate(_NO_SURROGATES) if b"\\u" in data else data
@@ -299,7 +310,7 @@ def _too_nested() -> InvalidRequest:
     return InvalidRequest(f"The request body nests deeper than {MAX_DEPTH} levels or holds too many objects.")
 
 
-def _no_text(at: int) -> InvalidRequest:
+def _not_utf8(at: int) -> InvalidRequest:
     return InvalidRequest(f"The request body is not valid UTF-8 (byte {at}).")
 
 
@@ -309,7 +320,7 @@ def render_body(body: Body, model: str, include_usage: bool) -> bytes:
     if body.holds_model:
         fields["model"] = msgspec.Raw(_encoder.encode(model))
     else:
-        _repeat(fields, msgspec.Raw(_encoder.encode(f"models/{model}")))
+        _repeat_model(fields, msgspec.Raw(_encoder.encode(f"models/{model}")))
     if include_usage:
         options = fields.get("stream_options")
         if options is None or options == _NULL:
@@ -321,29 +332,65 @@ def render_body(body: Body, model: str, include_usage: bool) -> bytes:
     return _encoder.encode(fields)
 
 
+def render_chunks(body: Body, model: str, include_usage: bool) -> list[bytes | memoryview]:
+    """A large body with another model name, in chunks that are sent one behind the other: nothing of it is copied.
+
+    A single one where it cannot be certain that `render_body` would give the same bytes.
+    """
+    place = _model_span(body) if body.holds_model else None
+    if place is None or (include_usage and "stream_options" in body.fields):
+        return [render_body(body, model, include_usage)]
+    start, end = place
+    view = memoryview(body.data)
+    name = _encoder.encode(model)
+    if include_usage:
+        return [view[:start], name, view[end:-1], _USAGE_MEMBER]
+    return [view[:start], name, view[end:]]
+
+
+def _model_span(body: Body) -> tuple[int, int] | None:
+    """Where the model's value stands, or None where the body is written in any other way than `render_body` would.
+
+    Each field takes at least its name, its value, two quotes, a colon and what stands behind it. So a text that is no
+    longer than all of that has no space between them, no name written with escapes, and above all no name twice.
+    """
+    start = end = 0
+    position = 1
+    for name, raw in body.fields.items():
+        if not (name.isascii() and name.isidentifier()):
+            return None
+        position += len(name) + 3
+        if name == "model":
+            start, end = position, position + len(raw)
+        position += len(raw) + 1
+    if position != len(body.data) or body.data[start:end] != bytes(body.fields["model"]):
+        return None
+    return start, end
+
+
 def without_payload(body: Body) -> Body:
-    """What is still known of a body that will not be sent again: a long stream must not hold on to a long prompt."""
+    """The body without its fields, once it will not be sent again: a long stream must not keep a long prompt."""
     return Body({}, body.model, body.stream, body.wants_usage, body.holds_model)
 
 
-def _repeat(fields: dict[str, msgspec.Raw], model: msgspec.Raw) -> None:
-    """Write the model where a body of Gemini's repeats that of its path, which must be the same."""
+def _repeat_model(fields: dict[str, msgspec.Raw], model: msgspec.Raw) -> None:
+    """Write the model into a Gemini body wherever it repeats that of the path, which must be the same."""
     if bytes(fields.get("model", b"")).startswith(b'"'):
         fields["model"] = model
     for name in _INNER_REQUESTS:
         if name in fields:
-            fields[name] = _repeated(fields[name], model)
+            fields[name] = _with_model(fields[name], model)
     if "requests" in fields:
-        requests = [_repeated(one, model) for one in items_of(bytes(fields["requests"]))]
+        requests = [_with_model(one, model) for one in items_of(bytes(fields["requests"]))]
         if requests:
             fields["requests"] = msgspec.Raw(_encoder.encode(requests))
 
 
-def _repeated(raw: msgspec.Raw, model: msgspec.Raw) -> msgspec.Raw:
+def _with_model(raw: msgspec.Raw, model: msgspec.Raw) -> msgspec.Raw:
     data = bytes(raw)
     if not data.startswith(b"{"):
         return raw
-    fields = drained(_fields(data))
+    fields = run_steps(_fields(data))
     if not bytes(fields.get("model", b"")).startswith(b'"'):
         return raw
     fields["model"] = model
@@ -351,14 +398,14 @@ def _repeated(raw: msgspec.Raw, model: msgspec.Raw) -> msgspec.Raw:
 
 
 def _check_repeated(fields: dict[str, msgspec.Raw]) -> None:
-    """Look at what `_repeat` writes anew, before it does. Raises `InvalidRequest`."""
+    """Look at what `_repeat_model` writes anew, before it does. Raises `InvalidRequest`."""
     inner = [fields[name] for name in _INNER_REQUESTS if name in fields]
     if "requests" in fields:
         inner += items_of(bytes(fields["requests"]))
     for raw in inner:
         data = bytes(raw)
         if data.startswith(b"{"):
-            check_names(drained(_fields(data)))
+            check_names(run_steps(_fields(data)))
 
 
 def items_of(data: bytes) -> list[msgspec.Raw]:
@@ -380,8 +427,8 @@ def items_of(data: bytes) -> list[msgspec.Raw]:
 def _model(raw: msgspec.Raw | None) -> str:
     if raw is None:
         raise InvalidRequest("You must provide a model parameter.", param="model")
-    is_long = len(raw) > MAX_MODEL
-    if is_long and len(raw) > MAX_MODEL_ESCAPED:
+    is_long = len(raw) > MAX_MODEL_CHARACTERS
+    if is_long and len(raw) > MAX_ESCAPED_MODEL_BYTES:
         raise _too_long()
     try:
         model = _string.decode(raw)
@@ -416,3 +463,32 @@ def _reason(error: Exception, data: bytes) -> str:
         what = text.removeprefix("JSON is malformed: ").split(" (byte")[0]
         return f"{what} at byte {position.group(1)}"
     return f"it ends too early, at byte {len(data)}"
+
+
+def text_bytes(data: bytes) -> int:
+    """The size of a request body without the base64 of its data URLs."""
+    # From the end: in a long text that is several times the speed of a search from the beginning.
+    at = data.rfind(_BASE64_MARK)
+    size = end = len(data)
+    found = 0
+    while at >= 0:
+        found += 1
+        if found > MAX_DATA_URLS:
+            return len(data)
+        encoded = _base64_size(data, at + len(_BASE64_MARK), end)
+        if encoded:
+            size -= len(_BASE64_MARK) + encoded
+        end = at
+        at = data.rfind(_BASE64_MARK, 0, end)
+    return size
+
+
+def _base64_size(data: bytes, begin: int, end: int) -> int:
+    """How many bytes of base64 stand at the beginning of this part."""
+    quote = data.find(b'"', begin, end)
+    value = data[begin : quote if quote >= 0 else end]
+    if not value.translate(None, _BASE64_BYTES):
+        # All of the string, as nearly always; a pattern would take three times as long to say so.
+        return len(value)
+    match = _base64_run.match(value)
+    return match.end() if match is not None else 0

@@ -1,4 +1,4 @@
-"""What is known of a request's body and of an answer's usage, as values; and how usage is spelled, for the decoder.
+"""What is known of a request's body and of a response's usage, as values; and how usage is spelled, for the decoder.
 
 Values stand apart from the code that uses them: that is compiled (setup.py), and classes of msgspec cannot be.
 """
@@ -7,6 +7,8 @@ from typing import Final
 
 import msgspec
 
+#: What a decoder raises for bytes that it cannot take: not JSON of its type, not UTF-8, or nested too deep.
+DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 #: A count beyond this is no count, wherever it is read or kept; it also keeps every sum inside SQLite's integers.
 MAX_COUNT: Final = 10**12
 #: A bill beyond this, a million dollars, is cut to it.
@@ -43,7 +45,7 @@ class Parts(msgspec.Struct, frozen=True, gc=False):
     #: Those that were not read from a cache.
     image_input_tokens: int = 0
     image_output_tokens: int = 0
-    #: Searches that the provider made for the answer.
+    #: Searches that the provider made for the response.
     searches: int = 0
     #: Calls of the provider's other tools.
     tool_calls: int = 0
@@ -68,10 +70,10 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     reasoning_tokens: int = 0
     audio_milliseconds: int = 0
     images: int = 0
-    #: Whether the answer said how many these are, or they are the least that it can have been.
+    #: Whether the response said how many these are, or they are the least that it can have been.
     input_known: bool = True
     output_known: bool = True
-    #: None for nearly all answers.
+    #: None for nearly all responses.
     parts: Parts | None = None
 
 
@@ -97,8 +99,8 @@ class OutputDetails(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class PlainUsage(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """OpenAI's own spelling for chat, which nearly every answer has. One with any other key is read with more care, so
-    that no key can change what a count means and not be seen."""
+    """OpenAI's own spelling for chat, which nearly every response has. An object with any other key is read with more
+    care, so that no key can change what a count means unnoticed."""
 
     prompt_tokens: int
     completion_tokens: int

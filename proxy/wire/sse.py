@@ -1,4 +1,4 @@
-"""Server-sent events as they come: an incremental framer that finds where each event block ends.
+"""Parses server-sent events that arrive in pieces: finds where each event block ends.
 
 It interprets nothing and changes nothing: the blocks it gives, joined, are the bytes it got. Line ends may be LF, CRLF
 or CR, mixed as they like (https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream).
@@ -74,7 +74,7 @@ class SSEParser:
         return not self._held
 
     def rest(self) -> bytes:
-        """What came after the last whole block; the framer is empty afterwards."""
+        """What came after the last whole block; the parser is empty afterwards."""
         rest = bytes(self._held)
         self._held.clear()
         self._scanned = 0

@@ -1,4 +1,4 @@
-"""What an answer says it used: one value, read from all the spellings that OpenAI-like servers have.
+"""Reads token usage from responses: one value from all the spellings that OpenAI-like servers have.
 
 Only reads. Of several spellings, and of several usage objects of one stream, a count that is missing, 0 or absurd never
 replaces one above 0; what no count was given for is marked as not known, and is never taken for 0.
@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.wire.schemas import MAX_COUNT, MAX_NANO_DOLLARS, Parts, Usage, decode_plain
+from proxy.wire.schemas import DECODE_ERRORS, MAX_COUNT, MAX_NANO_DOLLARS, Parts, Usage, decode_plain
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
 _string = msgspec.json.Decoder(str)
 #: Characters of a service tier that are kept.
-_MAX_TIER: Final = 32
+_MAX_TIER_CHARACTERS: Final = 32
 #: Seconds of audio beyond which a length is no length.
 _MAX_SECONDS: Final = 10**9
 _NANO: Final = Decimal(10**9)
@@ -33,7 +33,7 @@ STANDARD_TIERS: Final = frozenset(
         *("unspecified", "service_tier_unspecified", "traffic_type_unspecified"),
     }
 )
-#: The same of the places where an answer may be made.
+#: The same of the places where a response may be made.
 _STANDARD_PLACES: Final = frozenset({"", "global", "not_available"})
 _COMPACTION: Final = (
     ("more_input", "input_tokens"),
@@ -52,7 +52,7 @@ _NO_VALUES: Final[dict[str, Any]] = {}
 
 
 class Reading:
-    """What usage objects said, in one spelling: the counts by name, of which those that were not readable are absent.
+    """The counts of usage objects by name, in one spelling; those that could not be read are absent.
 
     `cached` and `written` stand beside `input` where `beside` is set, `tool_input` and `thoughts` always stand beside
     `input` and `output`, and the tokens of a compaction (`more_…`) beside all of them. The service tier, the speed and
@@ -81,14 +81,14 @@ class Reading:
     @property
     def tiers(self) -> str:
         """All that changes the price of each token, as one name."""
-        return "-".join([one for one in (self.tier, self.speed, self.place) if one])[:_MAX_TIER]
+        return "-".join([one for one in (self.tier, self.speed, self.place) if one])[:_MAX_TIER_CHARACTERS]
 
 
 def covers(later: bytes, earlier: bytes) -> bool:
-    """Whether a usage object counts all that an earlier one did, in the same words, so that that need not be kept."""
+    """Whether a usage object has all counts of an earlier one under the same names, so that that need not be kept."""
     try:
         return _covers(_decoder.decode(later), _decoder.decode(earlier))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         return False
 
 
@@ -115,7 +115,7 @@ def read_usage(raw: bytes) -> Usage | None:
     """
     try:
         plain = decode_plain(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         return _read_any(raw)
     given, produced = plain.prompt_tokens, plain.completion_tokens
     if plain.total_tokens != given + produced or not 0 < given <= MAX_COUNT or not 0 <= produced <= MAX_COUNT:
@@ -143,10 +143,10 @@ def _read_any(raw: bytes) -> Usage | None:
 
 
 def reading(raw: bytes) -> Reading:
-    """What a usage object says, whoever wrote it; of what is none, nothing."""
+    """The counts of a usage object in any spelling; none where it is no usage object."""
     try:
         values = _decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         return Reading({})
     counts: dict[str, int] = {}
     units, tokens = _object(values, "billed_units"), _object(values, "tokens")
@@ -365,7 +365,7 @@ def _take_tools(counts: dict[str, int], values: dict[str, Any], units: dict[str,
 
 
 def _take_iterations(counts: dict[str, int], listed: object) -> None:
-    """The steps of one answer of Anthropic's: compactions, which the counts above them leave out, and advisors, which
+    """The steps of one response of Anthropic's: compactions, which the counts above them leave out, and advisors, which
     another model's price is for. Messages are counted above, and a declined fallback is not billed."""
     if not isinstance(listed, list):
         return
@@ -407,7 +407,7 @@ def _nanos(value: object, unit: Decimal) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     text = str(value)
-    if len(text) > _MAX_TIER:
+    if len(text) > _MAX_TIER_CHARACTERS:
         return None
     try:
         nanos = (Decimal(text) * unit).to_integral_value(ROUND_HALF_EVEN)
@@ -417,7 +417,7 @@ def _nanos(value: object, unit: Decimal) -> int | None:
 
 
 def tier_in(raw: msgspec.Raw) -> str:
-    """A service tier as it stands in a request or an answer; empty where it is none, or the standard one."""
+    """A service tier as it stands in a request or a response; empty where it is none, or the standard one."""
     try:
         return tier_of(_string.decode(raw))
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -428,7 +428,7 @@ def tier_of(value: object) -> str:
     """A service tier in lower case; empty where it is none, or the one that is meant where none is named."""
     if not isinstance(value, str) or not value.isascii() or not value.isprintable():
         return ""
-    tier = value.strip().lower()[:_MAX_TIER]
+    tier = value.strip().lower()[:_MAX_TIER_CHARACTERS]
     return "" if tier in STANDARD_TIERS else tier
 
 

@@ -53,28 +53,12 @@ PHRASES = {"see the module": "what the class is"}
 LEFT: frozenset[tuple[str, str]] = frozenset(
     {
         ("config", "shown"),
-        ("dialects", "answer"),
-        ("dialects", "glance"),
-        ("dialects", "nobody"),
-        ("dialects", "shown"),
         ("dialects", "tell"),
         ("dialects", "told"),
         ("endpoints", "reply"),
         ("exchange", "tell"),
         ("ledger", "tell"),
-        ("upstream", "hears"),
-        ("upstream", "leftover"),
-        ("upstream", "nobody"),
-        ("upstream", "see the module"),
-        ("upstream", "somebody"),
-        ("upstream", "tell"),
-        ("upstream", "told"),
-        ("upstream", "whoever"),
-        ("wire", "lessons"),
         ("wire", "shown"),
-        ("wire", "tell"),
-        ("wire", "told"),
-        ("wire", "whoever"),
     }
 )
 

@@ -9,12 +9,6 @@ from tests.architecture.source import ROOT, Module
 #: Modules whose tests are elsewhere, under the name of what they do. The list only shrinks.
 UNNAMED: frozenset[str] = frozenset(
     {
-        "proxy.dialects.anthropic_shapes",
-        "proxy.dialects.base",
-        "proxy.dialects.gemini_shapes",
-        "proxy.dialects.meters",
-        "proxy.dialects.openai_shapes",
-        "proxy.dialects.typed_shapes",
         "proxy.exchange.services",
         "proxy.native",
         "proxy.policies.base",

@@ -1,7 +1,7 @@
 """Source files as the architecture's rules see them. Nothing of `proxy` is imported or run here."""
 
 import ast
-import re
+import runpy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -99,8 +99,8 @@ def modules_of_proxy() -> list[Module]:
 
 
 def compiled_patterns() -> tuple[str, ...]:
-    """What setup.py has compiled, as patterns of paths."""
-    return tuple(re.findall(r'^    "(proxy/\S+)",$', (ROOT / "setup.py").read_text(), re.MULTILINE))
+    """The paths of what setup.py has compiled."""
+    return tuple(runpy.run_path(str(ROOT / "setup.py"))["compiled_files"]())
 
 
 def is_compiled(module: Module, patterns: Sequence[str]) -> bool:

@@ -75,7 +75,7 @@ def relay_pieces(dialect: Dialect, pieces: Iterable[bytes]) -> tuple[bytes, Resp
     meter = json_meter(dialect)
     rewriter = JsonRewriter(meter, ALIAS, dialect.usage_key)
     out = b"".join([rewriter.feed(piece) for piece in pieces])
-    meter.read(rewriter.said)
+    meter.read(rewriter.summary)
     return out, meter
 
 

@@ -374,7 +374,7 @@ def test_an_upstreams_error_is_passed_on_with_the_alias_and_without_ids() -> Non
     ("events", "so_far"),
     [([], False), ([start(), text("x")], True), ([start(), text("x"), stops(output_tokens=5)], False)],
 )
-def test_the_counts_of_the_start_are_told_apart_from_those_of_the_end(
+def test_the_counts_of_the_start_are_kept_apart_from_those_of_the_end(
     events: list[dict[str, Any]], so_far: bool
 ) -> None:
     assert read_events(MESSAGES, *events).counts_so_far is so_far

@@ -4,11 +4,10 @@ import pytest
 
 from proxy.dialects.conversation import IDENTITY
 from proxy.dialects.openai_chat import CHAT
-from proxy.dialects.openai_responses import MEDIA
+from proxy.dialects.openai_media import MEDIA
 from proxy.dialects.readers import (
     EventReader,
     JsonReader,
-    MediaReader,
     OpaqueReader,
     ResponseReader,
     TextOrJsonReader,
@@ -69,7 +68,7 @@ def test_a_client_that_asked_for_no_events_gets_none_that_are_not_announced() ->
 
 def test_a_transcript_that_looks_like_json_may_be_either() -> None:
     assert type(reader(b"text/plain", "json", b"{", opaque=AUDIO)) is TextOrJsonReader
-    assert type(reader(JSON, "json", b"{", opaque=AUDIO)) is MediaReader
+    assert type(reader(JSON, "json", b"{", opaque=AUDIO)) is JsonReader
 
 
 @pytest.mark.parametrize("page", [True, False])

@@ -8,7 +8,8 @@ from proxy.dialects.anthropic import MESSAGES
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini import GENERATE
 from proxy.dialects.openai_chat import CHAT
-from proxy.dialects.openai_responses import MEDIA, TYPED
+from proxy.dialects.openai_media import MEDIA
+from proxy.dialects.openai_responses import RESPONSES
 from proxy.errors import UpstreamProtocolError
 from tests.dialects.answers import compact, event_meter, json_meter
 
@@ -24,7 +25,7 @@ CASES: list[tuple[Dialect, dict[str, Any], list[tuple[str | int, ...]]]] = [
         [("choices", 0, "index"), ("choices", 0, "delta"), ("choices", 0, "message"), ("x_groq",), ("moderation",)],
     ),
     (
-        TYPED,
+        RESPONSES,
         {"type": "response.completed", "response": {"model": "m", "usage": {"input_tokens": 3, "output_tokens": 2}}},
         [("usage",), ("item",)],
     ),
@@ -74,7 +75,7 @@ def test_a_value_of_a_wrong_type_hides_nothing_beside_it(
 
 
 @pytest.mark.parametrize("odd", [one for one in ODD if one is not None], ids=repr)
-@pytest.mark.parametrize("dialect", [CHAT, TYPED, MESSAGES, GENERATE, MEDIA], ids=lambda one: one.name)
+@pytest.mark.parametrize("dialect", [CHAT, RESPONSES, MESSAGES, GENERATE, MEDIA], ids=lambda one: one.name)
 def test_an_error_beside_values_of_wrong_types_is_seen(dialect: Dialect, odd: object) -> None:
     names = ("type", "choices", "candidates", "message", "delta", "response", "x_groq", "usage", "content")
     for meter in (event_meter(dialect), json_meter(dialect)):
@@ -85,7 +86,7 @@ def test_an_error_beside_values_of_wrong_types_is_seen(dialect: Dialect, odd: ob
 @pytest.mark.parametrize("odd", [7, None, [], {}, True, ["response.completed"]], ids=repr)
 def test_the_model_of_an_event_without_a_name_is_found(odd: object) -> None:
     event = {"type": odd, "response": {"model": "m", "usage": {"input_tokens": 3, "output_tokens": 2}}}
-    meter = event_meter(TYPED)
+    meter = event_meter(RESPONSES)
     assert bytes(meter.read(compact(event))) == b'"m"'
     assert meter.usage() is not None
 
@@ -98,7 +99,7 @@ def test_good_choices_beside_odd_ones_are_read(choices: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("payload", [b"7", b"null", b'"a"', b"[]", b'{"a":', b"", b"[7]"])
-@pytest.mark.parametrize("dialect", [CHAT, TYPED, MESSAGES, MEDIA], ids=lambda one: one.name)
+@pytest.mark.parametrize("dialect", [CHAT, RESPONSES, MESSAGES, MEDIA], ids=lambda one: one.name)
 def test_what_is_no_object_is_not_read(dialect: Dialect, payload: bytes) -> None:
     with pytest.raises(UpstreamProtocolError):
         event_meter(dialect).read(payload)

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dialects.meters import choices_in
 from proxy.dialects.openai_chat import ChatMeter, error_body, error_event, upstream_error
 from proxy.dialects.scrub import scrub
 from proxy.errors import AuthenticationFailed, GatewayError, InvalidRequest, UpstreamProtocolError
@@ -497,12 +496,12 @@ def test_what_comes_after_many_events_alike_is_still_seen(last: dict[str, Any]) 
 
 
 @pytest.mark.skipif(not hasattr(ChatMeter, "__slots__"), reason="compiled classes do not tell their parts")
-def test_a_tap_keeps_counters_and_not_the_text() -> None:
+def test_a_meter_keeps_counters_and_not_the_text() -> None:
     one = meter(True)
     rewriter = SSERewriter(one, ALIAS)
     for number in range(2_000):
         rewriter.feed(event(said("a text that must not be kept" * 40 + "\n" * (number % 3))))
-    machines = ((one, ChatMeter.__slots__), (rewriter, SSERewriter.__slots__), (rewriter._framer, SSEParser.__slots__))
+    machines = ((one, ChatMeter.__slots__), (rewriter, SSERewriter.__slots__), (rewriter._parser, SSEParser.__slots__))
     values = [getattr(machine, name) for machine, names in machines for name in names]
     kept = sum(len(bytes(value)) for value in values if isinstance(value, bytes | bytearray | msgspec.Raw))
     # What stands before and behind the text, and the last event at most: not two thousand of them.
@@ -613,31 +612,6 @@ def _choice(index: int | None, finish: str | None = None) -> dict[str, Any]:
 )
 def test_several_choices_are_whole_when_each_has_finished(events: list[dict[str, Any]], finished: bool) -> None:
     assert read(*events).finished is finished
-
-
-@pytest.mark.parametrize(
-    ("raw", "choices"),
-    [
-        (b"1", 1),
-        (b"3", 3),
-        (b'"3"', 3),
-        (b"null", 1),
-        (b"2.0", 2),
-        (b"2.5", 1),
-        (b"-2", 1),
-        (b'["a","b"]', 2),
-        (b"[[1,2],[3],[4]]", 3),
-        (b"[1,2,3]", 1),
-        (b"[]", 1),
-        (b'"a prompt"', 1),
-        (b'{"candidateCount":4}', 4),
-        (b'{"candidateCount":"4"}', 4),
-        (b'{"temperature":1, "candidate_count" : 2}', 2),
-        (b'{"temperature":1}', 1),
-    ],
-)
-def test_a_request_s_field_says_how_many_choices_it_asks_for(raw: bytes, choices: int) -> None:
-    assert choices_in(msgspec.Raw(raw)) == choices
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_recorded_json_answers_have_the_alias_and_the_expected_usage() -> None:
             rewriter = JsonRewriter(one, ALIAS)
             assert b"".join(rewriter.feed(piece) for piece in pieces) == wanted, exchange.id
             assert rewriter.closed
-            one.read(rewriter.said)
+            one.read(rewriter.summary)
             assert_usage(one.usage(), exchange)
 
 
@@ -76,7 +76,7 @@ def test_recorded_embeddings_pass_with_the_alias() -> None:
         for pieces in random_chunkings(exchange.response, 50):
             rewriter = JsonRewriter(meter(), ALIAS)
             assert b"".join(rewriter.feed(piece) for piece in pieces) == wanted
-            assert b"prompt_tokens" in rewriter.said
+            assert b"prompt_tokens" in rewriter.summary
 
 
 def chat_recordings(stream: bool) -> list[Exchange]:

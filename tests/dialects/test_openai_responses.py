@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.dialects.openai_chat import CHAT, error_body, error_event
-from proxy.dialects.openai_responses import MEDIA, TYPED
+from proxy.dialects.openai_media import MEDIA
+from proxy.dialects.openai_responses import RESPONSES
 from proxy.errors import InvalidRequest, UpstreamProtocolError
 from proxy.wire.schemas import Usage
 from tests.dialects.answers import (
@@ -20,7 +21,6 @@ from tests.dialects.answers import (
     event_meter,
     json_meter,
     read_events,
-    read_json,
     relay_events,
     relay_pieces,
     relay_whole,
@@ -85,7 +85,7 @@ FLAT_ERROR = {"type": "error", "code": "x", "message": f"{UPSTREAM} of org-abcd1
     ],
 )
 def test_the_model_of_an_event_stands_in_its_response(fields: dict[str, Any], model: bytes) -> None:
-    assert bytes(event_meter(TYPED).read(compact(fields))) == model
+    assert bytes(event_meter(RESPONSES).read(compact(fields))) == model
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_the_model_of_an_event_stands_in_its_response(fields: dict[str, Any], mo
     ],
 )
 def test_deltas_are_counted_and_what_repeats_them_is_not(fields: dict[str, Any], length: int) -> None:
-    assert read_events(TYPED, fields).text_out == length
+    assert read_events(RESPONSES, fields).text_out == length
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_deltas_are_counted_and_what_repeats_them_is_not(fields: dict[str, Any],
     ],
 )
 def test_the_last_usage_that_is_not_null_counts(events: list[dict[str, Any]], usage: Usage | None) -> None:
-    assert read_events(TYPED, *events).usage() == usage
+    assert read_events(RESPONSES, *events).usage() == usage
 
 
 @pytest.mark.parametrize(
@@ -142,18 +142,18 @@ def test_the_last_usage_that_is_not_null_counts(events: list[dict[str, Any]], us
     ],
 )
 def test_only_the_responses_own_last_events_end_the_stream(fields: dict[str, Any], ended: bool, failed: bool) -> None:
-    meter = read_events(TYPED, fields)
+    meter = read_events(RESPONSES, fields)
     assert (meter.finished, meter.terminal, meter.failed) == (ended, ended, failed)
 
 
 @pytest.mark.parametrize("last", ["completed", "incomplete", "failed"])
 def test_failed_is_not_taken_back(last: str) -> None:
-    assert read_events(TYPED, ERROR, at(last)).failed
+    assert read_events(RESPONSES, ERROR, at(last)).failed
 
 
 @pytest.mark.parametrize("payload", [b"", b"garbage", b"{", b"[]", b"7", b"\xff", b'{"type":"x"} x', b"[" * 5000])
 def test_what_is_no_json_object_is_our_error(payload: bytes) -> None:
-    for meter in (event_meter(TYPED), json_meter(TYPED), event_meter(MEDIA), json_meter(MEDIA)):
+    for meter in (event_meter(RESPONSES), json_meter(RESPONSES), event_meter(MEDIA), json_meter(MEDIA)):
         with pytest.raises(UpstreamProtocolError):
             meter.read(payload)
 
@@ -166,7 +166,7 @@ STREAM = [at("created"), says("Hel"), says("lo"), {"type": "keepalive", "sequenc
 def test_a_stream_shows_the_alias_and_leaves_every_other_model() -> None:
     wanted = [at("created", model=ALIAS), *STREAM[1:4], at("completed", USAGE, model=ALIAS)]
     for pieces in chunkings(b"".join(map(event, STREAM))):
-        out, meter = relay_events(TYPED, pieces)
+        out, meter = relay_events(RESPONSES, pieces)
         assert out == b"".join(map(event, wanted))
         assert counters(meter) == (5, True, False, False, COUNTED)
 
@@ -177,7 +177,7 @@ def test_the_mark_that_some_servers_send_behind_the_last_event_is_relayed() -> N
         compact(STREAM[-1]), compact(at("completed", USAGE, model=ALIAS))
     )
     for pieces in chunkings(stream + b"data: [DONE]\n\n"):
-        out, meter = relay_events(TYPED, pieces)
+        out, meter = relay_events(RESPONSES, pieces)
         assert out == wanted + b"data: [DONE]\n\n"
         assert meter.ended
 
@@ -186,7 +186,7 @@ def test_the_mark_that_some_servers_send_behind_the_last_event_is_relayed() -> N
 def test_no_event_behind_the_last_one_is_relayed(behind: bytes) -> None:
     stream = event(at("created", model=ALIAS)) + event(at("completed", USAGE, model=ALIAS))
     for pieces in chunkings(stream + behind + b"data: [DONE]\n\n"):
-        out, meter = relay_events(TYPED, pieces)
+        out, meter = relay_events(RESPONSES, pieces)
         assert out == stream + b"data: [DONE]\n\n"
         assert counters(meter) == (0, True, False, True, COUNTED)
 
@@ -196,7 +196,7 @@ def test_an_error_and_the_failed_response_behind_it_are_scrubbed(error: dict[str
     failed = at("failed", error={"code": "server_error", "message": f"no {UPSTREAM} left"})
     stream = event(at("created")) + event(says(f"I am {UPSTREAM}")) + event(error) + event(failed)
     for pieces in chunkings(stream):
-        out, meter = relay_events(TYPED, pieces)
+        out, meter = relay_events(RESPONSES, pieces)
         assert f"I am {UPSTREAM}".encode() in out
         assert f'"{ALIAS} of *** failed"'.encode() in out
         assert f'"no {ALIAS} left"'.encode() in out
@@ -233,10 +233,10 @@ def test_a_stream_gives_the_same_bytes_and_counters_however_it_is_cut(
     events: list[dict[str, Any]], places: list[int]
 ) -> None:
     wanted = b"".join(event(with_alias(one)) for one in events)
-    plainly = counters(read_events(TYPED, *events))
+    plainly = counters(read_events(RESPONSES, *events))
     stream = b"".join(map(event, events))
     for pieces in ([stream], single_bytes(stream), cut(stream, places), list(map(event, events))):
-        out, meter = relay_events(TYPED, pieces)
+        out, meter = relay_events(RESPONSES, pieces)
         assert out == wanted
         assert counters(meter) == plainly
 
@@ -250,10 +250,10 @@ RESPONSE = at("completed", USAGE)["response"]
 def test_a_response_is_rewritten_at_its_top_alone_and_billed(indent: int | None) -> None:
     data = json.dumps(RESPONSE, indent=indent).encode()
     wanted = json.dumps({**RESPONSE, "model": ALIAS}, indent=indent).encode()
-    out, meter = relay_whole(TYPED, data)
+    out, meter = relay_whole(RESPONSES, data)
     assert (out, meter.usage(), meter.failed) == (wanted, COUNTED, False)
     for pieces in chunkings(data):
-        out, meter = relay_pieces(TYPED, pieces)
+        out, meter = relay_pieces(RESPONSES, pieces)
         assert (out, meter.usage()) == (wanted, COUNTED)
 
 
@@ -266,12 +266,12 @@ def test_a_response_is_rewritten_at_its_top_alone_and_billed(indent: int | None)
     ],
 )
 def test_answers_without_a_model_pass_as_they_are(answer: dict[str, Any], usage: Usage | None) -> None:
-    out, meter = relay_whole(TYPED, compact(answer))
+    out, meter = relay_whole(RESPONSES, compact(answer))
     assert (out, meter.usage()) == (compact(answer), usage)
 
 
 def test_a_response_that_failed_is_scrubbed() -> None:
-    out, meter = relay_whole(TYPED, compact({**RESPONSE, "error": {"code": "x", "message": f"no {UPSTREAM} left"}}))
+    out, meter = relay_whole(RESPONSES, compact({**RESPONSE, "error": {"code": "x", "message": f"no {UPSTREAM} left"}}))
     assert meter.failed
     assert json.loads(out)["error"]["message"] == f"no {ALIAS} left"
 
@@ -279,93 +279,7 @@ def test_a_response_that_failed_is_scrubbed() -> None:
 # audio and images
 
 
-@pytest.mark.parametrize(
-    ("events", "text", "finished", "failed", "usage"),
-    [
-        ([{"type": "transcript.text.delta", "delta": "four"}], 4, False, False, None),
-        ([{"type": "transcript.text.done", "text": "four", "usage": USAGE}], 0, True, False, COUNTED),
-        ([{"type": "transcript.text.segment", "text": "four"}], 0, False, False, None),
-        (
-            [{"type": "transcript.text.done", "usage": {"type": "duration", "seconds": 3}}],
-            0,
-            True,
-            False,
-            Usage(audio_milliseconds=3000),
-        ),
-        ([{"type": "speech.audio.delta", "audio": "AAAA"}], 0, False, False, None),
-        ([{"type": "speech.audio.done", "usage": USAGE}], 0, True, False, COUNTED),
-        ([{"type": "transcription.language", "audio_language": "en"}], 0, False, False, None),
-        ([{"type": "transcription.done", "model": "a", "usage": USAGE}], 0, True, False, COUNTED),
-        ([{"type": "image_generation.partial_image", "b64_json": "A"}], 0, False, False, None),
-        ([{"type": "image_generation.completed", "b64_json": "A"}], 0, True, False, Usage(images=1)),
-        ([{"type": "image_edit.completed", "usage": USAGE}] * 2, 0, True, False, Usage(9, 4, 2, 5, 3, images=2)),
-        ([{"type": "error", "error": {"message": "x"}}], 0, False, True, None),
-        ([{"type": "error", "message": "x"}], 0, False, True, None),
-        ([{"error": {"message": "x"}}, {"type": "transcript.text.done"}], 0, True, True, None),
-    ],
-)
-def test_events_of_audio_and_images_are_read(
-    events: list[dict[str, Any]], text: int, finished: bool, failed: bool, usage: Usage | None
-) -> None:
-    assert counters(read_events(MEDIA, *events)) == (text, finished, failed, False, usage)
-
-
-@pytest.mark.parametrize(
-    ("answer", "usage"),
-    [
-        ({"text": "x"}, None),
-        ({"text": "x", "usage": USAGE}, COUNTED),
-        ({"text": "x", "usage": None, "duration": 2.5}, Usage(audio_milliseconds=2500)),
-        ({"text": "x", "duration": "2.5"}, Usage(audio_milliseconds=2500)),
-        ({"text": "x", "duration": 0.0001}, Usage(audio_milliseconds=1)),
-        ({"text": "x", "duration": -1}, None),
-        ({"text": "x", "duration": 1e12}, None),
-        ({"text": "x", "duration": "long"}, None),
-        ({"text": "x", "duration": None}, None),
-        ({"text": "x", "duration": 9, "usage": {"type": "duration", "seconds": 3}}, Usage(audio_milliseconds=3000)),
-        ({"data": [{"b64_json": "A"}, {"b64_json": "B"}]}, Usage(images=2)),
-        ({"data": [{"b64_json": "A"}], "usage": USAGE}, Usage(9, 4, 2, 5, 3, images=1)),
-        ({"data": []}, None),
-        ({"data": {}}, None),
-    ],
-)
-def test_an_answer_of_audio_or_images_is_billed_by_its_usage_its_length_or_its_images(
-    answer: dict[str, Any], usage: Usage | None
-) -> None:
-    data = compact(answer)
-    assert read_json(MEDIA, answer).usage() == usage
-    assert relay_whole(MEDIA, data)[0] == data
-
-
-def test_the_model_of_a_media_answer_is_the_alias_and_nested_ones_stay() -> None:
-    answer = {"text": 'say "model":"a"', "segments": [{"model": "b"}], "model": SNAPSHOT, "usage": USAGE}
-    data, wanted = compact(answer), compact({**answer, "model": ALIAS})
-    assert relay_whole(MEDIA, data)[0] == wanted
-    for pieces in chunkings(data):
-        out, meter = relay_pieces(MEDIA, pieces)
-        assert (out, meter.usage()) == (wanted, COUNTED)
-
-
-def test_a_media_stream_with_crlf_is_rewritten_in_any_pieces() -> None:
-    events: list[dict[str, Any]] = [
-        {"type": "transcript.text.delta", "delta": "four", "logprobs": [{"model": "kept"}]},
-        {"type": "transcription.done", "model": SNAPSHOT, "usage": USAGE},
-    ]
-
-    def written(model: str) -> bytes:
-        shown = [events[0], {**events[1], "model": model}]
-        return b"".join(b"data: %b\r\n\r\n" % compact(one) for one in shown)
-
-    for pieces in chunkings(written(SNAPSHOT)):
-        out, meter = relay_events(MEDIA, pieces)
-        assert out == written(ALIAS)
-        assert counters(meter) == (4, True, False, False, COUNTED)
-
-
-# errors
-
-
-@pytest.mark.parametrize("dialect", [TYPED, MEDIA], ids=["responses", "media"])
+@pytest.mark.parametrize("dialect", [RESPONSES, MEDIA], ids=["responses", "media"])
 def test_errors_look_as_in_the_rest_of_openais_formats(dialect: Any) -> None:
     error = InvalidRequest("No.", param="model", code="bad")
     assert dialect.error_body(error, "r", "t") == error_body(error, "r", "t")
@@ -376,14 +290,14 @@ def test_errors_look_as_in_the_rest_of_openais_formats(dialect: Any) -> None:
     assert dialect.upstream_error(b"<html>", UPSTREAM, ALIAS) is None
 
 
-@pytest.mark.parametrize("dialect", [TYPED, MEDIA], ids=["responses", "media"])
+@pytest.mark.parametrize("dialect", [RESPONSES, MEDIA], ids=["responses", "media"])
 def test_our_own_error_event_is_read_as_an_error(dialect: Any) -> None:
     _, meter = relay_events(dialect, [error_event(InvalidRequest("No."), "r", "t")])
     assert meter.failed
 
 
 def test_only_the_responses_api_answers_400_for_an_unknown_model() -> None:
-    assert (TYPED.unknown_model_status, MEDIA.unknown_model_status, CHAT.unknown_model_status) == (400, 404, 404)
+    assert (RESPONSES.unknown_model_status, MEDIA.unknown_model_status, CHAT.unknown_model_status) == (400, 404, 404)
 
 
 @pytest.mark.parametrize(
@@ -398,7 +312,7 @@ def test_only_the_responses_api_answers_400_for_an_unknown_model() -> None:
 def test_its_end_may_come_behind_an_item_that_is_whole_whatever_keeps_the_line_open(
     kinds: list[str], closing: bool
 ) -> None:
-    meter = event_meter(TYPED)
+    meter = event_meter(RESPONSES)
     for kind in kinds:
         meter.read(json.dumps({"type": kind}).encode())
     assert meter.closing is closing

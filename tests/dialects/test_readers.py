@@ -1,4 +1,4 @@
-"""How an answer that is an error itself is told: with the provider's own words, where it has any."""
+"""How a response that is an error itself is reported: with the provider's own message, where it has any."""
 
 import pytest
 
@@ -36,5 +36,5 @@ def test_the_provider_s_words_are_passed_on(data: bytes, said: str) -> None:
         b"",
     ],
 )
-def test_an_error_without_readable_words_is_told_all_the_same(data: bytes) -> None:
+def test_an_error_without_readable_words_is_reported_all_the_same(data: bytes) -> None:
     assert reported_error(data).message == PLAIN

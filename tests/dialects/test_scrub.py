@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dialects.scrub import MAX_WORDS, rename, scrub, scrub_all
+from proxy.dialects.scrub import MAX_HOST_SEARCH_BYTES, rename, scrub, scrub_all
 
 MODEL, ALIAS = b"real-model", b"prometheus-core"
 
@@ -184,7 +184,7 @@ def test_a_text_that_is_json_is_json_again(before: str, telling: str, behind: st
 
 
 def test_a_long_text_is_searched_too() -> None:
-    text = b"word " * MAX_WORDS + b"real-model of org-abcd1234 at https://a.example/"
+    text = b"word " * MAX_HOST_SEARCH_BYTES + b"real-model of org-abcd1234 at https://a.example/"
     assert scrub(text, MODEL, ALIAS).endswith(b"word prometheus-core of *** at ***")
 
 

@@ -11,11 +11,12 @@ from proxy.dialects.anthropic import MESSAGES
 from proxy.dialects.base import Dialect
 from proxy.dialects.gemini import GENERATE
 from proxy.dialects.openai_chat import CHAT
-from proxy.dialects.openai_responses import MEDIA, TYPED
-from proxy.dialects.upstream_errors import MAX_MESSAGE, RelayedError, error_summary, relayed_error
+from proxy.dialects.openai_media import MEDIA
+from proxy.dialects.openai_responses import RESPONSES
+from proxy.dialects.upstream_errors import MAX_MESSAGE_CHARACTERS, RelayedError, error_summary, relayed_error
 from proxy.errors import UpstreamFailed
 
-DIALECTS = {"chat": CHAT, "typed": TYPED, "media": MEDIA, "messages": MESSAGES, "generate": GENERATE}
+DIALECTS = {"chat": CHAT, "typed": RESPONSES, "media": MEDIA, "messages": MESSAGES, "generate": GENERATE}
 JSON = [(b"content-type", b"application/json")]
 HTML = [(b"content-type", b"text/html; charset=utf-8")]
 NAMES = {"vendor-big": "prometheus-core"}
@@ -116,7 +117,14 @@ def test_an_error_without_a_word_keeps_its_status(body: bytes, dialect: Dialect,
 
 @pytest.mark.parametrize(
     ("dialect", "own"),
-    [(CHAT, OPENAI), (TYPED, OPENAI), (MEDIA, OPENAI), (MESSAGES, ANTHROPIC), (GENERATE, GOOGLE), (GENERATE, [GOOGLE])],
+    [
+        (CHAT, OPENAI),
+        (RESPONSES, OPENAI),
+        (MEDIA, OPENAI),
+        (MESSAGES, ANTHROPIC),
+        (GENERATE, GOOGLE),
+        (GENERATE, [GOOGLE]),
+    ],
 )
 @pytest.mark.parametrize("status", [400, 429, 500, 529])
 def test_an_error_of_the_dialects_own_shape_stays_as_it_came(dialect: Dialect, own: Any, status: int) -> None:
@@ -140,8 +148,8 @@ def test_openais_shape_is_known_with_less_in_it(body: Any) -> None:
 @pytest.mark.parametrize(
     ("dialect", "other"),
     [
-        *((dialect, ANTHROPIC) for dialect in (CHAT, TYPED, MEDIA, GENERATE)),
-        *((dialect, GOOGLE) for dialect in (CHAT, TYPED, MEDIA, MESSAGES)),
+        *((dialect, ANTHROPIC) for dialect in (CHAT, RESPONSES, MEDIA, GENERATE)),
+        *((dialect, GOOGLE) for dialect in (CHAT, RESPONSES, MEDIA, MESSAGES)),
         *((dialect, OPENAI) for dialect in (MESSAGES, GENERATE)),
     ],
 )
@@ -159,9 +167,9 @@ def test_an_envelope_of_ours_has_a_fitting_type_and_the_providers_code() -> None
         413: ("invalid_request_error", "request_too_large"),
         429: ("rate_limit_error", "rate_limit_exceeded"),
     }
-    told = json.loads(refused({"message": "x", "type": "invalid_model", "code": "1500"}).body)
-    assert told["error"]["code"] == "1500"
-    assert (told["request_id"], told["timestamp"]) == ("req_1", "2026-01-31T12:00:00.000Z")
+    body = json.loads(refused({"message": "x", "type": "invalid_model", "code": "1500"}).body)
+    assert body["error"]["code"] == "1500"
+    assert (body["request_id"], body["timestamp"]) == ("req_1", "2026-01-31T12:00:00.000Z")
     assert json.loads(refused(GOOGLE).body)["error"]["code"] == "INVALID_ARGUMENT"
     assert json.loads(refused({"detail": [{"loc": ["body", "top_p"], "msg": "x"}]}).body)["error"]["param"] == "top_p"
 
@@ -172,7 +180,7 @@ def test_the_words_of_another_shape_are_scrubbed_and_bounded(dialect: Dialect, s
     text = "vendor-big of org-abcd1234 at https://inner.example/v1 " + "é" * 5_000
     message = message_of(refused({"message": text, "code": "vendor-big"}, status, dialect), dialect)
     assert message.startswith("prometheus-core of *** at *** ")
-    assert len(message) == MAX_MESSAGE
+    assert len(message) == MAX_MESSAGE_CHARACTERS
     assert b"vendor-big" not in refused({"message": "x", "code": "vendor-big", "param": "vendor-big"}).body
 
 
@@ -234,7 +242,7 @@ TELLING = [(b"x-ratelimit-key", b"vendor-big"), (b"set-cookie", b"a=b"), (b"cont
 
 @pytest.mark.parametrize("body", [OPENAI, {"message": "x"}, b"<html>"], ids=["own", "strange", "page"])
 @pytest.mark.parametrize("status", [429, 503])
-def test_when_to_come_again_is_told_as_it_came(body: Any, status: int) -> None:
+def test_when_to_retry_is_passed_on_as_it_came(body: Any, status: int) -> None:
     headers = [*JSON, (b"content-encoding", b"x"), *AGAIN, *LIMITS, *TELLING]
     again = [f"{name.decode()}: {value.decode()}" for name, value in AGAIN]
     limits = [f"{name.decode()}: {value.decode()}" for name, value in LIMITS]

@@ -24,10 +24,9 @@ from proxy.resources.batch_files import BatchDownload, BatchUpload, LineSplitter
 from proxy.resources.request import ResourceRequest
 from proxy.resources.routing import ResourceRouting
 from proxy.server.bodies import Bodies, Holding
-from proxy.wire.field_names import may_name_in_json, named_by
+from proxy.wire.field_names import may_name_object, object_name_in
 from proxy.wire.json_scan import nesting_exceeds
 from proxy.wire.multipart import MAX_PART_NAME_BYTES, MAX_PARTS, ModelExtractor, read_part_head
-from proxy.wire.pieces import pieces
 from proxy.wire.request_body import (
     decode_object,
     parse_body,
@@ -35,9 +34,10 @@ from proxy.wire.request_body import (
     parse_body_without_model,
     parse_body_without_model_in_steps,
     render_body,
+    render_chunks,
+    text_bytes,
 )
 from proxy.wire.schemas import Body
-from proxy.wire.text import text_bytes
 
 SIZE = 32 * 1_048_576
 #: Seconds of CPU for all of a reader's work: several times what it needs, and a part of what a loop over bytes would.
@@ -143,7 +143,7 @@ def test_no_reader_of_a_json_body_takes_a_turn_for_each_of_its_bytes(name: str) 
         costs["references"] = cpu(lambda: find(body.fields))
         costs["models"] = cpu(lambda: check_models(body.fields, frozenset({"models"}), frozenset({"tools", "x"}), bool))
         costs["render_body"] = cpu(lambda: render_body(body, "real", True))
-        costs["pieces"] = cpu(lambda: pieces(body, "real", True))
+        costs["pieces"] = cpu(lambda: render_chunks(body, "real", True))
     assert {reader: cost for reader, cost in costs.items() if cost > MAX_CPU} == {}
 
 
@@ -206,12 +206,12 @@ def test_the_head_of_a_part_costs_little(unit: bytes) -> None:
 
 @pytest.mark.parametrize("unit", ["[", "[a]", ".a", "a", "file_id"])
 def test_the_name_of_a_part_costs_little(unit: str) -> None:
-    assert cpu(lambda: [named_by(unit * (MAX_PART_NAME_BYTES // len(unit))) for _ in range(MAX_PARTS)]) < MAX_CPU
+    assert cpu(lambda: [object_name_in(unit * (MAX_PART_NAME_BYTES // len(unit))) for _ in range(MAX_PARTS)]) < MAX_CPU
 
 
 @pytest.mark.parametrize("unit", [b'"', b'"file_i', b"[", b"{", b" "])
 def test_the_value_of_a_field_costs_little(unit: bytes) -> None:
-    assert cpu(lambda: [may_name_in_json("a", unit * (65_536 // len(unit))) for _ in range(256)]) < 2 * MAX_CPU
+    assert cpu(lambda: [may_name_object("a", unit * (65_536 // len(unit))) for _ in range(256)]) < 2 * MAX_CPU
 
 
 @pytest.mark.parametrize("unit", [b"\n", b" \n", b"\r\n", b"a", b"{}\n", b"\t"])

@@ -18,7 +18,8 @@ from proxy.dialects.base import Dialect
 from proxy.dialects.gemini import GENERATE
 from proxy.dialects.meters import ResponseMeter
 from proxy.dialects.openai_chat import CHAT
-from proxy.dialects.openai_responses import MEDIA, TYPED
+from proxy.dialects.openai_media import MEDIA
+from proxy.dialects.openai_responses import RESPONSES
 from proxy.errors import UpstreamProtocolError
 from proxy.exchange.context import EndpointSpec, RequestContext, Unit
 from proxy.exchange.settlement import refused_record, relayed_record, resource_record
@@ -30,7 +31,7 @@ from proxy.wire.request_body import parse_body
 from proxy.wire.schemas import Usage
 
 PRICE = Price(input=Decimal(600), output=Decimal(600))
-DIALECTS = (CHAT, TYPED, MESSAGES, GENERATE, MEDIA)
+DIALECTS = (CHAT, RESPONSES, MESSAGES, GENERATE, MEDIA)
 UNITS: tuple[Unit, ...] = ("tokens", "audio", "images", "nothing")
 
 
@@ -332,17 +333,17 @@ def test_embeddings_have_no_output_that_could_be_missing() -> None:
 
 def test_an_answer_of_the_responses_api_with_zeros_and_a_text_is_estimated() -> None:
     usage = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
-    meter = answered(TYPED, {"output": [{"type": "message", "content": [{"text": "word" * 10}]}], "usage": usage})
-    final = bill(call_of(alias_of(PRICE), TYPED), meter)
+    meter = answered(RESPONSES, {"output": [{"type": "message", "content": [{"text": "word" * 10}]}], "usage": usage})
+    final = bill(call_of(alias_of(PRICE), RESPONSES), meter)
     assert final.usage_source == "estimated"
     assert final.input_tokens == 100
     assert final.output_tokens > 10
 
 
 def test_an_answer_in_the_background_is_not_known() -> None:
-    call = call_of(alias_of(PRICE), TYPED)
+    call = call_of(alias_of(PRICE), RESPONSES)
     call.background = True
-    final = bill(call, answered(TYPED, {"status": "queued", "output": [], "usage": None}))
+    final = bill(call, answered(RESPONSES, {"status": "queued", "output": [], "usage": None}))
     assert (final.usage_source, final.cost) == ("none", None)
 
 
@@ -454,9 +455,9 @@ def test_an_answer_that_was_not_counted_is_of_the_tier_that_was_asked_for(usage:
             [{"choices": [], "service_tier": "flex"}, {"usage": {"prompt_tokens": 1, "completion_tokens": 1}}],
             True,
         ),
-        (TYPED, [{"service_tier": "flex", "usage": {"input_tokens": 1, "output_tokens": 1}}], False),
+        (RESPONSES, [{"service_tier": "flex", "usage": {"input_tokens": 1, "output_tokens": 1}}], False),
         (
-            TYPED,
+            RESPONSES,
             [
                 {"type": "response.created", "response": {"service_tier": "auto", "usage": None}},
                 {
@@ -490,9 +491,9 @@ def test_the_service_tier_is_found_wherever_it_stands(dialect: Dialect, values: 
 @pytest.mark.parametrize(
     ("dialect", "value", "stream"),
     [
-        (TYPED, {"output": [{"type": "web_search_call"}, {"type": "message"}, {"type": "web_search_call"}]}, False),
+        (RESPONSES, {"output": [{"type": "web_search_call"}, {"type": "message"}, {"type": "web_search_call"}]}, False),
         (
-            TYPED,
+            RESPONSES,
             {"type": "response.completed", "response": {"output": [{"type": "web_search_call"}] * 2}},
             True,
         ),

@@ -10,7 +10,7 @@ import uvloop
 
 from proxy.config.tree import Upstream
 from proxy.errors import UpstreamFailed
-from proxy.upstream.connection import Connection
+from proxy.upstream.connection import Connection, ResponseSink
 from proxy.upstream.pool import Pool
 from proxy.wire.headers import Header
 
@@ -47,7 +47,7 @@ def silent_listener() -> Iterator[str]:
         yield f"https://127.0.0.1:{listening.getsockname()[1]}"
 
 
-class Recorder:
+class Recorder(ResponseSink):
     """Takes a connection when it comes, sends a request on it, and keeps the answer."""
 
     def __init__(self, request: bytes = REQUEST, body: bytes = b"{}", *, send: bool = True) -> None:

@@ -141,7 +141,7 @@ def test_a_streamed_body_arrives_in_chunks_and_without_empty_ones() -> None:
     assert upstream.requests[0].body == b"one" + large
 
 
-def test_a_streamed_body_goes_over_a_connection_that_has_served_nobody() -> None:
+def test_a_streamed_body_goes_over_a_connection_that_has_served_no_request() -> None:
     async def work(request: UpstreamRequest, pool: Pool) -> None:
         first = UpstreamRequest(pool)
         await first.send(GET)

@@ -172,7 +172,7 @@ def test_what_is_no_http_or_has_no_bound_is_refused(data: bytes) -> None:
     assert (answer.complete, answer.ends) == (False, 1)
 
 
-def test_an_upgrade_that_nobody_asked_for_is_not_followed() -> None:
+def test_an_upgrade_without_a_request_for_it_is_not_followed() -> None:
     switched = Send(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\nhello")
     assert connections([switched], json_answer({})) == [1, 2]
 
@@ -195,7 +195,7 @@ def test_a_connection_serves_again_after_a_clean_end() -> None:
     ],
     ids=["close", "http-1.0", "one-byte", "another-answer", "rest", "behind-chunks", "behind-204"],
 )
-def test_a_connection_with_something_left_over_serves_nobody_else(data: bytes) -> None:
+def test_a_connection_with_something_left_over_serves_no_other_request(data: bytes) -> None:
     assert connections([Send(data)], json_answer({})) == [1, 2]
 
 
@@ -246,7 +246,7 @@ def test_a_drop_after_the_first_byte_is_no_race_with_an_idle_close() -> None:
     assert last.error.reused is False
 
 
-def test_an_abandoned_answer_is_closed_at_once_and_says_nothing_more() -> None:
+def test_an_aborted_response_is_closed_at_once_and_says_nothing_more() -> None:
     async def main() -> None:
         with ScriptedUpstream() as upstream:
             upstream.script([head(200, CHUNKED), chunk(b"one"), Hang()])
@@ -310,7 +310,7 @@ def test_the_rest_of_an_answer_may_go_to_another_sink() -> None:
                 first, second = Recorder(), Recorder()
                 await first.start(pool).received(3)
                 assert first.connection is not None
-                first.connection.hand_over(second)
+                first.connection.replace_sink(second)
                 more.set()
                 await second.ended()
                 assert (first.data, first.ends, second.data, second.complete) == (b"one", 0, b"two", True)
@@ -333,7 +333,7 @@ def test_a_large_request_arrives_whole() -> None:
     run(main())
 
 
-def test_a_connection_that_still_has_a_part_of_its_request_to_send_serves_nobody_else() -> None:
+def test_a_connection_that_still_has_a_part_of_its_request_to_send_serves_no_other_request() -> None:
     body = bytes(16_000_000)
     request = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % len(body)
 
@@ -349,7 +349,7 @@ def test_a_connection_that_still_has_a_part_of_its_request_to_send_serves_nobody
     run(main())
 
 
-def test_failing_a_connection_tells_its_sink_once() -> None:
+def test_failing_a_connection_notifies_its_sink_once() -> None:
     async def main() -> None:
         with ScriptedUpstream() as upstream:
             upstream.script([Hang()])
@@ -405,7 +405,7 @@ class Refusing(Recorder):
 
 
 @pytest.mark.parametrize("at", ["head", "body", "end"])
-def test_a_sink_that_fails_hears_of_an_end_and_the_next_one_is_served(at: str) -> None:
+def test_a_sink_that_fails_is_notified_of_an_end_and_the_next_one_is_served(at: str) -> None:
     async def main() -> None:
         with ScriptedUpstream() as upstream:
             upstream.script([head(200, CHUNKED), chunk(b"one"), chunk(b"two"), Send(LAST_CHUNK)])

@@ -191,7 +191,7 @@ def test_an_upstream_is_reached_over_its_unix_socket(tmp_path: Path, tls: bool) 
     run(main())
 
 
-def test_a_unix_socket_that_nobody_listens_at_is_a_failed_connection(tmp_path: Path) -> None:
+def test_a_unix_socket_without_a_listener_is_a_failed_connection(tmp_path: Path) -> None:
     async def main() -> None:
         async with open_pool("http://h.test", socket=str(tmp_path / "none.sock")) as pool:
             assert isinstance((await fetch(pool)).error, UpstreamConnectFailed)

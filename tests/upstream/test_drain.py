@@ -5,7 +5,7 @@ import threading
 import time
 
 from proxy.errors import UpstreamFailed
-from proxy.upstream.drain import LIMIT_BYTES, LIMIT_SECONDS, ResponseDrainer
+from proxy.upstream.drain import MAX_DRAIN_BYTES, MAX_DRAIN_SECONDS, ResponseDrainer
 from tests.fakes import LAST_CHUNK, Hang, ScriptedUpstream, Send, Step, WaitFor, chunk, head, json_answer
 from tests.upstream.recording import Recorder, fetch, open_pool, run, until
 
@@ -21,10 +21,10 @@ def after_first_piece(*rest: Step) -> tuple[list[int], int]:
             async with open_pool(upstream.base_url) as pool:
                 recorder = await Recorder().start(pool).received(3)
                 assert recorder.connection is not None
-                leftover = ResponseDrainer(recorder.connection)
-                recorder.connection.hand_over(leftover)
+                drainer = ResponseDrainer(recorder.connection)
+                recorder.connection.replace_sink(drainer)
                 go.set()
-                await until(lambda: leftover.done)
+                await until(lambda: drainer.done)
                 await until(lambda: pool.idle == pool.size)
                 await fetch(pool)
                 assert recorder.ends == 0
@@ -38,10 +38,10 @@ def test_a_connection_whose_answer_ends_soon_is_kept() -> None:
 
 
 def test_a_connection_that_says_too_much_is_closed() -> None:
-    assert after_first_piece(*[chunk(b"a" * 10_000)] * (LIMIT_BYTES // 10_000 + 1), Hang()) == ([1, 2], 1)
+    assert after_first_piece(*[chunk(b"a" * 10_000)] * (MAX_DRAIN_BYTES // 10_000 + 1), Hang()) == ([1, 2], 1)
 
 
-def test_a_connection_that_breaks_harms_nobody() -> None:
+def test_a_connection_that_breaks_harms_nothing() -> None:
     assert after_first_piece(Send(b"what is this")) == ([1, 2], 1)
 
 
@@ -52,12 +52,12 @@ def test_a_connection_that_stays_silent_is_closed_after_a_while() -> None:
             async with open_pool(upstream.base_url) as pool:
                 recorder = await Recorder().start(pool).received(3)
                 assert recorder.connection is not None
-                leftover = ResponseDrainer(recorder.connection)
-                recorder.connection.hand_over(leftover)
-                assert not leftover.overdue(time.monotonic())
-                assert leftover.overdue(time.monotonic() + LIMIT_SECONDS + 1)
-                leftover.expire()
-                assert leftover.done
+                drainer = ResponseDrainer(recorder.connection)
+                recorder.connection.replace_sink(drainer)
+                assert not drainer.overdue(time.monotonic())
+                assert drainer.overdue(time.monotonic() + MAX_DRAIN_SECONDS + 1)
+                drainer.expire()
+                assert drainer.done
                 await until(lambda: pool.size == 0)
 
     run(main())
@@ -72,15 +72,15 @@ def test_a_connection_that_serves_another_is_not_closed_by_a_late_deadline() -> 
             async with open_pool(upstream.base_url) as pool:
                 recorder = await Recorder().start(pool).headed()
                 assert recorder.connection is not None
-                leftover = ResponseDrainer(recorder.connection)
+                drainer = ResponseDrainer(recorder.connection)
                 if not recorder.complete:
-                    recorder.connection.hand_over(leftover)
-                    await until(lambda: leftover.done)
+                    recorder.connection.replace_sink(drainer)
+                    await until(lambda: drainer.done)
                 else:
-                    leftover.body(b"", True)
+                    drainer.body(b"", True)
                 second = Recorder().start(pool)
-                assert leftover.overdue(-math.inf)
-                leftover.expire()
+                assert drainer.overdue(-math.inf)
+                drainer.expire()
                 go.set()
                 assert (await second.ended()).complete
 
@@ -93,10 +93,10 @@ def test_a_failure_ends_it() -> None:
             async with open_pool(upstream.base_url) as pool:
                 recorder = await fetch(pool)
                 assert recorder.connection is not None
-                leftover = ResponseDrainer(recorder.connection)
-                leftover.failed(UpstreamFailed("gone"))
-                leftover.expire()
-                assert leftover.done
+                drainer = ResponseDrainer(recorder.connection)
+                drainer.failed(UpstreamFailed("gone"))
+                drainer.expire()
+                assert drainer.done
                 assert pool.idle == 1
 
     run(main())

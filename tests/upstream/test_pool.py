@@ -1,4 +1,4 @@
-"""The pool: who gets which connection, how many there may be, and who is told when there is none."""
+"""The pool: who gets which connection, how many there may be, and which request gets the error when there is none."""
 
 import asyncio
 import socket
@@ -147,7 +147,7 @@ def test_a_forgotten_waiter_is_passed_over() -> None:
     run(main())
 
 
-def test_a_fresh_connection_has_served_nobody() -> None:
+def test_a_fresh_connection_has_served_no_request() -> None:
     async def main() -> None:
         with ScriptedUpstream(answer) as upstream:
             async with open_pool(upstream.base_url) as pool:
@@ -172,7 +172,7 @@ def test_a_refused_connection_is_an_error_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("host", ["does-not-exist.invalid", "a" * 64 + ".test", "a..b"])
-def test_a_name_without_an_address_is_an_error_and_strands_nobody(host: str) -> None:
+def test_a_name_without_an_address_is_an_error_and_leaves_no_request_waiting(host: str) -> None:
     async def main() -> None:
         async with open_pool(f"http://{host}") as pool:
             recorders = [Recorder().start(pool) for _ in range(3)]
@@ -206,7 +206,7 @@ def test_an_upstream_that_is_down_fails_everyone_who_waits() -> None:
     run(main())
 
 
-def test_an_upstream_that_hangs_up_as_soon_as_it_answers_the_phone_strands_nobody() -> None:
+def test_an_upstream_that_hangs_up_as_soon_as_it_answers_the_phone_leaves_no_request_waiting() -> None:
     def hang_up(listening: socket.socket, done: threading.Event) -> None:
         while not done.is_set():
             accepted, _ = listening.accept()
@@ -231,7 +231,7 @@ def test_an_upstream_that_hangs_up_as_soon_as_it_answers_the_phone_strands_nobod
             thread.join()
 
 
-def test_a_connection_lost_before_anybody_had_it_is_told_to_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_lost_before_anybody_had_it_is_reported_to_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
 
@@ -249,7 +249,7 @@ def test_a_connection_lost_before_anybody_had_it_is_told_to_who_waits(monkeypatc
 
         with ScriptedUpstream() as upstream:
             async with open_pool(upstream.base_url) as pool:
-                monkeypatch.setattr(pool, "_loop", Losing())
+                monkeypatch.setattr(pool._opener, "loop", Losing())
                 recorder = await fetch(pool)
                 assert isinstance(recorder.error, UpstreamConnectFailed)
                 assert repr(pool) == "<Pool vendor: 0 idle, 0 busy, 0 opening, 0 waiting>"
@@ -286,7 +286,7 @@ def test_a_lost_connection_makes_room_for_who_waits() -> None:
     run(main())
 
 
-def test_an_abandoned_connection_makes_room_for_who_waits() -> None:
+def test_an_aborted_connection_makes_room_for_who_waits() -> None:
     async def main() -> None:
         with ScriptedUpstream() as upstream:
             upstream.script([Hang()])
@@ -420,7 +420,7 @@ def test_cancelling_while_connecting_in_vain_leaves_nothing() -> None:
     run(main())
 
 
-def test_an_opening_that_nobody_waits_for_any_more_fails_on_nobody_who_has_only_just_come() -> None:
+def test_a_failed_opening_of_a_cancelled_request_is_not_reported_to_a_new_one() -> None:
     async def main() -> None:
         async with open_pool("http://127.0.0.1:1") as pool:
             pool.cancel(Recorder().start(pool))

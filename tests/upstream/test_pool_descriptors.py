@@ -8,29 +8,29 @@ import pytest
 
 from proxy.config.tree import Upstream
 from proxy.errors import GatewayError, NoDescriptor, UpstreamConnectFailed
-from proxy.upstream.connection import Connection
+from proxy.upstream.connection import Connection, ResponseSink
 from proxy.upstream.pool import Pool
 
 
-class Waiting:
+class Waiting(ResponseSink):
     """Waits for a connection."""
 
     def __init__(self) -> None:
-        self.told: asyncio.Future[GatewayError | None] = asyncio.get_running_loop().create_future()
+        self.outcome: asyncio.Future[GatewayError | None] = asyncio.get_running_loop().create_future()
 
     def connected(self, connection: Connection) -> None:
-        self.told.set_result(None)
+        self.outcome.set_result(None)
 
     def not_connected(self, error: GatewayError) -> None:
-        self.told.set_result(error)
+        self.outcome.set_result(error)
 
 
 async def refusal(pool: Pool) -> GatewayError | None:
-    """What a waiter of the pool hears."""
+    """The error that a waiter of the pool gets, or None."""
     waiting = Waiting()
     try:
         pool.acquire(waiting)
-        return await asyncio.wait_for(waiting.told, 10)
+        return await asyncio.wait_for(waiting.outcome, 10)
     finally:
         await pool.close()
 
@@ -40,7 +40,7 @@ def test_a_full_table_of_descriptors_is_no_fault_of_the_upstream(number: int) ->
     async def scene() -> None:
         pool = Pool("vendor", Upstream(base_url="http://127.0.0.1:9"))
         full = AsyncMock(side_effect=OSError(number, "Too many open files"))
-        with patch.object(pool._loop, "create_connection", full):
+        with patch.object(pool._opener.loop, "create_connection", full):
             error = await refusal(pool)
         assert isinstance(error, NoDescriptor)
         assert not isinstance(error, UpstreamConnectFailed)
@@ -52,7 +52,7 @@ def test_a_full_table_of_descriptors_is_no_fault_of_the_upstream(number: int) ->
 def test_nothing_is_tried_when_the_process_says_that_it_may_not() -> None:
     async def scene() -> None:
         pool = Pool("vendor", Upstream(base_url="http://127.0.0.1:9"), may_connect=lambda: False)
-        with patch.object(pool._loop, "create_connection", AsyncMock()) as create:
+        with patch.object(pool._opener.loop, "create_connection", AsyncMock()) as create:
             assert isinstance(await refusal(pool), NoDescriptor)
         assert not create.called
 

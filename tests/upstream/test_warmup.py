@@ -68,7 +68,7 @@ def test_none_are_opened_where_none_are_wanted() -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_credential_that_is_refused_is_told(status: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_credential_that_is_refused_is_reported(status: int, caplog: pytest.LogCaptureFixture) -> None:
     warmed(json_answer({}, status), idle=1, warm_connections=1, api_key="sk-secret")
     assert f"refuses the credential (status {status})" in caplog.text
     assert "sk-secret" not in caplog.text
@@ -79,7 +79,7 @@ def test_an_upstream_without_a_list_of_models_is_no_fault(caplog: pytest.LogCapt
     assert caplog.text == ""
 
 
-def test_an_upstream_that_is_down_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_upstream_that_is_down_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         async with open_pool("http://127.0.0.1:1", warm_connections=1) as pool:
             warm(pool)
@@ -88,7 +88,7 @@ def test_an_upstream_that_is_down_is_told(caplog: pytest.LogCaptureFixture) -> N
     run(main())
 
 
-def test_a_dropped_warm_up_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_dropped_warm_up_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     warmed([Reset()], idle=0, warm_connections=1)
     assert "dropped the warm-up" in caplog.text
 

@@ -11,14 +11,14 @@ import pytest
 
 from proxy.errors import BodyTooLarge, InvalidRequest, Overloaded
 from proxy.wire.content_encoding import (
+    MAX_SLICE_IN_BYTES,
+    MAX_SLICE_OUT_BYTES,
     MAX_STREAMS,
-    SLICE_IN,
-    SLICE_OUT,
     Decompressor,
     encoding_of,
     inflate_in_steps,
 )
-from proxy.wire.request_body import drained
+from proxy.wire.request_body import run_steps
 
 BODY = b'{"model":"m","messages":[' + b'{"role":"user","content":"hi"},' * 50_000 + b"{}]}"
 RANDOM = random.Random(1).randbytes(300_000)
@@ -49,7 +49,7 @@ def refuse_nothing(size: int) -> None:
 
 
 def inflated(encoding: str, data: bytes, limit: int = 10**9) -> bytes:
-    return drained(inflate_in_steps(data, "deflate" if encoding == "raw" else encoding, limit, refuse_nothing))
+    return run_steps(inflate_in_steps(data, "deflate" if encoding == "raw" else encoding, limit, refuse_nothing))
 
 
 every_encoding = pytest.mark.parametrize("encoding", ["gzip", "deflate", "raw", "zstd"])
@@ -64,7 +64,7 @@ def test_a_body_is_inflated_to_what_it_was(encoding: str, data: bytes) -> None:
 
 
 @every_encoding
-@pytest.mark.parametrize("size", [1, 2, 3, 1_000, SLICE_IN])
+@pytest.mark.parametrize("size", [1, 2, 3, 1_000, MAX_SLICE_IN_BYTES])
 def test_the_cuts_of_the_network_change_nothing(encoding: str, size: int) -> None:
     data = BODY[:40_000]
     body = packed(encoding, data)
@@ -73,7 +73,7 @@ def test_the_cuts_of_the_network_change_nothing(encoding: str, size: int) -> Non
     for begin in range(0, len(body), size):
         decompressor.feed(body[begin : begin + size])
         while part := decompressor.step():
-            assert len(part) <= SLICE_OUT
+            assert len(part) <= MAX_SLICE_OUT_BYTES
             out += part
     decompressor.finish()
     assert out == data
@@ -122,9 +122,9 @@ def test_room_is_asked_for_before_more_is_inflated(encoding: str) -> None:
 
     data = packed(encoding, bytes(30_000_000))
     with pytest.raises(Overloaded):
-        drained(inflate_in_steps(data, "deflate" if encoding == "raw" else encoding, 10**9, require))
+        run_steps(inflate_in_steps(data, "deflate" if encoding == "raw" else encoding, 10**9, require))
     assert asked == sorted(asked)
-    assert 1_000_000 < asked[-1] <= 1_000_000 + SLICE_OUT
+    assert 1_000_000 < asked[-1] <= 1_000_000 + MAX_SLICE_OUT_BYTES
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd"])

@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.errors import InvalidRequest
-from proxy.wire.field_names import may_name_in_json, named_by
+from proxy.wire.field_names import may_name_object, object_name_in
 from proxy.wire.request_body import parse_body, parse_body_without_model
 
 
@@ -84,7 +84,7 @@ def test_the_names_inside_geminis_requests_are_looked_at_too() -> None:
     ],
 )
 def test_the_field_of_a_form_names_an_object_by_any_of_its_words(field: str, name: str) -> None:
-    assert named_by(field) == name
+    assert object_name_in(field) == name
 
 
 @pytest.mark.parametrize(
@@ -99,4 +99,4 @@ def test_the_field_of_a_form_names_an_object_by_any_of_its_words(field: str, nam
     ],
 )
 def test_json_in_a_field_of_a_form_may_name_an_object(field: str, value: bytes, expected: bool) -> None:
-    assert may_name_in_json(field, value) is expected
+    assert may_name_object(field, value) is expected

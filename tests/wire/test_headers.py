@@ -75,7 +75,7 @@ def test_what_is_no_rate_limit_is_none(name: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", [b"retry-after", b"retry-after-ms", b"x-should-retry"])
-def test_when_to_come_again_is_told_with_a_body_of_ours(name: bytes) -> None:
+def test_when_to_retry_is_passed_on_with_a_body_of_ours(name: bytes) -> None:
     assert retry_lines([(b"content-type", b"text/html"), (name, b"7"), (name, b"a\r\nb: c")]) == name + b": 7\r\n"
 
 

@@ -1,4 +1,4 @@
-"""The framer of a JSON array that grows: whole elements, the same however they are cut."""
+"""The parser of a JSON array that grows: whole elements, the same however they are cut."""
 
 import json
 from typing import Any
@@ -22,9 +22,9 @@ elements = st.dictionaries(texts, values, max_size=4)
 
 
 def framed(pieces: list[bytes], limit: int = 1_000_000) -> tuple[list[bytes], bytes, bool]:
-    framer = ArrayParser(limit)
-    blocks = [block for piece in pieces for block in framer.feed(piece)]
-    return blocks, framer.rest(), framer.closed
+    parser = ArrayParser(limit)
+    blocks = [block for piece in pieces for block in parser.feed(piece)]
+    return blocks, parser.rest(), parser.closed
 
 
 @given(st.lists(elements, max_size=4), cut_places(200), st.sampled_from([None, 1]), st.booleans())
@@ -39,11 +39,11 @@ def test_each_block_ends_with_an_element_and_nothing_is_lost(
 
 
 def test_an_element_is_given_as_soon_as_it_ends() -> None:
-    framer = ArrayParser(100)
-    assert framer.feed(b'[{"a":1') == []
-    assert framer.feed(b"}") == [b'[{"a":1}']
-    assert framer.feed(b"\n,{}") == [b"\n,{}"]
-    assert not framer.closed
+    parser = ArrayParser(100)
+    assert parser.feed(b'[{"a":1') == []
+    assert parser.feed(b"}") == [b'[{"a":1}']
+    assert parser.feed(b"\n,{}") == [b"\n,{}"]
+    assert not parser.closed
 
 
 @pytest.mark.parametrize("filler", [b"x", b"\\\\", b"{", b'\\"'])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.wire.json_scan import TopLevelScanner, contains_rare, nesting_exceeds, spans
+from proxy.wire.json_scan import Section, TopLevelScanner, contains_rare, nesting_exceeds, spans
 from tests.corpus import with_model
 from tests.wire.cuts import chunkings, cut, cut_places, single_bytes
 
@@ -161,7 +161,7 @@ def test_a_value_that_may_be_replaced_is_held_back_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("text", [b'{"model":"%b"}' % (b"x" * 100), b'{"usage":[%b]}' % (b"1," * 100)])
-def test_a_value_beyond_its_bound_is_told_however_it_is_cut(text: bytes) -> None:
+def test_a_value_beyond_its_bound_is_reported_however_it_is_cut(text: bytes) -> None:
     for pieces in chunkings(text):
         machine = scanner(value_limit=50, capture_limit=50)
         out = b"".join(part for piece in pieces for part in machine.feed(piece))
@@ -185,7 +185,8 @@ def test_an_endless_text_is_not_kept(unit: bytes) -> None:
     machine = scanner(value_limit=64, capture_limit=64)
     for piece in [b"{", *([unit * 20] * 300)]:
         machine.feed(piece)
-    kept = [machine._name, machine._held or b"", machine._keep or b"", machine.capture, machine.found]
+    running = machine._value.buffer if machine._value is not None else b""
+    kept = [machine._name, running, machine.capture, machine.found]
     assert sum(map(len, kept)) < 1024
 
 
@@ -359,3 +360,53 @@ def test_escapes_hide_no_bracket_and_show_none(escape: bytes) -> None:
         assert not nesting_exceeds(text, 3, 32)
         assert nesting_exceeds(text, 2, 32)
         assert nesting_exceeds(text, 3, 31)
+
+
+def items_of(text: bytes, size: int = 10_000) -> tuple[list[bytes], int]:
+    """The short values of `duration`, and how many items `data` has."""
+    machine = TopLevelScanner(b"", b"", b"", further=(b"duration",), sections=(Section(b"data"),))
+    for begin in range(0, len(text), size):
+        machine.feed(text[begin : begin + size])
+    return machine.values.get(b"duration", []), machine.sections[b"data"].items
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 10_000])
+@pytest.mark.parametrize(
+    ("text", "values", "items"),
+    [
+        (b'{"duration": 2.5, "data": [{"a": 1}, {"b": [1, 2]}]}', [b"2.5"], 2),
+        (b'{"data":[],"duration":3}', [b"3"], 0),
+        (b'{"data": [ 1 , "two,]" , null, [3, [4]], {"data": [1, 2]} ]}', [], 5),
+        (b'{"text": "\\"data\\": [1, 2]", "a": {"duration": 5, "data": [1]}}', [], 0),
+        (b'{"segments": [{"duration": 9}], "duration": 1e1}', [b"1e1"], 0),
+        (b'{"data": {"data": [1, 2]}, "x": [1]}', [], 0),
+        (b'{"x": "duration", "y": 4, "data": "no list"}', [], 0),
+        (b'{"duration": "4"}', [b'"4"'], 0),
+        (b'{"data": [1, 2], "data": [3]}', [], 1),
+        (b'{"data": [1, 2], "data": {"a": {}}}', [], 0),
+        (b'{"d\\"ata": [1], "data": ["a\\\\", "b"]}', [], 2),
+        (b'{"data": [{"b64_json": "AAAA"}, {"b64_json": "AA', [], 2),
+        (b"[1, 2]", [], 0),
+        (b"", [], 0),
+    ],
+)
+def test_items_of_a_top_level_list_are_counted_however_it_is_cut(
+    text: bytes, values: list[bytes], items: int, size: int
+) -> None:
+    assert items_of(text, size) == (values, items)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-99, 99) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["data", "a"]), inner, max_size=2),
+    max_leaves=10,
+)
+
+
+@given(st.lists(VALUES, max_size=5), st.integers(0, 10**6), VALUES, st.booleans(), st.integers(1, 30))
+def test_as_many_items_are_counted_as_a_parser_finds(
+    data: list[object], duration: int, other: object, ascii_only: bool, size: int
+) -> None:
+    value = {"before": other, "data": data, "between": [other], "duration": duration, "after": other}
+    text = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    assert items_of(text, size) == ([str(duration).encode()], len(data))

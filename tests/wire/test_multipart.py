@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import BodyTooLarge, InvalidRequest
 from proxy.wire.multipart import (
-    MAX_MODEL,
+    MAX_MODEL_CHARACTERS,
     MAX_PART_HEAD_BYTES,
     MAX_PARTS,
     EventKind,
@@ -204,7 +204,7 @@ BAD = {
         part('Content-Disposition: form-data; name="model"; filename="m"', b"a") + END,
         "plain field",
     ),
-    "a model beyond reason": (field("model", b"m" * (MAX_MODEL + 1)) + END, "too long"),
+    "a model beyond reason": (field("model", b"m" * (MAX_MODEL_CHARACTERS + 1)) + END, "too long"),
     "a model that is no text": (field("model", b"\xff") + END, "UTF-8"),
     "cut in a file": (MODEL + FILE[:-20], "ends before"),
     "cut before the last hyphens": (MODEL + b"--" + B, "ends before"),

@@ -1,6 +1,7 @@
 """The request body: what is read of it, what is refused and where, and that nothing but the model changes."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from proxy.wire.request_body import (
     parse_body,
     parse_body_without_model,
     render_body,
+    render_chunks,
+    text_bytes,
 )
 from tests.corpus import exchanges
 
@@ -278,7 +281,7 @@ def test_brackets_in_texts_are_no_nesting() -> None:
     assert render_body(parse_body(data), "a", False) == data
 
 
-def test_a_cut_body_with_many_lists_is_told_to_end_too_early() -> None:
+def test_a_cut_body_with_many_lists_is_said_to_end_too_early() -> None:
     body = b'{"model":"a","x":[[%b[' % (b"[]," * 100)
     assert f"ends too early, at byte {len(body)}" in refusal(body).message
 
@@ -357,3 +360,116 @@ def test_recorded_requests_change_nowhere_but_in_their_model() -> None:
 def test_a_model_of_the_path_is_changed_where_a_body_repeats_it(body: bytes, sent: bytes | None) -> None:
     spliced = render_body(parse_body_without_model(body, "a", False), "b", False)
     assert json.loads(spliced) == json.loads(sent if sent is not None else body)
+
+
+USAGE = b',"stream_options":{"include_usage":true}}'
+
+
+def shared(parts: list[bytes | memoryview], data: bytes) -> int:
+    """How many bytes of the pieces are the body's own memory."""
+    return sum(len(part) for part in parts if isinstance(part, memoryview) and part.obj is data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"model":"alias"}',
+        b'{"model":"alias","stream":true,"messages":[{"model":"alias","content":"x"}]}',
+        b'{"messages":[ 1 , {"model":"inner"} ],"model":"alias"}',
+        b'{"n":1.0e2,"model":"al\\u0069as","messages":["\\u00e9","\xc3\xa9"],"user":null}',
+    ],
+)
+@pytest.mark.parametrize("include_usage", [True, False])
+def test_only_the_model_is_new(data: bytes, include_usage: bool) -> None:
+    body = parse_body(data)
+    parts = render_chunks(body, 'b"\\', include_usage)
+    assert b"".join(parts) == render_body(body, 'b"\\', include_usage)
+    was = bytes(body.fields["model"])
+    assert shared(parts, data) == len(data) - len(was) - include_usage
+    assert (USAGE in parts) == include_usage
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        # A second model must never leave, whichever of the two is that of the key's rights.
+        b'{"model":"alias","model":"alias"}',
+        b'{"model":"secret","x":1,"model":"alias"}',
+        b'{"model":"alias","x":1,"x":2}',
+        b'{"mod\\u0065l":"secret","model":"alias"}',
+        b'{"mod\\u0065l":"alias"}',
+        b'{"model":"alias","\\u0078":1}',
+        b'{"model":"alias","\xc3\xa9":1}',
+        b'{"model":"alias","a b":1}',
+        b'{"model":"alias","a\\"b":1}',
+        b'{"model":"alias","\\n":1,"\\n":1}',
+        b'{"model":"alias","":1}',
+        b'{"model": "alias"}',
+        b' {"model":"alias"}',
+        b'{"model":"alias"}\n',
+        b'{"model":"alias" ,"x":1}',
+        b'{"model":"alias","x":1 }',
+    ],
+)
+def test_what_is_written_in_any_other_way_is_put_together(data: bytes) -> None:
+    body = parse_body(data)
+    assert render_chunks(body, "b", False) == [render_body(body, "b", False)]
+    assert render_chunks(body, "b", True) == [render_body(body, "b", True)]
+
+
+@pytest.mark.parametrize("options", [b"null", b"{}", b'{"include_usage":false,"x":1}'])
+def test_options_of_the_stream_that_are_there_are_kept(options: bytes) -> None:
+    body = parse_body(b'{"model":"alias","stream":true,"stream_options":%b}' % options)
+    assert render_chunks(body, "b", True) == [render_body(body, "b", True)]
+    assert b"".join(render_chunks(body, "b", False)) == render_body(body, "b", False)
+
+
+def test_a_body_whose_path_names_the_model_is_put_together() -> None:
+    body = parse_body_without_model(b'{"model":"models/a","requests":[]}', "a", True)
+    assert render_chunks(body, "b", False) == [render_body(body, "b", False)]
+
+
+names = st.sampled_from(["model", "messages", "x", "é", "a b"])
+values = st.sampled_from(["a", "\n", "é", 1, 1.5, None, [], [{"model": "inner"}], {"x": ["]", "}"]}, "{" * 70])
+
+
+@given(
+    st.lists(st.tuples(names, values), max_size=6),
+    st.sampled_from([(",", ":"), (", ", ":"), (",", ": "), (",", ":\n")]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_chunks_are_what_rendering_at_once_makes(
+    members: list[tuple[str, Any]], separators: tuple[str, str], escaped: bool, include_usage: bool
+) -> None:
+    comma, colon = separators
+    texts = [
+        json.dumps(name, ensure_ascii=escaped) + colon + json.dumps(value)
+        for name, value in [*members, ("model", "alias")]
+    ]
+    body = parse_body(("{" + comma.join(texts) + "}").encode())
+    assert b"".join(render_chunks(body, "other", include_usage)) == render_body(body, "other", include_usage)
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"plain", 5),
+        (b"", 0),
+        (b'{"url":"data:image/png;base64,' + b"A" * 1000 + b'"}', len(b'{"url":"data:image/png"}')),
+        (b'["a;base64,AA==","b;base64,BBBB"]', len(b'["a","b"]')),
+        # A promise of base64 makes no text disappear.
+        (b'["a;base64,"]', len(b'["a;base64,"]')),
+        (b'["a;base64,AAAA and more"]', len(b'["a and more"]')),
+        (b"a;base64,;base64,AAAA", len(b"a;base64,")),
+        (b";base64,AAAA", 0),
+        (b'x";base64,AAAA', 2),
+    ],
+)
+def test_base64_of_data_urls_is_no_text(data: bytes, text: int) -> None:
+    assert text_bytes(data) == text
+
+
+@given(st.lists(st.sampled_from([b";base64,", b"AB+/9=", b'"', b"\\", b" ", b";", b",", b"base64"])).map(b"".join))
+def test_it_is_what_a_pattern_finds(data: bytes) -> None:
+    assert text_bytes(data) == len(re.sub(rb";base64,[A-Za-z0-9+/=]+", b"", data))

@@ -41,7 +41,7 @@ from proxy.wire.sniff import Kind, sniff_kind
         (b"\xef\xbb", "other"),
     ],
 )
-def test_the_kind_is_told_by_the_first_bytes_in_any_number_of_pieces(data: bytes, kind: Kind) -> None:
+def test_the_kind_is_recognised_by_the_first_bytes_in_any_number_of_pieces(data: bytes, kind: Kind) -> None:
     assert sniff_kind(data, True) == kind
     for size in range(len(data)):
         assert sniff_kind(data[:size], False) in ("open", kind)

@@ -1,4 +1,4 @@
-"""The framer: where events end under all line ends, that no cut moves an end, and that it holds no more than it may."""
+"""The parser: where events end under all line ends, that no cut moves an end, and that it holds no more than it may."""
 
 import pytest
 from hypothesis import given
@@ -47,8 +47,8 @@ STREAMS: tuple[tuple[list[bytes], bytes], ...] = (
 
 
 def run(pieces: list[bytes], limit: int = 1_048_576) -> tuple[list[bytes], bytes]:
-    framer = SSEParser(limit)
-    return [block for piece in pieces for block in framer.feed(piece)], framer.rest()
+    parser = SSEParser(limit)
+    return [block for piece in pieces for block in parser.feed(piece)], parser.rest()
 
 
 @pytest.mark.parametrize(("blocks", "rest"), STREAMS)
@@ -59,30 +59,30 @@ def test_an_event_ends_with_its_blank_line_however_it_is_cut(blocks: list[bytes]
 
 @pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r", b"\r\n\n"])
 def test_an_event_is_given_with_the_last_byte_of_its_blank_line(end: bytes) -> None:
-    framer = SSEParser()
-    assert framer.feed(b"data: a" + end[:-1]) == []
-    assert framer.feed(end[-1:]) == [b"data: a" + end]
+    parser = SSEParser()
+    assert parser.feed(b"data: a" + end[:-1]) == []
+    assert parser.feed(end[-1:]) == [b"data: a" + end]
 
 
 @pytest.mark.parametrize("end", [b"\n\r", b"\r\n\r"])
 def test_after_a_line_feed_a_cr_waits_for_the_line_feed_it_may_have(end: bytes) -> None:
-    framer = SSEParser()
-    assert framer.feed(b"data: a" + end) == []
-    assert framer.feed(b"\ndata: b") == [b"data: a" + end + b"\n"]
-    assert framer.rest() == b"data: b"
+    parser = SSEParser()
+    assert parser.feed(b"data: a" + end) == []
+    assert parser.feed(b"\ndata: b") == [b"data: a" + end + b"\n"]
+    assert parser.rest() == b"data: b"
 
 
 def test_the_rest_is_given_once() -> None:
-    framer = SSEParser()
-    framer.feed(b"data: a\n\ndata: b")
-    assert [framer.rest(), framer.rest()] == [b"data: b", b""]
+    parser = SSEParser()
+    parser.feed(b"data: a\n\ndata: b")
+    assert [parser.rest(), parser.rest()] == [b"data: b", b""]
 
 
-def test_a_framer_goes_on_after_its_rest() -> None:
-    framer = SSEParser()
-    framer.feed(b"data: a\n")
-    framer.rest()
-    assert framer.feed(b"\n\n") == [b"\n\n"]
+def test_a_parser_goes_on_after_its_rest() -> None:
+    parser = SSEParser()
+    parser.feed(b"data: a\n")
+    parser.rest()
+    assert parser.feed(b"\n\n") == [b"\n\n"]
 
 
 @pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
@@ -106,15 +106,15 @@ def test_an_event_beyond_the_limit_is_an_error_that_names_the_setting(end: bytes
 def test_no_more_than_the_limit_is_held(filler: bytes) -> None:
     endless = (b"data: a" + filler.replace(b"\n", b"\nx").replace(b"\r", b"\rx") * 100)[:300]
     for pieces in chunkings(endless):
-        framer = SSEParser(100)
+        parser = SSEParser(100)
         refused = 0
         for piece in pieces:
             try:
-                framer.feed(piece)
+                parser.feed(piece)
             except UpstreamProtocolError:
                 refused += 1
                 break
-            assert len(framer._held) <= 100
+            assert len(parser._held) <= 100
         assert refused
 
 

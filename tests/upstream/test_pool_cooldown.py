@@ -1,4 +1,4 @@
-"""The rest between two keys: what an upstream sends too late reaches nobody, and nobody waits longer than needed."""
+"""The cooldown between two keys: what an upstream sends late reaches no request, and none waits longer than needed."""
 
 import asyncio
 import threading
@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from proxy.errors import UpstreamConnectFailed
-from proxy.upstream.pool import REST_SECONDS, Pool
+from proxy.upstream.pool import COOLDOWN_SECONDS, Pool
 from tests.fakes import Pause, RecordedRequest, ScriptedUpstream, Send, Step, WaitFor, json_answer
 from tests.upstream.recording import Recorder, open_pool, run, until
 
@@ -41,7 +41,7 @@ def test_another_key_takes_a_connection_that_has_rested() -> None:
         with ScriptedUpstream(answer) as upstream:
             async with open_pool(upstream.base_url) as pool:
                 await fetch(pool, "alice")
-                await asyncio.sleep(REST_SECONDS)
+                await asyncio.sleep(COOLDOWN_SECONDS)
                 await fetch(pool, "carl", fresh=True)
                 # That of alice lies below one that has not rested.
                 await fetch(pool, "bob")
@@ -50,7 +50,7 @@ def test_another_key_takes_a_connection_that_has_rested() -> None:
     run(main())
 
 
-def test_another_key_takes_a_connection_that_has_served_nobody() -> None:
+def test_another_key_takes_a_connection_that_has_served_no_request() -> None:
     async def main() -> None:
         with ScriptedUpstream(answer) as upstream:
             async with open_pool(upstream.base_url) as pool:
@@ -112,10 +112,10 @@ def test_where_there_is_no_other_bytes_that_came_late_close_the_connection() -> 
     async def main() -> None:
         with ScriptedUpstream(answer) as upstream:
             async with open_pool(upstream.base_url, max_connections=1) as pool:
-                # The first answer says how far away the upstream is, as far as the pool is told.
+                # The first answer says how far away the upstream is, as far as the pool knows.
                 alice = await fetch(pool, "alice")
                 assert alice.connection is not None
-                alice.connection.round_trip = REST_SECONDS
+                alice.connection.round_trip = COOLDOWN_SECONDS
                 upstream.script([*json_answer({}), Pause(0.02), Send(LATE)])
                 await fetch(pool, "alice")
                 bob = await fetch(pool, "bob")
@@ -132,7 +132,7 @@ def test_a_connection_rests_for_a_round_trip_before_it_is_given_to_another_key_t
             async with open_pool(upstream.base_url, max_connections=1) as pool:
                 alice = await Recorder().start(pool, key="alice").begun()
                 assert alice.connection is not None
-                alice.connection.round_trip = REST_SECONDS
+                alice.connection.round_trip = COOLDOWN_SECONDS
                 bob = Recorder().start(pool, key="bob")
                 release.set()
                 await bob.ended()
@@ -143,18 +143,18 @@ def test_a_connection_rests_for_a_round_trip_before_it_is_given_to_another_key_t
 
 @pytest.mark.parametrize("key", ["alice", "bob"])
 def test_bytes_that_are_here_and_not_read_yet_close_the_connection(key: str) -> None:
-    """The loop was busy while they came, and hears of the next request first."""
+    """The loop was busy while they came, and gets the next request first."""
 
     async def main() -> None:
-        told = threading.Event()
+        sent = threading.Event()
         with ScriptedUpstream(answer) as upstream:
-            upstream.script([*json_answer({}), WaitFor(told), Send(LATE)])
+            upstream.script([*json_answer({}), WaitFor(sent), Send(LATE)])
             async with open_pool(upstream.base_url) as pool:
                 alice = await fetch(pool, "alice")
-                await asyncio.sleep(REST_SECONDS)
-                told.set()
+                await asyncio.sleep(COOLDOWN_SECONDS)
+                sent.set()
                 assert alice.connection is not None
-                unread = alice.connection.unread
+                unread = alice.connection.poll_unread
                 assert unread is not None
                 # Nothing is awaited: the loop cannot read.
                 while not unread(0):
@@ -214,7 +214,7 @@ def test_a_fresh_connection_that_cannot_be_opened_is_an_error_though_others_idle
         with ScriptedUpstream(answer) as upstream:
             async with open_pool(upstream.base_url) as pool:
                 await fetch(pool, "alice")
-                pool._reach.port = 1
+                pool._opener.dialer.port = 1
                 assert isinstance((await fetch(pool, "alice", fresh=True)).error, UpstreamConnectFailed)
 
     run(main())
