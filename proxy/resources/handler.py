@@ -140,7 +140,7 @@ class ResourceHandler:
     async def _upload(self, request: ResourceRequest, receive: Receive, boundary: bytes) -> None:
         """Pass a form on while it arrives."""
         row = request.row
-        if (request.client.announced() or 0) > MAX_UPLOAD_BYTES:
+        if (request.client.content_length or 0) > MAX_UPLOAD_BYTES:
             raise BodyTooLarge(
                 f"The request body is larger than {MAX_UPLOAD_BYTES} bytes, the most this endpoint takes."
             )
