@@ -269,7 +269,7 @@ class Inference:
     async def _read_form(self, client: RequestCycle, upload: Upload) -> Body:
         """Read a form as far as its model: the rest follows while it goes on. Raises `InvalidRequest`, `Overloaded`
         and `ClientGone`."""
-        await client.feed_body(upload.piece, self._max_body_bytes)
+        await client.feed_body(upload.receive, self._max_body_bytes)
         if client.disconnected:
             raise ClientGone("The client left while it sent its request.")
         if not client.more_body:

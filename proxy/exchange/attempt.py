@@ -130,7 +130,7 @@ class Attempt(ResponseSink):
         self._upstream_deadline = plan.began + pool.connect_timeout
         self._deadline = min(self._upstream_deadline, plan.first_byte_deadline)
         owner.services.deadlines.add(self)
-        fresh = fresh or (upload is not None and upload.outgrows)
+        fresh = fresh or (upload is not None and upload.needs_fresh_connection)
         connection = pool.acquire(self, fresh, owner.context.key.id)
         if connection is not None:
             self.connected(connection)
@@ -145,7 +145,7 @@ class Attempt(ResponseSink):
         upload, model, body = context.upload, target.model, b""
         parts: list[bytes | memoryview] | None = None
         if upload is not None:
-            head = target.form_head(context.path, context.forwarded, upload.lines(model))
+            head = target.head(context.path, context.forwarded, content=upload.lines(model))
         else:
             conversation = IDENTITY if not context.alias.conversations else conversation_with(target, context.alias)
             may_ask_usage = context.may_ask_usage and target.takes_stream_options

@@ -1,1 +1,1 @@
-"""Endpoints for things with an id (files, batches, stored responses), each owned by the key that made it."""
+"""Resource endpoints: files, batches, stored responses and others with an id, each owned by the key that made it."""

@@ -17,7 +17,7 @@ from proxy.ledger.ownership import Owners
 from proxy.policies.ownership import own_all
 from proxy.policies.references import find
 from proxy.resources.rewrite import fields_of, text_of, with_alias
-from proxy.resources.routing import ResourceRouting, decode, encode
+from proxy.resources.routing import ResourceRouting, check_place, decode, encode
 from proxy.server.bodies import Holding
 from proxy.upstream.target import Target
 from proxy.wire.field_names import check_names
@@ -138,9 +138,7 @@ class BatchUpload:
         elif name != self.alias:
             raise InvalidRequest("All lines of a batch must have the same model.", code="mismatched_model")
         self._routing.check_models(self._key, body, self.target)
-        for one in await own_all(self._owners, self._key.id, find(body)):
-            if one.upstream != self.target.pool.name:
-                raise InvalidRequest("The objects in the request are at another provider.", code="objects_apart")
+        check_place(await own_all(self._owners, self._key.id, find(body)), self.target.pool.name)
         fields["body"] = msgspec.Raw(encode(body, self.target, self.target.model))
         return _encoder.encode(fields)
 

@@ -22,7 +22,6 @@ from proxy.resources.request import ResourceRequest
 from proxy.resources.spec import ResourceRow
 from proxy.server.cycle import EXTENSION, RequestCycle
 from proxy.server.ids import new_request_id
-from proxy.wire.content_type import check_content_type
 from proxy.wire.prism_headers import read_prism_headers
 
 _log = logging.getLogger(__name__)
@@ -32,7 +31,7 @@ class ResourceEndpoint:
     """Serves the requests to all rows of one path."""
 
     def __init__(self, rows: Iterable[ResourceRow], handler: ResourceHandler, admission: Admission) -> None:
-        self._rows = {row.method: row for row in rows}
+        self._rows = {row.method: (row, EndpointSpec(row.path, CHAT, row.method, is_resource=True)) for row in rows}
         self._handler = handler
         self._admission = admission
 
@@ -41,12 +40,12 @@ class ResourceEndpoint:
         return list(self._rows)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        row = self._rows[scope["method"]]
+        row, spec = self._rows[scope["method"]]
         client: RequestCycle = scope["extensions"][EXTENSION]
         admission, overload = self._admission, self._admission.state.overload
         prism = read_prism_headers(scope["headers"])
         context = RequestContext(
-            EndpointSpec(row.path, CHAT, row.method, is_resource=True),
+            spec,
             id=new_request_id(),
             started=time.time_ns() // 1000,
             arrived=client.arrived,
@@ -68,7 +67,6 @@ class ResourceEndpoint:
             request = ResourceRequest(context, row, ids, client)
             overload.others += 1
             counted = True
-            check_content_type(scope["headers"], row.body)
             await self._handler.serve(request, receive)
         except GatewayError as error:
             failure = error

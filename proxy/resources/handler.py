@@ -23,17 +23,20 @@ from proxy.resources.disconnect import Receive, body_chunks, while_connected
 from proxy.resources.form import Change, CheckedValue, Form, NewValue
 from proxy.resources.pagination import owned_page, parse_list_query
 from proxy.resources.request import ResourceRequest
-from proxy.resources.response import JSON_LINE, MAX_ERROR_BODY_BYTES, ResourceResponder
-from proxy.resources.routing import ResourceRouting
+from proxy.resources.response import JSON_LINE, ResourceResponder
+from proxy.resources.routing import ResourceRouting, check_place
 from proxy.server.bodies import Bodies, Holding
 from proxy.upstream.client import UpstreamRequest
 from proxy.wire.content_encoding import encoding_of, inflate_in_steps
+from proxy.wire.content_type import check_content_type
 from proxy.wire.field_names import TEXT_FIELDS, may_name_object, object_name_in
-from proxy.wire.headers import header_value, request_lines
-from proxy.wire.multipart import FormEvent, boundary_of, content_type_line, is_multipart
+from proxy.wire.headers import request_lines
+from proxy.wire.multipart import FormEvent, content_type_line
 
 #: The largest file, and the rest of its form.
 MAX_UPLOAD_BYTES: Final = 512 * 1024 * 1024 + 1_048_576
+#: The largest body of a request that needs none.
+MAX_UNUSED_BODY_BYTES: Final = 65_536
 
 
 class ResourceHandler:
@@ -60,11 +63,12 @@ class ResourceHandler:
     async def serve(self, request: ResourceRequest, receive: Receive) -> None:
         """Respond to a request. Raises `GatewayError`, also after the response has begun: then `fail` ends it."""
         row = request.row
+        boundary = check_content_type(request.headers, row.body)
         await self._routing.check_ids(request)
-        if row.body in ("form", "file") or (row.body == "form or json" and is_form(request)):
-            await self._upload(request, receive)
+        if boundary is not None:
+            await self._upload(request, receive, boundary)
             return
-        max_bytes = MAX_ERROR_BODY_BYTES if row.body == "none" else self._max_body_bytes
+        max_bytes = MAX_UNUSED_BODY_BYTES if row.body == "none" else self._max_body_bytes
         data = await request.client.read_body(max_bytes)
         with Holding(self._bodies) as holding:
             encoding = encoding_of(request.headers)
@@ -133,18 +137,13 @@ class ResourceHandler:
 
     # forms
 
-    async def _upload(self, request: ResourceRequest, receive: Receive) -> None:
+    async def _upload(self, request: ResourceRequest, receive: Receive, boundary: bytes) -> None:
         """Pass a form on while it arrives."""
         row = request.row
-        if not is_form(request):
-            raise InvalidRequest(
-                "The request's content type must be multipart/form-data.", code="unsupported_content_type"
-            )
         if (request.client.content_length or 0) > MAX_UPLOAD_BYTES:
             raise BodyTooLarge(
                 f"The request body is larger than {MAX_UPLOAD_BYTES} bytes, the most this endpoint takes."
             )
-        boundary = boundary_of(header_value(request.headers, b"content-type") or b"")
         field = "purpose" if row.body == "file" else "model" if row.model != "none" else ""
         form = Form(body_chunks(receive), boundary, MAX_UPLOAD_BYTES, field, Holding(self._bodies))
         try:
@@ -176,8 +175,7 @@ class ResourceHandler:
             named = await own_all(self._owners, request.key, find({"": msgspec.Raw(value.strip())}))
         else:
             return
-        if any(one.upstream != request.upstream for one in named):
-            raise InvalidRequest("The objects in the request are at another provider.", code="objects_apart")
+        check_place(named, request.upstream)
 
     async def _read_batch(self, request: ResourceRequest, form: Form, holding: Holding) -> AsyncIterator[bytes]:
         """Read the form of a batch as far as its first line, which chooses the upstream; return all of it."""
@@ -215,11 +213,6 @@ class ResourceHandler:
         with request.calls.waiting():
             await upstream.receive_head()
         await self._responder.respond(request, upstream)
-
-
-def is_form(request: ResourceRequest) -> bool:
-    """Whether the body is a form with files."""
-    return is_multipart(header_value(request.headers, b"content-type") or b"")
 
 
 class _Responded(Exception):

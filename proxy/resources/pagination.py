@@ -58,19 +58,19 @@ async def parse_list_query(query: bytes, row: ResourceRow, owners: Owners, key: 
 
 
 async def owned_page(
-    wanted: ListQuery, row: ResourceRow, owners: Owners, key: str, fetch: Fetch, rewrite: Rewrite
+    listing: ListQuery, row: ResourceRow, owners: Owners, key: str, fetch: Fetch, rewrite: Rewrite
 ) -> bytes:
     """One page of the resources that a key owns. Raises `UpstreamFailed`."""
     owned = await owners.count(key, row.lists, *row.lists_too)
     if not owned:
         return _EMPTY
-    backwards = bool(wanted.before) and not wanted.after
-    cursor = wanted.before if backwards else wanted.after
+    backwards = bool(listing.before) and not listing.after
+    cursor = listing.before if backwards else listing.after
     found: list[tuple[str, bytes]] = []
     envelope: dict[str, msgspec.Raw] = {}
     more = True
     for _ in range(MAX_PAGES):
-        query = [b"limit=%d" % min(row.max_page, MAX_UPSTREAM_PAGE), *wanted.rest]
+        query = [b"limit=%d" % min(row.max_page, MAX_UPSTREAM_PAGE), *listing.rest]
         if cursor:
             query.append(b"%b=%b" % (b"before" if backwards else b"after", quote(cursor, safe="").encode()))
         fields = fields_of(await fetch(b"&".join(query)))
@@ -78,16 +78,16 @@ async def owned_page(
         ids, mine = await _owned(fields, owners, key, rewrite)
         found = mine + found if backwards else found + mine
         more = bytes(fields.get("has_more", b"false")) == b"true" and bool(ids)
-        if wanted.after and wanted.before and wanted.before in ids:
-            cut = next((at for at, (id_, _) in enumerate(found) if id_ == wanted.before), len(found))
+        if listing.after and listing.before and listing.before in ids:
+            cut = next((at for at, (id_, _) in enumerate(found) if id_ == listing.before), len(found))
             found, more = found[:cut], False
-        if not more or len(found) > wanted.limit or len(found) >= owned:
+        if not more or len(found) > listing.limit or len(found) >= owned:
             break
         cursor = ids[0] if backwards else ids[-1]
     else:
         if not found:
             raise ListTooLong("The list is too long to be searched for what is this key's own; ask for a narrower one.")
-    kept = found[-wanted.limit :] if backwards else found[: wanted.limit]
+    kept = found[-listing.limit :] if backwards else found[: listing.limit]
     return _page(envelope, kept, has_more=len(found) > len(kept) or (more and len(found) < owned))
 
 

@@ -4,7 +4,6 @@ It also ends a request that fails: with an error that can still be sent, or by c
 """
 
 import asyncio
-import math
 import time
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -128,8 +127,8 @@ class ResourceResponder:
         meter: ResponsesMeter | RunMeter = RunMeter(alias, request.model)
         if request.row.path.startswith("/v1/responses"):
             meter = ResponsesMeter(alias, request.model, False)
-        if request.target is not None:
-            meter.hidden = request.target.hidden
+        assert request.target is not None
+        meter.hidden = request.target.hidden
         rewriter = SSERewriter(meter, alias, self._services.max_event_bytes)
         out = b""
         try:
@@ -187,13 +186,12 @@ class ResourceResponder:
         return without_models(lines, self._rewriter.names(request)) if DISPOSITION in lines else lines
 
     def _gateway_lines(self, request: ResourceRequest) -> bytes:
-        expose = self._services.expose_upstream and request.target is not None
-        model, provider = (request.model, request.upstream) if expose else (request.alias, PROVIDER)
-        context, first_byte_limit = request.context, math.inf
-        if request.target is not None:
-            first_byte_limit = request.target.first_byte_timeout
-        timeout = min(first_byte_limit, context.patience)
-        return fact_lines(context, model=model or NO_MODEL, provider=provider, timeout=timeout)
+        assert request.target is not None
+        model, provider = request.alias, PROVIDER
+        if self._services.expose_upstream:
+            model, provider = request.model, request.upstream
+        timeout = min(request.target.first_byte_timeout, request.context.patience)
+        return fact_lines(request.context, model=model or NO_MODEL, provider=provider, timeout=timeout)
 
     async def _settle(
         self, request: ResourceRequest, outcome: Outcome, status: int, error_code: str | None, pending: int = 0

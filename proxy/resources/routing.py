@@ -3,7 +3,7 @@
 It refuses a request, or fills it in; no upstream is called here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from urllib.parse import parse_qsl, unquote
 
@@ -163,10 +163,8 @@ class ResourceRouting:
 
     def header_place(self, request: ResourceRequest) -> str | None:
         """The name of the upstream that a header of the client chooses. Raises `InvalidRequest`."""
-        wanted = header_value(request.headers, MODEL_HEADER)
-        return (
-            self.alias_target(request.context.key, wanted.decode("latin-1")).pool.name if wanted is not None else None
-        )
+        name = header_value(request.headers, MODEL_HEADER)
+        return None if name is None else self.alias_target(request.context.key, name.decode("latin-1")).pool.name
 
     def choose_batch(self, request: ResourceRequest, alias: str, target: Target) -> None:
         """Send a batch to the upstream of a target, under an alias."""
@@ -206,6 +204,12 @@ class ResourceRouting:
         return b"&".join(
             [part for part in parts if unquote(part.partition(b"=")[0].decode("latin-1")) in request.row.query]
         )
+
+
+def check_place(named: Iterable[Owned], upstream: str) -> None:
+    """Refuse resources that are not at this upstream. Raises `InvalidRequest`."""
+    if any(one.upstream != upstream for one in named):
+        raise InvalidRequest("The objects in the request are at another provider.", code="objects_apart")
 
 
 async def decode(data: bytes) -> dict[str, msgspec.Raw]:

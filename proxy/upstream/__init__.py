@@ -1,1 +1,1 @@
-"""The way to the upstreams: connections, their pool, what is written on them, and the httpx face of the same pool."""
+"""Upstreams: connections and their pool, the heads of requests, the awaited client, and an httpx transport over it."""

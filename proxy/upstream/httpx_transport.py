@@ -26,7 +26,7 @@ from proxy.upstream.pool import Pool
 from proxy.wire.headers import Header
 
 MAX_REQUEST_BODY_BYTES = 33_554_432
-#: About one connection and never passed on, in either direction; so is whatever `connection` names.
+#: Headers about one connection, never forwarded in either direction; so are those that `connection` names.
 HOP_BY_HOP: Final = frozenset(
     {
         b"connection",

@@ -101,10 +101,6 @@ class Target:
         parts = (method, before, path, self.after_path, forwarded, _JSON_LENGTH, str(length).encode(), _END)
         return b"".join(parts)
 
-    def form_head(self, path: bytes, forwarded: bytes, lines: bytes) -> bytes:
-        """The head of a request whose body is a form: `lines` are the header lines of its type and framing."""
-        return self.head(path, forwarded, content=lines)
-
 
 def compile_targets(target: str, pools: dict[str, Pool], alias: Model | None = None) -> tuple[Target, ...]:
     """Bind "upstream/model" to its pool: one target for each way in which its upstream takes dialects.

@@ -1,6 +1,6 @@
-"""Connections opened before anybody needs them, each with one GET, which also shows whether the credential is taken.
+"""Warm-up: connections that are opened at start, each with one GET that also tries the credential.
 
-A failure is no fault of a request: it is logged, and the gateway serves on.
+A failure is logged and has no other effect: requests open connections as they need them.
 """
 
 import asyncio
@@ -12,14 +12,14 @@ from proxy.upstream.pool import Pool
 from proxy.upstream.target import models_request
 from proxy.wire.headers import Header
 
-MAX_ANSWER = 4_194_304
-#: Seconds that the answer may take.
-WARM_SECONDS = 30.0
+MAX_RESPONSE_BYTES = 4_194_304
+#: Seconds that the response may take.
+MAX_RESPONSE_SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
 
 class _Warming(ResponseSink):
-    """The waiter and the sink of one warm-up."""
+    """The waiter of the pool and the sink of the connection for one warm-up request."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -29,11 +29,11 @@ class _Warming(ResponseSink):
 
     def connected(self, connection: Connection) -> None:
         self._connection = connection
-        self._timer = asyncio.get_running_loop().call_later(WARM_SECONDS, self._give_up)
+        self._timer = asyncio.get_running_loop().call_later(MAX_RESPONSE_SECONDS, self._abort)
         connection.send(models_request(self._pool.upstream), b"", self)
 
     def not_connected(self, error: UpstreamFailed) -> None:
-        self._tell(f"cannot be reached now: {error.detail}")
+        self._warn(f"cannot be reached now: {error.detail}")
 
     def head(self, status: int, headers: list[Header]) -> None:
         if status in (401, 403):
@@ -43,20 +43,20 @@ class _Warming(ResponseSink):
         self._bytes += len(data)
         if complete:
             self._end()
-        elif self._bytes > MAX_ANSWER:
-            self._give_up()
+        elif self._bytes > MAX_RESPONSE_BYTES:
+            self._abort()
 
     def failed(self, error: UpstreamFailed) -> None:
         self._end()
-        self._tell(f"dropped the warm-up: {error.detail}")
+        self._warn(f"dropped the warm-up: {error.detail}")
 
-    def _give_up(self) -> None:
-        """The answer takes too long, or is too long."""
+    def _abort(self) -> None:
+        """The response takes too long, or is too long."""
         connection = self._connection
         self._end()
         if connection is not None:
             connection.abort()
-            self._tell("does not end its answer to the warm-up")
+            self._warn("does not end its response to the warm-up")
 
     def _end(self) -> None:
         self._connection = None
@@ -64,7 +64,7 @@ class _Warming(ResponseSink):
             self._timer.cancel()
             self._timer = None
 
-    def _tell(self, what: str) -> None:
+    def _warn(self, what: str) -> None:
         if not self._pool.closed:
             _log.warning("upstream %s %s", self._pool.name, what)
 

@@ -401,7 +401,7 @@ def boundary_of(content_type: bytes) -> bytes:
 
 
 def content_type_line(boundary: bytes) -> bytes:
-    """The content type header for a body with that boundary, written so that everybody reads it alike."""
+    """The content type header for a body with that boundary, quoted where it must be."""
     shown = boundary if _TOKEN.fullmatch(boundary) else b'"%b"' % boundary
     return b"content-type: multipart/form-data; boundary=%b\r\n" % shown
 

@@ -56,13 +56,8 @@ LEFT: frozenset[tuple[str, str]] = frozenset(
         ("dialects", "tell"),
         ("dialects", "told"),
         ("endpoints", "reply"),
-        ("exchange", "nobody"),
-        ("exchange", "see the module"),
         ("exchange", "tell"),
-        ("exchange", "told"),
         ("ledger", "tell"),
-        ("upstream", "answer"),
-        ("upstream", "tell"),
         ("wire", "shown"),
     }
 )

@@ -11,13 +11,6 @@ UNNAMED: frozenset[str] = frozenset(
     {
         "proxy.exchange.services",
         "proxy.native",
-        "proxy.resources.disconnect",
-        "proxy.resources.request",
-        "proxy.resources.response",
-        "proxy.resources.rewrite",
-        "proxy.resources.routing",
-        "proxy.resources.spec",
-        "proxy.resources.table",
     }
 )
 

@@ -19,7 +19,6 @@ EXEMPT: dict[str, tuple[int, int]] = {
     "proxy.app.Gateway": (15, 4),
     "proxy.dialects.meters.ResponseMeter": (15, 6),
     "proxy.exchange.context.RequestContext": (29, 4),
-    "proxy.exchange.upload.Upload": (26, 7),
     "proxy.resources.capture.RunMeter": (14, 6),
     "proxy.server.cycle.RequestCycle": (14, 4),
     "proxy.upstream.connection.Connection": (13, 4),

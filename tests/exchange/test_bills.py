@@ -22,12 +22,13 @@ from proxy.dialects.openai_media import MEDIA
 from proxy.dialects.openai_responses import RESPONSES
 from proxy.errors import UpstreamProtocolError
 from proxy.exchange.context import EndpointSpec, RequestContext, Unit
-from proxy.exchange.settlement import refused_record, relayed_record
+from proxy.exchange.settlement import refused_record, relayed_record, resource_record
 from proxy.ledger.estimator import Estimator
 from proxy.ledger.record import Final, Outcome, Record
 from proxy.routing.models import Alias, compile_alias
 from proxy.upstream.pool import Pool
 from proxy.wire.request_body import parse_body
+from proxy.wire.schemas import Usage
 
 PRICE = Price(input=Decimal(600), output=Decimal(600))
 DIALECTS = (CHAT, RESPONSES, MESSAGES, GENERATE, MEDIA)
@@ -527,3 +528,49 @@ def test_images_whose_tokens_were_not_counted_have_no_cost() -> None:
     alias = alias_of(PRICE, "image")
     assert bill(call_of(alias, MEDIA, "images"), answered(MEDIA, {"data": [{}], "usage": usage})).cost is None
     assert bill(call_of(alias, MEDIA, "images"), answered(MEDIA)).cost is None
+
+
+@pytest.mark.parametrize(
+    ("usage", "changes", "source", "cost"),
+    [
+        # What shows again what is billed already, or makes nothing.
+        (None, {}, "none", 0),
+        # What makes something that is counted nowhere, unless the upstream was not called, or refused.
+        (None, {"is_paid": True}, "none", None),
+        (None, {"is_paid": True, "outcome": "client_closed", "status": 499}, "none", None),
+        (None, {"is_paid": True, "outcome": "upstream_cut"}, "none", None),
+        (None, {"is_paid": True, "outcome": "upstream_error", "status": 400}, "none", 0),
+        (None, {"is_paid": True, "outcome": "upstream_error", "first_write": 0.0}, "none", 0),
+        (None, {"is_paid": True, "attempts": 0}, "none", 0),
+        # What was counted.
+        (Usage(input_tokens=10, output_tokens=5), {"is_paid": True}, "reported", 15 * 600_000),
+        (Usage(input_tokens=10, output_known=False), {"is_paid": True}, "reported", None),
+    ],
+)
+def test_a_request_for_a_resource_costs_what_it_makes(
+    usage: Usage | None, changes: dict[str, Any], source: str, cost: int | None
+) -> None:
+    alias = alias_of(PRICE)
+    call = call_of(alias)
+    settings: dict[str, Any] = {
+        "is_paid": False,
+        "outcome": "complete",
+        "status": 200,
+        "attempts": 1,
+        "first_write": call.arrived,
+    }
+    final = resource_record(
+        call,
+        alias="core",
+        price=alias.price,
+        upstream="vendor",
+        upstream_model="model",
+        usage=usage,
+        error_code=None,
+        waited=0.0,
+        bytes_out=10,
+        **(settings | changes),
+    )
+    assert (final.usage_source, final.cost) == (source, cost)
+    called = settings | changes
+    assert final.upstream == ("vendor" if called["attempts"] else "")

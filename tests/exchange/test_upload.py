@@ -4,7 +4,7 @@ import pytest
 
 from proxy.errors import BodyTooLarge, InvalidRequest
 from proxy.exchange.audio_length import Measured
-from proxy.exchange.upload import HIGH_WATER, MAX_KEPT, Upload
+from proxy.exchange.upload import HIGH_WATER_BYTES, MAX_REPEATABLE_BYTES, Upload
 from proxy.server.bodies import Bodies
 from proxy.upstream.client import SLICE_BYTES
 from tests.endpoints.forms import END, B, field, file
@@ -82,9 +82,9 @@ def test_everything_is_sent_with_the_other_name_in_its_framing(announced: bool, 
     upload = Upload(Client(), B, LIMIT, len(body) if announced else None, Bodies())
     line = Line()
     half = len(body) - 4
-    upload.piece(body[:half])
+    upload.receive(body[:half])
     lines = opened(upload, line)
-    upload.piece(body[half:])
+    upload.receive(body[half:])
     upload.end()
     assert line.ended
     if announced:
@@ -98,7 +98,7 @@ def test_everything_is_sent_with_the_other_name_in_its_framing(announced: bool, 
 def test_a_body_that_is_whole_is_sent_with_its_length_though_none_was_announced() -> None:
     body = MODEL + END
     upload = Upload(Client(), B, LIMIT, None, Bodies())
-    assert upload.piece(body)
+    assert upload.receive(body)
     upload.end()
     line = Line()
     assert b"content-length: %d\r\n" % len(expected(body)) in opened(upload, line)
@@ -107,20 +107,20 @@ def test_a_body_that_is_whole_is_sent_with_its_length_though_none_was_announced(
 
 def test_the_model_is_told_once() -> None:
     upload = Upload(Client(), B, LIMIT, None, Bodies())
-    assert not upload.piece(file(b"x").replace(b'"file"', b'"image"'))
-    assert upload.piece(MODEL + BEGUN[:10])
-    assert not upload.piece(BEGUN[10:])
+    assert not upload.receive(file(b"x").replace(b'"file"', b'"image"'))
+    assert upload.receive(MODEL + BEGUN[:10])
+    assert not upload.receive(BEGUN[10:])
     assert upload.model == "alias"
 
 
 def test_a_client_is_not_read_while_the_upstream_takes_nothing_and_is_again_when_it_does() -> None:
     client, line = Client(), Line(room=100)
     upload = Upload(client, B, LIMIT, None, Bodies())
-    upload.piece(MODEL + BEGUN)
+    upload.receive(MODEL + BEGUN)
     opened(upload, line)
     while not client.paused:
-        upload.piece(bytes(SLICE_BYTES))
-        assert len(upload._spool) < HIGH_WATER + 2 * SLICE_BYTES
+        upload.receive(bytes(SLICE_BYTES))
+        assert len(upload._outgoing.buffer) < HIGH_WATER_BYTES + 2 * SLICE_BYTES
     line.room = None
     upload.unblocked()
     assert not client.paused
@@ -129,32 +129,32 @@ def test_a_client_is_not_read_while_the_upstream_takes_nothing_and_is_again_when
 def test_a_client_is_read_to_the_cap_while_its_model_is_not_known() -> None:
     client = Client()
     upload = Upload(client, B, LIMIT, None, Bodies())
-    upload.piece(BEGUN)
+    upload.receive(BEGUN)
     for _ in range(100):
-        upload.piece(bytes(SLICE_BYTES))
+        upload.receive(bytes(SLICE_BYTES))
     assert not client.paused
     assert upload.error is None
 
 
 def test_what_was_sent_is_let_go_beyond_what_another_attempt_may_need() -> None:
     upload, line = Upload(Client(), B, LIMIT, None, Bodies()), Line()
-    upload.piece(MODEL + BEGUN)
+    upload.receive(MODEL + BEGUN)
     opened(upload, line)
-    for _ in range(MAX_KEPT // SLICE_BYTES + 2):
-        upload.piece(bytes(SLICE_BYTES))
+    for _ in range(MAX_REPEATABLE_BYTES // SLICE_BYTES + 2):
+        upload.receive(bytes(SLICE_BYTES))
     assert not upload.repeatable
-    assert len(upload._spool) < 1000
+    assert len(upload._outgoing.buffer) < 1000
 
 
 @pytest.mark.parametrize("model", ["m", "a-much-longer-name-of-a-model"])
 def test_another_attempt_sends_it_from_its_beginning_under_its_own_name(model: str) -> None:
     body = file(bytes(5000)) + MODEL + END
     upload = Upload(Client(), B, LIMIT, len(body), Bodies())
-    upload.piece(body[:-20])
+    upload.receive(body[:-20])
     first, second = Line(), Line()
     opened(upload, first)
     upload.detached()
-    upload.piece(body[-20:])
+    upload.receive(body[-20:])
     upload.end()
     assert not first.ended
     assert upload.repeatable
@@ -165,17 +165,17 @@ def test_another_attempt_sends_it_from_its_beginning_under_its_own_name(model: s
 
 def test_a_body_beyond_the_limit_is_an_error_and_nothing_of_it_is_kept_after() -> None:
     upload = Upload(Client(), B, 1000, None, Bodies())
-    upload.piece(MODEL)
-    assert upload.piece(bytes(1000))
+    upload.receive(MODEL)
+    assert upload.receive(bytes(1000))
     assert isinstance(upload.error, BodyTooLarge)
-    held = len(upload._spool)
-    assert not upload.piece(bytes(1000))
-    assert len(upload._spool) == held
+    held = len(upload._outgoing.buffer)
+    assert not upload.receive(bytes(1000))
+    assert len(upload._outgoing.buffer) == held
 
 
 def test_a_body_that_ends_too_early_is_never_ended_towards_the_upstream() -> None:
     upload, line = Upload(Client(), B, LIMIT, None, Bodies()), Line()
-    upload.piece(MODEL + BEGUN)
+    upload.receive(MODEL + BEGUN)
     opened(upload, line)
     upload.end()
     assert isinstance(upload.error, InvalidRequest)
@@ -185,9 +185,9 @@ def test_a_body_that_ends_too_early_is_never_ended_towards_the_upstream() -> Non
 
 def test_a_second_model_is_an_error_after_bytes_have_left() -> None:
     upload, line = Upload(Client(), B, LIMIT, None, Bodies()), Line()
-    upload.piece(MODEL)
+    upload.receive(MODEL)
     opened(upload, line)
-    assert upload.piece(MODEL + END)
+    assert upload.receive(MODEL + END)
     assert isinstance(upload.error, InvalidRequest)
     assert not line.ended
 
@@ -199,10 +199,10 @@ def test_what_a_thread_may_look_at_is_kept_also_when_nobody_waits_for_it() -> No
         def measure(self, data: memoryview, done: Measured) -> None:
             self.data, self.done = data, done
 
-    content = bytes(range(256)) * (4 * MAX_KEPT // 256)
+    content = bytes(range(256)) * (4 * MAX_REPEATABLE_BYTES // 256)
     upload, line, meter = Upload(Client(), B, LIMIT, None, Bodies()), Line(), Lent()
     upload.measure_with(meter)  # type: ignore[arg-type]
-    upload.piece(MODEL + file(content) + END)
+    upload.receive(MODEL + file(content) + END)
     upload.end()
     meter.done(None, "it took too long")
     opened(upload, line)

@@ -308,7 +308,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "large forms on a connection that has idled",
         "proxy/exchange/attempt.py",
-        "fresh or (upload is not None and upload.outgrows)",
+        "fresh or (upload is not None and upload.needs_fresh_connection)",
         "fresh",
         ("tests/exchange/test_other_keys.py",),
     ),

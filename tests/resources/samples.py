@@ -7,11 +7,18 @@ from typing import Any
 
 from proxy.auth.keys import digest_of
 from proxy.ledger.record import Owned
+from proxy.resources.spec import ResourceRow
 from tests.fakes import Body, Head, RawClient
 from tests.serving import ALIAS, KEY, UPSTREAM_MODEL, RunningGateway, simple_config
 
 OTHER = "prom_sk_another_key_that_is_long_enough_for_everybody"
 __all__ = ["ALIAS", "KEY", "OTHER", "UPSTREAM_MODEL", "ask", "ask_json", "gateway_over", "record_owner"]
+ASSISTANT = {"id": "asst_1", "object": "assistant", "model": "vendor-model-dated", "tool_resources": {}}
+#: Names of ids in paths that must be the key's own.
+OWNED_IDS = frozenset(
+    {"response_id", "conversation_id", "file_id", "upload_id", "batch_id", "vector_store_id", "file_batch_id"}
+    | {"assistant_id", "thread_id", "run_id", "video_id", "job_id"}
+)
 
 
 def gateway_over(tmp_path: Path, *base_urls: str, **settings: Any) -> RunningGateway:
@@ -62,3 +69,7 @@ def ask_json(gateway: RunningGateway, method: str, path: str, *arguments: Any, *
         head, body = ask(client, method, path, *arguments, **keywords)
         assert body.complete
         return head.status, json.loads(body.payload)
+
+
+def names(row: ResourceRow) -> str:
+    return f"{row.method} {row.path}"

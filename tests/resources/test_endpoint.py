@@ -5,12 +5,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from proxy.resources.spec import CHILD_IDS, ResourceRow
+from proxy.resources.spec import ResourceRow
 from proxy.resources.table import RESOURCE_ROWS
 from tests.fakes import ScriptedUpstream, json_answer
-from tests.resources.samples import ALIAS, KEY, OTHER, ask, ask_json, gateway_over, record_owner
+from tests.resources.samples import ALIAS, KEY, OTHER, OWNED_IDS, ask, ask_json, gateway_over, names, record_owner
 from tests.serving import RunningGateway
 
 THEIRS = "obj_theirs"
@@ -19,11 +17,6 @@ MODEL_PART = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\n%b\r\n
 FORM = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nbytes\r\n--b--\r\n'
 
 
-#: Names of ids in paths that must be the key's own.
-OWNED_IDS = frozenset(
-    {"response_id", "conversation_id", "file_id", "upload_id", "batch_id", "vector_store_id", "file_batch_id"}
-    | {"assistant_id", "thread_id", "run_id", "video_id", "job_id"}
-)
 #: Fields of bodies that name resources, of which every endpoint that takes JSON must check the owner.
 BODY_IDS = ("assistant_id", "file_id", "file_ids", "input_file_id", "part_ids", "training_file", "vector_store_ids")
 
@@ -42,26 +35,10 @@ def body_of(row: ResourceRow, **fields: Any) -> tuple[bytes | None, dict[str, st
     return json.dumps({**({"model": ALIAS} if row.model != "none" else {}), **fields}).encode(), {}
 
 
-def names(row: ResourceRow) -> str:
-    return f"{row.method} {row.path}"
-
-
 def ready(gateway: RunningGateway) -> None:
     gateway.add_key("other", OTHER)
     record_owner(gateway, MINE, alias=ALIAS)
     record_owner(gateway, THEIRS, name="other", alias=ALIAS)
-
-
-@pytest.mark.parametrize("row", RESOURCE_ROWS, ids=names)
-def test_every_id_in_a_path_has_a_rule(row: ResourceRow) -> None:
-    assert set(row.ids) <= OWNED_IDS | CHILD_IDS
-    assert not set(row.ids) or row.ids[0] in OWNED_IDS
-    assert row.deletes in ("", *row.ids)
-
-
-def test_no_two_rows_are_the_same_endpoint() -> None:
-    shapes = [(row.method, re.sub(r"\{\w+\}", "{}", row.path)) for row in RESOURCE_ROWS]
-    assert len(set(shapes)) == len(shapes)
 
 
 def test_another_keys_id_in_any_path_looks_like_one_that_does_not_exist(tmp_path: Path) -> None:

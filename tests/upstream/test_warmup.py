@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from proxy.upstream.pool import Pool
-from proxy.upstream.warmup import MAX_ANSWER, warm
+from proxy.upstream.warmup import MAX_RESPONSE_BYTES, warm
 from tests.fakes import Hang, Reset, ScriptedUpstream, Send, Step, head, json_answer
 from tests.upstream.recording import fetch, open_pool, run, until
 
@@ -94,13 +94,13 @@ def test_a_dropped_warm_up_is_reported(caplog: pytest.LogCaptureFixture) -> None
 
 
 def test_an_endless_answer_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
-    size = 2 * MAX_ANSWER
+    size = 2 * MAX_RESPONSE_BYTES
     warmed([head(200, {"content-length": str(size)}), Send(b"a" * (size - 1)), Hang()], idle=0, warm_connections=1)
-    assert "does not end its answer" in caplog.text
+    assert "does not end its response" in caplog.text
 
 
 def test_a_warm_up_that_is_never_answered_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.upstream.warmup.WARM_SECONDS", 0.05)
+    monkeypatch.setattr("proxy.upstream.warmup.MAX_RESPONSE_SECONDS", 0.05)
     warmed([Hang()], idle=0, warm_connections=1)
 
 
