@@ -49,8 +49,8 @@ def _allowed_rooms(out_of_place: AbstractSet[tuple[str, str]] = OUT_OF_PLACE) ->
     allowed["server"] = frozenset({"errors", "clock", "native", "config"})
     allowed["demo"] = frozenset({"errors", "clock", "wire", "config"})
     allowed["app"] = below | {"demo"}
-    allowed["process"] = allowed["app"] | {"app"}
-    allowed["cli"] = allowed["process"] | {"process"}
+    allowed["process"] = below | {"app"}
+    allowed["cli"] = allowed["app"] | {"app", "process"}
     allowed["__main__"] = frozenset({"cli", "app"})
     for room, other in out_of_place:
         allowed[room] |= {other}

@@ -3,16 +3,19 @@
 import gc
 import json
 import re
+import threading
+from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from proxy.config import presets
+from proxy.dialects import translate
 from proxy.endpoints import router, table
-from tests.exchange.samples import JSON_ANSWER, question
-from tests.fakes import ScriptedUpstream, json_answer
-from tests.serving import KEY, RunningGateway, simple_config
+from tests.exchange.samples import COST, DONE, HELLO, JSON_ANSWER, ROLE, STOP, STREAM, begun, ended, question, word
+from tests.fakes import LAST_CHUNK, ScriptedUpstream, WaitFor, json_answer
+from tests.serving import ALIAS, KEY, UPSTREAM_MODEL, RunningGateway, simple_config
 
 PAGE = Path(__file__).parent.parent / "docs" / "extending.md"
 
@@ -69,3 +72,112 @@ def test_a_preset_is_a_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert request.header("x-acme-key") == "sk-upstream-secret"
         assert request.header("x-acme-version") == "2026-08-01"
         assert request.header("authorization") is None
+
+
+def test_a_policy_is_a_file_and_a_line(tmp_path: Path) -> None:
+    rate_limit = example("A policy")
+    # The window of a minute may not end within the test.
+    vars(rate_limit)["time"] = SimpleNamespace(time=lambda: 30.0)
+    with (
+        ScriptedUpstream() as upstream,
+        RunningGateway(simple_config(tmp_path, upstream.base_url), rate_limit.RateLimitPolicy) as gateway,
+        gateway.client() as client,
+    ):
+        upstream.script(json_answer(JSON_ANSWER), times=2)
+        heads = []
+        for _ in range(3):
+            gateway.chat(client, question(stream=False))
+            heads.append(client.read_answer()[0])
+        assert [head.status for head in heads] == [200, 200, 429]
+        assert [head.header("x-ratelimit-remaining-requests") for head in heads] == ["1", "0", "0"]
+        assert heads[2].header("retry-after") == "30"
+        assert [row.outcome for row in gateway.rows()] == ["complete", "complete", "refused"]
+
+
+def test_an_observer_aborts_a_stream_that_has_begun(tmp_path: Path) -> None:
+    seen = threading.Event()
+    with (
+        ScriptedUpstream() as upstream,
+        RunningGateway(simple_config(tmp_path, upstream.base_url), example("An observer").WordGuardPolicy) as gateway,
+        gateway.client() as client,
+    ):
+        upstream.script([*begun(ROLE, HELLO), WaitFor(seen), *ended(word("hunter2"), STOP, DONE)[1:]])
+        gateway.chat(client, question())
+        client.read_until(b"Hello")
+        seen.set()
+        rest = client.read_all()
+        assert b"forbidden" in rest
+        assert b"hunter2" not in rest
+        assert not rest.endswith(LAST_CHUNK)
+        (row,) = gateway.rows()
+        assert row.error_code == "forbidden"
+
+
+def test_an_observer_replaces_a_response_that_has_not_begun(tmp_path: Path) -> None:
+    with (
+        ScriptedUpstream() as upstream,
+        RunningGateway(simple_config(tmp_path, upstream.base_url), example("An observer").WordGuardPolicy) as gateway,
+        gateway.client() as client,
+    ):
+        upstream.script(json_answer(JSON_ANSWER))
+        upstream.script(json_answer(json.loads(json.dumps(JSON_ANSWER).replace("Hello", "hunter2"))))
+        gateway.chat(client, question(stream=False))
+        assert client.read_answer()[0].status == 200
+        gateway.chat(client, question(stream=False))
+        head, body = client.read_answer()
+        assert (head.status, json.loads(body.payload)["error"]["code"]) == (403, "forbidden")
+
+
+def test_an_origin_responds_in_place_of_the_upstreams(tmp_path: Path) -> None:
+    with (
+        ScriptedUpstream() as upstream,
+        RunningGateway(simple_config(tmp_path, upstream.base_url), example("An origin").MockPolicy) as gateway,
+        gateway.client() as client,
+    ):
+        gateway.chat(client, question(stream=False))
+        head, body = client.read_answer()
+        assert (head.status, json.loads(body.payload)["model"]) == (200, ALIAS)
+        assert json.loads(body.payload)["choices"][0]["message"]["content"] == "The model is away until Monday."
+        upstream.script(ended(STREAM))
+        gateway.chat(client, question())
+        assert client.read_answer()[1].complete
+        assert len(upstream.requests) == 1
+        rows = gateway.rows()
+        assert [(row.outcome, row.attempts, row.cost) for row in rows] == [("complete", 0, 0), ("complete", 1, COST)]
+
+
+def test_a_cache_replays_a_stream(tmp_path: Path) -> None:
+    cache = example("A cache").CachePolicy
+    with ScriptedUpstream() as upstream, RunningGateway(simple_config(tmp_path, upstream.base_url), cache) as gateway:
+        upstream.script(ended(STREAM))
+        bodies = []
+        for _ in range(2):
+            with gateway.client() as client:
+                gateway.chat(client, question())
+                bodies.append(client.read_answer())
+        first, second = bodies
+        assert second[0].status == 200
+        assert second[0].header("content-type") == first[0].header("content-type")
+        assert second[1].complete
+        assert second[1].payload == first[1].payload
+        assert len(upstream.requests) == 1
+        assert [(row.attempts, row.cost) for row in gateway.rows()] == [(1, COST), (0, 0)]
+
+
+def test_a_translation_is_a_file_and_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(translate, "CONVERSATIONS", (example("A translation").ChatToToy(),))
+    config = partial(simple_config, tmp_path, upstream={"kind": "anthropic"})
+    with (
+        ScriptedUpstream() as upstream,
+        RunningGateway(config(upstream.base_url)) as gateway,
+        gateway.client() as client,
+    ):
+        upstream.script(json_answer({"said": "Hi", "used": [9, 2]}))
+        gateway.chat(client, question(stream=False))
+        head, body = client.read_answer()
+        value = json.loads(body.payload)
+        assert (head.status, value["model"], value["choices"][0]["message"]["content"]) == (200, ALIAS, "Hi")
+        (request,) = upstream.requests
+        assert json.loads(request.body) == {"ask": "hello", "who": UPSTREAM_MODEL}
+        (row,) = gateway.rows()
+        assert (row.outcome, row.input_tokens, row.output_tokens) == ("complete", 9, 2)

@@ -30,6 +30,7 @@ _OWN_HEADERS: Final = (
     b"x-prism-request-id",
     b"x-prism-timeout-ms",
     b"x-prism-trace-id",
+    b"x-prism-warning",
 )
 #: All others too, such as Anthropic's rate limits; by their names as well for browsers that do not know the asterisk.
 _EXPOSED: Final = b", ".join((*_OWN_HEADERS, *sorted(RESPONSE_HEADERS | LIMIT_HEADERS), b"*"))
@@ -54,7 +55,7 @@ class Cors:
         return self._any or origin in self._allowed
 
     def lines(self, origin: bytes) -> bytes:
-        """The header lines of any answer to a page of an origin."""
+        """The header lines of any response to a page of an origin."""
         if self._any:
             return _ANY_LINES
         if not self._allowed:
@@ -70,7 +71,7 @@ def is_preflight(method: str, headers: Iterable[Header]) -> bool:
 
 
 def preflight_headers(headers: Iterable[Header]) -> dict[str, str]:
-    """What a preflight is answered with, beside `Cors.lines`: any method, and the headers that it asks for."""
+    """The response headers of a preflight, beside `Cors.lines`: any method, and the headers that it asks for."""
     wanted = header_value(headers, b"access-control-request-headers") or b""
     if len(wanted) > MAX_WANTED_BYTES or _NAMES.fullmatch(wanted) is None:
         wanted = USUAL_HEADERS

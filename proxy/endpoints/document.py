@@ -18,16 +18,16 @@ _OPENING: Final = """\
 # Endpoints
 
 An endpoint is one row in a table of the code, and this document is made from those tables. All of them take the key as
-`Authorization: Bearer …`, `x-api-key`, `api-key` or `x-goog-api-key`, and all answers carry `x-request-id`. An empty
-credential, one of another scheme and one that the gateway does not know do no harm beside one that it knows; two
-keys of the gateway in one request are a `400`.
+`Authorization: Bearer …`, `x-api-key`, `api-key` or `x-goog-api-key`, and all responses have the headers of
+[headers.md](headers.md). An empty credential, one of another scheme and one that the gateway does not know do no harm
+beside one that it knows; two keys of the gateway in one request are a `400`.
 
 - *Model* says where the alias stands: in the body's `model`, or in the path as `{model}`. A path below
   `/openai/deployments/` names it for bodies too: one that stands in the body is replaced, as Azure does.
 - *Answer* says what comes back; with more than one kind the request decides, mostly by `stream`.
 - *Billed* says what the bill counts. *Nothing*: the request has its row in the ledger, and costs nothing.
 - *Capabilities* are those of the aliases that an endpoint takes. An alias of another one is refused with a `400` that
-  names the endpoint it belongs to. `realtime` is chat over HTTP, by a model that answers at once: it is taken where
+  names the endpoint it belongs to. `realtime` is chat over HTTP, by a model that responds at once: it is taken where
   `chat` is. The Realtime API over WebSocket (`/v1/realtime`) is not served.
 - Nothing is translated: an endpoint takes an alias that has a target of its format. `prometheus-gateway models` shows
   the formats of each alias.
@@ -78,7 +78,7 @@ slashes may stand as they are or encoded.
 ## Calls from web pages
 
 Scripts of web pages may call all endpoints that take a key, with a key that the page has from its user: any page, or
-those of `server.cors_origins`. Every answer to a page has `access-control-allow-origin` and, for its script to read,
+those of `server.cors_origins`. Every response to a page has `access-control-allow-origin` and, for its script to read,
 the `x-request-id`, `X-Prism-…`, `retry-after` and `x-ratelimit-…` headers; a preflight needs no key. The browser's
 own credentials are not allowed, nor is the way into private networks; health pages are for no page.
 """
@@ -92,8 +92,8 @@ its body, with the alias for the name of the upstream's model; where its body is
 anew with the upstream's message. All codes, and what becomes of every error of an upstream, stand in
 [errors.md](errors.md).
 
-Once a stream has begun its status is sent, and an error is an event in it; then the connection breaks, so that nobody
-takes the answer for a whole one.
+Once a stream has begun its status is sent, and an error is an event in it; then the connection breaks, so that no
+client takes the response for a whole one.
 """
 
 #: Where an example needs an id and a time.

@@ -78,6 +78,8 @@ class Inference:
         try:
             if not self._advance(client, context, inline=True):
                 return partial(self._serve, context, True)
+            origin = context.origin or UpstreamOrigin(self._services, context)
+            exchange = Exchange(self._services, context, origin, client)
         except GatewayError as error:
             self._refuse(client, context, error)
             return None
@@ -86,7 +88,6 @@ class Inference:
             raise
         if context.large:
             self._count_later(client, context)
-        exchange = Exchange(self._services, context, context.origin or UpstreamOrigin(self._services, context), client)
         try:
             exchange.start()
         except BaseException:
@@ -111,6 +112,8 @@ class Inference:
         named = unquote(parameters["model"]) if parameters else ""
         try:
             await self._admit(client, context, named, waits)
+            origin = context.origin or UpstreamOrigin(self._services, context)
+            exchange = Exchange(self._services, context, origin, client)
         except BaseException as error:
             if context.upload is not None:
                 context.upload.close()
@@ -125,8 +128,6 @@ class Inference:
                 upload.measure_with(self._audio)
             if context.large:
                 self._count_later(client, context)
-            origin = context.origin or UpstreamOrigin(self._services, context)
-            exchange = Exchange(self._services, context, origin, client)
             try:
                 exchange.start()
                 if context.body.data and not context.large:
@@ -229,7 +230,7 @@ class Inference:
                 client,
                 facts.boundary,
                 self._max_body_bytes,
-                client.announced(),
+                client.content_length,
                 bodies,
                 named,
                 self._max_file_bytes,

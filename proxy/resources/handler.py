@@ -140,7 +140,7 @@ class ResourceHandler:
             raise InvalidRequest(
                 "The request's content type must be multipart/form-data.", code="unsupported_content_type"
             )
-        if (request.client.announced() or 0) > MAX_UPLOAD_BYTES:
+        if (request.client.content_length or 0) > MAX_UPLOAD_BYTES:
             raise BodyTooLarge(
                 f"The request body is larger than {MAX_UPLOAD_BYTES} bytes, the most this endpoint takes."
             )

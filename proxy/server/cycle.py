@@ -120,10 +120,6 @@ class RequestCycle(Downstream):
 
     # the request body
 
-    def announced(self) -> int | None:
-        """Bytes of the body, if the client has announced them."""
-        return self.content_length
-
     def try_read_body(self, limit: int) -> bytes | None:
         """The whole request body, if it has arrived already. Raises `BodyTooLarge` and `ClientGone`."""
         if not self.body.complete:
@@ -214,14 +210,15 @@ class RequestCycle(Downstream):
     def send_continue(self) -> None:
         """Send `100 Continue` to a client that waits for it."""
         body, transport = self.body, self.protocol.transport
-        if body.expects_continue and not body.complete and not transport.is_closing():
+        if body.expects_continue and not transport.is_closing():
             transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             body.expects_continue = False
 
     def _ask_for_body(self, limit: int) -> None:
         if (self.content_length or 0) > limit:
             raise _too_large(limit)
-        self.send_continue()
+        if not self.body.complete:
+            self.send_continue()
 
     # the response
 

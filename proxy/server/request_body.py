@@ -74,11 +74,6 @@ class RequestBody:
         self.size = 0
         return data
 
-    def put_back(self, data: bytes) -> None:
-        """Keep again what was taken."""
-        self.first = data
-        self.size = len(data)
-
     def collect(self, limit: int, holding: Holding) -> None:
         """Collect all of it: at most `limit` bytes, and what there is room for."""
         self.state = COLLECTED

@@ -11,9 +11,6 @@ UNNAMED: frozenset[str] = frozenset(
     {
         "proxy.exchange.services",
         "proxy.native",
-        "proxy.policies.base",
-        "proxy.policies.json_pairs",
-        "proxy.policies.response_ids",
         "proxy.resources.disconnect",
         "proxy.resources.request",
         "proxy.resources.response",

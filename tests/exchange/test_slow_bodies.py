@@ -173,14 +173,16 @@ def test_a_body_that_comes_for_ever_is_ended(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.skipif(not inspect.isfunction(Inference.__call__), reason="compiled code cannot be patched")
-@pytest.mark.parametrize("fault", ["_call", "_exchange"])
+@pytest.mark.parametrize(
+    "fault", ["proxy.policies.access.AccessPolicy.admit", "proxy.endpoints.inference.UpstreamOrigin"]
+)
 def test_a_fault_of_the_gateway_leaves_nothing_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     def fail(*arguments: object) -> None:
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr(Inference, fault, fail)
+    monkeypatch.setattr(fault, fail)
     with gateway_with(tmp_path) as gateway, begin(gateway, "form with its model") as client:
         client.send(b"0" * 100_000)
         assert client.read_answer()[0].status == 500

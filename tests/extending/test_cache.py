@@ -6,9 +6,15 @@ import pytest
 
 from proxy.errors import UpstreamFailed
 from proxy.exchange.exchange import Exchange
+from proxy.policies.base import GatewayState
 from tests.exchange.doubles import Bench, MemoryDownstream, ScriptedOrigin, bench, context_of
+from tests.exchange.samples import MESSAGES, REWRITTEN_STREAM, STREAM
 from tests.extending.toy_cache import ToyCache
+from tests.fakes import ScriptedUpstream, sse_answer
+from tests.serving import ALIAS, RunningGateway, simple_config
 
+#: The cache needs nothing of it.
+STATE = GatewayState.__new__(GatewayState)
 SSE = b"content-type: text/event-stream\r\n"
 PARTS = [b"data: one\n\n", b"data: two\n\n", b"data: [DONE]\n\n"]
 
@@ -34,7 +40,7 @@ def served(made: Bench, cache: ToyCache, script: object = streamed, *, stream: b
 
 
 def test_a_stream_is_replayed_to_the_next_client(tmp_path: Path) -> None:
-    cache = ToyCache()
+    cache = ToyCache(STATE)
     with bench(tmp_path) as made:
         first = served(made, cache)
         again = served(made, cache, script=None)
@@ -46,7 +52,7 @@ def test_a_stream_is_replayed_to_the_next_client(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("leaves", [True, False])
 def test_what_was_not_whole_is_not_kept(tmp_path: Path, leaves: bool) -> None:
-    cache = ToyCache()
+    cache = ToyCache(STATE)
     with bench(tmp_path) as made:
         if leaves:
             context = context_of()
@@ -58,7 +64,27 @@ def test_what_was_not_whole_is_not_kept(tmp_path: Path, leaves: bool) -> None:
 
 
 def test_another_request_is_not_served_by_it(tmp_path: Path) -> None:
-    cache = ToyCache()
+    cache = ToyCache(STATE)
     with bench(tmp_path) as made:
         served(made, cache)
         assert cache.admit(context_of(stream=False)) is None
+
+
+def test_in_a_gateway_it_is_one_line(tmp_path: Path) -> None:
+    body = {"model": ALIAS, "messages": MESSAGES, "stream": True}
+    with (
+        ScriptedUpstream() as upstream,
+        RunningGateway(simple_config(tmp_path, upstream.base_url), ToyCache) as gateway,
+        gateway.client() as client,
+    ):
+        upstream.script(sse_answer(STREAM))
+        for cache in ("miss", "hit"):
+            gateway.chat(client, body)
+            head, answer = client.read_answer()
+            assert (head.status, head.header("x-prism-cache")) == (200, cache)
+            assert answer.payload == REWRITTEN_STREAM
+            assert answer.complete
+        assert len(upstream.requests) == 1
+        first, second = gateway.rows()
+        assert (first.outcome, first.attempts, second.outcome, second.attempts) == ("complete", 1, "complete", 0)
+        assert second.cost == 0

@@ -4,7 +4,7 @@ from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import Origin, ResponseHead, ResponseObserver
 from proxy.exchange.replay import ReplayOrigin, StoredResponse
 from proxy.ledger.record import Final
-from proxy.policies.base import Policy
+from proxy.policies.base import GatewayState, Policy
 
 MAX_BYTES = 1_000_000
 
@@ -38,13 +38,19 @@ class Recorder(ResponseObserver):
 class ToyCache(Policy):
     """Answers by alias and messages."""
 
-    def __init__(self) -> None:
+    # Things with an id are not cached.
+    checks_resources = False
+
+    def __init__(self, state: GatewayState) -> None:
+        super().__init__(state)
         self.stored: dict[tuple[str, bytes], StoredResponse] = {}
 
     def admit(self, context: RequestContext) -> Origin | None:
         key = (f"{context.body.model}{context.body.stream}", bytes(context.body.fields.get("messages", b"")))
         stored = self.stored.get(key)
         if stored is not None:
+            context.lines += b"X-Prism-Cache: hit\r\n"
             return ReplayOrigin(context, stored)
+        context.lines += b"X-Prism-Cache: miss\r\n"
         context.observers = (*context.observers, Recorder(self, key))
         return None

@@ -599,7 +599,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "proxy/wire/content_type.py",
         "if len(types) > 1:",
         "if False:",
-        ("tests/endpoints/test_inference.py::test_two_content_types_are_refused", "tests/wire/test_content_type.py"),
+        ("tests/wire/test_content_type.py", "tests/endpoints/test_inference.py::test_two_content_types_are_refused"),
     ),
     Mutant(
         "a run uses an assistant's alias without the right to it",

@@ -29,12 +29,6 @@ def test_too_much_that_is_kept_says_so_until_it_is_taken() -> None:
     assert not body.add(b"a")
 
 
-def test_what_was_put_back_is_taken_again() -> None:
-    body = kept(b"one", b"two")
-    body.put_back(body.take())
-    assert body.take() == b"onetwo"
-
-
 def test_what_is_collected_beyond_its_limit_is_refused() -> None:
     body = kept(b"one")
     body.collect(5, Holding(Bodies()))
