@@ -1,7 +1,6 @@
-"""How an upstream's error reaches a client: as it came, or in the caller's envelope with the provider's words in it.
+"""How an upstream's error reaches a client: as it came, or in the caller's envelope with the provider's message.
 
-What is decided here holds for every dialect and for objects: which status is kept, whose words are shown, what the log
-may say. Pure: bytes and headers in, a refusal out.
+Decided for every dialect and for resources: which status is kept, whose message the client sees, what the log may say.
 """
 
 import re
@@ -22,9 +21,9 @@ MAX_WORD_CHARACTERS: Final = 64
 #: Errors of one list, and levels of nesting, that are looked at.
 _MAX_ERRORS: Final = 5
 _MAX_LEVELS: Final = 5
-#: About the gateway's own credential, at the provider or at a proxy on the way: no affair of the client's.
+#: About the gateway's own credential, at the provider or at a proxy on the way: it must not reach the client.
 OWN_CREDENTIAL: Final = frozenset({401, 403, 407})
-#: Statuses that a server in front of a provider answers with a page of its own, and means as it says.
+#: Statuses that a server in front of a provider sends with a page of its own, and that hold for the client.
 _OF_FRONT_SERVERS: Final = frozenset({413, 429})
 _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _JSON_LINE: Final = b"content-type: application/json\r\n"
@@ -70,7 +69,7 @@ class ErrorResponse:
         if status in OWN_CREDENTIAL:
             return UpstreamFailed("The gateway was refused by the model's provider.", detail=self.summary)
         if status < 400:
-            # Redirects are not followed, nor passed on: what they point to is the upstream's own affair.
+            # Redirects are neither followed nor passed on: they name addresses of the upstream.
             return UpstreamFailed(f"The model's provider failed (status {status}).", detail=f"status {status}")
         return None
 
@@ -134,7 +133,7 @@ def relayed_error(
 def error_in_resource(status: int, body: bytes, names: Mapping[str, str]) -> UpstreamReported | None:
     """The error for an answer of an object's that came with a good status and is an error all the same, or None.
 
-    An object may tell of an error of its own: that has an id, or says what it is.
+    A resource may report an error of its own: it has an id, or names its type.
     """
     if b'"error"' not in body:
         return None
@@ -257,7 +256,7 @@ def _words(value: Any) -> list[str]:
 
 
 def _param(value: Any, names: Mapping[bytes, bytes]) -> str | None:
-    """The parameter that is at fault, if it is told."""
+    """The parameter that is at fault, if it is named."""
     inner = _error_object(value) or value
     if not isinstance(inner, dict):
         return None

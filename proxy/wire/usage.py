@@ -235,7 +235,7 @@ def usage_of(read: Reading) -> Usage | None:
     input_known, output_known = "input" in counts, "output" in counts or thoughts > 0
     gap = total - given - produced
     if gap > 0 and not given and not produced:
-        # A sum of which nobody says what is input and what is output.
+        # A sum whose parts, input and output, are not given.
         given, input_known, output_known = gap, False, False
     elif gap > 0 and not given:
         given, input_known = gap, True
