@@ -164,7 +164,7 @@ class Gateway:
             drain_max_tokens=server.drain_max_tokens,
         )
         state = self.admission.state
-        state.config, state.aliases = config, aliases
+        state.config, state.aliases, state.services = config, aliases, services
         resources = self._resource_handler(aliases, services, pools)
         return Routes(self.admission, services, self.audio, server, resources, self.readiness)
 

@@ -10,6 +10,7 @@ from typing import Final
 from proxy.config.tree import Config
 from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import Origin
+from proxy.exchange.services import Services
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.record import Final as Bill
 from proxy.native import mypyc_attr
@@ -22,7 +23,7 @@ WAIT: Final = Origin()
 
 
 class GatewayState:
-    """What policies may use of their gateway. `config` and `aliases` are those of the last reload; all else stays."""
+    """What policies may use of their gateway. A reload changes `config`, `aliases` and `services`; all else stays."""
 
     def __init__(
         self,
@@ -38,6 +39,8 @@ class GatewayState:
         capability, `endpoints_by_format` that for each (format, capability)."""
         self.config = config
         self.aliases: Mapping[str, Alias] = {}
+        #: What an origin works with; None until the gateway has started.
+        self.services: Services | None = None
         self.ledger = ledger
         self.overload = overload
         self.access_log = access_log

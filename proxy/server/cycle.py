@@ -224,8 +224,8 @@ class RequestCycle(Downstream):
 
     def begin(self, status: int, lines: bytes, length: int | None) -> None:
         """Set the head: `lines` are whole header lines, `length` that of the body or None. It leaves with the body."""
-        self.status = status
         if self.state >= COMPLETE:
+            self.status = status
             return
         state = SIZED
         if length is not None:
@@ -252,7 +252,8 @@ class RequestCycle(Downstream):
             framing += b"connection: keep-alive\r\n"
         parts += (lines, self.more_lines, framing, b"\r\n")
         self._head = b"".join(parts)
-        # Last: where anything above has failed, another response may still begin.
+        # Not before: a fault on the way here must find a response that has not begun.
+        self.status = status
         self.state = state
 
     def write(self, data: bytes, last: bool) -> None:

@@ -125,7 +125,6 @@ class Bench:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.settled: list[Final] = []
-        self.on_settled: Callable[[], None] | None = None
         self.failures: list[str] = []
         self.services = Services(
             journal=journal,
@@ -141,8 +140,6 @@ class Bench:
 
     def _settled(self, context: RequestContext, final: Final) -> None:
         self.settled.append(final)
-        if self.on_settled is not None:
-            self.on_settled()
 
     def _attempt_failed(self, context: RequestContext, target: str, error: GatewayError) -> None:
         self.failures.append(target)

@@ -3,8 +3,11 @@
 from typing import Any
 
 from proxy.errors import GatewayError
+from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import COMMITTED, SETTLED, Origin, ResponseWriter
+from proxy.exchange.upstream_origin import UpstreamOrigin
 from proxy.ledger.record import Final, Outcome
+from proxy.policies.base import Policy
 
 
 class Lane(ResponseWriter):
@@ -121,3 +124,16 @@ class HedgedOrigin(Origin):
         for lane in self.lanes[1:]:
             self._lose(lane)
         return self.lanes[0].origin.final(outcome, error_code, status, first_write, bytes_out)
+
+
+class HedgingPolicy(Policy):
+    """Sends every request to the first two targets of its alias at once."""
+
+    checks_resources = False
+
+    def admit(self, context: RequestContext) -> Origin | None:
+        services = self.state.services
+        if services is None or context.upload is not None or len(context.targets) < 2:
+            return None
+        one, two = (UpstreamOrigin(services, context, (target,)) for target in context.targets[:2])
+        return HedgedOrigin(one, two)
