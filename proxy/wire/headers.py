@@ -43,7 +43,6 @@ _ANTHROPIC_LIMITS: Final = b"anthropic-ratelimit-"
 _REQUEST_LINES: Final = {name: name + b": " for name in REQUEST_HEADERS}
 _RESPONSE_LINES: Final = {name: name + b": " for name in RESPONSE_HEADERS}
 _AGAIN_LINES: Final = {name: name + b": " for name in (b"retry-after", b"retry-after-ms", b"x-should-retry")}
-_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _SECONDS: Final = re.compile(rb"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 #: Leaves every byte of a value alone but those that may not stand in one, which become question marks.
 _SAFE: Final = bytes([63 if (at < 32 and at != 9) or at == 127 else at for at in range(256)])
@@ -123,8 +122,3 @@ def retry_after(headers: Iterable[Header]) -> float:
 def with_content_type(headers: Iterable[Header], kind: bytes) -> list[Header]:
     """The headers with another content type."""
     return [*(one for one in headers if one[0] != b"content-type"), (b"content-type", kind)]
-
-
-def is_request_id(value: bytes) -> bool:
-    """Whether a client's own request or trace id may be taken over into responses and logs."""
-    return _REQUEST_ID.fullmatch(value) is not None

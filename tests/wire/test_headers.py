@@ -12,7 +12,6 @@ from proxy.wire.headers import (
     RESPONSE_HEADERS,
     Header,
     header_value,
-    is_request_id,
     parse_seconds,
     rate_limit_lines,
     request_lines,
@@ -119,19 +118,6 @@ def test_every_line_is_one_allowed_header(headers: list[tuple[bytes, bytes]]) ->
 def test_the_first_header_of_a_name_is_found(name: bytes, value: bytes | None) -> None:
     headers = [(b"retry-after", b""), (b"content-type", b"a"), (b"content-type", b"b")]
     assert header_value(headers, name) == value
-
-
-@pytest.mark.parametrize("value", [b"a", b"0", b"req_abc-1.2", b"x" * 64, b"..", b"-"])
-def test_a_plain_id_is_taken_over(value: bytes) -> None:
-    assert is_request_id(value)
-
-
-@pytest.mark.parametrize(
-    "value",
-    [b"", b"x" * 65, b"a b", b"a\n", b"\na", b"a\r\nx: y", b"a/b", b"a;b", b"\xc3\xa9", b"a\x00", b"<svg>", b"a%0a"],
-)
-def test_any_other_id_is_not(value: bytes) -> None:
-    assert not is_request_id(value)
 
 
 def test_recorded_headers_name_no_upstream() -> None:
