@@ -51,5 +51,5 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         return f'did you mean "{close[0]}"?'
     if not choices:
         return ""
-    shown = ", ".join(choices[:12])
-    return f"known: {shown}" + (", …" if len(choices) > 12 else "")
+    listed = ", ".join(choices[:12])
+    return f"known: {listed}" + (", …" if len(choices) > 12 else "")
