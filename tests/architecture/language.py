@@ -52,8 +52,6 @@ PHRASES = {"see the module": "what the class is"}
 #: Words that are left: (room, word). The list only shrinks.
 LEFT: frozenset[tuple[str, str]] = frozenset(
     {
-        ("dialects", "tell"),
-        ("dialects", "told"),
         ("endpoints", "reply"),
         ("exchange", "tell"),
         ("ledger", "tell"),
