@@ -21,7 +21,7 @@ import msgspec
 
 from proxy.ledger import rollups, sqlite
 from proxy.ledger.ledger import prepare
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 
 CACHE = Path(__file__).resolve().parent / ".cache"
 #: Keys that have used the gateway; the others were made and forgotten.
@@ -30,7 +30,7 @@ ALIASES = ("prometheus-core", "prometheus-lite", "prometheus-atlas")
 #: The rows lie in so many days before now.
 DAYS = 90
 _BATCH = 50_000
-_COLUMNS = Final.__struct_fields__
+_COLUMNS = UsageRecord.__struct_fields__
 _ROW = f"INSERT INTO requests ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 _KEY = "INSERT INTO keys (id, name, models, created, expires, revoked, revision) VALUES (?, ?, NULL, ?, NULL, NULL, ?)"
 _SECRET = "INSERT INTO secrets (digest, key, hint, created, expires) VALUES (?, ?, ?, ?, NULL)"
@@ -84,14 +84,14 @@ def _fill_ledger(path: Path, keys: int, count: int, now: int) -> None:
         connection.close()
 
 
-def _batches(keys: int, count: int, now: int) -> Iterator[list[Final]]:
+def _batches(keys: int, count: int, now: int) -> Iterator[list[UsageRecord]]:
     """Rows in the order of time, their keys at random but the same in each run."""
     chance = random.Random(20_261_121)
     begin = (now - DAYS * 86_400) * 1_000_000
     step = DAYS * 86_400 * 1_000_000 // max(count, 1)
     for first in range(0, count, _BATCH):
         yield [
-            Final(
+            UsageRecord(
                 id=f"req_{number:032x}",
                 started=begin + number * step,
                 key=_key_id(chance.randrange(keys)),

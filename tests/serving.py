@@ -19,7 +19,7 @@ from proxy.app import Gateway
 from proxy.config.changes import Changes
 from proxy.config.tree import Config, Model, Price, Server, Upstream
 from proxy.ledger.journal import Journal
-from proxy.ledger.record import Final, Record
+from proxy.ledger.record import Record, UsageRecord
 from proxy.policies import POLICIES
 from proxy.policies.base import GatewayState, Policy
 from proxy.server.listener import Listener, bind
@@ -70,12 +70,12 @@ def on_each_record(journal: Journal, callback: Callable[[Record], None]) -> None
     journal._encode = encode_and_call_back
 
 
-def finals_of(journal: Journal) -> dict[str, Final]:
+def finals_of(journal: Journal) -> dict[str, UsageRecord]:
     """The settled requests by id, from now on and as they are written. A second bill for one raises AssertionError."""
-    finals: dict[str, Final] = {}
+    finals: dict[str, UsageRecord] = {}
 
     def remember(record: Record) -> None:
-        if isinstance(record, Final):
+        if isinstance(record, UsageRecord):
             assert record.id not in finals, "a second bill for one request"
             finals[record.id] = record
 
@@ -176,10 +176,10 @@ class RunningGateway:
         """A further key."""
         self.call(lambda gateway: gateway.keys.remember(name, secret, models))
 
-    def rows(self) -> list[Final]:
+    def rows(self) -> list[UsageRecord]:
         """All rows settled so far, oldest first."""
 
-        async def read() -> list[Final]:
+        async def read() -> list[UsageRecord]:
             await self.gateway.ledger.flush()
             return [row async for row in self.gateway.ledger.reports.export()]
 

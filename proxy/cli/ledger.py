@@ -20,7 +20,7 @@ from proxy.cli.options import as_json, config_file, data_directory, store_direct
 from proxy.cli.output import print_note, usd, utc
 from proxy.cli.usage_errors import Group
 from proxy.ledger.ledger import open_reports
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 
 #: Writes one row.
 Write = Callable[[dict[str, Any]], None]
@@ -86,7 +86,7 @@ async def _export(
     return count
 
 
-def _as_data(row: Final) -> dict[str, Any]:
+def _as_data(row: UsageRecord) -> dict[str, Any]:
     """A row in plain types, under the names that the ledger uses."""
     fields = msgspec.structs.asdict(row)
     fields["started"] = f"{utc(row.started)[:-1]}.{row.started % 1_000_000:06d}Z"
@@ -100,8 +100,8 @@ def _writer(format_name: str, stream: IO[str]) -> Write:
     if format_name == "jsonl":
         return lambda row: print(json.dumps(row, ensure_ascii=False), file=stream)
     rows = csv.writer(stream)
-    rows.writerow(Final.__struct_fields__)
-    return lambda row: rows.writerow([_cell(row[name]) for name in Final.__struct_fields__])
+    rows.writerow(UsageRecord.__struct_fields__)
+    return lambda row: rows.writerow([_cell(row[name]) for name in UsageRecord.__struct_fields__])
 
 
 def _cell(value: object) -> object:

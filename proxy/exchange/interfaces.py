@@ -17,8 +17,7 @@ them cost no more than calls by a concrete class.
 from typing import Final
 
 from proxy.errors import GatewayError
-from proxy.ledger.record import Final as FinalRecord
-from proxy.ledger.record import Outcome
+from proxy.ledger.record import Outcome, UsageRecord
 from proxy.native import mypyc_attr
 from proxy.server.downstream import Downstream as Downstream
 from proxy.server.downstream import DownstreamBase as DownstreamBase
@@ -154,7 +153,7 @@ class Origin:
 
     def final(
         self, outcome: Outcome, error_code: str | None, status: int, first_write: float, bytes_out: int
-    ) -> FinalRecord:
+    ) -> UsageRecord:
         """The bill, since the origin knows what was spent. The last call, made once: let go of everything that is held.
 
         `first_write` is the monotonic time at which the first content was sent, 0 if none was; `bytes_out` the bytes
@@ -179,5 +178,5 @@ class ResponseObserver:
     def data(self, data: bytes) -> None:
         """The next bytes of the body; not called with none."""
 
-    def end(self, final: FinalRecord, whole: bool) -> None:
+    def end(self, final: UsageRecord, whole: bool) -> None:
         """The request is settled; `whole` says that the response was complete. Called once, whatever happened."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import SETTLED, Origin, ResponseWriter
 from proxy.exchange.settlement import local_record
-from proxy.ledger.record import Final, Outcome
+from proxy.ledger.record import Outcome, UsageRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,5 +66,7 @@ class ReplayOrigin(Origin):
     def cancel(self) -> None:
         """`_send` sees it by the exchange."""
 
-    def final(self, outcome: Outcome, error_code: str | None, status: int, first_write: float, bytes_out: int) -> Final:
+    def final(
+        self, outcome: Outcome, error_code: str | None, status: int, first_write: float, bytes_out: int
+    ) -> UsageRecord:
         return local_record(self._context, outcome, error_code, status, first_write, bytes_out)

@@ -13,7 +13,7 @@ from proxy.dialects.scrub import rename
 from proxy.errors import ClientGone, GatewayError, GatewayStopped, UpstreamTimeout
 from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import Downstream
-from proxy.ledger.record import Final, Outcome
+from proxy.ledger.record import Outcome, UsageRecord
 from proxy.server.envelope import timestamp as timestamp
 from proxy.wire.prism_headers import NO_PRISM_HEADERS
 
@@ -80,7 +80,7 @@ def write_error(downstream: Downstream, context: RequestContext, error: GatewayE
     downstream.write(body, True)
 
 
-def cost_line(final: Final, *, has_twins: bool = False) -> bytes:
+def cost_line(final: UsageRecord, *, has_twins: bool = False) -> bytes:
     """The cost in USD, exact to the nano-dollar, where the alias has a price."""
     cost = final.cost
     if cost is None:

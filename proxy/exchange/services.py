@@ -8,7 +8,7 @@ from proxy.errors import GatewayError
 from proxy.exchange.context import RequestContext
 from proxy.ledger.estimator import Estimator
 from proxy.ledger.journal import Journal
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -19,7 +19,7 @@ class Services:
     estimator: Estimator
     deadlines: TimeoutSweeper
     #: Called with every settled request: access log, metrics, policies.
-    settled: Callable[[RequestContext, Final], None]
+    settled: Callable[[RequestContext, UsageRecord], None]
     #: (context, "upstream/model", error) of every failed attempt, for the operator's log.
     attempt_failed: Callable[[RequestContext, str, GatewayError], None]
     expose_upstream: bool

@@ -1,4 +1,4 @@
-"""The bills of settled requests: makes each `Final` of the gateway, but for those of a killed process.
+"""The bills of settled requests: makes each `UsageRecord` of the gateway, but for those of a killed process.
 
 Tokens are as reported by the upstream, or estimated where it reports none; the bill says which. Arithmetic only: when
 a request is settled, and that it is once, is decided by the exchange.
@@ -13,7 +13,7 @@ from proxy.dialects.meters import ResponseMeter
 from proxy.exchange.context import RequestContext
 from proxy.ledger.estimator import Estimator
 from proxy.ledger.pricing import CompiledPrice, cost_of, cost_of_parts
-from proxy.ledger.record import Final, Outcome, UsageSource
+from proxy.ledger.record import Outcome, UsageRecord, UsageSource
 from proxy.upstream.target import Target
 from proxy.wire.schemas import MAX_COUNT, MAX_NANO_DOLLARS, Parts, Usage
 
@@ -43,7 +43,7 @@ def relayed_record(
     first_write: float,
     bytes_out: int,
     left: bool = False,
-) -> Final:
+) -> UsageRecord:
     """The bill of a request that was sent to an upstream; `left` says that it ended because the client waits no longer.
 
     `sent`, `first_byte` and `first_write` are monotonic seconds, 0 where it never came.
@@ -82,7 +82,7 @@ def relayed_record(
         if first_write and first_byte:
             overhead += first_write - first_byte
     # In the order of its fields: a record that is made by their names costs ten times as much.
-    final = Final(
+    final = UsageRecord(
         context.id,
         context.started,
         context.key.id,
@@ -115,7 +115,7 @@ def relayed_record(
     return final if parts is None and not lacking else with_parts(final, parts, lacking)
 
 
-def with_parts(final: Final, parts: Parts | None, lacking: str) -> Final:
+def with_parts(final: UsageRecord, parts: Parts | None, lacking: str) -> UsageRecord:
     """A bill with what few have: what is billed apart, and what has no price."""
     rare = msgspec.structs.asdict(parts) if parts is not None else {}
     return msgspec.structs.replace(final, unpriced_parts=lacking, **rare)
@@ -134,9 +134,9 @@ def refused_record(
     error_code: str | None,
     total: int,
     requested_model: str = "",
-) -> Final:
+) -> UsageRecord:
     """The row of a request that a known key made and that reached no upstream; `total` in microseconds."""
-    return Final(
+    return UsageRecord(
         id=request_id,
         started=started,
         key=key,
@@ -171,7 +171,7 @@ def resource_record(
     waited: float,
     first_write: float,
     bytes_out: int,
-) -> Final:
+) -> UsageRecord:
     """The bill of a request to a resource endpoint.
 
     `usage` is what the request made; None where it made nothing, or shows again what is billed already. `is_paid` says
@@ -186,7 +186,7 @@ def resource_record(
         nanos, lacking = cost_of_parts(price, usage)
     used = usage or _NOTHING_USED
     total = _now() - context.arrived
-    final = Final(
+    final = UsageRecord(
         id=context.id,
         started=context.started,
         key=context.key.id,
@@ -221,10 +221,10 @@ def local_record(
     status: int,
     first_write: float,
     bytes_out: int,
-) -> Final:
+) -> UsageRecord:
     """The bill of a response that no upstream was asked for, such as a replay: it costs nothing."""
     total = _now() - context.arrived
-    return Final(
+    return UsageRecord(
         id=context.id,
         started=context.started,
         key=context.key.id,

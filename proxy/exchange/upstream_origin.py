@@ -28,8 +28,7 @@ from proxy.exchange.interfaces import COMMITTED, SETTLED, ResponseWriter
 from proxy.exchange.response_head import DISPOSITION, may_show_limits, timestamp, without_models
 from proxy.exchange.services import Services
 from proxy.exchange.settlement import relayed_record
-from proxy.ledger.record import Final as FinalRecord
-from proxy.ledger.record import Opened, Outcome
+from proxy.ledger.record import AttemptRecord, Outcome, UsageRecord
 from proxy.routing.models import conversation_with
 from proxy.routing.retry import ErrorStatus, GiveUp, Retry, RetryPlan
 from proxy.upstream.target import Target
@@ -89,7 +88,7 @@ class UpstreamOrigin(AttemptOwner):
         plan.begin()
         attempt = self._attempt = Attempt(self)
         # In the order of its fields: a record that is made by their names costs several times as much.
-        opened = Opened(
+        opened = AttemptRecord(
             context.id,
             context.started,
             context.key.id,
@@ -279,7 +278,7 @@ class UpstreamOrigin(AttemptOwner):
 
     def final(
         self, outcome: Outcome, error_code: str | None, status: int, first_write: float, bytes_out: int
-    ) -> FinalRecord:
+    ) -> UsageRecord:
         services, context, plan, attempt = self.services, self.context, self.plan, self._attempt
         if plan.budget is not None:
             plan.release()

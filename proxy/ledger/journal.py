@@ -18,9 +18,9 @@ from proxy.errors import StoreFailed
 from proxy.ledger import segments
 from proxy.ledger.backlog import Backlog, Segment
 from proxy.ledger.fsync import Callback, FsyncThread, PendingRecord
-from proxy.ledger.record import Opened, Record
+from proxy.ledger.record import AttemptRecord, Record
 
-#: Records, but for `Opened`, that a failing disk did not take and that are kept in memory for it.
+#: Records, but for `AttemptRecord`, that a failing disk did not take and that are kept in memory for it.
 _MAX_UNWRITTEN_RECORDS: Final = 10_000
 #: Requests under way may still be settled when the backlog is full: this part of it is reserved for them.
 _RESERVED_PART: Final = 16
@@ -139,7 +139,7 @@ class Journal:
 
         A record whose sync failed is written again, elsewhere; if that fails too, `on_durable` is called all the same
         and the record kept in memory. Raises StoreFailed when the record was not written: it is then kept, up to a
-        bound, until the disk takes it, unless it is an `Opened`.
+        bound, until the disk takes it, unless it is an `AttemptRecord`.
         """
         try:
             line = self._encode(record) + b"\n"
@@ -212,10 +212,10 @@ class Journal:
         if self._state == _FAILED and not self._recover():
             self._keep(record, line)
             raise self._refusal()
-        if self._state == _RECOVERING and isinstance(record, Opened):
+        if self._state == _RECOVERING and isinstance(record, AttemptRecord):
             raise self._refusal()
         max_bytes = self._backlog.max_bytes
-        reserve = 0 if isinstance(record, Opened) else max_bytes // _RESERVED_PART
+        reserve = 0 if isinstance(record, AttemptRecord) else max_bytes // _RESERVED_PART
         if self._backlog.unstored + len(line) > max_bytes + reserve:
             raise self._refusal()
 
@@ -352,7 +352,7 @@ class Journal:
         return os.pread(segment.descriptor, segment.length - segment.stored, segment.stored)
 
     def _keep(self, record: Record, line: bytes) -> None:
-        if not isinstance(record, Opened) and len(self._unwritten) < _MAX_UNWRITTEN_RECORDS:
+        if not isinstance(record, AttemptRecord) and len(self._unwritten) < _MAX_UNWRITTEN_RECORDS:
             self._unwritten.append((line, None))
 
     def _refusal(self) -> StoreFailed:

@@ -12,7 +12,7 @@ import msgspec
 
 from proxy.clock.gil import yield_gil
 from proxy.ledger import segments
-from proxy.ledger.record import Final, Opened, Owned, Record
+from proxy.ledger.record import AttemptRecord, OwnershipRecord, Record, UsageRecord
 
 #: Maximum of records in one batch.
 MAX_BATCH_RECORDS = 2_000
@@ -37,15 +37,15 @@ class JournalBatch(msgspec.Struct):
     """What one read of the journal found."""
 
     #: Settled requests by id.
-    finals: dict[str, Final] = {}
+    finals: dict[str, UsageRecord] = {}
     #: Attempts by request id, with the journal's owner, of requests not settled in this batch.
-    opens: dict[str, tuple[str, Opened]] = {}
+    opens: dict[str, tuple[str, AttemptRecord]] = {}
     #: Undecoded lines of attempts, by segment: few are ever decoded, because most are settled in the same batch.
     open_lines: dict[str, list[bytes]] = {}
     #: The ids of settled requests, as bytes.
     settled: set[bytes] = set()
     #: Creations and deletions of objects, in the order in which they were written.
-    owned: list[Owned] = []
+    owned: list[OwnershipRecord] = []
     #: New offset of each segment from which something was read.
     offsets: dict[str, int] = {}
     #: Segments that are closed and read to their end, with their size.
@@ -67,7 +67,7 @@ class JournalReader:
         self._directory = directory
         self._batch = batch
         self._decode = msgspec.json.Decoder(Record).decode
-        self._decode_final = msgspec.json.Decoder(Final).decode
+        self._decode_final = msgspec.json.Decoder(UsageRecord).decode
 
     def read(self, offsets: Mapping[str, int]) -> JournalBatch:
         """Read the next records after `offsets`; writes damaged lines to `damaged/`. Raises OSError."""
@@ -138,11 +138,11 @@ class JournalReader:
         except _DECODE_ERRORS:
             batch.damaged.setdefault(name, []).append(line)
             return
-        if isinstance(record, Opened):
+        if isinstance(record, AttemptRecord):
             known = batch.opens.get(record.id)
             if record.id not in batch.finals and (known is None or known[1].attempt <= record.attempt):
                 batch.opens[record.id] = (segments.owner_of(name), record)
-        elif isinstance(record, Owned):
+        elif isinstance(record, OwnershipRecord):
             batch.owned.append(record)
         else:
             batch.finals.setdefault(record.id, record)
@@ -172,9 +172,9 @@ class JournalReader:
                 _log.warning("%d damaged journal lines were put aside in %s", len(lines), path)
 
 
-def interrupted_record(opened: Opened) -> Final:
+def interrupted_record(opened: AttemptRecord) -> UsageRecord:
     """The record of a request whose process died before it was settled; its cost is not known."""
-    return Final(
+    return UsageRecord(
         id=opened.id,
         started=opened.started,
         key=opened.key,
@@ -189,7 +189,7 @@ def interrupted_record(opened: Opened) -> Final:
     )
 
 
-def _created(record: Owned) -> int:
+def _created(record: OwnershipRecord) -> int:
     return record.created
 
 

@@ -18,7 +18,7 @@ import msgspec
 from proxy.errors import StoreFailed
 from proxy.ledger import segments, sqlite
 from proxy.ledger.journal import Journal
-from proxy.ledger.record import Owned
+from proxy.ledger.record import OwnershipRecord
 from proxy.ledger.reports import stored_offsets
 
 #: Objects in the cache; older ones are in the database by then.
@@ -46,7 +46,7 @@ class Owners:
         self._path = path
         self._lookup_wait = lookup_wait
         self._max_cached = max_cached
-        self._recent: OrderedDict[str, Owned] = OrderedDict()
+        self._recent: OrderedDict[str, OwnershipRecord] = OrderedDict()
         #: Cached ids of which the database, or the journal of another process, may have another owner.
         self._claims: set[str] = set()
         #: By key and kind, cached ids that may not be stored as they are cached.
@@ -63,7 +63,7 @@ class Owners:
         if reader is not None:
             await reader.close()
 
-    def record(self, owned: Owned) -> bool:
+    def record(self, owned: OwnershipRecord) -> bool:
         """Record the owner of an object, or its new alias; returns False when another key is known to own it.
 
         Never waits: an id that is not cached is only claimed, and `find` checks whether another key owned it before.
@@ -82,7 +82,7 @@ class Owners:
         self._write(owned)
         return True
 
-    async def adopt(self, owned: Owned) -> bool:
+    async def adopt(self, owned: OwnershipRecord) -> bool:
         """Record the owner of an object unless it has one, in the database or here; returns whether the key owns it.
 
         Raises StoreFailed.
@@ -90,12 +90,12 @@ class Owners:
         known = await self.find(owned.id)
         return known.key == owned.key if known is not None else self.record(owned)
 
-    def forget(self, owned: Owned) -> None:
+    def forget(self, owned: OwnershipRecord) -> None:
         """Record that the object was deleted."""
         self._claims.discard(owned.id)
         self._write(msgspec.structs.replace(owned, gone=True, created=time.time_ns() // 1000))
 
-    async def find(self, id_: str) -> Owned | None:
+    async def find(self, id_: str) -> OwnershipRecord | None:
         """The record of an object of any owner, or None. Raises StoreFailed."""
         while True:
             known = self._recent.get(id_)
@@ -110,7 +110,7 @@ class Owners:
                 if id_ not in self._recent:
                     return self._cache(found) if found is not None else None
 
-    async def owned_by(self, key: str, id_: str) -> Owned | None:
+    async def owned_by(self, key: str, id_: str) -> OwnershipRecord | None:
         """The record of an object that this key owns, or None: after the same time whether or not another key owns it.
 
         Raises StoreFailed.
@@ -121,7 +121,7 @@ class Owners:
             found = await self.find(id_)
         return found if found is not None and found.key == key else None
 
-    async def among(self, key: str, ids: Iterable[str]) -> dict[str, Owned]:
+    async def among(self, key: str, ids: Iterable[str]) -> dict[str, OwnershipRecord]:
         """The records of those of `ids` that this key owns. Raises StoreFailed."""
         ids = list(ids)
         await self._confirm(key, [id_ for id_ in ids if id_ in self._claims and self._recent[id_].key == key])
@@ -186,7 +186,7 @@ class Owners:
                 self._drop(claim)
                 self._cache(other)
 
-    async def _stored(self, id_: str) -> Owned | None:
+    async def _stored(self, id_: str) -> OwnershipRecord | None:
         """The record in the database, which is certain to be the first owner's. Raises StoreFailed."""
         query = f"SELECT {_COLUMNS} FROM objects WHERE id = ?"
         found = await self._query(query, id_)
@@ -215,13 +215,13 @@ class Owners:
                 raise StoreFailed("the database does not have what other workers wrote; it is behind their journals")
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def _query(self, query: str, *values: str) -> list[Owned]:
+    async def _query(self, query: str, *values: str) -> list[OwnershipRecord]:
         assert self._reader is not None
         with sqlite.mapped(self._path):
             rows = await self._reader.execute_fetchall(query, values)
-        return [Owned(*row) for row in rows]
+        return [OwnershipRecord(*row) for row in rows]
 
-    def _write(self, owned: Owned) -> None:
+    def _write(self, owned: OwnershipRecord) -> None:
         """Cache what will be stored, and append it to the journal."""
         known = self._recent.get(owned.id)
         if known is not None:
@@ -230,7 +230,7 @@ class Owners:
         self._cache(owned)
         self._append(owned)
 
-    def _cache(self, owned: Owned) -> Owned:
+    def _cache(self, owned: OwnershipRecord) -> OwnershipRecord:
         self._recent[owned.id] = owned
         self._recent.move_to_end(owned.id)
         if len(self._recent) > self._max_cached:
@@ -239,7 +239,7 @@ class Owners:
             self._drop(oldest)
         return owned
 
-    def _drop(self, owned: Owned) -> None:
+    def _drop(self, owned: OwnershipRecord) -> None:
         """Note that the record is stored, or no longer cached."""
         ids = self._unstored.get((owned.key, owned.kind))
         if ids is not None:
@@ -247,7 +247,7 @@ class Owners:
             if not ids:
                 del self._unstored[owned.key, owned.kind]
 
-    def _append(self, owned: Owned) -> None:
+    def _append(self, owned: OwnershipRecord) -> None:
         try:
             self._journal.append(owned)
         except StoreFailed as error:

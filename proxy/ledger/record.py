@@ -1,8 +1,8 @@
 """The records of the journal: what is stored of a request and its usage. Values only: no file, no clock.
 
-A request appends one `Opened` for each attempt at an upstream and one `Final` when it is settled. The row of the
-ledger is the `Final`, or the last `Opened` made into one, where a killed process left none. An `Owned` says which key
-owns an object at an upstream.
+A request appends one `AttemptRecord` for each attempt at an upstream, and one `UsageRecord` when it is settled. The row
+of the ledger is the `UsageRecord`, or the last `AttemptRecord` made into one, where a killed process left none. An
+`OwnershipRecord` says which key owns an object at an upstream.
 """
 
 from typing import Annotated, Literal
@@ -33,7 +33,7 @@ NanoDollars = Annotated[int, msgspec.Meta(ge=0, le=MAX_NANO_DOLLARS)]
 Moment = Annotated[int, msgspec.Meta(ge=0, le=10**16)]
 
 
-class Opened(msgspec.Struct, frozen=True, tag="open", tag_field="event", omit_defaults=True, gc=False):
+class AttemptRecord(msgspec.Struct, frozen=True, tag="open", tag_field="event", omit_defaults=True, gc=False):
     """An attempt at an upstream is about to begin."""
 
     #: Request id, `req_` and 32 hex digits; the primary key of the row.
@@ -51,7 +51,7 @@ class Opened(msgspec.Struct, frozen=True, tag="open", tag_field="event", omit_de
     attempt: Count = 1
 
 
-class Final(msgspec.Struct, frozen=True, tag="final", tag_field="event", omit_defaults=True, gc=False):
+class UsageRecord(msgspec.Struct, frozen=True, tag="final", tag_field="event", omit_defaults=True, gc=False):
     """A request is settled: one for each request, however it ended. Durations are microseconds of a monotonic clock."""
 
     id: str
@@ -114,7 +114,7 @@ class Final(msgspec.Struct, frozen=True, tag="final", tag_field="event", omit_de
     unpriced_parts: str = ""
 
 
-class Owned(msgspec.Struct, frozen=True, tag="owned", tag_field="event", omit_defaults=True, gc=False):
+class OwnershipRecord(msgspec.Struct, frozen=True, tag="owned", tag_field="event", omit_defaults=True, gc=False):
     """A key created an object at an upstream: a file, a stored response, a thread. The first record of an id counts."""
 
     #: The upstream's own id of the object.
@@ -134,4 +134,4 @@ class Owned(msgspec.Struct, frozen=True, tag="owned", tag_field="event", omit_de
     gone: bool = False
 
 
-Record = Opened | Final | Owned
+Record = AttemptRecord | UsageRecord | OwnershipRecord

@@ -13,7 +13,7 @@ import msgspec
 
 from proxy.errors import InvalidRequest
 from proxy.ledger import rollups, sqlite
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from proxy.ledger.rollups import DAY, HOUR
 from proxy.ledger.selection import Selection
 
@@ -30,7 +30,7 @@ _GROUPS = {"key": "key", "model": "alias", "day": f"start - start % {DAY}", "hou
 _DURATIONS = ("ttft_if_any", "total", "overhead")
 _EVERYTHING = Selection()
 _SUMS = ", ".join(f"sum({name})" for name in rollups.SUMS)
-_ROW = ", ".join(Final.__struct_fields__)
+_ROW = ", ".join(UsageRecord.__struct_fields__)
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -132,7 +132,7 @@ class Reports:
 
     async def export(
         self, *, since: datetime | None = None, until: datetime | None = None, only: Selection = _EVERYTHING
-    ) -> AsyncIterator[Final]:
+    ) -> AsyncIterator[UsageRecord]:
         """All rows that started from `since` to before `until`, oldest first, in bounded memory."""
         condition, values = only.condition()
         started, id_ = _microseconds(since, 0), ""
@@ -291,8 +291,8 @@ def _seconds(moment: datetime | None, default: int) -> int:
     return -(-_microseconds(moment, default * 1_000_000) // 1_000_000)
 
 
-def _final(row: tuple[Any, ...]) -> Final:
+def _final(row: tuple[Any, ...]) -> UsageRecord:
     values = list(row)
-    stream = Final.__struct_fields__.index("stream")
+    stream = UsageRecord.__struct_fields__.index("stream")
     values[stream] = bool(values[stream])
-    return Final(*values)
+    return UsageRecord(*values)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 from typing import Any
 
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 
 HOUR = 3_600
 DAY = 86_400
@@ -67,12 +67,12 @@ def _bounds(lane: int) -> tuple[int, int]:
 _LOWS = tuple(_bounds(lane)[0] for lane in range(_LANES))
 
 Group = tuple[int, int, str, str]
-#: A row of the ledger: the fields of a `Final`, in their order.
+#: A row of the ledger: the fields of a `UsageRecord`, in their order.
 Row = tuple[Any, ...]
 # Rows whose columns are summed at a time.
 _SLICE_ROWS = 250
 _MICROSECONDS = 1_000_000
-_FIELDS = {name: position for position, name in enumerate(Final.__struct_fields__)}
+_FIELDS = {name: position for position, name in enumerate(UsageRecord.__struct_fields__)}
 _STARTED, _KEY, _ALIAS = _FIELDS["started"], _FIELDS["key"], _FIELDS["alias"]
 _STATUS, _OUTCOME, _SOURCE = _FIELDS["status"], _FIELDS["outcome"], _FIELDS["usage_source"]
 _COST, _TTFT, _TOTAL, _OVERHEAD = _FIELDS["cost"], _FIELDS["ttft"], _FIELDS["total"], _FIELDS["overhead"]

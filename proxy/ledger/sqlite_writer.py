@@ -17,14 +17,14 @@ from proxy.config.tree import Durability
 from proxy.errors import StoreFailed
 from proxy.ledger import rollups, sqlite
 from proxy.ledger.journal_reader import JournalBatch, interrupted_record
-from proxy.ledger.record import Final, Opened, Owned
+from proxy.ledger.record import AttemptRecord, OwnershipRecord, UsageRecord
 
-_ALL_FIELDS = Final.__struct_fields__
+_ALL_FIELDS = UsageRecord.__struct_fields__
 _COMMON = _ALL_FIELDS.index("error_code") + 1
 # The fields that every request has. The ones after them are rare: where they have the table's defaults they are not
 # inserted, because binding each value costs time.
 _FIELDS = _ALL_FIELDS[:_COMMON]
-_RARE_DEFAULTS = Final.__struct_defaults__[-len(_ALL_FIELDS[_COMMON:]) :]
+_RARE_DEFAULTS = UsageRecord.__struct_defaults__[-len(_ALL_FIELDS[_COMMON:]) :]
 _ROW = f"({', '.join(['nullif(?, 0)' if name == 'error_code' else '?' for name in _FIELDS])})"
 _INTO = f"INSERT INTO requests ({', '.join(_FIELDS)}) VALUES "
 _INSERT = f"{_INTO}{_ROW} ON CONFLICT (id) DO NOTHING"
@@ -122,7 +122,7 @@ class SQLiteWriter:
             with sqlite.mapped(self._path), sqlite.transaction(connection):
                 query = "SELECT record FROM opens WHERE owner = ? LIMIT ?"
                 found = connection.execute(query, (owner, limit)).fetchall()
-                finals = [interrupted_record(msgspec.json.decode(record, type=Opened)) for (record,) in found]
+                finals = [interrupted_record(msgspec.json.decode(record, type=AttemptRecord)) for (record,) in found]
                 self._insert(finals)
                 ids = [final.id for final in finals]
                 connection.execute(f"DELETE FROM opens WHERE id IN {sqlite.IN_LIST}", (sqlite.json_list(ids),))
@@ -134,7 +134,7 @@ class SQLiteWriter:
             self._open_owners.discard(owner)
         return True
 
-    def _insert(self, finals: list[Final]) -> None:
+    def _insert(self, finals: list[UsageRecord]) -> None:
         """Insert rows, and add the new ones to the rollups. It must be the first statement of its transaction."""
         if not finals:
             return
@@ -161,7 +161,7 @@ class SQLiteWriter:
             )
 
 
-def _store_owned(connection: sqlite3.Connection, records: list[Owned]) -> None:
+def _store_owned(connection: sqlite3.Connection, records: list[OwnershipRecord]) -> None:
     """Apply creations and deletions in their order: an id that was deleted may be created again."""
     for one in records:
         if one.gone:
@@ -172,7 +172,7 @@ def _store_owned(connection: sqlite3.Connection, records: list[Owned]) -> None:
             connection.execute(_INSERT_OWNED, row)
 
 
-def _insert_rows(connection: sqlite3.Connection, finals: list[Final]) -> list[rollups.Row]:
+def _insert_rows(connection: sqlite3.Connection, finals: list[UsageRecord]) -> list[rollups.Row]:
     """Insert `finals`, unless stored already; returns them as rows."""
     rows: list[rollups.Row] = []
     width = len(_FIELDS)

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 
 
 class Access(msgspec.Struct, gc=False):
@@ -15,7 +15,7 @@ class Access(msgspec.Struct, gc=False):
     request_id: str
     total: int
     key: str = ""
-    final: Final | None = None
+    final: UsageRecord | None = None
 
 
 class Line(msgspec.Struct, gc=False):

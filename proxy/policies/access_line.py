@@ -3,7 +3,7 @@
 import time
 
 from proxy.exchange.context import ANONYMOUS, RequestContext
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from proxy.observability.access_log import AccessLog
 from proxy.observability.schemas import Access
 from proxy.policies.base import Policy
@@ -12,7 +12,7 @@ from proxy.policies.base import Policy
 class AccessLinePolicy(Policy):
     """Writes the line of each request that is settled: it admits all, and follows them to their end."""
 
-    def settled(self, context: RequestContext, final: Final) -> None:
+    def settled(self, context: RequestContext, final: UsageRecord) -> None:
         key = context.key
         # In the order of its fields, which costs a tenth of naming them.
         self.state.access_log.add(

@@ -15,7 +15,7 @@ from proxy.errors import GatewayError, StoreFailed, UnknownKey
 from proxy.exchange.context import ANONYMOUS, RequestContext
 from proxy.exchange.response_head import outcome_of
 from proxy.exchange.settlement import refused_record
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from proxy.policies.base import WAIT, GatewayState, Policy
 
 _log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class Admission:
 
     # the end
 
-    def settled(self, context: RequestContext, final: Final) -> None:
+    def settled(self, context: RequestContext, final: UsageRecord) -> None:
         """The request has its bill: pass it to every policy that admitted it. Called once for each request."""
         plan = self._resources if context.spec.is_resource else self._inference
         admitted = context.admitted
@@ -135,7 +135,7 @@ class Admission:
         self.settled(context, final)
         return error
 
-    def _refused(self, context: RequestContext, error: GatewayError) -> Final:
+    def _refused(self, context: RequestContext, error: GatewayError) -> UsageRecord:
         name = context.body.model
         return refused_record(
             request_id=context.id,

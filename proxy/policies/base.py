@@ -12,7 +12,7 @@ from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import Origin
 from proxy.exchange.services import Services
 from proxy.ledger.ledger import Ledger
-from proxy.ledger.record import Final as Bill
+from proxy.ledger.record import UsageRecord
 from proxy.native import mypyc_attr
 from proxy.observability.access_log import AccessLog
 from proxy.overload.monitor import Overload
@@ -75,7 +75,7 @@ class Policy:
         """The part of `admit` that waits; called after `WAIT`, and where `admit` is not overridden."""
         return None
 
-    def settled(self, context: RequestContext, final: Bill) -> None:
+    def settled(self, context: RequestContext, final: UsageRecord) -> None:
         """The request has ended, however it did; called exactly once for each that this policy has let pass.
 
         A policy that overrides no `admit` is called for every request of an endpoint. Must not raise.

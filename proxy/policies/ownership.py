@@ -11,7 +11,7 @@ from proxy.errors import InvalidRequest
 from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import Origin
 from proxy.ledger.ownership import Owners
-from proxy.ledger.record import Owned
+from proxy.ledger.record import OwnershipRecord
 from proxy.policies.access import is_usable
 from proxy.policies.base import WAIT, Policy
 from proxy.policies.references import ID, TOP_NAMES, Reference, check_models, find, may_name
@@ -68,7 +68,7 @@ def not_found(field: str, id_: str) -> InvalidRequest:
     return InvalidRequest(f"No object with the id '{quoted}' was found.", status=404, code="not_found", param=field)
 
 
-async def own(owners: Owners, key: str, field: str, id_: str) -> Owned:
+async def own(owners: Owners, key: str, field: str, id_: str) -> OwnershipRecord:
     """The record of an object that this key owns. Raises `InvalidRequest` for any other id."""
     found = await owners.owned_by(key, id_) if ID.fullmatch(id_) is not None else None
     if found is None:
@@ -76,12 +76,12 @@ async def own(owners: Owners, key: str, field: str, id_: str) -> Owned:
     return found
 
 
-async def own_all(owners: Owners, key: str, references: Iterable[Reference]) -> list[Owned]:
+async def own_all(owners: Owners, key: str, references: Iterable[Reference]) -> list[OwnershipRecord]:
     """The records of all objects that a body names. Raises `InvalidRequest` for the first that is not the key's own."""
     return [await own(owners, key, field, id_) for field, id_ in references]
 
 
-def one_place(named: Iterable[Owned]) -> str:
+def one_place(named: Iterable[OwnershipRecord]) -> str:
     """The upstream where all these objects are. Raises `InvalidRequest` where that is not one."""
     places = {one.upstream for one in named}
     if len(places) != 1:

@@ -10,7 +10,7 @@ import msgspec
 
 from proxy.exchange.interfaces import ResponseHead, ResponseObserver
 from proxy.ledger.ownership import Owners
-from proxy.ledger.record import Owned
+from proxy.ledger.record import OwnershipRecord
 from proxy.policies.references import ID
 from proxy.wire.json_repair import repaired
 from proxy.wire.json_scan import TopLevelScanner
@@ -68,7 +68,7 @@ class ResponseIdCapture(ResponseObserver):
         self._parser = self._scanner = None
         upstream, model = self._made_by
         created = time.time_ns() // 1000
-        self._owners.record(Owned(id_, self._kind, self._key, upstream, created, self._alias, model))
+        self._owners.record(OwnershipRecord(id_, self._kind, self._key, upstream, created, self._alias, model))
 
 
 def _id_in(block: bytes) -> str:

@@ -13,7 +13,7 @@ from proxy.dialects.lenient import decode
 from proxy.dialects.scrub import NO_NAMES, scrub
 from proxy.dialects.upstream_errors import error_in_resource
 from proxy.ledger.ownership import Owners
-from proxy.ledger.record import BATCH_INPUT, Owned
+from proxy.ledger.record import BATCH_INPUT, OwnershipRecord
 from proxy.policies.access import may_use
 from proxy.policies.references import ID
 from proxy.resources.request import ResourceRequest
@@ -73,12 +73,12 @@ class ResourceResponseRewriter:
             data = with_elements(data, fields, rewritten)
         return self._with_alias(request, data, record)
 
-    async def rewrite_listed(self, request: ResourceRequest, data: bytes, record: Owned) -> bytes:
+    async def rewrite_listed(self, request: ResourceRequest, data: bytes, record: OwnershipRecord) -> bytes:
         """A resource of a list for the client that owns it."""
         await self._adopt(request, data, record)
         return self._with_alias(request, data, record)
 
-    def _with_alias(self, request: ResourceRequest, data: bytes, record: Owned | None) -> bytes:
+    def _with_alias(self, request: ResourceRequest, data: bytes, record: OwnershipRecord | None) -> bytes:
         """A resource with the alias that it was made with, or one of its model, in place of the model."""
         alias = (request.alias if request.row.creates else "") or (record.alias if record is not None else "")
         model = model_of(data)
@@ -119,7 +119,7 @@ class ResourceResponseRewriter:
         if ID.fullmatch(id_) is not None:
             self._owners.record(_owned(request, id_, kind))
 
-    async def _adopt(self, request: ResourceRequest, data: bytes, parent: Owned | None = None) -> None:
+    async def _adopt(self, request: ResourceRequest, data: bytes, parent: OwnershipRecord | None = None) -> None:
         """Record what the upstream made for this key by itself, and names in a response to it, as the key's."""
         for id_ in named_in(data, request.row.adopts):
             if ID.fullmatch(id_) is not None:
@@ -127,11 +127,11 @@ class ResourceResponseRewriter:
                 await self._owners.adopt(_owned(request, id_, kind, parent))
 
 
-def _owned(request: ResourceRequest, id_: str, kind: str, parent: Owned | None = None) -> Owned:
+def _owned(request: ResourceRequest, id_: str, kind: str, parent: OwnershipRecord | None = None) -> OwnershipRecord:
     """The record of a resource that was made with the request's alias, or with that of its parent."""
     made_with = parent or request
     created = time.time_ns() // 1000
-    return Owned(id_, kind, request.key, request.upstream, created, made_with.alias, made_with.model)
+    return OwnershipRecord(id_, kind, request.key, request.upstream, created, made_with.alias, made_with.model)
 
 
 def _id_at(fields: dict[str, msgspec.Raw], path: str) -> str:

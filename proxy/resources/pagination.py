@@ -11,7 +11,7 @@ import msgspec
 
 from proxy.errors import InvalidRequest, ListTooLong
 from proxy.ledger.ownership import Owners
-from proxy.ledger.record import Owned
+from proxy.ledger.record import OwnershipRecord
 from proxy.policies.ownership import own
 from proxy.policies.references import ID
 from proxy.resources.rewrite import elements_of, fields_of, text_of
@@ -27,7 +27,7 @@ _EMPTY = b'{"object":"list","data":[],"first_id":null,"last_id":null,"has_more":
 #: Fetches a page of the upstream's list by its query string.
 Fetch = Callable[[bytes], Awaitable[bytes]]
 #: Rewrites a resource, of which it gets the record, for the client.
-Rewrite = Callable[[bytes, Owned], Awaitable[bytes]]
+Rewrite = Callable[[bytes, OwnershipRecord], Awaitable[bytes]]
 
 
 class ListQuery(msgspec.Struct):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from proxy.exchange.context import RequestContext
-from proxy.ledger.record import Final, Opened, Owned
+from proxy.ledger.record import AttemptRecord, OwnershipRecord, UsageRecord
 from proxy.resources.spec import ResourceRow
 from proxy.server.cycle import RequestCycle
 from proxy.upstream.target import Target
@@ -23,7 +23,7 @@ class ResourceRequest:
         self.ids = ids
         self.client = client
         #: The records of the resources that the path names, by the names of their ids; the request is about the last.
-        self.records: dict[str, Owned] = {}
+        self.records: dict[str, OwnershipRecord] = {}
         #: The alias that the request, or the resource it names, was made with, and its model at the upstream.
         self.alias = ""
         self.model = ""
@@ -34,7 +34,7 @@ class ResourceRequest:
         self.calls = UpstreamCalls()
         self.usage: Usage | None = None
         #: The bill, once it is written.
-        self.final: Final | None = None
+        self.final: UsageRecord | None = None
 
     @property
     def headers(self) -> list[Header]:
@@ -53,7 +53,7 @@ class ResourceRequest:
         return self.context.key.id
 
     @property
-    def record(self) -> Owned | None:
+    def record(self) -> OwnershipRecord | None:
         """The record of the resource that the request is about."""
         return next(reversed(self.records.values()), None)
 
@@ -71,11 +71,11 @@ class ResourceRequest:
     def streams(self, streams: bool) -> None:
         self.context.body = Body({}, self.alias, streams, wants_usage=True)
 
-    def opened(self) -> Opened:
+    def opened(self) -> AttemptRecord:
         """The journal's record of a call to the upstream that is about to be made."""
         self.calls.attempts += 1
         context = self.context
-        return Opened(
+        return AttemptRecord(
             id=context.id,
             started=context.started,
             key=self.key,

@@ -13,7 +13,7 @@ from proxy.auth.keys import Key
 from proxy.clock.gil import in_turns
 from proxy.errors import InvalidRequest
 from proxy.ledger.ownership import Owners
-from proxy.ledger.record import BATCH_INPUT, Owned
+from proxy.ledger.record import BATCH_INPUT, OwnershipRecord
 from proxy.policies.access import is_usable, may_use
 from proxy.policies.access import not_found as model_not_found
 from proxy.policies.ownership import not_found, one_place, own, own_all
@@ -137,7 +137,7 @@ class ResourceRouting:
         request.streams = bytes(fields.get("stream", b"")) == b"true"
         return encode(fields, target, request.model if name else "")
 
-    def choose(self, request: ResourceRequest, named: list[Owned], name: str) -> Target:
+    def choose(self, request: ResourceRequest, named: list[OwnershipRecord], name: str) -> Target:
         """Choose the upstream, and the alias under which the request is billed. Raises `InvalidRequest`.
 
         `named` are the records of the resources that the body names, `name` is the model in the body, if any.
@@ -206,7 +206,7 @@ class ResourceRouting:
         )
 
 
-def check_place(named: Iterable[Owned], upstream: str) -> None:
+def check_place(named: Iterable[OwnershipRecord], upstream: str) -> None:
     """Refuse resources that are not at this upstream. Raises `InvalidRequest`."""
     if any(one.upstream != upstream for one in named):
         raise InvalidRequest("The objects in the request are at another provider.", code="objects_apart")

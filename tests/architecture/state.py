@@ -1,7 +1,7 @@
 """How much state a class may keep: a cap on stored attributes and on booleans, with exemptions that only shrink.
 
 Functions are short here, so complexity that is pushed out of them ends up in attributes: this is the cap on those.
-Flags that exclude one another are one state, an enum or a small `Final` integer.
+Flags that exclude one another are one state, an enum or a small `UsageRecord` integer.
 """
 
 import ast

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from proxy.cli.group import group
 from proxy.ledger.ledger import Ledger
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 
 
 class Run(Protocol):
@@ -36,7 +36,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return call
 
 
-def row(number: int, **changes: object) -> Final:
+def row(number: int, **changes: object) -> UsageRecord:
     """One settled request; ten seconds after the one before."""
     fields: dict[str, object] = {
         "id": f"req_{number:032x}",
@@ -56,14 +56,14 @@ def row(number: int, **changes: object) -> Final:
         "ttft": 1_500,
         "total": 9_000,
     }
-    return Final(**{**fields, **changes})  # type: ignore[arg-type]
+    return UsageRecord(**{**fields, **changes})  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def stored(folder: Path) -> Callable[[Sequence[Final]], None]:
+def stored(folder: Path) -> Callable[[Sequence[UsageRecord]], None]:
     """Puts rows into the ledger of the default data directory."""
 
-    async def store(rows: Sequence[Final]) -> None:
+    async def store(rows: Sequence[UsageRecord]) -> None:
         ledger = Ledger(folder / "data")
         await ledger.start()
         for final in rows:

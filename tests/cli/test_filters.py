@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.cli.conftest import Run, row
 
-Stored = Callable[[Sequence[Final]], None]
+Stored = Callable[[Sequence[UsageRecord]], None]
 
 
 OTHER = "key_ffffffffffff"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.cli.conftest import Run, row
 
-Stored = Callable[[Sequence[Final]], None]
+Stored = Callable[[Sequence[UsageRecord]], None]
 
 
 @pytest.mark.parametrize("args", [[], ["--json"], ["--format", "jsonl"]])
@@ -27,7 +27,7 @@ def test_rows_are_one_json_object_a_line(args: list[str], run: Run, stored: Stor
 
 def test_every_field_of_a_row_is_there(run: Run, stored: Stored) -> None:
     stored([row(1)])
-    assert set(json.loads(run("ledger", "export").stdout)) == set(Final.__struct_fields__)
+    assert set(json.loads(run("ledger", "export").stdout)) == set(UsageRecord.__struct_fields__)
 
 
 def test_csv_has_a_heading_and_the_same_cells(run: Run, stored: Stored) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from proxy.ledger.ledger import open_reports
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.fakes import RawClient
 
 ALIASES = [
@@ -92,8 +92,8 @@ def failing(folder: Path, *arguments: str) -> tuple[int, str]:
     return process.returncode, err
 
 
-def rows(data_dir: Path) -> list[Final]:
-    async def read() -> list[Final]:
+def rows(data_dir: Path) -> list[UsageRecord]:
+    async def read() -> list[UsageRecord]:
         async with open_reports(data_dir) as reports:
             return [row async for row in reports.export()]
 

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.cli.conftest import Run, row
 from tests.fakes import RawClient
 
-Stored = Callable[[Sequence[Final]], None]
+Stored = Callable[[Sequence[UsageRecord]], None]
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 QUIET = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "TERM")
 

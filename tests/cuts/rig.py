@@ -15,7 +15,7 @@ from typing import Any, Literal
 from benchmarks.rig import FakeTransport
 from proxy.app import Gateway
 from proxy.config.tree import Config, Model, Server, Upstream
-from proxy.ledger.record import Final, Record
+from proxy.ledger.record import Record, UsageRecord
 from proxy.server.context import ServerContext
 from proxy.server.protocol import GuardedProtocol
 from proxy.upstream.connection import Connection
@@ -128,7 +128,7 @@ class CutRig:
         self._outcomes: list[str] = []
 
         def remember(record: Record) -> None:
-            if isinstance(record, Final):
+            if isinstance(record, UsageRecord):
                 self._outcomes.append(record.outcome)
             # Nobody stores them: the loop never gets to it.
             for name, length in journal.positions().items():

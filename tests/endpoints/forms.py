@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy.config.tree import Price
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.fakes import Body, Head, RawClient, ScriptedUpstream, Step, json_answer
 from tests.serving import ALIAS, KEY, RunningGateway, simple_config
 
@@ -106,7 +106,7 @@ def ask_json(gateway: RunningGateway, path: str, **fields: object) -> tuple[Head
         return client.read_answer()
 
 
-def only_row(gateway: RunningGateway) -> Final:
+def only_row(gateway: RunningGateway) -> UsageRecord:
     (row,) = gateway.rows()
     return row
 

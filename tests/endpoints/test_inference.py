@@ -10,7 +10,7 @@ import pytest
 
 from proxy.endpoints.head_facts import allowed_query
 from proxy.endpoints.table import ROWS, Row
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.fakes import Body, Head, ScriptedUpstream
 from tests.serving import ALIAS, KEY, RunningGateway, simple_config
 
@@ -45,7 +45,7 @@ def send(
     return answer, got, json.loads(got.payload)
 
 
-def row_of(gateway: RunningGateway, answer: Head) -> Final:
+def row_of(gateway: RunningGateway, answer: Head) -> UsageRecord:
     """The one row of an answer."""
     (row,) = [row for row in gateway.rows() if row.id == answer.header("x-request-id")]
     return row

@@ -17,7 +17,7 @@ from proxy.exchange.services import Services
 from proxy.exchange.settlement import local_record
 from proxy.ledger.estimator import Estimator
 from proxy.ledger.journal import Journal
-from proxy.ledger.record import Final, Outcome
+from proxy.ledger.record import Outcome, UsageRecord
 from proxy.routing.models import Alias
 from proxy.wire.request_body import parse_body
 from tests.routing.samples import alias_of
@@ -95,7 +95,9 @@ class ScriptedOrigin(Origin):
     def cancel(self) -> None:
         self.calls.append("cancel")
 
-    def final(self, outcome: Outcome, error_code: str | None, status: int, first_write: float, bytes_out: int) -> Final:
+    def final(
+        self, outcome: Outcome, error_code: str | None, status: int, first_write: float, bytes_out: int
+    ) -> UsageRecord:
         self.calls.append("final")
         return local_record(self._context, outcome, error_code, status, first_write, bytes_out)
 
@@ -124,7 +126,7 @@ class Bench:
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
-        self.settled: list[Final] = []
+        self.settled: list[UsageRecord] = []
         self.failures: list[str] = []
         self.services = Services(
             journal=journal,
@@ -138,7 +140,7 @@ class Bench:
             drain_max_tokens=1_000,
         )
 
-    def _settled(self, context: RequestContext, final: Final) -> None:
+    def _settled(self, context: RequestContext, final: UsageRecord) -> None:
         self.settled.append(final)
 
     def _attempt_failed(self, context: RequestContext, target: str, error: GatewayError) -> None:

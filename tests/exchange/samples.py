@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.fakes import LAST_CHUNK, Body, Head, ScriptedUpstream, Send, Step, chunk, head
 from tests.serving import ALIAS, RunningGateway, simple_config
 
@@ -114,7 +114,7 @@ def ask(gateway: RunningGateway, body: Mapping[str, Any] | None = None) -> tuple
         return client.read_answer()
 
 
-def only_row(gateway: RunningGateway) -> Final:
+def only_row(gateway: RunningGateway) -> UsageRecord:
     """The one row there is."""
     (row,) = gateway.rows()
     return row
@@ -128,7 +128,7 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 5.0) -
         time.sleep(0.002)
 
 
-def wait_for_settled(gateway: RunningGateway, count: int = 1) -> list[Final]:
+def wait_for_settled(gateway: RunningGateway, count: int = 1) -> list[UsageRecord]:
     """Wait until so many rows are there, for requests whose client learns of no end."""
     wait_until(lambda: len(gateway.rows()) >= count, f"{count} rows")
     return gateway.rows()

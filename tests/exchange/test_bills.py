@@ -24,7 +24,7 @@ from proxy.errors import UpstreamProtocolError
 from proxy.exchange.context import EndpointSpec, RequestContext, Unit
 from proxy.exchange.settlement import refused_record, relayed_record, resource_record
 from proxy.ledger.estimator import Estimator
-from proxy.ledger.record import Final, Outcome, Record
+from proxy.ledger.record import Outcome, Record, UsageRecord
 from proxy.routing.models import Alias, compile_alias
 from proxy.upstream.pool import Pool
 from proxy.wire.request_body import parse_body
@@ -65,7 +65,7 @@ def call_of(alias: Alias, dialect: Dialect = CHAT, unit: Unit = "tokens", text_i
 
 def bill(
     call: RequestContext, meter: ResponseMeter | None, estimator: Estimator | None = None, **changes: Any
-) -> Final:
+) -> UsageRecord:
     """The bill of a call whose answer was read by this meter."""
     alias = call.alias
     assert alias is not None
@@ -267,7 +267,7 @@ def test_a_record_of_an_earlier_version_is_read() -> None:
     old = {"event": "final", "id": "r", "started": 1, "key": "k", "alias": "a", "endpoint": "/v1", "upstream": "u"}
     old |= {"upstream_model": "m", "stream": True, "status": 200, "outcome": "complete", "input_tokens": 5}
     record = msgspec.json.decode(json.dumps(old).encode(), type=Record)
-    assert isinstance(record, Final)
+    assert isinstance(record, UsageRecord)
     assert (record.input_tokens, record.searches, record.provider_cost, record.requested_model) == (5, 0, None, "")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.fakes import LAST_CHUNK, RecordedRequest, ScriptedUpstream, Send, Step, chunk, head
 from tests.serving import ALIAS, KEY, UPSTREAM_MODEL, RunningGateway, finals_of, simple_config
 
@@ -156,7 +156,7 @@ class Rig:
                 client.request("POST", self._path, compact(QUESTION), headers)
                 head_, body = client.read_answer()
         assert body.complete or not whole
-        final: Final = self._finals[head_.header("x-request-id") or ""]
+        final: UsageRecord = self._finals[head_.header("x-request-id") or ""]
         words = body.payload
         if head_.status != 200:
             error = json.loads(words)["error"]

@@ -8,7 +8,7 @@ import pytest
 from proxy.errors import InvalidRequest, UpstreamFailed
 from proxy.exchange.exchange import Exchange
 from proxy.exchange.interfaces import COMMITTED, SETTLED, WAITING, ResponseHead, ResponseObserver
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.exchange.doubles import Bench, bench, context_of
 
 JSON = b"content-type: application/json\r\n"
@@ -30,7 +30,7 @@ class Notes(ResponseObserver):
             raise InvalidRequest("That word is not allowed.", code="guardrail")
         self.seen.append(data)
 
-    def end(self, final: Final, whole: bool) -> None:
+    def end(self, final: UsageRecord, whole: bool) -> None:
         self.seen.append((final.outcome, whole))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.ledger.record import Final, Record
+from proxy.ledger.record import Record, UsageRecord
 from tests.exchange.samples import (
     HELLO,
     JSON_ANSWER,
@@ -72,7 +72,7 @@ def break_bills(gateway: RunningGateway) -> None:
         encode = running.ledger.journal._encode
 
         def broken(record: Record) -> bytes:
-            if isinstance(record, Final):
+            if isinstance(record, UsageRecord):
                 raise KeyError("no such table")
             return bytes(encode(record))
 

@@ -24,13 +24,13 @@ from proxy.errors import (
 )
 from proxy.exchange.context import EndpointSpec, RequestContext
 from proxy.exchange.response_head import cost_line, fact_lines, header_lines, outcome_of, own_lines, timestamp
-from proxy.ledger.record import Final, Outcome
+from proxy.ledger.record import Outcome, UsageRecord
 from proxy.wire.prism_headers import read_prism_headers
 from proxy.wire.request_body import parse_body
 
 
-def final(cost: int | None) -> Final:
-    return Final(
+def final(cost: int | None) -> UsageRecord:
+    return UsageRecord(
         id="req_1",
         started=0,
         key="key_1",

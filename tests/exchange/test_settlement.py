@@ -11,7 +11,7 @@ import pytest
 from proxy.config.tree import Price
 from proxy.exchange.settlement import refused_record
 from proxy.ledger.estimator import LEARN_ALL, LEARN_EACH
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.exchange.samples import (
     COST,
     DONE,
@@ -35,7 +35,7 @@ from tests.serving import ALIAS, UPSTREAM_MODEL, RunningGateway, simple_config
 WAIT = 0.3
 
 
-def billed(data_dir: Path, usage: dict[str, Any] | None, **model: Any) -> Final:
+def billed(data_dir: Path, usage: dict[str, Any] | None, **model: Any) -> UsageRecord:
     """The row of a whole JSON answer that reports this usage."""
     with serving(data_dir, model=model) as (gateway, upstream):
         upstream.script(json_answer({**JSON_ANSWER, "usage": usage}))

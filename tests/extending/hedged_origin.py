@@ -6,7 +6,7 @@ from proxy.errors import GatewayError
 from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import COMMITTED, SETTLED, Origin, ResponseWriter
 from proxy.exchange.upstream_origin import UpstreamOrigin
-from proxy.ledger.record import Final, Outcome
+from proxy.ledger.record import Outcome, UsageRecord
 from proxy.policies.base import Policy
 
 
@@ -120,7 +120,9 @@ class HedgedOrigin(Origin):
         for lane in self.lanes:
             lane.origin.cancel()
 
-    def final(self, outcome: Outcome, error_code: str | None, status: int, first_write: float, bytes_out: int) -> Final:
+    def final(
+        self, outcome: Outcome, error_code: str | None, status: int, first_write: float, bytes_out: int
+    ) -> UsageRecord:
         for lane in self.lanes[1:]:
             self._lose(lane)
         return self.lanes[0].origin.final(outcome, error_code, status, first_write, bytes_out)

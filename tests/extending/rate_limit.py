@@ -4,7 +4,7 @@ import time
 
 from proxy.errors import RateLimited
 from proxy.exchange.context import RequestContext
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from proxy.policies.base import GatewayState, Policy
 
 LIMIT = 2
@@ -33,7 +33,7 @@ class RateLimitPolicy(Policy):
             raise RateLimited(f"No more than {LIMIT} requests a minute.", headers={"retry-after": str(resets)})
         self._counts[context.key.id] = window, count + 1
 
-    def settled(self, context: RequestContext, final: Final) -> None:
+    def settled(self, context: RequestContext, final: UsageRecord) -> None:
         window, count = self._count(context, time.time())
         if final.status >= 500:
             self._counts[context.key.id] = window, max(count - 1, 0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.exchange.samples import (
     JSON_ANSWER,
     REWRITTEN_STREAM,
@@ -29,7 +29,7 @@ def busy(gateway: RunningGateway) -> bool:
 
 def race(
     folder: Path, first: Sequence[Step], second: Sequence[Step], *, stream: bool = False
-) -> tuple[Head, Body, list[Final]]:
+) -> tuple[Head, Body, list[UsageRecord]]:
     """One request to two upstreams at once; what came of it."""
     with ScriptedUpstream() as a, ScriptedUpstream() as b:
         a.script(first)

@@ -3,7 +3,7 @@
 from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import Origin, ResponseHead, ResponseObserver
 from proxy.exchange.replay import ReplayOrigin, StoredResponse
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from proxy.policies.base import GatewayState, Policy
 
 MAX_BYTES = 1_000_000
@@ -27,7 +27,7 @@ class Recorder(ResponseObserver):
         if self._size <= MAX_BYTES:
             self._parts.append(data)
 
-    def end(self, final: Final, whole: bool) -> None:
+    def end(self, final: UsageRecord, whole: bool) -> None:
         head = self._head
         if whole and head is not None and head.status == 200 and self._size <= MAX_BYTES:
             parts = tuple(self._parts)

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from proxy.app import Gateway
 from proxy.config.tree import Config, Model, Server, Upstream
-from proxy.ledger.record import Final as Row
+from proxy.ledger.record import UsageRecord as Row
 from tests.fakes import Body, Head, RawClient
 from tests.faults.reading import Read, read
 from tests.faults.scenario import End, Scenario

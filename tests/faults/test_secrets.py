@@ -10,7 +10,7 @@ from proxy.config.load import load
 from proxy.config.show import show
 from proxy.errors import ConfigFault
 from proxy.exchange.context import RequestContext
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.exchange.samples import STREAM, question, serving
 from tests.fakes import sse_answer
 from tests.faults.secrets import CLIENT_HEADERS, PROMPT, UPSTREAM_HEADERS, UPSTREAM_KEY, UPSTREAM_QUERY, found_in
@@ -35,7 +35,7 @@ def test_no_secret_is_in_what_is_printed_of_a_call_and_of_all_that_it_holds(
 ) -> None:
     calls: list[RequestContext] = []
 
-    def keep(_: Gateway, call: RequestContext, final: Final) -> None:
+    def keep(_: Gateway, call: RequestContext, final: UsageRecord) -> None:
         calls.append(call)
 
     monkeypatch.setattr(Gateway, "_settled", keep)

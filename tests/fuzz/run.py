@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.fuzz.answers import Answer, answer
 from tests.fuzz.client import Client, Response
 from tests.fuzz.requests import request
@@ -211,7 +211,7 @@ def faults_of(answered: Answer, response: Response, mark: bytes, secret: bytes) 
     return found
 
 
-def judge_rows(rows: Sequence[Final], findings: Findings) -> None:
+def judge_rows(rows: Sequence[UsageRecord], findings: Findings) -> None:
     """Hold the rows against what was asked."""
     by_id = Counter(row.id for row in rows)
     keys = sorted({row.key for row in rows})

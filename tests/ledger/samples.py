@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from proxy.ledger.ingest import JournalIngester
-from proxy.ledger.record import Final, Opened
+from proxy.ledger.record import AttemptRecord, UsageRecord
 
 #: 2026-11-20 10:30 UTC, in microseconds.
 STARTED = 1_795_170_600_000_000
@@ -18,9 +18,9 @@ def request_id(number: int) -> str:
     return f"req_{number:032x}"
 
 
-def opened(number: int, **changes: Any) -> Opened:
+def opened(number: int, **changes: Any) -> AttemptRecord:
     """The record of an upstream call."""
-    record = Opened(
+    record = AttemptRecord(
         id=request_id(number),
         started=STARTED + number,
         key="key_aaaaaaaaaaaa",
@@ -33,9 +33,9 @@ def opened(number: int, **changes: Any) -> Opened:
     return msgspec.structs.replace(record, **changes)
 
 
-def final(number: int, **changes: Any) -> Final:
+def final(number: int, **changes: Any) -> UsageRecord:
     """The record of a settled request."""
-    record = Final(
+    record = UsageRecord(
         id=request_id(number),
         started=STARTED + number,
         key="key_aaaaaaaaaaaa",
@@ -61,7 +61,7 @@ def final(number: int, **changes: Any) -> Final:
     return msgspec.structs.replace(record, **changes)
 
 
-def lines(*records: Opened | Final) -> bytes:
+def lines(*records: AttemptRecord | UsageRecord) -> bytes:
     """What a segment with these records holds."""
     return b"".join(msgspec.json.encode(record) + b"\n" for record in records)
 

@@ -14,7 +14,7 @@ from proxy.errors import StoreFailed
 from proxy.ledger import segments
 from proxy.ledger.journal import Journal
 from proxy.ledger.ledger import prepare
-from proxy.ledger.record import Final, Opened
+from proxy.ledger.record import AttemptRecord, UsageRecord
 from proxy.ledger.sqlite_writer import SQLiteWriter
 from tests.ledger.ingesting import ingest, query, rows, writing
 from tests.ledger.samples import drain, final, lines, opened, request_id, segment
@@ -27,7 +27,7 @@ _steps = st.lists(
 @given(_steps, st.integers(min_value=1, max_value=7), st.integers(min_value=0, max_value=3))
 def test_replaying_any_journal_changes_nothing(steps: list[tuple[int, str]], batch: int, replays: int) -> None:
     settled: set[int] = set()
-    records: list[Opened | Final] = []
+    records: list[AttemptRecord | UsageRecord] = []
     for number, event in steps:
         if event == "open" and number not in settled:
             records.append(opened(number))

@@ -17,7 +17,7 @@ import pytest
 from proxy.errors import StoreFailed
 from proxy.ledger import segments
 from proxy.ledger.journal import Journal
-from proxy.ledger.record import Final, Opened
+from proxy.ledger.record import AttemptRecord, UsageRecord
 from tests.ledger.samples import final, lines, opened
 
 
@@ -40,7 +40,7 @@ def expected(*numbers: int) -> list[bytes]:
     return [lines(final(number)).strip() for number in numbers]
 
 
-def append_until_refused(journal: Journal, make: Callable[[int], Opened | Final]) -> int:
+def append_until_refused(journal: Journal, make: Callable[[int], AttemptRecord | UsageRecord]) -> int:
     """Append records until one is refused; returns how many were taken."""
     for number in range(1, 10_000):
         try:

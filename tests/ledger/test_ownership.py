@@ -13,9 +13,9 @@ from proxy.ledger import ownership as module
 from proxy.ledger.journal import Journal
 from proxy.ledger.ledger import Ledger, prepare
 from proxy.ledger.ownership import Owners
-from proxy.ledger.record import Owned
+from proxy.ledger.record import OwnershipRecord
 
-FILE = Owned(id="file-1", kind="file", key="key_a", upstream="openai", created=1)
+FILE = OwnershipRecord(id="file-1", kind="file", key="key_a", upstream="openai", created=1)
 THEIRS = msgspec.structs.replace(FILE, key="key_b", created=2)
 
 

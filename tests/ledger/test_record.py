@@ -3,16 +3,16 @@
 import msgspec
 import pytest
 
-from proxy.ledger.record import Final, Opened, Owned, Record
+from proxy.ledger.record import AttemptRecord, OwnershipRecord, Record, UsageRecord
 from proxy.wire.schemas import MAX_COUNT, MAX_NANO_DOLLARS
 from tests.ledger.samples import final, opened
 
-OWNED = Owned("file-1", "file", "key_aaaaaaaaaaaa", "openai", 1)
+OWNED = OwnershipRecord("file-1", "file", "key_aaaaaaaaaaaa", "openai", 1)
 decode = msgspec.json.Decoder(Record).decode
 
 
 @pytest.mark.parametrize("record", [opened(1), final(1), OWNED, msgspec.structs.replace(OWNED, gone=True)])
-def test_a_record_is_read_as_what_was_written(record: Opened | Final | Owned) -> None:
+def test_a_record_is_read_as_what_was_written(record: AttemptRecord | UsageRecord | OwnershipRecord) -> None:
     assert decode(msgspec.json.encode(record)) == record
 
 

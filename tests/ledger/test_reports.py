@@ -13,7 +13,7 @@ from proxy.errors import InvalidRequest
 from proxy.ledger import reports as reports_module
 from proxy.ledger import rollups, sqlite
 from proxy.ledger.ledger import open_reports, prepare
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from proxy.ledger.reports import By, Reports, UsageReport
 from tests.ledger.samples import STARTED, final, lines, opened, request_id, segment
 
@@ -22,14 +22,14 @@ MORNING = datetime(2026, 11, 20, tzinfo=UTC)
 
 
 @asynccontextmanager
-async def reporting(data_dir: Path, *finals: Final) -> AsyncIterator[Reports]:
+async def reporting(data_dir: Path, *finals: UsageRecord) -> AsyncIterator[Reports]:
     prepare(data_dir)
     segment(data_dir / "journal", lines(*finals))
     async with open_reports(data_dir) as reports:
         yield reports
 
 
-def usage(data_dir: Path, *finals: Final, by: By = "model", **options: Any) -> UsageReport:
+def usage(data_dir: Path, *finals: UsageRecord, by: By = "model", **options: Any) -> UsageReport:
     async def run() -> UsageReport:
         async with reporting(data_dir, *finals) as reports:
             return await reports.usage(by=by, **options)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from proxy.ledger import segments, sqlite_writer
 from proxy.ledger.journal import Journal
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.ledger.ingesting import ingest, query, rows, writing
 from tests.ledger.samples import drain, final, lines, opened, request_id, segment
 
@@ -15,14 +15,14 @@ def test_rows_hold_every_field_and_stored_segments_go(data_dir: Path) -> None:
     segment(data_dir / "journal", lines(record))
     ingest(data_dir)
     (row,) = query(data_dir, "SELECT * FROM requests")
-    assert Final(*row) == record
+    assert UsageRecord(*row) == record
     assert segments.names(data_dir / "journal") == []
     # The row of its offset goes with the next look.
     ingest(data_dir)
     assert query(data_dir, "SELECT * FROM segments") == []
 
 
-def many(count: int) -> list[Final]:
+def many(count: int) -> list[UsageRecord]:
     """Rows that differ in everything that is stored in a way of its own."""
     return [
         final(
@@ -41,7 +41,7 @@ def test_many_rows_at_once_hold_every_field(data_dir: Path) -> None:
     segment(data_dir / "journal", lines(*records))
     ingest(data_dir)
     found = query(data_dir, "SELECT * FROM requests ORDER BY id")
-    assert [Final(*row) for row in found] == records
+    assert [UsageRecord(*row) for row in found] == records
 
 
 def test_a_replay_among_many_new_rows_counts_only_the_new(data_dir: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import uvloop
 
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.load import answers, asking
 from tests.load.client import Answer, Connection, Visitor
 from tests.load.figures import Figures
@@ -299,7 +299,7 @@ def run(folder: Path, count: int, clients: int) -> Figures:
     return figures
 
 
-def _check_rows(figures: Figures, asked: list[Asked], rows: list[Final]) -> None:
+def _check_rows(figures: Figures, asked: list[Asked], rows: list[UsageRecord]) -> None:
     by_id = {row.id: row for row in rows}
     known = {one.request_id: number for number, one in enumerate(asked) if one.request_id}
     figures.equal("rows", len(rows), len(asked))

@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.load import asking
 from tests.load.answers import tokens
 from tests.load.figures import Figures, percentile
@@ -296,7 +296,7 @@ def _check_upstream(figures: Figures, leavings: Leavings, records: Path, timed: 
     figures.equal("requests left open upstream", sum(asked.values()), 0)
 
 
-def _check_rows(figures: Figures, leavings: Leavings, rows: list[Final]) -> None:
+def _check_rows(figures: Figures, leavings: Leavings, rows: list[UsageRecord]) -> None:
     due = Counter(point.name for point in leavings.points.values() if point.outcomes)
     # The one that held the narrow upstream's connection, and the healthy call.
     due["queued"] += 1
@@ -314,7 +314,7 @@ def _check_rows(figures: Figures, leavings: Leavings, rows: list[Final]) -> None
     _check_usage(figures, leavings, rows)
 
 
-def _check_usage(figures: Figures, leavings: Leavings, rows: list[Final]) -> None:
+def _check_usage(figures: Figures, leavings: Leavings, rows: list[UsageRecord]) -> None:
     """Compare what the rows say with what the upstream has used."""
     for point in POINTS:
         numbers = [number for number, left in leavings.points.items() if left is point]

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import uvloop
 
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.load import answers, asking
 from tests.load.client import Visitor
 from tests.load.figures import Figures, percentile
@@ -219,7 +219,7 @@ def run(folder: Path, count: int, head_timeout: float, stall_timeout: float, *, 
     return figures
 
 
-def _check_rows(figures: Figures, rows: list[Final], count: int, good: int) -> None:
+def _check_rows(figures: Figures, rows: list[UsageRecord], count: int, good: int) -> None:
     readers = [row for row in rows if row.alias == "endless"]
     figures.equal("rows of good requests", len(rows) - len(readers), good)
     figures.equal("rows of readers", len(readers), count)

@@ -23,7 +23,7 @@ from types import MappingProxyType
 
 import uvloop
 
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.load import answers, asking
 from tests.load.client import Visitor
 from tests.load.figures import Figures, growth, percentile
@@ -354,7 +354,7 @@ def served(records: Path) -> set[int]:
     return {one.number for one in read_records(records) if one.event == "served" and one.kind != "failing"}
 
 
-def check_bills(figures: Figures, asked: list[Asked], rows: list[Final], answered: set[int]) -> None:
+def check_bills(figures: Figures, asked: list[Asked], rows: list[UsageRecord], answered: set[int]) -> None:
     """Compare the ledger with what the upstream says it served."""
     numbers = {one.request_id: number for number, one in enumerate(asked) if one.request_id}
     figures.equal("rows", len(rows), sum(one.visit != REFUSED for one in asked))
@@ -388,7 +388,7 @@ def check_bills(figures: Figures, asked: list[Asked], rows: list[Final], answere
     figures.equal("unpriced, but for uploads that were left", unpriced.total() - unpriced["left-upload"], 0)
 
 
-def _whole(asked: list[Asked], reported: Mapping[int, Final]) -> int:
+def _whole(asked: list[Asked], reported: Mapping[int, UsageRecord]) -> int:
     return sum(one.whole and number in reported for number, one in enumerate(asked))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from proxy.auth.keys import KeyStore
 from proxy.ledger.ledger import open_reports
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 
 
 @asynccontextmanager
@@ -32,10 +32,10 @@ def make_key(data_dir: Path, name: str = "load") -> str:
     return asyncio.run(make())
 
 
-def read_rows(data_dir: Path) -> list[Final]:
+def read_rows(data_dir: Path) -> list[UsageRecord]:
     """All rows, the oldest first."""
 
-    async def read() -> list[Final]:
+    async def read() -> list[UsageRecord]:
         async with open_reports(data_dir) as reports:
             return [row async for row in reports.export()]
 

@@ -805,8 +805,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "no row for what a dead process left",
         "proxy/ledger/sqlite_writer.py",
-        "finals = [interrupted_record(msgspec.json.decode(record, type=Opened)) for (record,) in found]",
-        "finals: list[Final] = []",
+        "finals = [interrupted_record(msgspec.json.decode(record, type=AttemptRecord)) for (record,) in found]",
+        "finals: list[UsageRecord] = []",
         ("tests/ledger/test_sqlite_writer.py", "tests/ledger/test_ingest.py"),
     ),
     Mutant(

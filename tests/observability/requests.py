@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from proxy.observability.schemas import Access
 from tests.ledger.samples import final
 
@@ -19,7 +19,7 @@ FINAL = final(
 )
 
 
-def access(bill: Final | None = FINAL, **changes: Any) -> Access:
+def access(bill: UsageRecord | None = FINAL, **changes: Any) -> Access:
     line = Access(
         time=1_700_000_000_000_000,
         method="POST",

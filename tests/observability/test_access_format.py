@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from proxy.observability.access_format import dollars, json_lines, text_lines
 from proxy.observability.schemas import Access
 from tests.observability.requests import FINAL, access, changed
@@ -165,7 +165,7 @@ def test_a_model_that_is_no_alias_is_named_in_quotes() -> None:
 @pytest.mark.parametrize(("status", "code"), [(200, "32"), (304, "36"), (404, "33"), (503, "31")])
 @pytest.mark.parametrize("bill", [FINAL, None])
 @pytest.mark.parametrize("width", [0, 80])
-def test_the_status_has_the_colour_of_its_class(status: int, code: str, bill: Final | None, width: int) -> None:
+def test_the_status_has_the_colour_of_its_class(status: int, code: str, bill: UsageRecord | None, width: int) -> None:
     request = access(bill, status=status)
     line = text_line(request, width, True)
     assert f" \x1b[{code}m{status}\x1b[0m " in line

@@ -12,7 +12,7 @@ import pytest
 from proxy.errors import GatewayError, InvalidRequest, Overloaded
 from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import Origin
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from proxy.policies.base import WAIT, GatewayState, Policy
 from tests.exchange.samples import JSON_ANSWER, MESSAGES
 from tests.fakes import ScriptedUpstream, WaitFor, json_answer
@@ -29,7 +29,7 @@ class Counting(Policy):
     def __init__(self, state: GatewayState) -> None:
         super().__init__(state)
         self.admitted: list[str] = []
-        self.finals: list[Final] = []
+        self.finals: list[UsageRecord] = []
         self.ended = threading.Event()
         self.refusal: GatewayError | None = None
 
@@ -39,7 +39,7 @@ class Counting(Policy):
             raise self.refusal
         return None
 
-    def settled(self, context: RequestContext, final: Final) -> None:
+    def settled(self, context: RequestContext, final: UsageRecord) -> None:
         assert final.id == context.id
         self.finals.append(final)
         self.ended.set()
@@ -233,7 +233,7 @@ class Following(Policy):
 
     seen: list[tuple[str, int, str]] = []  # noqa: RUF012 (one gateway has it)
 
-    def settled(self, context: RequestContext, final: Final) -> None:
+    def settled(self, context: RequestContext, final: UsageRecord) -> None:
         self.seen.append((context.endpoint, final.status, context.key.name))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from proxy.exchange.interfaces import ResponseHead
-from proxy.ledger.record import Owned
+from proxy.ledger.record import OwnershipRecord
 from proxy.policies.response_ids import ResponseIdCapture
 
 
@@ -14,9 +14,9 @@ class Owners:
     """Keeps what is recorded."""
 
     def __init__(self) -> None:
-        self.seen: list[Owned] = []
+        self.seen: list[OwnershipRecord] = []
 
-    def record(self, owned: Owned) -> bool:
+    def record(self, owned: OwnershipRecord) -> bool:
         self.seen.append(owned)
         return True
 

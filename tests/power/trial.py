@@ -18,7 +18,7 @@ from proxy.ledger import sqlite
 from proxy.ledger.ingest import JournalIngester
 from proxy.ledger.journal import Journal
 from proxy.ledger.ledger import open_reports, prepare
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.ledger.samples import final, opened, request_id
 from tests.power.database import Connection, LossyFileSystem
 from tests.power.disk import LossyDisk
@@ -101,7 +101,7 @@ async def _work(
     await writer.release()
 
 
-def _bill(number: int) -> Final:
+def _bill(number: int) -> UsageRecord:
     return final(number, input_tokens=1_000 + number)
 
 
@@ -110,7 +110,7 @@ def _remember(acknowledged: set[int], number: int) -> Callable[[], None]:
 
 
 def _judge(left: Path, acknowledged: set[int]) -> Found:
-    async def read() -> tuple[list[Final], int]:
+    async def read() -> tuple[list[UsageRecord], int]:
         async with open_reports(left) as reports:
             rows = [row async for row in reports.export()]
             return rows, (await reports.usage(by="key")).totals.requests

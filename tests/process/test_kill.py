@@ -18,7 +18,7 @@ import pytest
 from proxy.auth.keys import KeyStore
 from proxy.ledger import segments
 from proxy.ledger.ledger import open_reports
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.exchange.samples import DONE, ROLE, STOP, begun, event, question, wait_until, word
 from tests.fakes import LAST_CHUNK, RawClient, RecordedRequest, ScriptedUpstream, Send, Step, WaitFor, chunk
 
@@ -79,8 +79,8 @@ def make_key(folder: Path) -> str:
     return asyncio.run(make())
 
 
-def read_rows(folder: Path) -> list[Final]:
-    async def read() -> list[Final]:
+def read_rows(folder: Path) -> list[UsageRecord]:
+    async def read() -> list[UsageRecord]:
         async with open_reports(folder / "data") as reports:
             return [row async for row in reports.export()]
 

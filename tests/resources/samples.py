@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy.auth.keys import digest_of
-from proxy.ledger.record import Owned
+from proxy.ledger.record import OwnershipRecord
 from proxy.resources.spec import ResourceRow
 from tests.fakes import Body, Head, RawClient
 from tests.serving import ALIAS, KEY, UPSTREAM_MODEL, RunningGateway, simple_config
@@ -40,7 +40,7 @@ def record_owner(
     def record(running: Any) -> None:
         key = running.keys.lookup(digest_of((KEY if name == "test" else OTHER).encode()), 0.0).id
         model = UPSTREAM_MODEL if alias else ""
-        assert running.ledger.owners.record(Owned(id_, kind, key, upstream, 1, alias, model))
+        assert running.ledger.owners.record(OwnershipRecord(id_, kind, key, upstream, 1, alias, model))
 
     gateway.call(record)
 

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
-from proxy.ledger.record import Owned
+from proxy.ledger.record import OwnershipRecord
 from proxy.resources.request import ResourceRequest
 from proxy.resources.spec import ResourceRow
 from proxy.wire.schemas import Body
@@ -21,8 +21,8 @@ def request() -> ResourceRequest:
 def test_a_request_is_about_the_last_resource_in_its_path() -> None:
     made = request()
     assert made.record is None
-    made.records["thread_id"] = Owned("t", "thread", "key_1", "vendor", 0)
-    made.records["run_id"] = run = Owned("r", "thread.run", "key_1", "vendor", 0)
+    made.records["thread_id"] = OwnershipRecord("t", "thread", "key_1", "vendor", 0)
+    made.records["run_id"] = run = OwnershipRecord("r", "thread.run", "key_1", "vendor", 0)
     assert made.record is run
 
 

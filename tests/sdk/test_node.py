@@ -15,7 +15,7 @@ import pytest
 
 from proxy.config.tree import Server
 from proxy.demo.settings import demo_config
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.demo.conftest import Provider
 from tests.demo.conftest import provider as provider
 from tests.exchange.samples import wait_until
@@ -40,9 +40,9 @@ class Run:
     """What the script read in each call, and the rows of all its requests."""
 
     read: dict[str, Any]
-    rows: list[Final]
+    rows: list[UsageRecord]
 
-    def row(self, endpoint: str, index: int) -> Final:
+    def row(self, endpoint: str, index: int) -> UsageRecord:
         """The row of an endpoint's request, by its place among them."""
         return [row for row in self.rows if row.endpoint == endpoint][index]
 

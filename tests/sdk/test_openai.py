@@ -8,7 +8,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.exchange.samples import (
     DONE,
     HELLO,
@@ -48,7 +48,7 @@ def client(gateway: RunningGateway) -> Iterator[OpenAI]:
         yield one
 
 
-def last_row(gateway: RunningGateway) -> Final:
+def last_row(gateway: RunningGateway) -> UsageRecord:
     return gateway.rows()[-1]
 
 

@@ -13,7 +13,7 @@ from openai import OpenAI
 from proxy.config.tree import Server
 from proxy.demo.media import SAMPLE_RATE, wav_header
 from proxy.demo.settings import demo_config
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.demo.conftest import Provider
 from tests.demo.conftest import provider as provider
 from tests.serving import ALIAS, KEY, RunningGateway
@@ -38,7 +38,7 @@ def client(gateway: RunningGateway) -> Iterator[OpenAI]:
         yield one
 
 
-def last_row(gateway: RunningGateway) -> Final:
+def last_row(gateway: RunningGateway) -> UsageRecord:
     return gateway.rows()[-1]
 
 

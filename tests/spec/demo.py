@@ -15,7 +15,7 @@ import httpx
 import openai
 import pytest
 
-from proxy.ledger.record import Final
+from proxy.ledger.record import UsageRecord
 from tests.load.processes import Process
 from tests.load.store import read_rows
 
@@ -136,6 +136,6 @@ class Demo:
         path.write_bytes(content)
         return path
 
-    def rows(self) -> list[Final]:
+    def rows(self) -> list[UsageRecord]:
         """The rows that are stored by now."""
         return read_rows(self.data_dir)

@@ -1,4 +1,4 @@
--- One row for each request: the fields of `Final`, under the same names. Times are microseconds, costs nano-dollars.
+-- One row for each request: the fields of `UsageRecord`, under the same names. Times are microseconds, costs nano-dollars.
 CREATE TABLE requests (
     id TEXT PRIMARY KEY NOT NULL,
     started INTEGER NOT NULL,

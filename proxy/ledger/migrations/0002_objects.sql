@@ -1,4 +1,4 @@
--- The owner and the upstream of each object: the fields of `Owned`. Ids are those of the upstream.
+-- The owner and the upstream of each object: the fields of `OwnershipRecord`. Ids are those of the upstream.
 CREATE TABLE objects (
     id TEXT PRIMARY KEY NOT NULL,
     kind TEXT NOT NULL,

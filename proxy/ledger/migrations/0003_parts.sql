@@ -1,4 +1,4 @@
--- Rare fields of `Final`, under the same names. Costs are nano-dollars.
+-- Rare fields of `UsageRecord`, under the same names. Costs are nano-dollars.
 ALTER TABLE requests ADD COLUMN requested_model TEXT NOT NULL DEFAULT '';
 ALTER TABLE requests ADD COLUMN cache_write_1h_tokens INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE requests ADD COLUMN audio_input_tokens INTEGER NOT NULL DEFAULT 0;
