@@ -59,6 +59,11 @@ def simple_config(
     )
 
 
+def idle_state() -> GatewayState:
+    """What a gateway that was never started gives its policies; it opens no store."""
+    return Gateway(simple_config(Path("unused"), "http://127.0.0.1:9"), io.StringIO()).admission.state
+
+
 def on_each_record(journal: Journal, callback: Callable[[Record], None]) -> None:
     """Call back with each record when it is written. Where the journal is compiled its methods cannot be replaced."""
     encode = journal._encode

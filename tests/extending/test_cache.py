@@ -6,15 +6,14 @@ import pytest
 
 from proxy.errors import UpstreamFailed
 from proxy.exchange.exchange import Exchange
-from proxy.policies.base import GatewayState
 from tests.exchange.doubles import Bench, MemoryDownstream, ScriptedOrigin, bench, context_of
 from tests.exchange.samples import MESSAGES, REWRITTEN_STREAM, STREAM
 from tests.extending.toy_cache import ToyCache
 from tests.fakes import ScriptedUpstream, sse_answer
-from tests.serving import ALIAS, RunningGateway, simple_config
+from tests.serving import ALIAS, RunningGateway, idle_state, simple_config
 
 #: The cache needs nothing of it.
-STATE = GatewayState.__new__(GatewayState)
+STATE = idle_state()
 SSE = b"content-type: text/event-stream\r\n"
 PARTS = [b"data: one\n\n", b"data: two\n\n", b"data: [DONE]\n\n"]
 

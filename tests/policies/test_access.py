@@ -13,6 +13,7 @@ from proxy.policies.access import AccessPolicy, may_use, not_found
 from proxy.policies.base import GatewayState
 from proxy.routing.models import Alias
 from proxy.wire.request_body import parse_body
+from tests.serving import idle_state
 
 BY_FORMAT = {("openai", "chat"): "/v1/chat/completions", ("gemini", "chat"): "/v1beta/models/{model}:generateContent"}
 ENDPOINTS = {"chat": "/v1/chat/completions", "embeddings": "/v1/embeddings"}
@@ -43,7 +44,7 @@ def call(model: str, caller: Key) -> RequestContext:
 
 def state_of(*aliases: Alias) -> GatewayState:
     """The state of a gateway that has these aliases and nothing else."""
-    state = GatewayState.__new__(GatewayState)
+    state = idle_state()
     state.aliases = {one.name: one for one in aliases}
     state.endpoint_of, state.endpoints_by_format = ENDPOINTS, BY_FORMAT
     return state

@@ -5,9 +5,10 @@ import asyncio
 from proxy.dialects.openai_chat import CHAT
 from proxy.exchange.context import EndpointSpec, RequestContext
 from proxy.policies.admission import Plan, overrides
-from proxy.policies.base import WAIT, GatewayState, Policy
+from proxy.policies.base import WAIT, Policy
+from tests.serving import idle_state
 
-STATE = GatewayState.__new__(GatewayState)
+STATE = idle_state()
 CONTEXT = RequestContext(EndpointSpec("/v1/chat/completions", CHAT), id="req_1", started=0, arrived=0.0)
 
 
