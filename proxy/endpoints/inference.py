@@ -57,6 +57,8 @@ class Inference:
         self._admission = admission
         self._overload = admission.state.overload
         self._services = services
+        #: Of the configuration that this handler belongs to.
+        self._aliases = admission.state.aliases
         self._audio = audio
         self._max_body_bytes = server.max_body_bytes
         #: Largest file of a form, in bytes; 0 is any.
@@ -75,6 +77,7 @@ class Inference:
         context = RequestContext(
             self._spec, id=new_request_id(), started=time.time_ns() // 1000, arrived=client.arrived
         )
+        context.aliases = self._aliases
         try:
             if not self._advance(client, context, inline=True):
                 return partial(self._serve, context, True)
@@ -103,6 +106,7 @@ class Inference:
         context = RequestContext(
             self._spec, id=new_request_id(), started=time.time_ns() // 1000, arrived=client.arrived
         )
+        context.aliases = self._aliases
         await self._serve(context, False, scope, receive, send)
 
     async def _serve(self, context: RequestContext, waits: bool, scope: Scope, receive: Receive, send: Send) -> None:

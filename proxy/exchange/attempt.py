@@ -148,7 +148,7 @@ class Attempt(ResponseSink):
             head = target.head(context.path, context.forwarded, content=upload.lines(model))
         else:
             conversation = IDENTITY if not context.alias.conversations else conversation_with(target, context.alias)
-            may_ask_usage = context.may_ask_usage and target.takes_stream_options
+            may_ask_usage = context.spec.may_ask_usage and target.takes_stream_options
             path = context.path
             if conversation is not IDENTITY:
                 path = conversation.path(path, context.body.stream)
@@ -207,7 +207,7 @@ class Attempt(ResponseSink):
             alias=context.alias.name,
             model=target.model,
             hidden=target.hidden,
-            may_ask_usage=context.may_ask_usage and target.takes_stream_options,
+            may_ask_usage=context.spec.may_ask_usage and target.takes_stream_options,
             stream=context.body.stream if upload is None else upload.stream,
             opaque=context.opaque,
             max_event_bytes=owner.services.max_event_bytes,

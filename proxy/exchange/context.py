@@ -4,7 +4,9 @@ It needs no HTTP head, so that a job or a WebSocket turn can have one too; it ho
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Literal
 
 from proxy.auth.keys import Key
@@ -20,6 +22,8 @@ from proxy.wire.schemas import Body
 Unit = Literal["tokens", "audio", "images", "nothing"]
 #: The key of a request that has not shown one: it may use nothing.
 ANONYMOUS: Final = Key(id="", name="", models=frozenset(), created=0, expires=None)
+#: The aliases of a context that was given none.
+NO_ALIASES: Final[Mapping[str, Alias]] = MappingProxyType({})
 #: The body of a request whose body has not been read.
 NO_BODY: Final = Body({}, "", stream=False, wants_usage=False)
 
@@ -82,6 +86,8 @@ class RequestContext:
     origin: Origin | None = None
     #: How many of the gateway's policies have admitted it; set by `Admission` alone.
     admitted = 0
+    #: The aliases of the configuration that it came in under, which a reload must not change for it.
+    aliases: Mapping[str, Alias] = NO_ALIASES
     #: What its `x-prism-*` headers say.
     prism: PrismHeaders = NO_PRISM_HEADERS
 
@@ -108,8 +114,6 @@ class RequestContext:
         self.dialect = spec.dialect
         #: The path below an upstream's base URL, with its query; `{model}` stands for the upstream's model.
         self.path = path
-        #: Usage may be asked for on the client's behalf, by `stream_options`.
-        self.may_ask_usage = spec.may_ask_usage
         self.body = body
         #: Header lines of the client that go to the upstream.
         self.forwarded = forwarded

@@ -26,9 +26,9 @@ class AccessPolicy(Policy):
     checks_resources = False
 
     def admit(self, call: RequestContext) -> Origin | None:
-        alias = self.state.aliases.get(call.body.model)
+        alias = call.aliases.get(call.body.model)
         if alias is None or not may_use(call.key, alias.name):
-            raise not_found(call.body.model, self.visible(call.key), call.dialect.unknown_model_status)
+            raise not_found(call.body.model, visible(call), call.dialect.unknown_model_status)
         if alias.capability not in call.spec.capabilities:
             belongs = self.state.endpoint_of.get(alias.capability)
             where = f" Use it with {belongs}." if belongs else ""
@@ -62,9 +62,10 @@ class AccessPolicy(Policy):
         use = f"Use it with {' or '.join(usable)}, or have" if usable else "Have"
         return f"{use} the gateway's operator add a target that speaks it."
 
-    def visible(self, key: Key) -> list[str]:
-        """The aliases that a key may use, in the order of the configuration."""
-        return [name for name in self.state.aliases if may_use(key, name)]
+
+def visible(context: RequestContext) -> list[str]:
+    """The aliases that a request may use, in the order of the configuration."""
+    return [name for name in context.aliases if may_use(context.key, name)]
 
 
 def may_use(key: Key, alias: str) -> bool:

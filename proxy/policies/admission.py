@@ -142,7 +142,7 @@ class Admission:
             started=context.started,
             key=context.key.id,
             # A client could send anything: what is no name of the configuration is stored apart.
-            alias=name if name in self.state.aliases else "",
+            alias=name if name in context.aliases else "",
             endpoint=context.endpoint,
             stream=context.body.stream,
             outcome=outcome_of(error),

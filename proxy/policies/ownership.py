@@ -32,7 +32,7 @@ class OwnershipPolicy(Policy):
         body = context.body
         alias = context.alias
         if alias is not None and not alias.watched.isdisjoint(body.fields):
-            usable = partial(is_usable, self.state.aliases, context.key)
+            usable = partial(is_usable, context.aliases, context.key)
             check_models(body.fields, alias.choosing, alias.choosing_in, usable)
         # What is not stored cannot be asked for again.
         if context.spec.creates and bytes(body.fields.get("store", b"")) != b"false":

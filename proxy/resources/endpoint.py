@@ -34,6 +34,8 @@ class ResourceEndpoint:
         self._rows = {row.method: (row, EndpointSpec(row.path, CHAT, row.method, is_resource=True)) for row in rows}
         self._handler = handler
         self._admission = admission
+        #: Of the configuration that this handler belongs to.
+        self._aliases = admission.state.aliases
 
     @property
     def methods(self) -> list[str]:
@@ -53,6 +55,7 @@ class ResourceEndpoint:
             patience=prism.timeout,
         )
         context.prism = prism
+        context.aliases = self._aliases
         request: ResourceRequest | None = None
         failure: GatewayError | None = None
         counted = False

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from proxy.app import Gateway
 from proxy.config.load import load
 from proxy.config.show import show
 from proxy.errors import ConfigFault
 from proxy.exchange.context import RequestContext
 from proxy.ledger.record import UsageRecord
-from tests.exchange.samples import STREAM, question, serving
-from tests.fakes import sse_answer
+from proxy.policies.base import Policy
+from tests.exchange.samples import STREAM, question
+from tests.fakes import ScriptedUpstream, sse_answer
 from tests.faults.secrets import CLIENT_HEADERS, PROMPT, UPSTREAM_HEADERS, UPSTREAM_KEY, UPSTREAM_QUERY, found_in
-from tests.serving import KEY
+from tests.serving import KEY, RunningGateway, simple_config
 
 SETTINGS = {"api_key": UPSTREAM_KEY, "headers": UPSTREAM_HEADERS, "query": UPSTREAM_QUERY}
 FILE = f"""
@@ -30,16 +30,18 @@ targets = ["vendor/model"]
 """
 
 
-def test_no_secret_is_in_what_is_printed_of_a_call_and_of_all_that_it_holds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_secret_is_in_what_is_printed_of_a_call_and_of_all_that_it_holds(tmp_path: Path) -> None:
     calls: list[RequestContext] = []
 
-    def keep(_: Gateway, call: RequestContext, final: UsageRecord) -> None:
-        calls.append(call)
+    class Keep(Policy):
+        def settled(self, context: RequestContext, final: UsageRecord) -> None:
+            calls.append(context)
 
-    monkeypatch.setattr(Gateway, "_settled", keep)
-    with serving(tmp_path, upstream=SETTINGS) as (gateway, upstream), gateway.client() as client:
+    with (
+        ScriptedUpstream() as upstream,
+        RunningGateway(simple_config(tmp_path, upstream.base_url, upstream=SETTINGS), Keep) as gateway,
+        gateway.client() as client,
+    ):
         upstream.script(sse_answer(STREAM))
         headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json", **CLIENT_HEADERS}
         body = question(user=PROMPT)

@@ -9,8 +9,7 @@ from proxy.dialects.openai_chat import CHAT
 from proxy.errors import InvalidRequest, ModelNotFound
 from proxy.exchange.context import EndpointSpec, RequestContext
 from proxy.policies import POLICIES
-from proxy.policies.access import AccessPolicy, may_use, not_found
-from proxy.policies.base import GatewayState
+from proxy.policies.access import AccessPolicy, may_use, not_found, visible
 from proxy.routing.models import Alias
 from proxy.wire.request_body import parse_body
 from tests.serving import idle_state
@@ -42,16 +41,18 @@ def call(model: str, caller: Key) -> RequestContext:
     )
 
 
-def state_of(*aliases: Alias) -> GatewayState:
-    """The state of a gateway that has these aliases and nothing else."""
-    state = idle_state()
-    state.aliases = {one.name: one for one in aliases}
-    state.endpoint_of, state.endpoints_by_format = ENDPOINTS, BY_FORMAT
-    return state
+class Gate:
+    """The policy of a gateway that has these aliases and nothing else."""
 
+    def __init__(self, *aliases: Alias) -> None:
+        state = idle_state()
+        state.endpoint_of, state.endpoints_by_format = ENDPOINTS, BY_FORMAT
+        self._policy = AccessPolicy(state)
+        self._aliases = {one.name: one for one in aliases}
 
-def rights(*aliases: Alias) -> AccessPolicy:
-    return AccessPolicy(state_of(*aliases))
+    def admit(self, context: RequestContext) -> None:
+        context.aliases = self._aliases
+        self._policy.admit(context)
 
 
 def test_a_key_without_a_list_may_use_everything() -> None:
@@ -67,21 +68,21 @@ def test_a_key_with_a_list_may_use_what_is_on_it() -> None:
 def test_a_name_is_taken_exactly() -> None:
     for name in ("Core", "core ", "cor"):
         with pytest.raises(ModelNotFound):
-            rights(alias("core")).admit(call(name, key()))
+            Gate(alias("core")).admit(call(name, key()))
 
 
 def test_an_alias_without_the_right_to_it_looks_as_if_it_were_not_there() -> None:
-    one = rights(alias("core"), alias("other"))
+    one = Gate(alias("core"), alias("other"))
     with pytest.raises(ModelNotFound) as forbidden:
         one.admit(call("core", key(["other"])))
     with pytest.raises(ModelNotFound) as missing:
-        rights(alias("other")).admit(call("core", key(["other"])))
+        Gate(alias("other")).admit(call("core", key(["other"])))
     assert forbidden.value.message == missing.value.message
     assert forbidden.value.code == missing.value.code == "model_not_found"
 
 
 def test_only_what_the_key_may_use_is_suggested() -> None:
-    one = rights(alias("prometheus-core"), alias("prometheus-code"))
+    one = Gate(alias("prometheus-core"), alias("prometheus-code"))
     with pytest.raises(ModelNotFound) as error:
         one.admit(call("prometheus-cor", key(["prometheus-code"])))
     assert "prometheus-code" in error.value.message
@@ -94,13 +95,13 @@ def test_nothing_is_suggested_where_nothing_is_near() -> None:
 
 def test_an_alias_for_something_else_is_refused_with_its_endpoint() -> None:
     with pytest.raises(InvalidRequest, match="Use it with /v1/embeddings") as error:
-        rights(alias("atlas", "embeddings")).admit(call("atlas", key()))
+        Gate(alias("atlas", "embeddings")).admit(call("atlas", key()))
     assert (error.value.status, error.value.code) == (400, "model_not_supported")
 
 
 def test_an_alias_for_something_that_no_endpoint_takes_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="cannot be used with /v1/chat/completions") as error:
-        rights(alias("echo", "audio")).admit(call("echo", key()))
+        Gate(alias("echo", "audio")).admit(call("echo", key()))
     assert "Use it with" not in error.value.message
 
 
@@ -120,7 +121,7 @@ def test_an_alias_whose_provider_speaks_another_format_is_refused(spoken: list[s
     one = alias("core")
     one.by_dialect.update(dict.fromkeys(spoken, ()))
     with pytest.raises(InvalidRequest) as error:
-        rights(one).admit(call("core", key()))
+        Gate(one).admit(call("core", key()))
     assert error.value.code == "model_not_supported"
     assert error.value.message == (
         "The model `core` cannot be used with /v1/chat/completions: none of its providers speaks OpenAI's format, and "
@@ -129,7 +130,9 @@ def test_an_alias_whose_provider_speaks_another_format_is_refused(spoken: list[s
 
 
 def test_the_visible_aliases_stand_in_the_order_of_the_configuration() -> None:
-    assert rights(alias("b"), alias("a"), alias("c")).visible(key(["c", "b"])) == ["b", "c"]
+    context = call("b", key(["c", "b"]))
+    context.aliases = {name: alias(name) for name in ("b", "a", "c")}
+    assert visible(context) == ["b", "c"]
 
 
 def test_rights_are_asked_first() -> None:
