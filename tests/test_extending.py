@@ -209,3 +209,7 @@ def test_a_translation_is_a_file_and_a_line(tmp_path: Path, monkeypatch: pytest.
         assert json.loads(request.body) == {"ask": "hello", "who": UPSTREAM_MODEL}
         (row,) = gateway.rows()
         assert (row.outcome, row.input_tokens, row.output_tokens) == ("complete", 9, 2)
+        upstream.script(json_answer({"said": "Hi"}))
+        gateway.chat(client, question(stream=False))
+        head, body = client.read_answer()
+        assert (head.status, json.loads(body.payload)["error"]["code"]) == (502, "upstream_protocol_error")
