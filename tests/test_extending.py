@@ -13,6 +13,7 @@ import pytest
 from proxy.config import presets
 from proxy.dialects import translate
 from proxy.endpoints import router, table
+from tests.endpoints.forms import FORM, TRANSCRIPTIONS, form
 from tests.exchange.samples import COST, DONE, HELLO, JSON_ANSWER, ROLE, STOP, STREAM, begun, ended, question, word
 from tests.fakes import LAST_CHUNK, ScriptedUpstream, WaitFor, json_answer
 from tests.serving import ALIAS, KEY, UPSTREAM_MODEL, RunningGateway, simple_config
@@ -164,6 +165,33 @@ def test_a_cache_replays_a_stream(tmp_path: Path) -> None:
         assert [(row.attempts, row.cost) for row in gateway.rows()] == [(1, COST), (0, 0)]
 
 
+def test_a_cache_keeps_nothing_of_forms(tmp_path: Path) -> None:
+    # Their fields are not known when it is asked: two recordings would look the same.
+    cache, model = example("A cache").CachePolicy, {"capability": "audio", "price": None}
+    with (
+        ScriptedUpstream() as upstream,
+        RunningGateway(simple_config(tmp_path, upstream.base_url, model=model), cache) as gateway,
+    ):
+        for text in ("one", "two"):
+            upstream.script(json_answer({"text": text}))
+            with gateway.client() as client:
+                headers = {"authorization": f"Bearer {KEY}", "content-type": FORM}
+                client.request("POST", TRANSCRIPTIONS, form(content=text.encode()), headers)
+                assert json.loads(client.read_answer()[1].payload) == {"text": text}
+
+
+def test_an_observer_aborts_the_response_of_an_origin(tmp_path: Path) -> None:
+    guard, mock = example("An observer"), example("An origin")
+    vars(mock)["TEXTS"] = {ALIAS: "It is hunter2."}
+    config = simple_config(tmp_path, "http://127.0.0.1:9")
+    with RunningGateway(config, guard.WordGuardPolicy, mock.MockPolicy) as gateway, gateway.client() as client:
+        gateway.chat(client, question(stream=False))
+        head, body = client.read_answer()
+        assert (head.status, json.loads(body.payload)["error"]["code"]) == (403, "forbidden")
+        (row,) = gateway.rows()
+        assert (row.status, row.outcome) == (403, "refused")
+
+
 def test_a_translation_is_a_file_and_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(translate, "CONVERSATIONS", (example("A translation").ChatToToy(),))
     config = partial(simple_config, tmp_path, upstream={"kind": "anthropic"})
@@ -181,3 +209,7 @@ def test_a_translation_is_a_file_and_a_line(tmp_path: Path, monkeypatch: pytest.
         assert json.loads(request.body) == {"ask": "hello", "who": UPSTREAM_MODEL}
         (row,) = gateway.rows()
         assert (row.outcome, row.input_tokens, row.output_tokens) == ("complete", 9, 2)
+        upstream.script(json_answer({"said": "Hi"}))
+        gateway.chat(client, question(stream=False))
+        head, body = client.read_answer()
+        assert (head.status, json.loads(body.payload)["error"]["code"]) == (502, "upstream_protocol_error")

@@ -87,7 +87,7 @@ class Inference:
             self._refuse(client, context, error)
             return None
         except Exception:
-            self._admission.refuse(context, InternalFault())
+            self._refuse(client, context, InternalFault())
             raise
         if context.large:
             self._count_later(client, context)
@@ -124,7 +124,7 @@ class Inference:
             if isinstance(error, GatewayError):
                 self._refuse(client, context, error)
                 return
-            self._admission.refuse(context, GatewayStopped() if isinstance(error, CancelledError) else InternalFault())
+            self._refuse(client, context, GatewayStopped() if isinstance(error, CancelledError) else InternalFault())
             raise
         upload = context.upload
         try:

@@ -4,6 +4,7 @@ It needs no HTTP head, so that a job or a WebSocket turn can have one too; it ho
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -35,6 +36,9 @@ NESTED_GEMINI: Final = (
     *(b"_id", b"fileuri", b"file_uri", b"filesearchstore", b"file_search_store"),
     *(b"cachedcontent", b"cached_content"),
 )
+
+
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,8 @@ class RequestContext:
     tier = ""
     #: The answer is finished later, out of the client's sight.
     background = False
-    #: Response header lines that policies add, each with its CRLF; every response has them, refusals too.
+    #: Response header lines that policies add, each with its CRLF, best by `add_header`; every response has them,
+    #: refusals too.
     lines = b""
     #: Observers of the response that policies add.
     observers: tuple[ResponseObserver, ...] = ()
@@ -131,3 +136,12 @@ class RequestContext:
         self.alias: Alias | None = None
         #: The body, where it is a form on its way; `body` then holds only what is known of it.
         self.upload: Upload | None = None
+
+    def add_header(self, name: str, value: str) -> None:
+        """Add a header line to the response, whatever that will be; what could end the line early is a space."""
+        self.lines += header_line(name, value)
+
+
+def header_line(name: str, value: str) -> bytes:
+    """One header line. What no value may have, such as a line break, is a space, so that no value adds another line."""
+    return f"{name}: {_UNPRINTABLE.sub(' ', value)}\r\n".encode("latin-1", "replace")

@@ -5,12 +5,13 @@ is no await, no task and no queue. The bill is written before the last byte leav
 comes from, nor what kind of client it goes to.
 """
 
+import logging
 import math
 import time
 from functools import partial
 from typing import Final
 
-from proxy.errors import GatewayError, GatewayStopped, StoreFailed
+from proxy.errors import GatewayError, GatewayStopped, InternalFault, StoreFailed
 from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import (
     COMMITTED,
@@ -24,6 +25,7 @@ from proxy.exchange.interfaces import (
 )
 from proxy.exchange.response_head import (
     EVENT_LINES,
+    NO_MODEL,
     PROVIDER,
     UNBUFFERED,
     cost_line,
@@ -33,9 +35,11 @@ from proxy.exchange.response_head import (
     timestamp,
 )
 from proxy.exchange.services import Services
-from proxy.ledger.record import Outcome
+from proxy.exchange.settlement import crashed_record
+from proxy.ledger.record import Outcome, UsageRecord
 from proxy.wire.request_body import without_payload
 
+_log: Final = logging.getLogger(__name__)
 _now: Final = time.monotonic
 
 
@@ -65,7 +69,12 @@ class Exchange(ResponseWriter):
         origin = self._origin
         assert origin is not None
         self._downstream.producer = self
-        origin.start(self)
+        try:
+            origin.start(self)
+        except GatewayError as error:
+            self.cancel(error)
+        except Exception as fault:  # noqa: BLE001 (whatever an origin raises, its request must be settled)
+            self.crash(fault)
 
     # what an origin writes
 
@@ -158,7 +167,10 @@ class Exchange(ResponseWriter):
     def resume(self) -> None:
         self.paused = False
         if self._origin is not None:
-            self._origin.resume()
+            try:
+                self._origin.resume()
+            except Exception as fault:  # noqa: BLE001 (as in `start`)
+                self.crash(fault)
 
     def client_disconnected(self) -> None:
         """Cancel the origin, or let it read on to the usage, as it chooses."""
@@ -166,15 +178,19 @@ class Exchange(ResponseWriter):
         if origin is not None:
             self.client_gone = True
             self.paused = False
-            if not origin.client_left(self._downstream.stalled):
-                self.settle_disconnected()
+            try:
+                if origin.client_left(self._downstream.stalled):
+                    return
+            except Exception as fault:  # noqa: BLE001 (as in `start`)
+                _log.error("An origin failed when its client left.", exc_info=fault)
+            self.settle_disconnected()
 
     # endings from outside, and of responses that are not whole
 
     def cancel(self, error: GatewayError) -> None:
         """Stop the origin and end the response with an error of the gateway's: a bad upload, a shutdown."""
         if self._origin is not None:
-            self._origin.cancel()
+            self._stop_origin()
             if self.client_gone:
                 self.settle_disconnected()
             else:
@@ -206,16 +222,16 @@ class Exchange(ResponseWriter):
         self._settle(outcome, code, self._downstream.status, None, None, last, aborts=True)
 
     def crash(self, fault: Exception) -> None:
-        """A fault inside the gateway: give everything up, and end the response honestly.
+        """A fault inside the gateway, such as an origin or an observer that raises what it must not: end with a 500."""
+        _log.error("A request failed inside the gateway.", exc_info=fault)
+        self.cancel(InternalFault())
 
-        The journal settles what it has no bill for when it is read again.
-        """
-        self.state = SETTLED
-        origin, self._origin = self._origin, None
-        if origin is not None:
-            origin.cancel()
-        if not self.client_gone:
-            self._downstream.fail(fault)
+    def _stop_origin(self) -> None:
+        try:
+            if self._origin is not None:
+                self._origin.cancel()
+        except Exception as fault:  # noqa: BLE001 (as in `start`)
+            _log.error("An origin could not be stopped.", exc_info=fault)
 
     # settlement
 
@@ -254,11 +270,34 @@ class Exchange(ResponseWriter):
                 services.attempt_failed(context, f"{origin.provider}/{origin.model}", error)
                 flush()
         except Exception as fault:  # noqa: BLE001 (whatever is raised, the client must have an end)
-            self.crash(fault)
+            self._settle_crashed(fault)
             return
         services.settled(context, final)
-        for observer in context.observers:
-            observer.end(final, whole)
+        if context.observers:
+            end_observers(context, final, whole)
+
+    def _settle_crashed(self, fault: Exception) -> None:
+        """Settle where there is no bill, so that policies are notified all the same: the cost is not known."""
+        context, downstream, origin = self._context, self._downstream, self._origin
+        self._stop_origin()
+        self._origin = None
+        if not self.client_gone:
+            downstream.fail(fault)
+        final = crashed_record(
+            context,
+            upstream=origin.provider if origin is not None else "",
+            model=origin.model if origin is not None else "",
+            status=downstream.status or 500,
+            first_write=self._first_write,
+            bytes_out=downstream.bytes_out,
+        )
+        try:
+            self._services.journal.append(final)
+        except Exception as failure:  # noqa: BLE001 (it may be what has failed in the first place)
+            # What was begun at an upstream has its row when the journal of this process is read again.
+            _log.error("A request has no bill: it could not be written.", exc_info=failure)
+        self._services.settled(context, final)
+        end_observers(context, final, whole=False)
 
     def _flush(
         self, origin: Origin, status: int, lines: bytes | None, length: int | None, last: bytes, aborts: bool
@@ -280,10 +319,10 @@ class Exchange(ResponseWriter):
     def _gateway_lines(self, origin: Origin) -> bytes:
         """The header lines that the gateway adds about itself."""
         context, expose = self._context, self._services.expose_upstream
-        assert context.alias is not None
+        alias = context.alias.name if context.alias is not None else NO_MODEL
         return fact_lines(
             context,
-            model=origin.model if expose else context.alias.name,
+            model=origin.model if expose else alias,
             provider=origin.provider if expose else PROVIDER,
             timeout=origin.first_byte_limit,
             fell_back=origin.fell_back,
@@ -303,6 +342,8 @@ class Exchange(ResponseWriter):
             except GatewayError as error:
                 # Refused by the observer: the origin is stopped, and the client gets the observer's error.
                 self.cancel(error)
+            except Exception as fault:  # noqa: BLE001 (no other attempt may follow what an observer has seen in part)
+                self.crash(fault)
         return self.state != SETTLED
 
     def _observe(self, data: bytes) -> bool:
@@ -314,4 +355,15 @@ class Exchange(ResponseWriter):
             except GatewayError as error:
                 # Refused by the observer: the origin is stopped, and the client gets the observer's error.
                 self.cancel(error)
+            except Exception as fault:  # noqa: BLE001 (as in `_observe_head`)
+                self.crash(fault)
         return self.state != SETTLED
+
+
+def end_observers(context: RequestContext, final: UsageRecord, whole: bool) -> None:
+    """Call `end` of every observer of a settled request; the fault of one must not keep the others uninformed."""
+    for observer in context.observers:
+        try:
+            observer.end(final, whole)
+        except Exception as fault:  # noqa: BLE001 (the request is settled: nothing of it can fail any more)
+            _log.error("An observer failed after a request.", exc_info=fault)

@@ -107,7 +107,7 @@ class ResponseWriter(ResponseProducer):
         raise NotImplementedError
 
     def crash(self, fault: Exception) -> None:
-        """A fault inside the gateway: give the exchange up, and end the response honestly."""
+        """A fault inside the gateway: stop the origin, log the fault, and end the response with a 500 or a cut."""
         raise NotImplementedError
 
 
@@ -128,16 +128,18 @@ class Origin:
     fell_back: bool = False
 
     def start(self, exchange: ResponseWriter) -> None:
-        """Begin to produce the response for `exchange`. Called once."""
+        """Begin to produce the response for `exchange`. Called once. May raise a `GatewayError` in place of `fail`."""
         raise NotImplementedError
 
     def pause(self) -> None:
-        """The client's reading is behind: write no more until `resume`, as far as that is possible."""
-        raise NotImplementedError
+        """The client's reading is behind: write no more until `resume`, as far as that is possible.
+
+        Nothing by default, as the two below: right for an origin that sees it by `ResponseWriter.paused`, or that is
+        done once it has started.
+        """
 
     def resume(self) -> None:
         """The client has caught up."""
-        raise NotImplementedError
 
     def client_left(self, stalled: bool) -> bool:
         """The client is gone; `stalled` says that it was dropped because it did not read.
@@ -145,11 +147,10 @@ class Origin:
         True: the origin works on by itself, to learn what the request cost, and calls `finish`, `refuse`, `fail` or
         `settle_disconnected` later. False: it has stopped, and the exchange settles now.
         """
-        raise NotImplementedError
+        return False
 
     def cancel(self) -> None:
         """Stop at once, and call nothing of the exchange any more. `final` may still come."""
-        raise NotImplementedError
 
     def final(
         self, outcome: Outcome, error_code: str | None, status: int, first_write: float, bytes_out: int
@@ -169,7 +170,8 @@ class ResponseObserver:
     It sees what the client gets, after the gateway's rewriting and before it is sent. `begin` and `data` may raise a
     `GatewayError` to abort the response: the client gets that error honestly, and the origin is cancelled. It must
     not wait, and keeps of the data what it needs and no more. It does not see error responses of the gateway,
-    nor heartbeats; `end` is called for them too. A request without observers pays nothing.
+    nor heartbeats; `end` is called for them too, and for a request that a later policy refuses. It looks on at
+    inference endpoints alone. A request without observers pays nothing.
     """
 
     def begin(self, head: ResponseHead) -> None:

@@ -54,17 +54,8 @@ class ReplayOrigin(Origin):
         if self._next >= last and not exchange.paused and exchange.state != SETTLED:
             exchange.finish(stored.status, stored.lines, True, stored.parts[last] if stored.parts else b"")
 
-    def pause(self) -> None:
-        """`_send` sees it by the exchange."""
-
     def resume(self) -> None:
         self._send()
-
-    def client_left(self, stalled: bool) -> bool:
-        return False
-
-    def cancel(self) -> None:
-        """`_send` sees it by the exchange."""
 
     def final(
         self, outcome: Outcome, error_code: str | None, status: int, first_write: float, bytes_out: int

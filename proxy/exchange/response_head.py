@@ -3,7 +3,9 @@
 Also what of an upstream's head may pass with an error, and how an error's outcome is called. It writes to no client.
 """
 
+import logging
 import math
+import re
 import time
 import typing
 from collections.abc import Mapping
@@ -11,7 +13,7 @@ from urllib.parse import quote
 
 from proxy.dialects.scrub import rename
 from proxy.errors import ClientGone, GatewayError, GatewayStopped, UpstreamTimeout
-from proxy.exchange.context import RequestContext
+from proxy.exchange.context import RequestContext, header_line
 from proxy.exchange.interfaces import Downstream
 from proxy.ledger.record import Outcome, UsageRecord
 from proxy.server.envelope import timestamp as timestamp
@@ -32,6 +34,9 @@ _PRISM: typing.Final = b"X-Prism-"
 _TWIN: typing.Final = b"x-agentcc-"
 #: Nano-dollars in a dollar.
 _NANO: typing.Final = 1_000_000_000
+#: Whole header lines (RFC 9110, section 5).
+_LINES: typing.Final = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[ \t]*[^\x00-\x08\x0a-\x1f\x7f]*\r\n)+")
+_log: typing.Final = logging.getLogger(__name__)
 
 
 def fact_lines(context: RequestContext, *, model: str, provider: str, timeout: float, fell_back: bool = False) -> bytes:
@@ -51,7 +56,11 @@ def fact_lines(context: RequestContext, *, model: str, provider: str, timeout: f
         text += "X-Prism-Fallback-Used: true\r\n"
     lines = text.encode("latin-1", "replace")
     if context.lines:
-        lines += context.lines
+        if _LINES.fullmatch(context.lines) is not None:
+            lines += context.lines
+        else:
+            # They would end the head early, or become a part of the next line.
+            _log.error("Header lines that policies added are left out: they are no whole lines: %r", context.lines)
     if context.prism is not NO_PRISM_HEADERS:
         lines += context.prism.warnings
         if context.prism.has_twins:
@@ -93,7 +102,7 @@ def cost_line(final: UsageRecord, *, has_twins: bool = False) -> bytes:
 
 def header_lines(error: GatewayError) -> bytes:
     """The headers that an error brings along, as header lines."""
-    return "".join(f"{name}: {value}\r\n" for name, value in error.headers.items()).encode("latin-1")
+    return b"".join([header_line(name, value) for name, value in error.headers.items()])
 
 
 def may_show_limits(status: int) -> bool:

@@ -244,6 +244,14 @@ def local_record(
     )
 
 
+def crashed_record(
+    context: RequestContext, *, upstream: str, model: str, status: int, first_write: float, bytes_out: int
+) -> UsageRecord:
+    """The row of a request at which the gateway itself failed, so that there is no bill: what it cost is not known."""
+    local = local_record(context, "interrupted", "internal_error", status, first_write, bytes_out)
+    return msgspec.structs.replace(local, upstream=upstream, upstream_model=model, cost=None)
+
+
 def printable_name(name: str) -> str:
     """A name that a client made up, as it may be stored and displayed: cut, and printable on one line."""
     if len(name) > MAX_NAME_LENGTH:

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from proxy.auth.credentials import lookup_key
 from proxy.auth.key_index import KeyIndex
 from proxy.auth.keys import Key
-from proxy.errors import GatewayError, StoreFailed, UnknownKey
+from proxy.errors import GatewayError, InternalFault, StoreFailed, UnknownKey
 from proxy.exchange.context import ANONYMOUS, RequestContext
+from proxy.exchange.exchange import end_observers
 from proxy.exchange.response_head import outcome_of
 from proxy.exchange.settlement import refused_record
 from proxy.ledger.record import UsageRecord
@@ -69,8 +70,11 @@ class Admission:
         plan = self._resources if context.spec.is_resource else self._inference
         checks, at, until = plan.checks, context.admitted, plan.before_body
         while at < until:
-            if checks[at].admit(context) is WAIT:
-                return False
+            result = checks[at].admit(context)
+            if result is not None:
+                if result is WAIT:
+                    return False
+                raise _cannot_respond(checks[at])
             context.admitted = at = at + 1
         return True
 
@@ -90,6 +94,8 @@ class Admission:
             if result is not None:
                 if result is WAIT:
                     return False
+                if at < plan.before_body:
+                    raise _cannot_respond(checks[at])
                 context.origin = result
             context.admitted = at = at + 1
         return True
@@ -97,15 +103,22 @@ class Admission:
     async def wait(self, context: RequestContext) -> None:
         """Await the policy at which the request stopped; `admit_head` or `admit` then goes on behind it."""
         plan = self._resources if context.spec.is_resource else self._inference
-        origin = await plan.checks[context.admitted].admit_async(context)
-        context.admitted += 1
+        policy = plan.checks[context.admitted]
+        origin = await policy.admit_async(context)
         if origin is not None:
+            if context.admitted < plan.before_body:
+                raise _cannot_respond(policy)
             context.origin = origin
+        context.admitted += 1
 
     async def admit_async(self, context: RequestContext) -> None:
-        """Run all policies, waiting where one has to. Raises `GatewayError`."""
+        """Run all policies of a resource request, waiting where one has to. Raises `GatewayError`."""
         while not self.admit(context):
             await self.wait(context)
+        if context.observers:
+            # Better no response than one that a guardrail was to see and has not seen.
+            _log.error("A policy added an observer to %s, where none can look on.", context.endpoint)
+            raise InternalFault()
 
     # the end
 
@@ -133,6 +146,7 @@ class Admission:
                 error = failure
                 final = self._refused(context, error)
         self.settled(context, final)
+        end_observers(context, final, whole=False)
         return error
 
     def _refused(self, context: RequestContext, error: GatewayError) -> UsageRecord:
@@ -172,6 +186,15 @@ class Plan:
                 if overrides(policy, "settled")
             ]
         )
+
+
+def _cannot_respond(policy: Policy) -> InternalFault:
+    """The end of a request to which a policy wants an origin to respond where none can."""
+    _log.error(
+        "%s returned an origin, which can respond neither at resource endpoints nor before the body is read.",
+        type(policy).__name__,
+    )
+    return InternalFault()
 
 
 def overrides(policy: Policy, name: str) -> bool:

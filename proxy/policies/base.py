@@ -56,9 +56,11 @@ class Policy:
     One object per gateway: its own state outlives a reload of the configuration, which `GatewayState` follows.
     """
 
-    #: It runs before the request body is read: `context.body` and `context.alias` are not known yet. It cannot answer.
+    #: It runs before the request body is read: `context.body` and `context.alias` are not known yet. It may return no
+    #: origin.
     before_body = False
     #: It runs for requests to resource endpoints (files, batches, threads, ...) too, always before their body is read.
+    #: It may return no origin there, and add no observer: such a request fails.
     checks_resources = True
 
     def __init__(self, state: GatewayState) -> None:

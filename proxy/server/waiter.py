@@ -118,5 +118,14 @@ def _suspend() -> Generator[Any, None, None]:
 @types.coroutine
 def _continued(coroutine: Any, waits_for: Any) -> Generator[Any, Any, None]:
     """Go on, in a task, with a coroutine that was begun without one and awaits `waits_for`."""
-    yield waits_for
+    while True:
+        try:
+            yield waits_for
+            break
+        except BaseException as error:  # noqa: BLE001 (what it awaits has failed, or the task is cancelled)
+            fault = error
+        try:
+            waits_for = coroutine.throw(fault)
+        except StopIteration:
+            return
     yield from coroutine

@@ -28,3 +28,10 @@ def test_what_a_policy_adds_is_the_requests_alone() -> None:
 
 def test_nobody_may_use_anything_without_a_key() -> None:
     assert ANONYMOUS.models == frozenset()
+
+
+def test_no_value_of_a_header_adds_another_line() -> None:
+    one = RequestContext(EndpointSpec("/v1/files", CHAT), id="req_1", started=1, arrived=2.0)
+    one.add_header("x-key", "a\r\nset-cookie: b=c\r\n\r\n<html>\0\u2028\xfc")
+    one.add_header("x-more", "")
+    assert one.lines == b"x-key: a  set-cookie: b=c    <html> ?\xfc\r\nx-more: \r\n"

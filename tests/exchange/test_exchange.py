@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from proxy.errors import InvalidRequest, UpstreamFailed
 from proxy.exchange.exchange import Exchange
 from proxy.exchange.interfaces import COMMITTED, SETTLED, WAITING, ResponseHead, ResponseObserver
 from proxy.ledger.record import UsageRecord
-from tests.exchange.doubles import Bench, bench, context_of
+from tests.exchange.doubles import Bench, ScriptedOrigin, bench, context_of
 
 JSON = b"content-type: application/json\r\n"
 SSE = b"content-type: text/event-stream\r\n"
@@ -147,11 +148,120 @@ def test_a_cancel_from_outside_stops_the_origin_and_sends_the_error(benches: Ben
     assert run.downstream.ended == "aborted"
 
 
-def test_a_fault_inside_is_left_to_the_downstream(benches: Bench) -> None:
+def test_a_fault_inside_is_a_500_with_a_bill(benches: Bench) -> None:
     run = benches.script(context_of(), lambda exchange: exchange.crash(KeyError("fault")))
-    assert run.downstream.ended.startswith("failed")
-    assert run.calls == ["cancel"]
-    assert benches.settled == []
+    assert (run.downstream.status, run.downstream.ended) == (500, "whole")
+    assert run.calls == ["cancel", "final"]
+    assert benches.outcomes == [("refused", 500)]
+
+
+def raise_fault(exchange: Exchange) -> None:
+    raise KeyError("fault")
+
+
+def begin_and_raise(exchange: Exchange) -> None:
+    begun(exchange)
+    raise KeyError("fault")
+
+
+def finish_and_raise(exchange: Exchange) -> None:
+    whole(exchange)
+    raise KeyError("fault")
+
+
+def raise_error(exchange: Exchange) -> None:
+    raise InvalidRequest("Not so.", code="not_so")
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "ended", "outcome"),
+    [
+        (raise_fault, 500, "whole", "refused"),
+        (raise_error, 400, "whole", "refused"),
+        (begin_and_raise, 200, "aborted", "refused"),
+        (finish_and_raise, 200, "whole", "complete"),
+    ],
+)
+def test_an_origin_that_raises_as_it_starts_is_settled_once(
+    benches: Bench, script: Any, status: int, ended: str, outcome: str
+) -> None:
+    down = benches.script(context_of(), script).downstream
+    assert (down.status, down.ended) == (status, ended)
+    assert benches.outcomes == [(outcome, status)]
+
+
+class Unable(ScriptedOrigin):
+    """Raises wherever it is called once it has begun."""
+
+    def resume(self) -> None:
+        raise KeyError("resume")
+
+    def client_left(self, stalled: bool) -> bool:
+        raise KeyError("client_left")
+
+    def cancel(self) -> None:
+        raise KeyError("cancel")
+
+
+class Unbillable(ScriptedOrigin):
+    def final(self, *_: Any) -> UsageRecord:
+        raise KeyError("final")
+
+
+@pytest.mark.parametrize("call", ["resume", "client_disconnected", "interrupt"])
+def test_an_origin_that_raises_when_it_is_called_is_settled_once(benches: Bench, call: str) -> None:
+    context = context_of()
+    exchange = benches.run(context, Unable(context, begun)).exchange
+    getattr(exchange, call)()
+    exchange.client_disconnected()
+    assert len(benches.settled) == 1
+
+
+def test_a_request_whose_bill_cannot_be_made_is_settled_with_an_unknown_cost(benches: Bench) -> None:
+    notes = Notes()
+    context = context_of(False, notes)
+    down = benches.run(context, Unbillable(context, whole)).downstream
+    assert down.ended.startswith("failed")
+    (final,) = benches.settled
+    assert (final.outcome, final.error_code, final.cost) == ("interrupted", "internal_error", None)
+    assert notes.seen[-1] == ("interrupted", False)
+
+
+class Faulty(Notes):
+    """An observer with a fault of its own."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self._where = where
+
+    def begin(self, head: ResponseHead) -> None:
+        super().begin(head)
+        if self._where == "begin":
+            raise KeyError("begin")
+
+    def data(self, data: bytes) -> None:
+        super().data(data)
+        if self._where == "data":
+            raise KeyError("data")
+
+    def end(self, final: UsageRecord, whole: bool) -> None:
+        super().end(final, whole)
+        if self._where == "end":
+            raise KeyError("end")
+
+
+@pytest.mark.parametrize("where", ["begin", "data", "end"])
+@pytest.mark.parametrize("script", [whole, streamed])
+def test_the_fault_of_an_observer_ends_its_request_and_not_the_other_observers(
+    benches: Bench, script: Any, where: str
+) -> None:
+    faulty, other = Faulty(where), Notes()
+    down = benches.script(context_of(True, faulty, other), script).downstream
+    (final,) = benches.settled
+    fine = where == "end"
+    assert final.outcome == ("complete" if fine else "refused")
+    assert down.ended == ("whole" if fine or not (script is streamed and where == "data") else "aborted")
+    assert faulty.seen[-1] == other.seen[-1] == (final.outcome, fine)
 
 
 def test_observers_see_the_head_the_data_and_the_end(benches: Bench) -> None:
@@ -207,3 +317,11 @@ def test_a_heartbeat_takes_the_head_along_and_leaves_the_attempt_open(benches: B
     assert run.exchange.state not in (WAITING, COMMITTED)
     streamed(run.exchange)
     assert run.downstream.ended == "whole"
+
+
+def test_an_origin_may_respond_to_a_request_without_an_alias(benches: Bench) -> None:
+    context = context_of(False)
+    context.alias = None
+    down = benches.script(context, whole).downstream
+    assert (down.status, down.ended) == (200, "whole")
+    assert b"X-Prism-Model-Used: none\r\n" in down.lines

@@ -13,6 +13,9 @@ from proxy.exchange.upstream_origin import UpstreamOrigin
 from proxy.server.cycle import RequestCycle
 from tests.exchange.doubles import MemoryDownstream, ScriptedOrigin
 
+#: What an origin that is done once it has started need not have.
+OPTIONAL = {"pause", "resume", "client_left", "cancel"}
+
 
 def methods(one: type) -> set[str]:
     return {name for name, value in vars(one).items() if callable(value) and not name.startswith("_")}
@@ -32,7 +35,7 @@ def methods(one: type) -> set[str]:
 )
 def test_an_implementation_has_every_method(interface: type, implementation: type) -> None:
     assert issubclass(implementation, interface)
-    for name in methods(interface):
+    for name in methods(interface) - (OPTIONAL if interface is Origin else set()):
         owner = next(one for one in implementation.__mro__ if name in vars(one))
         assert owner is not interface, f"{implementation.__name__} lacks {name}"
 

@@ -163,3 +163,35 @@ def test_a_timestamp_is_utc_with_milliseconds() -> None:
 def test_an_error_before_the_answer_has_an_outcome(error: GatewayError, outcome: str) -> None:
     assert outcome_of(error) == outcome
     assert outcome in get_args(Outcome)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"x-a: 1",
+        b"x-a: 1\n",
+        b"x-a: 1\r\n\r\n<html>",
+        b"x-a: 1\r\n\r\n",
+        b"x-a: 1\rx-b: 2\r\n",
+        b"x-a: \0\r\n",
+        b": 1\r\n",
+        b"x a: 1\r\n",
+        b" x-a: 1\r\n",
+        b"\r\n",
+    ],
+)
+def test_lines_of_policies_that_are_no_header_lines_are_left_out_and_logged(
+    lines: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = RequestContext(EndpointSpec("/v1/files", CHAT), id="req_1", started=0, arrived=time.monotonic())
+    without = own_lines(context)
+    context.lines = b"x-b: 2\r\n" + lines
+    assert own_lines(context).split(b"Latency")[0] == without.split(b"Latency")[0]
+    assert own_lines(context).endswith(b"X-Prism-Timeout-Ms: 0\r\n")
+    assert "left out" in caplog.text
+    context.lines = b"x-b: 2\r\nx-c:\r\nx-d: a\tb \xff\r\n"
+    assert own_lines(context).endswith(context.lines)
+
+
+def test_no_header_of_an_error_adds_another_line() -> None:
+    assert header_lines(Overloaded("Not now.", headers={"retry-after": "1\r\nx: y"})) == b"retry-after: 1  x: y\r\n"

@@ -11,10 +11,11 @@ import pytest
 
 from proxy.errors import GatewayError, InvalidRequest, Overloaded
 from proxy.exchange.context import RequestContext
-from proxy.exchange.interfaces import Origin
+from proxy.exchange.interfaces import Origin, ResponseObserver
+from proxy.exchange.replay import ReplayOrigin, StoredResponse
 from proxy.ledger.record import UsageRecord
 from proxy.policies.base import WAIT, GatewayState, Policy
-from tests.exchange.samples import JSON_ANSWER, MESSAGES
+from tests.exchange.samples import JSON_ANSWER, MESSAGES, wait_until
 from tests.fakes import ScriptedUpstream, WaitFor, json_answer
 from tests.resources.samples import KEY, ask_json, record_owner
 from tests.serving import ALIAS, RunningGateway, simple_config
@@ -222,8 +223,11 @@ def test_the_fault_of_a_policy_is_a_500_and_told_to_those_before_it(tmp_path: Pa
     first = Made()
     config = simple_config(tmp_path, "http://127.0.0.1:9")
     with RunningGateway(config, first, Made(Broken)) as gateway:
-        assert chat(gateway)[0] == 500
+        with gateway.client() as client:
+            gateway.chat(client, CHAT)
+            head, _ = client.read_answer()
         (row,) = gateway.rows()
+        assert (head.status, head.header("X-Prism-Request-Id")) == (500, row.id)
         assert (row.status, row.error_code) == (500, "internal_error")
         assert first.policy.finals == [row]
 
@@ -274,3 +278,134 @@ def test_header_lines_of_policies_are_on_responses_and_refusals(tmp_path: Path) 
             assert head.header("x-added") == "yes"
         client.request("GET", "/v1/files/file_1", b"", {"authorization": f"Bearer {KEY}"})
         assert client.read_answer()[0].header("x-added") == "yes"
+
+
+class Held(Waiting):
+    """Holds a request for longer than any test."""
+
+    async def admit_async(self, context: RequestContext) -> Origin | None:
+        await asyncio.sleep(60)
+        return None
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/threads"])
+def test_a_shutdown_during_the_wait_settles_the_request(tmp_path: Path, path: str) -> None:
+    first, held = Made(), Made(Held)
+    config = simple_config(tmp_path, "http://127.0.0.1:9", server={"shutdown_timeout": 0.5})
+    with RunningGateway(config, first, held) as gateway, gateway.client() as client:
+        headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+        client.request("POST", path, msgspec.json.encode(CHAT if "chat" in path else {}), headers)
+        wait_until(lambda: bool(held.policy.admitted), "waiting")
+        gateway.begin_stop()
+        assert client.read_answer()[0].status == 503
+    assert [final.outcome for final in first.policy.finals] == ["gateway_shutdown"]
+    assert held.policy.finals == []
+
+
+async def failing() -> None:
+    raise LookupError("canary")
+
+
+class Failing(Waiting):
+    """Awaits what fails."""
+
+    async def admit_async(self, context: RequestContext) -> Origin | None:
+        await asyncio.get_running_loop().create_task(failing())
+        return None
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/threads"])
+def test_what_a_policy_awaits_may_fail(tmp_path: Path, path: str) -> None:
+    first, failed = Made(), Made(Failing)
+    with RunningGateway(simple_config(tmp_path, "http://127.0.0.1:9"), first, failed) as gateway:
+        assert ask_json(gateway, "POST", path, CHAT if "chat" in path else {})[0] == 500
+        (row,) = gateway.rows()
+        assert (row.status, row.error_code) == (500, "internal_error")
+        assert (first.policy.finals, failed.policy.finals) == ([row], [])
+        assert gateway.call(lambda running: running.overload.others) == 0
+
+
+class Responding(Counting):
+    """Returns an origin for everything."""
+
+    def admit(self, context: RequestContext) -> Origin | None:
+        super().admit(context)
+        return ReplayOrigin(context, StoredResponse(200, b"", False, (b"{}",)))
+
+
+class RespondingEarly(Responding):
+    before_body = True
+
+
+class RespondingLater(Responding):
+    before_body = True
+
+    def admit(self, context: RequestContext) -> Origin | None:
+        return WAIT
+
+    async def admit_async(self, context: RequestContext) -> Origin | None:
+        await asyncio.sleep(0.001)
+        return super().admit(context)
+
+
+@pytest.mark.parametrize("policy", [RespondingEarly, RespondingLater])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/threads"])
+def test_an_origin_where_none_can_respond_fails_the_request(tmp_path: Path, path: str, policy: Any) -> None:
+    # Without that the policies behind it would be passed over.
+    responding, behind = Made(policy), Made()
+    with (
+        ScriptedUpstream() as upstream,
+        RunningGateway(simple_config(tmp_path, upstream.base_url), responding, behind) as gateway,
+    ):
+        assert ask_json(gateway, "POST", path, CHAT if "chat" in path else {})[0] == 500
+        assert (upstream.requests, behind.policy.admitted, responding.policy.finals) == ([], [], [])
+        assert len(gateway.rows()) == 1
+
+
+def test_an_origin_at_a_resource_endpoint_fails_the_request(tmp_path: Path) -> None:
+    before, behind = Made(), Made()
+    with (
+        ScriptedUpstream() as upstream,
+        RunningGateway(simple_config(tmp_path, upstream.base_url), before, Made(Responding), behind) as gateway,
+    ):
+        assert ask_json(gateway, "POST", "/v1/threads", {})[0] == 500
+        assert (upstream.requests, behind.policy.admitted) == ([], [])
+        assert before.policy.finals == gateway.rows()
+        assert chat(gateway) == (200, {})
+
+
+class Ends(ResponseObserver):
+    def __init__(self) -> None:
+        self.ends: list[tuple[str, bool]] = []
+
+    def end(self, final: UsageRecord, whole: bool) -> None:
+        self.ends.append((final.outcome, whole))
+
+
+class Observing(Counting):
+    """Puts one observer on every request."""
+
+    def __init__(self, state: GatewayState) -> None:
+        super().__init__(state)
+        self.observer = Ends()
+
+    def admit(self, context: RequestContext) -> Origin | None:
+        context.observers += (self.observer,)
+        return super().admit(context)
+
+
+def test_an_observer_at_a_resource_endpoint_fails_the_request(tmp_path: Path) -> None:
+    # A guardrail that was to see a response must not be passed over in silence.
+    made = Made(Observing)
+    with ScriptedUpstream() as upstream, RunningGateway(simple_config(tmp_path, upstream.base_url), made) as gateway:
+        assert ask_json(gateway, "POST", "/v1/threads", {})[0] == 500
+        assert upstream.requests == []
+        assert made.policy.finals == gateway.rows()
+
+
+def test_observers_learn_of_a_later_refusal(tmp_path: Path) -> None:
+    observing, refusing = Made(Observing), Made()
+    with RunningGateway(simple_config(tmp_path, "http://127.0.0.1:9"), observing, refusing) as gateway:
+        refusing.policy.refusal = InvalidRequest("No.")
+        assert chat(gateway)[0] == 400
+        assert vars(observing.policy)["observer"].ends == [("refused", False)]

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from proxy.server.waiter import RequestWaiter
 
 
@@ -95,3 +97,50 @@ def test_an_error_of_the_coroutine_is_handed_over_and_raised_nowhere() -> None:
 
     (error,) = asyncio.run(main())
     assert isinstance(error, LookupError)
+
+
+async def failing() -> None:
+    raise LookupError("canary")
+
+
+def test_what_is_awaited_first_may_fail_and_the_coroutine_sees_it() -> None:
+    async def main() -> None:
+        one = Stepped()
+
+        async def waits_in_vain() -> None:
+            try:
+                await asyncio.get_running_loop().create_task(failing())
+            except LookupError:
+                one.log.append("seen")
+            await asyncio.sleep(0)
+            one.log.append("went on")
+
+        one.waiter.start(waits_in_vain())
+        await asyncio.sleep(0.01)
+        assert (one.log, one.ended) == (["seen", "went on"], [None])
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("turns", [0, 1])
+def test_a_cancelled_task_cancels_the_coroutine(turns: int) -> None:
+    async def main() -> None:
+        one = Stepped()
+
+        async def waits_long() -> None:
+            try:
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                await asyncio.sleep(60)
+            finally:
+                await asyncio.sleep(0)
+                one.log.append("cleaned up")
+
+        one.waiter.start(waits_long())
+        await asyncio.sleep(0.01)
+        (task,) = one.tasks
+        task.cancel()
+        await asyncio.wait([task])
+        assert (one.log, task.cancelled()) == (["cleaned up"], True)
+
+    asyncio.run(main())
