@@ -150,11 +150,14 @@ class RequestCycle(Downstream):
                 waiter.clear()
                 await waiter.wait()
         finally:
+            is_refused = body.is_refused
+            # What still comes of it reserves nothing any more.
+            body.release()
             holding.release()
         waiter.clear()
         if body.is_too_large:
             raise _too_large(limit)
-        if body.is_refused:
+        if is_refused:
             raise no_room()
         if self.state == DISCONNECTED:
             raise ClientGone("The client left while it sent its request.")
@@ -208,9 +211,9 @@ class RequestCycle(Downstream):
             self.waiter.set()
 
     def send_continue(self) -> None:
-        """Send `100 Continue` to a client that waits for it."""
+        """Send `100 Continue` to a client that waits for it, unless its response has begun."""
         body, transport = self.body, self.protocol.transport
-        if body.expects_continue and not transport.is_closing():
+        if body.expects_continue and self.state <= RUNNING and not transport.is_closing():
             transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             body.expects_continue = False
 

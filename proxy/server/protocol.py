@@ -283,8 +283,10 @@ class GuardedProtocol(ClientConnection):
             if serving is not None and serving.state != COMPLETE:
                 serving.stalled = True
             self._reset()
-        elif self.state == LINGERING and self.read_deadline < now:
-            self.transport.abort()
+        elif self.state == LINGERING:
+            # Nothing else is due: another refusal would be written behind our end of the connection.
+            if self.read_deadline < now:
+                self.transport.abort()
         elif self.transport.is_closing():
             if self.write_deadline == math.inf:
                 # What is written may wait for the client no longer than at any other time.

@@ -137,3 +137,14 @@ def test_nothing_may_follow_a_response(caplog: pytest.LogCaptureFixture) -> None
     written = written_by(sending(start(200, (b"content-length", b"3")), part(b"one"), part(b"two")))
     assert written.endswith(b"one")
     assert "out of order" in caplog.text
+
+
+def test_a_response_that_has_begun_is_not_interrupted_by_a_continue() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start())
+        await send(part(b"Hi", more=True))
+        await receive()
+        await send(part(b"!"))
+
+    request = b"POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n{}"
+    assert written_by(app, request).endswith(b"\r\n\r\n2\r\nHi\r\n1\r\n!\r\n0\r\n\r\n")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -178,6 +179,27 @@ def test_a_body_beyond_the_limit_is_refused_before_it_is_whole(rest: bytes) -> N
 
     serve(app, work)
     assert refused == ["The request body is larger than 100 bytes, the most this endpoint takes."]
+
+
+def test_what_still_comes_of_a_refused_body_reserves_no_memory() -> None:
+    reserved: list[int] = []
+
+    async def app(client: RequestCycle) -> None:
+        with pytest.raises(BodyTooLarge):
+            await client.read_body(100)
+        await client.changed()
+        reserved.append(client.protocol.context.shedding.bodies.memory)
+        client.begin(413, b"", 0)
+        client.write(b"", True)
+
+    def work(client: RawClient) -> None:
+        client.send(b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n65\r\n" + b"a" * 101)
+        time.sleep(0.05)
+        client.send(b"\r\n1\r\na\r\n")
+        assert client.read_answer()[0].status == 413
+
+    serve(app, work)
+    assert reserved == [0]
 
 
 def test_a_client_that_leaves_while_it_sends_is_told_apart() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.server.request_parser import MAX_HEADERS
+from tests.exchange.samples import wait_until
 from tests.fakes import (
     LAST_CHUNK,
     Hang,
@@ -55,6 +56,22 @@ def stream_request() -> bytes:
 
 
 # time
+
+
+@pytest.mark.parametrize("key_line", [KEY_LINE, b"authorization: Bearer wrong"])
+def test_a_client_that_stays_after_its_refusal_is_dropped_and_others_are_served(
+    tmp_path: Path, key_line: bytes
+) -> None:
+    # Its body goes on, past the time that it may take: there is no second refusal of the same request.
+    with ScriptedUpstream(answer) as upstream:
+        config = simple_config(tmp_path, upstream.base_url, server={"body_timeout": 0.3, "body_idle_timeout": 5.0})
+        with RunningGateway(config) as gateway:
+            with gateway.client() as client:
+                client.send(b"\r\n".join([POST, b"host: x", key_line, b"content-length: 1000", b"", b"{"]))
+                assert client.read_answer()[0].status == (408 if key_line is KEY_LINE else 401)
+                assert client.read_all() == b""
+                wait_until(lambda: gateway.connections == 0, "end of the connection")
+            Site(gateway, upstream).assert_serves()
 
 
 def test_a_connection_that_says_nothing_is_closed_without_a_word(hasty: Site) -> None:
