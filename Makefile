@@ -31,9 +31,9 @@ fmt: $(VENV)/.dev ## Format, and mend what the linter can mend
 	$(BIN)/ruff check --fix .
 
 docs: $(VENV)/.dev ## Write the generated pages of docs/ again
-	$(BIN)/python -c 'from proxy.config.schema import reference; print(reference(), end="")' > docs/configuration.md
-	$(BIN)/python -c 'from proxy.config.presets.reference import reference; print(reference(), end="")' > docs/upstreams.md
-	$(BIN)/python -c 'from proxy.endpoints.document import document; print(document(), end="")' > docs/endpoints.md
+	$(BIN)/python -m tests.documents.configuration > docs/configuration.md
+	$(BIN)/python -m tests.documents.upstreams > docs/upstreams.md
+	$(BIN)/python -m tests.documents.endpoints > docs/endpoints.md
 	$(BIN)/python -m tests.spec.compatibility > docs/compatibility.md
 	$(BIN)/python -m tests.architecture.drawing
 

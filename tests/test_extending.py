@@ -52,7 +52,7 @@ def test_an_endpoint_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
         client.request("POST", "/v1/chat/summaries", body, headers)
         assert client.read_answer()[0].status == 200
-        assert upstream.requests[0].target == "/summaries"
+        assert upstream.requests[0].target == "/chat/summaries"
         (row,) = gateway.rows()
         assert (row.endpoint, row.input_tokens, row.outcome) == ("/v1/chat/summaries", 9, "complete")
 

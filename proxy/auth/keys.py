@@ -64,6 +64,13 @@ class KeyStore:
         # One transaction at a time on the one connection.
         self._transaction_lock = asyncio.Lock()
 
+    async def __aenter__(self) -> "KeyStore":
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
     async def open(self) -> None:
         """Open the database; create it when it does not exist."""
         await asyncio.to_thread(sqlite.create_rollback, self._path, sqlite.migrations("keys_"))
@@ -156,6 +163,14 @@ class KeyStore:
         where += "" if revoked else "AND k.revoked IS NULL "
         with sqlite.mapped(self._path):
             return await _select_keys(self._open_connection(), where + "ORDER BY k.rowid LIMIT ?", (after, limit))
+
+    async def all(self, *, revoked: bool = False) -> AsyncIterator[Key]:
+        """All live keys, and with `revoked` the others, in the order of creation."""
+        after = None
+        while page := await self.list(after=after, revoked=revoked):
+            for key in page:
+                yield key
+            after = page[-1].id
 
     def _new_secret(self) -> str:
         return self._prefix + "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_CHARACTERS))

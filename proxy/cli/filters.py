@@ -16,7 +16,6 @@ from proxy.ledger.record import Outcome
 from proxy.ledger.selection import Selection
 
 _ID = re.compile(r"key_[0-9a-f]{12}")
-_PAGE = 1_000
 
 
 class ReportFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,31 +73,19 @@ async def _ids(data_dir: Path, wanted: tuple[str, ...]) -> tuple[str, ...]:
         return wanted
     known: dict[str, list[str]] = {demo_key.NAME: [demo_key.key_id()]}
     if await asyncio.to_thread((data_dir / "keys.db").exists):
-        store = KeyStore(data_dir)
-        await store.open()
-        try:
+        async with KeyStore(data_dir) as store:
             for name in names:
                 key = await store.find(name)
                 if key is not None:
                     known.setdefault(name, []).append(key.id)
-            if names - known.keys():
-                await _add_revoked(store, known)
-        finally:
-            await store.close()
+            live = set(known)
+            if names - live:
+                async for key in store.all(revoked=True):
+                    if key.name not in live:
+                        known.setdefault(key.name, []).append(key.id)
     for name in sorted(names - known.keys()):
         raise click.ClickException(
             f'There is no key named "{name}"; those there are, revoked ones too: prometheus-gateway keys list --all'
         )
     ids = {name for name in wanted if name not in names}
     return tuple(sorted(ids.union(*(known[name] for name in names))))
-
-
-async def _add_revoked(store: KeyStore, known: dict[str, list[str]]) -> None:
-    """Add every key that has no live one of its name."""
-    live = set(known)
-    after = None
-    while page := await store.list(limit=_PAGE, after=after, revoked=True):
-        for key in page:
-            if key.name not in live:
-                known.setdefault(key.name, []).append(key.id)
-        after = page[-1].id

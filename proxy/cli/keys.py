@@ -4,8 +4,7 @@ A secret goes to stdout, alone, and nowhere else; what there is to say about it 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -184,15 +183,9 @@ async def _changed(directory: Path, name: str, change: Coroutine[Any, Any, T]) -
         raise
 
 
-@asynccontextmanager
-async def _store(directory: Path, prefix: str = "prom_sk_") -> AsyncIterator[KeyStore]:
+def _store(directory: Path, prefix: str = "prom_sk_") -> KeyStore:
     prepare(directory)
-    store = KeyStore(directory, prefix=prefix)
-    await store.open()
-    try:
-        yield store
-    finally:
-        await store.close()
+    return KeyStore(directory, prefix=prefix)
 
 
 async def _create(

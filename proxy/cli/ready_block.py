@@ -19,7 +19,6 @@ from proxy.config.presets import formats_of
 from proxy.config.tree import Config, split_target
 
 _log = logging.getLogger(__name__)
-_PAGE = 500
 _QUESTION = '{"model": "%s", "stream": true, "messages": [{"role": "user", "content": "What is a gateway?"}]}'
 #: Wildcard addresses, which no client can call, and those to call instead.
 _ALL_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
@@ -114,13 +113,8 @@ async def has_keys(data_dir: Path) -> bool:
     """Whether there is a key that works now. Raises StoreFailed. It creates no database."""
     if not await asyncio.to_thread((data_dir / "keys.db").exists):
         return False
-    store, now, after = KeyStore(data_dir), time.time(), None
-    await store.open()
-    try:
-        while page := await store.list(limit=_PAGE, after=after):
-            if any(key.expires is None or key.expires > now for key in page):
+    async with KeyStore(data_dir) as store:
+        async for key in store.all():
+            if key.expires is None or key.expires > time.time():
                 return True
-            after = page[-1].id
-        return False
-    finally:
-        await store.close()
+    return False

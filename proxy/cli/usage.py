@@ -91,12 +91,8 @@ async def _names(directory: Path, ids: list[str]) -> Mapping[str, str]:
     names = {id_: demo_key.NAME for id_ in ids if id_ == demo_key.key_id()}
     if not ids or not await asyncio.to_thread((directory / "keys.db").exists):
         return names
-    store = KeyStore(directory)
-    await store.open()
-    try:
+    async with KeyStore(directory) as store:
         return names | {id_: key.name for id_ in ids if (key := await store.find(id_)) is not None}
-    finally:
-        await store.close()
 
 
 def _label(group: str, names: Mapping[str, str]) -> str:

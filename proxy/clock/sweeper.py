@@ -20,15 +20,12 @@ class Timed(Protocol):
 
     def overdue(self, now: float) -> bool:
         """Whether the deadline has passed; called once a sweep."""
-        ...
 
     def expire(self) -> None:
         """Time out: the deadline has passed."""
-        ...
 
     def interrupt(self) -> None:
         """End now: the gateway shuts down."""
-        ...
 
 
 class TimeoutSweeper:

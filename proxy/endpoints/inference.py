@@ -54,6 +54,7 @@ class Inference:
     def __init__(self, row: Row, admission: Admission, services: Services, audio: AudioMeter, server: Server) -> None:
         self._row = row
         self._spec = row.spec
+        self._is_model_in_body = row.model == "body"
         self._admission = admission
         self._overload = admission.state.overload
         self._services = services
@@ -72,7 +73,7 @@ class Inference:
 
         For one that has to wait for anything but its upstream, return the application that goes on from there.
         """
-        if self._row.model != "body":
+        if not self._is_model_in_body:
             return self
         context = RequestContext(
             self._spec, id=new_request_id(), started=time.time_ns() // 1000, arrived=client.arrived
@@ -262,7 +263,7 @@ class Inference:
     async def _parse(self, data: bytes, named: str) -> Body:
         """Parse a body; a large one does not block the event loop. Raises `InvalidRequest`."""
         streams = self._row.streams
-        if self._row.model == "body":
+        if self._is_model_in_body:
             return (
                 parse_body(data, named) if len(data) < STEP_BYTES else await in_turns(parse_body_in_steps(data, named))
             )

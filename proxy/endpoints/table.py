@@ -14,7 +14,6 @@ from proxy.dialects.openai_responses import RESPONSES
 from proxy.exchange.context import NESTED, NESTED_GEMINI, EndpointSpec, Unit
 from proxy.wire.content_type import BodyKind
 
-#: Where the model's name stands in the request.
 ModelPlace = Literal["body", "path"]
 ReplyKind = Literal["json", "events", "json or events", "json, text or events", "audio, json or events"]
 
@@ -27,26 +26,25 @@ DEPLOYMENTS: Final = "/openai/deployments/"
 TEXT: Final[frozenset[Capability]] = frozenset({"chat", "vision", "realtime"})
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class Row(msgspec.Struct, frozen=True):
     """One endpoint that is forwarded."""
 
-    method: str = "POST"
     #: As clients call it; `{model}` is the alias.
     path: str
+    dialect: Dialect
+    #: What an alias must be able to do.
+    capabilities: frozenset[Capability]
+    #: One line for people.
+    help: str
+    method: str = "POST"
     #: Another path of the same endpoint.
     also: str = ""
     #: It is there below Azure's `/openai/deployments/{model}` too.
     deployed: bool = False
-    #: Below an upstream's base URL; `{model}` is the upstream's model.
-    upstream_path: str
-    dialect: Dialect
     body: BodyKind = "json"
-    model: ModelPlace = "body"
-    reply: ReplyKind
+    reply: ReplyKind = "json"
     #: What is billed.
     unit: Unit = "tokens"
-    #: What an alias must be able to do.
-    capabilities: frozenset[Capability]
     #: The answer is a stream whatever the body says.
     streams: bool = False
     #: `stream_options.include_usage` exists here.
@@ -59,8 +57,16 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     creates: str = ""
     #: The words by which nested values of a body may name objects at the upstream.
     naming: tuple[bytes, ...] = NESTED
-    #: One line for people.
-    help: str
+
+    @property
+    def model(self) -> ModelPlace:
+        """Where the model's name stands in the request."""
+        return "path" if "{model}" in self.path else "body"
+
+    @property
+    def upstream_path(self) -> str:
+        """The path below an upstream's base URL, which ends in the version; `{model}` is the upstream's model."""
+        return self.path.removeprefix("/v1beta").removeprefix("/v1")
 
     @property
     def spec(self) -> EndpointSpec:
@@ -86,259 +92,181 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 ROWS: Final = (
     Row(
-        path="/v1/chat/completions",
+        "/v1/chat/completions",
+        CHAT,
+        TEXT,
+        "Answer a conversation, as a stream or at once.",
         deployed=True,
-        upstream_path="/chat/completions",
-        dialect=CHAT,
         reply="json or events",
-        capabilities=TEXT,
         usage_option=True,
         naming=(b"_id",),
-        help="Answer a conversation, as a stream or at once.",
     ),
     Row(
-        path="/v1/completions",
+        "/v1/completions",
+        CHAT,
+        TEXT,
+        "Continue a text (OpenAI's older form).",
         deployed=True,
-        upstream_path="/completions",
-        dialect=CHAT,
         reply="json or events",
-        capabilities=TEXT,
         usage_option=True,
         naming=(),
-        help="Continue a text (OpenAI's older form).",
     ),
     Row(
-        path="/v1/responses",
-        upstream_path="/responses",
-        dialect=RESPONSES,
+        "/v1/responses",
+        RESPONSES,
+        TEXT,
+        "Answer by the Responses API, as typed events or at once.",
         reply="json or events",
-        capabilities=TEXT,
         creates="response",
-        help="Answer by the Responses API, as typed events or at once.",
     ),
     Row(
-        path="/v1/responses/input_tokens",
-        upstream_path="/responses/input_tokens",
-        dialect=RESPONSES,
-        reply="json",
+        "/v1/responses/input_tokens",
+        RESPONSES,
+        TEXT,
+        "Count the input tokens of a request of the Responses API.",
         unit="nothing",
-        capabilities=TEXT,
-        help="Count the input tokens of a request of the Responses API.",
     ),
     Row(
-        path="/v1/responses/compact",
-        upstream_path="/responses/compact",
-        dialect=RESPONSES,
-        reply="json",
-        capabilities=TEXT,
+        "/v1/responses/compact",
+        RESPONSES,
+        TEXT,
+        "Shorten a conversation of the Responses API for its next turn.",
         creates="response",
-        help="Shorten a conversation of the Responses API for its next turn.",
     ),
+    Row("/v1/embeddings", CHAT, frozenset({"embeddings"}), "Turn texts into vectors.", deployed=True, naming=()),
     Row(
-        path="/v1/embeddings",
-        deployed=True,
-        upstream_path="/embeddings",
-        dialect=CHAT,
-        reply="json",
-        capabilities=frozenset({"embeddings"}),
-        naming=(),
-        help="Turn texts into vectors.",
-    ),
-    Row(
-        path="/v1/moderations",
-        upstream_path="/moderations",
-        dialect=CHAT,
-        reply="json",
+        "/v1/moderations",
+        CHAT,
+        frozenset({"moderation"}),
+        "Classify texts and images by what is harmful in them.",
         unit="nothing",
-        capabilities=frozenset({"moderation"}),
         naming=(),
-        help="Classify texts and images by what is harmful in them.",
     ),
+    Row("/v1/rerank", CHAT, frozenset({"rerank"}), "Order documents by how well they answer a question.", naming=()),
     Row(
-        path="/v1/rerank",
-        upstream_path="/rerank",
-        dialect=CHAT,
-        reply="json",
-        capabilities=frozenset({"rerank"}),
-        naming=(),
-        help="Order documents by how well they answer a question.",
-    ),
-    Row(
-        path="/v1/audio/transcriptions",
+        "/v1/audio/transcriptions",
+        MEDIA,
+        frozenset({"audio"}),
+        "Write down what is said in an audio file.",
         deployed=True,
-        upstream_path="/audio/transcriptions",
-        dialect=MEDIA,
         body="form",
         reply="json, text or events",
         unit="audio",
-        capabilities=frozenset({"audio"}),
         opaque=(b"text/", b"application/x-subrip"),
-        help="Write down what is said in an audio file.",
     ),
     Row(
-        path="/v1/audio/translations",
+        "/v1/audio/translations",
+        MEDIA,
+        frozenset({"audio"}),
+        "Write down in English what is said in an audio file.",
         deployed=True,
-        upstream_path="/audio/translations",
-        dialect=MEDIA,
         body="form",
         reply="json, text or events",
         unit="audio",
-        capabilities=frozenset({"audio"}),
         opaque=(b"text/", b"application/x-subrip"),
-        help="Write down in English what is said in an audio file.",
     ),
     Row(
-        path="/v1/audio/speech",
+        "/v1/audio/speech",
+        MEDIA,
+        frozenset({"speech"}),
+        "Speak a text: audio as it is made, or events with pieces of it.",
         deployed=True,
-        upstream_path="/audio/speech",
-        dialect=MEDIA,
         reply="audio, json or events",
-        capabilities=frozenset({"speech"}),
         opaque=SOUND,
-        help="Speak a text: audio as it is made, or events with pieces of it.",
     ),
     Row(
-        path="/v1/audio/speech/stream",
-        upstream_path="/audio/speech/stream",
-        dialect=MEDIA,
+        "/v1/audio/speech/stream",
+        MEDIA,
+        frozenset({"speech"}),
+        "Speak a text as a stream.",
         reply="audio, json or events",
-        capabilities=frozenset({"speech"}),
         streams=True,
         opaque=SOUND,
-        help="Speak a text as a stream.",
     ),
     Row(
-        path="/v1/images/generations",
+        "/v1/images/generations",
+        MEDIA,
+        frozenset({"image"}),
+        "Make images from a text.",
         deployed=True,
-        upstream_path="/images/generations",
-        dialect=MEDIA,
         reply="json or events",
         unit="images",
-        capabilities=frozenset({"image"}),
-        help="Make images from a text.",
     ),
     Row(
-        path="/v1/images/edits",
+        "/v1/images/edits",
+        MEDIA,
+        frozenset({"image"}),
+        "Change images by a text.",
         deployed=True,
-        upstream_path="/images/edits",
-        dialect=MEDIA,
         body="form or json",
         reply="json or events",
         unit="images",
-        capabilities=frozenset({"image"}),
-        help="Change images by a text.",
     ),
     Row(
-        path="/v1/images/variations",
-        upstream_path="/images/variations",
-        dialect=MEDIA,
-        body="form",
-        reply="json",
-        unit="images",
-        capabilities=frozenset({"image"}),
-        help="Make variations of an image.",
+        "/v1/images/variations", MEDIA, frozenset({"image"}), "Make variations of an image.", body="form", unit="images"
     ),
+    Row("/v1/search", CHAT, frozenset({"search"}), "Search the web."),
+    Row("/v1/ocr", CHAT, frozenset({"ocr"}), "Read the text in a document or an image."),
+    Row("/v1/count_tokens", CHAT, TEXT, "Count the input tokens of a conversation.", unit="nothing"),
     Row(
-        path="/v1/search",
-        upstream_path="/search",
-        dialect=CHAT,
-        reply="json",
-        capabilities=frozenset({"search"}),
-        help="Search the web.",
-    ),
-    Row(
-        path="/v1/ocr",
-        upstream_path="/ocr",
-        dialect=CHAT,
-        reply="json",
-        capabilities=frozenset({"ocr"}),
-        help="Read the text in a document or an image.",
-    ),
-    Row(
-        path="/v1/count_tokens",
-        upstream_path="/count_tokens",
-        dialect=CHAT,
-        reply="json",
-        unit="nothing",
-        capabilities=TEXT,
-        help="Count the input tokens of a conversation.",
-    ),
-    Row(
-        path="/v1/messages",
-        upstream_path="/messages",
-        dialect=MESSAGES,
+        "/v1/messages",
+        MESSAGES,
+        TEXT,
+        "Answer a conversation in Anthropic's own format.",
         reply="json or events",
-        capabilities=TEXT,
         query=frozenset({"beta"}),
-        help="Answer a conversation in Anthropic's own format.",
     ),
     Row(
-        path="/v1/messages/count_tokens",
-        upstream_path="/messages/count_tokens",
-        dialect=MESSAGES,
-        reply="json",
+        "/v1/messages/count_tokens",
+        MESSAGES,
+        TEXT,
+        "Count the input tokens of a conversation in Anthropic's own format.",
         unit="nothing",
-        capabilities=TEXT,
         query=frozenset({"beta"}),
-        help="Count the input tokens of a conversation in Anthropic's own format.",
     ),
     Row(
-        path="/v1beta/models/{model}:generateContent",
+        "/v1beta/models/{model}:generateContent",
+        GENERATE,
+        TEXT,
+        "Answer in Gemini's own format, at once.",
         also="/v1/models/{model}:generateContent",
-        upstream_path="/models/{model}:generateContent",
-        dialect=GENERATE,
         naming=NESTED_GEMINI,
-        model="path",
-        reply="json",
-        capabilities=TEXT,
-        help="Answer in Gemini's own format, at once.",
     ),
     Row(
-        path="/v1beta/models/{model}:streamGenerateContent",
+        "/v1beta/models/{model}:streamGenerateContent",
+        GENERATE,
+        TEXT,
+        "Answer in Gemini's own format, as events (alt=sse) or as a JSON array that grows.",
         also="/v1/models/{model}:streamGenerateContent",
-        upstream_path="/models/{model}:streamGenerateContent",
-        dialect=GENERATE,
         naming=NESTED_GEMINI,
-        model="path",
         reply="json or events",
-        capabilities=TEXT,
         streams=True,
         query=frozenset({"alt"}),
-        help="Answer in Gemini's own format, as events (alt=sse) or as a JSON array that grows.",
     ),
     Row(
-        path="/v1beta/models/{model}:countTokens",
+        "/v1beta/models/{model}:countTokens",
+        GENERATE,
+        TEXT,
+        "Count the input tokens of a conversation in Gemini's own format.",
         also="/v1/models/{model}:countTokens",
-        upstream_path="/models/{model}:countTokens",
-        dialect=GENERATE,
         naming=NESTED_GEMINI,
-        model="path",
-        reply="json",
         unit="nothing",
-        capabilities=TEXT,
-        help="Count the input tokens of a conversation in Gemini's own format.",
     ),
     Row(
-        path="/v1beta/models/{model}:embedContent",
+        "/v1beta/models/{model}:embedContent",
+        GENERATE,
+        frozenset({"embeddings"}),
+        "Turn a text into a vector in Gemini's own format.",
         also="/v1/models/{model}:embedContent",
-        upstream_path="/models/{model}:embedContent",
-        dialect=GENERATE,
         naming=NESTED_GEMINI,
-        model="path",
-        reply="json",
-        capabilities=frozenset({"embeddings"}),
-        help="Turn a text into a vector in Gemini's own format.",
     ),
     Row(
-        path="/v1beta/models/{model}:batchEmbedContents",
+        "/v1beta/models/{model}:batchEmbedContents",
+        GENERATE,
+        frozenset({"embeddings"}),
+        "Turn many texts into vectors in Gemini's own format.",
         also="/v1/models/{model}:batchEmbedContents",
-        upstream_path="/models/{model}:batchEmbedContents",
-        dialect=GENERATE,
         naming=NESTED_GEMINI,
-        model="path",
-        reply="json",
-        capabilities=frozenset({"embeddings"}),
-        help="Turn many texts into vectors in Gemini's own format.",
     ),
 )
 

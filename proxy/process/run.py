@@ -48,15 +48,12 @@ class GatewayHost(Protocol):
 
     async def started(self, served: ServedGateway) -> None:
         """The gateway has started; its sockets are not served yet."""
-        ...
 
     def ready(self) -> None:
         """The sockets are served."""
-        ...
 
     def draining(self) -> None:
         """The shutdown has begun."""
-        ...
 
 
 async def serve(

@@ -54,27 +54,21 @@ class SupervisorDelegate(Protocol):
     @property
     def server(self) -> Server:
         """The settings as they are now."""
-        ...
 
     def ready(self) -> None:
         """All processes are up for the first time."""
-        ...
 
     def hang_up(self) -> None:
         """SIGHUP."""
-        ...
 
     def draining(self) -> None:
         """The shutdown has begun."""
-        ...
 
     def waiting(self, running: int, *, again: bool) -> None:
         """So many requests still ran when the shutdown began; `again` where a second signal may follow the first."""
-        ...
 
     def tick(self) -> None:
         """Four times a second at least."""
-        ...
 
 
 class ChildProcess:

@@ -18,12 +18,14 @@ _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 ResponseKind = Literal["json", "json or events", "bytes"]
 
 
-class ResourceRow(msgspec.Struct, frozen=True, kw_only=True):
+class ResourceRow(msgspec.Struct, frozen=True):
     """One resource endpoint: a method and a path. Routes, checks, documents and conformance tests follow from it."""
 
     method: str
     #: As clients call it; each `{...}` is an id, of `CHILD_IDS` or owned by the key. An upstream has it without /v1.
     path: str
+    #: One line for people.
+    help: str
     #: The request body: a "form" is passed on as it comes, of a "file" the lines of a batch are rewritten.
     body: BodyKind = "none"
     #: Whether a `model` may be in the body, an alias of the key's; "must": a request without it is refused.
@@ -54,8 +56,6 @@ class ResourceRow(msgspec.Struct, frozen=True, kw_only=True):
     scrubs: bool = False
     #: Query parameters that are forwarded.
     query: frozenset[str] = frozenset()
-    #: One line for people.
-    help: str
 
     @property
     def ids(self) -> tuple[str, ...]:

@@ -1,15 +1,12 @@
-"""The schema and the reference: made from the tree, complete, and the reference in docs/ is the current one."""
+"""The schema: made from the tree and its doc comments, and complete."""
 
-from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from proxy.config.load import parse
-from proxy.config.schema import reference, schema
+from proxy.config.schema import help_texts, schema
 from proxy.config.tree import Model, Price, Section, Server, Upstream
-
-DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "configuration.md"
 
 
 def properties(section: type[Section]) -> dict[str, Any]:
@@ -31,10 +28,15 @@ def test_unknown_keys_are_refused_by_the_schema_too() -> None:
     assert schema()["$defs"]["Server"]["additionalProperties"] is False
 
 
-def test_the_example_of_the_reference_is_valid() -> None:
-    text = reference().partition("```toml\n")[2].partition("```")[0]
-    assert parse(text, Path("p.toml"), {"OPENAI_API_KEY": "sk"}).models["prometheus-core"].targets[0] == "openai/gpt-5"
+def test_a_comment_of_several_lines_is_one_text() -> None:
+    class Section(msgspec.Struct):
+        #: One
+        #: and two.
+        field: int
+        bare: int
+
+    assert help_texts(Section) == {"field": "One and two."}
 
 
-def test_the_reference_in_the_documents_is_the_current_one() -> None:
-    assert DOCUMENT.read_text() == reference(), "write docs/configuration.md again with proxy.config.schema.reference()"
+def test_a_class_without_source_has_no_texts() -> None:
+    assert help_texts(msgspec.defstruct("Made", ["field"])) == {}

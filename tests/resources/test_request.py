@@ -8,7 +8,7 @@ from proxy.resources.request import ResourceRequest
 from proxy.resources.spec import ResourceRow
 from proxy.wire.schemas import Body
 
-ROW = ResourceRow(method="GET", path="/v1/threads/{thread_id}/runs/{run_id}", help="Show a run.")
+ROW = ResourceRow("GET", "/v1/threads/{thread_id}/runs/{run_id}", "Show a run.")
 
 
 def request() -> ResourceRequest:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.endpoints.document import document
 from proxy.endpoints.table import ROWS, Row
 from proxy.resources.spec import ResourceRow
 from proxy.resources.table import RESOURCE_ROWS
+from tests.documents.endpoints import document
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "endpoints.md"
 EVERY_ROW: tuple[Row | ResourceRow, ...] = (*ROWS, *RESOURCE_ROWS)

@@ -192,3 +192,7 @@ def _examples(dialect: Dialect) -> Iterator[str]:
 
 def _line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    print(document(), end="")

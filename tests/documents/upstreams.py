@@ -117,3 +117,7 @@ def _section(kind: str, preset: Preset) -> Iterator[str]:
         yield f'api_key = "${{{kind.upper()}_API_KEY}}"'
     yield "```"
     yield ""
+
+
+if __name__ == "__main__":
+    print(reference(), end="")
