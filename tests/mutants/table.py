@@ -957,4 +957,28 @@ MUTANTS: tuple[Mutant, ...] = (
         "self.lag = lag",
         ("tests/overload",),
     ),
+    # Hooks.
+    Mutant(
+        "policies passed over at resource endpoints",
+        "proxy/policies/admission.py",
+        """                if at < plan.before_body:
+                    raise _cannot_respond(checks[at])
+                context.origin = result""",
+        "                context.origin = result",
+        ("tests/policies/test_admission.py",),
+    ),
+    Mutant(
+        "header lines as policies made them",
+        "proxy/exchange/response_head.py",
+        "_LINES.fullmatch(context.lines) is not None",
+        "True",
+        ("tests/exchange/test_response_head.py",),
+    ),
+    Mutant(
+        "coroutines that do not see what fails",
+        "proxy/server/waiter.py",
+        "            waits_for = coroutine.throw(fault)",
+        "            raise fault",
+        ("tests/server/test_waiter.py",),
+    ),
 )
