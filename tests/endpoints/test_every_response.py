@@ -189,10 +189,12 @@ def test_a_fault_in_admission_has_them_and_the_id_of_its_row(gateway: RunningGat
     assert {row.id for row in gateway.rows()} - rows <= {head.header("x-request-id")}
 
 
-def test_a_request_ends_within_the_time_that_its_client_gives_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/threads"])
+def test_a_request_ends_within_the_time_that_its_client_gives_it(tmp_path: Path, path: str) -> None:
     with ScriptedUpstream() as upstream, RunningGateway(simple_config(tmp_path, upstream.base_url)) as gateway:
         upstream.script([Hang()])
         before = time.monotonic()
-        head = head_of(gateway, "POST", "/v1/chat/completions", CHAT, {"x-prism-request-timeout": "800"})
+        body = CHAT if "chat" in path else {}
+        head = head_of(gateway, "POST", path, body, {"x-prism-request-timeout": "800"})
     assert (head.status, head.header("x-prism-timeout-ms")) == (504, "800")
     assert time.monotonic() - before < 5
