@@ -6,6 +6,7 @@ All routes are built anew for another configuration, and replaced in one step.
 import functools
 import time
 from collections.abc import Awaitable
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -15,13 +16,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.config.tree import Server
+from proxy.dialects.openai_chat import CHAT
 from proxy.endpoints.cors import Cors, is_preflight, preflight_headers
 from proxy.endpoints.health import LIVE_PATHS, READY_PATHS, Health, home
 from proxy.endpoints.inference import Inference
 from proxy.endpoints.models import GOOGLE_PATH, Models, error_response
 from proxy.endpoints.paths import Mistakes, is_for_clients, respelled
 from proxy.endpoints.table import ROWS, Row, dialect_at
-from proxy.errors import GatewayError, InvalidRequest
+from proxy.errors import GatewayError, InternalFault, InvalidRequest
 from proxy.exchange.audio_length import AudioMeter
 from proxy.exchange.context import EndpointSpec, RequestContext
 from proxy.exchange.response_head import own_lines
@@ -35,11 +37,14 @@ from proxy.resources.handler import ResourceHandler
 from proxy.resources.table import RESOURCE_ROWS
 from proxy.server.cycle import EXTENSION, RequestCycle
 from proxy.server.ids import new_request_id
+from proxy.wire.headers import Header
 from proxy.wire.prism_headers import read_prism_headers
 
 MODEL_PATHS = ("/v1/models", GOOGLE_PATH)
 #: Bytes of a path that the access log shows where it is not that of an endpoint.
 MAX_LOGGED_PATH_BYTES = 256
+#: Of responses that the server makes by itself.
+_SERVER: Final = EndpointSpec("", CHAT)
 
 
 class Routes(Starlette):
@@ -81,6 +86,7 @@ class Routes(Starlette):
             ],
             exception_handlers={
                 GatewayError: _respond_to_gateway_error,
+                Exception: _respond_to_fault,
                 HTTPException: functools.partial(
                     _respond_to_http_error, Mistakes(ROWS, [row.path for row in RESOURCE_ROWS])
                 ),
@@ -123,6 +129,13 @@ class Router:
         if client.head.origin:
             client.more_lines = self._routes.cors.lines(client.head.origin)
         return handler(scope, receive, send)
+
+    def own_lines(self, request_id: str, headers: list[Header], arrived: float) -> bytes:
+        """The gateway's header lines of a response that the server makes by itself, such as that to malformed HTTP."""
+        prism = read_prism_headers(headers)
+        context = RequestContext(_SERVER, id=request_id, started=0, arrived=arrived, trace_id=prism.trace_id)
+        context.prism = prism
+        return own_lines(context)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve another spelling of a row's path, or by Starlette's routes; and write the access line."""
@@ -206,6 +219,11 @@ async def _send_with_own_lines(send: Send, context: RequestContext, message: Mes
 async def _respond_to_gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)
     return error_response(request, error, dialect_at(request.scope["path"]))
+
+
+async def _respond_to_fault(request: Request, error: Exception) -> Response:
+    """The 500 for a fault of the gateway's own, which the server logs."""
+    return error_response(request, InternalFault(), dialect_at(request.scope["path"]))
 
 
 async def _respond_to_http_error(mistakes: Mistakes, request: Request, error: Exception) -> Response:

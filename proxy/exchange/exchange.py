@@ -33,6 +33,7 @@ from proxy.exchange.response_head import (
     header_lines,
     outcome_of,
     timestamp,
+    write_error,
 )
 from proxy.exchange.services import Services
 from proxy.exchange.settlement import crashed_record
@@ -282,7 +283,7 @@ class Exchange(ResponseWriter):
         self._stop_origin()
         self._origin = None
         if not self.client_gone:
-            downstream.fail(fault)
+            self._fail(fault)
         final = crashed_record(
             context,
             upstream=origin.provider if origin is not None else "",
@@ -314,7 +315,20 @@ class Exchange(ResponseWriter):
             if aborts:
                 downstream.abort()
         except Exception as fault:  # noqa: BLE001 (whatever is raised, the client must have an end)
-            downstream.fail(fault)
+            self._fail(fault)
+
+    def _fail(self, fault: Exception) -> None:
+        """End the response after a fault in its settlement: by a 500 that names the request, if it has not begun."""
+        downstream = self._downstream
+        if downstream.status == 0:
+            try:
+                write_error(downstream, self._context, InternalFault())
+            except Exception as second:  # noqa: BLE001 (whatever is raised, the client must have an end)
+                _log.error("A response could not begin.", exc_info=second)
+            else:
+                _log.error("A request failed inside the gateway.", exc_info=fault)
+                return
+        downstream.fail(fault)
 
     def _gateway_lines(self, origin: Origin) -> bytes:
         """The header lines that the gateway adds about itself."""

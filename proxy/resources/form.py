@@ -41,7 +41,7 @@ class Form:
         self._max_bytes = max_bytes
         self._field = field
         self._holding = holding
-        self._parser = MultipartParser(boundary)
+        self._parser = MultipartParser(boundary, drops_epilogue=True)
         self._received = 0
         #: The events up to the end of the deciding field, without their data, and its size: the file has it.
         self._buffered: list[tuple[FormEvent, int]] = []

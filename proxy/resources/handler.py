@@ -25,8 +25,9 @@ from proxy.resources.pagination import owned_page, parse_list_query
 from proxy.resources.request import ResourceRequest
 from proxy.resources.response import JSON_LINE, ResourceResponder
 from proxy.resources.routing import ResourceRouting, check_place
+from proxy.routing.retry import CLIENT_TIMEOUT_MARGIN_SECONDS
 from proxy.server.bodies import Bodies, Holding
-from proxy.upstream.client import UpstreamRequest
+from proxy.upstream.client import Timeouts, UpstreamRequest
 from proxy.wire.content_encoding import encoding_of, inflate_in_steps
 from proxy.wire.content_type import check_content_type
 from proxy.wire.field_names import TEXT_FIELDS, may_name_object, object_name_in
@@ -123,9 +124,16 @@ class ResourceHandler:
 
     def _open(self, request: ResourceRequest) -> UpstreamRequest:
         """Write a call to the journal before it is made. Raises `StoreFailed`."""
-        assert request.target is not None
+        target, patience = request.target, request.context.patience
+        assert target is not None
         self._services.journal.append(request.opened())
-        return UpstreamRequest(request.target.pool, request.key)
+        upstream = target.pool.upstream
+        # So that a client which gives it so long still gets the 504.
+        patience -= min(CLIENT_TIMEOUT_MARGIN_SECONDS, patience / 4)
+        first_byte = min(target.first_byte_timeout, patience)
+        connect = min(upstream.connect_timeout, patience)
+        timeouts = Timeouts(connect, connect, first_byte, upstream.idle_timeout)
+        return UpstreamRequest(target.pool, request.key, timeouts)
 
     def _head(self, request: ResourceRequest, query: bytes, lines: bytes) -> bytes:
         row = request.row

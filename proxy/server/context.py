@@ -5,6 +5,7 @@ from typing import Any
 from uvicorn.server import ServerState
 
 from proxy.config.tree import Server
+from proxy.server.head_cache import Header
 from proxy.server.load_shedding import SheddingState
 
 
@@ -21,3 +22,14 @@ class ServerContext:
         self.state = state or ServerState()
         #: A connection serves again after its response; not while the process is short of something, or ends.
         self.keeps_alive = True
+
+    def own_lines(self, request_id: str, headers: list[Header], arrived: float) -> bytes:
+        """The header lines of a response that the server makes by itself, to a request with these headers.
+
+        An application may have a method of this name, which then writes them; `arrived` is monotonic time.
+        """
+        write = getattr(self.app, "own_lines", None)
+        if write is None:
+            return b"x-request-id: %b\r\n" % request_id.encode()
+        lines: bytes = write(request_id, headers, arrived)
+        return lines

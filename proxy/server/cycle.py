@@ -17,7 +17,7 @@ from proxy.errors import BodyTooLarge, ClientGone, InternalFault
 from proxy.server.bodies import Holding, no_room
 from proxy.server.context import ServerContext
 from proxy.server.downstream import Downstream, ResponseProducer
-from proxy.server.envelope import envelope
+from proxy.server.envelope import JSON_LINE, envelope
 from proxy.server.head_cache import Head
 from proxy.server.ids import new_request_id
 from proxy.server.request_body import KEPT, RequestBody
@@ -322,8 +322,8 @@ class RequestCycle(Downstream):
         try:
             request_id, error = new_request_id(), InternalFault()
             body = envelope(error.message, error.type, error.code, request_id)
-            lines = f"content-type: application/json\r\nx-request-id: {request_id}\r\n".encode()
-            self.begin(500, lines, len(body))
+            own = self.protocol.context.own_lines(request_id, self.head.headers, self.arrived)
+            self.begin(500, JSON_LINE + own, len(body))
             self.write(body, True)
         except Exception:
             self.protocol.transport.abort()

@@ -1,8 +1,12 @@
 """The error envelope of responses that no endpoint makes: refused requests, and faults inside the gateway."""
 
 from datetime import UTC, datetime
+from typing import Final
 
 import msgspec
+
+#: The content type of it.
+JSON_LINE: Final = b"content-type: application/json\r\n"
 
 
 def envelope(message: str, type: str, code: str | None, request_id: str) -> bytes:

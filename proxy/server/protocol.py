@@ -8,6 +8,7 @@ import asyncio
 import math
 import socket
 import struct
+import time
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from proxy.errors import InvalidRequest
 from proxy.server.asgi import run
 from proxy.server.context import ServerContext
 from proxy.server.cycle import COMPLETE, NEW, SCHEDULED, ClientConnection, RequestCycle
-from proxy.server.envelope import envelope
+from proxy.server.envelope import JSON_LINE, envelope
 from proxy.server.head_cache import Head, HeadCache
 from proxy.server.ids import new_request_id
 from proxy.server.pipeline import MAX_PIPELINED, RequestPipeline
@@ -384,12 +385,15 @@ class GuardedProtocol(ClientConnection):
             self.transport.abort()
             return
         request_id, error = new_request_id(), InvalidRequest(refusal.message)
-        body = envelope(error.message, error.type, error.code, request_id)
-        head = b"content-type: application/json\r\nx-request-id: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        lines = head % (request_id.encode(), len(body))
+        headers, arrived = self._parser.headers if self._parser.state != IDLE else [], time.monotonic()
+        more_lines = JSON_LINE
         if cycle is not None:
-            lines = cycle.more_lines + lines
-        self.transport.write(STATUS_LINE[refusal.status] + lines + body)
+            headers, arrived = cycle.head.headers, cycle.arrived
+            more_lines = cycle.more_lines + JSON_LINE
+        own = self.context.own_lines(request_id, headers, arrived)
+        body = envelope(error.message, error.type, error.code, request_id)
+        framing = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[refusal.status] + more_lines + own + framing + body)
         if cycle is not None:
             # The application must not respond any more.
             cycle.client_left()

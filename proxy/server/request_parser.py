@@ -74,7 +74,8 @@ class RequestParser:
         self._context = context
         self._parser = self._new_parser()
         self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
+        #: Those of the head that was read last, as far as it came.
+        self.headers: list[tuple[bytes, bytes]] = []
         self._expects_continue = False
         self._content_length: int | None = None
         #: Whether the current read holds parts of more than one head or body, and how much of it is body.
@@ -135,14 +136,14 @@ class RequestParser:
     def _head_without_upgrade(self) -> bytes:
         version = self._parser.get_http_version().encode()
         lines = [b"%b %b HTTP/%b\r\n" % (self._parser.get_method(), self._url, version)]
-        lines += [b"%b: %b\r\n" % header for header in self._headers if header[0] != b"upgrade"]
+        lines += [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
         return b"".join(lines) + b"\r\n"
 
     # httptools' callbacks
 
     def on_message_begin(self) -> None:
         self._url = b""
-        self._headers = []
+        self.headers = []
         self._expects_continue = False
         self._content_length = None
         self.state = IN_HEAD
@@ -159,7 +160,7 @@ class RequestParser:
         if self.state != IN_HEAD:
             # A trailer: it came too late for every check, and no endpoint uses one.
             return
-        self._headers.append((name.lower(), value))
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         parser = self._parser
@@ -172,7 +173,7 @@ class RequestParser:
         self.state = IN_BODY
         self._is_mixed = True
         self.framing_bytes = 0
-        head = Head(parser.get_method().decode("ascii"), version, self._url, self._headers)
+        head = Head(parser.get_method().decode("ascii"), version, self._url, self.headers)
         head.origin = origin
         keep_alive = parser.should_keep_alive()
         if self._handler is not None:
@@ -197,12 +198,12 @@ class RequestParser:
             raise Refused(400, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
         if _TARGET.fullmatch(self._url) is None:
             raise Refused(400, "The request's target must be a path, in printable ASCII.")
-        if len(self._headers) > MAX_HEADERS:
+        if len(self.headers) > MAX_HEADERS:
             raise Refused(431, f"The request has more than {MAX_HEADERS} headers.")
         size = hosts = codings = 0
         underscores = False
         origin = b""
-        for name, value in self._headers:
+        for name, value in self.headers:
             # The parser has refused control characters in values.
             size += len(name) + len(value) + 4
             if _UNDERSCORE in name:
@@ -233,7 +234,7 @@ class RequestParser:
         if underscores:
             # What a server behind a CGI-like interface would read as another header's name (`x_api_key`) is dropped, as
             # nginx drops it.
-            self._headers = [header for header in self._headers if _UNDERSCORE not in header[0]]
+            self.headers = [header for header in self.headers if _UNDERSCORE not in header[0]]
         return size, origin
 
     def _head_too_large(self) -> Refused:

@@ -91,8 +91,10 @@ class _State(Enum):
 class MultipartParser:
     """Incremental parser: `receive` bytes cut anywhere, then take `next_event` until there is none."""
 
-    def __init__(self, boundary: bytes) -> None:
+    def __init__(self, boundary: bytes, *, drops_epilogue: bool = False) -> None:
+        """`drops_epilogue` takes a form with an epilogue (RFC 2046, 5.1.1) and leaves that out; else it is refused."""
         self.delimiter = b"--" + boundary
+        self._drops_epilogue = drops_epilogue
         self._state = _State.START
         #: The names of its parts.
         self.names = PartNames()
@@ -194,6 +196,9 @@ class MultipartParser:
 
     def _read_epilogue(self) -> FormEvent | None:
         if len(self._buffer) > _MAX_EPILOGUE_BYTES or self._buffer.strip(b"\r\n"):
+            if self._drops_epilogue:
+                self._buffer.clear()
+                return None
             raise _broken("bytes follow its closing boundary")
         return self._event(EventKind.EPILOGUE, len(self._buffer)) if self._buffer else None
 

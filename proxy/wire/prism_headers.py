@@ -26,6 +26,10 @@ MAX_METADATA_KEYS: Final = 64
 MAX_METADATA_KEY_CHARACTERS: Final = 64
 MAX_METADATA_VALUE_CHARACTERS: Final = 512
 MAX_CONFIG_BYTES: Final = 8_192
+#: Warning lines of one response, and characters of a header's name in one: what clients and proxies read of a response
+#: head is bounded.
+MAX_WARNINGS: Final = 4
+MAX_WARNED_CHARACTERS: Final = 100
 #: Metadata keys with these prefixes are dropped: other gateways keep their own state under them.
 RESERVED_PREFIXES: Final = (
     *("auth_", "key_", "org_", "budget_", "ratelimit_", "cost", "cache_", "guardrail_", "credit_"),
@@ -36,6 +40,8 @@ _SECONDS_IN: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_40
 _NUMBER: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
 _DURATION: Final = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,6})?(?:ms|s|m|h|d))+")
 _DURATION_PART: Final = re.compile(r"([0-9.]+)(ms|s|m|h|d)")
+# What databases and UTF-8 do not take: NUL, and the halves of a pair of surrogates.
+_UNSTORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
 _TRACE_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 # https://www.w3.org/TR/trace-context/#traceparent-header
 _TRACEPARENT: Final = re.compile(
@@ -166,7 +172,7 @@ class _Reader:
             guardrail_policy=policy or _printable(plain.get(b"x-guardrail-policy", b""))[:MAX_LABEL_CHARACTERS],
             is_async=self._flag("async"),
             has_twins=has_twins,
-            warnings=b"".join([_warning(name, count) for name, count in self._dropped.items()]),
+            warnings=self._warnings(),
         )
 
     def trace_id(self, plain: Mapping[bytes, bytes]) -> str:
@@ -247,13 +253,28 @@ class _Reader:
 
     def _add(self, found: dict[str, str], full: str, key: str, value: str) -> None:
         fits = 0 < len(key) <= MAX_METADATA_KEY_CHARACTERS and len(value) <= MAX_METADATA_VALUE_CHARACTERS
-        if not fits or key.startswith(RESERVED_PREFIXES) or (key not in found and len(found) >= MAX_METADATA_KEYS):
+        if (
+            not fits
+            or not key.isprintable()
+            or _UNSTORABLE.search(value) is not None
+            or key.startswith(RESERVED_PREFIXES)
+            or (key not in found and len(found) >= MAX_METADATA_KEYS)
+        ):
             self._drop(full)
             return
         found[key] = value
 
     def _drop(self, full: str) -> None:
         self._dropped[full] = self._dropped.get(full, 0) + 1
+
+    def _warnings(self) -> bytes:
+        """The lines that name the headers of which something was dropped; the last one may stand for several."""
+        dropped = list(self._dropped.items())
+        shown, rest = dropped[:MAX_WARNINGS], dropped[MAX_WARNINGS:]
+        lines = [_warning(name[:MAX_WARNED_CHARACTERS], count) for name, count in shown]
+        if rest:
+            lines[-1] = _warning(f"{len(rest) + 1} headers", shown[-1][1] + sum([count for _, count in rest]))
+        return b"".join(lines)
 
 
 def _entries(value: bytes) -> list[tuple[str, str]] | None:

@@ -221,7 +221,8 @@ def test_a_request_whose_bill_cannot_be_made_is_settled_with_an_unknown_cost(ben
     notes = Notes()
     context = context_of(False, notes)
     down = benches.run(context, Unbillable(context, whole)).downstream
-    assert down.ended.startswith("failed")
+    assert (down.status, down.ended) == (500, "whole")
+    assert f"x-request-id: {context.id}\r\n".encode() in down.lines
     (final,) = benches.settled
     assert (final.outcome, final.error_code, final.cost) == ("interrupted", "internal_error", None)
     assert notes.seen[-1] == ("interrupted", False)

@@ -32,7 +32,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "any number of headers",
         "proxy/server/request_parser.py",
-        "len(self._headers) > MAX_HEADERS",
+        "len(self.headers) > MAX_HEADERS",
         "False",
         (HOSTILE,),
     ),

@@ -44,6 +44,14 @@ def test_a_form_comes_out_as_it_went_in_wherever_it_is_cut(size: int, wanted: st
     assert passed(BODY, size, wanted) == ("assistants" if wanted else None, BODY)
 
 
+@pytest.mark.parametrize("size", [1, 3, 10_000])
+@pytest.mark.parametrize("epilogue", [b"the end", b"--xyz\r\nmore", b"\n" * 1_000])
+def test_an_epilogue_is_left_out(size: int, epilogue: bytes) -> None:
+    value, body = passed(BODY + epilogue, size, "purpose")
+    assert value == "assistants"
+    assert body.rstrip(b"\r\n") == BODY.rstrip(b"\r\n")
+
+
 @pytest.mark.parametrize("size", [1, 10_000])
 def test_a_field_behind_the_file_is_waited_for(size: int) -> None:
     parts = BODY.removesuffix(b"--xyz--\r\n").split(b"--xyz\r\n")[1:]

@@ -10,6 +10,7 @@ from proxy.errors import InvalidRequest
 from proxy.wire.prism_headers import (
     MAX_METADATA_BYTES,
     MAX_METADATA_KEYS,
+    MAX_WARNINGS,
     NO_PRISM_HEADERS,
     CacheOptions,
     PrismHeaders,
@@ -55,6 +56,24 @@ def test_a_session_id_that_is_too_long_is_refused_by_its_name() -> None:
     error = refusal(read_prism_headers([(b"x-agentcc-session-id", b"x" * 256)]))
     assert (error.code, error.param, error.status) == ("session_id_too_long", "x-agentcc-session-id", 400)
     assert "x-agentcc-session-id" in error.message
+
+
+@pytest.mark.parametrize(
+    "value", [rb'{"a":"\ud800"}', rb'{"a":"x\u0000"}', rb'{"a\n":"x"}', b"a=%00", b"a%0A=x", rb'{"\udfff":"x"}']
+)
+def test_metadata_that_no_database_takes_is_ignored_with_a_warning(value: bytes) -> None:
+    found = read_prism_headers([(b"x-prism-metadata", value)])
+    assert found.metadata == ()
+    assert found.warnings.startswith(b"X-Prism-Warning: x-prism-metadata: ignored 1 entry")
+
+
+def test_a_flood_of_ignored_headers_has_a_few_short_warnings() -> None:
+    flood = [(b"x-prism-metadata-%d-" % number + b"k" * 4_000, b"v") for number in range(120)]
+    found = read_prism_headers(flood)
+    assert found.metadata == ()
+    assert found.warnings.count(b"\r\n") == MAX_WARNINGS
+    assert b"ignored 117 entries" in found.warnings
+    assert len(found.warnings) < 1_000
 
 
 @pytest.mark.parametrize("name", ["user-id", "request-id", "cache-namespace", "provider-lock", "guardrail-policy"])
