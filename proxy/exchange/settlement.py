@@ -122,37 +122,15 @@ def with_parts(final: UsageRecord, parts: Parts | None, lacking: str) -> UsageRe
 
 
 def refused_record(
-    *,
-    request_id: str,
-    started: int,
-    key: str,
-    alias: str,
-    endpoint: str,
-    stream: bool,
-    outcome: Outcome,
-    status: int,
-    error_code: str | None,
-    total: int,
-    requested_model: str = "",
+    context: RequestContext, alias: str, outcome: Outcome, status: int, error_code: str | None
 ) -> UsageRecord:
-    """The row of a request that a known key made and that reached no upstream; `total` in microseconds."""
-    return UsageRecord(
-        id=request_id,
-        started=started,
-        key=key,
-        alias=alias,
-        endpoint=endpoint,
-        upstream="",
-        upstream_model="",
-        stream=stream,
-        status=status,
-        outcome=outcome,
-        cost=0,
-        total=min(total, MAX_COUNT),
-        overhead=min(total, MAX_COUNT),
-        error_code=error_code,
-        requested_model=printable_name(requested_model) if not alias else "",
-    )
+    """The bill of a request that a known key made and that reached no upstream.
+
+    `alias` is the one that it names, if it names one; what it names else is kept apart.
+    """
+    final = local_record(context, outcome, error_code, status, 0.0, 0)
+    requested_model = printable_name(context.body.model) if not alias else ""
+    return msgspec.structs.replace(final, alias=alias, requested_model=requested_model)
 
 
 def resource_record(

@@ -5,7 +5,6 @@ starts over: a request that has to wait goes on from where it stopped. It writes
 """
 
 import logging
-import time
 from collections.abc import Iterable
 
 from proxy.auth.credentials import lookup_key
@@ -151,20 +150,9 @@ class Admission:
 
     def _refused(self, context: RequestContext, error: GatewayError) -> UsageRecord:
         name = context.body.model
-        return refused_record(
-            request_id=context.id,
-            started=context.started,
-            key=context.key.id,
-            # A client could send anything: what is no name of the configuration is stored apart.
-            alias=name if name in context.aliases else "",
-            endpoint=context.endpoint,
-            stream=context.body.stream,
-            outcome=outcome_of(error),
-            status=error.status,
-            error_code=error.code,
-            total=int((time.monotonic() - context.arrived) * 1_000_000),
-            requested_model=name,
-        )
+        # A client could send anything: what is no name of the configuration is stored apart.
+        alias = name if name in context.aliases else ""
+        return refused_record(context, alias, outcome_of(error), error.status, error.code)
 
 
 class Plan:

@@ -28,7 +28,7 @@ from proxy.ledger.record import Outcome, Record, UsageRecord
 from proxy.routing.models import Alias, compile_alias
 from proxy.upstream.pool import Pool
 from proxy.wire.request_body import parse_body
-from proxy.wire.schemas import Usage
+from proxy.wire.schemas import Body, Usage
 
 PRICE = Price(input=Decimal(600), output=Decimal(600))
 DIALECTS = (CHAT, RESPONSES, MESSAGES, GENERATE, MEDIA)
@@ -245,19 +245,10 @@ def test_no_answer_makes_a_record_that_its_reader_refuses(
 
 @given(st.text(max_size=400), st.integers(0, 2**60))
 def test_no_refused_request_makes_one_either(model: str, total: int) -> None:
-    final = refused_record(
-        request_id="req_1",
-        started=1,
-        key="key_1",
-        alias="",
-        endpoint="/v1/chat/completions",
-        stream=False,
-        outcome="refused",
-        status=404,
-        error_code="model_not_found",
-        total=total,
-        requested_model=model,
-    )
+    call = call_of(alias_of(None))
+    call.body = Body({}, model, False, False)
+    call.arrived -= total / 1_000_000
+    final = refused_record(call, "", "refused", 404, "model_not_found")
     assert read_again(final) == final
     assert final.requested_model.isprintable()
     assert len(final.requested_model) <= 10 * 200

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from proxy.config.tree import Price
+from proxy.dialects.openai_chat import CHAT
+from proxy.exchange.context import EndpointSpec, RequestContext
 from proxy.exchange.settlement import refused_record
 from proxy.ledger.estimator import LEARN_ALL, LEARN_EACH
 from proxy.ledger.record import UsageRecord
@@ -233,19 +235,13 @@ def test_the_time_of_an_attempt_that_failed_is_not_the_gateway_s(tmp_path: Path)
 
 
 def test_a_request_that_reached_nobody_is_all_overhead_and_free() -> None:
-    row = refused_record(
-        request_id="req_1",
-        started=1,
-        key="key_1",
-        alias="",
-        endpoint="/v1/chat/completions",
-        stream=False,
-        outcome="refused",
-        status=404,
-        error_code="model_not_found",
-        total=70,
+    context = RequestContext(
+        EndpointSpec("/v1/chat/completions", CHAT), id="req_1", started=1, arrived=time.monotonic()
     )
-    assert (row.total, row.overhead, row.cost, row.attempts, row.usage_source) == (70, 70, 0, 0, "none")
+    context.arrived -= 0.07
+    row = refused_record(context, "", "refused", 404, "model_not_found")
+    assert row.total == row.overhead >= 70_000
+    assert (row.cost, row.attempts, row.usage_source) == (0, 0, "none")
     assert (row.upstream, row.upstream_model, row.ttft) == ("", "", None)
 
 
