@@ -70,8 +70,10 @@ class TimeoutSweeper:
     def _sweep(self) -> None:
         self.start()
         now = time.monotonic()
-        for member in [member for member in self._members if member.overdue(now)]:
+        for member in list(self._members):
             try:
+                if not member.overdue(now):
+                    continue
                 member.expire()
             except Exception as fault:  # noqa: BLE001 (one that fails must not keep the others from timing out)
                 _log.error("A timeout could not be handled.", exc_info=fault)

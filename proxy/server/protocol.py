@@ -5,6 +5,7 @@ Timeouts are kept by one sweep over all connections, and not by a timer each.
 """
 
 import asyncio
+import logging
 import math
 import socket
 import struct
@@ -39,6 +40,8 @@ OPEN: Final = 0
 REFUSED: Final = 1
 #: Our side is closed, and what the client still sends is discarded for a while.
 LINGERING: Final = 2
+
+_log = logging.getLogger(__name__)
 
 
 class GuardedProtocol(ClientConnection):
@@ -414,6 +417,10 @@ def sweep(connections: Iterable[Any], now: float) -> int:
     """Let every connection act on its deadlines; `now` is loop time. Returns the bytes that they hold."""
     held = 0
     for connection in list(connections):
-        connection.sweep(now)
-        held += connection.held
+        try:
+            connection.sweep(now)
+            held += connection.held
+        except Exception as fault:  # noqa: BLE001 (one that fails must not end the listener, and with it all others)
+            _log.error("A client connection failed at its timeout, and is closed.", exc_info=fault)
+            connection.transport.abort()
     return held

@@ -64,6 +64,23 @@ def test_a_member_is_told_that_its_deadline_has_passed() -> None:
     sweeping(work)
 
 
+def test_a_member_that_fails_keeps_no_other_from_timing_out() -> None:
+    member = Member(time.monotonic() - 1)
+
+    class Broken(Member):
+        def overdue(self, now: float) -> bool:
+            raise RuntimeError("heartbeat")
+
+    def work(deadlines: TimeoutSweeper) -> Callable[[], bool]:
+        for other in [Broken(0.0) for _ in range(8)]:
+            deadlines.add(other)
+        deadlines.add(member)
+        return sweeps(deadlines, 3)
+
+    sweeping(work)
+    assert member.expired == 1
+
+
 def test_a_member_inside_its_deadline_is_left_alone() -> None:
     members = [Member(math.inf), Member(time.monotonic() + 60)]
 

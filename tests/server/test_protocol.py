@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.server.protocol import sweep
 from proxy.server.request_parser import MAX_HEADERS
 from tests.exchange.samples import wait_until
 from tests.fakes import (
@@ -72,6 +73,27 @@ def test_a_client_that_stays_after_its_refusal_is_dropped_and_others_are_served(
                 assert client.read_all() == b""
                 wait_until(lambda: gateway.connections == 0, "end of the connection")
             Site(gateway, upstream).assert_serves()
+
+
+def test_a_connection_that_fails_at_its_timeout_ends_alone() -> None:
+    class Connection:
+        held = 3
+
+        def __init__(self, *, fails: bool) -> None:
+            self.fails = fails
+            self.transport = self
+            self.aborted = False
+
+        def sweep(self, now: float) -> None:
+            if self.fails:
+                raise RuntimeError("write behind the end")
+
+        def abort(self) -> None:
+            self.aborted = True
+
+    connections = [Connection(fails=True), Connection(fails=False)]
+    assert sweep(connections, 1.0) == 3
+    assert [connection.aborted for connection in connections] == [True, False]
 
 
 def test_a_connection_that_says_nothing_is_closed_without_a_word(hasty: Site) -> None:
