@@ -6,7 +6,7 @@ there. Pure: no sockets, no client, no state of a request.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 from proxy.dialects.base import Dialect
 from proxy.dialects.meters import choices_in
@@ -43,9 +43,9 @@ class Conversation:
     """
 
     #: The dialects that it translates between, and the endpoints whose requests it takes; empty for the identity.
-    caller: str = ""
-    target: str = ""
-    endpoints: tuple[str, ...] = ()
+    caller: ClassVar[str] = ""
+    target: ClassVar[str] = ""
+    endpoints: ClassVar[tuple[str, ...]] = ()
 
     def path(self, path: bytes, stream: bool) -> bytes:
         """The path below the upstream's base URL; `{model}` stands for the model. Called for translations alone."""

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Container, Iterable
-from typing import Final
+from typing import ClassVar, Final
 
 from proxy.auth.keys import Key
 from proxy.errors import InvalidRequest, ModelNotFound
@@ -23,7 +23,7 @@ class AccessPolicy(Policy):
     Fields by which a client would choose the id of what is made are taken out of the body.
     """
 
-    checks_resources = False
+    checks_resources: ClassVar[bool] = False
 
     def admit(self, call: RequestContext) -> Origin | None:
         alias = call.aliases.get(call.body.model)

@@ -5,7 +5,7 @@ client: it raises a `GatewayError`, returns an origin, or adds response header l
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import ClassVar, Final
 
 from proxy.config.tree import Config
 from proxy.exchange.context import RequestContext
@@ -58,10 +58,10 @@ class Policy:
 
     #: It runs before the request body is read: `context.body` and `context.alias` are not known yet. It may return no
     #: origin.
-    before_body = False
+    before_body: ClassVar[bool] = False
     #: It runs for requests to resource endpoints (files, batches, threads, ...) too, always before their body is read.
     #: It may return no origin there, and add no observer: such a request fails.
-    checks_resources = True
+    checks_resources: ClassVar[bool] = True
 
     def __init__(self, state: GatewayState) -> None:
         self.state = state

@@ -5,7 +5,7 @@ An object of another key is refused exactly as one that does not exist.
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Final
+from typing import ClassVar, Final
 
 from proxy.errors import InvalidRequest
 from proxy.exchange.context import RequestContext
@@ -25,7 +25,7 @@ class OwnershipPolicy(Policy):
     """Finds what an inference request names, looks up whose it is, and records what its response creates."""
 
     # Resource endpoints check ids in their path, query and body by themselves.
-    checks_resources = False
+    checks_resources: ClassVar[bool] = False
 
     def admit(self, context: RequestContext) -> Origin | None:
         """Raises `InvalidRequest` for a body that names models beside its own, or too many objects."""
