@@ -168,6 +168,9 @@ class Attempt(ResponseSink):
             upload.open(connection, head, model, self)
         else:
             connection.send(head, body, self, None, parts)
+        if owner.exchange.paused:
+            # By responses before this one, which the client has not read yet.
+            connection.pause()
 
     def not_connected(self, error: UpstreamFailed) -> None:
         """The pool could not give one."""

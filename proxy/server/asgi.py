@@ -28,6 +28,9 @@ def run(cycle: RequestCycle, app: Any) -> None:
             try:
                 app = try_handle_inline(cycle)
                 if app is None:
+                    if cycle.protocol.flow.write_paused and cycle.producer is not None:
+                        # By the response before it, which the client has not read yet.
+                        cycle.producer.pause()
                     return
             except Exception as error:  # noqa: BLE001 (the border of the application)
                 _ended(cycle, error)
@@ -38,6 +41,8 @@ def run(cycle: RequestCycle, app: Any) -> None:
         waiter.set()
     channel = ASGIChannel(cycle, waiter)
     waiter.start(app(scope_of(cycle), channel.receive, channel.send))
+    if cycle.protocol.flow.write_paused and cycle.producer is not None:
+        cycle.producer.pause()
 
 
 def _ended(cycle: RequestCycle, error: Exception | None) -> None:

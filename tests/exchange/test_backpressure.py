@@ -1,6 +1,7 @@
 """A client that reads slowly, or not at all: nothing piles up in the gateway, and nobody else pays for it."""
 
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,8 +23,9 @@ from tests.exchange.samples import (
     wait_until,
     word,
 )
-from tests.fakes import LAST_CHUNK, Hang, ScriptedUpstream, Send, Step, WaitFor, chunk
-from tests.serving import RunningGateway, simple_config
+from tests.fakes import LAST_CHUNK, Hang, ScriptedUpstream, Send, Step, WaitFor, chunk, json_answer
+from tests.server.conftest import ANSWER
+from tests.serving import ALIAS, RunningGateway, simple_config
 
 PIECE = word("x" * 60_000)
 PIECES = 400
@@ -196,3 +198,24 @@ def test_many_silent_streams_are_held_at_once(tmp_path: Path) -> None:
             client.close()
         upstream.wait_for_open_connections(0)
         assert len(wait_for_settled(gateway, 100)) == 100
+
+
+def test_a_request_behind_an_unread_response_is_not_read_ahead(tmp_path: Path) -> None:
+    whole = json_answer({**ANSWER, "padding": "x" * 150_000})
+    with (
+        ScriptedUpstream(lambda request: long_answer() if b'"stream"' in request.body else whole) as upstream,
+        RunningGateway(simple_config(tmp_path, upstream.base_url)) as gateway,
+        gateway.client() as client,
+    ):
+        for _ in range(60):
+            gateway.chat(client, {"model": ALIAS, "messages": []})
+        for _ in range(20):
+            gateway.chat(client, {"model": ALIAS, "messages": [], "stream": True})
+        upstream.wait_for_requests(2)
+        # Far longer than all that may be read takes, and than the sweep that counts takes to come.
+        time.sleep(1.5)
+        assert gateway.call(lambda running: running.pressure.held) < 1_000_000
+        for _ in range(60):
+            assert client.read_answer()[1].complete
+        client.read_head()
+        assert client.read_chunked().complete
