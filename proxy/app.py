@@ -187,6 +187,7 @@ class Gateway:
         self.interrupt()
         for pool in (*self.pools.values(), *self.retired):
             await pool.close()
+        self.deadlines.clear()
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)

@@ -61,6 +61,10 @@ class TimeoutSweeper:
         """Start the timer."""
         self._timer = asyncio.get_running_loop().call_later(self.interval, self._sweep)
 
+    def clear(self) -> None:
+        """Forget all members, once nothing of theirs can come any more."""
+        self._members.clear()
+
     def stop(self) -> None:
         """Stop the timer."""
         if self._timer is not None:

@@ -155,6 +155,13 @@ def test_everybody_is_interrupted_when_the_gateway_goes_down() -> None:
     assert [member.interrupted for member in members] == [1, 1]
 
 
+def test_a_cleared_sweep_holds_no_member() -> None:
+    deadlines = TimeoutSweeper()
+    deadlines.add(Member(math.inf))
+    deadlines.clear()
+    assert len(deadlines) == 0
+
+
 def test_a_stopped_sweep_does_not_come_back() -> None:
     async def main() -> None:
         deadlines = TimeoutSweeper(interval=0.001)
