@@ -27,21 +27,18 @@ def run(cycle: RequestCycle, app: Any) -> None:
         if try_handle_inline is not None:
             try:
                 app = try_handle_inline(cycle)
-                if app is None:
-                    if cycle.protocol.flow.write_paused and cycle.producer is not None:
-                        # By the response before it, which the client has not read yet.
-                        cycle.producer.pause()
-                    return
             except Exception as error:  # noqa: BLE001 (the border of the application)
                 _ended(cycle, error)
                 return
-    context = cycle.protocol.context
-    waiter = cycle.waiter = RequestWaiter(cycle.loop, context.state.tasks, partial(_ended, cycle))
-    if body.complete or body.received:
-        waiter.set()
-    channel = ASGIChannel(cycle, waiter)
-    waiter.start(app(scope_of(cycle), channel.receive, channel.send))
+    if app is not None:
+        context = cycle.protocol.context
+        waiter = cycle.waiter = RequestWaiter(cycle.loop, context.state.tasks, partial(_ended, cycle))
+        if body.complete or body.received:
+            waiter.set()
+        channel = ASGIChannel(cycle, waiter)
+        waiter.start(app(scope_of(cycle), channel.receive, channel.send))
     if cycle.protocol.flow.write_paused and cycle.producer is not None:
+        # By the response before it, which the client has not read yet.
         cycle.producer.pause()
 
 
