@@ -14,7 +14,6 @@ from proxy.dialects.conversation import IDENTITY
 from proxy.dialects.readers import ResponseReader, reported_error
 from proxy.errors import (
     GatewayError,
-    GatewayStopped,
     UpstreamDropped,
     UpstreamFailed,
     UpstreamProtocolError,
@@ -435,7 +434,7 @@ class Attempt(ResponseSink):
 
     def interrupt(self) -> None:
         """The gateway is shutting down."""
-        self._owner.exchange.cancel(GatewayStopped())
+        self._owner.exchange.interrupt()
 
 
 def _may_wait(reader: ResponseReader, data: bytes) -> bool:

@@ -11,7 +11,7 @@ import time
 from functools import partial
 from typing import Final
 
-from proxy.errors import GatewayError, GatewayStopped, InternalFault, StoreFailed
+from proxy.errors import GatewayError, InternalFault, StoreFailed
 from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import (
     COMMITTED,
@@ -196,10 +196,6 @@ class Exchange(ResponseWriter):
                 self.settle_disconnected()
             else:
                 self.fail(error)
-
-    def interrupt(self) -> None:
-        """The gateway is shutting down and cannot wait any longer."""
-        self.cancel(GatewayStopped())
 
     def settle_disconnected(self, outcome: Outcome | None = None, *, whole: bool = False) -> None:
         """Bill a client that is gone, with what it got until then."""

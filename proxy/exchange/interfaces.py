@@ -16,7 +16,7 @@ them cost no more than calls by a concrete class.
 
 from typing import Final
 
-from proxy.errors import GatewayError
+from proxy.errors import GatewayError, GatewayStopped
 from proxy.ledger.record import Outcome, UsageRecord
 from proxy.native import mypyc_attr
 from proxy.server.downstream import Downstream as Downstream
@@ -105,6 +105,10 @@ class ResponseWriter(ResponseProducer):
     def cancel(self, error: GatewayError) -> None:
         """Stop the origin, and end the response with this error; from outside of the origin, at any time."""
         raise NotImplementedError
+
+    def interrupt(self) -> None:
+        """The gateway is shutting down and cannot wait any longer."""
+        self.cancel(GatewayStopped())
 
     def crash(self, fault: Exception) -> None:
         """A fault inside the gateway: stop the origin, log the fault, and end the response with a 500 or a cut."""

@@ -14,7 +14,6 @@ from proxy.dialects.readers import ResponseReader
 from proxy.dialects.upstream_errors import ErrorResponse
 from proxy.errors import (
     GatewayError,
-    GatewayStopped,
     StoreFailed,
     UpstreamConnectFailed,
     UpstreamDropped,
@@ -232,7 +231,7 @@ class UpstreamOrigin(AttemptOwner):
 
     def interrupt(self) -> None:
         """The gateway is shutting down."""
-        self.exchange.cancel(GatewayStopped())
+        self.exchange.interrupt()
 
     # the client's side
 
