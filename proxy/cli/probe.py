@@ -14,7 +14,7 @@ from proxy.config.tree import Upstream
 from proxy.errors import ConfigFault, GatewayError
 from proxy.upstream.client import UpstreamRequest
 from proxy.upstream.pool import Pool
-from proxy.upstream.target import models_request
+from proxy.upstream.target import models_path, models_request
 from proxy.wire.headers import Header
 
 #: Seconds for the response, the connection included.
@@ -39,9 +39,8 @@ class ProbeResponse(msgspec.Struct, frozen=True):
 
 
 def models_url(base_url: str) -> str:
-    """Where an upstream lists its models; a path with the model in it is cut there."""
-    parts = urlsplit(base_url)
-    return parts._replace(path=parts.path.partition("{model}")[0].rstrip("/") + "/models").geturl()
+    """Where an upstream lists its models."""
+    return urlsplit(base_url)._replace(path=models_path(base_url)).geturl()
 
 
 async def get_models(name: str, upstream: Upstream) -> ProbeResponse:

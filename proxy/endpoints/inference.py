@@ -296,9 +296,7 @@ class Inference:
             # Its head was not parsed to the end.
             context.prism = prism = read_prism_headers(client.head.headers)
             context.trace_id = prism.trace_id or context.id
-        error = self._admission.refuse(context, error)
-        if not isinstance(error, ClientGone):
-            write_error(client, context, error)
+        write_error(client, context, self._admission.refuse(context, error))
 
 
 async def follow(client: RequestCycle, upload: Upload, exchange: Exchange, call: RequestContext) -> None:

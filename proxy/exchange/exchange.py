@@ -25,6 +25,7 @@ from proxy.exchange.interfaces import (
 )
 from proxy.exchange.response_head import (
     EVENT_LINES,
+    JSON_LINE,
     NO_MODEL,
     PROVIDER,
     UNBUFFERED,
@@ -139,7 +140,7 @@ class Exchange(ResponseWriter):
             return
         context = self._context
         body = context.dialect.error_body(error, context.id, timestamp())
-        lines = b"content-type: application/json\r\n" + header_lines(error)
+        lines = JSON_LINE + header_lines(error)
         self._settle(outcome_of(error), error.code, error.status, lines, len(body), body)
 
     def heartbeat(self, now: float, between_events: bool) -> None:

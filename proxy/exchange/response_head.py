@@ -16,6 +16,7 @@ from proxy.errors import ClientGone, GatewayError, GatewayStopped, UpstreamTimeo
 from proxy.exchange.context import RequestContext, header_line
 from proxy.exchange.interfaces import Downstream
 from proxy.ledger.record import Outcome, UsageRecord
+from proxy.server.envelope import JSON_LINE as JSON_LINE
 from proxy.server.envelope import timestamp as timestamp
 from proxy.wire.prism_headers import NO_PRISM_HEADERS
 
@@ -29,7 +30,6 @@ UNBUFFERED = b"x-accel-buffering: no\r\n"
 DISPOSITION = b"content-disposition: "
 #: The model of a response that no model has a part in.
 NO_MODEL = "none"
-_JSON_LINE: typing.Final = b"content-type: application/json\r\n"
 _PRISM: typing.Final = b"X-Prism-"
 _TWIN: typing.Final = b"x-agentcc-"
 #: Nano-dollars in a dollar.
@@ -82,9 +82,11 @@ def twins_of(lines: bytes) -> bytes:
 
 
 def write_error(downstream: Downstream, context: RequestContext, error: GatewayError) -> None:
-    """Write an error as the whole response, in the dialect of the endpoint."""
+    """Write an error as the whole response, in the dialect of the endpoint; nothing where the client has left."""
+    if isinstance(error, ClientGone):
+        return
     body = context.dialect.error_body(error, context.id, timestamp())
-    lines = _JSON_LINE + own_lines(context) + header_lines(error)
+    lines = JSON_LINE + own_lines(context) + header_lines(error)
     downstream.begin(error.status, lines, len(body))
     downstream.write(body, True)
 

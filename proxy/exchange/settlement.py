@@ -18,7 +18,8 @@ from proxy.upstream.target import Target
 from proxy.wire.schemas import MAX_COUNT, MAX_NANO_DOLLARS, Parts, Usage
 
 _NOTHING_USED: typing.Final = Usage()
-_CLIENT_LEFT: typing.Final = frozenset({"client_closed", "client_stalled"})
+#: Outcomes of requests whose client left.
+CLIENT_LEFT: typing.Final = frozenset({"client_closed", "client_stalled"})
 _now: typing.Final = time.monotonic
 #: Characters of a model's name that a client made up.
 MAX_NAME_LENGTH: typing.Final = 200
@@ -52,7 +53,7 @@ def relayed_record(
     assert alias is not None
     text_out = max(meter.text_out, 0) if meter is not None else 0
     # A response that had begun, or that the client no longer waited for, has cost something upstream.
-    spent = sent != 0.0 and (meter is not None or left or outcome in _CLIENT_LEFT)
+    spent = sent != 0.0 and (meter is not None or left or outcome in CLIENT_LEFT)
     usage, source = _usage(context, meter, text_out, estimator, outcome, spent)
     if context.tier and source == "estimated":
         usage = _of_tier(usage, context.tier)
@@ -156,7 +157,7 @@ def resource_record(
     that it starts work that costs something. `waited` are the seconds spent waiting for the upstream.
     """
     if usage is None:
-        begun = outcome == "complete" or outcome in _CLIENT_LEFT or (first_write != 0.0 and status < 400)
+        begun = outcome == "complete" or outcome in CLIENT_LEFT or (first_write != 0.0 and status < 400)
         nanos, lacking = None if is_paid and attempts and begun else 0, ""
     elif not usage.input_known or not usage.output_known:
         nanos, lacking = None, "input" if usage.output_known else "output"

@@ -26,7 +26,7 @@ from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import COMMITTED, SETTLED, ResponseWriter
 from proxy.exchange.response_head import DISPOSITION, may_show_limits, timestamp, without_models
 from proxy.exchange.services import Services
-from proxy.exchange.settlement import relayed_record
+from proxy.exchange.settlement import CLIENT_LEFT, relayed_record
 from proxy.ledger.record import AttemptRecord, Outcome, UsageRecord
 from proxy.routing.models import conversation_with
 from proxy.routing.retry import ErrorStatus, GiveUp, Retry, RetryPlan
@@ -35,8 +35,6 @@ from proxy.wire.headers import response_lines, retry_after
 
 #: Statuses of an upstream that its gateway made, and not the model's server.
 _GATEWAY_STATUSES: Final = (502, 503, 504, 529)
-#: Outcomes of requests whose client left.
-_CLIENT_LEFT: Final = ("client_closed", "client_stalled")
 
 # What an origin does for its client.
 SERVING: Final = 0
@@ -286,7 +284,7 @@ class UpstreamOrigin(AttemptOwner):
         self._attempt = None
         # Where nothing of a response that may have begun was sent, nothing of it is billed.
         timed_out = self._mode == CLIENT_TIMED_OUT
-        billed = first_write or timed_out or outcome in _CLIENT_LEFT
+        billed = first_write or timed_out or outcome in CLIENT_LEFT
         reader = attempt.reader if attempt is not None else None
         return relayed_record(
             context,

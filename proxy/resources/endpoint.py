@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.auth.credentials import credential_digests
 from proxy.dialects.openai_chat import CHAT
-from proxy.errors import ClientGone, GatewayError, GatewayStopped, InternalFault
+from proxy.errors import GatewayError, GatewayStopped, InternalFault
 from proxy.exchange.context import EndpointSpec, RequestContext
 from proxy.exchange.response_head import write_error
 from proxy.policies.admission import Admission
@@ -90,9 +90,7 @@ class ResourceEndpoint:
         """Settle a request, and respond with its error, if it has one, where nothing has been sent."""
         if request is None:
             assert error is not None
-            error = self._admission.refuse(context, error)
-            if not isinstance(error, ClientGone):
-                write_error(client, context, error)
+            write_error(client, context, self._admission.refuse(context, error))
             return
         if error is not None and await self._handler.fail(request, error):
             write_error(client, context, error)

@@ -13,6 +13,7 @@ import msgspec
 
 from proxy.clock.gil import in_turns
 from proxy.errors import BodyTooLarge, GatewayError, InvalidRequest
+from proxy.exchange.response_head import JSON_LINE
 from proxy.exchange.services import Services
 from proxy.ledger.ownership import Owners
 from proxy.policies.ownership import own, own_all
@@ -23,9 +24,9 @@ from proxy.resources.disconnect import Receive, body_chunks, while_connected
 from proxy.resources.form import Change, CheckedValue, Form, NewValue
 from proxy.resources.pagination import owned_page, parse_list_query
 from proxy.resources.request import ResourceRequest
-from proxy.resources.response import JSON_LINE, ResourceResponder
+from proxy.resources.response import ResourceResponder
 from proxy.resources.routing import ResourceRouting, check_place
-from proxy.routing.retry import CLIENT_TIMEOUT_MARGIN_SECONDS
+from proxy.routing.retry import seconds_to_respond
 from proxy.server.bodies import Bodies, Holding
 from proxy.upstream.client import Timeouts, UpstreamRequest
 from proxy.wire.content_encoding import encoding_of, inflate_in_steps
@@ -128,8 +129,7 @@ class ResourceHandler:
         assert target is not None
         self._services.journal.append(request.opened())
         upstream = target.pool.upstream
-        # So that a client which gives it so long still gets the 504.
-        patience -= min(CLIENT_TIMEOUT_MARGIN_SECONDS, patience / 4)
+        patience = seconds_to_respond(patience)
         first_byte = min(target.first_byte_timeout, patience)
         connect = min(upstream.connect_timeout, patience)
         timeouts = Timeouts(connect, connect, first_byte, upstream.idle_timeout)

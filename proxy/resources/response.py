@@ -6,12 +6,12 @@ It also ends a request that fails: with an error that can still be sent, or by c
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 from proxy.dialects.openai_chat import CHAT, error_event
 from proxy.dialects.openai_responses import ResponsesMeter
 from proxy.dialects.upstream_errors import error_summary, relayed_error
 from proxy.errors import ClientGone, GatewayError, StoreFailed, UpstreamDropped, UpstreamFailed
+from proxy.exchange.attempt import MAX_ERROR_BODY_BYTES
 from proxy.exchange.response_head import (
     DISPOSITION,
     NO_MODEL,
@@ -33,9 +33,6 @@ from proxy.routing.models import Alias
 from proxy.upstream.client import UpstreamRequest
 from proxy.wire.headers import Header, header_value, response_lines
 from proxy.wire.json_rewrite import SSERewriter
-
-MAX_ERROR_BODY_BYTES: Final = 65_536
-JSON_LINE: Final = b"content-type: application/json\r\n"
 
 
 class ResourceResponder:

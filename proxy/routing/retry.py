@@ -96,8 +96,7 @@ class RetryPlan:
         self.deadline = self.first_byte_deadline = arrived + total_timeout
         self.patience = patience
         if patience < total_timeout:
-            # So that the client is sent an error, and does not leave as if the gateway were dead.
-            self.patience = patience - min(CLIENT_TIMEOUT_MARGIN_SECONDS, patience / 4)
+            self.patience = seconds_to_respond(patience)
             if not uploads:
                 # The response to an upload depends on the client's own pace.
                 self.first_byte_deadline = arrived + self.patience
@@ -181,3 +180,8 @@ class RetryPlan:
         if self.budget is not None:
             self.budget.release()
             self.budget = None
+
+
+def seconds_to_respond(patience: float) -> float:
+    """The seconds in which a client that waits so long is sent an error, so that it does not leave without one."""
+    return patience - min(CLIENT_TIMEOUT_MARGIN_SECONDS, patience / 4)

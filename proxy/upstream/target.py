@@ -178,11 +178,16 @@ def _first_of(own: float | None, common: float) -> float:
 
 
 def models_request(upstream: Upstream, query: Mapping[str, str] = MappingProxyType({})) -> bytes:
-    """A GET of the upstream's list of models; a base URL with the model in its path is cut there."""
-    path = urlsplit(upstream.base_url).path.partition("{model}")[0].rstrip("/") + "/models"
+    """A GET of the upstream's list of models."""
+    path = models_path(upstream.base_url)
     if parameters := urlencode({**query, **upstream.query}):
         path = f"{path}?{parameters}"
     return b"GET " + origin_of(upstream) + path.encode() + _common_lines(upstream, PRESETS[upstream.kind]) + b"\r\n"
+
+
+def models_path(base_url: str) -> str:
+    """The path at which an upstream lists its models; that of a base URL with the model in it is cut there."""
+    return urlsplit(base_url).path.partition("{model}")[0].rstrip("/") + "/models"
 
 
 def _common_lines(upstream: Upstream, habits: Preset, without: tuple[str, ...] = ()) -> bytes:
