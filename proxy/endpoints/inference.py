@@ -221,8 +221,7 @@ class Inference:
         context.patience = facts.patience
         prism = facts.prism
         if prism is not NO_PRISM_HEADERS:
-            context.prism = prism
-            context.trace_id = prism.trace_id or context.id
+            context.apply_prism_headers(prism)
         return True
 
     # the body
@@ -294,8 +293,7 @@ class Inference:
         """Settle a refused request, and respond with the error where there is still a client."""
         if not context.path:
             # Its head was not parsed to the end.
-            context.prism = prism = read_prism_headers(client.head.headers)
-            context.trace_id = prism.trace_id or context.id
+            context.apply_prism_headers(read_prism_headers(client.head.headers))
         write_error(client, context, self._admission.refuse(context, error))
 
 

@@ -132,9 +132,8 @@ class Router:
 
     def own_lines(self, request_id: str, headers: list[Header], arrived: float) -> bytes:
         """The gateway's header lines of a response that the server makes by itself, such as that to malformed HTTP."""
-        prism = read_prism_headers(headers)
-        context = RequestContext(_SERVER, id=request_id, started=0, arrived=arrived, trace_id=prism.trace_id)
-        context.prism = prism
+        context = RequestContext(_SERVER, id=request_id, started=0, arrived=arrived)
+        context.apply_prism_headers(read_prism_headers(headers))
         return own_lines(context)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -151,7 +150,6 @@ class Router:
         if exact is not None:
             await exact(scope, receive, send)
             return
-        prism = read_prism_headers(scope["headers"])
         context = scope["state"]["context"] = RequestContext(
             EndpointSpec(
                 scope["raw_path"].decode("latin-1")[:MAX_LOGGED_PATH_BYTES], dialect_at(path), scope["method"]
@@ -159,9 +157,8 @@ class Router:
             id=new_request_id(),
             started=time.time_ns() // 1000,
             arrived=client.arrived,
-            trace_id=prism.trace_id,
         )
-        context.prism = prism
+        context.apply_prism_headers(read_prism_headers(scope["headers"]))
         try:
             await app(scope, receive, functools.partial(_send_with_own_lines, send, context))
         finally:

@@ -137,6 +137,11 @@ class RequestContext:
         #: The body, where it is a form on its way; `body` then holds only what is known of it.
         self.upload: Upload | None = None
 
+    def apply_prism_headers(self, prism: PrismHeaders) -> None:
+        """Keep what the request's head says, with the client's trace id in place of one of the gateway's."""
+        self.prism = prism
+        self.trace_id = prism.trace_id or self.id
+
     def add_header(self, name: str, value: str) -> None:
         """Add a header line to the response, whatever that will be; what could end the line early is a space."""
         self.lines += header_line(name, value)

@@ -164,18 +164,12 @@ def resource_record(
     else:
         nanos, lacking = cost_of_parts(price, usage)
     used = usage or _NOTHING_USED
-    total = _now() - context.arrived
-    final = UsageRecord(
-        id=context.id,
-        started=context.started,
-        key=context.key.id,
+    local = local_record(context, outcome, error_code, status, first_write, bytes_out)
+    final = msgspec.structs.replace(
+        local,
         alias=alias,
-        endpoint=context.endpoint,
         upstream=upstream if attempts else "",
         upstream_model=upstream_model if attempts else "",
-        stream=context.body.stream,
-        status=status,
-        outcome=outcome,
         attempts=attempts,
         input_tokens=used.input_tokens,
         cached_input_tokens=used.cached_input_tokens,
@@ -184,11 +178,7 @@ def resource_record(
         reasoning_tokens=used.reasoning_tokens,
         usage_source="reported" if usage is not None else "none",
         cost=min(nanos, MAX_NANO_DOLLARS) if nanos is not None else None,
-        ttft=_microseconds(first_write - context.arrived) if first_write else None,
-        total=_microseconds(total),
-        overhead=_microseconds(total - waited),
-        bytes_out=min(bytes_out, MAX_COUNT),
-        error_code=error_code,
+        overhead=max(local.total - _microseconds(waited), 0),
     )
     return final if used.parts is None and not lacking else with_parts(final, used.parts, lacking)
 

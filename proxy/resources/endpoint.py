@@ -51,10 +51,9 @@ class ResourceEndpoint:
             id=new_request_id(),
             started=time.time_ns() // 1000,
             arrived=client.arrived,
-            trace_id=prism.trace_id,
             patience=prism.timeout,
         )
-        context.prism = prism
+        context.apply_prism_headers(prism)
         context.aliases = self._aliases
         request: ResourceRequest | None = None
         failure: GatewayError | None = None
