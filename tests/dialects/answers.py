@@ -15,6 +15,15 @@ ALIAS = "prometheus-core"
 UPSTREAM = "vendor-model"
 #: What upstreams call themselves in answers: seldom what was asked for.
 SNAPSHOT = "vendor-model-2026-08-07"
+#: Usage as Responses and media have it, and what is read of it.
+USAGE: dict[str, Any] = {
+    "input_tokens": 9,
+    "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2},
+    "output_tokens": 5,
+    "output_tokens_details": {"reasoning_tokens": 3},
+    "total_tokens": 14,
+}
+COUNTED = Usage(9, 4, 2, 5, 3)
 
 Counters = tuple[int, bool, bool, bool, Usage | None]
 

@@ -9,7 +9,9 @@ from proxy.wire.json_rewrite import JsonRewriter
 from proxy.wire.schemas import Usage
 from tests.dialects.answers import (
     ALIAS,
+    COUNTED,
     SNAPSHOT,
+    USAGE,
     compact,
     counters,
     json_meter,
@@ -20,16 +22,6 @@ from tests.dialects.answers import (
     relay_whole,
 )
 from tests.wire.cuts import chunkings
-
-USAGE: dict[str, Any] = {
-    "input_tokens": 9,
-    "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2},
-    "output_tokens": 5,
-    "output_tokens_details": {"reasoning_tokens": 3},
-    "total_tokens": 14,
-}
-COUNTED = Usage(9, 4, 2, 5, 3)
-#: A user's own schema and tools, which Responses repeats in every answer.
 
 
 @pytest.mark.parametrize(

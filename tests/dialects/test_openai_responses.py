@@ -14,8 +14,10 @@ from proxy.errors import InvalidRequest, UpstreamProtocolError
 from proxy.wire.schemas import Usage
 from tests.dialects.answers import (
     ALIAS,
+    COUNTED,
     SNAPSHOT,
     UPSTREAM,
+    USAGE,
     compact,
     counters,
     event_meter,
@@ -28,14 +30,6 @@ from tests.dialects.answers import (
 )
 from tests.wire.cuts import chunkings, cut, cut_places, single_bytes
 
-USAGE: dict[str, Any] = {
-    "input_tokens": 9,
-    "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2},
-    "output_tokens": 5,
-    "output_tokens_details": {"reasoning_tokens": 3},
-    "total_tokens": 14,
-}
-COUNTED = Usage(9, 4, 2, 5, 3)
 #: A user's own schema and tools, which Responses repeats in every answer.
 TOOLS: list[dict[str, Any]] = [
     {"type": "image_generation", "model": SNAPSHOT},

@@ -10,19 +10,7 @@ from agentcc.types.agentcc_metadata import AgentCCMetadata
 
 from tests.exchange.samples import JSON_ANSWER, MESSAGES, STREAM
 from tests.fakes import ScriptedUpstream, json_answer, sse_answer
-from tests.serving import ALIAS, KEY, RunningGateway, simple_config
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[ScriptedUpstream]:
-    with ScriptedUpstream() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def gateway(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    with RunningGateway(simple_config(tmp_path_factory.mktemp("gateway"), upstream.base_url)) as one:
-        yield one
+from tests.serving import ALIAS, KEY, RunningGateway
 
 
 @contextmanager

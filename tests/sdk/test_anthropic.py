@@ -83,12 +83,6 @@ def client(demo: RunningGateway) -> Iterator[Anthropic]:
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[ScriptedUpstream]:
-    with ScriptedUpstream() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
 def gateway(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """A gateway in front of a scripted Anthropic."""
     folder = tmp_path_factory.mktemp("gateway")

@@ -66,12 +66,6 @@ def client(demo: RunningGateway) -> Iterator[genai.Client]:
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[ScriptedUpstream]:
-    with ScriptedUpstream() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
 def gateway(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """A gateway in front of a scripted Gemini."""
     folder = tmp_path_factory.mktemp("gateway")

@@ -22,24 +22,12 @@ from tests.exchange.samples import (
     word,
 )
 from tests.fakes import LAST_CHUNK, Close, Hang, ScriptedUpstream, Send, chunk, json_answer, sse_answer
-from tests.serving import ALIAS, KEY, RunningGateway, simple_config
+from tests.serving import ALIAS, KEY, RunningGateway
 
 MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hello"}]
 TOOLS: list[ChatCompletionToolParam] = [
     {"type": "function", "function": {"name": "weather", "parameters": {"properties": {"model": {"type": "string"}}}}}
 ]
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[ScriptedUpstream]:
-    with ScriptedUpstream() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def gateway(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    with RunningGateway(simple_config(tmp_path_factory.mktemp("gateway"), upstream.base_url)) as one:
-        yield one
 
 
 @pytest.fixture
