@@ -64,8 +64,8 @@ def form(whole: bool = True) -> bytes:
     return data if whole else data[:100_000]
 
 
-ResourceContext = Callable[[RunningGateway, bytes], None]
-ENDINGS: dict[str, tuple[Sequence[Step], bytes, ResourceContext]] = {
+ClientBehaviour = Callable[[RunningGateway, bytes], None]
+ENDINGS: dict[str, tuple[Sequence[Step], bytes, ClientBehaviour]] = {
     "a whole answer": (json_answer(JSON_ANSWER), chat(False), read_to_the_end),
     "a whole stream": (sse_answer(STREAM), chat(True), read_to_the_end),
     "a stream that is cut": ([*begun(ROLE, HELLO), Close()], chat(True), read_to_the_end),
@@ -79,7 +79,7 @@ ENDINGS: dict[str, tuple[Sequence[Step], bytes, ResourceContext]] = {
 
 @pytest.mark.parametrize(("script", "data", "visit"), ENDINGS.values(), ids=ENDINGS.keys())
 def test_an_exchange_leaves_nothing_to_the_collector(
-    script: Sequence[Step], data: bytes, visit: ResourceContext, tmp_path: Path
+    script: Sequence[Step], data: bytes, visit: ClientBehaviour, tmp_path: Path
 ) -> None:
     model = {"capability": "audio", "price": None} if b"form-data" in data else None
     with serving(tmp_path, upstream={"keep_alive_timeout": 0.05}, model=model) as (gateway, upstream):

@@ -63,13 +63,13 @@ GROWTH = 6.0
 #: Seconds in which a key that was made or ended elsewhere has its effect.
 KEY_DELAY = 1.0
 PATIENCE = 20.0
-#: Stands for the visit where a key was refused: then there is no row.
+#: Stands for the kind where a key was refused: then there is no row.
 REFUSED = "refused"
 COMPLETE = frozenset({("complete", "reported")})
 
 
 @dataclass(frozen=True)
-class ResourceContext:
+class RequestKind:
     """A kind of request, and what its row may say."""
 
     targets: tuple[str, ...]
@@ -89,26 +89,26 @@ _LEFT = frozenset({("client_closed", "estimated")})
 #: The upstream had not been asked yet, or had told its usage already.
 _UNASKED, _TOLD = frozenset({("client_closed", "none")}), frozenset({("client_closed", "reported")})
 _CUT = frozenset({("upstream_cut", "estimated"), ("upstream_error", "none"), ("upstream_error", "estimated")})
-VISITS: Mapping[str, ResourceContext] = MappingProxyType(
+KINDS: Mapping[str, RequestKind] = MappingProxyType(
     {
-        "whole": ResourceContext(("vendor/whole",), share=30),
-        "pieces": ResourceContext(("vendor/pieces",), share=10),
-        "embeddings": ResourceContext(("vendor/embedded",), path="embeddings", share=10),
-        "upload": ResourceContext(("vendor/transcribed",), path="upload"),
-        "fallback": ResourceContext(("failing/failing", "vendor/whole")),
-        "failing": ResourceContext(("failing/failing",), frozenset({("upstream_error", "none")}), share=2),
-        "dropped": ResourceContext(("failing/dropped",), frozenset({("upstream_error", "none")}), share=2),
-        "torn": ResourceContext(("failing/torn",), _CUT),
-        "short": ResourceContext(("failing/short",), _CUT),
-        "stalled": ResourceContext(("vendor/begun",), frozenset({("timeout", "estimated")}), stream=True, share=1),
+        "whole": RequestKind(("vendor/whole",), share=30),
+        "pieces": RequestKind(("vendor/pieces",), share=10),
+        "embeddings": RequestKind(("vendor/embedded",), path="embeddings", share=10),
+        "upload": RequestKind(("vendor/transcribed",), path="upload"),
+        "fallback": RequestKind(("failing/failing", "vendor/whole")),
+        "failing": RequestKind(("failing/failing",), frozenset({("upstream_error", "none")}), share=2),
+        "dropped": RequestKind(("failing/dropped",), frozenset({("upstream_error", "none")}), share=2),
+        "torn": RequestKind(("failing/torn",), _CUT),
+        "short": RequestKind(("failing/short",), _CUT),
+        "stalled": RequestKind(("vendor/begun",), frozenset({("timeout", "estimated")}), stream=True, share=1),
         # Of an answer that is no stream nothing has been passed on by then.
-        "stalled-whole": ResourceContext(("vendor/begun",), frozenset({("timeout", "none")}), stream=False, share=1),
-        "left": ResourceContext(("vendor/endless",), _LEFT, stream=True, leaves=True, share=10),
-        "left-late": ResourceContext(("vendor/pieces",), COMPLETE | _LEFT | _TOLD, stream=True, leaves=True),
-        "left-early": ResourceContext(("vendor/silent",), _LEFT | _UNASKED, leaves_after=0.02),
+        "stalled-whole": RequestKind(("vendor/begun",), frozenset({("timeout", "none")}), stream=False, share=1),
+        "left": RequestKind(("vendor/endless",), _LEFT, stream=True, leaves=True, share=10),
+        "left-late": RequestKind(("vendor/pieces",), COMPLETE | _LEFT | _TOLD, stream=True, leaves=True),
+        "left-early": RequestKind(("vendor/silent",), _LEFT | _UNASKED, leaves_after=0.02),
         # The length of its audio is what nobody can tell.
-        "left-upload": ResourceContext(("vendor/silent",), _UNASKED, path="upload", leaves_after=0.02, share=2),
-        "unread": ResourceContext(
+        "left-upload": RequestKind(("vendor/silent",), _UNASKED, path="upload", leaves_after=0.02, share=2),
+        "unread": RequestKind(
             ("vendor/flood",), frozenset({("client_stalled", "estimated")}), stream=True, reads=False, share=1
         ),
     }
@@ -144,7 +144,7 @@ class Soak:
         """Load it; `look` is called now and then."""
         self._choose = random.Random(1)
         self._end = time.monotonic() + self.seconds
-        self._kinds = [name for name, visit in VISITS.items() for _ in range(visit.share)]
+        self._kinds = [name for name, visit in KINDS.items() for _ in range(visit.share)]
         async with asyncio.TaskGroup() as group:
             for _ in range(clients):
                 group.create_task(self._client(clients / self.rate))
@@ -165,7 +165,7 @@ class Soak:
 
     async def visit(self, visitor: Visitor, name: str) -> None:
         """Make one request of a kind."""
-        visit = VISITS[name]
+        visit = KINDS[name]
         stream = visit.stream if visit.stream is not None else visit.path == "chat" and self._choose.random() < 0.5
         number = len(self.asked)
         asked = Asked(name, stream)
@@ -251,8 +251,8 @@ async def dropped(sock: socket.socket, seconds: float) -> bool:
 
 
 def request(name: str, number: int, key: str, *, stream: bool) -> bytes:
-    """The request of a kind of visit."""
-    path = VISITS[name].path
+    """The request of a kind of request."""
+    path = KINDS[name].path
     if path == "embeddings":
         return asking.embed(name, number, key)
     if path == "upload":
@@ -261,10 +261,10 @@ def request(name: str, number: int, key: str, *, stream: bool) -> bytes:
 
 
 def configuration(data_dir: Path, upstream: str) -> str:
-    """The gateway's configuration: an alias for each kind of visit."""
+    """The gateway's configuration: an alias for each kind of request."""
     text = CONFIG.format(data_dir=data_dir, upstream=upstream)
     capabilities = {"chat": "chat", "embeddings": "embeddings", "upload": "audio"}
-    for name, visit in VISITS.items():
+    for name, visit in KINDS.items():
         output = "" if visit.path == "embeddings" else ', output = "2"'
         text += MODEL.format(
             alias=name, capability=capabilities[visit.path], targets=list(visit.targets), output=output
@@ -294,8 +294,8 @@ def quiet(gateway: Process, wanted: int) -> int:
 async def warm_up(soak: Soak) -> None:
     """Each kind of visit, for what is made at its first use."""
     soak._choose = random.Random(0)
-    visitors = [Visitor(soak.port) for _ in VISITS]
-    await asyncio.gather(*(soak.visit(*pair) for pair in zip(visitors, VISITS, strict=True)))
+    visitors = [Visitor(soak.port) for _ in KINDS]
+    await asyncio.gather(*(soak.visit(*pair) for pair in zip(visitors, KINDS, strict=True)))
     for visitor in visitors:
         await visitor.close()
 
@@ -365,7 +365,7 @@ def check_bills(figures: Figures, asked: list[Asked], rows: list[UsageRecord], a
     odd = Counter(
         f"{row.alias}: {row.outcome}, {row.usage_source}"
         for row in rows
-        if (row.outcome, row.usage_source) not in VISITS[row.alias].rows
+        if (row.outcome, row.usage_source) not in KINDS[row.alias].rows
     )
     figures.equal("rows with another outcome or source", dict(odd), {})
     reported = {numbers[row.id]: row for row in rows if row.usage_source == "reported" and row.id in numbers}
