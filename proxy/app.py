@@ -226,8 +226,8 @@ class Gateway:
         return ResourceHandler(owners, routing, rewriter, responder, services, max_body_bytes, self.overload.bodies)
 
 
-def _attempt_failed(call: RequestContext, target: str, error: GatewayError) -> None:
-    _failed(call.id, target, error)
+def _attempt_failed(context: RequestContext, target: str, error: GatewayError) -> None:
+    _failed(context.id, target, error)
 
 
 def _failed(request_id: str, target: str, error: GatewayError) -> None:

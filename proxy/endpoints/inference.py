@@ -297,13 +297,13 @@ class Inference:
         write_error(client, context, self._admission.refuse(context, error))
 
 
-async def follow(client: RequestCycle, upload: Upload, exchange: Exchange, call: RequestContext) -> None:
+async def follow(client: RequestCycle, upload: Upload, exchange: Exchange, context: RequestContext) -> None:
     """Follow a form that is sent on while it arrives, until the client has left or has its response."""
     cancelled = False
     while True:
         if not client.more_body and not upload.whole:
             upload.end()
-            call.body = Body({}, call.body.model, upload.stream, wants_usage=True)
+            context.body = Body({}, context.body.model, upload.stream, wants_usage=True)
         if upload.error is not None and not cancelled:
             cancelled = True
             exchange.cancel(upload.error)
@@ -316,25 +316,25 @@ def may_need_length(alias: Alias | None) -> bool:
     return alias is None or alias.price is None or alias.price.millisecond is not None
 
 
-def count_text(call: RequestContext, data: bytes, estimator: Estimator) -> None:
+def count_text(context: RequestContext, data: bytes, estimator: Estimator) -> None:
     """Set what a bill may need of the body: the size of its text, if there is more in it, and the tier asked for.
 
     With the text counts the little JSON around each piece of it; not the model and the names of the fields, which are
     not given to the model, nor the base64 of data URLs.
     """
-    fields = call.body.fields
+    fields = context.body.fields
     size = sum(map(len, fields.values()))
     if "model" in fields:
         size -= len(fields["model"])
     # From the end: in nearly all texts that is several times the speed of a search from the beginning.
-    if contains_rare(data, b";base64,", b";") if call.large else data.rfind(b";base64,") >= 0:
-        call.text_in = max(size - len(data) + text_bytes(data), 0)
+    if contains_rare(data, b";base64,", b";") if context.large else data.rfind(b";base64,") >= 0:
+        context.text_in = max(size - len(data) + text_bytes(data), 0)
     else:
-        call.text_in = size
+        context.text_in = size
         turn = estimator.turn = estimator.turn + 1
         if turn <= LEARN_ALL or turn % LEARN_EACH == 0:
             # An image, a file or a sound has tokens that say nothing about the text; long bodies are not searched.
-            call.plain = len(data) <= MAX_SEARCHED_BYTES and not (
+            context.plain = len(data) <= MAX_SEARCHED_BYTES and not (
                 b"image_url" in data
                 or b"file_id" in data
                 or b'"input_file"' in data
@@ -344,4 +344,4 @@ def count_text(call: RequestContext, data: bytes, estimator: Estimator) -> None:
                 or b"mime_type" in data
             )
     if "service_tier" in fields:
-        call.tier = tier_in(fields["service_tier"])
+        context.tier = tier_in(fields["service_tier"])

@@ -18,37 +18,38 @@ MAX_COMPARED: Final = 100
 
 
 class AccessPolicy(Policy):
-    """Finds the call's alias. One that the key may not use looks exactly like one that does not exist.
+    """Finds the alias of a request. One that the key may not use looks exactly like one that does not exist.
 
     Fields by which a client would choose the id of what is made are taken out of the body.
     """
 
     checks_resources: ClassVar[bool] = False
 
-    def admit(self, call: RequestContext) -> Origin | None:
-        alias = call.aliases.get(call.body.model)
-        if alias is None or not may_use(call.key, alias.name):
-            raise not_found(call.body.model, visible(call), call.dialect.unknown_model_status)
-        if alias.capability not in call.spec.capabilities:
+    def admit(self, context: RequestContext) -> Origin | None:
+        alias = context.aliases.get(context.body.model)
+        if alias is None or not may_use(context.key, alias.name):
+            raise not_found(context.body.model, visible(context), context.dialect.unknown_model_status)
+        if alias.capability not in context.spec.capabilities:
             belongs = self.state.endpoint_of.get(alias.capability)
             where = f" Use it with {belongs}." if belongs else ""
             raise InvalidRequest(
-                f"The model `{alias.name}` is for {alias.capability} and cannot be used with {call.endpoint}.{where}",
+                f"The model `{alias.name}` is for {alias.capability} and cannot be used with {context.endpoint}."
+                f"{where}",
                 param="model",
                 code="model_not_supported",
             )
-        call.alias = alias
-        call.targets = alias.speaking(call.dialect.name, call.endpoint)
-        if not call.targets:
+        context.alias = alias
+        context.targets = alias.speaking(context.dialect.name, context.endpoint)
+        if not context.targets:
             raise InvalidRequest(
-                f"The model `{alias.name}` cannot be used with {call.endpoint}: none of its providers speaks "
-                f"{_FORMATS[call.dialect.name]} format, and nothing is translated. {self._instead(alias)}",
+                f"The model `{alias.name}` cannot be used with {context.endpoint}: none of its providers speaks "
+                f"{_FORMATS[context.dialect.name]} format, and nothing is translated. {self._instead(alias)}",
                 param="model",
                 code="model_not_supported",
             )
-        if not alias.client_ids.isdisjoint(call.body.fields):
+        if not alias.client_ids.isdisjoint(context.body.fields):
             for name in alias.client_ids:
-                call.body.fields.pop(name, None)
+                context.body.fields.pop(name, None)
         return None
 
     def _instead(self, alias: Alias) -> str:

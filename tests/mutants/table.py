@@ -280,7 +280,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "any alias for any endpoint",
         "proxy/policies/access.py",
-        "if alias.capability not in call.spec.capabilities:",
+        "if alias.capability not in context.spec.capabilities:",
         "if False:",
         ("tests/policies/test_access.py", "tests/endpoints/test_inference.py"),
     ),
