@@ -46,12 +46,21 @@ MAX_CPU = 0.9
 MAX_HOLD = 0.5
 
 
+#: How often a cost beyond its limit is measured again, as a busy machine makes everything dearer for a while.
+MEASUREMENTS = 3
+
+
 def cpu(work: Callable[[], object]) -> float:
-    """What some work costs, refused or not."""
-    before = time.thread_time()
-    with suppress(InvalidRequest):
-        work()
-    return time.thread_time() - before
+    """What some work costs, refused or not: the least of its measurements."""
+    least = float("inf")
+    for _ in range(MEASUREMENTS):
+        before = time.thread_time()
+        with suppress(InvalidRequest):
+            work()
+        least = min(least, time.thread_time() - before)
+        if least < MAX_CPU:
+            break
+    return least
 
 
 def text(unit: bytes) -> bytes:
@@ -129,9 +138,12 @@ def in_steps(steps: Generator[None, None, Body]) -> tuple[Body | None, float, fl
 @pytest.mark.parametrize("name", CASES)
 def test_no_reader_of_a_json_body_takes_a_turn_for_each_of_its_bytes(name: str) -> None:
     data = CASES[name]()
-    body, total, longest = in_steps(
-        parse_body_without_model_in_steps(data, "m", False) if name == "requests" else parse_body_in_steps(data)
-    )
+    for _ in range(MEASUREMENTS):
+        body, total, longest = in_steps(
+            parse_body_without_model_in_steps(data, "m", False) if name == "requests" else parse_body_in_steps(data)
+        )
+        if longest < MAX_HOLD and total < MAX_CPU:
+            break
     assert longest < MAX_HOLD
     costs = {
         "body": total,

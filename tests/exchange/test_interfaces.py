@@ -13,8 +13,9 @@ from proxy.exchange.upstream_origin import UpstreamOrigin
 from proxy.server.cycle import RequestCycle
 from tests.exchange.doubles import MemoryDownstream, ScriptedOrigin
 
-#: What an origin that is done once it has started need not have.
-OPTIONAL = {"pause", "resume", "client_left", "cancel"}
+#: What an implementation need not have: an origin may be done once it has started, and a writer may end on a shutdown
+#: as on any other error.
+OPTIONAL: dict[type, set[str]] = {Origin: {"pause", "resume", "client_left", "cancel"}, Writer: {"interrupt"}}
 
 
 def methods(one: type) -> set[str]:
@@ -35,7 +36,7 @@ def methods(one: type) -> set[str]:
 )
 def test_an_implementation_has_every_method(interface: type, implementation: type) -> None:
     assert issubclass(implementation, interface)
-    for name in methods(interface) - (OPTIONAL if interface is Origin else set()):
+    for name in methods(interface) - OPTIONAL.get(interface, set()):
         owner = next(one for one in implementation.__mro__ if name in vars(one))
         assert owner is not interface, f"{implementation.__name__} lacks {name}"
 
