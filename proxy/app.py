@@ -165,6 +165,7 @@ class Gateway:
         )
         state = self.admission.state
         state.config, state.aliases, state.services = config, aliases, services
+        self.admission.reconfigure()
         resources = self._resource_handler(aliases, services, pools)
         return Routes(self.admission, services, self.audio, server, resources, self.readiness)
 

@@ -22,7 +22,7 @@ GATEWAY_ORDER = (
     ("errors", "clock", "native"),
     ("wire", "config"),
     ("dialects", "ledger", "server", "upstream"),
-    ("auth", "routing", "overload", "observability"),
+    ("auth", "routing", "overload", "observability", "limits"),
     ("exchange",),
     ("policies",),
     ("resources", "realtime", "mcp", "a2a", "jobs"),

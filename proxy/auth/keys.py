@@ -19,6 +19,7 @@ from typing import Any
 import aiosqlite
 import msgspec
 
+from proxy.auth.accounts import Account
 from proxy.errors import InvalidRequest, StoreFailed
 from proxy.ledger import sqlite
 
@@ -48,6 +49,12 @@ class Key(msgspec.Struct, frozen=True, gc=False):
     revoked: int | None = None
     #: The last four characters of its newest secret.
     hint: str = ""
+    #: Ids of its team and of the team's organisation; empty for none.
+    team: str = ""
+    org: str = ""
+    tags: tuple[str, ...] = ()
+    #: Those of its own account, its team's and its organisation's that have a limit or a budget, in that order.
+    accounts: tuple[Account, ...] = ()
 
 
 class KeyStore:

@@ -37,9 +37,11 @@ def changes(running: Config, wanted: Config) -> Changes:
     """The differences between the running and the wanted configuration."""
     other = {name for name in Server.__struct_fields__ if getattr(running.server, name) != getattr(wanted.server, name)}
     added, removed, changed = [], [], [f"server.{name}" for name in sorted(other.difference(NEEDS_RESTART))]
-    sections: tuple[tuple[str, Mapping[str, Any], Mapping[str, Any]], ...] = (
+    sections: tuple[tuple[str, Mapping[Any, Any], Mapping[Any, Any]], ...] = (
         ("upstreams", running.upstreams, wanted.upstreams),
         ("models", running.models, wanted.models),
+        ("limits", running.limits, wanted.limits),
+        ("budgets", running.budgets, wanted.budgets),
     )
     for section, before, after in sections:
         added += [f"{section}.{name}" for name in after if name not in before]

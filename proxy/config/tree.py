@@ -273,6 +273,54 @@ class Price(TierPrice, frozen=True):
     tiers: dict[str, TierPrice] | None = None
 
 
+class Limits(Section, frozen=True):
+    """`[limits.NAME]`, and the limits of an alias, a key, a team or an organisation: what is empty has no limit.
+
+    A rate is a number and a period, such as "600/min"; the periods are s, min, h and d, and several rates are
+    separated by commas: "10/s, 600/min".
+    """
+
+    #: Requests.
+    requests: str = ""
+    #: Input and output tokens together, of input alone, and of output alone.
+    tokens: str = ""
+    input_tokens: str = ""
+    output_tokens: str = ""
+    #: Minutes of source audio.
+    audio_minutes: str = ""
+    #: Requests that run at once; 0 is any number.
+    concurrent: CountOrNone = 0
+    #: Further limits for single aliases.
+    models: dict[str, "Limits"] = msgspec.field(default_factory=dict)
+
+
+class Budget(Section, frozen=True):
+    """`[budgets.NAME]`, and the budgets of a key, a team or an organisation: how much may be spent in a window of time.
+
+    The file's own name whom they are for; without any of those three it is for everything that the gateway serves.
+    """
+
+    #: USD, as an exact decimal in quotes.
+    limit: Decimal
+    #: day, week (`week:sun` begins on Sundays), month (`month:15` on the 15th), year, or total.
+    window: str = "month"
+    #: The IANA time zone in which a window begins.
+    zone: str = "UTC"
+    #: Percentages at which a warning is given.
+    warn: list[Percent] = msgspec.field(default_factory=lambda: [50, 80, 100])
+    #: "refuse" when the worst case of a request is more than what is left; "soft_cap" serves it while anything is left;
+    #: "stop_stream" ends a running stream once the money is spent; "warn" refuses nothing.
+    on_exceed: Literal["refuse", "soft_cap", "stop_stream", "warn"] = "refuse"
+    #: Aliases that it counts; all of them when left out.
+    models: list[str] = msgspec.field(default_factory=list)
+    #: What happens to an alias without a price.
+    unpriced: Literal["refuse", "allow"] = "refuse"
+    #: Names of the keys, teams and organisations that it is for; in the file only.
+    keys: list[str] = msgspec.field(default_factory=list)
+    teams: list[str] = msgspec.field(default_factory=list)
+    orgs: list[str] = msgspec.field(default_factory=list)
+
+
 class Model(Section, frozen=True):
     """`[models.ALIAS]`: a stable name, what it can do, who serves it and what it costs."""
 
@@ -293,6 +341,8 @@ class Model(Section, frozen=True):
     total_timeout: Seconds | None = None
     #: Overrides server.heartbeat_interval.
     heartbeat_interval: SecondsOrNone | None = None
+    #: Limits of the alias, for all keys together.
+    limits: Limits | None = None
 
 
 class Config(Section, frozen=True):
@@ -301,6 +351,9 @@ class Config(Section, frozen=True):
     server: Server = msgspec.field(default_factory=Server)
     upstreams: dict[str, Upstream] = msgspec.field(default_factory=dict)
     models: dict[str, Model] = msgspec.field(default_factory=dict)
+    #: "default" is for each key that has none of its own, "global" for all requests together.
+    limits: dict[Literal["default", "global"], Limits] = msgspec.field(default_factory=dict)
+    budgets: dict[str, Budget] = msgspec.field(default_factory=dict)
 
 
 def split_target(target: str) -> tuple[str, str]:

@@ -211,7 +211,7 @@ class Attempt(ResponseSink):
             hidden=target.hidden,
             may_ask_usage=context.spec.may_ask_usage and target.takes_stream_options,
             stream=context.body.stream if upload is None else upload.stream,
-            opaque=context.opaque,
+            opaque=context.spec.opaque,
             max_event_bytes=owner.services.max_event_bytes,
             first=first,
             kind=kind,

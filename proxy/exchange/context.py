@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from proxy.auth.keys import Key
 from proxy.dialects.base import Dialect
@@ -89,8 +89,11 @@ class RequestContext:
     observers: tuple[ResponseObserver, ...] = ()
     #: The origin that a policy has chosen to answer it, in place of the upstreams.
     origin: Origin | None = None
-    #: How many of the gateway's policies have admitted it; set by `Admission` alone.
+    #: The policies that it began with, and how many of them have admitted it; set by `Admission` alone.
+    plan: Any = None
     admitted = 0
+    #: What policies hold for it until it is settled, such as a part of a limit.
+    reservations: tuple[Any, ...] = ()
     #: The aliases of the configuration that it came in under, which a reload must not change for it.
     aliases: Mapping[str, Alias] = NO_ALIASES
     #: What its `x-prism-*` headers say.
@@ -126,10 +129,6 @@ class RequestContext:
         self.started = started
         #: Monotonic seconds.
         self.arrived = arrived
-        #: What is billed.
-        self.unit = spec.unit
-        #: Beginnings of the content types of responses that pass unread.
-        self.opaque = spec.opaque
         #: Seconds that the client says it waits for its next byte.
         self.patience = patience
         #: Set by the rights policy.

@@ -88,7 +88,7 @@ class Exchange(ResponseWriter):
             return
         if self.state == WAITING:
             # Else a heartbeat has taken the head along.
-            if is_events or context.body.stream or context.opaque:
+            if is_events or context.body.stream or context.spec.opaque:
                 lines += UNBUFFERED
             self._downstream.begin(status, lines + self._gateway_lines(origin), None)
         self.state = COMMITTED
@@ -147,7 +147,7 @@ class Exchange(ResponseWriter):
         context, downstream, origin = self._context, self._downstream, self._origin
         if origin is None or self.client_gone or not context.body.stream or context.upload is not None:
             return
-        if context.opaque or context.alias is None:
+        if context.spec.opaque or context.alias is None:
             return
         if downstream.bytes_out != self._heartbeat_bytes:
             self._heartbeat_bytes = downstream.bytes_out

@@ -60,7 +60,7 @@ def relayed_record(
     input_tokens, cached, written = usage.input_tokens, usage.cached_input_tokens, usage.cache_write_tokens
     output_tokens, audio, images = usage.output_tokens, usage.audio_milliseconds, usage.images
     price, parts, lacking = alias.price, usage.parts, ""
-    if context.unit in _PIECE_UNITS:
+    if context.spec.unit in _PIECE_UNITS:
         nanos, lacking = _cost_of_pieces(price, usage, spent)
     elif parts is None:
         nanos = cost_of(price, input_tokens, cached, written, output_tokens, audio, images)
@@ -68,7 +68,7 @@ def relayed_record(
             lacking = cost_of_parts(price, usage)[1]
     else:
         nanos, lacking = cost_of_parts(price, usage)
-    if source == "none" and spent and context.unit != "nothing":
+    if source == "none" and spent and context.spec.unit != "nothing":
         # Something was made, and nothing says how much.
         nanos = None
     elif meter is not None and alias.capability == "speech" and not output_tokens and _charges_sound(price):
@@ -248,11 +248,11 @@ def _usage(
         measured = msgspec.structs.replace(usage or _NOTHING_USED, audio_milliseconds=length)
         return measured, "reported" if usage is not None else "estimated"
     if usage is None:
-        if not spent or context.unit != "tokens" or context.background:
+        if not spent or context.spec.unit != "tokens" or context.background:
             return _NOTHING_USED, "none"
         given, produced = estimator.estimate(context.key.id, alias.name, context.text_in, text_out)
         return Usage(min(given, MAX_COUNT), 0, 0, min(produced, MAX_COUNT), output_known=False), "estimated"
-    if context.unit != "tokens":
+    if context.spec.unit != "tokens":
         return usage, "reported"
     assert meter is not None
     so_far = meter.counts_so_far

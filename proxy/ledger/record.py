@@ -21,6 +21,7 @@ Outcome = Literal[
     "refused",
     "gateway_shutdown",
     "interrupted",
+    "hedge_lost",
 ]
 #: The kind of a file that was uploaded, and validated line by line, as the input of a batch; other files are "file".
 BATCH_INPUT = "batch.input"
@@ -49,6 +50,8 @@ class AttemptRecord(msgspec.Struct, frozen=True, tag="open", tag_field="event", 
     stream: bool
     #: 1 for the first attempt of the request.
     attempt: Count = 1
+    #: What budgets have reserved for the request: the bill of one that a killed process leaves. None without budgets.
+    reserved: NanoDollars | None = None
 
 
 class UsageRecord(msgspec.Struct, frozen=True, tag="final", tag_field="event", omit_defaults=True, gc=False):
@@ -112,6 +115,15 @@ class UsageRecord(msgspec.Struct, frozen=True, tag="final", tag_field="event", o
     provider_cost: NanoDollars | None = None
     #: Names of the missing prices; empty where the cost is known or the alias has no price at all.
     unpriced_parts: str = ""
+    #: Ids of the key's team and organisation at the time; empty for none.
+    team: str = ""
+    org: str = ""
+    #: The client's own labels: its session, its user, and a JSON object of its metadata; empty for none.
+    session: str = ""
+    user: str = ""
+    metadata: str = ""
+    #: What the target costs the operator; None where that is not configured.
+    target_cost: NanoDollars | None = None
 
 
 class OwnershipRecord(msgspec.Struct, frozen=True, tag="owned", tag_field="event", omit_defaults=True, gc=False):

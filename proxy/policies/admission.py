@@ -27,9 +27,14 @@ class Admission:
     def __init__(self, state: GatewayState, keys: KeyIndex, policies: Iterable[Policy]) -> None:
         self.state = state
         self._keys = keys
-        all_policies = tuple(policies)
-        self._inference = Plan(all_policies, resources=False)
-        self._resources = Plan(all_policies, resources=True)
+        self._policies = tuple(policies)
+        self.reconfigure()
+
+    def reconfigure(self) -> None:
+        """Keep the policies that are enabled now for new requests: the configuration or the keys have changed."""
+        enabled = tuple([policy for policy in self._policies if policy.is_enabled()])
+        self._inference = Plan(enabled, resources=False)
+        self._resources = Plan(enabled, resources=True)
 
     # the key
 
@@ -66,7 +71,9 @@ class Admission:
 
         Of a resource request these are all policies.
         """
-        plan = self._resources if context.spec.is_resource else self._inference
+        plan: Plan | None = context.plan
+        if plan is None:
+            plan = context.plan = self._resources if context.spec.is_resource else self._inference
         checks, at, until = plan.checks, context.admitted, plan.before_body
         while at < until:
             result = checks[at].admit(context)
@@ -79,14 +86,17 @@ class Admission:
 
     def is_past_head(self, context: RequestContext) -> bool:
         """Whether all policies that need no body have admitted the request."""
-        return context.admitted >= (self._resources if context.spec.is_resource else self._inference).before_body
+        plan: Plan | None = context.plan
+        return plan is not None and context.admitted >= plan.before_body
 
     def admit(self, context: RequestContext) -> bool:
         """Run the policies that remain; False where one has to `wait`. Raises `GatewayError`.
 
         `context.origin` is then the origin that answers, where a policy returned one.
         """
-        plan = self._resources if context.spec.is_resource else self._inference
+        plan: Plan | None = context.plan
+        if plan is None:
+            plan = context.plan = self._resources if context.spec.is_resource else self._inference
         checks, at, until = plan.checks, context.admitted, plan.count
         while at < until and context.origin is None:
             result = checks[at].admit(context)
@@ -101,7 +111,7 @@ class Admission:
 
     async def wait(self, context: RequestContext) -> None:
         """Await the policy at which the request stopped; `admit_head` or `admit` then goes on behind it."""
-        plan = self._resources if context.spec.is_resource else self._inference
+        plan: Plan = context.plan
         policy = plan.checks[context.admitted]
         origin = await policy.admit_async(context)
         if origin is not None:
@@ -123,7 +133,10 @@ class Admission:
 
     def settled(self, context: RequestContext, final: UsageRecord) -> None:
         """The request has its bill: pass it to every policy that admitted it. Called once for each request."""
-        plan = self._resources if context.spec.is_resource else self._inference
+        plan: Plan | None = context.plan
+        if plan is None:
+            # Refused before any policy ran.
+            plan = self._resources if context.spec.is_resource else self._inference
         admitted = context.admitted
         for place, policy in plan.settlers:
             if place < admitted:

@@ -15,6 +15,7 @@ from proxy.ledger.ledger import Ledger
 from proxy.ledger.record import UsageRecord
 from proxy.native import mypyc_attr
 from proxy.observability.access_log import AccessLog
+from proxy.observability.metrics import Metrics
 from proxy.overload.monitor import Overload
 from proxy.routing.models import Alias
 
@@ -47,6 +48,9 @@ class GatewayState:
         self.created = created
         self.endpoint_of = endpoint_of
         self.endpoints_by_format = endpoints_by_format
+        self.metrics = Metrics()
+        #: A key, a team or an organisation has limits or budgets of its own.
+        self.has_accounts = False
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -65,6 +69,14 @@ class Policy:
 
     def __init__(self, state: GatewayState) -> None:
         self.state = state
+
+    def is_enabled(self) -> bool:
+        """Whether there is anything for it to do, by the configuration and the keys as they are now.
+
+        Called when either has changed; a policy that is not enabled costs no request anything. A request that came in
+        before goes on with the policies that it began with.
+        """
+        return True
 
     def admit(self, context: RequestContext) -> Origin | None:
         """Let a request pass: return None, an origin that answers in place of the upstreams, or `WAIT`.

@@ -8,7 +8,7 @@ from proxy.wire.prism_headers import NO_PRISM_HEADERS
 def test_a_job_can_have_one() -> None:
     spec = EndpointSpec("/v1/chat/completions", CHAT, unit="tokens", opaque=(b"audio/",), may_ask_usage=True)
     context = RequestContext(spec, id="req_1", started=1, arrived=2.0)
-    assert (context.endpoint, context.dialect, context.unit, context.opaque) == (
+    assert (context.endpoint, context.dialect, context.spec.unit, context.spec.opaque) == (
         "/v1/chat/completions",
         CHAT,
         "tokens",
