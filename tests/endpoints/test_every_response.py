@@ -11,7 +11,7 @@ import pytest
 from tests.exchange.samples import JSON_ANSWER, MESSAGES, STREAM
 from tests.exchange.test_internal_faults import break_a_head
 from tests.fakes import Hang, Head, ScriptedUpstream, json_answer, sse_answer
-from tests.serving import ALIAS, KEY, RunningGateway, simple_config
+from tests.serving import ALIAS, KEY, RunningGateway, needs_patching, simple_config
 
 NAMES = ("request-id", "trace-id", "latency-ms", "model-used", "provider", "timeout-ms")
 CHAT = {"model": ALIAS, "messages": MESSAGES}
@@ -169,6 +169,7 @@ def test_a_fault_of_the_gateways_own_has_them_and_the_id_of_its_log_lines(
         assert {row.id for row in gateway.rows()} - rows == {head.header("x-request-id")}
 
 
+@needs_patching
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/threads", "/v1/models"])
 def test_a_fault_in_admission_has_them_and_the_id_of_its_row(gateway: RunningGateway, path: str) -> None:
     rows = {row.id for row in gateway.rows()}

@@ -12,6 +12,7 @@ from proxy.exchange.replay import ReplayOrigin
 from proxy.exchange.upstream_origin import UpstreamOrigin
 from proxy.server.cycle import RequestCycle
 from tests.exchange.doubles import MemoryDownstream, ScriptedOrigin
+from tests.serving import COMPILED
 
 #: What an implementation need not have: an origin may be done once it has started, and a writer may end on a shutdown
 #: as on any other error.
@@ -56,6 +57,7 @@ def test_a_downstream_begins_with_nothing_sent() -> None:
     assert (down.status, down.bytes_out, down.stalled, down.producer) == (0, 0, False, None)
 
 
+@pytest.mark.skipif(COMPILED, reason="compiled code has no docstrings")
 @pytest.mark.parametrize("interface", [Downstream, Origin, Writer, ResponseObserver, ResponseProducer])
 def test_every_method_says_what_it_is_for(interface: type) -> None:
     assert all(inspect.getdoc(getattr(interface, name)) for name in methods(interface))

@@ -2,7 +2,6 @@
 
 import contextlib
 import gzip
-import inspect
 import json
 import threading
 from collections.abc import Iterator
@@ -12,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from proxy.endpoints.inference import Inference
 from tests.endpoints.forms import FORM, field, file
 from tests.exchange.samples import JSON_ANSWER, wait_until
 from tests.fakes import RawClient, ScriptedUpstream, json_answer
-from tests.serving import ALIAS, KEY, RunningGateway, simple_config
+from tests.serving import ALIAS, KEY, RunningGateway, needs_patching, simple_config
 
 MIB = 1_048_576
 JSON = "application/json"
@@ -172,7 +170,7 @@ def test_a_body_that_comes_for_ever_is_ended(tmp_path: Path, kind: str) -> None:
         wait_until(lambda: (under_way(gateway), held(gateway)) == (0, (0, 0)), "nothing to be left")
 
 
-@pytest.mark.skipif(not inspect.isfunction(Inference.__call__), reason="compiled code cannot be patched")
+@needs_patching
 @pytest.mark.parametrize(
     "fault", ["proxy.policies.access.AccessPolicy.admit", "proxy.endpoints.inference.UpstreamOrigin"]
 )
