@@ -14,7 +14,8 @@ from types import MappingProxyType
 
 from proxy.auth.key_reader import KeyReader
 from proxy.auth.key_table import KeyTable
-from proxy.auth.keys import Key, digest_of, valid_name
+from proxy.auth.keys import Key, digest_of
+from proxy.auth.values import valid_name
 from proxy.errors import StoreFailed
 
 #: Seconds for which the last known keys stay valid while the database cannot be read.

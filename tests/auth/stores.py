@@ -2,13 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from proxy.auth.key_index import KeyIndex
 from proxy.auth.keys import KeyStore, digest_of
+from proxy.auth.store import Store
+from proxy.errors import InvalidRequest
 
 
 @asynccontextmanager
@@ -34,6 +38,23 @@ def run(data_dir: Path, test: Callable[[KeyStore, KeyIndex], Any]) -> None:
 def find(index: KeyIndex, secret: str, later: float = 0) -> str | None:
     key = index.lookup(digest_of(secret.encode()), time.time() + later)
     return None if key is None else key.name
+
+
+def run_store(data_dir: Path, test: Callable[[Store], Awaitable[None]]) -> None:
+    """The whole store of a data directory, without an index."""
+
+    async def inner() -> None:
+        async with Store(data_dir) as store:
+            await test(store)
+
+    asyncio.run(inner())
+
+
+async def refused(change: Awaitable[object]) -> tuple[int, str | None, str | None]:
+    """Status, code and param of the error with which a change is refused."""
+    with pytest.raises(InvalidRequest) as caught:
+        await change
+    return caught.value.status, caught.value.code, caught.value.param
 
 
 @asynccontextmanager
