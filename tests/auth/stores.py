@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from proxy.auth.key_index import KeyIndex
-from proxy.auth.keys import KeyStore, digest_of
+from proxy.auth.keys import Key, KeyStore, digest_of
 from proxy.auth.store import Store
 from proxy.errors import InvalidRequest
 
@@ -66,3 +66,25 @@ async def open_store(data_dir: Path) -> AsyncIterator[KeyStore]:
         yield store
     finally:
         await store.close()
+
+
+def run_store_and_index(data_dir: Path, test: Callable[[Store, KeyIndex], Awaitable[None]]) -> None:
+    """The whole store, and the index of a gateway beside it."""
+
+    async def inner() -> None:
+        async with Store(data_dir) as store:
+            index = KeyIndex(data_dir)
+            await index.open()
+            try:
+                await test(store, index)
+            finally:
+                await index.close()
+
+    asyncio.run(inner())
+
+
+def found(index: KeyIndex, secret: str) -> Key:
+    """The key of a secret as requests have it."""
+    key = index.lookup(digest_of(secret.encode()), time.time())
+    assert key is not None
+    return key
