@@ -6,7 +6,6 @@ Each change is one transaction with its row in the audit table, and reaches the 
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import aiosqlite
@@ -29,13 +28,12 @@ from proxy.auth.values import (
     valid_limits,
     valid_name,
 )
+from proxy.config.file_budgets import FileOwner
 from proxy.config.tree import Budget, Limits
 from proxy.errors import GatewayError, InvalidRequest, StoreFailed
 
 #: Most objects of one page.
 MAX_PAGE = 1_000
-#: Where the configuration file sets the budgets of something, by its kind ("key", "team", "org") and name; else None.
-FileOwner = Callable[[str, str], str | None]
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from msgspec import UNSET
 from proxy.auth import audit
 from proxy.auth.accounts import Account
 from proxy.auth.database import Database, Value, fetch_all
-from proxy.auth.groups import FileOwner, check_version, not_owned, refuse_owned
+from proxy.auth.groups import check_version, not_owned, refuse_owned
 from proxy.auth.teams import missing_team
 from proxy.auth.values import (
     Damaged,
@@ -41,6 +41,7 @@ from proxy.auth.values import (
     valid_name,
     valid_tags,
 )
+from proxy.config.file_budgets import FileOwner
 from proxy.config.tree import Budget, Limits
 from proxy.errors import InvalidRequest, StoreFailed
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from proxy.auth.audit import AuditLog
 from proxy.auth.credits import CreditStore
 from proxy.auth.database import Database
-from proxy.auth.groups import FileOwner, not_owned
+from proxy.auth.groups import not_owned
 from proxy.auth.keys import KeyStore
 from proxy.auth.orgs import OrgStore
 from proxy.auth.teams import TeamStore
+from proxy.config.file_budgets import FileOwner
 
 
 class Store:

@@ -39,8 +39,8 @@ def test_the_history_is_paged_and_has_corrections(tmp_path: Path) -> None:
         for amount in (1, 2, -3):
             await store.credits.add("app", amount, actor="t")
         page = await store.credits.list("app", limit=2)
-        assert [grant.amount for grant in page] == [-3, 2]
-        assert [grant.amount for grant in await store.credits.list("app", before=page[-1].id)] == [1]
+        assert [credit.amount for credit in page] == [-3, 2]
+        assert [credit.amount for credit in await store.credits.list("app", before=page[-1].id)] == [1]
         assert (await store.keys.get("app")).credits == 0
 
     run_store(tmp_path, test)

@@ -31,14 +31,15 @@ ALTER TABLE keys ADD COLUMN metadata TEXT;
 ALTER TABLE keys ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
 CREATE INDEX keys_by_team ON keys (team) WHERE team IS NOT NULL;
 
--- Prepaid credits: nano-dollars, which are only added; a negative amount corrects an earlier one. A request that is
--- repeated, with its Idempotency-Key, adds them once.
+-- Prepaid credits: nano-dollars, which are only added; a negative amount corrects an earlier one. From `expires` on, what
+-- is left of them is lost. A request that is repeated, with its Idempotency-Key, adds them once.
 CREATE TABLE credits (
     id TEXT PRIMARY KEY NOT NULL,
     key TEXT NOT NULL REFERENCES keys (id),
     amount INTEGER NOT NULL,
     note TEXT NOT NULL DEFAULT '',
     created INTEGER NOT NULL,
+    expires INTEGER,
     idempotency_key TEXT,
     UNIQUE (key, idempotency_key)
 ) STRICT;
