@@ -87,6 +87,7 @@ class Gateway:
         )
         #: Outlives a reload, with the policies and their state.
         self.admission = Admission(state, self.keys, [policy(state) for policy in policies])
+        self.keys.follow_accounts(self._accounts_changed)
         self._reloading = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
 
@@ -210,6 +211,11 @@ class Gateway:
         self.audio.close()
         self.access.close()
         self.overload.stop()
+
+    def _accounts_changed(self, has_accounts: bool) -> None:
+        """Keys have got their first limits, or lost their last ones: other policies are enabled from now on."""
+        self.admission.state.has_accounts = has_accounts
+        self.admission.reconfigure()
 
     def _keys_failure(self) -> str | None:
         return f"keys are not refreshed: {self.keys.failed}" if self.keys.failed is not None else None

@@ -1,8 +1,15 @@
 """The composed gateway on real sockets: the main job, seen from both ends."""
 
+import asyncio
+import io
 import json
 from pathlib import Path
 
+from proxy.app import Gateway
+from proxy.auth.store import Store
+from proxy.auth.values import KeyFields
+from proxy.config.tree import Limits
+from proxy.policies.base import Policy
 from tests.fakes import ScriptedUpstream, json_answer, sse_answer
 from tests.serving import ALIAS, UPSTREAM_MODEL, RunningGateway, simple_config
 
@@ -62,3 +69,26 @@ def test_a_json_answer_shows_the_alias_and_is_billed(tmp_path: Path) -> None:
         assert json.loads(body.payload) == {**answer, "model": ALIAS}
         (row,) = gateway.rows()
         assert (row.input_tokens, row.output_tokens, row.cost) == (9, 2, 9 * 1100 + 2 * 4400)
+
+
+def test_policies_are_chosen_again_when_a_key_gets_its_first_limits(tmp_path: Path) -> None:
+    chosen: list[bool] = []
+
+    class Probe(Policy):
+        def is_enabled(self) -> bool:
+            chosen.append(self.state.has_accounts)
+            return self.state.has_accounts
+
+    async def test() -> None:
+        gateway = Gateway(simple_config(tmp_path, "http://127.0.0.1:9"), io.StringIO(), [Probe])
+        await gateway.start()
+        try:
+            async with Store(tmp_path) as store:
+                await store.keys.add(KeyFields(name="app", limits=Limits(concurrent=1)), actor="test")
+            await gateway.keys.refresh()
+            assert (gateway.admission.state.has_accounts, chosen[-1]) == (True, True)
+        finally:
+            await gateway.stop()
+
+    asyncio.run(test())
+    assert chosen[0] is False

@@ -61,7 +61,7 @@ ALLOWED_ROOMS = _allowed_rooms()
 
 #: Every library that may be used at all, and where: None is everywhere, else rooms or single modules.
 LIBRARIES: dict[str, frozenset[str] | None] = {
-    "aiosqlite": frozenset({"ledger", "auth.keys", "auth.key_reader"}),
+    "aiosqlite": frozenset({"ledger", "auth"}),
     "backports": frozenset({"wire.content_encoding"}),
     "click": frozenset({"cli"}),
     "compression": frozenset({"wire.content_encoding"}),

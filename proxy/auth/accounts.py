@@ -18,5 +18,12 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     name: str
     limits: Limits | None = None
     budgets: tuple[Budget, ...] = ()
-    #: Nano-dollars of prepaid credits that were ever granted and have not expired unspent; None where it needs none.
+    #: Nano-dollars of all prepaid credits that a key was given; None where it needs none.
     credits: int | None = None
+    #: When it was given the first ones, in seconds since 1970: what was spent from then on is spent of them.
+    credits_since: int = 0
+
+    @property
+    def limits_something(self) -> bool:
+        """Whether it has limits, budgets or credits: of a team or an organisation there may be an account without."""
+        return self.limits is not None or bool(self.budgets) or self.credits is not None

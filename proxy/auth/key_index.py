@@ -8,13 +8,14 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import MappingProxyType
 
 from proxy.auth.key_reader import KeyReader
 from proxy.auth.key_table import KeyTable
-from proxy.auth.keys import Key, digest_of, valid_name
+from proxy.auth.keys import Key, digest_of
+from proxy.auth.values import valid_name
 from proxy.errors import StoreFailed
 
 #: Seconds for which the last known keys stay valid while the database cannot be read.
@@ -42,6 +43,13 @@ class KeyIndex:
         self._failed_at = 0.0
         #: It has failed for longer than MAX_STALE_SECONDS: all keys of the database were removed.
         self._is_stale = False
+        #: Whether any key has an account that limits something, and who is to know when that changes.
+        self.has_accounts = False
+        self._accounts_changed: Callable[[bool], None] | None = None
+
+    def follow_accounts(self, changed: Callable[[bool], None]) -> None:
+        """Have a function called with `has_accounts` whenever that has changed, before the next request."""
+        self._accounts_changed = changed
 
     def lookup(self, digest: bytes, now: float) -> Key | None:
         """The key of a secret, by the digest that `digest_of` gives, at `now` (seconds since 1970).
@@ -77,6 +85,7 @@ class KeyIndex:
         except BaseException:
             await self.close()
             raise
+        self._compare_accounts()
 
     async def close(self) -> None:
         """Close the database; lookups still work."""
@@ -89,6 +98,9 @@ class KeyIndex:
         except StoreFailed as error:
             self._fail(error.message)
             return
+        finally:
+            # Keys that were read before it failed may have limits already.
+            self._compare_accounts()
         if self.failed is not None:
             _log.warning("keys are refreshed again")
         self.failed = None
@@ -117,6 +129,12 @@ class KeyIndex:
         while True:
             await asyncio.sleep(interval)
             await self.refresh()
+
+    def _compare_accounts(self) -> None:
+        if self._table.has_accounts != self.has_accounts:
+            self.has_accounts = self._table.has_accounts
+            if self._accounts_changed is not None:
+                self._accounts_changed(self.has_accounts)
 
     def _fail(self, reason: str) -> None:
         now = time.monotonic()

@@ -8,12 +8,16 @@ import logging
 import stat
 import time
 from pathlib import Path
+from typing import Any
 
 import aiosqlite
 import msgspec
 
+from proxy.auth.account_cache import AccountCache, AccountRow
+from proxy.auth.database import fetch_all
 from proxy.auth.key_table import KeyTable, Secret
-from proxy.auth.keys import KEY_COLUMNS, fetch_all, key_of
+from proxy.auth.keys import Key, decoded_models
+from proxy.auth.values import Damaged, decoded_strings
 from proxy.errors import StoreFailed
 from proxy.ledger import sqlite
 
@@ -21,6 +25,16 @@ from proxy.ledger import sqlite
 #: commands have a new revision and are read at once in any case.
 COMPARE_PAUSE_FACTOR = 20.0
 _PAGE_KEYS = 1_000
+#: The columns of a key, and those of `AccountRow`.
+_SELECT = (
+    "SELECT k.revision, k.id, k.name, k.models, k.created, k.expires, k.revoked, k.tags, "
+    "k.limits, k.budgets, (SELECT sum(amount) FROM credits WHERE key = k.id), "
+    "(SELECT min(created) FROM credits WHERE key = k.id), k.team, t.name, t.limits, t.budgets, "
+    "t.org, o.name, o.limits, o.budgets "
+    "FROM keys k LEFT JOIN teams t ON t.id = k.team LEFT JOIN orgs o ON o.id = t.org"
+)
+_KEY_COLUMNS = 8
+_TEAM = _KEY_COLUMNS + 4
 _ADVICE = "put a whole copy there, or start anew with: prometheus-gateway keys create NAME"
 
 _log = logging.getLogger(__name__)
@@ -43,6 +57,9 @@ class KeyReader:
         #: The database has changed since all of it was compared; and when, in monotonic seconds, it may be again.
         self._must_compare = False
         self._compare_at = 0.0
+        self._accounts = AccountCache()
+        #: Fingerprints of keys that cannot be read, by id, so that each is logged once.
+        self._damaged: dict[str, int] = {}
 
     async def close(self) -> None:
         """Close the database."""
@@ -103,32 +120,32 @@ class KeyReader:
             # The file was replaced by an older copy: compare at once.
             self._revision, self._compare_at = 0, 0.0
             return
-        while (last := await self._read_page(connection, self._revision, set())) is not None:
+        while (last := await self._read_page(connection, self._revision, _Found())) is not None:
             self._revision = last
 
     async def _compare_all(self, connection: aiosqlite.Connection) -> None:
         """Read all keys and remove those that are gone: a copy may differ under the same revisions."""
-        ids: set[str] = set()
+        found = _Found()
         after = 0
-        while (last := await self._read_page(connection, after, ids)) is not None:
+        while (last := await self._read_page(connection, after, found)) is not None:
             after = last
         self._revision = after
-        self._table.retain(ids)
+        self._table.retain(found.keys)
+        self._accounts.retain(found.teams)
+        self._damaged = {id_: fingerprint for id_, fingerprint in self._damaged.items() if id_ in found.keys}
 
-    async def _read_page(self, connection: aiosqlite.Connection, after: int, ids: set[str]) -> int | None:
-        """Read the next keys by revision, and add their ids to `ids`; returns the last revision, None at the end.
+    async def _read_page(self, connection: aiosqlite.Connection, after: int, found: "_Found") -> int | None:
+        """Read the next keys by revision, and add them to `found`; returns the last revision, None at the end.
 
         A key that is changed meanwhile gets a higher revision and is read again.
         """
         rows = await fetch_all(
-            connection,
-            f"SELECT {KEY_COLUMNS}, revision FROM keys WHERE revision > ? ORDER BY revision LIMIT ?",
-            (after, _PAGE_KEYS),
+            connection, f"{_SELECT} WHERE k.revision > ? ORDER BY k.revision LIMIT ?", (after, _PAGE_KEYS)
         )
         if not rows:
             return None
-        last: int = rows[-1][-1]
-        secrets: dict[str, list[Secret]] = {row[0]: [] for row in rows}
+        last: int = rows[-1][0]
+        secrets: dict[str, list[Secret]] = {row[1]: [] for row in rows}
         for id_, digest, expires in await fetch_all(
             connection,
             "SELECT k.id, s.digest, s.expires FROM keys k JOIN secrets s ON s.key = k.id "
@@ -138,11 +155,52 @@ class KeyReader:
             if id_ in secrets:
                 secrets[id_].append((digest, expires))
         for row in rows:
-            fingerprint = hash((row, tuple(secrets[row[0]])))
-            if not self._table.is_unchanged(row[0], fingerprint):
-                self._table.put(key_of((*row[:-1], "")), secrets[row[0]], fingerprint)
-        ids.update(secrets)
+            fingerprint = hash((row, tuple(secrets[row[1]])))
+            if not self._table.is_unchanged(row[1], fingerprint):
+                self._put(row, secrets[row[1]], fingerprint)
+        found.keys.update(secrets)
+        found.teams.update(row[_TEAM] for row in rows)
         return last
+
+    def _put(self, row: tuple[Any, ...], secrets: list[Secret], fingerprint: int) -> None:
+        """Put a key as it is now; one that is damaged is refused until it is mended."""
+        _, id_, name, models, created, expires, revoked, tags = row[:_KEY_COLUMNS]
+        of_accounts = AccountRow(*row[_KEY_COLUMNS:])
+        try:
+            key = Key(
+                id_,
+                name,
+                decoded_models(models),
+                created,
+                expires,
+                revoked,
+                "",
+                of_accounts.team or "",
+                of_accounts.org or "",
+                decoded_strings(tags, "tags"),
+                self._accounts.accounts(id_, name, of_accounts),
+            )
+        except Damaged as error:
+            self._table.remove(id_)
+            if secrets and self._damaged.get(id_) != fingerprint:
+                self._damaged[id_] = fingerprint
+                _log.error(
+                    "the key %s (%s) is refused: in keys.db its %s; set them anew: prometheus-gateway keys update",
+                    name,
+                    id_,
+                    error.message,
+                )
+            return
+        self._damaged.pop(id_, None)
+        self._table.put(key, secrets, fingerprint)
+
+
+class _Found:
+    """What a reading of all keys has met."""
+
+    def __init__(self) -> None:
+        self.keys: set[str] = set()
+        self.teams: set[str] = set()
 
 
 class _FileState(msgspec.Struct, frozen=True):

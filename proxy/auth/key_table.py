@@ -19,6 +19,13 @@ class KeyTable:
         # Per key id, a fingerprint of what was read and its digests, so that a changed key can be replaced.
         self._entries: dict[str, tuple[int, tuple[bytes, ...]]] = {}
         self._local_ids: set[str] = set()
+        #: Ids of the keys with an account that limits something.
+        self._limited_ids: set[str] = set()
+
+    @property
+    def has_accounts(self) -> bool:
+        """Whether any key has an account that limits something."""
+        return bool(self._limited_ids)
 
     def put(self, key: Key, secrets: Iterable[Secret], fingerprint: int = 0) -> None:
         """Replace the entries of a key; without an await, so a request sees all of them or none."""
@@ -30,6 +37,8 @@ class KeyTable:
             digests.append(digest)
         if digests:
             self._entries[key.id] = (fingerprint, tuple(digests))
+            if any(account.limits_something for account in key.accounts):
+                self._limited_ids.add(key.id)
 
     def put_local(self, key: Key, digest: bytes) -> None:
         """Add a key that no database has, and that `retain` and `clear` keep."""
@@ -38,6 +47,7 @@ class KeyTable:
 
     def remove(self, id_: str) -> None:
         """Remove a key. A secret that belongs to another key by now stays."""
+        self._limited_ids.discard(id_)
         for digest in self._entries.pop(id_, (0, ()))[1]:
             if self.by_digest[digest].id == id_:
                 del self.by_digest[digest]

@@ -1,39 +1,64 @@
 """Client keys in SQLite (`keys.db`): the store that commands and the admin API change. Requests use `key_index`.
 
-Secrets are returned once and never stored or logged: only their SHA-256 digest is stored. The database is in
-rollback-journal mode, which, unlike WAL, several processes may write safely with any SQLite version.
+Secrets are returned once and never stored or logged: only their SHA-256 digest is stored.
 """
 
-import asyncio
 import hashlib
-import re
 import secrets
 import string
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiosqlite
 import msgspec
+from msgspec import UNSET
 
+from proxy.auth import audit
 from proxy.auth.accounts import Account
+from proxy.auth.database import Database, Value, fetch_all
+from proxy.auth.groups import check_version, not_owned, refuse_owned
+from proxy.auth.teams import missing_team
+from proxy.auth.values import (
+    Damaged,
+    KeyFields,
+    decoded_budgets,
+    decoded_limits,
+    decoded_object,
+    decoded_strings,
+    encoded,
+    encoded_budgets,
+    given,
+    plain_budget,
+    plain_limits,
+    valid_budgets,
+    valid_expiry,
+    valid_limits,
+    valid_metadata,
+    valid_models,
+    valid_name,
+    valid_tags,
+)
+from proxy.config.file_budgets import FileOwner
+from proxy.config.tree import Budget, Limits
 from proxy.errors import InvalidRequest, StoreFailed
-from proxy.ledger import sqlite
 
-#: Columns of `keys` in the order in which `key_of` reads them, but for the hint, which comes last there.
-KEY_COLUMNS = "id, name, models, created, expires, revoked"
 # 40 of 62 characters are 238 random bits.
 _SECRET_CHARACTERS = 40
 _ALPHABET = string.ascii_letters + string.digits
 # Longer secrets cannot be ours and are not hashed, so that large credentials cost no CPU.
 _MAX_SECRET_BYTES = 256
-_ID = re.compile(r"key_[0-9a-f]{12}")
-_MAX_NAME_CHARACTERS = 64
 _MAX_PAGE_KEYS = 1_000
 _NEXT_REVISION = "(SELECT coalesce(max(revision), 0) + 1 FROM keys)"
+# The newest secret is the one that has no expiry.
+_SELECT = (
+    "SELECT k.id, k.name, k.models, k.created, k.expires, k.revoked, "
+    "(SELECT hint FROM secrets WHERE key = k.id AND expires IS NULL), "
+    "coalesce(k.team, ''), coalesce(t.name, ''), coalesce(t.org, ''), k.tags, k.limits, k.budgets, k.metadata, "
+    "k.version, (SELECT sum(amount) FROM credits WHERE key = k.id) FROM keys k LEFT JOIN teams t ON t.id = k.team"
+)
 
 
 class Key(msgspec.Struct, frozen=True, gc=False):
@@ -53,23 +78,67 @@ class Key(msgspec.Struct, frozen=True, gc=False):
     team: str = ""
     org: str = ""
     tags: tuple[str, ...] = ()
-    #: Those of its own account, its team's and its organisation's that have a limit or a budget, in that order.
+    #: Its own account where it has limits, budgets or credits; then its team's and its organisation's, which may have
+    #: none of them. Of keys as they are stored this is empty.
     accounts: tuple[Account, ...] = ()
+
+
+class StoredKey(Key, frozen=True, kw_only=True):
+    """A key as it is stored, with all that belongs to it."""
+
+    team_name: str = ""
+    limits: Limits | None = None
+    budgets: tuple[Budget, ...] = ()
+    metadata: dict[str, Any] | None = None
+    version: int = 1
+    #: Nano-dollars of all credits that were added; None for a key that needs none.
+    credits: int | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """What the audit table and the API have of it, in plain types."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "models": None if self.models is None else sorted(self.models),
+            "expires": self.expires,
+            "revoked": self.revoked,
+            "hint": self.hint,
+            "team": self.team_name or None,
+            "tags": list(self.tags),
+            "limits": plain_limits(self.limits) or None,
+            "budgets": [plain_budget(budget) for budget in self.budgets],
+            "metadata": self.metadata,
+            "version": self.version,
+        }
+
+
+class Written(NamedTuple):
+    """What `KeyStore.put` has done: the key, its secret where it is new, and whether it was created."""
+
+    key: StoredKey
+    secret: str | None
+    created: bool
 
 
 class KeyStore:
     """CRUD for the keys in `keys.db`: each change is one transaction, and other processes may write concurrently.
 
-    Methods raise StoreFailed when the database cannot be used, InvalidRequest for invalid arguments.
+    Methods raise StoreFailed when the database cannot be used, InvalidRequest for invalid arguments. `actor` is who
+    changes something, for the audit table; `expected` is the version that the change is meant for (412 otherwise).
     """
 
-    def __init__(self, data_dir: Path, *, prefix: str = "prom_sk_") -> None:
-        """`prefix` is put in front of each new secret."""
-        self._path = data_dir / "keys.db"
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        prefix: str = "prom_sk_",
+        database: Database | None = None,
+        owner: FileOwner = not_owned,
+    ) -> None:
+        """`prefix` is put in front of each new secret; `database` is one that other stores share."""
+        self._database = database or Database(data_dir / "keys.db")
         self._prefix = prefix
-        self._connection: aiosqlite.Connection | None = None
-        # One transaction at a time on the one connection.
-        self._transaction_lock = asyncio.Lock()
+        self._owner = owner
 
     async def __aenter__(self) -> "KeyStore":
         await self.open()
@@ -80,98 +149,121 @@ class KeyStore:
 
     async def open(self) -> None:
         """Open the database; create it when it does not exist."""
-        await asyncio.to_thread(sqlite.create_rollback, self._path, sqlite.migrations("keys_"))
-        self._connection = await sqlite.open_rollback(self._path)
+        await self._database.open()
 
     async def close(self) -> None:
         """Close the database."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
+        await self._database.close()
 
     async def create(
-        self, name: str, models: Sequence[str] | None = None, expires: datetime | None = None
-    ) -> tuple[Key, str]:
+        self, name: str, models: Sequence[str] | None = None, expires: datetime | None = None, *, actor: str = "cli"
+    ) -> tuple[StoredKey, str]:
+        """Create a key of these rights alone; see `add`."""
+        return await self.add(KeyFields(name=name, models=models, expires=expires), actor=actor)
+
+    async def add(self, fields: KeyFields, *, actor: str) -> tuple[StoredKey, str]:
         """Create a key; returns it with its secret, which cannot be read again.
 
-        `name` is 1 to 64 printable characters and unique among live keys; `models` None allows all aliases.
+        `fields.name` is needed: 1 to 64 printable characters, unique among live keys.
         """
         now = int(time.time())
-        aliases = _valid_models(models)
-        key = Key(
-            id=f"key_{secrets.token_hex(6)}",
-            name=valid_name(name),
-            models=None if aliases is None else frozenset(aliases),
-            created=now,
-            expires=_valid_expiry(expires, now),
-        )
+        name = valid_name(given(fields.name, ""))
         secret = self._new_secret()
-        async with self._transaction() as connection:
-            # An expired key no longer reserves its name.
+        id_ = f"key_{secrets.token_hex(6)}"
+        async with self._database.transaction() as connection:
+            await _require_free_name(connection, name, now)
             await connection.execute(
-                f"UPDATE keys SET revoked = expires, revision = {_NEXT_REVISION} "
-                "WHERE name = ? AND revoked IS NULL AND expires <= ?",
-                (name, now),
+                f"INSERT INTO keys (id, name, created, revision) VALUES (?, ?, ?, {_NEXT_REVISION})", (id_, name, now)
             )
-            if await _live_id(connection, name) is not None:
-                raise InvalidRequest(
-                    f"there is a key named {name!r} already; revoke or rotate it, or take another name",
-                    status=409,
-                    code="key_exists",
-                    param="name",
-                )
-            await connection.execute(
-                f"INSERT INTO keys ({KEY_COLUMNS}, revision) VALUES (?, ?, ?, ?, ?, NULL, {_NEXT_REVISION})",
-                (key.id, name, None if aliases is None else msgspec.json.encode(aliases).decode(), now, key.expires),
-            )
-            await _add_secret(connection, key.id, secret, now)
-        return msgspec.structs.replace(key, hint=secret[-4:]), secret
+            await _add_secret(connection, id_, secret, now)
+            await self._write(connection, await self.get(id_), fields, now)
+            key = await self.get(id_)
+            await audit.record(connection, actor, "key.create", id_, name, None, _audited(key))
+        return key, secret
 
-    async def revoke(self, name_or_id: str) -> Key:
-        """Revoke a live key, by its name or id; returns it as revoked."""
+    async def update(self, name_or_id: str, fields: KeyFields, *, actor: str, expected: int | None = None) -> StoredKey:
+        """Change what is given of a live key. A change that changes nothing makes no version and no audit row."""
         now = int(time.time())
-        async with self._transaction() as connection:
-            id_ = await _require_live_id(connection, name_or_id)
-            await connection.execute(
-                f"UPDATE keys SET revoked = ?, revision = {_NEXT_REVISION} WHERE id = ?", (now, id_)
-            )
-            found = await _select_keys(connection, "WHERE k.id = ?", (id_,))
-        return found[0]
+        async with self._database.transaction() as connection:
+            before = await self._live(name_or_id)
+            check_version(before.version, expected)
+            name = given(fields.name, before.name)
+            if name != before.name:
+                valid_name(name)
+                refuse_owned(self._owner, "key", before.name)
+                await _require_free_name(connection, name, now)
+                await connection.execute("UPDATE keys SET name = ? WHERE id = ?", (name, before.id))
+            await self._write(connection, before, fields, now)
+            if await self.get(before.id) == before:
+                return before
+            return await self._changed(connection, before, "update", actor)
 
-    async def rotate(self, name_or_id: str, grace_seconds: int = 0) -> str:
+    async def put(self, name_or_id: str, fields: KeyFields, *, actor: str, expected: int | None = None) -> Written:
+        """Make the live key with this name be as the fields say, with defaults for what is not given.
+
+        A key that is found by its id keeps its name, unless `fields` has another. `expected` 0 is for a key that must
+        not exist yet.
+        """
+        whole = msgspec.structs.replace(
+            fields,
+            models=given(fields.models, None),
+            expires=given(fields.expires, None),
+            team=given(fields.team, None),
+            tags=given(fields.tags, None),
+            limits=given(fields.limits, None),
+            budgets=given(fields.budgets, None),
+            metadata=given(fields.metadata, None),
+        )
+        async with self._database.transaction():
+            before = await self.find(name_or_id)
+            if before is not None and before.revoked is None:
+                return Written(await self.update(before.id, whole, actor=actor, expected=expected), None, False)
+            check_version(0, expected)
+            key, secret = await self.add(msgspec.structs.replace(whole, name=name_or_id), actor=actor)
+        return Written(key, secret, True)
+
+    async def revoke(self, name_or_id: str, *, actor: str = "cli", expected: int | None = None) -> StoredKey:
+        """Revoke a live key, by its name or id; returns it as revoked."""
+        async with self._database.transaction() as connection:
+            before = await self._live(name_or_id)
+            check_version(before.version, expected)
+            await connection.execute("UPDATE keys SET revoked = ? WHERE id = ?", (int(time.time()), before.id))
+            return await self._changed(connection, before, "revoke", actor)
+
+    async def rotate(
+        self, name_or_id: str, grace_seconds: int = 0, *, actor: str = "cli", expected: int | None = None
+    ) -> str:
         """Give a live key a new secret and return it; older secrets stay valid for `grace_seconds` more."""
         if grace_seconds < 0:
             raise InvalidRequest(f"a grace of {grace_seconds} seconds is negative; 0 ends the old secret at once")
         now = int(time.time())
         secret = self._new_secret()
-        async with self._transaction() as connection:
-            id_ = await _require_live_id(connection, name_or_id)
+        async with self._database.transaction() as connection:
+            before = await self._live(name_or_id)
+            check_version(before.version, expected)
             # A rotation never extends the grace period of an earlier one.
             await connection.execute(
-                "UPDATE secrets SET expires = min(coalesce(expires, ?1), ?1) WHERE key = ?2", (now + grace_seconds, id_)
+                "UPDATE secrets SET expires = min(coalesce(expires, ?1), ?1) WHERE key = ?2",
+                (now + grace_seconds, before.id),
             )
-            await connection.execute("DELETE FROM secrets WHERE key = ? AND expires <= ?", (id_, now))
-            await connection.execute(f"UPDATE keys SET revision = {_NEXT_REVISION} WHERE id = ?", (id_,))
-            await _add_secret(connection, id_, secret, now)
+            await connection.execute("DELETE FROM secrets WHERE key = ? AND expires <= ?", (before.id, now))
+            await _add_secret(connection, before.id, secret, now)
+            await self._changed(connection, before, "rotate", actor)
         return secret
 
-    async def find(self, name_or_id: str) -> Key | None:
+    async def find(self, name_or_id: str) -> StoredKey | None:
         """The live key with this name or id, or a revoked key with this id; None when there is none."""
-        where = "WHERE k.id = ?1 OR (k.name = ?1 AND k.revoked IS NULL)"
-        with sqlite.mapped(self._path):
-            found = await _select_keys(self._open_connection(), where, (name_or_id,))
+        found = await self._select("WHERE k.id = ?1 OR (k.name = ?1 AND k.revoked IS NULL)", (name_or_id,))
         return found[0] if found else None
 
-    async def list(self, *, limit: int = _MAX_PAGE_KEYS, after: str | None = None, revoked: bool = False) -> list[Key]:
-        """Keys in the order of creation, at most `limit`; `after` is the last id of the previous page."""
-        if not 1 <= limit <= _MAX_PAGE_KEYS:
-            raise InvalidRequest(f"limit {limit} is not from 1 to {_MAX_PAGE_KEYS}", param="limit")
-        where = "WHERE k.rowid > coalesce((SELECT rowid FROM keys WHERE id = ?), 0) "
-        where += "" if revoked else "AND k.revoked IS NULL "
-        with sqlite.mapped(self._path):
-            return await _select_keys(self._open_connection(), where + "ORDER BY k.rowid LIMIT ?", (after, limit))
+    async def get(self, name_or_id: str) -> StoredKey:
+        """The same; raises InvalidRequest (404) when there is none."""
+        found = await self.find(name_or_id)
+        if found is None:
+            raise _missing(name_or_id)
+        return found
 
-    async def all(self, *, revoked: bool = False) -> AsyncIterator[Key]:
+    async def all(self, *, revoked: bool = False) -> AsyncIterator[StoredKey]:
         """All live keys, and with `revoked` the others, in the order of creation."""
         after = None
         while page := await self.list(after=after, revoked=revoked):
@@ -179,26 +271,77 @@ class KeyStore:
                 yield key
             after = page[-1].id
 
+    async def _write(self, connection: aiosqlite.Connection, before: StoredKey, fields: KeyFields, now: int) -> None:
+        """Write what is given, but for the name."""
+        columns: dict[str, Value] = {}
+        if fields.models is not UNSET:
+            columns["models"] = encoded(valid_models(fields.models))
+        if fields.expires is not UNSET and fields.expires != _moment(before.expires):
+            columns["expires"] = valid_expiry(fields.expires, now)
+        if fields.team is not UNSET:
+            columns["team"] = None if fields.team is None else await _require_team(connection, fields.team)
+        if fields.tags is not UNSET:
+            columns["tags"] = encoded(valid_tags(fields.tags))
+        if fields.limits is not UNSET:
+            columns["limits"] = encoded(plain_limits(valid_limits(fields.limits)))
+        if fields.budgets is not UNSET:
+            columns["budgets"] = encoded_budgets(valid_budgets(fields.budgets))
+            if columns["budgets"] != encoded_budgets(before.budgets):
+                refuse_owned(self._owner, "key", before.name)
+        if fields.metadata is not UNSET:
+            columns["metadata"] = encoded(valid_metadata(fields.metadata))
+        for column, value in columns.items():
+            await connection.execute(f"UPDATE keys SET {column} = ? WHERE id = ?", (value, before.id))
+
+    async def _changed(self, connection: aiosqlite.Connection, before: StoredKey, verb: str, actor: str) -> StoredKey:
+        """A live key was changed: make the change known to gateways and the audit table; returns the key as it is."""
+        await connection.execute(
+            f"UPDATE keys SET version = version + 1, revision = {_NEXT_REVISION} WHERE id = ?", (before.id,)
+        )
+        after = await self.get(before.id)
+        await audit.record(connection, actor, f"key.{verb}", before.id, after.name, _audited(before), _audited(after))
+        return after
+
+    async def _live(self, name_or_id: str) -> StoredKey:
+        found = await self.get(name_or_id)
+        if found.revoked is not None:
+            raise _missing(name_or_id)
+        return found
+
+    async def _select(self, where: str, values: tuple[Value, ...]) -> list[StoredKey]:
+        return [_stored_key(row) for row in await self._database.rows(f"{_SELECT} {where}", values)]
+
     def _new_secret(self) -> str:
         return self._prefix + "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_CHARACTERS))
 
-    def _open_connection(self) -> aiosqlite.Connection:
-        if self._connection is None:
-            raise StoreFailed(f"{self._path} is not open")
-        return self._connection
+    async def list(
+        self,
+        *,
+        limit: int = _MAX_PAGE_KEYS,
+        after: str | None = None,
+        revoked: bool = False,
+        team: str | None = None,
+        org: str | None = None,
+        tag: str | None = None,
+        name: str | None = None,
+    ) -> list[StoredKey]:
+        """Keys in the order of creation, at most `limit`; `after` is the last id of the previous page.
 
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[aiosqlite.Connection]:
-        async with self._transaction_lock:
-            connection = self._open_connection()
-            with sqlite.mapped(self._path):
-                try:
-                    await connection.execute("BEGIN IMMEDIATE")
-                    yield connection
-                    await connection.execute("COMMIT")
-                except BaseException:
-                    await sqlite.roll_back(connection)
-                    raise
+        `team` and `org` are names or ids, `name` is a part of the key's.
+        """
+        if not 1 <= limit <= _MAX_PAGE_KEYS:
+            raise InvalidRequest(f"limit {limit} is not from 1 to {_MAX_PAGE_KEYS}", param="limit")
+        wanted: list[tuple[str, str | None]] = [
+            ("k.rowid > coalesce((SELECT rowid FROM keys WHERE id = ?), 0)", after),
+            ("? IN (t.id, t.name)", team),
+            ("t.org = (SELECT id FROM orgs WHERE ? IN (id, name))", org),
+            ("? IN (SELECT value FROM json_each(k.tags))", tag),
+            ("instr(k.name, ?)", name),
+        ]
+        chosen = [(condition, value) for condition, value in wanted if value is not None]
+        conditions = [condition for condition, _ in chosen] + ([] if revoked else ["k.revoked IS NULL"])
+        where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+        return await self._select(where + "ORDER BY k.rowid LIMIT ?", (*(value for _, value in chosen), limit))
 
 
 def digest_of(secret: bytes) -> bytes:
@@ -206,49 +349,27 @@ def digest_of(secret: bytes) -> bytes:
     return hashlib.sha256(secret if len(secret) <= _MAX_SECRET_BYTES else b"").digest()
 
 
-def valid_name(name: str) -> str:
-    """The name of a key, validated. Raises InvalidRequest."""
-    if not 1 <= len(name) <= _MAX_NAME_CHARACTERS or not name.isprintable() or name != name.strip():
-        raise InvalidRequest(
-            f"a key's name is 1 to {_MAX_NAME_CHARACTERS} printable characters, with no space at its ends", param="name"
-        )
-    if _ID.fullmatch(name):
-        raise InvalidRequest("a key's name may not look like a key's id", param="name")
-    return name
-
-
-def _valid_models(models: Sequence[str] | None) -> list[str] | None:
-    if models is None:
-        return None
-    names = sorted(set(models))
-    if not names or not all(name and name.isprintable() and name == name.strip() for name in names):
-        raise InvalidRequest("models are one or more aliases; leave them out to allow all", param="models")
-    return names
-
-
-def _valid_expiry(expires: datetime | None, now: int) -> int | None:
-    if expires is None:
-        return None
-    if expires.tzinfo is None:
-        raise InvalidRequest("the expiry has no time zone; add one, such as Z for UTC", param="expires")
-    moment = int(expires.timestamp())
-    if moment <= now:
-        raise InvalidRequest("the expiry is in the past", param="expires")
-    return moment
-
-
-async def _live_id(connection: aiosqlite.Connection, name_or_id: str) -> str | None:
-    rows = await fetch_all(
-        connection, "SELECT id FROM keys WHERE (id = ?1 OR name = ?1) AND revoked IS NULL", (name_or_id,)
+async def _require_free_name(connection: aiosqlite.Connection, name: str, now: int) -> None:
+    """Refuse the name of a live key; an expired one no longer reserves its name."""
+    await connection.execute(
+        f"UPDATE keys SET revoked = expires, revision = {_NEXT_REVISION} "
+        "WHERE name = ? AND revoked IS NULL AND expires <= ?",
+        (name, now),
     )
-    return str(rows[0][0]) if rows else None
+    if await fetch_all(connection, "SELECT 1 FROM keys WHERE name = ? AND revoked IS NULL", (name,)):
+        raise InvalidRequest(
+            f"there is a key named {name!r} already; revoke or rotate it, or take another name",
+            status=409,
+            code="key_exists",
+            param="name",
+        )
 
 
-async def _require_live_id(connection: aiosqlite.Connection, name_or_id: str) -> str:
-    id_ = await _live_id(connection, name_or_id)
-    if id_ is None:
-        raise InvalidRequest(f"there is no live key {name_or_id!r}; list them to see", status=404, code="key_not_found")
-    return id_
+async def _require_team(connection: aiosqlite.Connection, name_or_id: str) -> str:
+    rows = await fetch_all(connection, "SELECT id FROM teams WHERE ?1 IN (id, name)", (name_or_id,))
+    if not rows:
+        raise missing_team(name_or_id, "team")
+    return str(rows[0][0])
 
 
 async def _add_secret(connection: aiosqlite.Connection, id_: str, secret: str, now: int) -> None:
@@ -258,23 +379,44 @@ async def _add_secret(connection: aiosqlite.Connection, id_: str, secret: str, n
     )
 
 
-async def _select_keys(connection: aiosqlite.Connection, where: str, values: tuple[str | int | None, ...]) -> list[Key]:
-    # The newest secret is the one that has no expiry.
-    hint = "(SELECT hint FROM secrets WHERE key = k.id AND expires IS NULL)"
-    query = f"SELECT {KEY_COLUMNS}, {hint} FROM keys k {where}"
-    return [key_of(row) for row in await fetch_all(connection, query, values)]
-
-
-def key_of(row: tuple[Any, ...]) -> Key:
-    """Build a key from its KEY_COLUMNS and hint. Raises StoreFailed when the aliases cannot be decoded."""
-    id_, name, models, created, expires, revoked, hint = row
+def _stored_key(row: tuple[Any, ...]) -> StoredKey:
+    """Build a key from a row of `_SELECT`. Raises StoreFailed when it is damaged."""
+    id_, name, models, created, expires, revoked, hint, team, team_name, org, tags, limits, budgets, metadata = row[:14]
     try:
-        aliases = None if models is None else frozenset(msgspec.json.decode(models, type=list[str]))
-    except msgspec.DecodeError as error:
-        raise StoreFailed(f"keys.db: the rights of {id_} are no list of aliases; revoke the key") from error
-    return Key(id_, name, aliases, created, expires, revoked, hint or "")
+        return StoredKey(
+            id_,
+            name,
+            decoded_models(models),
+            created,
+            expires,
+            revoked,
+            hint or "",
+            team,
+            org,
+            decoded_strings(tags, "tags"),
+            team_name=team_name,
+            limits=decoded_limits(limits),
+            budgets=decoded_budgets(budgets),
+            metadata=decoded_object(metadata, "metadata"),
+            version=row[14],
+            credits=row[15],
+        )
+    except Damaged as error:
+        raise StoreFailed(f"keys.db: of {id_} {error.message}; start from a copy of the file") from error
 
 
-async def fetch_all(connection: aiosqlite.Connection, query: str, values: tuple[str | int | None, ...]) -> list[Any]:
-    """All rows of a query."""
-    return list(await connection.execute_fetchall(query, values))
+def decoded_models(text: str | None) -> frozenset[str] | None:
+    """The aliases of a key in the database. Raises Damaged."""
+    return None if text is None else frozenset(decoded_strings(text, "models"))
+
+
+def _audited(key: StoredKey) -> dict[str, Any]:
+    return {**key.plain(), "metadata": audit.without_secrets(key.metadata)}
+
+
+def _moment(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _missing(name_or_id: str) -> InvalidRequest:
+    return InvalidRequest(f"there is no live key {name_or_id!r}; list them to see", status=404, code="key_not_found")

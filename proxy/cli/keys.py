@@ -4,7 +4,7 @@ A secret goes to stdout, alone, and nowhere else; what there is to say about it 
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -195,7 +195,7 @@ async def _create(
         return await store.create(name, aliases, expires)
 
 
-async def _list(directory: Path, limit: int, after: str | None, with_revoked: bool) -> list[Key]:
+async def _list(directory: Path, limit: int, after: str | None, with_revoked: bool) -> Sequence[Key]:
     # Looking must not make a data directory where there is none.
     if not (directory / "keys.db").exists():
         return []

@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 
 from proxy.auth.key_index import KeyIndex
 from proxy.auth.keys import KeyStore, digest_of
+from proxy.auth.store import Store
+from proxy.auth.values import KeyFields, TeamFields
+from proxy.config.tree import Limits
 from proxy.errors import StoreFailed
-from tests.auth.stores import find, run
+from tests.auth.stores import find, run, run_store_and_index
 
 NOW = time.time()
 
@@ -190,3 +193,36 @@ def test_what_cannot_be_read_is_reported_once_and_ends_every_key_after_a_while(
         assert [find(index, secret), find(index, "unknown"), index.failed] == ["app", None, None]
 
     run(tmp_path, test)
+
+
+def test_it_says_when_the_first_key_gets_limits_and_when_the_last_one_loses_them(tmp_path: Path) -> None:
+    async def test(store: Store, index: KeyIndex) -> None:
+        changes: list[bool] = []
+        index.follow_accounts(changes.append)
+        await store.teams.create(TeamFields(name="web"), actor="t")
+        await store.keys.add(KeyFields(name="app", team="web"), actor="t")
+        await index.refresh()
+        assert changes == []
+        await store.teams.update("web", TeamFields(limits=Limits(concurrent=1)), actor="t")
+        await index.refresh()
+        await index.refresh()
+        assert changes == [True]
+        await store.keys.revoke("app")
+        await index.refresh()
+        assert changes == [True, False]
+
+    run_store_and_index(tmp_path, test)
+
+
+def test_it_knows_of_limits_when_it_is_opened(tmp_path: Path) -> None:
+    async def test(store: Store, index: KeyIndex) -> None:
+        await store.keys.create("app")
+        await store.credits.add("app", 1, actor="t")
+        changes: list[bool] = []
+        other = KeyIndex(tmp_path)
+        other.follow_accounts(changes.append)
+        await other.open()
+        await other.close()
+        assert changes == [True]
+
+    run_store_and_index(tmp_path, test)

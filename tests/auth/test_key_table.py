@@ -1,7 +1,11 @@
 """The table of keys: each key is replaced and removed as a whole."""
 
+import msgspec
+
+from proxy.auth.accounts import Account
 from proxy.auth.key_table import KeyTable
 from proxy.auth.keys import Key
+from proxy.config.tree import Limits
 
 
 def key(id_: str, expires: int | None = None) -> Key:
@@ -47,3 +51,15 @@ def test_a_fingerprint_is_that_of_the_last_put() -> None:
     assert not table.is_unchanged("a", 8)
     table.remove("a")
     assert not table.is_unchanged("a", 7)
+
+
+def test_it_knows_whether_a_key_has_an_account_that_limits_something() -> None:
+    table = KeyTable()
+    plain, limited = Account("team", "t", "t"), Account("org", "o", "o", Limits(concurrent=1))
+    table.put(msgspec.structs.replace(key("a"), accounts=(plain,)), [(b"1", None)])
+    found = [table.has_accounts]
+    table.put(msgspec.structs.replace(key("a"), accounts=(plain, limited)), [(b"1", None)])
+    table.put(msgspec.structs.replace(key("without secret"), accounts=(limited,)), [])
+    found.append(table.has_accounts)
+    table.remove("a")
+    assert [*found, table.has_accounts] == [False, True, False]
