@@ -40,6 +40,7 @@ COMPILED = (
     "policies/overload",
     "policies/ownership",
     "policies/references",
+    "policies/routing",
     "routing",
     "server",
     "upstream",

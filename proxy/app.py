@@ -151,7 +151,10 @@ class Gateway:
     def _routes(self, config: Config, pools: dict[str, Pool]) -> Routes:
         """The handlers of a configuration, whose aliases the policies follow from now on. Raises `ConfigFault`."""
         server = config.server
-        aliases = {name: compile_alias(name, model, pools, server) for name, model in config.models.items()}
+        state = self.admission.state
+        aliases = {
+            name: compile_alias(name, model, pools, server, state.targets) for name, model in config.models.items()
+        }
         services = Services(
             journal=self.ledger.journal,
             estimator=self.ledger.estimator,
@@ -163,7 +166,6 @@ class Gateway:
             drain_max_seconds=server.drain_max_seconds,
             drain_max_tokens=server.drain_max_tokens,
         )
-        state = self.admission.state
         state.config, state.aliases, state.services = config, aliases, services
         self.admission.reconfigure()
         resources = self._resource_handler(aliases, services, pools)

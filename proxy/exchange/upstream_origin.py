@@ -30,6 +30,7 @@ from proxy.exchange.settlement import CLIENT_LEFT, relayed_record
 from proxy.ledger.record import AttemptRecord, Outcome, UsageRecord
 from proxy.routing.models import conversation_with
 from proxy.routing.retry import ErrorStatus, GiveUp, Retry, RetryPlan
+from proxy.upstream.latency import size_factor
 from proxy.upstream.target import Target
 from proxy.wire.headers import response_lines, retry_after
 
@@ -69,6 +70,7 @@ class UpstreamOrigin(AttemptOwner):
             context.patience,
             context.upload is not None,
         )
+        self.plan.alias = alias
 
     def start(self, exchange: ResponseWriter) -> None:
         self.exchange = exchange
@@ -77,7 +79,7 @@ class UpstreamOrigin(AttemptOwner):
     def _try(self, fresh: bool) -> None:
         """Make an attempt at the plan's target."""
         context, plan = self.context, self.plan
-        alias, target = context.alias, plan.target
+        alias, target = plan.alias, plan.target
         assert alias is not None
         self.provider, self.model = target.pool.name, target.model
         self.first_byte_limit = min(target.first_byte_timeout, context.patience)
@@ -108,12 +110,20 @@ class UpstreamOrigin(AttemptOwner):
         self.exchange.begin(attempt.status, self._lines(attempt), reader.events)
         if self.plan.target.pool.health.ejected:
             self._note_success()
+        alias = self.plan.alias
+        if alias is not None and alias.routing is not None and (reader.meter.text_out or not reader.by_parts):
+            self._note_first_content()
 
     def finished(self, attempt: Attempt, reader: ResponseReader, last: bytes) -> None:
         exchange, upload, failed = self.exchange, self.context.upload, reader.meter.failed
         if self.plan.target.pool.health.last_failed and not failed:
             self._note_success()
-        lines = self._lines(attempt) if exchange.state < COMMITTED else b""
+        lines = b""
+        if exchange.state < COMMITTED:
+            lines = self._lines(attempt)
+            alias = self.plan.alias
+            if alias is not None and alias.routing is not None and not failed:
+                self._note_first_content()
         outcome: Outcome = "upstream_error" if failed else "complete"
         if upload is not None and not exchange.client_gone:
             finish = partial(exchange.finish, attempt.status, lines, reader.events, last, outcome)
@@ -270,6 +280,8 @@ class UpstreamOrigin(AttemptOwner):
     def cancel(self) -> None:
         if self._attempt is not None:
             self._attempt.drop()
+        if self.plan.used:
+            self.plan.end()
 
     # settlement
 
@@ -277,8 +289,8 @@ class UpstreamOrigin(AttemptOwner):
         self, outcome: Outcome, error_code: str | None, status: int, first_write: float, bytes_out: int
     ) -> UsageRecord:
         services, context, plan, attempt = self.services, self.context, self.plan, self._attempt
-        if plan.budget is not None:
-            plan.release()
+        if plan.used:
+            plan.end()
         services.deadlines.discard(attempt or self)
         # So that the two no longer hold each other, and what a request leaves need not wait for the collector.
         self._attempt = None
@@ -328,6 +340,14 @@ class UpstreamOrigin(AttemptOwner):
         pool = self.plan.target.pool
         if pool.health.succeeded(_now()):
             _log.warning("upstream %s responds again", pool.name)
+
+    def _note_first_content(self) -> None:
+        """The target has sent the first content of its response: note how long it took, and that it is well."""
+        plan, now = self.plan, _now()
+        state = plan.target.state
+        state.latency.observe((now - self.sent) / size_factor(self.context.text_in), now, plan.hedged)
+        if state.condition.watched and state.condition.succeeded(now):
+            _log.warning("target %s of %s responds again", plan.target.label, plan.alias.name if plan.alias else "")
 
     def _count_failure(self, *, gateway: bool) -> None:
         pool = self.plan.target.pool

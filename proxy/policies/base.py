@@ -18,6 +18,7 @@ from proxy.observability.access_log import AccessLog
 from proxy.observability.metrics import Metrics
 from proxy.overload.monitor import Overload
 from proxy.routing.models import Alias
+from proxy.upstream.target_state import TargetStates
 
 #: Returned by `Policy.admit` to have `Policy.admit_async` awaited before the next policy runs.
 WAIT: Final = Origin()
@@ -49,6 +50,8 @@ class GatewayState:
         self.endpoint_of = endpoint_of
         self.endpoints_by_format = endpoints_by_format
         self.metrics = Metrics()
+        #: What is known of each target of each alias.
+        self.targets = TargetStates()
         #: A key, a team or an organisation has limits or budgets of its own.
         self.has_accounts = False
 
