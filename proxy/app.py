@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -29,6 +30,7 @@ from proxy.overload.readings import Readings
 from proxy.policies import POLICIES
 from proxy.policies.admission import Admission
 from proxy.policies.base import GatewayState, Policy
+from proxy.policies.routing import fallbacks_counter
 from proxy.resources.capture import ResourceResponseRewriter
 from proxy.resources.handler import ResourceHandler
 from proxy.resources.response import ResourceResponder
@@ -165,6 +167,7 @@ class Gateway:
             max_event_bytes=server.max_event_bytes,
             drain_max_seconds=server.drain_max_seconds,
             drain_max_tokens=server.drain_max_tokens,
+            fell_back=partial(fallbacks_counter(state.metrics).add, 1),
         )
         state.config, state.aliases, state.services = config, aliases, services
         self.admission.reconfigure()

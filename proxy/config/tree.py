@@ -370,6 +370,8 @@ class Model(Section, frozen=True):
     targets: Annotated[list[str], Meta(min_length=1)]
     #: What it costs; without one the rows say so (unpriced), they do not say 0.
     price: Price | None = None
+    #: What each target costs the operator, by "upstream/model", as in `price`. Clients do not see it.
+    costs: dict[str, Price] = msgspec.field(default_factory=dict)
     #: Overrides server.on_disconnect.
     on_disconnect: OnDisconnect | None = None
     #: Overrides first_byte_timeout of its upstreams.

@@ -14,6 +14,9 @@ from proxy.routing.strategies.base import Estimate, Strategy
 from proxy.upstream.target import Target
 
 NO_ESTIMATE: Final = Estimate()
+#: Output tokens that a response is taken to have before any was seen, and the weight of a new one in their mean.
+MEAN_OUTPUT_TOKENS: Final = 256.0
+OUTPUT_WEIGHT: Final = 0.05
 
 
 class AliasRouting:
@@ -34,10 +37,14 @@ class AliasRouting:
         self.affinity = affinity
         self.now = now
         #: The header line that names the strategy.
-        self.line = f"X-Prism-Routing-Strategy: {settings.strategy}\r\n".encode() if settings is not None else b""
+        self.line = f"X-Prism-Routing-Strategy: {settings.strategy}\r\n" if settings is not None else ""
         #: The aliases that serve in place of this one, by the cause for which it could not.
         self.fallbacks: Mapping[str, tuple[str, ...]] = _fallbacks(settings)
         self._drained = drained
+        #: The strategy and the stickiness as the configuration has them, for metrics.
+        self.names = (settings.strategy, settings.sticky) if settings is not None else ("order", "off")
+        #: Output tokens that a response has on average.
+        self.mean_output = MEAN_OUTPUT_TOKENS
         #: Whether there is anything to choose: else the targets are tried in their order.
         self.chooses = settings is not None and (settings.strategy != "order" or affinity is not None)
 
@@ -61,6 +68,10 @@ class AliasRouting:
         else:
             chosen = self.strategy.choose(usable, estimate, now)
         return targets if chosen is targets[0] else (chosen, *[one for one in targets if one is not chosen])
+
+    def note_output(self, tokens: int) -> None:
+        """Learn from a response how many tokens they have."""
+        self.mean_output += (tokens - self.mean_output) * OUTPUT_WEIGHT
 
     def second(self, targets: tuple[Target, ...], first: Target) -> Target | None:
         """The target for a second attempt beside a running one at `first`, of a request with these targets.

@@ -144,4 +144,11 @@ def _weights(model: Model, keys: dict[str, int], targets: tuple[Target, ...]) ->
 
 def _costs(model: Model, targets: tuple[Target, ...]) -> dict[TargetState, tuple[float, float]]:
     """What an input and an output token costs at each target, in nano-dollars, of those whose costs are known."""
-    return {}
+    found: dict[TargetState, tuple[float, float]] = {}
+    for target in targets:
+        cost = model.costs.get(_name(target))
+        if cost is not None:
+            price = compile_price(cost, model.capability)
+            if price.input is not None:
+                found[target.state] = (price.input / price.scale, (price.output or 0) / price.scale)
+    return found

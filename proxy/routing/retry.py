@@ -33,6 +33,8 @@ _ON_BUDGET: Final = 4
 _COUNTED: Final = 8
 #: Another alias may still serve the request.
 _MAY_FALL_BACK: Final = 16
+#: It runs beside another one, for the same request.
+_HEDGED: Final = 32
 _now: Final = time.monotonic
 
 
@@ -83,9 +85,9 @@ class RetryPlan:
         "began",
         "deadline",
         "first_byte_deadline",
-        "hedged",
         "lost_seconds",
         "patience",
+        "standby",
         "target",
         "used",
     )
@@ -106,8 +108,8 @@ class RetryPlan:
             self._use(healthy_first(targets, _now()))
         #: The alias that serves; None where that is not known.
         self.alias: Alias | None = None
-        #: It runs beside another one, for the same request.
-        self.hedged = False
+        #: Names of aliases that are to serve if this one cannot, after one of its own fallbacks has not.
+        self.standby: tuple[str, ...] = ()
         #: Attempts made, when the last one began, and the seconds that failed ones and the waits after them took.
         self.attempts = 0
         self.began = 0.0
@@ -125,6 +127,15 @@ class RetryPlan:
     def has_next(self) -> bool:
         """Another target may still be tried, of this alias or of one that stands in for it."""
         return (bool(self._rest) and self._left > 0) or self.used & _MAY_FALL_BACK != 0
+
+    @property
+    def hedged(self) -> bool:
+        """It runs beside another one, for the same request."""
+        return self.used & _HEDGED != 0
+
+    @hedged.setter
+    def hedged(self, is_hedged: bool) -> None:
+        self.used = self.used | _HEDGED if is_hedged else self.used & ~_HEDGED
 
     @property
     def may_fall_back(self) -> bool:
@@ -182,14 +193,21 @@ class RetryPlan:
             return RETRY_FRESH
         return RETRY if self._next_target(now) else GIVE_UP
 
-    def fall_back(self, alias: Alias, targets: tuple[Target, ...]) -> Retry:
-        """Go on with the targets of another alias, which have attempts of their own, in the time that is left."""
+    @property
+    def is_late(self) -> bool:
+        """The time in which the client must have something has passed."""
+        return _now() >= self.first_byte_deadline
+
+    def fall_back(self, alias: Alias, targets: tuple[Target, ...], standby: tuple[str, ...]) -> None:
+        """Go on with the targets of another alias, which has attempts of its own, in the time that is left.
+
+        `standby` are the aliases that may serve after it.
+        """
         self.end()
-        self.alias = alias
-        self.used = 0
+        self.alias, self.standby = alias, standby
+        self.used &= _HEDGED
         self._left = MAX_ATTEMPTS
         self._use(healthy_first(targets, _now()))
-        return RETRY
 
     def _after_status(self, outcome: ErrorStatus, now: float) -> Retry | Wait | GiveUp:
         """A 500 once more at the same target; else the next target; else the same one when it says so."""

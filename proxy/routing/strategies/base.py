@@ -1,20 +1,19 @@
 """The base class of strategies, and what they may know of a request. A strategy connects nothing, and never waits."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from proxy.native import mypyc_attr
 from proxy.upstream.target import Target
 from proxy.upstream.target_state import TargetState
 
 
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """What a strategy may know of the request that a target is chosen for: the size that it is likely to have."""
 
-    __slots__ = ("input_tokens", "output_tokens")
-
-    def __init__(self, input_tokens: int = 0, output_tokens: int = 0) -> None:
-        self.input_tokens = input_tokens
-        self.output_tokens = output_tokens
+    input_tokens: int = 0
+    output_tokens: int = 0
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
