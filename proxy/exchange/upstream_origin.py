@@ -125,7 +125,12 @@ class UpstreamOrigin(AttemptOwner):
 
     def finished(self, attempt: Attempt, reader: ResponseReader, last: bytes) -> None:
         exchange, upload, failed = self.exchange, self.context.upload, reader.meter.failed
-        if self.plan.used and self.plan.may_fall_back and self._is_refusal(reader, last) and self._fall_back("content_policy"):
+        if (
+            self.plan.used
+            and self.plan.may_fall_back
+            and self._is_refusal(reader, last)
+            and self._fall_back("content_policy")
+        ):
             return
         if self.plan.target.pool.health.last_failed and not failed:
             self._note_success()
