@@ -24,6 +24,7 @@ ROOT = Path(__file__).parent
 #: What a request runs through: whole rooms, and single modules of others.
 COMPILED = (
     "auth/credentials",
+    "auth/rights",
     "dialects",
     "endpoints/head_facts",
     "endpoints/inference",
@@ -41,6 +42,7 @@ COMPILED = (
     "policies/overload",
     "policies/ownership",
     "policies/references",
+    "policies/routing",
     "routing",
     "server",
     "upstream",

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -30,6 +31,7 @@ from proxy.overload.readings import Readings
 from proxy.policies import POLICIES
 from proxy.policies.admission import Admission
 from proxy.policies.base import GatewayState, Policy
+from proxy.policies.routing import fallbacks_counter
 from proxy.resources.capture import ResourceResponseRewriter
 from proxy.resources.handler import ResourceHandler
 from proxy.resources.response import ResourceResponder
@@ -165,7 +167,10 @@ class Gateway:
     def _routes(self, config: Config, pools: dict[str, Pool]) -> Routes:
         """The handlers of a configuration, whose aliases the policies follow from now on. Raises `ConfigFault`."""
         server = config.server
-        aliases = {name: compile_alias(name, model, pools, server) for name, model in config.models.items()}
+        state = self.admission.state
+        aliases = {
+            name: compile_alias(name, model, pools, server, state.targets) for name, model in config.models.items()
+        }
         services = Services(
             journal=self.ledger.journal,
             estimator=self.ledger.estimator,
@@ -176,8 +181,8 @@ class Gateway:
             max_event_bytes=server.max_event_bytes,
             drain_max_seconds=server.drain_max_seconds,
             drain_max_tokens=server.drain_max_tokens,
+            fell_back=partial(fallbacks_counter(state.metrics).add, 1),
         )
-        state = self.admission.state
         state.config, state.aliases, state.services = config, aliases, services
         self.admission.reconfigure()
         resources = self._resource_handler(aliases, services, pools)

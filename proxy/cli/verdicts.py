@@ -71,7 +71,7 @@ def _refusal(upstream: Upstream, response: ProbeResponse) -> Verdict:
     what = f"refuses the credential (status {response.status})"
     if response.status == 403 and b"scope" in response.body[:4096].lower():
         return Verdict("warn", f"{what} for its list of models", "a key with few rights may still serve requests")
-    if not upstream.api_key and not any(name.lower() == "authorization" for name in upstream.headers):
+    if not any(upstream.credentials) and not any(name.lower() == "authorization" for name in upstream.headers):
         return Verdict("fail", f"{what}: there is none", f'api_key = "${{{upstream.kind.upper()}_API_KEY}}"')
     return Verdict(
         "fail",

@@ -8,7 +8,11 @@ from difflib import get_close_matches
 
 import msgspec
 
+from proxy.config.toml_positions import Path
 from proxy.errors import ConfigFault
+
+#: The path of a setting, what is suspicious, how to fix it.
+ConfigWarning = tuple[Path, str, str]
 
 
 class Problem(msgspec.Struct, frozen=True):

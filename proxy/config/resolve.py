@@ -5,7 +5,7 @@ It goes on after a fault, so that all are reported in one run. It prints and sto
 
 import os
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from proxy.config import rules
@@ -45,6 +45,7 @@ class Resolver:
         for alias, model in values.get("models", {}).items():
             self._report_all(("models", alias), rules.alias_name(alias))
             self._model(model, ("models", alias))
+        self._fallbacks(values.get("models", {}))
 
     def _report_all(self, path: Path, violations: Iterable[rules.Violation]) -> None:
         for message, hint in violations:
@@ -87,6 +88,8 @@ class Resolver:
             self._base_url(upstream, interpolator, (*path, "base_url"))
         if "api_key" in upstream:
             self._credential(upstream, interpolator, (*path, "api_key"))
+        if "api_keys" in upstream:
+            self._credentials(upstream, interpolator, (*path, "api_keys"))
         if "headers" in upstream:
             self._headers(upstream, interpolator, (*path, "headers"))
         if "query" in upstream:
@@ -113,12 +116,33 @@ class Resolver:
             self._report_all(path, rules.credential(secret))
             upstream["api_key"] = secret
 
+    def _credentials(self, upstream: dict[str, Any], interpolator: Interpolator, path: Path) -> None:
+        if upstream.get("api_key"):
+            self._report(path, "is given beside api_key", "leave out one of the two")
+        written: list[str] = upstream["api_keys"]
+        if not written:
+            self._report(path, "names no key", 'name at least one, such as api_keys = ["${KEY_1}", "${KEY_2}"]')
+        if len(written) > rules.MAX_KEYS:
+            self._report(path, f"has more than {rules.MAX_KEYS} keys", "spread them over several upstreams")
+        keys: list[str] = []
+        for place, text in enumerate(written):
+            secret = self._resolved((*path, place), interpolator.secret, text)
+            if secret is None:
+                continue
+            self._report_all((*path, place), rules.credential(secret))
+            if not secret:
+                self._report((*path, place), "is empty", "set it, or take it out of the list")
+            elif secret in keys:
+                self._report((*path, place), "is the same key as one before it", "take it out: a key counts once")
+            keys.append(secret)
+        upstream["api_keys"] = keys
+
     def _headers(self, upstream: dict[str, Any], interpolator: Interpolator, path: Path) -> None:
         headers: dict[str, str] = upstream["headers"]
         seen: set[str] = set()
         for name, text in headers.items():
             where = (*path, name)
-            self._report_all(where, rules.header_name(name, with_credential=bool(upstream.get("api_key"))))
+            self._report_all(where, rules.header_name(name, with_credential=_has_key(upstream)))
             if name.lower() in seen:
                 self._report(where, "is given twice: header names do not mind their case", "leave out one of the two")
             seen.add(name.lower())
@@ -195,7 +219,42 @@ class Resolver:
             if isinstance(target, str):
                 self._target(target, (*path, "targets", index))
         if "price" in model:
-            self._price(model, (*path, "price"))
+            self._price(model, model["price"], (*path, "price"))
+        for target, price in model.get("costs", {}).items():
+            if target not in model.get("targets", []):
+                hint = did_you_mean(target, model.get("targets", [])) or "costs are for the alias's own targets"
+                self._report((*path, "costs", target), "is no target of this alias", hint)
+            self._price(model, price, (*path, "costs", target))
+        if "routing" in model:
+            self._weights(model, (*path, "routing", "weights"))
+
+    def _weights(self, model: dict[str, Any], path: Path) -> None:
+        """Weights are for targets of the alias, and one of these gets requests."""
+        weights: dict[str, int] = model["routing"].get("weights", {})
+        targets = [target for target in model.get("targets", []) if isinstance(target, str)]
+        for target in weights:
+            if target not in targets:
+                hint = did_you_mean(target, targets) or "weights are for the alias's own targets"
+                self._report((*path, target), "is no target of this alias", hint)
+        if targets and all(weights.get(target) == 0 for target in targets):
+            self._report(path, "are 0 for all targets: none would get a request", "give one of them a weight above 0")
+
+    def _fallbacks(self, models: dict[str, Any]) -> None:
+        """Fallbacks name aliases, and come to an end."""
+        named: dict[str, dict[str, Path]] = {}
+        for alias, model in models.items():
+            fallbacks: dict[str, list[str]] = model.get("routing", {}).get("fallbacks", {})
+            for cause, names in fallbacks.items():
+                for place, name in enumerate(names):
+                    path = ("models", alias, "routing", "fallbacks", cause, place)
+                    if name not in self._written(("models",)):
+                        hint = did_you_mean(name, list(models)) or f"add [models.{name}], or take it out"
+                        self._report(path, f'no alias is named "{name}"', hint)
+                    else:
+                        named.setdefault(alias, {}).setdefault(name, path)
+        for alias, name, way in _loops({alias: list(names) for alias, names in named.items()}):
+            steps = " -> ".join(way)
+            self._report(named[alias][name], f"leads back to where it began: {steps}", "take one of them out")
 
     def _target(self, target: str, path: Path) -> None:
         upstream, name = split_target(target)
@@ -205,8 +264,7 @@ class Resolver:
             hint = did_you_mean(upstream, self._written(("upstreams",))) or f"add [upstreams.{upstream}]"
             self._report(path, f'no upstream is named "{upstream}"', hint)
 
-    def _price(self, model: dict[str, Any], path: Path) -> None:
-        prices: dict[str, Any] = model["price"]
+    def _price(self, model: dict[str, Any], prices: dict[str, Any], path: Path) -> None:
         tiers: dict[str, dict[str, str]] = prices.get("tiers", {})
         for kind, text in prices.items():
             if kind != "tiers":
@@ -231,3 +289,28 @@ class Resolver:
         for part in path:
             table = table.get(part) if isinstance(table, dict) else None
         return set(table) if isinstance(table, dict) else set()
+
+
+def _has_key(upstream: dict[str, Any]) -> bool:
+    return bool(upstream.get("api_key") or upstream.get("api_keys"))
+
+
+def _loops(graph: dict[str, list[str]]) -> Iterator[tuple[str, str, list[str]]]:
+    """Each way that leads back to a name on it: (the last name, where it leads back to, the way from there)."""
+    done: set[str] = set()
+    for start in graph:
+        # The names on the way from `start`, and which of the next ones of each are still to be followed.
+        way: list[str] = []
+        ahead: list[list[str]] = [[start]]
+        while ahead:
+            if not ahead[-1]:
+                ahead.pop()
+                if way:
+                    done.add(way.pop())
+                continue
+            name = ahead[-1].pop(0)
+            if name in way:
+                yield way[-1], name, [*way[way.index(name) :], name]
+            elif name not in done:
+                way.append(name)
+                ahead.append(list(graph.get(name, ())))

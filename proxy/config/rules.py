@@ -19,6 +19,8 @@ _FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PREFIX = re.compile(r"[A-Za-z0-9_-]{1,32}")
 # Of Linux and macOS, without the null byte at the end.
 _MAX_SOCKET_BYTES = 103
+#: Keys of one upstream.
+MAX_KEYS = 64
 _PRICE = re.compile(r"[0-9]{1,9}(\.[0-9]+)?")
 
 #: Headers of the connection or of the body of one request, which the upstream client writes itself.

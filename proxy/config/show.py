@@ -50,6 +50,7 @@ def _masked_upstream(upstream: Upstream, written: str) -> Upstream:
         upstream,
         base_url=f"{scheme + '://' if scheme else ''}{authority.rpartition('@')[2]}{slash}{path}",
         api_key=mask(upstream.api_key),
+        api_keys=[mask(key) for key in upstream.api_keys],
         proxy=f"{proxy_scheme}://****@{place}" if at else upstream.proxy,
         headers={name: mask(value) for name, value in upstream.headers.items()},
         query={name: mask(value) for name, value in upstream.query.items()},

@@ -48,6 +48,8 @@ Kind = Literal[
     "llamacpp",
     "compatible",
 ]
+#: A way to choose between the targets of an alias (docs/routing.md).
+Strategy = Literal["order", "weighted", "fastest", "least-busy", "cheapest"]
 #: A family of request and response formats.
 Format = Literal["openai", "anthropic", "gemini"]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -163,6 +165,9 @@ class Upstream(Section, frozen=True):
     formats: Annotated[list[Format], Meta(min_length=1)] | None = None
     #: The credential, by reference: "${NAME}" reads the environment, "file:PATH" a file.
     api_key: str = ""
+    #: Several credentials, by reference as api_key and in place of it: each counts as a target of its own, which is
+    #: chosen, cooled down and left out apart from the others (docs/routing.md).
+    api_keys: list[str] = msgspec.field(default_factory=list)
     #: Further request headers for this upstream.
     headers: dict[str, str] = msgspec.field(default_factory=dict)
     #: Further query parameters for this upstream, such as an api-version.
@@ -220,6 +225,11 @@ class Upstream(Section, frozen=True):
     #: Unix socket at which the upstream listens: it is connected to in place of the host and port of base_url. Relative
     #: to the configuration file.
     socket: str | None = None
+
+    @property
+    def credentials(self) -> tuple[str, ...]:
+        """Its keys, at least one; the only one is empty where there is none."""
+        return tuple(self.api_keys) or (self.api_key,)
 
     def __repr__(self) -> str:
         """Name no secret: a repr ends in logs and tracebacks, and the credential and the headers are resolved here."""
@@ -321,6 +331,35 @@ class Budget(Section, frozen=True):
     orgs: list[str] = msgspec.field(default_factory=list)
 
 
+class Fallbacks(Section, frozen=True):
+    """`fallbacks = { … }`: aliases that serve a request in place of this one, by why this one could not.
+
+    A key gets those that it may use itself; the row names the alias that served, and is priced by it.
+    """
+
+    #: The request is longer than the model's context window.
+    context_window: list[str] = msgspec.field(default_factory=list)
+    #: The provider refuses what the request is about, before any content.
+    content_policy: list[str] = msgspec.field(default_factory=list)
+    #: All targets are at their rate limits (429).
+    rate_limit: list[str] = msgspec.field(default_factory=list)
+
+
+class Routing(Section, frozen=True):
+    """`[models.ALIAS.routing]`: which target is tried first, and what stands in for the alias (docs/routing.md)."""
+
+    #: "order" is that of targets; "weighted" shares requests by weights; "fastest" and "least-busy" go by what is
+    #: measured, "cheapest" by what the request is likely to cost.
+    strategy: Strategy = "order"
+    #: Shares for "weighted", by "upstream/model"; 1 where one is left out, and 0 sends it no new requests.
+    weights: dict[str, CountOrNone] = msgspec.field(default_factory=dict)
+    #: "session" keeps the requests of a session on one target, "prefix" those of a conversation too, so that the
+    #: provider's prompt cache is hit; "off" neither.
+    sticky: Literal["off", "session", "prefix"] = "off"
+    #: Other aliases, by the cause for which this one could not serve a request.
+    fallbacks: Fallbacks = msgspec.field(default_factory=Fallbacks)
+
+
 class Model(Section, frozen=True):
     """`[models.ALIAS]`: a stable name, what it can do, who serves it and what it costs."""
 
@@ -331,6 +370,8 @@ class Model(Section, frozen=True):
     targets: Annotated[list[str], Meta(min_length=1)]
     #: What it costs; without one the rows say so (unpriced), they do not say 0.
     price: Price | None = None
+    #: What each target costs the operator, by "upstream/model", as in `price`. Clients do not see it.
+    costs: dict[str, Price] = msgspec.field(default_factory=dict)
     #: Overrides server.on_disconnect.
     on_disconnect: OnDisconnect | None = None
     #: Overrides first_byte_timeout of its upstreams.
@@ -343,6 +384,8 @@ class Model(Section, frozen=True):
     heartbeat_interval: SecondsOrNone | None = None
     #: Limits of the alias, for all keys together.
     limits: Limits | None = None
+    #: How a target is chosen; without it they are tried in their order.
+    routing: Routing | None = None
 
 
 class Config(Section, frozen=True):

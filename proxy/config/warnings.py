@@ -13,11 +13,10 @@ from urllib.parse import urlsplit
 from proxy.config.addresses import base_url_warnings, without_endpoint
 from proxy.config.presets import PRESETS, formats_of
 from proxy.config.presets.schemas import Preset
+from proxy.config.problems import ConfigWarning as ConfigWarning
+from proxy.config.routing_warnings import routing_warnings
 from proxy.config.toml_positions import Path
 from proxy.config.tree import Capability, Config, Kind, Model, Price, Upstream, split_target
-
-#: The path of a setting, what is suspicious, how to fix it.
-ConfigWarning = tuple[Path, str, str]
 
 _OPENAI_PATHS: Final[Mapping[Capability, str]] = {
     "chat": "/v1/chat/completions",
@@ -52,6 +51,8 @@ def warnings(config: Config) -> Iterator[ConfigWarning]:
             kinds = {config.upstreams[split_target(target)[0]].kind for target in model.targets}
             yield from _price(model.capability, model.price, kinds, ("models", alias, "price"))
         yield from _unmeasured(model, ("models", alias, "price"))
+        if model.routing is not None:
+            yield from routing_warnings(alias, model, model.routing, config)
     yield from _without_messages(config)
 
 
@@ -72,7 +73,7 @@ def _no_credential(upstream: Upstream, path: Path) -> Iterator[ConfigWarning]:
     host = urlsplit(upstream.base_url).hostname or ""
     if (
         preset.base_url
-        and not upstream.api_key
+        and not any(upstream.credentials)
         and not names & {"authorization", preset.auth_header}
         and not is_private(host)
     ):
@@ -82,7 +83,7 @@ def _no_credential(upstream: Upstream, path: Path) -> Iterator[ConfigWarning]:
 
 def _plain_http(upstream: Upstream, path: Path) -> Iterator[ConfigWarning]:
     parts = urlsplit(upstream.base_url)
-    credential = upstream.api_key or any(name.lower() == "authorization" for name in upstream.headers)
+    credential = any(upstream.credentials) or any(name.lower() == "authorization" for name in upstream.headers)
     if parts.scheme == "http" and credential and upstream.socket is None and not is_private(parts.hostname or ""):
         yield path, f"the credential goes to {parts.hostname} in the clear", "use https://"
 

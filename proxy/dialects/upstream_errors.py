@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.dialects.base import Dialect
+from proxy.dialects.causes import Cause, cause_of
 from proxy.dialects.meters import try_decode
 from proxy.dialects.scrub import scrub_all
 from proxy.errors import GatewayError, UpstreamFailed, UpstreamRefused, UpstreamReported
@@ -62,6 +63,10 @@ class ErrorResponse:
     def summary(self) -> str:
         """What the log says of it: its status and its code or type, none of its words, which may quote a client's."""
         return _summary(self.status, self._value)
+
+    def cause(self) -> Cause:
+        """Why the upstream could not serve the request; empty where that is not known."""
+        return cause_of(self.status, _words(self._value), _message(self._value))
 
     def provider_failure(self) -> UpstreamFailed | None:
         """The error for a status that is not about the client's request, or None: another target may do better."""

@@ -139,14 +139,15 @@ class Attempt(ResponseSink):
         owner = self._owner
         context, plan = owner.context, owner.plan
         target = plan.target
-        assert context.alias is not None
+        alias = plan.alias
+        assert alias is not None
         self.connection = connection
         upload, model, body = context.upload, target.model, b""
         parts: list[bytes | memoryview] | None = None
         if upload is not None:
             head = target.head(context.path, context.forwarded, content=upload.lines(model))
         else:
-            conversation = IDENTITY if not context.alias.conversations else conversation_with(target, context.alias)
+            conversation = IDENTITY if not alias.conversations else conversation_with(target, alias)
             may_ask_usage = context.spec.may_ask_usage and target.takes_stream_options
             path = context.path
             if conversation is not IDENTITY:
@@ -198,10 +199,11 @@ class Attempt(ResponseSink):
         Raises `UpstreamProtocolError` for a response that cannot be read.
         """
         owner = self._owner
-        context, target = owner.context, owner.plan.target
+        context, target, alias = owner.context, owner.plan.target, owner.plan.alias
         assert context.alias is not None
+        assert alias is not None
         upload = context.upload
-        conversation = IDENTITY if not context.alias.conversations else conversation_with(target, context.alias)
+        conversation = IDENTITY if not alias.conversations else conversation_with(target, alias)
         self.reader = conversation.reader(
             self.headers,
             context.dialect,
@@ -289,7 +291,7 @@ class Attempt(ResponseSink):
         elif out:
             if exchange.state < COMMITTED:
                 out = self._buffer + out
-                if owner.plan.has_next and _may_wait(reader, out):
+                if owner.plan.has_next and _may_wait(reader, out, owner.plan):
                     self._buffer = out
                     return
                 self._buffer = b""
@@ -437,11 +439,15 @@ class Attempt(ResponseSink):
         self._owner.exchange.interrupt()
 
 
-def _may_wait(reader: ResponseReader, data: bytes) -> bool:
+def _may_wait(reader: ResponseReader, data: bytes, plan: RetryPlan) -> bool:
     """Whether all that came, such as the role of who will speak, may wait for the first content to come with it.
 
     That costs no time to the first token, and a response that breaks off until then is replaced by another target's.
+    One that finishes without content waits for its end where another alias may serve what it refuses.
     """
     return (
-        reader.by_parts and not reader.meter.text_out and not reader.meter.finished and len(data) <= MAX_PRELUDE_BYTES
+        reader.by_parts
+        and not reader.meter.text_out
+        and (not reader.meter.finished or plan.may_fall_back)
+        and len(data) <= MAX_PRELUDE_BYTES
     )

@@ -52,6 +52,9 @@ def fact_lines(context: RequestContext, *, model: str, provider: str, timeout: f
         f"X-Prism-Latency-Ms: {latency}\r\nX-Prism-Model-Used: {model}\r\n"
         f"X-Prism-Provider: {provider}\r\nX-Prism-Timeout-Ms: {milliseconds}\r\n"
     )
+    alias = context.alias
+    if alias is not None and alias.routing is not None:
+        text += alias.routing.line
     if fell_back:
         text += "X-Prism-Fallback-Used: true\r\n"
     lines = text.encode("latin-1", "replace")

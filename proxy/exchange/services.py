@@ -11,6 +11,10 @@ from proxy.ledger.journal import Journal
 from proxy.ledger.record import UsageRecord
 
 
+def _ignore(alias: str, to: str, cause: str) -> None:
+    """Count no fallbacks."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Services:
     """What an exchange and its origin work with."""
@@ -26,3 +30,6 @@ class Services:
     max_event_bytes: int
     drain_max_seconds: float
     drain_max_tokens: int
+    #: (alias, "target" or "alias", cause) where an attempt at another target, or for another alias, follows one that
+    #: has failed.
+    fell_back: Callable[[str, str, str], None] = _ignore

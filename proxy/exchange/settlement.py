@@ -14,6 +14,7 @@ from proxy.exchange.context import RequestContext
 from proxy.ledger.estimator import Estimator
 from proxy.ledger.pricing import CompiledPrice, cost_of, cost_of_parts
 from proxy.ledger.record import Outcome, UsageRecord, UsageSource
+from proxy.routing.models import Alias
 from proxy.upstream.target import Target
 from proxy.wire.schemas import MAX_COUNT, MAX_NANO_DOLLARS, Parts, Usage
 
@@ -31,6 +32,7 @@ _TEXTLESS: typing.Final = frozenset({"embeddings", "rerank", "moderation"})
 
 def relayed_record(
     context: RequestContext,
+    alias: Alias | None,
     target: Target,
     meter: ResponseMeter | None,
     estimator: Estimator,
@@ -45,16 +47,16 @@ def relayed_record(
     bytes_out: int,
     left: bool = False,
 ) -> UsageRecord:
-    """The bill of a request that was sent to an upstream; `left` says that it ended because the client waits no longer.
+    """The bill of a request that was sent to an upstream for an alias, which is the one that the client names or one
+    that stands in for it; `left` says that it ended because the client waits no longer.
 
     `sent`, `first_byte` and `first_write` are monotonic seconds, 0 where it never came.
     """
-    alias = context.alias
     assert alias is not None
     text_out = max(meter.text_out, 0) if meter is not None else 0
     # A response that had begun, or that the client no longer waited for, has cost something upstream.
     spent = sent != 0.0 and (meter is not None or left or outcome in CLIENT_LEFT)
-    usage, source = _usage(context, meter, text_out, estimator, outcome, spent)
+    usage, source = _usage(context, alias, meter, text_out, estimator, outcome, spent)
     if context.tier and source == "estimated":
         usage = _of_tier(usage, context.tier)
     input_tokens, cached, written = usage.input_tokens, usage.cached_input_tokens, usage.cache_write_tokens
@@ -232,6 +234,7 @@ def printable_name(name: str) -> str:
 
 def _usage(
     context: RequestContext,
+    alias: Alias,
     meter: ResponseMeter | None,
     text_out: int,
     estimator: Estimator,
@@ -239,8 +242,6 @@ def _usage(
     spent: bool,
 ) -> tuple[Usage, UsageSource]:
     """The usage that counts, and where it comes from."""
-    alias = context.alias
-    assert alias is not None
     usage = meter.usage() if meter is not None else None
     length = context.upload.milliseconds if context.upload is not None and spent else None
     if length and (usage is None or (not usage.audio_milliseconds and _by_piece(alias.price))):
@@ -263,7 +264,7 @@ def _usage(
             spoken = max(usage.output_tokens - usage.reasoning_tokens, 0)
             estimator.observe(context.key.id, alias.name, context.text_in, usage.input_tokens, text_out, spoken)
         return usage, "reported"
-    return _completed(context, usage, words, so_far, estimator)
+    return _completed(context, alias, usage, words, so_far, estimator)
 
 
 def _of_tier(usage: Usage, tier: str) -> Usage:
@@ -275,11 +276,9 @@ def _of_tier(usage: Usage, tier: str) -> Usage:
 
 
 def _completed(
-    context: RequestContext, usage: Usage, text_out: int, so_far: bool, estimator: Estimator
+    context: RequestContext, alias: Alias, usage: Usage, text_out: int, so_far: bool, estimator: Estimator
 ) -> tuple[Usage, UsageSource]:
     """Usage with estimates where the response gave no count. None of them is below what it reported."""
-    alias = context.alias
-    assert alias is not None
     given, produced = usage.input_tokens, usage.output_tokens
     likely_given, likely_produced = estimator.estimate(context.key.id, alias.name, context.text_in, text_out)
     likely_given, likely_produced = min(likely_given, MAX_COUNT), min(likely_produced, MAX_COUNT)

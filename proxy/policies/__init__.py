@@ -7,11 +7,13 @@ from proxy.policies.access_line import AccessLinePolicy
 from proxy.policies.base import Policy
 from proxy.policies.overload import OverloadPolicy
 from proxy.policies.ownership import OwnershipPolicy
+from proxy.policies.routing import RoutingPolicy
 
 #: Every policy, in the order in which they run; those that need no request body run first.
 POLICIES: Final[tuple[type[Policy], ...]] = (
     OverloadPolicy,
     AccessPolicy,
     OwnershipPolicy,
+    RoutingPolicy,
     AccessLinePolicy,
 )

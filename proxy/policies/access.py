@@ -5,6 +5,7 @@ from collections.abc import Container, Iterable
 from typing import ClassVar, Final
 
 from proxy.auth.keys import Key
+from proxy.auth.rights import may_use as may_use
 from proxy.errors import InvalidRequest, ModelNotFound
 from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import Origin
@@ -67,11 +68,6 @@ class AccessPolicy(Policy):
 def visible(context: RequestContext) -> list[str]:
     """The aliases that a request may use, in the order of the configuration."""
     return [name for name in context.aliases if may_use(context.key, name)]
-
-
-def may_use(key: Key, alias: str) -> bool:
-    """Whether a key has the right to an alias."""
-    return key.models is None or alias in key.models
 
 
 def is_usable(aliases: Container[str], key: Key, name: str) -> bool:

@@ -19,6 +19,7 @@ from proxy.observability.access_log import AccessLog
 from proxy.observability.metrics import Metrics
 from proxy.overload.monitor import Overload
 from proxy.routing.models import Alias
+from proxy.upstream.target_state import TargetStates
 
 #: Returned by `Policy.admit` to have `Policy.admit_async` awaited before the next policy runs.
 WAIT: Final = Origin()
@@ -53,6 +54,8 @@ class GatewayState:
         self.metrics = Metrics()
         #: What all workers count together; it outlives a reload too.
         self.counters = counters
+        #: What is known of each target of each alias.
+        self.targets = TargetStates()
         #: A key, a team or an organisation has limits or budgets of its own.
         self.has_accounts = False
 

@@ -1,14 +1,21 @@
 """The models that clients can name: each alias with its price, its limits and its targets. Connects nothing."""
 
 import dataclasses
+import math
+import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from proxy.config.tree import Model, OnDisconnect, Server
+from proxy.config.tree import Model, OnDisconnect, Server, split_target
 from proxy.dialects import translate
 from proxy.dialects.conversation import IDENTITY, Conversation
 from proxy.ledger.pricing import CompiledPrice, compile_price
+from proxy.routing.affinity import Affinity
+from proxy.routing.alias_routing import AliasRouting
+from proxy.routing.strategies import STRATEGIES
 from proxy.upstream.pool import Pool
 from proxy.upstream.target import Target, compile_targets
+from proxy.upstream.target_state import TargetState, TargetStates
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -26,6 +33,8 @@ class Alias:
     heartbeat_interval: float = 0.0
     #: Request fields that are removed for all of the targets, because one of them does not take them.
     client_ids: frozenset[str] = frozenset()
+    #: None where the targets are tried in their order, each with one key.
+    routing: AliasRouting | None = None
 
     #: The targets by the dialect that their upstream speaks, in the order of fallback.
     by_dialect: dict[str, tuple[Target, ...]] = field(default_factory=dict)
@@ -72,9 +81,20 @@ def conversation_with(target: Target, alias: Alias) -> Conversation:
     return alias.conversations.get(target, IDENTITY)
 
 
-def compile_alias(name: str, model: Model, pools: dict[str, Pool], server: Server) -> Alias:
-    """Compile one `[models.ALIAS]`; what it does not set is as for the whole server."""
-    targets = tuple(made for target in model.targets for made in compile_targets(target, pools, model))
+def compile_alias(
+    name: str,
+    model: Model,
+    pools: dict[str, Pool],
+    server: Server,
+    states: TargetStates | None = None,
+    draw: Callable[[], float] = random.random,
+) -> Alias:
+    """Compile one `[models.ALIAS]`; what it does not set is as for the whole server.
+
+    `states` are what is known of targets from before; `draw` gives random numbers from 0 up to 1.
+    """
+    states = states or TargetStates()
+    targets = tuple(made for target in model.targets for made in compile_targets(target, pools, model, states, name))
     alias = Alias(
         name=name,
         capability=model.capability,
@@ -84,7 +104,51 @@ def compile_alias(name: str, model: Model, pools: dict[str, Pool], server: Serve
         total_timeout=server.total_timeout if model.total_timeout is None else model.total_timeout,
         heartbeat_interval=server.heartbeat_interval if model.heartbeat_interval is None else model.heartbeat_interval,
         client_ids=frozenset().union(*(target.client_ids for target in targets)),
+        routing=compile_routing(model, pools, targets, draw),
     )
     for conversation in translate.CONVERSATIONS:
         alias.translate(conversation)
     return alias
+
+
+def compile_routing(
+    model: Model, pools: dict[str, Pool], targets: tuple[Target, ...], draw: Callable[[], float]
+) -> AliasRouting | None:
+    """The routing of an alias; None where there is nothing to choose and nothing to keep of its targets."""
+    settings = model.routing
+    keys = {target: len(pools[split_target(target)[0]].upstream.credentials) for target in model.targets}
+    if settings is None and max(keys.values()) == 1:
+        return None
+    strategy = settings.strategy if settings is not None else "order"
+    weights, costs, drained = _weights(model, keys, targets), _costs(model, targets), frozenset[str]()
+    if strategy == "weighted" and settings is not None:
+        drained = frozenset([one.label for one in targets if settings.weights.get(_name(one)) == 0])
+    affinity = None
+    if settings is not None and settings.sticky != "off":
+        affinity = Affinity(weights, {target.state: target.label for target in targets}, settings.sticky)
+    return AliasRouting(settings, STRATEGIES[strategy](weights, costs, draw), affinity, drained)
+
+
+def _name(target: Target) -> str:
+    """A target as the configuration has it, whichever of its upstream's keys it has."""
+    return f"{target.pool.name}/{target.model}"
+
+
+def _weights(model: Model, keys: dict[str, int], targets: tuple[Target, ...]) -> dict[TargetState, int]:
+    """The share of each target: that of its "upstream/model", which the keys share alike."""
+    settings, parts = model.routing, math.lcm(*keys.values())
+    weighted = settings is not None and settings.strategy == "weighted"
+    given = settings.weights if settings is not None and weighted else {}
+    return {one.state: max(given.get(_name(one), 1), 1) * (parts // keys[_name(one)]) for one in targets}
+
+
+def _costs(model: Model, targets: tuple[Target, ...]) -> dict[TargetState, tuple[float, float]]:
+    """What an input and an output token costs at each target, in nano-dollars, of those whose costs are known."""
+    found: dict[TargetState, tuple[float, float]] = {}
+    for target in targets:
+        cost = model.costs.get(_name(target))
+        if cost is not None:
+            price = compile_price(cost, model.capability)
+            if price.input is not None:
+                found[target.state] = (price.input / price.scale, (price.output or 0) / price.scale)
+    return found

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.errors import GatewayError, UpstreamDropped
+from proxy.routing.models import Alias
 from proxy.routing.selection import healthy_first
-from proxy.upstream.retry_budget import RetryBudget
 from proxy.upstream.target import Target
 
 MAX_ATTEMPTS: Final = 3
@@ -20,15 +20,34 @@ RETRYABLE_STATUSES: Final = frozenset({408, 409, 429})
 WAITABLE_STATUSES: Final = frozenset({429, 503, 529})
 #: Seconds by which a client that says how long it waits is sent an error before it leaves.
 CLIENT_TIMEOUT_MARGIN_SECONDS: Final = 0.5
+#: Statuses that are about the key of the upstream: its other keys may be used, on no retry budget.
+KEY_STATUSES: Final = frozenset({401, 403, 407, 429})
+# What a plan has used, and holds, as bits.
+#: The same target was tried again once.
+_REPEATED: Final = 1
+#: The same target was tried again after waiting for its `Retry-After`.
+_WAITED: Final = 2
+#: The running attempt is a retry on its upstream's retry budget.
+_ON_BUDGET: Final = 4
+#: The running attempt is counted among those in flight at its target.
+_COUNTED: Final = 8
+#: Another alias may still serve the request.
+_MAY_FALL_BACK: Final = 16
+#: It runs beside another one, for the same request.
+_HEDGED: Final = 32
 _now: Final = time.monotonic
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorStatus:
-    """An upstream responded with an error status; `retry_after` is its `Retry-After` in seconds, infinity for none."""
+    """An upstream responded with an error status; `retry_after` is its `Retry-After` in seconds, infinity for none.
+
+    `elsewhere` says that it is about the target and not about the request: another one may do better.
+    """
 
     status: int
     retry_after: float
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +78,18 @@ class RetryPlan:
     """Chooses the target of each attempt of one request. Times are monotonic seconds."""
 
     __slots__ = (
-        "_place",
-        "_repeated",
-        "_targets",
-        "_waited",
+        "_left",
+        "_rest",
+        "alias",
         "attempts",
         "began",
-        "budget",
         "deadline",
         "first_byte_deadline",
         "lost_seconds",
         "patience",
+        "standby",
         "target",
+        "used",
     )
 
     def __init__(
@@ -78,16 +97,19 @@ class RetryPlan:
     ) -> None:
         """`patience` is how many seconds the client says it waits for its next byte; `uploads` that its body is still
         on its way."""
-        self._targets = targets
-        self._place = 0
-        #: The same target was tried again once; and once after waiting for its `Retry-After`.
-        self._repeated = self._waited = False
-        #: The retry budget that the running attempt counts on.
-        self.budget: RetryBudget | None = None
+        #: What it has used, and holds, as bits: with 0 there is nothing to `end`.
+        self.used = 0
+        #: Attempts that may still be made.
+        self._left = MAX_ATTEMPTS
         self.target: Target = targets[0]
-        if self.target.pool.health.ejected:
-            self._targets = healthy_first(targets, _now())
-            self.target = self._targets[0]
+        #: The targets that come after it.
+        self._rest: tuple[Target, ...] = targets[1:]
+        if self.target.pool.health.ejected or self.target.state.condition.out:
+            self._use(healthy_first(targets, _now()))
+        #: The alias that serves; None where that is not known.
+        self.alias: Alias | None = None
+        #: Names of aliases that are to serve if this one cannot, after one of its own fallbacks has not.
+        self.standby: tuple[str, ...] = ()
         #: Attempts made, when the last one began, and the seconds that failed ones and the waits after them took.
         self.attempts = 0
         self.began = 0.0
@@ -103,8 +125,31 @@ class RetryPlan:
 
     @property
     def has_next(self) -> bool:
-        """Another target may still be tried."""
-        return self._place + 1 < len(self._targets) and self.attempts < MAX_ATTEMPTS
+        """Another target may still be tried, of this alias or of one that stands in for it."""
+        return (bool(self._rest) and self._left > 0) or self.used & _MAY_FALL_BACK != 0
+
+    @property
+    def hedged(self) -> bool:
+        """It runs beside another one, for the same request."""
+        return self.used & _HEDGED != 0
+
+    @hedged.setter
+    def hedged(self, is_hedged: bool) -> None:
+        self.used = self.used | _HEDGED if is_hedged else self.used & ~_HEDGED
+
+    @property
+    def may_fall_back(self) -> bool:
+        """Another alias may still serve the request."""
+        return self.used & _MAY_FALL_BACK != 0
+
+    @may_fall_back.setter
+    def may_fall_back(self, may: bool) -> None:
+        self.used = self.used | _MAY_FALL_BACK if may else self.used & ~_MAY_FALL_BACK
+
+    @property
+    def on_budget(self) -> bool:
+        """The running attempt is a retry on its upstream's retry budget."""
+        return self.used & _ON_BUDGET != 0
 
     def begin(self) -> None:
         """Count an attempt at `target` that is about to be made."""
@@ -112,74 +157,122 @@ class RetryPlan:
         if self.attempts:
             self.lost_seconds += now - self.began
         self.attempts += 1
+        self._left -= 1
         self.began = now
-        health = self.target.pool.health
-        if health.ejected:
-            health.probe(now)
+        target = self.target
+        if self.alias is not None and self.alias.routing is not None and not self.used & _COUNTED:
+            self.used |= _COUNTED
+            target.state.in_flight += 1
+        if target.pool.health.ejected:
+            target.pool.health.probe(now)
+        if target.state.condition.out:
+            target.state.condition.probe(now)
+
+    def end(self) -> None:
+        """The last attempt has ended, however it did: nothing is held of its target any more."""
+        used = self.used
+        if used & _COUNTED:
+            self.target.state.in_flight -= 1
+            self.used = used & ~_COUNTED
+        if used & _ON_BUDGET:
+            self.release()
 
     def after(self, outcome: GatewayError | ErrorStatus) -> Retry | Wait | GiveUp:
         """What to do after an attempt that ended so, with nothing of a response sent to the client."""
         now = _now()
-        if self.attempts >= MAX_ATTEMPTS or now >= self.first_byte_deadline:
+        if isinstance(outcome, ErrorStatus) and outcome.status in KEY_STATUSES and self._has_other_key():
+            # The keys of an upstream are no more than one target to the bound on attempts.
+            self._left += 1
+        if self._left <= 0 or now >= self.first_byte_deadline:
             return GIVE_UP
         if isinstance(outcome, ErrorStatus):
             return self._after_status(outcome, now)
-        if isinstance(outcome, UpstreamDropped) and outcome.reused and not self._repeated:
+        if isinstance(outcome, UpstreamDropped) and outcome.reused and not self.used & _REPEATED:
             # It closed an idle connection just as that was used: nothing was asked of it, so this is on no budget.
-            self._repeated = True
+            self.used |= _REPEATED
             return RETRY_FRESH
         return RETRY if self._next_target(now) else GIVE_UP
+
+    @property
+    def is_late(self) -> bool:
+        """The time in which the client must have something has passed."""
+        return _now() >= self.first_byte_deadline
+
+    def fall_back(self, alias: Alias, targets: tuple[Target, ...], standby: tuple[str, ...]) -> None:
+        """Go on with the targets of another alias, which has attempts of its own, in the time that is left.
+
+        `standby` are the aliases that may serve after it.
+        """
+        self.end()
+        self.alias, self.standby = alias, standby
+        self.used &= _HEDGED
+        self._left = MAX_ATTEMPTS
+        self._use(healthy_first(targets, _now()))
 
     def _after_status(self, outcome: ErrorStatus, now: float) -> Retry | Wait | GiveUp:
         """A 500 once more at the same target; else the next target; else the same one when it says so."""
         status = outcome.status
-        if status == 500 and not self._repeated and self._within_budget():
-            self._repeated = True
+        if status == 500 and not self.used & _REPEATED and self._within_budget():
+            self.used |= _REPEATED
             return RETRY
-        if (status >= 500 or status in RETRYABLE_STATUSES) and self._next_target(now):
+        about_target = outcome.elsewhere or status >= 500 or status in RETRYABLE_STATUSES
+        if about_target and self._next_target(now, of_key=status in KEY_STATUSES):
             return RETRY
         if (
             status in WAITABLE_STATUSES
-            and not self._waited
+            and not self.used & _WAITED
             and outcome.retry_after <= self.target.pool.upstream.retry_after_max
             and now + outcome.retry_after < self.first_byte_deadline
             and self._within_budget()
         ):
-            self._waited = True
+            self.used |= _WAITED
             return Wait(now + outcome.retry_after)
         return GIVE_UP
 
-    def _next_target(self, now: float) -> bool:
-        """Move to the next target, those of ejected upstreams last; False when there is none."""
-        tried = self._targets[: self._place + 1]
-        self._targets = tried + healthy_first(self._targets[self._place + 1 :], now)
-        failed = self.target.pool
-        for place in range(self._place + 1, len(self._targets)):
-            target = self._targets[place]
-            if target.pool is not failed or self._within_budget():
-                if target.pool is not failed:
+    def _next_target(self, now: float, of_key: bool = False) -> bool:
+        """Move to the next target, those that are out last; False when there is none.
+
+        `of_key` says that the failure was of the key alone.
+        """
+        rest = self._rest = healthy_first(self._rest, now)
+        failed = self.target
+        for place, target in enumerate(rest):
+            same = target.pool is failed.pool
+            if not same or (of_key and target.place != failed.place) or self._within_budget():
+                if not same:
                     self.release()
-                self._place = place
+                if self.used & _COUNTED:
+                    failed.state.in_flight -= 1
+                    self.used &= ~_COUNTED
                 self.target = target
+                self._rest = rest[place + 1 :]
                 return True
         return False
+
+    def _has_other_key(self) -> bool:
+        """Whether the upstream that failed is still to be tried with another key."""
+        failed = self.target
+        return bool([one for one in self._rest if one.pool is failed.pool and one.place != failed.place])
+
+    def _use(self, targets: tuple[Target, ...]) -> None:
+        self.target, self._rest = targets[0], targets[1:]
 
     def _within_budget(self) -> bool:
         """Whether the upstream that failed may be tried again for this request: retries must not keep it down."""
         pool = self.target.pool
         if pool.health.ejected:
             return False
-        if self.budget is None:
+        if not self.used & _ON_BUDGET:
             if not pool.retries.try_acquire(pool.busy):
                 return False
-            self.budget = pool.retries
+            self.used |= _ON_BUDGET
         return True
 
     def release(self) -> None:
         """The running attempt has ended: free its place in the retry budget."""
-        if self.budget is not None:
-            self.budget.release()
-            self.budget = None
+        if self.used & _ON_BUDGET:
+            self.target.pool.retries.release()
+            self.used &= ~_ON_BUDGET
 
 
 def seconds_to_respond(patience: float) -> float:

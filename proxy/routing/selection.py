@@ -1,14 +1,18 @@
-"""The order in which an alias's targets are tried. Pure, but for the upstreams' health that it reads.
+"""The order in which an alias's targets are tried. Pure, but for their health and condition, which it reads.
 
-A strategy is one function of this module: (targets in the configured order, monotonic now) -> the order to try them in.
-It may not drop a target: an unhealthy one is better than none.
+What is unhealthy comes last and is never dropped: it is better than none.
 """
 
 from proxy.upstream.target import Target
 
 
+def may_try(target: Target, now: float) -> bool:
+    """Whether a target gets requests as others do: neither its upstream is ejected nor it itself is out."""
+    return target.pool.health.may_try(now) and target.state.condition.may_try(now)
+
+
 def healthy_first(targets: tuple[Target, ...], now: float) -> tuple[Target, ...]:
-    """Ordered fallback: the configured order, but targets of ejected upstreams come last."""
-    healthy = [target.pool.health.may_try(now) for target in targets]
-    first = [target for target, may_try in zip(targets, healthy, strict=True) if may_try]
-    return (*first, *(target for target, may_try in zip(targets, healthy, strict=True) if not may_try))
+    """Ordered fallback: the configured order, but those that are ejected or cool down come last."""
+    healthy = [may_try(target, now) for target in targets]
+    first = [target for target, is_healthy in zip(targets, healthy, strict=True) if is_healthy]
+    return (*first, *(target for target, is_healthy in zip(targets, healthy, strict=True) if not is_healthy))

@@ -15,6 +15,7 @@ from proxy.config.presets.schemas import Preset
 from proxy.config.tree import Format, Model, Upstream, split_target
 from proxy.upstream.dial import origin_of, proxy_lines
 from proxy.upstream.pool import Pool
+from proxy.upstream.target_state import TargetState, TargetStates
 from proxy.wire.headers import REQUEST_HEADERS
 
 #: All families of formats.
@@ -62,15 +63,19 @@ class Target:
     choosing_in: frozenset[str] = frozenset()
     #: Secrets that the upstream is sent and may quote, each with what a client sees in its place.
     hidden: Mapping[str, str] = field(default_factory=dict)
+    #: Which of its upstream's keys it has: 0 is the first one, or the only one.
+    place: int = 0
+    state: TargetState = field(default_factory=TargetState)
 
     def __repr__(self) -> str:
         """Name no secret: the ready-made head holds the credential, and a repr ends in logs and tracebacks."""
-        return f"Target({self.pool.name}/{self.model})"
+        return f"Target({self.label})"
 
     @property
     def label(self) -> str:
-        """What the operator's log calls it."""
-        return f"{self.pool.name}/{self.model}"
+        """What the operator's log calls it; further keys of its upstream have a number."""
+        name = f"{self.pool.name}/{self.model}"
+        return name if not self.place else f"{name}#{self.place + 1}"
 
     @property
     def upstream(self) -> Upstream:
@@ -102,8 +107,15 @@ class Target:
         return b"".join(parts)
 
 
-def compile_targets(target: str, pools: dict[str, Pool], alias: Model | None = None) -> tuple[Target, ...]:
-    """Bind "upstream/model" to its pool: one target for each way in which its upstream takes dialects.
+def compile_targets(
+    target: str,
+    pools: dict[str, Pool],
+    alias: Model | None = None,
+    states: TargetStates | None = None,
+    alias_name: str = "",
+) -> tuple[Target, ...]:
+    """Bind "upstream/model" to its pool: one target for each of the upstream's keys and each way in which it takes
+    dialects, all of one key with the same of the `states`.
 
     An alias's own settings win over those of the upstream.
     """
@@ -116,7 +128,11 @@ def compile_targets(target: str, pools: dict[str, Pool], alias: Model | None = N
                 ways[-1] = (habits, ways[-1][1] | {name})
             else:
                 ways.append((habits, frozenset({name})))
-    return tuple(_compile(target, pools, alias, habits, formats) for habits, formats in ways)
+    made: list[Target] = []
+    for place in range(len(upstream.credentials)):
+        state = states.state(alias_name, target, place, upstream) if states is not None else TargetState()
+        made += [_compile(target, pools, alias, habits, formats, place, state) for habits, formats in ways]
+    return tuple(made)
 
 
 def compile_target(target: str, pools: dict[str, Pool], alias: Model | None = None) -> Target:
@@ -125,7 +141,13 @@ def compile_target(target: str, pools: dict[str, Pool], alias: Model | None = No
 
 
 def _compile(
-    target: str, pools: dict[str, Pool], alias: Model | None, habits: Preset, formats: frozenset[str]
+    target: str,
+    pools: dict[str, Pool],
+    alias: Model | None,
+    habits: Preset,
+    formats: frozenset[str],
+    place: int,
+    state: TargetState,
 ) -> Target:
     upstream_name, model = split_target(target)
     pool = pools[upstream_name]
@@ -137,7 +159,7 @@ def _compile(
         pool,
         model,
         origin_of(upstream) + path.encode(),
-        _common_lines(upstream, habits, without=single),
+        _common_lines(upstream, habits, upstream.credentials[place], without=single),
         formats,
         _first_of(alias.first_byte_timeout if alias is not None else None, upstream.first_byte_timeout),
         _first_of(alias.idle_timeout if alias is not None else None, upstream.idle_timeout),
@@ -150,6 +172,8 @@ def _compile(
         frozenset() if upstream.client_models else preset.choosing,
         frozenset() if upstream.client_models else preset.choosing_in,
         hidden_of(upstream),
+        place,
+        state,
     )
 
 
@@ -158,7 +182,7 @@ def hidden_of(upstream: Upstream) -> dict[str, str]:
     parameters, ids in its address; each with what a client sees in its place.
     """
     segments = urlsplit(upstream.base_url).path.split("/")
-    values = [upstream.api_key, *upstream.query.values(), *upstream.headers.values()]
+    values = [*upstream.credentials, *upstream.query.values(), *upstream.headers.values()]
     values += [found[1] for value in values if (found := _SCHEME.fullmatch(value)) is not None]
     values += [segment for segment in segments if any(map(str.isdigit, segment))]
     return dict.fromkeys(_spelled(values), HIDDEN)
@@ -182,7 +206,10 @@ def models_request(upstream: Upstream, query: Mapping[str, str] = MappingProxyTy
     path = models_path(upstream.base_url)
     if parameters := urlencode({**query, **upstream.query}):
         path = f"{path}?{parameters}"
-    return b"GET " + origin_of(upstream) + path.encode() + _common_lines(upstream, PRESETS[upstream.kind]) + b"\r\n"
+    key = upstream.credentials[0]
+    return (
+        b"GET " + origin_of(upstream) + path.encode() + _common_lines(upstream, PRESETS[upstream.kind], key) + b"\r\n"
+    )
 
 
 def models_path(base_url: str) -> str:
@@ -190,15 +217,15 @@ def models_path(base_url: str) -> str:
     return urlsplit(base_url).path.partition("{model}")[0].rstrip("/") + "/models"
 
 
-def _common_lines(upstream: Upstream, habits: Preset, without: tuple[str, ...] = ()) -> bytes:
-    """The rest of the request line and the headers of every request to an upstream, but for some.
+def _common_lines(upstream: Upstream, habits: Preset, key: str, without: tuple[str, ...] = ()) -> bytes:
+    """The rest of the request line and the headers of every request to an upstream with this key, but for some.
 
     `habits` says how the credential is sent.
     """
     lines = [" HTTP/1.1", f"host: {urlsplit(upstream.base_url).netloc}", f"user-agent: {USER_AGENT}"]
     lines.append("accept-encoding: identity")
-    if upstream.api_key:
-        lines.append(f"{habits.auth_header}: {habits.auth_prefix}{upstream.api_key}")
+    if key:
+        lines.append(f"{habits.auth_header}: {habits.auth_prefix}{key}")
     lines += [f"{name}: {value}" for name, value in _headers(upstream, habits).items() if name not in without]
     return "".join(line + "\r\n" for line in lines).encode("latin-1") + proxy_lines(upstream)
 

@@ -35,7 +35,12 @@ RESERVED_PREFIXES: Final = (
     *("auth_", "key_", "org_", "budget_", "ratelimit_", "cost", "cache_", "guardrail_", "credit_"),
     *("authorization", "client_ip", "timeout_ms"),
 )
-_PLAIN: Final = frozenset({b"cache-control", b"traceparent", b"x-guardrail-policy"})
+#: Headers by which coding agents and other clients name their session: Claude Code, Codex, OpenCode and others.
+_SESSION_HEADERS: Final = (
+    *(b"x-claude-code-session-id", b"session_id", b"session-id", b"x-session-id", b"x-session-affinity"),
+    *(b"conversation_id", b"x-conversation-id"),
+)
+_PLAIN: Final = frozenset({b"cache-control", b"traceparent", b"x-guardrail-policy", *_SESSION_HEADERS})
 _SECONDS_IN: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _NUMBER: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
 _DURATION: Final = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,6})?(?:ms|s|m|h|d))+")
@@ -88,6 +93,8 @@ class PrismHeaders:
     #: The client's own id of the request; the gateway's stays unique.
     client_request_id: str = ""
     user_id: str = ""
+    #: The session that a client names by a header of its own; for routing alone.
+    client_session: str = ""
     #: Seconds that the client waits; infinity where it does not say.
     timeout: float = math.inf
     provider_lock: str = ""
@@ -166,6 +173,7 @@ class _Reader:
             trace_id=self.trace_id(plain),
             client_request_id=self._text("request-id", MAX_LABEL_CHARACTERS),
             user_id=self._text("user-id", MAX_LABEL_CHARACTERS),
+            client_session=_client_session(plain),
             timeout=self._timeout(),
             provider_lock=self._text("provider-lock", MAX_LABEL_CHARACTERS),
             config=self._config(),
@@ -306,6 +314,15 @@ def _printable(value: bytes) -> str:
     except UnicodeDecodeError:
         return ""
     return text if text.isprintable() else ""
+
+
+def _client_session(plain: Mapping[bytes, bytes]) -> str:
+    """The first session that a client names by a header of its own; what is not printable, or too long, is none."""
+    for name in _SESSION_HEADERS:
+        value = plain.get(name, b"")
+        if value and len(value) <= MAX_SESSION_CHARACTERS and (text := _printable(value)):
+            return text
+    return ""
 
 
 def _directives(value: bytes) -> frozenset[str]:

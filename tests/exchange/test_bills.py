@@ -79,7 +79,7 @@ def bill(
         "first_write": call.arrived,
         "bytes_out": 100,
     }
-    return relayed_record(call, alias.targets[0], meter, estimator or Estimator(), **(settings | changes))
+    return relayed_record(call, alias, alias.targets[0], meter, estimator or Estimator(), **(settings | changes))
 
 
 def read_again(record: Record) -> Record:

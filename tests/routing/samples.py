@@ -31,3 +31,13 @@ def eject(target: Target) -> None:
 
 def names(ordered: tuple[Target, ...]) -> list[str]:
     return [target.pool.name for target in ordered]
+
+
+class Dice:
+    """Gives these numbers, one after the other, and then the last one for ever."""
+
+    def __init__(self, *numbers: float) -> None:
+        self._numbers = list(numbers) or [0.5]
+
+    def __call__(self) -> float:
+        return self._numbers.pop(0) if len(self._numbers) > 1 else self._numbers[0]
