@@ -38,6 +38,7 @@ COMPILED = (
     "policies/access_line",
     "policies/admission",
     "policies/base",
+    "policies/metrics",
     "policies/overload",
     "policies/ownership",
     "policies/references",

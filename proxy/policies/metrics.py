@@ -10,7 +10,7 @@ from typing import Any, Final
 from proxy.exchange.context import RequestContext
 from proxy.ledger.record import UsageRecord
 from proxy.observability.attempts import AttemptCounter
-from proxy.observability.metrics import NANO, Histogram
+from proxy.observability.metrics import NANO, SECONDS, Metrics
 from proxy.policies.base import GatewayState, Policy
 from proxy.policies.gauges import add_gauges
 
@@ -23,19 +23,50 @@ CACHES: Final = ("exact", "semantic")
 #: The method of a request of which only the journal is left.
 UNKNOWN_METHOD: Final = "unknown"
 
+#: (kind of tokens, how many).
+Parts = tuple[tuple[str, int], ...]
 _TOKEN_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0)
 _OVERHEAD_SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0)
 _DURATION_SECONDS: Final = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+# The same in microseconds, which are what a bill has; and the place of the sum behind the buckets.
+_SECONDS: Final = tuple([seconds * 1_000_000 for seconds in SECONDS])
+_TOKEN: Final = tuple([seconds * 1_000_000 for seconds in _TOKEN_SECONDS])
+_OVERHEAD: Final = tuple([seconds * 1_000_000 for seconds in _OVERHEAD_SECONDS])
+_DURATION: Final = tuple([seconds * 1_000_000 for seconds in _DURATION_SECONDS])
+_SECONDS_SUM: Final = len(_SECONDS) + 1
+_TOKEN_SUM: Final = len(_TOKEN) + 1
+_OVERHEAD_SUM: Final = len(_OVERHEAD) + 1
+_DURATION_SUM: Final = len(_DURATION) + 1
 
 
 class Cells:
-    """Where the requests of one kind are counted: the first cells of the series that each of them has."""
+    """Where the requests of one kind are counted: the first cells of the series that nearly each of them has.
 
-    def __init__(self, requests: int, all_requests: int, duration: int, overhead: int) -> None:
-        self.requests = requests
-        self.all_requests = all_requests
-        self.duration = duration
-        self.overhead = overhead
+    Nothing is looked up by labels for a request whose kind has been counted before.
+    """
+
+    def __init__(self, families: "Families", method: str, final: UsageRecord) -> None:
+        """The cells of requests like this one; the series are made where they are new."""
+        status, endpoint, alias, upstream = final.status, final.endpoint, final.alias, final.upstream
+        usage, scratch = families.usage, families.scratch
+        # A request without a known key has no row in the ledger.
+        has_row = bool(final.key)
+        kind = (alias, endpoint, status_class(status), final.outcome)
+        self.all_requests = families.all_requests.cell((method, endpoint, str(status)))
+        self.all_durations = families.all_durations.cell(())
+        self.requests = families.requests.cell(kind) if has_row else scratch
+        self.duration = families.duration.cell((alias, endpoint)) if has_row else scratch
+        #: -1 where nothing was sent to an upstream.
+        self.overhead = families.overhead.cell((endpoint,)) if upstream else -1
+        where = (alias, upstream)
+        self.input = usage.tokens.cell((*where, "input")) if upstream else scratch
+        self.output = usage.tokens.cell((*where, "output")) if upstream else scratch
+        self.prompt = usage.all_tokens.cell((upstream, alias, "prompt")) if upstream else scratch
+        self.completion = usage.all_tokens.cell((upstream, alias, "completion")) if upstream else scratch
+        self.cost = usage.cost.cell(where) if upstream else scratch
+        streams = final.stream and status == 200 and bool(upstream)
+        self.first_token = usage.first_token.cell(where) if streams else -1
+        self.per_token = usage.per_token.cell(where) if streams and final.outcome == "complete" else -1
 
 
 class MetricsPolicy(Policy):
@@ -47,7 +78,7 @@ class MetricsPolicy(Policy):
         self._settled: list[tuple[str, UsageRecord]] = []
         self._waiting = 0
         self._known: dict[tuple[Any, ...], Cells] = {}
-        self._families = Families(state)
+        self._families = Families(metrics)
         self._attempts = AttemptCounter(metrics)
         metrics.folds.append(self.fold)
         state.ledger.watch_orphans(metrics.memory.counted_until, self.count_orphans)
@@ -83,38 +114,52 @@ class MetricsPolicy(Policy):
         column.publish(number, length)
 
     def _count(self, method: str, final: UsageRecord) -> None:
-        families = self._families
-        code = final.error_code if final.outcome == "refused" else None
-        # A request without a known key has no row in the ledger.
-        kind = (final.alias, final.endpoint, method, final.status, final.outcome, bool(final.key))
+        kind = (
+            *(final.alias, final.upstream, final.endpoint, final.status, final.outcome, final.stream),
+            *(method, final.key != ""),
+        )
         cells = self._known.get(kind)
         if cells is None:
             if len(self._known) >= MAX_KINDS:
                 self._known.clear()
-            cells = self._known[kind] = families.cells(method, final)
+            cells = self._known[kind] = Cells(self._families, method, final)
         staged: Any = self.state.metrics.column.staged
         total = final.total
+        nanos = total * 1_000
         staged[cells.all_requests] += 1
-        families.observe_all(total)
-        if final.key:
-            staged[cells.requests] += 1
-            _observe(staged, families.duration, cells.duration, total)
-        if code is not None:
-            families.refusals.add(1, code)
-        if final.attempts:
-            _observe(staged, families.overhead, cells.overhead, final.overhead)
+        staged[cells.all_durations + bisect_left(_DURATION, total)] += 1
+        staged[cells.all_durations + _DURATION_SUM] += nanos
+        staged[cells.requests] += 1
+        staged[cells.duration + bisect_left(_SECONDS, total)] += 1
+        staged[cells.duration + _SECONDS_SUM] += nanos
+        if cells.overhead >= 0:
+            staged[cells.overhead + bisect_left(_OVERHEAD, final.overhead)] += 1
+            staged[cells.overhead + _OVERHEAD_SUM] += final.overhead * 1_000
+            given, made = final.input_tokens, final.output_tokens
+            staged[cells.input] += given
+            staged[cells.output] += made
+            staged[cells.prompt] += given
+            staged[cells.completion] += made
+            first = final.ttft
+            if first is not None and cells.first_token >= 0:
+                staged[cells.first_token + bisect_left(_SECONDS, first)] += 1
+                staged[cells.first_token + _SECONDS_SUM] += first * 1_000
+                if made > 1 and cells.per_token >= 0:
+                    each = max(total - first, 0) // (made - 1)
+                    staged[cells.per_token + bisect_left(_TOKEN, each)] += 1
+                    staged[cells.per_token + _TOKEN_SUM] += each * 1_000
+            if final.cost:
+                staged[cells.cost] += final.cost
             self._attempts.ended(final)
-        if final.upstream or final.cost != 0:
-            families.count_usage(final)
+        self._families.count_rare(final)
         if self.state.config.metrics.by_key and final.key:
-            families.count_key(final)
+            self._families.keys.count(final)
 
 
 class Families:
     """The families that are counted from bills."""
 
-    def __init__(self, state: GatewayState) -> None:
-        self._metrics = metrics = state.metrics
+    def __init__(self, metrics: Metrics) -> None:
         staged = True
         self.requests = metrics.counter(
             "prometheus_gateway_requests_total",
@@ -154,32 +199,42 @@ class Families:
         for kind in CACHES:
             # There, though it is 0.
             hits.add(0, kind)
-        self.usage = UsageFamilies(state)
-        self.count_usage = self.usage.count
-        self.keys = KeyFamilies(state)
-        self.count_key = self.keys.count
+        self.usage = UsageFamilies(metrics)
+        self.keys = KeyFamilies(metrics)
+        #: For what a request does not have.
+        self.scratch = metrics.scratch(staged)
 
-    def cells(self, method: str, final: UsageRecord) -> Cells:
-        """The cells of requests like this one; series are made for what it has."""
-        status, endpoint, alias = str(final.status), final.endpoint, final.alias
-        has_row = bool(final.key)
-        return Cells(
-            self.requests.cell((alias, endpoint, status_class(final.status), final.outcome)) if has_row else 0,
-            self.all_requests.cell((method, endpoint, status)),
-            self.duration.cell((alias, endpoint)) if has_row else 0,
-            self.overhead.cell((endpoint,)),
-        )
-
-    def observe_all(self, total: int) -> None:
-        """Add the duration of a request, in microseconds, to that of all."""
-        _observe(self._metrics.column.staged, self.all_durations, self.all_durations.cell(()), total)
+    def count_rare(self, final: UsageRecord) -> None:
+        """Count what few requests have."""
+        if final.outcome == "refused":
+            self.refusals.add(1, final.error_code or "")
+        elif not final.upstream and final.cost == 0:
+            return
+        usage = self.usage
+        alias, upstream = final.alias, final.upstream
+        if final.cost is None:
+            usage.unpriced.add(1, alias, upstream)
+        if final.usage_source == "estimated":
+            usage.estimated.add(1, alias, upstream)
+        if final.target_cost is not None:
+            usage.target_cost.add(final.target_cost, alias, upstream)
+        if final.cached_input_tokens or final.cache_write_tokens or final.reasoning_tokens:
+            usage.count_parts(_common_parts(final), alias, upstream)
+        if final.images:
+            usage.images.add(final.images, alias, upstream)
+        if final.audio_milliseconds:
+            usage.audio.add(final.audio_milliseconds, alias, upstream)
+        usage.count_parts(_rare_parts(final), alias, upstream)
+        if final.searches:
+            usage.calls.add(final.searches, alias, upstream, "search")
+        if final.tool_calls:
+            usage.calls.add(final.tool_calls, alias, upstream, "tool")
 
 
 class UsageFamilies:
     """What requests used and cost, by alias and upstream."""
 
-    def __init__(self, state: GatewayState) -> None:
-        self._metrics = metrics = state.metrics
+    def __init__(self, metrics: Metrics) -> None:
         where = ("alias", "upstream")
         staged = True
         self.first_token = metrics.histogram(
@@ -234,49 +289,17 @@ class UsageFamilies:
             staged=staged,
         )
 
-    def count(self, final: UsageRecord) -> None:
-        """Count one request that was sent to an upstream."""
-        alias, upstream = final.alias, final.upstream
-        staged = self._metrics.column.staged
-        given, made = final.input_tokens, final.output_tokens
-        if final.stream and final.ttft is not None and final.status == 200:
-            where = (alias, upstream)
-            _observe(staged, self.first_token, self.first_token.cell(where), final.ttft)
-            if made > 1 and final.outcome == "complete":
-                seconds = max(final.total - final.ttft, 0) // (made - 1)
-                _observe(staged, self.per_token, self.per_token.cell(where), seconds)
-        if given or made:
-            add, add_all = self.tokens.add, self.all_tokens.add
-            add(given, alias, upstream, "input")
-            add(made, alias, upstream, "output")
-            add_all(given, upstream, alias, "prompt")
-            add_all(made, upstream, alias, "completion")
-            for kind, count in parts_of(final):
-                if count:
-                    add(count, alias, upstream, kind)
-        if final.cost is None:
-            self.unpriced.add(1, alias, upstream)
-        elif final.cost:
-            self.cost.add(final.cost, alias, upstream)
-        if final.target_cost is not None:
-            self.target_cost.add(final.target_cost, alias, upstream)
-        if final.usage_source == "estimated":
-            self.estimated.add(1, alias, upstream)
-        if final.images:
-            self.images.add(final.images, alias, upstream)
-        if final.audio_milliseconds:
-            self.audio.add(final.audio_milliseconds, alias, upstream)
-        if final.searches:
-            self.calls.add(final.searches, alias, upstream, "search")
-        if final.tool_calls:
-            self.calls.add(final.tool_calls, alias, upstream, "tool")
+    def count_parts(self, parts: Parts, alias: str, upstream: str) -> None:
+        """Count those kinds of tokens of which there are any."""
+        for kind, count in parts:
+            if count:
+                self.tokens.add(count, alias, upstream, kind)
 
 
 class KeyFamilies:
     """The same by key, where the configuration wants that. They exist, without series, where it does not."""
 
-    def __init__(self, state: GatewayState) -> None:
-        metrics = state.metrics
+    def __init__(self, metrics: Metrics) -> None:
         self.requests = metrics.counter(
             "prometheus_gateway_key_requests_total", "Requests by the id of their key.", "key", "status", staged=True
         )
@@ -301,13 +324,28 @@ class KeyFamilies:
             self.cost.add(final.cost, key)
 
 
-def parts_of(final: UsageRecord) -> tuple[tuple[str, int], ...]:
-    """The kinds of tokens that are parts of the input and the output, and the advisor's, which are neither."""
+def _common_parts(final: UsageRecord) -> Parts:
+    """The kinds of tokens that many requests have, each a part of the input or the output."""
     return (
         ("cached_input", final.cached_input_tokens),
         ("cache_write", final.cache_write_tokens),
         ("cache_write_1h", final.cache_write_1h_tokens),
         ("reasoning", final.reasoning_tokens),
+    )
+
+
+def _rare_parts(final: UsageRecord) -> Parts:
+    """The others, and those of an advisor, which are no part of the input and the output; nearly always none at all."""
+    if not (
+        final.audio_input_tokens
+        or final.audio_output_tokens
+        or final.image_input_tokens
+        or final.image_output_tokens
+        or final.advisor_input_tokens
+        or final.advisor_output_tokens
+    ):
+        return ()
+    return (
         ("audio_input", final.audio_input_tokens),
         ("audio_output", final.audio_output_tokens),
         ("image_input", final.image_input_tokens),
@@ -320,9 +358,3 @@ def parts_of(final: UsageRecord) -> tuple[tuple[str, int], ...]:
 def status_class(status: int) -> str:
     """The class of a status, such as 2xx; that of none is `none`."""
     return f"{status // 100}xx" if status else "none"
-
-
-def _observe(staged: Any, family: Histogram, cell: int, microseconds: int) -> None:
-    """Add a duration to a series of a histogram that begins at `cell`."""
-    staged[cell + bisect_left(family.bounds, microseconds / 1_000_000)] += 1
-    staged[cell + family.width - 1] += microseconds * 1_000
