@@ -39,6 +39,7 @@ COMPILED = (
     "policies/access_line",
     "policies/admission",
     "policies/base",
+    "policies/metrics",
     "policies/overload",
     "policies/ownership",
     "policies/references",

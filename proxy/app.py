@@ -25,6 +25,9 @@ from proxy.exchange.services import Services
 from proxy.ledger.ledger import Ledger
 from proxy.limits.counters import SharedCounters
 from proxy.observability.access_log import AccessLog
+from proxy.observability.attempts import AttemptCounter
+from proxy.observability.metrics import Metrics
+from proxy.observability.metrics_memory import MetricsMemory
 from proxy.observability.readiness import Readiness
 from proxy.overload.monitor import Overload
 from proxy.overload.readings import Readings
@@ -54,9 +57,12 @@ class Gateway:
         output: TextIO,
         policies: Sequence[Callable[[GatewayState], Policy]] = POLICIES,
         counters: SharedCounters | None = None,
+        metrics: MetricsMemory | None = None,
     ) -> None:
         """`policies` run in this order for every request; the access log is written to `output`. A worker has the
-        `counters` of all of them."""
+        `counters` and the memory of the `metrics` of all of them."""
+        if counters is None:
+            counters = SharedCounters()
         self.config = config
         data_dir = Path(config.server.data_dir)
         self.ledger = Ledger(
@@ -85,7 +91,8 @@ class Gateway:
             int(time.time()),
             endpoint_of(),
             endpoints_by_format(),
-            counters if counters is not None else SharedCounters(),
+            counters,
+            Metrics(metrics, counters.place),
         )
         #: Outlives a reload, with the policies and their state.
         self.admission = Admission(state, self.keys, [policy(state) for policy in policies])
@@ -101,6 +108,8 @@ class Gateway:
         self.readiness.add_check(self.overload.reason)
         self.readiness.add_warning_check(lambda: self.ledger.warning)
         self.readiness.add_warning_check(self.overload.warning)
+        metrics = self.admission.state.metrics
+        metrics.column.begin_journal(self.ledger.journal.owner)
         self.overload.start(self.ledger.journal)
         # Created where it is missing; only the index keeps it open.
         store = KeyStore(self.ledger.data_dir)
@@ -113,6 +122,7 @@ class Gateway:
         self.deadlines.every_sweep(self.access.flush)
         self.deadlines.every_sweep(self._sweep_pools)
         self.deadlines.every_sweep(self.overload.sample)
+        self.deadlines.every_sweep(metrics.sweep)
         self.deadlines.start()
         for pool in self.pools.values():
             warm(pool)
@@ -176,7 +186,7 @@ class Gateway:
             estimator=self.ledger.estimator,
             deadlines=self.deadlines,
             settled=self.admission.settled,
-            attempt_failed=_attempt_failed,
+            attempt_failed=partial(_attempt_failed, AttemptCounter(self.admission.state.metrics)),
             expose_upstream=server.expose_upstream,
             max_event_bytes=server.max_event_bytes,
             drain_max_seconds=server.drain_max_seconds,
@@ -212,6 +222,7 @@ class Gateway:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
         await self.keys.close()
+        self.admission.state.metrics.sweep()
         await self.ledger.stop()
         self.audio.close()
         self.access.close()
@@ -251,7 +262,8 @@ class Gateway:
         return ResourceHandler(owners, routing, rewriter, responder, services, max_body_bytes, self.overload.bodies)
 
 
-def _attempt_failed(context: RequestContext, target: str, error: GatewayError) -> None:
+def _attempt_failed(counter: AttemptCounter, context: RequestContext, target: str, error: GatewayError) -> None:
+    counter.failed(target, error)
     _failed(context.id, target, error)
 
 

@@ -30,7 +30,7 @@ class Changes(msgspec.Struct, frozen=True):
 def applicable(running: Config, wanted: Config) -> Config:
     """The wanted configuration, with the running settings that only a restart can change."""
     kept = {name: getattr(running.server, name) for name in NEEDS_RESTART}
-    return msgspec.structs.replace(wanted, server=msgspec.structs.replace(wanted.server, **kept))
+    return msgspec.structs.replace(wanted, server=msgspec.structs.replace(wanted.server, **kept), otel=running.otel)
 
 
 def changes(running: Config, wanted: Config) -> Changes:
@@ -48,4 +48,13 @@ def changes(running: Config, wanted: Config) -> Changes:
         removed += [f"{section}.{name}" for name in before if name not in after]
         changed += [f"{section}.{name}" for name in after if name in before and after[name] != before[name]]
     fixed = [f"server.{name}" for name in NEEDS_RESTART if name in other]
+    changed += _differing("metrics", running.metrics, wanted.metrics)
+    changed += _differing("admin", running.admin, wanted.admin)
+    fixed += _differing("otel", running.otel, wanted.otel)
     return Changes(tuple(added), tuple(removed), tuple(changed), tuple(fixed))
+
+
+def _differing(section: str, before: msgspec.Struct, after: msgspec.Struct) -> list[str]:
+    """The dotted names of the settings of a section that differ."""
+    names = before.__struct_fields__
+    return [f"{section}.{name}" for name in names if getattr(before, name) != getattr(after, name)]

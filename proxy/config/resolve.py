@@ -46,6 +46,8 @@ class Resolver:
             self._report_all(("models", alias), rules.alias_name(alias))
             self._model(model, ("models", alias))
         self._fallbacks(values.get("models", {}))
+        if self._interpolator is not None:
+            self._otel(values.get("otel", {}), self._interpolator, ("otel",))
 
     def _report_all(self, path: Path, violations: Iterable[rules.Violation]) -> None:
         for message, hint in violations:
@@ -69,6 +71,15 @@ class Resolver:
                 self._report_all((*path, key), rule(server[key]))
         for origin in server.get("cors_origins", ()):
             self._report_all((*path, "cors_origins"), rules.origin(origin))
+
+    def _otel(self, otel: dict[str, Any], interpolator: Interpolator, path: Path) -> None:
+        if otel.get("endpoint"):
+            url = self._resolved((*path, "endpoint"), interpolator.address, otel["endpoint"])
+            if url is not None:
+                self._report_all((*path, "endpoint"), rules.base_url(url))
+                otel["endpoint"] = url
+        if "headers" in otel:
+            self._headers(otel, interpolator, (*path, "headers"))
 
     def _default_base_url(self, upstream: dict[str, Any], path: Path) -> None:
         """Set the base URL of the kind's preset where none is written."""

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from proxy.config.tree import Config, Model, Price, Section, Server, TierPrice, Upstream
+from proxy.config.tree import Admin, Config, Metrics, Model, Otel, Price, Section, Server, TierPrice, Upstream
 
-SECTIONS: tuple[type[Section], ...] = (Server, Upstream, Model, Price, TierPrice)
+SECTIONS: tuple[type[Section], ...] = (Server, Upstream, Model, Price, TierPrice, Metrics, Admin, Otel)
 
 
 def schema() -> dict[str, Any]:

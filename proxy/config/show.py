@@ -30,7 +30,10 @@ def masked(config: Config, written: Config) -> Config:
         name: _masked_upstream(upstream, written.upstreams.get(name, upstream).base_url)
         for name, upstream in config.upstreams.items()
     }
-    return msgspec.structs.replace(config, upstreams=upstreams)
+    otel = msgspec.structs.replace(
+        config.otel, headers={name: mask(value) for name, value in config.otel.headers.items()}
+    )
+    return msgspec.structs.replace(config, upstreams=upstreams, otel=otel)
 
 
 def mask(secret: str) -> str:
@@ -68,6 +71,10 @@ def _lines(config: Config) -> Iterator[str]:
         yield ""
         yield f"[models.{toml_key(alias)}]"
         yield from _settings(model)
+    for section, settings in (("metrics", config.metrics), ("admin", config.admin), ("otel", config.otel)):
+        yield ""
+        yield f"[{section}]"
+        yield from _settings(settings)
 
 
 def _settings(section: msgspec.Struct) -> Iterator[str]:

@@ -388,6 +388,38 @@ class Model(Section, frozen=True):
     routing: Routing | None = None
 
 
+class Metrics(Section, frozen=True):
+    """`[metrics]`: what is counted for Prometheus (docs/metrics.md)."""
+
+    #: Whether requests are counted.
+    enabled: bool = True
+    #: Whether requests, tokens and cost are counted by key too, for at most 1,000 keys; those beyond are `other`.
+    by_key: bool = False
+
+
+class Admin(Section, frozen=True):
+    """`[admin]`: who may operate the gateway over HTTP."""
+
+    #: Whether /metrics and /-/metrics need no admin token; upstreams are then named t1, t2 and so on, in the order of
+    #: the file.
+    open_metrics: bool = False
+
+
+class Otel(Section, frozen=True):
+    """`[otel]`: a span for each request, sent by OTLP over HTTP; needs the extra `prometheus-gateway[otel]`."""
+
+    #: Address that takes traces, such as http://127.0.0.1:4318/v1/traces; nothing is traced when it is empty.
+    endpoint: str = ""
+    #: Further headers for it, such as a credential by reference.
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    #: What the gateway is called in traces.
+    service_name: str = "prometheus-gateway"
+    #: Percentage of the requests that are traced, where the client does not say by its traceparent.
+    sample: Percent = 100
+    #: Most spans that wait to be sent; more are dropped, and counted.
+    max_waiting: Annotated[int, Meta(ge=1, le=1_000_000)] = 8_192
+
+
 class Config(Section, frozen=True):
     """The whole file."""
 
@@ -397,6 +429,9 @@ class Config(Section, frozen=True):
     #: "default" is for each key that has none of its own, "global" for all requests together.
     limits: dict[Literal["default", "global"], Limits] = msgspec.field(default_factory=dict)
     budgets: dict[str, Budget] = msgspec.field(default_factory=dict)
+    metrics: Metrics = msgspec.field(default_factory=Metrics)
+    admin: Admin = msgspec.field(default_factory=Admin)
+    otel: Otel = msgspec.field(default_factory=Otel)
 
 
 def split_target(target: str) -> tuple[str, str]:

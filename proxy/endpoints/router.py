@@ -20,6 +20,7 @@ from proxy.dialects.openai_chat import CHAT
 from proxy.endpoints.cors import Cors, is_preflight, preflight_headers
 from proxy.endpoints.health import LIVE_PATHS, READY_PATHS, Health, home
 from proxy.endpoints.inference import Inference
+from proxy.endpoints.metrics import METRICS_PATHS, MetricsPage
 from proxy.endpoints.models import GOOGLE_PATH, Models, error_response
 from proxy.endpoints.paths import Mistakes, is_for_clients, respelled
 from proxy.endpoints.table import ROWS, Row, dialect_at
@@ -83,6 +84,7 @@ class Routes(Starlette):
                 *(Route(f"{path}/{{model:path}}", models.retrieve, methods=["GET"]) for path in MODEL_PATHS),
                 *(Route(path, health.live, methods=["GET"]) for path in LIVE_PATHS),
                 *(Route(path, health.ready, methods=["GET"]) for path in READY_PATHS),
+                *(Route(path, MetricsPage(admission.state).page, methods=["GET"]) for path in METRICS_PATHS),
             ],
             exception_handlers={
                 GatewayError: _respond_to_gateway_error,

@@ -16,7 +16,8 @@ from typing import TypeVar
 from proxy.config.tree import Durability
 from proxy.errors import StoreFailed
 from proxy.ledger import segments, sqlite
-from proxy.ledger.journal_reader import MAX_BATCH_RECORDS, JournalReader
+from proxy.ledger.journal_reader import MAX_BATCH_RECORDS, JournalBatch, JournalReader
+from proxy.ledger.orphans import Orphans
 from proxy.ledger.sqlite_writer import SQLiteWriter
 
 _Result = TypeVar("_Result")
@@ -41,6 +42,8 @@ class JournalIngester:
         self._tick_lock = asyncio.Lock()
         #: Why the last tick failed; None when it did not. Nothing is lost: it is tried again.
         self.failed: str | None = None
+        #: Has counted what dead processes have not; None where nothing counts.
+        self.orphans: Orphans | None = None
 
     @property
     def is_writer(self) -> bool:
@@ -84,6 +87,8 @@ class JournalIngester:
             if self.failed is not None:
                 _log.warning("the ledger is written again")
             self.failed = None
+            if self.orphans is not None:
+                self.orphans.count_found()
             return more
 
     async def _in_thread(self, work: Callable[[], _Result]) -> _Result:
@@ -101,16 +106,29 @@ class JournalIngester:
             batch = self._reader.read(writer.offsets)
         writer.store(batch)
         settled = writer.settle_dead(batch.living, self._batch)
+        if self.orphans is not None:
+            self.orphans.add_interrupted(writer.take_interrupted())
         if settled and batch.finished:
             with sqlite.mapped(self._journal):
-                self._remove(batch.finished)
+                self._remove(batch)
         return batch.more or not settled
 
-    def _remove(self, finished: dict[str, int]) -> None:
-        removed = [segments.remove(self._journal / name, size) for name, size in finished.items()]
+    def _remove(self, batch: JournalBatch) -> None:
+        removed = [
+            self._remove_one(name, size, is_dead=segments.owner_of(name) not in batch.living)
+            for name, size in batch.finished.items()
+        ]
         if any(removed) and self._durability == "power":
             # Before their offsets are deleted: a segment that a power failure restores would be ingested again.
             segments.sync(self._journal)
+
+    def _remove_one(self, name: str, size: int, *, is_dead: bool) -> bool:
+        # Read while it is there, and counted only by the one that removes it.
+        found = self.orphans.uncounted(name) if self.orphans is not None and is_dead else []
+        removed = segments.remove(self._journal / name, size)
+        if removed and self.orphans is not None:
+            self.orphans.add(found)
+        return removed
 
     def _acquire(self) -> SQLiteWriter | None:
         if self._writer is not None:

@@ -120,6 +120,11 @@ class Journal:
         return self._segment.name
 
     @property
+    def position(self) -> tuple[int, int]:
+        """The number of the segment that is written now, and the bytes of it."""
+        return self._segment.number, self._segment.length
+
+    @property
     def fullness(self) -> float:
         """The unstored bytes as a ratio of their maximum."""
         return self._backlog.unstored / self._backlog.max_bytes

@@ -17,6 +17,7 @@ from proxy.ledger import segments, sqlite
 from proxy.ledger.estimator import Estimator
 from proxy.ledger.ingest import JournalIngester
 from proxy.ledger.journal import Journal
+from proxy.ledger.orphans import CountedUntil, CountOrphans, Orphans
 from proxy.ledger.ownership import Owners
 from proxy.ledger.reports import Reports
 
@@ -80,6 +81,10 @@ class Ledger:
     def warning(self) -> str | None:
         """Why the journal is not ingested, or None. Requests are served until the journal is full."""
         return self._ingester.failed
+
+    def watch_orphans(self, counted_until: CountedUntil, count: CountOrphans) -> None:
+        """Have counted what killed processes have not: see `proxy.ledger.orphans`. Before `start`."""
+        self._ingester.orphans = Orphans(self.data_dir / "journal", counted_until, count)
 
     async def start(self) -> None:
         """Create the directory, open the database, ingest what a dead process left, and open the journal.

@@ -27,6 +27,11 @@ def owner_of(name: str) -> str:
     return name[: -len(SUFFIX)].rpartition("-")[0]
 
 
+def number_of(name: str) -> int:
+    """The number that a segment's name contains."""
+    return int(name[: -len(SUFFIX)].rpartition("-")[2])
+
+
 def names(directory: Path) -> list[str]:
     """The segments in a directory, oldest first. Raises OSError."""
     with os.scandir(directory) as entries:

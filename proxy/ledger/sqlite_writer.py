@@ -77,6 +77,7 @@ class SQLiteWriter:
         self.offsets = {str(name): int(offset) for name, offset in offsets}
         self._open_owners = {str(owner) for _, owner in opens}
         self._open_ids = {str(id_) for id_, _ in opens}
+        self._interrupted: list[tuple[str, UsageRecord]] = []
 
     def close(self) -> None:
         """Close the database."""
@@ -127,12 +128,18 @@ class SQLiteWriter:
                 ids = [final.id for final in finals]
                 connection.execute(f"DELETE FROM opens WHERE id IN {sqlite.IN_LIST}", (sqlite.json_list(ids),))
             self._open_ids.difference_update(ids)
+            self._interrupted += [(owner, final) for final in finals]
             if finals:
                 _log.warning("%d requests of a process that ended were not settled: interrupted", len(finals))
             if len(found) == limit:
                 return False
             self._open_owners.discard(owner)
         return True
+
+    def take_interrupted(self) -> list[tuple[str, UsageRecord]]:
+        """The rows of `settle_dead` since the last call, each with the owner of its journal."""
+        taken, self._interrupted = self._interrupted, []
+        return taken
 
     def _insert(self, finals: list[UsageRecord]) -> None:
         """Insert rows, and add the new ones to the rollups. It must be the first statement of its transaction."""

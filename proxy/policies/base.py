@@ -38,6 +38,7 @@ class GatewayState:
         endpoint_of: Mapping[str, str],
         endpoints_by_format: Mapping[tuple[str, str], str],
         counters: SharedCounters,
+        metrics: Metrics,
     ) -> None:
         """`created` is when the gateway came up, in seconds since 1970; `endpoint_of` has the endpoint for each
         capability, `endpoints_by_format` that for each (format, capability)."""
@@ -51,7 +52,7 @@ class GatewayState:
         self.created = created
         self.endpoint_of = endpoint_of
         self.endpoints_by_format = endpoints_by_format
-        self.metrics = Metrics()
+        self.metrics = metrics
         #: What all workers count together; it outlives a reload too.
         self.counters = counters
         #: What is known of each target of each alias.

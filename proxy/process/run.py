@@ -13,6 +13,7 @@ from proxy.app import Gateway
 from proxy.config.changes import Changes
 from proxy.config.tree import Config
 from proxy.limits.counters import SharedCounters
+from proxy.observability.metrics_memory import MetricsMemory
 from proxy.overload.malloc import keep_freed
 from proxy.server.listener import Listener
 
@@ -28,6 +29,13 @@ class BuiltInProvider(NamedTuple):
     make_app: Callable[[], Any]
     #: The key that may use everything.
     key: str
+
+
+class SharedMemory(NamedTuple):
+    """What all workers of a gateway count in; made before they are forked."""
+
+    counters: SharedCounters
+    metrics: MetricsMemory
 
 
 class ServedGateway:
@@ -63,12 +71,13 @@ async def serve(
     demo_key: str,
     host: GatewayHost,
     others: Sequence[socket.socket] = (),
-    counters: SharedCounters | None = None,
+    shared: SharedMemory | None = None,
 ) -> None:
     """Run a gateway on bound sockets until it is stopped. `demo_key`, if there is one, may use everything; `others` are
-    the sockets of other workers, `counters` what all of them count together."""
+    the sockets of other workers, `shared` what all of them count in."""
     _raise_descriptor_limit()
-    gateway = Gateway(config, sys.stdout, counters=counters)
+    shared = shared or SharedMemory(SharedCounters(), MetricsMemory())
+    gateway = Gateway(config, sys.stdout, counters=shared.counters, metrics=shared.metrics)
     try:
         await gateway.start()
         if demo_key:

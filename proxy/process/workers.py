@@ -21,6 +21,7 @@ from proxy.errors import ConfigFault, GatewayError, StoreFailed
 from proxy.ledger.ledger import open_reports, prepare
 from proxy.limits.counters import SharedCounters
 from proxy.observability.messages import configure_logging
+from proxy.observability.metrics_memory import MetricsMemory
 from proxy.process.channel import WorkerEnd
 from proxy.process.control_socket import CLAIM_SECONDS, MAX_COMMAND_BYTES, ControlSocket
 from proxy.process.heartbeat import Heartbeat
@@ -32,7 +33,7 @@ from proxy.process.reload import (
     log_result,
     no_file_result,
 )
-from proxy.process.run import BuiltInProvider, ServedGateway, print_shutdown, serve
+from proxy.process.run import BuiltInProvider, ServedGateway, SharedMemory, print_shutdown, serve
 from proxy.process.supervisor import HEARTBEAT_SECONDS, ChildProcess, Supervisor
 from proxy.process.systemd import Notifier
 from proxy.server.listener import InnerServer
@@ -206,7 +207,7 @@ class WorkerGroup:
         helper = ChildProcess("the demo's provider", self._provide, None) if provider is not None else None
         self._supervisor = Supervisor(workers, helper, sockets, self)
         #: Mapped before the fork, so that all workers have the same.
-        self._counters = SharedCounters(count)
+        self._shared = SharedMemory(SharedCounters(count), MetricsMemory(count))
         #: None once the shutdown has begun.
         self._control: SupervisedControl | None = None
         #: Called with the result of the running reload, and of the next one.
@@ -229,7 +230,7 @@ class WorkerGroup:
         finally:
             control.close()
             self._notifier.close()
-            self._counters.close()
+            self._shared.counters.close()
 
     # what the supervisor calls
 
@@ -245,7 +246,7 @@ class WorkerGroup:
         self._reload(lambda _: self._notifier.ready(self._url))
 
     def exited(self, worker: int) -> None:
-        self._counters.forget(worker)
+        self._shared.counters.forget(worker)
 
     def draining(self) -> None:
         self._notifier.stopping()
@@ -325,11 +326,11 @@ class WorkerGroup:
     def _main_of(self, number: int, own: bool) -> Callable[[socket.socket], int]:
         def main(channel: socket.socket) -> int:
             self._become(f"worker {number + 1}")
-            self._counters.place = number
+            self._shared.counters.place = number
             mine = [self._sockets[number]] if own else list(self._sockets)
             key = self._provider.key if self._provider is not None else ""
             others = self._sockets if own else ()
-            return uvloop.run(_serve_as_worker(self._config, mine, key, channel, others, self._counters))
+            return uvloop.run(_serve_as_worker(self._config, mine, key, channel, others, self._shared))
 
         return main
 
@@ -351,11 +352,11 @@ async def _serve_as_worker(
     key: str,
     channel: socket.socket,
     all_sockets: Sequence[socket.socket],
-    counters: SharedCounters,
+    shared: SharedMemory,
 ) -> int:
     worker = Worker(channel)
     try:
-        await serve(config, sockets, key, worker, all_sockets, counters)
+        await serve(config, sockets, key, worker, all_sockets, shared)
     except GatewayError as error:
         worker.fail(error)
         return 1
