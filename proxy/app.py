@@ -186,6 +186,7 @@ class Gateway:
             estimator=self.ledger.estimator,
             deadlines=self.deadlines,
             settled=self.admission.settled,
+            attempt_lost=self.admission.attempt_lost,
             attempt_failed=partial(_attempt_failed, AttemptCounter(self.admission.state.metrics)),
             expose_upstream=server.expose_upstream,
             max_event_bytes=server.max_event_bytes,

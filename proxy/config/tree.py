@@ -180,6 +180,9 @@ class Upstream(Section, frozen=True):
     client_models: bool = False
     #: Most connections open at once.
     max_connections: Count = 1024
+    #: Most requests that the upstream takes at once, in each worker; 0 is any number. Further ones go to other targets,
+    #: wait where their alias has a queue, and are refused with 503 elsewhere (docs/queueing.md).
+    max_requests: CountOrNone = 0
     #: Connections opened, with one GET each, when the gateway starts.
     warm_connections: CountOrNone = 1
     #: Most requests that may wait for a connection when all are taken.
@@ -345,6 +348,29 @@ class Fallbacks(Section, frozen=True):
     rate_limit: list[str] = msgspec.field(default_factory=list)
 
 
+class Hedge(Section, frozen=True):
+    """`hedge = { … }`: a second attempt, at another target, where the first content is late (docs/hedging.md)."""
+
+    #: Most requests, in percent, that may have a second attempt.
+    max_percent: Annotated[int, Meta(ge=1, le=100)] = 8
+    #: The least seconds without content before it: it begins after these or after the time in which nine of ten recent
+    #: requests had their first content, whichever is longer.
+    floor: Seconds = 0.3
+    #: Whether it may go to a target that costs another amount than the first one.
+    across_prices: bool = False
+    #: Whether the row of the attempt that lost is on the bill of the request's key; else it is the operator's.
+    bill: bool = False
+
+
+class Queue(Section, frozen=True):
+    """`queue = { … }`: requests wait for room at a target, in place of a refusal (docs/queueing.md)."""
+
+    #: Longest wait, in seconds.
+    max_wait: Seconds = 2.0
+    #: Most requests of the alias that may wait at once, in each worker.
+    max_waiting: Count = 100
+
+
 class Routing(Section, frozen=True):
     """`[models.ALIAS.routing]`: which target is tried first, and what stands in for the alias (docs/routing.md)."""
 
@@ -358,6 +384,10 @@ class Routing(Section, frozen=True):
     sticky: Literal["off", "session", "prefix"] = "off"
     #: Other aliases, by the cause for which this one could not serve a request.
     fallbacks: Fallbacks = msgspec.field(default_factory=Fallbacks)
+    #: A second attempt where the first content is late; none without it.
+    hedge: Hedge | None = None
+    #: What waits for room at a target; without it nothing does.
+    queue: Queue | None = None
 
 
 class Model(Section, frozen=True):

@@ -70,6 +70,10 @@ class AttemptOwner(Origin):
     sent: float
     #: For the sweeper, of which it is a member between two attempts and takes itself out.
     done = False
+    #: Another attempt may respond in place of this one, which is why nothing is sent before there is content.
+    races = False
+    #: The id of the row of its attempts, where that is not the request's own.
+    row = ""
 
     def begin(self, attempt: "Attempt", reader: ResponseReader) -> None:
         """The first bytes for the client are there: commit the exchange to this response."""
@@ -291,7 +295,7 @@ class Attempt(ResponseSink):
         elif out:
             if exchange.state < COMMITTED:
                 out = self._buffer + out
-                if owner.plan.has_next and _may_wait(reader, out, owner.plan):
+                if (owner.races or owner.plan.has_next) and _may_wait(reader, out, owner.plan):
                     self._buffer = out
                     return
                 self._buffer = b""
@@ -305,7 +309,7 @@ class Attempt(ResponseSink):
         exchange = self._owner.exchange
         if exchange.state >= COMMITTED or reader.began:
             good = last
-        elif reader.by_parts and reader.meter.text_out and not self._owner.plan.has_next:
+        elif reader.by_parts and reader.meter.text_out and not self._owner.races and not self._owner.plan.has_next:
             good = self._buffer + last
         else:
             return

@@ -11,7 +11,7 @@ import time
 from functools import partial
 from typing import Final
 
-from proxy.errors import GatewayError, InternalFault, StoreFailed
+from proxy.errors import GatewayError, InternalFault, StoreFailed, UpstreamTimeout
 from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import (
     COMMITTED,
@@ -39,6 +39,7 @@ from proxy.exchange.response_head import (
 from proxy.exchange.services import Services
 from proxy.exchange.settlement import crashed_record
 from proxy.ledger.record import Outcome, UsageRecord
+from proxy.routing.retry import seconds_to_respond
 from proxy.wire.request_body import without_payload
 
 _log: Final = logging.getLogger(__name__)
@@ -71,6 +72,8 @@ class Exchange(ResponseWriter):
         origin = self._origin
         assert origin is not None
         self._downstream.producer = self
+        if not origin.is_timed:
+            self._services.deadlines.add(self)
         try:
             origin.start(self)
         except GatewayError as error:
@@ -158,6 +161,25 @@ class Exchange(ResponseWriter):
                 downstream.begin(200, EVENT_LINES + self._gateway_lines(origin), None)
                 self.state = HEAD_SENT
             downstream.write(context.dialect.heartbeat, False)
+
+    # the time, where the origin does not watch it itself
+
+    def overdue(self, now: float) -> bool:
+        """Whether the request has had its time; called at every sweep. Heartbeats are sent until a response begins."""
+        context = self._context
+        alias = context.alias
+        if alias is None:
+            return False
+        if self.state < COMMITTED and alias.heartbeat_interval > 0 and context.dialect.heartbeat:
+            self.heartbeat(now, True)
+        seconds = alias.total_timeout
+        if self.state == WAITING and context.upload is None and context.patience < seconds:
+            seconds = seconds_to_respond(context.patience)
+        return now > context.arrived + seconds
+
+    def expire(self) -> None:
+        """The request has had its time."""
+        self.cancel(UpstreamTimeout("The answer took longer than it may in all.", detail="total"))
 
     # the client's side
 
@@ -252,6 +274,8 @@ class Exchange(ResponseWriter):
         services, context, origin = self._services, self._context, self._origin
         assert origin is not None
         self.state = SETTLED
+        if not origin.is_timed:
+            services.deadlines.discard(self)
         try:
             bytes_out = self._downstream.bytes_out
             if whole:

@@ -14,7 +14,7 @@ All are base classes that code which is not compiled may inherit from (`Downstre
 them cost no more than calls by a concrete class.
 """
 
-from typing import Final
+from typing import ClassVar, Final
 
 from proxy.errors import GatewayError, GatewayStopped
 from proxy.ledger.record import Outcome, UsageRecord
@@ -62,6 +62,8 @@ class ResponseWriter(ResponseProducer):
     paused: bool = False
     #: The client has disconnected: nothing that is written reaches it, though observers see it still.
     client_gone: bool = False
+    #: For the timeout sweeper, where it is a member, and takes itself out.
+    done: bool = False
 
     def begin(self, status: int, lines: bytes, is_events: bool) -> None:
         """Commit to a response that is sent in parts: from now on there is no other attempt.
@@ -130,6 +132,9 @@ class Origin:
     first_byte_limit: float = 0.0
     #: Another upstream than the first one responds.
     fell_back: bool = False
+    #: From `start` to `final` a part of it is in the timeout sweeper, which ends the exchange in time and
+    #: at a shutdown. For any other origin the exchange itself is, and sends heartbeats until the response begins.
+    is_timed: ClassVar[bool] = False
 
     def start(self, exchange: ResponseWriter) -> None:
         """Begin to produce the response for `exchange`. Called once. May raise a `GatewayError` in place of `fail`."""

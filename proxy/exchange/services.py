@@ -24,6 +24,8 @@ class Services:
     deadlines: TimeoutSweeper
     #: Called with every settled request: access log, metrics, policies.
     settled: Callable[[RequestContext, UsageRecord], None]
+    #: Called with the row of an attempt that was made beside the one that responded: it is no request of its own.
+    attempt_lost: Callable[[RequestContext, UsageRecord], None]
     #: (context, "upstream/model", error) of every failed attempt, for the operator's log.
     attempt_failed: Callable[[RequestContext, str, GatewayError], None]
     expose_upstream: bool

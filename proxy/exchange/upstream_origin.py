@@ -8,7 +8,7 @@ import logging
 import math
 import time
 from functools import partial
-from typing import Final
+from typing import ClassVar, Final
 
 from proxy.dialects.causes import Cause, cause_of, stopped_by_policy
 from proxy.dialects.readers import ResponseReader
@@ -53,6 +53,7 @@ _now: Final = time.monotonic
 class UpstreamOrigin(AttemptOwner):
     """The targets of one request's alias. A member of the timeout sweeper while it waits between two attempts."""
 
+    is_timed: ClassVar[bool] = True
     # What it begins with; set for each request only once it changes.
     #: The running attempt; none while it waits between two, and once it is settled.
     _attempt: Attempt | None = None
@@ -97,7 +98,7 @@ class UpstreamOrigin(AttemptOwner):
         attempt = self._attempt = Attempt(self)
         # In the order of its fields: a record that is made by their names costs several times as much.
         opened = AttemptRecord(
-            context.id,
+            self.row or context.id,
             context.started,
             context.key.id,
             alias.name,
@@ -353,6 +354,12 @@ class UpstreamOrigin(AttemptOwner):
         if self.plan.used:
             self.plan.end()
 
+    @property
+    def has_content(self) -> bool:
+        """Whether any content has come of the running attempt."""
+        attempt = self._attempt
+        return attempt is not None and attempt.reader is not None and attempt.reader.meter.text_out > 0
+
     # settlement
 
     def final(
@@ -366,7 +373,8 @@ class UpstreamOrigin(AttemptOwner):
         self._attempt = None
         # Where nothing of a response that may have begun was sent, nothing of it is billed.
         timed_out = self._mode == CLIENT_TIMED_OUT
-        billed = first_write or timed_out or outcome in CLIENT_LEFT
+        given_up = timed_out or (outcome == "hedge_lost" and self.sent != 0.0)
+        billed = first_write or given_up or outcome in CLIENT_LEFT
         reader = attempt.reader if attempt is not None else None
         return relayed_record(
             context,
@@ -383,7 +391,7 @@ class UpstreamOrigin(AttemptOwner):
             first_byte=attempt.first_byte if attempt is not None else 0.0,
             first_write=first_write,
             bytes_out=bytes_out,
-            left=timed_out,
+            left=given_up,
         )
 
     # the upstreams' health

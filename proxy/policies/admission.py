@@ -145,6 +145,17 @@ class Admission:
                 except Exception as fault:  # noqa: BLE001 (one policy's fault must not keep the others uninformed)
                     _log.error("A policy failed after a request.", exc_info=fault)
 
+    def attempt_lost(self, context: RequestContext, row: UsageRecord) -> None:
+        """The request has a further row: pass it to every policy that admitted the request."""
+        plan: Plan = context.plan
+        admitted = context.admitted
+        for place, policy in plan.row_readers:
+            if place < admitted:
+                try:
+                    policy.attempt_lost(context, row)
+                except Exception as fault:  # noqa: BLE001 (as in `settled`)
+                    _log.error("A policy failed after an attempt.", exc_info=fault)
+
     def refuse(self, context: RequestContext, error: GatewayError) -> GatewayError:
         """Settle a request that ends before it reached an origin; return the error that its client is to get.
 
@@ -179,12 +190,16 @@ class Plan:
         self.count = len(self.checks)
         #: How many of the checks run before the request body is read.
         self.before_body = self.count if resources else len(early)
-        #: (place among the checks, or -1 for a policy that admits everything; the policy).
-        self.settlers = tuple(
+        self.settlers = self._overriding(kept, "settled")
+        self.row_readers = self._overriding(kept, "attempt_lost")
+
+    def _overriding(self, policies: list[Policy], name: str) -> tuple[tuple[int, Policy], ...]:
+        """(place among the checks, or -1 for a policy that admits everything; the policy) of those with the method."""
+        return tuple(
             [
                 (self.checks.index(policy) if policy in self.checks else -1, policy)
-                for policy in kept
-                if overrides(policy, "settled")
+                for policy in policies
+                if overrides(policy, name)
             ]
         )
 

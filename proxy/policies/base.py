@@ -97,6 +97,13 @@ class Policy:
         """The part of `admit` that waits; called after `WAIT`, and where `admit` is not overridden."""
         return None
 
+    def attempt_lost(self, context: RequestContext, row: UsageRecord) -> None:
+        """An attempt that was made beside the one that responds, or will, has its row, with what it cost.
+
+        It is no request of its own; its key is empty where the operator pays for it, and else that of the request.
+        Called for the requests that `settled` is called for, before it. Must not raise.
+        """
+
     def settled(self, context: RequestContext, final: UsageRecord) -> None:
         """The request has ended, however it did; called exactly once for each that this policy has let pass.
 

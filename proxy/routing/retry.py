@@ -151,6 +151,27 @@ class RetryPlan:
         """The running attempt is a retry on its upstream's retry budget."""
         return self.used & _ON_BUDGET != 0
 
+    @property
+    def rest(self) -> tuple[Target, ...]:
+        """The targets that may still be tried after the present one."""
+        return self._rest if self._left > 0 else ()
+
+    def take_rest(self) -> tuple[Target, ...]:
+        """Give away the targets that may still be tried: another plan for the same request tries them."""
+        rest, self._rest = self._rest, ()
+        self.used &= ~_MAY_FALL_BACK
+        return rest
+
+    def run_beside(self, first: "RetryPlan", now: float) -> bool:
+        """Begin beside another plan for the same request; False, and nothing is changed, where the retry budget of the
+        target's upstream has no place."""
+        if not self._within_budget():
+            return False
+        self.hedged = first.hedged = True
+        # The time before it is not the gateway's own.
+        self.lost_seconds = first.lost_seconds + now - first.began
+        return True
+
     def begin(self) -> None:
         """Count an attempt at `target` that is about to be made."""
         now = _now()

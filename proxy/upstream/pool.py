@@ -118,6 +118,11 @@ class Pool(ConnectionOwner):
         return len(self._open) - len(self._idle) + len(self._waiters)
 
     @property
+    def max_requests(self) -> int:
+        """Most requests at once, as far as that is known."""
+        return self.upstream.max_requests or self.upstream.max_connections
+
+    @property
     def saturated(self) -> bool:
         """Whether requests wait for a connection that others must return first."""
         return len(self._waiters) > self._opener.awaited

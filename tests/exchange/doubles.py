@@ -133,6 +133,7 @@ class Bench:
             estimator=Estimator(),
             deadlines=TimeoutSweeper(),
             settled=self._settled,
+            attempt_lost=self._attempt_lost,
             attempt_failed=self._attempt_failed,
             expose_upstream=False,
             max_event_bytes=1_000_000,
@@ -142,6 +143,9 @@ class Bench:
 
     def _settled(self, context: RequestContext, final: UsageRecord) -> None:
         self.settled.append(final)
+
+    def _attempt_lost(self, context: RequestContext, row: UsageRecord) -> None:
+        self.settled.append(row)
 
     def _attempt_failed(self, context: RequestContext, target: str, error: GatewayError) -> None:
         self.failures.append(target)

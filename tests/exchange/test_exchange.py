@@ -1,5 +1,6 @@
 """The exchange alone, between an origin and a downstream that are scripted: order, honest endings, one settlement."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -326,3 +327,60 @@ def test_an_origin_may_respond_to_a_request_without_an_alias(benches: Bench) -> 
     down = benches.script(context, whole).downstream
     assert (down.status, down.ended) == (200, "whole")
     assert b"X-Prism-Model-Used: none\r\n" in down.lines
+
+
+# the time of an origin that does not watch it itself
+
+
+def waiting(exchange: Exchange) -> None:
+    """It responds later, or never."""
+
+
+def members(benches: Bench) -> int:
+    return len(benches.services.deadlines)
+
+
+def test_an_origin_without_a_timeout_has_that_of_its_alias(benches: Bench) -> None:
+    context = context_of(stream=False)
+    assert context.alias is not None
+    run = benches.script(context, waiting)
+    assert members(benches) == 1
+    assert not run.exchange.overdue(context.arrived + context.alias.total_timeout - 1)
+    assert run.exchange.overdue(context.arrived + context.alias.total_timeout + 1)
+    run.exchange.expire()
+    assert (run.downstream.status, benches.outcomes) == (504, [("timeout", 504)])
+    assert members(benches) == 0
+
+
+def test_a_client_that_says_how_long_it_waits_is_sent_an_error_before(benches: Bench) -> None:
+    context = context_of(stream=False)
+    context.patience = 4.0
+    run = benches.script(context, waiting)
+    assert not run.exchange.overdue(context.arrived + 3.4)
+    assert run.exchange.overdue(context.arrived + 3.6)
+
+
+def test_a_shutdown_ends_an_origin_that_is_at_work(benches: Bench) -> None:
+    run = benches.script(context_of(), begun)
+    benches.services.deadlines.interrupt_all()
+    assert b"gateway_shutdown" in run.downstream.body
+    assert benches.outcomes == [("gateway_shutdown", 200)]
+    assert members(benches) == 0
+
+
+def test_a_response_that_is_there_leaves_nothing_in_the_sweeper(benches: Bench) -> None:
+    benches.script(context_of(), streamed)
+    assert members(benches) == 0
+
+
+def test_a_client_that_waits_for_such_an_origin_gets_heartbeats_until_the_response_begins(benches: Bench) -> None:
+    context = context_of()
+    assert context.alias is not None
+    context.alias = dataclasses.replace(context.alias, heartbeat_interval=1.0)
+    run = benches.script(context, waiting)
+    for seconds in (0.0, 0.9, 1.1):
+        assert not run.exchange.overdue(context.arrived + seconds)
+    assert (run.downstream.status, run.downstream.writes) == (200, [b": ping\n"])
+    begun(run.exchange)
+    assert not run.exchange.overdue(context.arrived + 9.0)
+    assert run.downstream.writes == [b": ping\n", EVENT]
