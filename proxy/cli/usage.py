@@ -15,8 +15,9 @@ from proxy.cli.filters import ReportFilter, filter_options
 from proxy.cli.options import as_json, config_file, data_directory, store_directory
 from proxy.cli.output import print_json, print_note, print_table, usd
 from proxy.cli.usage_errors import Number
+from proxy.ledger.grouping import By
 from proxy.ledger.ledger import open_reports
-from proxy.ledger.reports import PAGE, By, UsageLine, UsageReport
+from proxy.ledger.reports import PAGE, UsageLine, UsageReport
 
 _HEADINGS = ("requests", "errors", "input", "cached", "output", "cost USD", "unpriced", "estimated", "TTFT p50 ms")
 #: Those that go first where there is no room for all.
