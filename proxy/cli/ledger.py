@@ -17,7 +17,7 @@ import msgspec
 from proxy.cli import time_options
 from proxy.cli.filters import ReportFilter, filter_options
 from proxy.cli.options import as_json, config_file, data_directory, store_directory
-from proxy.cli.output import print_note, usd, utc
+from proxy.cli.output import print_note, spreadsheet_safe, usd, utc
 from proxy.cli.usage_errors import Group
 from proxy.ledger.ledger import open_reports
 from proxy.ledger.record import UsageRecord
@@ -92,6 +92,7 @@ def _as_data(row: UsageRecord) -> dict[str, Any]:
     fields["started"] = f"{utc(row.started)[:-1]}.{row.started % 1_000_000:06d}Z"
     fields["cost"] = None if row.cost is None else usd(row.cost)
     fields["provider_cost"] = None if row.provider_cost is None else usd(row.provider_cost)
+    fields["target_cost"] = None if row.target_cost is None else usd(row.target_cost)
     fields["requested_model"] = row.requested_model or row.alias
     return fields
 
@@ -101,12 +102,7 @@ def _writer(format_name: str, stream: IO[str]) -> Write:
         return lambda row: print(json.dumps(row, ensure_ascii=False), file=stream)
     rows = csv.writer(stream)
     rows.writerow(UsageRecord.__struct_fields__)
-    return lambda row: rows.writerow([_cell(row[name]) for name in UsageRecord.__struct_fields__])
-
-
-def _cell(value: object) -> object:
-    """Escape a text that a spreadsheet would run as a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    return lambda row: rows.writerow([spreadsheet_safe(row[name]) for name in UsageRecord.__struct_fields__])
 
 
 @contextmanager

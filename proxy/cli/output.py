@@ -7,6 +7,7 @@ where there is none (COLUMNS says otherwise): what has no room is wrapped in its
 import json
 import re
 import shutil
+import sys
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
@@ -16,6 +17,9 @@ _NANO = 1_000_000_000
 _GAP = "  "
 #: What a cell is broken into: a word with the space before it, or a part of one that ends with a slash.
 _PIECE = re.compile(r"\s*[^\s/]+/?|\s*/")
+#: Bars of a trend, that of 0 first.
+_BARS = "·▁▂▃▄▅▆▇█"
+_ASCII_BARS = "_.:-=+*#"
 #: Cells without information.
 _EMPTY = frozenset({"-", "0"})
 #: Characters that a column of text keeps, however little room there is.
@@ -134,6 +138,27 @@ def _cell(value: object) -> str:
 def printable(text: str) -> str:
     """A text, of an upstream too, without control characters."""
     return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def sparkline(values: Sequence[int]) -> str:
+    """Counts as a row of bars, the highest one of full height; a dot for 0. In ASCII where stdout can write no bars."""
+    bars = _BARS if can_write(_BARS) else _ASCII_BARS
+    most = max(values, default=0)
+    return "".join([bars[-(-value * (len(bars) - 1) // most)] if value else bars[0] for value in values])
+
+
+def can_write(text: str) -> bool:
+    """Whether stdout can write a text."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def spreadsheet_safe(value: object) -> object:
+    """A cell of CSV: a text that a spreadsheet would run as a formula is escaped."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def usd(nano: int | None) -> str:

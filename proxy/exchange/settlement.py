@@ -11,11 +11,13 @@ import msgspec
 
 from proxy.dialects.meters import ResponseMeter
 from proxy.exchange.context import RequestContext
+from proxy.exchange.payers import printable_text, with_payers
 from proxy.ledger.estimator import Estimator
 from proxy.ledger.pricing import CompiledPrice, cost_of, cost_of_parts
 from proxy.ledger.record import Outcome, UsageRecord, UsageSource
 from proxy.routing.models import Alias
 from proxy.upstream.target import Target
+from proxy.wire.prism_headers import NO_PRISM_HEADERS
 from proxy.wire.schemas import MAX_COUNT, MAX_NANO_DOLLARS, Parts, Usage
 
 _NOTHING_USED: typing.Final = Usage()
@@ -115,7 +117,19 @@ def relayed_record(
         text_out if text_out < MAX_COUNT else MAX_COUNT,
         error_code,
     )
-    return final if parts is None and not lacking else with_parts(final, parts, lacking)
+    if parts is not None or lacking:
+        final = with_parts(final, parts, lacking)
+    key, fields = context.key, context.body.fields
+    if (
+        key.team
+        or key.org
+        or context.prism is not NO_PRISM_HEADERS
+        or "user" in fields
+        or "metadata" in fields
+        or "safety_identifier" in fields
+    ):
+        final = with_payers(context, final)
+    return final
 
 
 def with_parts(final: UsageRecord, parts: Parts | None, lacking: str) -> UsageRecord:
@@ -195,7 +209,7 @@ def local_record(
 ) -> UsageRecord:
     """The bill of a response that no upstream was asked for, such as a replay: it costs nothing."""
     total = _now() - context.arrived
-    return UsageRecord(
+    final = UsageRecord(
         id=context.id,
         started=context.started,
         key=context.key.id,
@@ -213,6 +227,7 @@ def local_record(
         bytes_out=min(bytes_out, MAX_COUNT),
         error_code=error_code,
     )
+    return with_payers(context, final)
 
 
 def crashed_record(
@@ -225,11 +240,7 @@ def crashed_record(
 
 def printable_name(name: str) -> str:
     """A name that a client made up, as it may be stored and displayed: cut, and printable on one line."""
-    if len(name) > MAX_NAME_LENGTH:
-        name = name[: MAX_NAME_LENGTH - 1] + "…"
-    if name.isprintable():
-        return name
-    return "".join([one if one.isprintable() else one.encode("unicode_escape").decode() for one in name])
+    return printable_text(name, MAX_NAME_LENGTH)
 
 
 def _usage(

@@ -107,6 +107,9 @@ class UpstreamOrigin(AttemptOwner):
             target.model,
             context.body.stream,
             plan.attempts,
+            None,
+            context.key.team,
+            context.key.org,
         )
         try:
             self.services.journal.append(opened)

@@ -186,6 +186,8 @@ def interrupted_record(opened: AttemptRecord) -> UsageRecord:
         status=0,
         outcome="interrupted",
         attempts=opened.attempt,
+        team=opened.team,
+        org=opened.org,
     )
 
 

@@ -105,6 +105,16 @@ class Ledger:
             raise
         self._loop = asyncio.create_task(self._run(), name="ledger-ingest")
 
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Reports]:
+        """Open reports on a connection of their own: a long one delays nothing else. Raises StoreFailed."""
+        path = self.data_dir / "ledger.db"
+        reports = Reports(await sqlite.open_reader(path), path)
+        try:
+            yield reports
+        finally:
+            await reports.close()
+
     async def flush(self, timeout: float = 30.0) -> None:  # noqa: ASYNC109 (it raises an error of its own)
         """Wait until everything that this process has appended so far is in the database.
 

@@ -52,6 +52,9 @@ class AttemptRecord(msgspec.Struct, frozen=True, tag="open", tag_field="event", 
     attempt: Count = 1
     #: What budgets have reserved for the request: the bill of one that a killed process leaves. None without budgets.
     reserved: NanoDollars | None = None
+    #: Ids of the key's team and organisation; empty for none.
+    team: str = ""
+    org: str = ""
 
 
 class UsageRecord(msgspec.Struct, frozen=True, tag="final", tag_field="event", omit_defaults=True, gc=False):

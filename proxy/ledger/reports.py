@@ -1,33 +1,39 @@
 """Queries over the ledger: usage reports from the rollups, and an export of the rows.
 
-Reads only, from a connection that cannot write. Usage is summed from rollups, so it stays fast over any number of rows.
+Reads only, from a connection that cannot write. Usage is summed from rollups where they have what is asked for, so it
+stays fast over any number of rows.
 """
 
-from collections.abc import AsyncIterator, Iterable
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import aiosqlite
 import msgspec
 
 from proxy.errors import InvalidRequest
-from proxy.ledger import rollups, sqlite
+from proxy.ledger import periods, rollups, sqlite
+from proxy.ledger.grouping import PERIOD, By, Grouping, Span, Values, totals_of
+from proxy.ledger.periods import DAY, HOUR
 from proxy.ledger.record import UsageRecord
-from proxy.ledger.rollups import DAY, HOUR
 from proxy.ledger.selection import Selection
-
-By = Literal["key", "model", "day", "hour"]
 
 #: Maximum of lines in one page.
 PAGE = 1_000
+#: Maximum of parts of a trend.
+MAX_TREND_PARTS = 100
 _FOREVER = 253_402_300_800  # the year 10,000, in seconds: after all rows
 # Histograms are summed in chunks of so many rollups, so that the event loop is not blocked.
 _CHUNK_ROLLUPS = 500
-#: SQL by which lines are grouped.
-_GROUPS = {"key": "key", "model": "alias", "day": f"start - start % {DAY}", "hour": "start"}
+# Seconds of a part of a trend from which on it is whole days.
+_DAYS_FROM = 7 * DAY
+#: Periods whose beginnings are kept: those of hours in three years.
+_MAX_PERIODS = 32_768
 #: Columns from which the histograms are made, in their order, where rows are read.
-_DURATIONS = ("ttft_if_any", "total", "overhead")
+_DURATIONS = ("ttft_if_any", "total_if_any", "overhead_if_any")
 _EVERYTHING = Selection()
 _SUMS = ", ".join(f"sum({name})" for name in rollups.SUMS)
 _ROW = ", ".join(UsageRecord.__struct_fields__)
@@ -44,7 +50,7 @@ class Latency(msgspec.Struct, frozen=True):
 class UsageLine(msgspec.Struct, frozen=True):
     """One line of a usage report, or its totals."""
 
-    #: Key id, alias, or the day or hour in ISO 8601 (UTC); empty in the totals.
+    #: Key id, alias, or what else the report is by; a period in ISO 8601. Empty in the totals, and for what has none.
     group: str
     requests: int
     errors: int
@@ -59,11 +65,19 @@ class UsageLine(msgspec.Struct, frozen=True):
     cost: int
     #: Requests whose cost is not known.
     unpriced: int
+    #: Nano-dollars that the targets cost the operator, of the requests for which that is known.
+    target_cost: int
+    #: Requests for which it is not known.
+    uncosted: int
+    #: Cost less target cost, in nano-dollars, of the requests for which both are known.
+    margin: int
     #: Requests whose tokens are estimated.
     estimated: int
     ttft: Latency
     total: Latency
     overhead: Latency
+    #: Requests in each part of the time, or of the line's own period; empty where no trend was asked for.
+    trend: tuple[int, ...] = ()
 
 
 class UsageReport(msgspec.Struct, frozen=True):
@@ -73,6 +87,8 @@ class UsageReport(msgspec.Struct, frozen=True):
     totals: UsageLine
     #: Of the next page; None at the end.
     cursor: str | None
+    #: The time zone of its periods.
+    zone: str = "UTC"
 
 
 class Reports:
@@ -82,6 +98,7 @@ class Reports:
         """`connection` is one of `sqlite.open_reader`; `close` closes it."""
         self._connection = connection
         self._path = path
+        self._has_periods = False
 
     async def close(self) -> None:
         """Close the connection."""
@@ -99,36 +116,61 @@ class Reports:
         self,
         *,
         by: By,
+        metadata_key: str = "",
+        zone: str = "UTC",
+        tags: Mapping[str, tuple[str, ...]] = {},
         since: datetime | None = None,
         until: datetime | None = None,
         only: Selection = _EVERYTHING,
         limit: int = 100,
         cursor: str | None = None,
+        parts: int = 0,
+        timeout: float | None = None,  # noqa: ASYNC109 (it raises an error of its own)
     ) -> UsageReport:
-        """Usage by key, model, day or hour, sorted by it; in whole hours: `since` is rounded down and `until` up.
+        """Usage by one of `By`, sorted by it; in whole hours: `since` is rounded down and `until` up.
 
-        A selection by upstream or outcome reads every row of the time, all others read the rollups. Raises
-        InvalidRequest when `limit` is not from 1 to 1,000, or the cursor is invalid.
+        `tags` are those of each key, for lines by tag: a key with two tags is in two lines, and once in the totals.
+        Lines by session, user, metadata and outcome, and selections by them, read every row of the time; all others
+        read the rollups. `parts` is into how many parts the trend of a line divides the time. Raises InvalidRequest
+        when `limit` is not from 1 to 1,000, the cursor is invalid, or more than `timeout` seconds are needed: then the
+        connection is to be closed.
         """
         _check_limit(limit)
+        grouping = Grouping(by=by, metadata_key=metadata_key, zone=zone, tags=tags)
         span = _seconds(since, 0), _seconds(until, _FOREVER)
-        source, bounds = _source(by, *span, rollups.SUMS, only)
-        group = _GROUPS[by]
-        where = "" if cursor is None else f"WHERE {group} > ?"
-        after = () if cursor is None else (_group_value(by, cursor),)
+        after = None if cursor is None else grouping.value(cursor)
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._usage(grouping, span, only, limit, after, min(parts, MAX_TREND_PARTS))
+        except TimeoutError as error:
+            await self._connection.interrupt()
+            raise InvalidRequest(
+                f"this report needs more than {timeout:g} s; choose a shorter time, or filters that need no rows",
+                code="report_too_long",
+            ) from error
+
+    async def _usage(
+        self, grouping: Grouping, span: Span, only: Selection, limit: int, after: str | int | None, parts: int
+    ) -> UsageReport:
+        await self._prepare(grouping)
+        source, bounds = grouping.source(span, rollups.SUMS, only)
+        where, start = ("", ()) if after is None else ("WHERE line > ?", (after,))
         found = await self._fetch(
-            f"SELECT {group} AS line, {_SUMS} FROM {source} {where} GROUP BY line ORDER BY line LIMIT ?",
-            (*bounds, *after, limit + 1),
+            f"SELECT line, {_SUMS} FROM {source} {where} GROUP BY line ORDER BY line LIMIT ?",
+            (*bounds, *start, limit + 1),
         )
         sums, more = found[:limit], len(found) > limit
-        if sums and cursor is None and not more:
-            # The page has all lines: their sum saves a query.
+        if sums and after is None and not more and grouping.by != "tag":
+            # The page has all lines: their sum saves a query. A key with two tags would be counted twice.
             totals = (None, *(sum(column) for column in zip(*(row[1:] for row in sums), strict=True)))
         else:
+            source, bounds = totals_of(grouping).source(span, rollups.SUMS, only)
             totals = (await self._fetch(f"SELECT NULL, {_SUMS} FROM {source}", bounds))[0]
-        by_line, overall = await self._histograms(by, span, only, {row[0] for row in sums})
-        lines = [_line(by, row, by_line[row[0]]) for row in sums]
-        return UsageReport(lines, _line(None, totals, overall), lines[-1].group if more else None)
+        wanted = {row[0] for row in sums}
+        by_line, overall = await self._histograms(grouping, span, only, wanted)
+        trends = await self._trends(grouping, span, only, wanted, parts) if parts and wanted else {}
+        lines = [_line(grouping.name(row[0]), row, by_line[row[0]], tuple(trends.get(row[0], ()))) for row in sums]
+        return UsageReport(lines, _line("", totals, overall), lines[-1].group if more else None, grouping.zone)
 
     async def export(
         self, *, since: datetime | None = None, until: datetime | None = None, only: Selection = _EVERYTHING
@@ -169,31 +211,70 @@ class Reports:
         """Bytes of journal segments that are stored. Segments without an entry are left out."""
         return await stored_offsets(self._connection, self._path, names)
 
+    async def _prepare(self, grouping: Grouping) -> None:
+        """Make the SQL function by which periods of a zone are found, where it is needed."""
+        if grouping.needs_periods and not self._has_periods:
+            self._has_periods = True
+            start_of = lru_cache(_MAX_PERIODS)(_period_start)
+            with sqlite.mapped(self._path):
+                await self._connection.create_function(PERIOD, 3, start_of, deterministic=True)
+
     async def _histograms(
-        self, by: By, span: tuple[int, int], only: Selection, wanted: set[str | int]
+        self, grouping: Grouping, span: Span, only: Selection, wanted: Collection[str | int]
     ) -> tuple[dict[str | int | None, tuple[int, int, int]], tuple[int, int, int]]:
         """Sum the histograms of ttft, total and overhead: for each line of `wanted`, and over all lines."""
-        # Each row is added once, to its line or to None, which stands for all lines that are not wanted.
         by_line: dict[str | int | None, tuple[int, int, int]] = dict.fromkeys((None, *wanted), (0, 0, 0))
-        columns = _DURATIONS if only.needs_rows else rollups.HISTOGRAMS
-        read = _observed if only.needs_rows else rollups.unpack
-        source, bounds = _source(by, *span, columns, only)
-        query = f"SELECT {_GROUPS[by]}, {', '.join(columns)} FROM {source}"
+        # None has what is in no line of `wanted`; by tag it has everything, since a row may be in several lines.
+        is_tag = grouping.by == "tag"
+        reads_rows = grouping.needs_rows or only.needs_rows
+        columns = _DURATIONS if reads_rows else rollups.HISTOGRAMS
+        read = _observed if reads_rows else rollups.unpack
+        source, bounds = grouping.source(span, columns, only, once=True)
+        query = f"SELECT line, {', '.join(columns)} FROM {source}"
         with sqlite.mapped(self._path):
             async with self._connection.execute(query, bounds) as cursor:
                 while rows := list(await cursor.fetchmany(_CHUNK_ROLLUPS)):
-                    for line, ttft, total, overhead in rows:
-                        into = line if line in by_line else None
-                        one, two, three = by_line[into]
-                        by_line[into] = (
-                            one + read(ttft),
-                            two + read(total),
-                            three + read(overhead),
-                        )
+                    for value, ttft, total, overhead in rows:
+                        added = read(ttft), read(total), read(overhead)
+                        lines = (None, *grouping.lines_of(value)) if is_tag else (value if value in by_line else None,)
+                        for line in lines:
+                            if line in by_line:
+                                one, two, three = by_line[line]
+                                by_line[line] = (one + added[0], two + added[1], three + added[2])
+        if is_tag:
+            return by_line, by_line[None]
         one, two, three = (sum(histograms) for histograms in zip(*by_line.values(), strict=True))
         return by_line, (one, two, three)
 
-    async def _fetch(self, query: str, values: tuple[str | int, ...]) -> list[Any]:
+    async def _trends(
+        self, grouping: Grouping, span: Span, only: Selection, wanted: Collection[str | int], parts: int
+    ) -> dict[str | int, list[int]]:
+        """Requests of each line in each part of the time, or of its own period."""
+        if grouping.unit is not None:
+            width, count = periods.PARTS[grouping.unit]
+            first = "line"
+        else:
+            source, bounds = totals_of(grouping).source(span, ("requests",), only)
+            ((low, high),) = await self._fetch(f"SELECT min(start), max(start) FROM {source}", bounds)
+            # Of a day that is read as a whole only its begin is known.
+            begin = max(span[0] - span[0] % HOUR, low)
+            end = min(span[1], high + (HOUR if high % DAY else DAY))
+            # Parts are whole hours; long ones whole days, so that rollups of days do.
+            width = -(-max(end - begin, HOUR) // parts)
+            width = -(-width // HOUR) * HOUR if width < _DAYS_FROM else -(-width // DAY) * DAY
+            first, count = str(int(begin)), parts
+        source, bounds = grouping.source(span, ("requests",), only, fine=width % DAY != 0)
+        found = await self._fetch(
+            f"SELECT line, (start - {first}) / {width} AS part, sum(requests) FROM {source} "
+            f"WHERE line IN {sqlite.IN_LIST} GROUP BY line, part",
+            (*bounds, sqlite.json_list(wanted)),
+        )
+        trends: dict[str | int, list[int]] = {line: [0] * count for line in wanted}
+        for line, part, requests in found:
+            trends[line][min(max(part, 0), count - 1)] += requests
+        return trends
+
+    async def _fetch(self, query: str, values: Values) -> list[Any]:
         with sqlite.mapped(self._path):
             return list(await self._connection.execute_fetchall(query, values))
 
@@ -206,29 +287,8 @@ async def stored_offsets(connection: aiosqlite.Connection, path: Path, names: It
     return {str(name): int(offset) for name, offset in rows}
 
 
-def _source(
-    by: By, since: int, until: int, columns: tuple[str, ...], only: Selection = _EVERYTHING
-) -> tuple[str, tuple[str | int, ...]]:
-    """SQL for the rollups of a time: whole days where possible, hours at the edges, and its parameters.
-
-    Only `columns` are selected: what goes through a UNION is copied, and histograms are long.
-    """
-    if only.needs_rows:
-        return only.rows(since, until, columns)
-    since -= since % HOUR
-    first, last = -(-since // DAY) * DAY, until - until % DAY
-    if by == "hour" or first >= last:
-        spans: tuple[tuple[int, int, int], ...] = ((HOUR, since, until),)
-    else:
-        spans = ((HOUR, since, first), (DAY, first, last), (HOUR, last, until))
-        spans = tuple(span for span in spans if span[1] < span[2])
-    condition, values = only.condition()
-    part = f"SELECT start, key, alias, {', '.join(columns)} FROM rollups WHERE grain = ? AND start >= ? AND start < ?"
-    text = f"({' UNION ALL '.join([part + condition] * len(spans))})"
-    bounds: list[str | int] = []
-    for span in spans:
-        bounds += [*span, *values]
-    return text, tuple(bounds)
+def _period_start(start: int, unit: periods.Unit, zone: str) -> int:
+    return periods.start_of(unit, start, periods.zone_of(zone))
 
 
 def _observed(microseconds: int | None) -> int:
@@ -236,15 +296,16 @@ def _observed(microseconds: int | None) -> int:
     return 0 if microseconds is None else rollups.observation(microseconds)
 
 
-def _line(by: By | None, row: tuple[Any, ...], histograms: tuple[int, int, int]) -> UsageLine:
+def _line(group: str, row: tuple[Any, ...], histograms: tuple[int, int, int], trend: tuple[int, ...] = ()) -> UsageLine:
     sums: dict[str, int] = {name: value or 0 for name, value in zip(rollups.SUMS, row[1:], strict=True)}
     answered, ttft, total, overhead = (sums.pop(name) for name in ("answered", "ttft", "total", "overhead"))
     return UsageLine(
-        group="" if by is None else _group_name(by, row[0]),
+        group=group,
         **sums,
         ttft=_latency(ttft, answered, histograms[0]),
         total=_latency(total, sums["requests"], histograms[1]),
         overhead=_latency(overhead, sums["requests"], histograms[2]),
+        trend=trend,
     )
 
 
@@ -254,23 +315,6 @@ def _latency(sum_: int, count: int, histogram: int) -> Latency:
         p50=rollups.percentile(histogram, 0.50),
         p99=rollups.percentile(histogram, 0.99),
     )
-
-
-def _group_name(by: By, value: str | int) -> str:
-    if isinstance(value, str):
-        return value
-    moment = datetime.fromtimestamp(value, UTC)
-    return moment.strftime("%Y-%m-%d" if by == "day" else "%Y-%m-%dT%H:00Z")
-
-
-def _group_value(by: By, cursor: str) -> str | int:
-    if by in ("key", "model"):
-        return cursor
-    try:
-        moment = datetime.strptime(cursor, "%Y-%m-%d" if by == "day" else "%Y-%m-%dT%H:00Z")
-    except ValueError as error:
-        raise InvalidRequest(f"cursor {cursor!r} is not one of this report", param="cursor") from error
-    return int(moment.replace(tzinfo=UTC).timestamp())
 
 
 def _check_limit(limit: int) -> None:

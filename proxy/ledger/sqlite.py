@@ -248,9 +248,14 @@ def _existing(path: Path) -> str:
     return f"{path.absolute().as_uri()}?mode=rw"
 
 
-def json_list(values: Iterable[str]) -> str:
+def json_list(values: Iterable[str | int]) -> str:
     """The parameter for `IN_LIST`."""
-    return msgspec.json.encode(list(values)).decode()
+    return json_value(list(values))
+
+
+def json_value(value: object) -> str:
+    """A parameter for json_each."""
+    return msgspec.json.encode(value).decode()
 
 
 def repair_advice(path: Path, damage: str) -> str:

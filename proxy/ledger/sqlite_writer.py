@@ -25,18 +25,21 @@ _COMMON = _ALL_FIELDS.index("error_code") + 1
 # inserted, because binding each value costs time.
 _FIELDS = _ALL_FIELDS[:_COMMON]
 _RARE_DEFAULTS = UsageRecord.__struct_defaults__[-len(_ALL_FIELDS[_COMMON:]) :]
-_ROW = f"({', '.join(['nullif(?, 0)' if name == 'error_code' else '?' for name in _FIELDS])})"
-_INTO = f"INSERT INTO requests ({', '.join(_FIELDS)}) VALUES "
-_INSERT = f"{_INTO}{_ROW} ON CONFLICT (id) DO NOTHING"
-_INSERT_ALL = (
-    f"INSERT INTO requests ({', '.join(_ALL_FIELDS)}) VALUES ({', '.join('?' * len(_ALL_FIELDS))}) "
-    "ON CONFLICT (id) DO NOTHING"
-)
 #: Rows of one INSERT: a quarter less time than one by one, and the thread releases the GIL once for all of them.
 ROWS_PER_INSERT = 100
-_INSERT_MANY = f"{_INTO}{', '.join([_ROW] * ROWS_PER_INSERT)} ON CONFLICT (id) DO NOTHING"
 # Columns of bool and None: binding those is slow, because sqlite3 searches for an adapter of all but numbers and text.
 _STREAM, _ERROR_CODE = _FIELDS.index("stream"), _FIELDS.index("error_code")
+_ROW = f"({', '.join(['nullif(?, 0)' if name == 'error_code' else '?' for name in _FIELDS])})"
+_WHOLE_ROW = f"({', '.join(['nullif(?, 0)' if name == 'error_code' else '?' for name in _ALL_FIELDS])})"
+_INTO = f"INSERT INTO requests ({', '.join(_FIELDS)}) VALUES "
+_WHOLE_INTO = f"INSERT INTO requests ({', '.join(_ALL_FIELDS)}) VALUES "
+_ONCE = " ON CONFLICT (id) DO NOTHING"
+#: The statement for one row, and for `ROWS_PER_INSERT`; of the fields that all have, and of all fields.
+_INSERT_PLAIN = (f"{_INTO}{_ROW}{_ONCE}", f"{_INTO}{', '.join([_ROW] * ROWS_PER_INSERT)}{_ONCE}")
+_INSERT_WHOLE = (
+    f"{_WHOLE_INTO}{_WHOLE_ROW}{_ONCE}",
+    f"{_WHOLE_INTO}{', '.join([_WHOLE_ROW] * ROWS_PER_INSERT)}{_ONCE}",
+)
 _UPSERT_OPEN = (
     "INSERT INTO opens (id, owner, attempt, record) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
     "owner = excluded.owner, attempt = excluded.attempt, record = excluded.record WHERE excluded.attempt >= attempt"
@@ -182,21 +185,35 @@ def _store_owned(connection: sqlite3.Connection, records: list[OwnershipRecord])
 def _insert_rows(connection: sqlite3.Connection, finals: list[UsageRecord]) -> list[rollups.Row]:
     """Insert `finals`, unless stored already; returns them as rows."""
     rows: list[rollups.Row] = []
-    width = len(_FIELDS)
+    rare: list[rollups.Row] = []
     for at in range(0, len(finals), ROWS_PER_INSERT):
         whole = list(map(astuple, finals[at : at + ROWS_PER_INSERT]))
         rows += whole
-        piece = [row[:_COMMON] for row in whole if row[_COMMON:] == _RARE_DEFAULTS]
-        values = list(chain.from_iterable(piece))
-        values[_STREAM::width] = map(int, values[_STREAM::width])
-        values[_ERROR_CODE::width] = [0 if code is None else code for code in values[_ERROR_CODE::width]]
-        if len(piece) == ROWS_PER_INSERT:
-            connection.execute(_INSERT_MANY, values)
-        else:
-            connection.executemany(_INSERT, zip(*[iter(values)] * width, strict=True))
-            connection.executemany(_INSERT_ALL, [row for row in whole if row[_COMMON:] != _RARE_DEFAULTS])
+        plain = [row[:_COMMON] for row in whole if row[_COMMON:] == _RARE_DEFAULTS]
+        if plain:
+            _insert_piece(connection, plain)
+        if len(plain) < len(whole):
+            rare += [row for row in whole if row[_COMMON:] != _RARE_DEFAULTS]
+            if len(rare) >= ROWS_PER_INSERT:
+                _insert_piece(connection, rare[:ROWS_PER_INSERT])
+                del rare[:ROWS_PER_INSERT]
         yield_gil()
+    if rare:
+        _insert_piece(connection, rare)
     return rows
+
+
+def _insert_piece(connection: sqlite3.Connection, piece: list[rollups.Row]) -> None:
+    """Insert at most `ROWS_PER_INSERT` rows of one length."""
+    width = len(piece[0])
+    one, many = _INSERT_PLAIN if width == _COMMON else _INSERT_WHOLE
+    values = list(chain.from_iterable(piece))
+    values[_STREAM::width] = map(int, values[_STREAM::width])
+    values[_ERROR_CODE::width] = [0 if code is None else code for code in values[_ERROR_CODE::width]]
+    if len(piece) == ROWS_PER_INSERT:
+        connection.execute(many, values)
+    else:
+        connection.executemany(one, zip(*[iter(values)] * width, strict=True))
 
 
 def _identity(path: Path) -> tuple[int, int]:

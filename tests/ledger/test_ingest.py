@@ -49,7 +49,7 @@ def test_replaying_any_journal_changes_nothing(steps: list[tuple[int, str]], bat
     assert [(row[0], row[1] == "complete") for row in before[0]] == [
         (id_, id_ in {request_id(number) for number in settled}) for id_ in sorted(ids)
     ]
-    assert sum(row[4] for row in before[1] if row[0] == 3_600) == len(ids)
+    assert sum(row[8] for row in before[1] if row[0] == 3_600) == len(ids)
 
 
 def test_a_long_request_outlives_its_segment(data_dir: Path) -> None:

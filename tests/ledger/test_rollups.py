@@ -8,6 +8,9 @@ from msgspec.structs import astuple
 from proxy.ledger import rollups
 from tests.ledger.samples import STARTED, final
 
+#: The place of the first sum in a row.
+FIRST = 2 + len(rollups.DIMENSIONS)
+
 
 def histogram(*durations: int) -> int:
     return sum(rollups.observation(duration) for duration in durations)
@@ -49,7 +52,7 @@ def test_hours_and_days_are_summed_apart() -> None:
     rows = {row[:4]: row for row in rollups.summarise(map(astuple, finals))}
     start = STARTED // 1_000_000 // 3_600 * 3_600
     day = start // 86_400 * 86_400
-    counts = {group: row[4] for group, row in rows.items()}
+    counts = {group: row[FIRST] for group, row in rows.items()}
     assert counts == {
         (3_600, start, "key_aaaaaaaaaaaa", "prometheus-core"): 2,
         (3_600, start + 3_600, "key_aaaaaaaaaaaa", "prometheus-core"): 1,
@@ -69,12 +72,12 @@ def test_hours_and_days_are_summed_apart() -> None:
     ],
 )
 def test_what_is_counted(changes: dict[str, object], column: str) -> None:
-    position = 4 + rollups.SUMS.index(column)
+    position = FIRST + rollups.SUMS.index(column)
     (plain, _), (changed, _) = (rollups.summarise([astuple(record)]) for record in (final(1), final(1, **changes)))
     assert (plain[position], changed[position]) == (0, 1)
 
 
 def test_a_client_that_leaves_is_no_error() -> None:
     row = rollups.summarise([astuple(final(1, outcome="client_closed", ttft=None))])[0]
-    assert row[4 + rollups.SUMS.index("errors")] == 0
-    assert row[4 + rollups.SUMS.index("answered")] == 0
+    assert row[FIRST + rollups.SUMS.index("errors")] == 0
+    assert row[FIRST + rollups.SUMS.index("answered")] == 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.ledger.rollups import SUMS
+from proxy.errors import InvalidRequest
 from proxy.ledger.selection import Selection
 
 
@@ -11,11 +11,15 @@ from proxy.ledger.selection import Selection
     [
         (Selection(), False),
         (Selection(keys=("key_1",), aliases=("a",)), False),
-        (Selection(upstreams=("u",)), True),
+        (Selection(upstreams=("u",), teams=("t",), orgs=("o",), endpoints=("/e",), tagged=()), False),
         (Selection(outcomes=("timeout",)), True),
+        (Selection(statuses=("5xx",)), True),
+        (Selection(sessions=("s",)), True),
+        (Selection(users=("u",)), True),
+        (Selection(metadata=(("k", "v"),)), True),
     ],
 )
-def test_only_upstreams_and_outcomes_need_the_rows(selection: Selection, needs_rows: bool) -> None:
+def test_only_what_rollups_do_not_have_needs_the_rows(selection: Selection, needs_rows: bool) -> None:
     assert selection.needs_rows is needs_rows
 
 
@@ -30,7 +34,14 @@ def test_the_values_of_a_filter_are_never_in_the_statement() -> None:
     assert text.count("?") == len(values) == 2
 
 
-def test_rows_are_taken_by_whole_hours_as_rollups_are() -> None:
-    text, values = Selection(upstreams=("u",)).rows(3_700, 7_300, SUMS)
-    assert values == (3_600_000_000, 10_800_000_000, '["u"]')
-    assert all(f" AS {name}" in text for name in SUMS)
+def test_a_pair_of_metadata_is_never_in_the_statement() -> None:
+    hostile = "'; DROP TABLE requests; --"
+    text, values = Selection(metadata=((hostile, hostile),), statuses=("404", "5xx")).condition()
+    assert hostile not in text
+    assert text.count("?") == len(values) == 4
+
+
+@pytest.mark.parametrize("status", ["", "42", "600", "xxx", "4xx5", "-200"])
+def test_what_is_no_status_is_refused(status: str) -> None:
+    with pytest.raises(InvalidRequest, match="such as 429"):
+        Selection(statuses=(status,))

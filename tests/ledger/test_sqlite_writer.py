@@ -1,13 +1,19 @@
 """What the database has of a batch: every field, each row once, and no request left open."""
 
 import asyncio
+import sqlite3
 from pathlib import Path
 
-from proxy.ledger import segments, sqlite_writer
+from proxy.ledger import rollups, segments, sqlite, sqlite_writer
 from proxy.ledger.journal import Journal
+from proxy.ledger.ledger import open_reports, prepare
 from proxy.ledger.record import UsageRecord
+from proxy.ledger.reports import UsageLine
 from tests.ledger.ingesting import ingest, query, rows, writing
 from tests.ledger.samples import drain, final, lines, opened, request_id, segment
+
+#: Sums that came with who pays.
+NEW_SUMS = ("target_cost", "uncosted", "margin")
 
 
 def test_rows_hold_every_field_and_stored_segments_go(data_dir: Path) -> None:
@@ -31,6 +37,9 @@ def many(count: int) -> list[UsageRecord]:
             error_code=("timeout", None, "")[number % 3],
             cost=None if number % 5 == 0 else number,
             ttft=None if number % 7 == 0 else number,
+            # Most have rare fields, so that there is a full statement of such rows too.
+            team="" if number % 4 == 0 else "team_1",
+            target_cost=number if number % 4 == 1 else None,
         )
         for number in range(count)
     ]
@@ -92,3 +101,23 @@ def test_many_interrupted_requests_are_settled_in_batches(data_dir: Path) -> Non
     assert {row[1] for row in rows(data_dir)} == {"interrupted"}
     assert len(rows(data_dir)) == 10
     assert segments.names(data_dir / "journal") == []
+
+
+def test_sums_from_before_a_migration_are_kept(data_dir: Path) -> None:
+    prepare(data_dir)
+    path = data_dir / "ledger.db"
+    connection = sqlite3.connect(path, isolation_level=None)
+    sqlite.migrate(connection, path, sqlite.migrations()[:3])
+    sums = {name: number for number, name in enumerate(rollups.SUMS) if name not in NEW_SUMS}
+    row = {"grain": 86_400, "start": 0, "key": "k", "alias": "a", **sums, **dict.fromkeys(rollups.HISTOGRAMS, b"\1")}
+    places = ", ".join("?" * len(row))
+    connection.execute(f"INSERT INTO rollups ({', '.join(row)}) VALUES ({places})", tuple(row.values()))
+    connection.close()
+
+    async def run() -> UsageLine:
+        async with open_reports(data_dir) as reports:
+            return (await reports.usage(by="upstream")).totals
+
+    totals = asyncio.run(run())
+    assert (totals.cost, totals.unpriced, totals.requests) == (sums["cost"], sums["unpriced"], 0)
+    assert (totals.target_cost, totals.uncosted, totals.margin) == (0, 0, 0)
