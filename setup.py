@@ -32,6 +32,7 @@ COMPILED = (
     "ledger/estimator",
     "ledger/journal",
     "ledger/pricing",
+    "limits/counters",
     "observability/access_format",
     "policies/access",
     "policies/access_line",

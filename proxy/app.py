@@ -22,6 +22,7 @@ from proxy.exchange.audio_length import AudioMeter
 from proxy.exchange.context import RequestContext
 from proxy.exchange.services import Services
 from proxy.ledger.ledger import Ledger
+from proxy.limits.counters import SharedCounters
 from proxy.observability.access_log import AccessLog
 from proxy.observability.readiness import Readiness
 from proxy.overload.monitor import Overload
@@ -46,9 +47,14 @@ class Gateway:
     """One gateway: `start` it on a running event loop, serve `app`, `stop` it."""
 
     def __init__(
-        self, config: Config, output: TextIO, policies: Sequence[Callable[[GatewayState], Policy]] = POLICIES
+        self,
+        config: Config,
+        output: TextIO,
+        policies: Sequence[Callable[[GatewayState], Policy]] = POLICIES,
+        counters: SharedCounters | None = None,
     ) -> None:
-        """`policies` run in this order for every request; the access log is written to `output`."""
+        """`policies` run in this order for every request; the access log is written to `output`. A worker has the
+        `counters` of all of them."""
         self.config = config
         data_dir = Path(config.server.data_dir)
         self.ledger = Ledger(
@@ -70,7 +76,14 @@ class Gateway:
         self.retired: list[Pool] = []
         self.app: Router | None = None
         state = GatewayState(
-            config, self.ledger, self.overload, self.access, int(time.time()), endpoint_of(), endpoints_by_format()
+            config,
+            self.ledger,
+            self.overload,
+            self.access,
+            int(time.time()),
+            endpoint_of(),
+            endpoints_by_format(),
+            counters if counters is not None else SharedCounters(),
         )
         #: Outlives a reload, with the policies and their state.
         self.admission = Admission(state, self.keys, [policy(state) for policy in policies])

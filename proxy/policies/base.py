@@ -13,6 +13,7 @@ from proxy.exchange.interfaces import Origin
 from proxy.exchange.services import Services
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.record import UsageRecord
+from proxy.limits.counters import SharedCounters
 from proxy.native import mypyc_attr
 from proxy.observability.access_log import AccessLog
 from proxy.observability.metrics import Metrics
@@ -35,6 +36,7 @@ class GatewayState:
         created: int,
         endpoint_of: Mapping[str, str],
         endpoints_by_format: Mapping[tuple[str, str], str],
+        counters: SharedCounters,
     ) -> None:
         """`created` is when the gateway came up, in seconds since 1970; `endpoint_of` has the endpoint for each
         capability, `endpoints_by_format` that for each (format, capability)."""
@@ -49,6 +51,8 @@ class GatewayState:
         self.endpoint_of = endpoint_of
         self.endpoints_by_format = endpoints_by_format
         self.metrics = Metrics()
+        #: What all workers count together; it outlives a reload too.
+        self.counters = counters
         #: A key, a team or an organisation has limits or budgets of its own.
         self.has_accounts = False
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, TextIO
 from proxy.app import Gateway
 from proxy.config.changes import Changes
 from proxy.config.tree import Config
+from proxy.limits.counters import SharedCounters
 from proxy.overload.malloc import keep_freed
 from proxy.server.listener import Listener
 
@@ -62,11 +63,12 @@ async def serve(
     demo_key: str,
     host: GatewayHost,
     others: Sequence[socket.socket] = (),
+    counters: SharedCounters | None = None,
 ) -> None:
     """Run a gateway on bound sockets until it is stopped. `demo_key`, if there is one, may use everything; `others` are
-    the sockets of other workers."""
+    the sockets of other workers, `counters` what all of them count together."""
     _raise_descriptor_limit()
-    gateway = Gateway(config, sys.stdout)
+    gateway = Gateway(config, sys.stdout, counters=counters)
     try:
         await gateway.start()
         if demo_key:

@@ -61,6 +61,9 @@ class SupervisorDelegate(Protocol):
     def hang_up(self) -> None:
         """SIGHUP."""
 
+    def exited(self, worker: int) -> None:
+        """The process of a worker, by its place in their list, has ended; no other has been started for it."""
+
     def draining(self) -> None:
         """The shutdown has begun."""
 
@@ -375,6 +378,8 @@ class Supervisor:
             self._receive(child)
         self._close_channel(child)
         pid, child.pid = child.pid, 0
+        if child is not self._helper:
+            self._delegate.exited(self._workers.index(child))
         if self._broadcast is not None:
             self._broadcast.pending.discard(child)
         for worker in [one for one, substitute in self._substitutes.items() if substitute is child]:

@@ -19,6 +19,7 @@ from proxy.config.problems import ConfigProblems, Problem
 from proxy.config.tree import Config, Server
 from proxy.errors import ConfigFault, GatewayError, StoreFailed
 from proxy.ledger.ledger import open_reports, prepare
+from proxy.limits.counters import SharedCounters
 from proxy.observability.messages import configure_logging
 from proxy.process.channel import WorkerEnd
 from proxy.process.control_socket import CLAIM_SECONDS, MAX_COMMAND_BYTES, ControlSocket
@@ -204,6 +205,8 @@ class WorkerGroup:
         ]
         helper = ChildProcess("the demo's provider", self._provide, None) if provider is not None else None
         self._supervisor = Supervisor(workers, helper, sockets, self)
+        #: Mapped before the fork, so that all workers have the same.
+        self._counters = SharedCounters(count)
         #: None once the shutdown has begun.
         self._control: SupervisedControl | None = None
         #: Called with the result of the running reload, and of the next one.
@@ -226,6 +229,7 @@ class WorkerGroup:
         finally:
             control.close()
             self._notifier.close()
+            self._counters.close()
 
     # what the supervisor calls
 
@@ -239,6 +243,9 @@ class WorkerGroup:
             return
         self._notifier.reloading()
         self._reload(lambda _: self._notifier.ready(self._url))
+
+    def exited(self, worker: int) -> None:
+        self._counters.forget(worker)
 
     def draining(self) -> None:
         self._notifier.stopping()
@@ -318,9 +325,11 @@ class WorkerGroup:
     def _main_of(self, number: int, own: bool) -> Callable[[socket.socket], int]:
         def main(channel: socket.socket) -> int:
             self._become(f"worker {number + 1}")
+            self._counters.place = number
             mine = [self._sockets[number]] if own else list(self._sockets)
             key = self._provider.key if self._provider is not None else ""
-            return uvloop.run(_serve_as_worker(self._config, mine, key, channel, self._sockets if own else ()))
+            others = self._sockets if own else ()
+            return uvloop.run(_serve_as_worker(self._config, mine, key, channel, others, self._counters))
 
         return main
 
@@ -342,10 +351,11 @@ async def _serve_as_worker(
     key: str,
     channel: socket.socket,
     all_sockets: Sequence[socket.socket],
+    counters: SharedCounters,
 ) -> int:
     worker = Worker(channel)
     try:
-        await serve(config, sockets, key, worker, all_sockets)
+        await serve(config, sockets, key, worker, all_sockets, counters)
     except GatewayError as error:
         worker.fail(error)
         return 1

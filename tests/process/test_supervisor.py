@@ -17,12 +17,15 @@ class Delegate:
     server = Server(worker_timeout=0.5, shutdown_timeout=0.1)
     def ready(self): print("ready", flush=True); act()
     def hang_up(self): pass
+    def exited(self, worker): write(f"exited {{worker}}") if show_exits else None
     def draining(self): print("draining", flush=True)
     def waiting(self, running, *, again): pass
     def tick(self): pass
 
 def say(channel, word): channel.sendall(word + b"\\n")
+def write(line): os.write(1, line.encode() + b"\\n")
 def act(): pass
+show_exits = False
 
 {work}
 
@@ -89,3 +92,17 @@ def work(channel, number):
     return 0
 """
     assert outcome(tmp_path, work)[1] == "[('worker 2', b'yes')]"
+
+
+def test_the_end_of_a_worker_is_passed_on_before_another_takes_its_place(tmp_path: Path) -> None:
+    work = """
+show_exits = True
+def work(channel, number):
+    write(f"began {number - 1}")
+    return 7
+"""
+    lines = outcome(tmp_path, work)
+    for place in "01":
+        turns = [line.split()[0] for line in lines if line.endswith(f" {place}")]
+        assert turns == ["began", "exited"] * (len(turns) // 2)
+        assert len(turns) > 2
