@@ -173,7 +173,10 @@ class JournalReader:
 
 
 def interrupted_record(opened: AttemptRecord) -> UsageRecord:
-    """The record of a request whose process died before it was settled; its cost is not known."""
+    """The record of a request whose process died before it was settled.
+
+    What budgets had reserved for it is its cost, as an estimate; without budgets it is not known.
+    """
     return UsageRecord(
         id=opened.id,
         started=opened.started,
@@ -188,6 +191,8 @@ def interrupted_record(opened: AttemptRecord) -> UsageRecord:
         attempts=opened.attempt,
         team=opened.team,
         org=opened.org,
+        usage_source="none" if opened.reserved is None else "estimated",
+        cost=opened.reserved,
     )
 
 

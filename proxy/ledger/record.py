@@ -127,6 +127,8 @@ class UsageRecord(msgspec.Struct, frozen=True, tag="final", tag_field="event", o
     metadata: str = ""
     #: What the target costs the operator; None where that is not configured.
     target_cost: NanoDollars | None = None
+    #: What budgets count for a request whose cost is not known; None for all others.
+    reserved: NanoDollars | None = None
 
 
 class OwnershipRecord(msgspec.Struct, frozen=True, tag="owned", tag_field="event", omit_defaults=True, gc=False):

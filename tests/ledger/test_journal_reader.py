@@ -111,3 +111,8 @@ def test_an_owner_that_goes_on_to_its_next_segment_meanwhile_lives(
 def test_the_cost_of_an_interrupted_request_is_not_known() -> None:
     row = journal_reader.interrupted_record(opened(1, attempt=2))
     assert (row.status, row.outcome, row.usage_source, row.cost, row.attempts) == (0, "interrupted", "none", None, 2)
+
+
+def test_an_interrupted_request_costs_what_budgets_had_reserved_for_it() -> None:
+    row = journal_reader.interrupted_record(opened(1, reserved=420))
+    assert (row.outcome, row.usage_source, row.cost) == ("interrupted", "estimated", 420)
