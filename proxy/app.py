@@ -33,7 +33,7 @@ from proxy.overload.monitor import Overload
 from proxy.overload.readings import Readings
 from proxy.policies import POLICIES
 from proxy.policies.admission import Admission
-from proxy.policies.base import GatewayState, Policy
+from proxy.policies.base import EndpointPaths, GatewayState, Policy
 from proxy.policies.routing import fallbacks_counter
 from proxy.resources.capture import ResourceResponseRewriter
 from proxy.resources.handler import ResourceHandler
@@ -89,8 +89,7 @@ class Gateway:
             self.overload,
             self.access,
             int(time.time()),
-            endpoint_of(),
-            endpoints_by_format(),
+            EndpointPaths(endpoint_of(), endpoints_by_format()),
             counters,
             Metrics(metrics, counters.place),
         )

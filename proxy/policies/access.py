@@ -31,7 +31,7 @@ class AccessPolicy(Policy):
         if alias is None or not may_use(context.key, alias.name):
             raise not_found(context.body.model, visible(context), context.dialect.unknown_model_status)
         if alias.capability not in context.spec.capabilities:
-            belongs = self.state.endpoint_of.get(alias.capability)
+            belongs = self.state.paths.by_capability.get(alias.capability)
             where = f" Use it with {belongs}." if belongs else ""
             raise InvalidRequest(
                 f"The model `{alias.name}` is for {alias.capability} and cannot be used with {context.endpoint}."
@@ -56,9 +56,7 @@ class AccessPolicy(Policy):
     def _instead(self, alias: Alias) -> str:
         """What can be done about an alias whose providers do not speak the format that it was called in."""
         paths = [
-            self.state.endpoints_by_format.get((name, alias.capability))
-            for name in _FORMATS
-            if name in alias.by_dialect
+            self.state.paths.by_format.get((name, alias.capability)) for name in _FORMATS if name in alias.by_dialect
         ]
         usable = [path.replace("{model}", alias.name) for path in paths if path is not None]
         use = f"Use it with {' or '.join(usable)}, or have" if usable else "Have"

@@ -5,6 +5,7 @@ client: it raises a `GatewayError`, returns an origin, or adds response header l
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from proxy.config.tree import Config
@@ -25,6 +26,15 @@ from proxy.upstream.target_state import TargetStates
 WAIT: Final = Origin()
 
 
+@dataclass(frozen=True, slots=True)
+class EndpointPaths:
+    """The paths of endpoints, by what clients look for."""
+
+    by_capability: Mapping[str, str]
+    #: By (format, capability).
+    by_format: Mapping[tuple[str, str], str]
+
+
 class GatewayState:
     """What policies may use of their gateway. A reload changes `config`, `aliases` and `services`; all else stays."""
 
@@ -35,13 +45,11 @@ class GatewayState:
         overload: Overload,
         access_log: AccessLog,
         created: int,
-        endpoint_of: Mapping[str, str],
-        endpoints_by_format: Mapping[tuple[str, str], str],
+        paths: EndpointPaths,
         counters: SharedCounters,
         metrics: Metrics,
     ) -> None:
-        """`created` is when the gateway came up, in seconds since 1970; `endpoint_of` has the endpoint for each
-        capability, `endpoints_by_format` that for each (format, capability)."""
+        """`created` is when the gateway came up, in seconds since 1970."""
         self.config = config
         self.aliases: Mapping[str, Alias] = {}
         #: What an origin works with; None until the gateway has started.
@@ -50,8 +58,7 @@ class GatewayState:
         self.overload = overload
         self.access_log = access_log
         self.created = created
-        self.endpoint_of = endpoint_of
-        self.endpoints_by_format = endpoints_by_format
+        self.paths = paths
         self.metrics = metrics
         #: What all workers count together; it outlives a reload too.
         self.counters = counters

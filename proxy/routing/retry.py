@@ -133,10 +133,6 @@ class RetryPlan:
         """It runs beside another one, for the same request."""
         return self.used & _HEDGED != 0
 
-    @hedged.setter
-    def hedged(self, is_hedged: bool) -> None:
-        self.used = self.used | _HEDGED if is_hedged else self.used & ~_HEDGED
-
     @property
     def may_fall_back(self) -> bool:
         """Another alias may still serve the request."""
@@ -167,7 +163,8 @@ class RetryPlan:
         target's upstream has no place."""
         if not self._within_budget():
             return False
-        self.hedged = first.hedged = True
+        self.used |= _HEDGED
+        first.used |= _HEDGED
         # The time before it is not the gateway's own.
         self.lost_seconds = first.lost_seconds + now - first.began
         return True

@@ -10,6 +10,7 @@ from proxy.errors import InvalidRequest, ModelNotFound
 from proxy.exchange.context import EndpointSpec, RequestContext
 from proxy.policies import POLICIES
 from proxy.policies.access import AccessPolicy, may_use, not_found, visible
+from proxy.policies.base import EndpointPaths
 from proxy.routing.models import Alias
 from proxy.wire.request_body import parse_body
 from tests.serving import idle_state
@@ -46,7 +47,7 @@ class Gate:
 
     def __init__(self, *aliases: Alias) -> None:
         state = idle_state()
-        state.endpoint_of, state.endpoints_by_format = ENDPOINTS, BY_FORMAT
+        state.paths = EndpointPaths(ENDPOINTS, BY_FORMAT)
         self._policy = AccessPolicy(state)
         self._aliases = {one.name: one for one in aliases}
 
