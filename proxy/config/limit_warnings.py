@@ -3,13 +3,10 @@
 from collections.abc import Iterator
 from typing import Final
 
-from proxy.config.problems import did_you_mean
+from proxy.config.problems import ConfigWarning, did_you_mean
 from proxy.config.rates import PERIODS, RATES, Rate, parse_rates
 from proxy.config.toml_positions import Path
 from proxy.config.tree import Capability, Config, Limits
-
-#: The path of a setting, what is suspicious, how to fix it.
-ConfigWarning = tuple[Path, str, str]
 
 #: Rates of tokens that are a part of another one.
 _PARTS: Final = ("input_tokens", "output_tokens")

@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from proxy.config.addresses import base_url_warnings, without_endpoint
-from proxy.config.limit_warnings import ConfigWarning, limit_warnings
+from proxy.config.limit_warnings import limit_warnings
 from proxy.config.presets import PRESETS, formats_of
 from proxy.config.presets.schemas import Preset
 from proxy.config.problems import ConfigWarning as ConfigWarning
