@@ -80,8 +80,8 @@ class Upstreams:
     def __init__(self, *delays: float) -> None:
         self.all = [Upstream(delay) for delay in delays]
         self._ready, self._end = threading.Event(), asyncio.Event()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),), daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -89,10 +89,12 @@ class Upstreams:
         return self
 
     def __exit__(self, *_: object) -> None:
+        assert self._loop is not None
         self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join(_LIMIT)
 
     async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
         servers = [await one.serve() for one in self.all]
         self._ready.set()
         await self._end.wait()
