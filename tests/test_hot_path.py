@@ -23,10 +23,9 @@ import pytest
 from benchmarks.counting import CountingLoop, Counts, counted
 from benchmarks.plan import Load
 from benchmarks.rig import ALIAS_PREFIX, KEY, Rig, reads_of, request, running_rig
-from proxy.exchange import attempt
 from proxy.exchange.attempt import Attempt
 from tests.fakes import LAST_CHUNK, ScriptedUpstream, Send, Step, WaitFor, chunk, head
-from tests.serving import ALIAS, RunningGateway, simple_config
+from tests.serving import ALIAS, RunningGateway, needs_patching, simple_config
 
 T = TypeVar("T")
 
@@ -357,6 +356,7 @@ def set_a_timer(_: bytes) -> None:
     asyncio.get_running_loop().call_later(0, int).cancel()
 
 
+@needs_patching
 @pytest.mark.parametrize(
     ("sin", "counter"),
     [
@@ -381,7 +381,7 @@ def test_a_chunk_passes_its_budget_when_the_relay_does_more_than_relay(
     assert counter in cost_of_a_chunk("each").over(CHUNK)
 
 
-@pytest.mark.skipif(not attempt.__file__.endswith(".py"), reason="compiled code makes fewer calls than the budget has")
+@needs_patching
 def test_three_calls_more_in_the_path_of_a_chunk_pass_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     body = Attempt.body
 
@@ -392,6 +392,7 @@ def test_three_calls_more_in_the_path_of_a_chunk_pass_its_budget(monkeypatch: py
     assert "python_calls" in cost_of_a_chunk("each").over(CHUNK)
 
 
+@needs_patching
 def test_a_chunk_that_waits_for_the_next_turn_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     body = Attempt.body
 
@@ -403,6 +404,7 @@ def test_a_chunk_that_waits_for_the_next_turn_is_seen(tmp_path: Path, monkeypatc
     assert any(came[1] != left[1] for came, left in zip(seen[::2], seen[1::2], strict=True))
 
 
+@needs_patching
 def test_a_copy_of_every_piece_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     body = Attempt.body
     kept: list[str] = []
