@@ -9,6 +9,7 @@ from proxy.policies.hedge import HedgePolicy
 from proxy.policies.metrics import MetricsPolicy
 from proxy.policies.overload import OverloadPolicy
 from proxy.policies.ownership import OwnershipPolicy
+from proxy.policies.queue import QueuePolicy
 from proxy.policies.routing import RoutingPolicy
 
 #: Every policy, in the order in which they run; those that need no request body run first.
@@ -17,6 +18,7 @@ POLICIES: Final[tuple[type[Policy], ...]] = (
     AccessPolicy,
     OwnershipPolicy,
     RoutingPolicy,
+    QueuePolicy,
     HedgePolicy,
     MetricsPolicy,
     AccessLinePolicy,

@@ -40,6 +40,8 @@ class AliasRouting:
         self.line = f"X-Prism-Routing-Strategy: {settings.strategy}\r\n" if settings is not None else ""
         #: The aliases that serve in place of this one, by the cause for which it could not.
         self.fallbacks: Mapping[str, tuple[str, ...]] = _fallbacks(settings)
+        #: Seconds for which a request may wait for a provider's rate limit.
+        self.max_wait = settings.queue.max_wait if settings is not None and settings.queue is not None else 0.0
         self._drained = drained
         #: The strategy and the stickiness as the configuration has them, for metrics.
         self.names = (settings.strategy, settings.sticky) if settings is not None else ("order", "off")
