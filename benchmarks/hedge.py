@@ -1,11 +1,11 @@
-"""What `hedge` does on real sockets, where 5 % of first contents are late: the times to the first content, and its price.
+"""What `hedge` does on real sockets, where 5 % of first contents are late: the times to first content, and its price.
 
     python -m benchmarks.hedge
 
-An upstream in this process that serves two targets, and sends the first content of one request of twenty, at random, two
-seconds late; a gateway that is a process of its own. Times are of the machine, so it must have a core to spare. It ends
-with status 1 where the 99th percentile is over its bound, or too many requests were sent to the upstream. Without a
-clock the same is tested in `tests/exchange/test_hedged_origin.py` and `tests/routing/test_hedging.py`.
+An upstream in this process that serves two targets, and sends the first content of one request of twenty, at random,
+two seconds late; a gateway that is a process of its own. Times are of the machine, so it must have a core to spare. It
+ends with status 1 where the 99th percentile is over its bound, or too many requests were sent to the upstream. Without
+a clock the same is tested in `tests/exchange/test_hedged_origin.py` and `tests/routing/test_hedging.py`.
 """
 
 import argparse

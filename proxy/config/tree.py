@@ -369,6 +369,9 @@ class Queue(Section, frozen=True):
     max_wait: Seconds = 2.0
     #: Most requests of the alias that may wait at once, in each worker.
     max_waiting: Count = 100
+    #: Which of them goes first, by the name of their key or "tag:NAME" of one of its tags: from 9, the first, to 0, the
+    #: last; 5 is that of all others. The key's own wins over its tags, and the highest of these counts.
+    priorities: dict[str, Annotated[int, Meta(ge=0, le=9)]] = msgspec.field(default_factory=dict)
 
 
 class Routing(Section, frozen=True):
@@ -462,9 +465,6 @@ class Config(Section, frozen=True):
     metrics: Metrics = msgspec.field(default_factory=Metrics)
     admin: Admin = msgspec.field(default_factory=Admin)
     otel: Otel = msgspec.field(default_factory=Otel)
-    #: Priorities of waiting requests, by the name of their key or "tag:NAME" of one of its tags: 9 goes first, and 5 is
-    #: that of all others. The key's own wins over its tags, and the highest of these counts (docs/queueing.md).
-    priorities: dict[str, Annotated[int, Meta(ge=0, le=9)]] = msgspec.field(default_factory=dict)
 
 
 def split_target(target: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from proxy.policies.base import GatewayState, Policy
 from proxy.routing.queue import DEFAULT_PRIORITY, FairQueue, Waiter, reset_of, with_room_first
 from proxy.routing.retry import seconds_to_respond
 
-#: Before a tag's name in `[priorities]`.
+#: Before the name of a tag in `priorities`.
 TAG: Final = "tag:"
 #: Seconds after which a client may come again where nothing says when there is room.
 RETRY_SECONDS: Final = 1
@@ -72,20 +72,12 @@ class QueuePolicy(Policy):
             raise self._room.refused(alias.name, "reset", reset - now)
         if max_wait <= 0 or queue.count(alias.name) >= settings.max_waiting:
             raise self._room.refused(alias.name, "full", reset - now if reset else 0.0)
-        return QueuedOrigin(services, context, self._room, self._priority(context), max_wait)
+        return QueuedOrigin(services, context, self._room, _priority(context, settings), max_wait)
 
     def settled(self, context: RequestContext, final: UsageRecord) -> None:
         if len(self._room.queue):
             # What has ended makes room, once its connection is free.
             self._room.serve_soon()
-
-    def _priority(self, context: RequestContext) -> int:
-        """That of the key's name, else the highest one of its tags."""
-        priorities, key = self.state.config.priorities, context.key
-        own = priorities.get(key.name)
-        if own is not None:
-            return own
-        return max([priorities[TAG + tag] for tag in key.tags if TAG + tag in priorities], default=DEFAULT_PRIORITY)
 
 
 class Room(WaitingRoom):
@@ -160,3 +152,12 @@ def _max_wait(context: RequestContext, settings: Queue, now: float) -> float:
     if context.patience < most:
         most = seconds_to_respond(context.patience)
     return min(settings.max_wait, context.arrived + most - now)
+
+
+def _priority(context: RequestContext, settings: Queue) -> int:
+    """That of the key's name, else the highest one of its tags."""
+    priorities, key = settings.priorities, context.key
+    own = priorities.get(key.name)
+    if own is not None:
+        return own
+    return max([priorities[TAG + tag] for tag in key.tags if TAG + tag in priorities], default=DEFAULT_PRIORITY)

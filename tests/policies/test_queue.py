@@ -174,7 +174,7 @@ def test_one_that_leaves_is_out_at_once_and_not_sent(tmp_path: Path) -> None:
 
 
 def test_the_priority_of_a_key_decides(tmp_path: Path) -> None:
-    with queueing(tmp_path, {}, priorities={"high": 9, "low": 1}) as scene:
+    with queueing(tmp_path, {"priorities": {"high": 9, "low": 1}}) as scene:
         scene.occupy()
         low = scene.ask_later(LOW)
         high = scene.ask_later(HIGH)
