@@ -369,6 +369,9 @@ class Queue(Section, frozen=True):
     max_wait: Seconds = 2.0
     #: Most requests of the alias that may wait at once, in each worker.
     max_waiting: Count = 100
+    #: Which of them goes first, by the name of their key or "tag:NAME" of one of its tags: from 9, the first, to 0, the
+    #: last; 5 is that of all others. The key's own wins over its tags, and the highest of these counts.
+    priorities: dict[str, Annotated[int, Meta(ge=0, le=9)]] = msgspec.field(default_factory=dict)
 
 
 class Routing(Section, frozen=True):

@@ -14,6 +14,7 @@ CONFIG = Config(
         'odd"name': Upstream(
             base_url=f"https://user:{SECRET}@h/v1",
             api_key=SECRET,
+            api_keys=[SECRET, SECRET[::-1]],
             headers={"X-Key": SECRET, "short": "secret"},
             query={"key": SECRET},
             proxy=f"http://user:{SECRET}@proxy.test:3128",
@@ -34,6 +35,7 @@ def test_a_mask_shows_at_most_the_last_four(secret: str, shown: str) -> None:
 def test_no_secret_is_shown() -> None:
     text = show(CONFIG, CONFIG)
     assert SECRET not in text
+    assert SECRET[::-1] not in text
     assert "user:" not in text
     assert '"secret"' not in text
 

@@ -981,4 +981,40 @@ MUTANTS: tuple[Mutant, ...] = (
         "            raise fault",
         ("tests/server/test_waiter.py",),
     ),
+    # Routing.
+    Mutant(
+        "a fallback alias for any key",
+        "proxy/exchange/fallback.py",
+        "if not may_use(context.key, alias.name) or alias",
+        "if alias",
+        ("tests/exchange/test_fallback.py",),
+    ),
+    Mutant(
+        "a bill under the client's alias for what another one served",
+        "proxy/exchange/upstream_origin.py",
+        "            plan.alias,\n            plan.target,",
+        "            context.alias,\n            plan.target,",
+        ("tests/exchange/test_fallback.py",),
+    ),
+    Mutant(
+        "requests in flight that are never given back",
+        "proxy/exchange/upstream_origin.py",
+        "        if plan.used:\n            plan.end()",
+        "        if False:\n            plan.end()",
+        ("tests/policies/test_routing.py",),
+    ),
+    Mutant(
+        "two keys in one session",
+        "proxy/routing/affinity.py",
+        'f"{key}\\0{alias}\\0{named}"',
+        'f"{alias}\\0{named}"',
+        ("tests/routing/test_affinity.py",),
+    ),
+    Mutant(
+        "further keys in the open",
+        "proxy/config/show.py",
+        "[mask(key) for key in upstream.api_keys]",
+        "upstream.api_keys",
+        ("tests/config/test_show.py",),
+    ),
 )
