@@ -40,10 +40,20 @@ async def exported(store: Store) -> Document:
     """The document of a store, as of one moment, in the order of names."""
     now = int(time.time())
     async with store.database.transaction():
-        orgs = {org.name: _settings(org.plain()) for org in await _all(store.orgs)}
-        teams = {team.name: _settings(team.plain()) for team in await _all(store.teams)}
+        orgs = {org.name: _settings(org.plain()) for org in await all_groups(store.orgs)}
+        teams = {team.name: _settings(team.plain()) for team in await all_groups(store.teams)}
         keys = [key async for key in store.keys.all() if key.expires is None or key.expires > now]
     return {"orgs": orgs, "teams": teams, "keys": {key.name: key_settings(key) for key in sorted(keys, key=_name)}}
+
+
+async def all_groups(groups: GroupStore[G, F]) -> list[G]:
+    """All teams or organisations, by name."""
+    found: list[G] = []
+    after = None
+    while page := await groups.list(limit=MAX_PAGE, after=after):
+        found += page
+        after = page[-1].id
+    return found
 
 
 def key_settings(key: StoredKey) -> dict[str, Any]:
@@ -67,15 +77,6 @@ def as_toml(document: Document) -> str:
 def as_json(document: Document) -> str:
     """The document as JSON."""
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
-
-
-async def _all(groups: GroupStore[G, F]) -> list[G]:
-    found: list[G] = []
-    after = None
-    while page := await groups.list(limit=MAX_PAGE, after=after):
-        found += page
-        after = page[-1].id
-    return found
 
 
 def _settings(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "keys": Entry("proxy.cli.keys", "Create, change, list, revoke and rotate keys; add credits."),
         "teams": Entry("proxy.cli.teams", "Create, change, list and delete teams of keys."),
         "orgs": Entry("proxy.cli.orgs", "Create, change, list and delete organisations of teams."),
+        "budgets": Entry("proxy.cli.budgets", "List budgets and credits: spent, reserved, limit, reset."),
         "audit": Entry("proxy.cli.audit", "List who changed what, and when."),
         "usage": Entry("proxy.cli.usage", "Sum up requests, tokens and cost."),
         "ledger": Entry("proxy.cli.ledger", "Export the ledger, one row a request."),
