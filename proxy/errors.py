@@ -104,7 +104,7 @@ class Overloaded(GatewayError):
 class RateLimited(GatewayError):
     """A limit of requests or tokens is reached. `type` is the unit, as OpenAI has it: `requests` or `tokens`.
 
-    `headers` should have `retry-after`, in seconds.
+    `headers` should have `retry-after`, in seconds, and `retry-after-ms`.
     """
 
     status = 429

@@ -12,6 +12,7 @@ from proxy.config import rules
 from proxy.config.interpolation import InterpolationError, Interpolator
 from proxy.config.presets import PRESETS
 from proxy.config.problems import did_you_mean
+from proxy.config.rates import limits_violations
 from proxy.config.toml_positions import Path
 from proxy.config.tree import Price, split_target
 from proxy.config.typecheck import Report
@@ -48,6 +49,8 @@ class Resolver:
         self._fallbacks(values.get("models", {}))
         if self._interpolator is not None:
             self._otel(values.get("otel", {}), self._interpolator, ("otel",))
+        for name, limits in values.get("limits", {}).items():
+            self._limits(limits, ("limits", name))
 
     def _report_all(self, path: Path, violations: Iterable[rules.Violation]) -> None:
         for message, hint in violations:
@@ -238,6 +241,12 @@ class Resolver:
             self._price(model, price, (*path, "costs", target))
         if "routing" in model:
             self._weights(model, (*path, "routing", "weights"))
+        if "limits" in model:
+            self._limits(model["limits"], (*path, "limits"))
+
+    def _limits(self, limits: dict[str, Any], path: Path) -> None:
+        for place, message, hint in limits_violations(limits):
+            self._report((*path, *place), message, hint)
 
     def _weights(self, model: dict[str, Any], path: Path) -> None:
         """Weights are for targets of the alias, and one of these gets requests."""

@@ -75,6 +75,10 @@ def _lines(config: Config) -> Iterator[str]:
         yield ""
         yield f"[{section}]"
         yield from _settings(settings)
+    for name, limits in config.limits.items():
+        yield ""
+        yield f"[limits.{name}]"
+        yield from _settings(limits)
 
 
 def _settings(section: msgspec.Struct) -> Iterator[str]:

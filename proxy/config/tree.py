@@ -290,7 +290,7 @@ class Limits(Section, frozen=True):
     """`[limits.NAME]`, and the limits of an alias, a key, a team or an organisation: what is empty has no limit.
 
     A rate is a number and a period, such as "600/min"; the periods are s, min, h and d, and several rates are
-    separated by commas: "10/s, 600/min".
+    separated by commas: "20/s, 600/min". So many may come at once; "600/min burst 50" lets 50 come at once.
     """
 
     #: Requests.

@@ -89,8 +89,12 @@ def _queries(grounding: msgspec.Raw) -> int:
 def error_body(error: GatewayError, request_id: str, timestamp: str) -> bytes:
     """Google's error envelope."""
     status = _STATUSES.get(error.status) or ("INTERNAL" if error.status >= 500 else "INVALID_ARGUMENT")
-    info = {"@type": "type.googleapis.com/google.rpc.RequestInfo", "requestId": request_id}
-    detail = {"code": error.status, "message": error.message, "status": status, "details": [info]}
+    details = [{"@type": "type.googleapis.com/google.rpc.RequestInfo", "requestId": request_id}]
+    wait = error.headers.get("retry-after-ms")
+    if wait is not None:
+        seconds = f"{int(wait) / 1_000:.3f}s"
+        details.append({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": seconds})
+    detail = {"code": error.status, "message": error.message, "status": status, "details": details}
     return _encoder.encode({"error": detail})
 
 

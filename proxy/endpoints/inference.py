@@ -26,7 +26,6 @@ from proxy.exchange.upload import Upload
 from proxy.exchange.upstream_origin import UpstreamOrigin
 from proxy.ledger.estimator import LEARN_ALL, LEARN_EACH, Estimator
 from proxy.policies.admission import Admission
-from proxy.routing.models import Alias
 from proxy.server.bodies import Holding
 from proxy.server.cycle import EXTENSION, RequestCycle
 from proxy.server.ids import new_request_id
@@ -129,7 +128,7 @@ class Inference:
             raise
         upload = context.upload
         try:
-            if upload is not None and self._row.unit == "audio" and may_need_length(context.alias):
+            if upload is not None and self._row.unit == "audio" and may_need_length(context):
                 upload.measure_with(self._audio)
             if context.large:
                 self._count_later(client, context)
@@ -311,9 +310,10 @@ async def follow(client: RequestCycle, upload: Upload, exchange: Exchange, conte
             return
 
 
-def may_need_length(alias: Alias | None) -> bool:
-    """Whether the length of audio may be what a request is billed by, or all that is known of it."""
-    return alias is None or alias.price is None or alias.price.millisecond is not None
+def may_need_length(context: RequestContext) -> bool:
+    """Whether the length of audio may be what a request is billed or limited by, or all that is known of it."""
+    alias = context.alias
+    return alias is None or alias.price is None or alias.price.millisecond is not None or bool(context.reservations)
 
 
 def count_text(context: RequestContext, data: bytes, estimator: Estimator) -> None:

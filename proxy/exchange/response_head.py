@@ -110,12 +110,13 @@ def header_lines(error: GatewayError) -> bytes:
     return b"".join([header_line(name, value) for name, value in error.headers.items()])
 
 
-def may_show_limits(status: int) -> bool:
+def may_show_limits(context: RequestContext, status: int) -> bool:
     """Whether the rate limits of an upstream's account may be shown with an error of this status.
 
-    All keys share the account: only who runs into a limit has a use for it.
+    All keys share the account: only a client that runs into a limit has a use for it, and none that has a limit of the
+    gateway's own, beside which they would contradict it.
     """
-    return status == 429
+    return status == 429 and not context.reservations
 
 
 def without_models(lines: bytes, names: Mapping[str, str]) -> bytes:

@@ -182,7 +182,7 @@ class UpstreamOrigin(AttemptOwner):
                 dialect,
                 conversation_with(target, alias).error(dialect, body),
                 {**target.hidden, target.model: context.alias.name},
-                limits=may_show_limits(status),
+                limits=may_show_limits(context, status),
                 request_id=context.id,
                 timestamp=timestamp(),
             )

@@ -57,10 +57,12 @@ class SharedCounters:
         self._file = _nameless_file() if workers > 1 else -1
 
     def slot(self, name: bytes, now: int = 0) -> int:
-        """The index of the first cell of a subject: found, or taken over from one that is idle, with all cells 0.
+        """The index of the first cell of a subject: found, or taken over from one that is idle, with all cells but
+        `UNTIL` 0.
 
-        `now` is in monotonic nanoseconds, by default as it is. Raises `Overloaded` where every slot that the name may
-        have belongs to a subject that still counts.
+        `now` is in monotonic nanoseconds, by default as it is. `UNTIL` is at least that afterwards, so that the next
+        search with the same `now` does not take the slot away again. Raises `Overloaded` where every slot that the
+        name may have belongs to a subject that still counts.
         """
         return self.find(digest(name), now or time.monotonic_ns())
 
@@ -73,17 +75,20 @@ class SharedCounters:
             at = (first + step) % slots * stride
             found = cells[at]
             if found == wanted:
+                if cells[at + UNTIL] < now:
+                    cells[at + UNTIL] = now
                 return at
             if found == 0:
                 idle = at if idle < 0 else idle
                 break
-            if idle < 0 and cells[at + UNTIL] <= now and not any(cells[at + HELD : at + stride]):
+            if idle < 0 and cells[at + UNTIL] < now and not any(cells[at + HELD : at + stride]):
                 idle = at
         if idle < 0:
             raise Overloaded(_FULL, headers={"retry-after": "1"})
         # The name last, and never 0 in between: a process that is killed here must not break the search for others.
         for cell in range(idle + UNTIL, idle + stride):
             cells[cell] = 0
+        cells[idle + UNTIL] = now
         cells[idle] = wanted
         return idle
 

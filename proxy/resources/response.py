@@ -76,7 +76,7 @@ class ResourceResponder:
             upstream.headers,
             data,
             self._rewriter.names(request),
-            limits=may_show_limits(status),
+            limits=may_show_limits(request.context, status),
             request_id=request.context.id,
             timestamp=timestamp(),
         )

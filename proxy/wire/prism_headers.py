@@ -103,6 +103,8 @@ class PrismHeaders:
     guardrail_policy: str = ""
     #: The response is to be made as a job.
     is_async: bool = False
+    #: The request had an `x-prism-*` or an `x-agentcc-*` header at all.
+    has_own: bool = False
     #: The request had an `x-agentcc-*` header, so that its response has them too.
     has_twins: bool = False
     #: Response header lines that say what was ignored.
@@ -140,7 +142,7 @@ def read_prism_headers(headers: Iterable[Header]) -> PrismHeaders:
         return reader.read(plain, bool(twins))
     except InvalidRequest as error:
         fault = (error.message, error.code or "", error.param or "")
-        return PrismHeaders(trace_id=reader.trace_id(plain), has_twins=bool(twins), fault=fault)
+        return PrismHeaders(trace_id=reader.trace_id(plain), has_own=True, has_twins=bool(twins), fault=fault)
 
 
 class _Reader:
@@ -179,6 +181,7 @@ class _Reader:
             config=self._config(),
             guardrail_policy=policy or _printable(plain.get(b"x-guardrail-policy", b""))[:MAX_LABEL_CHARACTERS],
             is_async=self._flag("async"),
+            has_own=bool(self._values),
             has_twins=has_twins,
             warnings=self._warnings(),
         )

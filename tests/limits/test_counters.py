@@ -43,10 +43,20 @@ def ended(pid: int) -> int:
 
 def test_a_name_has_one_slot_whose_cells_begin_at_zero() -> None:
     counters = SharedCounters(slots=64)
-    slot = counters.slot(b"key:1")
+    slot = counters.slot(b"key:1", now=5)
     assert counters.slot(b"key:1") == slot != counters.slot(b"key:2")
     assert counters.cells[slot] == digest(b"key:1")
-    assert list(counters.cells[slot + 1 : slot + counters.stride]) == [0] * (counters.stride - 1)
+    assert list(counters.cells[slot + FIRST : slot + counters.stride]) == [0] * (counters.stride - FIRST)
+
+
+def test_a_search_does_not_take_away_what_the_one_before_has_found() -> None:
+    counters = SharedCounters(slots=2)
+    fresh = counters.slot(b"fresh", now=5)
+    old = counters.slot(b"old", now=5)
+    assert counters.slot(b"old", now=9) == old
+    assert counters.slot(b"another", now=9) == fresh
+    with pytest.raises(Overloaded):
+        counters.slot(b"a third", now=9)
 
 
 def test_all_names_of_a_table_keep_what_they_count() -> None:
@@ -96,7 +106,7 @@ def test_a_name_is_found_behind_slots_that_were_taken_over() -> None:
     counters = SharedCounters(slots=4)
     slots = [live(counters, b"%d" % number) for number in range(4)]
     counters.cells[slots[0] + UNTIL] = 1
-    assert counters.slot(b"new", now=2) == slots[0]
+    assert counters.slot(b"new", now=3) == slots[0]
     assert [counters.slot(b"%d" % number, now=2) for number in (1, 2, 3)] == [slots[1], slots[2], slots[3]]
 
 
