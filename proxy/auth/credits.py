@@ -116,6 +116,12 @@ class CreditStore:
         )
         return [Credit(*row) for row in rows]
 
+    async def since(self, key_id: str) -> int:
+        """When a key was given its first credits, in seconds since 1970; 0 where it was not."""
+        rows = await self._database.rows("SELECT coalesce(min(created), 0) FROM credits WHERE key = ?", (key_id,))
+        since: int = rows[0][0]
+        return since
+
     async def total(self, key_id: str) -> int | None:
         """Nano-dollars of all additions to a key; None where there was none."""
         rows = await self._database.rows("SELECT sum(amount) FROM credits WHERE key = ?", (key_id,))

@@ -14,6 +14,8 @@ import aiosqlite
 from proxy.errors import StoreFailed
 from proxy.ledger import sqlite
 
+#: How long a change waits for those of other processes; no request waits for it.
+BUSY_MILLISECONDS = 10_000
 #: What SQLite stores.
 Value = str | int | bytes | None
 
@@ -32,6 +34,8 @@ class Database:
         """Open the database; create it when it does not exist, and migrate an older one."""
         await asyncio.to_thread(sqlite.create_rollback, self.path, sqlite.migrations("keys_"))
         self._connection = await sqlite.open_rollback(self.path)
+        with sqlite.mapped(self.path):
+            await self._connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
 
     async def close(self) -> None:
         """Close the database."""

@@ -249,6 +249,11 @@ def not_owned(kind: str, name: str) -> None:
     """The owner where no configuration file is read: none."""
 
 
+def counted(number: int, word: str) -> str:
+    """A number of something, in words."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def row_values(limits: str | None, budgets: str | None) -> tuple[Limits | None, tuple[Budget, ...]]:
     """Limits and budgets of the database. Raises Damaged."""
     return decoded_limits(limits), decoded_budgets(budgets)

@@ -8,7 +8,7 @@ import msgspec
 
 from proxy.auth import audit
 from proxy.auth.database import fetch_all, renew_keys
-from proxy.auth.groups import Group, GroupStore, check_version, row_values
+from proxy.auth.groups import Group, GroupStore, check_version, counted, row_values
 from proxy.auth.values import OrgFields, decoded_object, given, valid_name
 from proxy.errors import InvalidRequest
 
@@ -118,8 +118,9 @@ class OrgStore(GroupStore[Org, OrgFields]):
         )
 
     def _in_use(self, group: Org) -> InvalidRequest:
+        teams = counted(group.members, "team")
         return InvalidRequest(
-            f"the organisation {group.name!r} has {group.members} teams; delete them, or give them another one",
+            f"the organisation {group.name!r} has {teams}; delete them, or give them another one",
             status=409,
             code="org_in_use",
         )

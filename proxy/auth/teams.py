@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET
 
 from proxy.auth.database import renew_keys
-from proxy.auth.groups import Group, GroupStore, row_values
+from proxy.auth.groups import Group, GroupStore, counted, row_values
 from proxy.auth.orgs import require_org
 from proxy.auth.values import TeamFields, given
 from proxy.errors import InvalidRequest
@@ -92,7 +92,7 @@ class TeamStore(GroupStore[Team, TeamFields]):
 
     def _in_use(self, group: Team) -> InvalidRequest:
         return InvalidRequest(
-            f"the team {group.name!r} has {group.members} live keys; revoke them, or give them another team",
+            f"the team {group.name!r} has {counted(group.members, 'live key')}; revoke them, or give them another team",
             status=409,
             code="team_in_use",
         )

@@ -124,9 +124,19 @@ def valid_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """The operator's own notes on a key."""
     if not metadata:
         return None
+    if _has_null(metadata):
+        raise InvalidRequest("metadata has no null in it; leave the name out", param="metadata")
     if len(msgspec.json.encode(metadata)) > MAX_METADATA_BYTES:
         raise InvalidRequest(f"metadata may have {MAX_METADATA_BYTES} bytes of JSON at most", param="metadata")
     return dict(metadata)
+
+
+def _has_null(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_null, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_has_null, value))
+    return value is None
 
 
 def valid_limits(limits: Limits | None) -> Limits | None:

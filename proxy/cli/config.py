@@ -1,4 +1,4 @@
-"""`config check|show|schema|reload`: checks, prints, describes and reloads a configuration."""
+"""`config check|show|schema|reload|export|apply`: checks, prints, describes and reloads a configuration."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from proxy.cli import store_document
 from proxy.cli.options import as_json, chosen_file, config_file, configured, data_directory, resolved, store_directory
 from proxy.cli.output import print_json, print_line, print_note
 from proxy.cli.usage_errors import Group
@@ -22,7 +23,11 @@ _RELOAD_SECONDS = 60.0
 
 @click.group(cls=Group)
 def command() -> None:
-    """Check, show, describe and reload the configuration."""
+    """Check, show, describe and reload the configuration; export and apply keys, teams and organisations."""
+
+
+command.add_command(store_document.export)
+command.add_command(store_document.apply_command)
 
 
 @command.command()

@@ -1,46 +1,80 @@
-"""`keys create|list|revoke|rotate`: changes keys in the store, beside a running gateway or without one.
+"""`keys create|update|list|show|revoke|rotate|credits`: changes keys in the store, beside a running gateway or without.
 
 A secret goes to stdout, alone, and nowhere else; what there is to say about it goes to stderr.
 """
 
-import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from msgspec import UNSET, UnsetType
 
-from proxy.auth.keys import Key, KeyStore
-from proxy.cli import demo_key, time_options
+from proxy.auth.keys import Key, StoredKey
+from proxy.auth.store import Store
+from proxy.auth.values import KeyFields
+from proxy.cli import credits, demo_key, time_options
+from proxy.cli.key_view import KEY_HEADINGS, key_data, key_row, minute_text, print_key
 from proxy.cli.options import as_json, config_file, configured, data_directory, store_directory
-from proxy.cli.output import minute, print_json, print_line, print_note, print_table, utc
+from proxy.cli.output import print_json, print_line, print_note, print_table, utc
+from proxy.cli.subjects import (
+    actor,
+    budget_option,
+    budgets_of,
+    changed_budgets,
+    changed_limits,
+    in_existing_store,
+    in_store,
+    limit_option,
+    limits_of,
+    no_budgets,
+    no_limits,
+)
 from proxy.cli.usage_errors import Group, Number
 from proxy.config.problems import did_you_mean
 from proxy.errors import InvalidRequest
-from proxy.ledger.ledger import prepare
 
 T = TypeVar("T")
 _MAX_KEYS = 500
+#: Columns of the list that stand there even if they are empty.
+_ALWAYS = frozenset({"id", "name", "ends in", "models", "created", "expires", "revoked"})
+
+_models = click.option("--models", metavar="A,B", help="The aliases it may use, with commas between them.")
+_expires = click.option(
+    "--expires",
+    callback=time_options.future,
+    metavar="TIME",
+    help="When it ends: 30d, 2026-12-31 or an ISO timestamp (UTC).",
+)
+_team = click.option("--team", metavar="NAME", help="The team that it belongs to (teams create).")
+_tags = click.option("--tag", "tags", multiple=True, metavar="TAG", help="A tag for reports. Repeatable.")
+_metadata = click.option("--metadata", multiple=True, metavar="NAME=TEXT", help="A note of your own. Repeatable.")
 
 
 @click.group(cls=Group)
 def command() -> None:
-    """Create, list, revoke and rotate keys.
+    """Create, change, list, revoke and rotate keys.
 
-    A running gateway accepts a new one at once, and refuses a revoked one within a second.
+    A running gateway accepts a new one at once, and refuses a revoked one within a second; a change of one acts as
+    fast.
     """
 
 
-@command.command()
-@click.argument("name")
-@click.option("--models", metavar="A,B", help="The aliases it may use, with commas between them. Default: all.")
-@click.option(
-    "--expires",
-    callback=time_options.future,
-    metavar="TIME",
-    help="When it ends: 30d, 2026-12-31 or an ISO timestamp (UTC). Default: never.",
+command.add_command(credits.command, "credits")
+
+
+@command.command(
+    epilog="Example: keys create web-prod --team web --tag prod --limit requests=600/min --budget 500/month"
 )
+@click.argument("name")
+@_models
+@_expires
+@_team
+@_tags
+@limit_option
+@budget_option
+@_metadata
 @config_file
 @data_directory
 @as_json
@@ -48,26 +82,126 @@ def create(
     name: str,
     models: str | None,
     expires: datetime | None,
+    team: str | None,
+    tags: tuple[str, ...],
+    limits: tuple[str, ...],
+    budgets: tuple[str, ...],
+    metadata: tuple[str, ...],
     config_path: Path | None,
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Create the key NAME and print its secret, which is shown this once."""
-    aliases = None if models is None else [alias.strip() for alias in models.split(",") if alias.strip()]
-    if aliases == []:
-        raise click.BadParameter("names no alias; leave it out to allow all", param_hint="--models")
-    config = configured(config_path)
-    directory = data_dir or Path(config.server.data_dir)
-    key, secret = asyncio.run(_create(directory, config.server.key_prefix, name, aliases, expires))
-    for alias in aliases or ():
-        if config.models and alias not in config.models:
-            print_note(f'Note: no alias is named "{alias}" in the configuration; {did_you_mean(alias, config.models)}')
+    """Create the key NAME and print its secret, which is shown this once.
+
+    By default it may use all aliases, never ends, and has no limits of its own.
+    """
+    fields = KeyFields(
+        name=name,
+        models=None if models is None else _aliases(models),
+        expires=expires,
+        team=team,
+        tags=tags,
+        limits=limits_of(limits),
+        budgets=budgets_of(budgets),
+        metadata=_notes(metadata),
+    )
+
+    async def work(store: Store) -> tuple[StoredKey, str]:
+        return await store.keys.add(fields, actor=actor())
+
+    key, secret = in_store(config_path, data_dir, work)
+    _note_unknown(key, config_path)
     ends = f" It ends {utc(key.expires * 1_000_000)}." if key.expires is not None else ""
     _print_secret(key, secret, f"Key {key.name} ({key.id}) was created.{ends}", as_json)
 
 
+@command.command(epilog="Example: keys update web-prod --budget 800/month --limit requests=")
+@click.argument("name")
+@click.option("--name", "new_name", metavar="NAME", help="Another name.")
+@_models
+@click.option("--all-models", is_flag=True, help="Allow all aliases.")
+@_expires
+@click.option("--no-expiry", is_flag=True, help="Let it never end.")
+@_team
+@click.option("--no-team", is_flag=True, help="Take it out of its team.")
+@_tags
+@click.option("--no-tags", is_flag=True, help="Take all tags away.")
+@limit_option
+@no_limits
+@budget_option
+@no_budgets
+@_metadata
+@click.option("--no-metadata", is_flag=True, help="Take all notes away.")
+@config_file
+@data_directory
+@as_json
+def update(
+    name: str,
+    new_name: str | None,
+    models: str | None,
+    all_models: bool,
+    expires: datetime | None,
+    no_expiry: bool,
+    team: str | None,
+    no_team: bool,
+    tags: tuple[str, ...],
+    no_tags: bool,
+    limits: tuple[str, ...],
+    no_limits: bool,
+    budgets: tuple[str, ...],
+    no_budgets: bool,
+    metadata: tuple[str, ...],
+    no_metadata: bool,
+    config_path: Path | None,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Change the key NAME (or id): what is not named stays.
+
+    --limit changes the limits that it names, and takes one away where it has no rate; --budget, --tag and --metadata
+    take the place of all that there were. Its secret stays.
+    """
+    for word, value, flag, is_set in (
+        ("models", models, "all-models", all_models),
+        ("expires", expires, "no-expiry", no_expiry),
+        ("team", team, "no-team", no_team),
+        ("tag", tags, "no-tags", no_tags),
+        ("metadata", metadata, "no-metadata", no_metadata),
+    ):
+        if value and is_set:
+            raise click.UsageError(f"--{word} and --{flag} exclude one another.")
+
+    async def work(store: Store) -> StoredKey:
+        async with store.database.transaction():
+            before = await store.keys.get(name)
+            fields = KeyFields(
+                name=new_name or UNSET,
+                models=_aliases(models) if models is not None else _taken_away(all_models),
+                expires=expires or _taken_away(no_expiry),
+                team=team or _taken_away(no_team),
+                tags=tags or _taken_away(no_tags),
+                limits=changed_limits(limits, no_limits, before.limits),
+                budgets=changed_budgets(budgets, no_budgets),
+                metadata=_notes(metadata) if metadata else _taken_away(no_metadata),
+            )
+            if fields == KeyFields():
+                raise click.UsageError("Nothing is to be changed: name at least one option.")
+            return await store.keys.update(name, fields, actor=actor())
+
+    key = _of_key(name, config_path, data_dir, work)
+    _note_unknown(key, config_path)
+    if as_json:
+        print_json(key_data(key))
+    else:
+        print_note(f"Key {key.name} ({key.id}) is at version {key.version}. A running gateway follows within a second.")
+
+
 @command.command("list")
 @click.option("--all", "with_revoked", is_flag=True, help="Show revoked keys too.")
+@click.option("--team", metavar="NAME", help="Only those of this team.")
+@click.option("--org", metavar="NAME", help="Only those of this organisation.")
+@click.option("--tag", metavar="TAG", help="Only those with this tag.")
+@click.option("--name", metavar="PART", help="Only those with this in their names.")
 @click.option("--limit", type=Number(1, _MAX_KEYS), default=_MAX_KEYS, show_default=True, help="Most keys.")
 @click.option("--after", metavar="ID", help="Go on after this key, the last one of the page before.")
 @config_file
@@ -75,6 +209,10 @@ def create(
 @as_json
 def list_command(
     with_revoked: bool,
+    team: str | None,
+    org: str | None,
+    tag: str | None,
+    name: str | None,
     limit: int,
     after: str | None,
     config_path: Path | None,
@@ -83,16 +221,36 @@ def list_command(
 ) -> None:
     """List keys, without their secrets."""
     directory = store_directory(config_path, data_dir)
-    demo = demo_key.load(directory) if after is None else None
-    found = [*filter(None, [demo]), *asyncio.run(_list(directory, limit + 1, after, with_revoked))]
+    is_filtered = any((team, org, tag, name))
+    demo = demo_key.load(directory) if after is None and not is_filtered else None
+
+    async def work(store: Store) -> list[StoredKey]:
+        return await store.keys.list(
+            limit=limit + 1, after=after, revoked=with_revoked, team=team, org=org, tag=tag, name=name
+        )
+
+    stored = in_existing_store(config_path, data_dir, work) or []
+    found: list[Key] = [*filter(None, [demo]), *stored]
     keys = found[:limit]
     if as_json:
-        print_json([_as_data(key) for key in keys])
+        print_json([key_data(key) for key in keys])
     elif keys:
-        headings = ("id", "name", "ends in", "models", "created", "expires", *(["revoked"] if with_revoked else []))
-        print_table(headings, [_row(key, with_revoked) for key in keys], ("created", "ends in"), ("models",))
+        headings = (*KEY_HEADINGS, *(["revoked"] if with_revoked else []))
+        rows = [(*key_row(key), *([minute_text(key.revoked)] if with_revoked else [])) for key in keys]
+        # Columns of which nothing is known take no room.
+        kept = [
+            place for place, heading in enumerate(headings) if heading in _ALWAYS or any(row[place] for row in rows)
+        ]
+        print_table(
+            [headings[at] for at in kept],
+            [[row[at] for at in kept] for row in rows],
+            ("created", "ends in", "tags", "limits", "budgets", "team"),
+            ("models", "limits", "budgets", "tags"),
+        )
         if demo is not None:
             print_note(f'"{demo.name}" is the demo\'s key: it works only where serve runs without a configuration.')
+    elif is_filtered:
+        print_note("No key passes these filters.")
     else:
         print_note(f"There are no keys in {directory}. Create one with: prometheus-gateway keys create NAME")
     if len(found) > limit:
@@ -104,12 +262,33 @@ def list_command(
 @config_file
 @data_directory
 @as_json
+def show(name: str, config_path: Path | None, data_dir: Path | None, as_json: bool) -> None:
+    """Show all of the key NAME (or id), but for its secret."""
+
+    async def work(store: Store) -> StoredKey:
+        return await store.keys.get(name)
+
+    key = _of_key(name, config_path, data_dir, work)
+    if as_json:
+        print_json(key_data(key))
+    else:
+        print_key(key)
+
+
+@command.command()
+@click.argument("name")
+@config_file
+@data_directory
+@as_json
 def revoke(name: str, config_path: Path | None, data_dir: Path | None, as_json: bool) -> None:
     """End the key NAME (or id) for good."""
-    directory = store_directory(config_path, data_dir)
-    key = asyncio.run(_changed(directory, name, _revoke(directory, name)))
+
+    async def work(store: Store) -> StoredKey:
+        return await store.keys.revoke(name, actor=actor())
+
+    key = _of_key(name, config_path, data_dir, work)
     if as_json:
-        print_json(_as_data(key))
+        print_json(key_data(key))
     else:
         print_note(f"Key {key.name} ({key.id}) is revoked.")
 
@@ -129,89 +308,66 @@ def revoke(name: str, config_path: Path | None, data_dir: Path | None, as_json: 
 @as_json
 def rotate(name: str, grace: timedelta, config_path: Path | None, data_dir: Path | None, as_json: bool) -> None:
     """Give the key NAME (or id) a new secret and print it; it is shown this once."""
-    server = configured(config_path).server
-    directory = data_dir or Path(server.data_dir)
-    key, secret = asyncio.run(_changed(directory, name, _rotate(directory, server.key_prefix, name, grace)))
+
+    async def work(store: Store) -> tuple[StoredKey, str]:
+        async with store.database.transaction():
+            secret = await store.keys.rotate(name, int(grace.total_seconds()), actor=actor())
+            return await store.keys.get(name), secret
+
+    key, secret = _of_key(name, config_path, data_dir, work)
     old = f"works for another {grace}" if grace else "works no longer"
     _print_secret(key, secret, f"Key {key.name} ({key.id}) has a new secret; the old one {old}.", as_json)
 
 
 def _print_secret(key: Key, secret: str, what: str, as_json: bool) -> None:
     if as_json:
-        print_json({**_as_data(key), "secret": secret})
+        print_json({**key_data(key), "secret": secret})
         return
     print_line(secret)
     print_note(f"{what} Its secret, on stdout, is not shown again. A running gateway accepts it at once.")
 
 
-def _as_data(key: Key) -> dict[str, object]:
-    return {
-        "id": key.id,
-        "name": key.name,
-        "hint": key.hint,
-        "models": None if key.models is None else sorted(key.models),
-        "created": _time(key.created),
-        "expires": _time(key.expires),
-        "revoked": _time(key.revoked),
-    }
+def _aliases(models: str) -> list[str]:
+    """The aliases of `--models`."""
+    aliases = [alias.strip() for alias in models.split(",") if alias.strip()]
+    if not aliases:
+        raise click.BadParameter("names no alias; leave it out to allow all", param_hint="--models")
+    return aliases
 
 
-def _row(key: Key, with_revoked: bool) -> tuple[object, ...]:
-    models = "all" if key.models is None else ", ".join(sorted(key.models))
-    row = (key.id, key.name, key.hint, models, _minute(key.created)[:10], _minute(key.expires))
-    return (*row, _minute(key.revoked)) if with_revoked else row
+def _notes(texts: tuple[str, ...]) -> dict[str, Any]:
+    """The notes of `--metadata`."""
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"'{text}': write it as NAME=TEXT", param_hint="--metadata")
+        found[name] = value
+    return found
 
 
-def _time(seconds: int | None) -> str | None:
-    return None if seconds is None else utc(seconds * 1_000_000)
+def _taken_away(flag: bool) -> UnsetType | None:
+    """None, which takes a value away, where the flag for that is set."""
+    return None if flag else UNSET
 
 
-def _minute(seconds: int | None) -> str:
-    return "" if seconds is None else minute(seconds * 1_000_000)
+def _note_unknown(key: StoredKey, config_path: Path | None) -> None:
+    """Say which aliases of a key are not configured."""
+    known = configured(config_path).models
+    for alias in sorted(key.models or ()):
+        if known and alias not in known:
+            print_note(f'Note: no alias is named "{alias}" in the configuration; {did_you_mean(alias, known)}')
 
 
-async def _changed(directory: Path, name: str, change: Coroutine[Any, Any, T]) -> T:
-    """Make a change; where there is no such key because it is the demo's, say what to do with that one."""
+def _of_key(name: str, config_path: Path | None, data_dir: Path | None, work: Callable[[Store], Awaitable[T]]) -> T:
+    """The result of work on a key; where there is no such key because it is the demo's, say what to do with that."""
     try:
-        return await change
+        return in_store(config_path, data_dir, work)
     except InvalidRequest as error:
         if error.code == "key_not_found" and name in (demo_key.NAME, demo_key.key_id()):
+            file = store_directory(config_path, data_dir) / demo_key.FILE_NAME
             raise click.ClickException(
-                f"The demo's key is not in the store: stop the demo, delete {directory / demo_key.FILE_NAME}, and its "
-                "next start creates another one."
+                f"The demo's key is not in the store: stop the demo, delete {file}, and its next start creates another "
+                "one."
             ) from error
         raise
-
-
-def _store(directory: Path, prefix: str = "prom_sk_") -> KeyStore:
-    prepare(directory)
-    return KeyStore(directory, prefix=prefix)
-
-
-async def _create(
-    directory: Path, prefix: str, name: str, aliases: list[str] | None, expires: datetime | None
-) -> tuple[Key, str]:
-    async with _store(directory, prefix) as store:
-        return await store.create(name, aliases, expires)
-
-
-async def _list(directory: Path, limit: int, after: str | None, with_revoked: bool) -> Sequence[Key]:
-    # Looking must not make a data directory where there is none.
-    if not (directory / "keys.db").exists():
-        return []
-    async with _store(directory) as store:
-        return await store.list(limit=limit, after=after, revoked=with_revoked)
-
-
-async def _revoke(directory: Path, name: str) -> Key:
-    async with _store(directory) as store:
-        return await store.revoke(name)
-
-
-async def _rotate(directory: Path, prefix: str, name: str, grace: timedelta) -> tuple[Key, str]:
-    async with _store(directory, prefix) as store:
-        secret = await store.rotate(name, int(grace.total_seconds()))
-        key = await store.find(name)
-    if key is None:
-        raise click.ClickException(f"The key {name} was revoked at the same moment.")
-    return key, secret

@@ -1,5 +1,7 @@
 """The store: teams, organisations and keys over one connection, and what a change of each does to the others."""
 
+import asyncio
+import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -64,3 +66,57 @@ def test_a_change_for_another_version_is_refused(tmp_path: Path) -> None:
         assert (await store.keys.get("app")).tags == ("a",)
 
     run(tmp_path, test)
+
+
+def test_two_processes_that_change_at_once_make_all_of_their_changes(tmp_path: Path) -> None:
+    script = (
+        "import asyncio, sys; from pathlib import Path; from proxy.auth.store import Store\n"
+        "from proxy.auth.values import KeyFields\n"
+        "async def main():\n"
+        "    async with Store(Path(sys.argv[1])) as store:\n"
+        "        for number in range(10):\n"
+        "            await store.keys.add(KeyFields(name=f'{sys.argv[2]}{number}', team='web'), actor='t')\n"
+        "            await store.credits.add(f'{sys.argv[2]}{number}', 1, actor='t')\n"
+        "asyncio.run(main())\n"
+    )
+
+    async def test(store: Store) -> None:
+        await store.teams.create(TeamFields(name="web"), actor="t")
+        # Longer than any other process holds the file.
+        processes = [
+            await asyncio.create_subprocess_exec(sys.executable, "-c", script, str(tmp_path), name) for name in "ab"
+        ]
+        assert [await process.wait() for process in processes] == [0, 0]
+        keys = await store.keys.list()
+        assert sorted(key.name for key in keys) == sorted(f"{name}{number}" for name in "ab" for number in range(10))
+        assert {key.credits for key in keys} == {1}
+        assert len(await store.audit.list()) == 41
+        revisions = await store.database.rows("SELECT count(*), count(DISTINCT revision) FROM keys")
+        assert tuple(revisions[0]) == (20, 20)
+
+    run(tmp_path, test)
+
+
+def test_what_a_killed_process_had_begun_is_undone(tmp_path: Path) -> None:
+    script = (
+        "import asyncio, os, signal, sys; from pathlib import Path; from proxy.auth.store import Store\n"
+        "from proxy.auth.values import KeyFields\n"
+        "async def main():\n"
+        "    async with Store(Path(sys.argv[1])) as store:\n"
+        "        await store.keys.create('kept')\n"
+        "        async with store.database.transaction() as connection:\n"
+        "            await connection.execute('PRAGMA cache_size = 1')\n"
+        "            for number in range(200):\n"
+        "                await store.keys.add(KeyFields(name=f'lost{number}', tags=['x' * 60]), actor='t')\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "asyncio.run(main())\n"
+    )
+
+    async def test() -> None:
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, str(tmp_path))
+        assert await process.wait() == -9
+        async with Store(tmp_path) as store:
+            assert [key.name for key in await store.keys.list()] == ["kept"]
+            assert [row.name for row in await store.audit.list()] == ["kept"]
+
+    asyncio.run(test())

@@ -168,3 +168,53 @@ def test_how_to_be_rid_of_the_demo_s_key(command: str, name: str, demo: Path, ru
 def test_a_key_of_ones_own_may_be_called_demo(demo: Path, run: Run) -> None:
     run("keys", "create", "demo")
     assert run("keys", "revoke", "demo").exit_code == 0
+
+
+def test_a_key_with_all_of_it_is_shown(run: Run) -> None:
+    run("teams", "create", "web")
+    made = run(
+        *("keys", "create", "app", "--team", "web", "--tag", "b", "--tag", "a", "--limit", "requests=600/min"),
+        *("--budget", "500/month", "--metadata", "owner=me", "--json"),
+    )
+    key = json.loads(made.stdout)
+    assert (key["team"], key["tags"], key["metadata"]) == ("web", ["a", "b"], {"owner": "me"})
+    del key["secret"]
+    assert json.loads(run("keys", "show", "app", "--json").stdout) == key
+    assert "budget:   500/month" in run("keys", "show", key["id"]).stdout
+    assert "requests=600/min" in run("keys", "list", COLUMNS="200").stdout
+
+
+def test_an_update_changes_what_it_names_and_keeps_the_secret(run: Run) -> None:
+    run("keys", "create", "app", "--models", "core", "--tag", "a", "--budget", "5/day", "--expires", "30d")
+    before = json.loads(run("keys", "show", "app", "--json").stdout)
+    result = run("keys", "update", "app", "--name", "new", "--all-models", "--no-tags", "--no-expiry")
+    assert (result.exit_code, result.stdout) == (0, "")
+    after = json.loads(run("keys", "show", "new", "--json").stdout)
+    changed: dict[str, object] = {"name": "new", "models": None, "tags": [], "expires": None, "version": 2}
+    assert after == {**before, **changed}
+
+
+def test_keys_are_filtered(run: Run) -> None:
+    run("orgs", "create", "acme")
+    run("teams", "create", "web", "--org", "acme")
+    run("keys", "create", "app", "--team", "web", "--tag", "prod")
+    run("keys", "create", "other")
+    for wanted in (("--team", "web"), ("--org", "acme"), ("--tag", "prod"), ("--name", "pp")):
+        assert [key["name"] for key in json.loads(run("keys", "list", *wanted, "--json").stdout)] == ["app"]
+    assert "No key passes these filters." in run("keys", "list", "--tag", "x").stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--team", "web", "--no-team"),
+        ("--models", "core", "--all-models"),
+        ("--limit", "x=1/s"),
+        ("--budget", "5"),
+        ("--metadata", "x"),
+    ],
+)
+def test_a_wrong_update_is_wrong_use(run: Run, options: tuple[str, ...]) -> None:
+    run("keys", "create", "app")
+    assert run("keys", "update", "app", *options).exit_code == 2
