@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "config": Entry("proxy.cli.config", "Check, show, describe and reload the configuration."),
         "models": Entry("proxy.cli.models", "List the configured aliases, their targets and prices."),
         "keys": Entry("proxy.cli.keys", "Create, list, revoke and rotate keys."),
+        "admin": Entry("proxy.cli.admin", "Say where the token of the admin API is, and replace it."),
         "usage": Entry("proxy.cli.usage", "Sum up requests, tokens and cost."),
         "ledger": Entry("proxy.cli.ledger", "Export the ledger, one row a request."),
         "doctor": Entry("proxy.cli.doctor", "Look for what is wrong with this installation."),
