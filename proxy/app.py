@@ -205,7 +205,7 @@ class Gateway:
             deadlines=self.deadlines,
             settled=self.admission.settled,
             attempt_lost=self.admission.attempt_lost,
-            attempt_failed=partial(_attempt_failed, AttemptCounter(self.admission.state.metrics)),
+            attempt_failed=partial(self._attempt_failed, AttemptCounter(self.admission.state.metrics), config),
             expose_upstream=server.expose_upstream,
             max_event_bytes=server.max_event_bytes,
             drain_max_seconds=server.drain_max_seconds,
@@ -264,6 +264,19 @@ class Gateway:
         self.admission.state.has_accounts = has_accounts
         self.admission.reconfigure()
 
+    def _attempt_failed(
+        self, counter: AttemptCounter, config: Config, context: RequestContext, target: str, error: GatewayError
+    ) -> None:
+        """An attempt has failed that was made by a configuration, which may be an earlier one."""
+        counter.failed(target, error)
+        _failed(context.id, target, error)
+        name = target.partition("/")[0]
+        if name in self.admin.services.provider_keys.draining and _refused_credential(error):
+            now, then = self.config.upstreams.get(name), config.upstreams.get(name)
+            # A running request that still has the key before says nothing of the new one.
+            if now is not None and then is not None and now.api_key == then.api_key:
+                self.admin.key_refused(name)
+
     def _owner_in_file(self, kind: str, name: str) -> str | None:
         """Where the configuration file sets the budget of a key, a team or an organisation; None where it does not."""
         for budget, settings in self.config.budgets.items():
@@ -300,9 +313,9 @@ class Gateway:
         return ResourceHandler(owners, routing, rewriter, responder, services, max_body_bytes, self.overload.bodies)
 
 
-def _attempt_failed(counter: AttemptCounter, context: RequestContext, target: str, error: GatewayError) -> None:
-    counter.failed(target, error)
-    _failed(context.id, target, error)
+def _refused_credential(error: GatewayError) -> bool:
+    """Whether an upstream has refused the gateway's own credential."""
+    return isinstance(error, UpstreamFailed) and error.detail.startswith(("status 401", "status 403"))
 
 
 def _failed(request_id: str, target: str, error: GatewayError) -> None:

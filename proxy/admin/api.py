@@ -7,8 +7,8 @@ row has its path or method, so that a stranger learns nothing of the routes. It 
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Sequence
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from proxy.admin.request import AdminRequest, Result, Row, ids_of
+from proxy.admin.routes.rotation import fall_back
 from proxy.admin.services import AdminServices
 from proxy.dialects.openai_chat import CHAT
 from proxy.errors import AuthenticationFailed, GatewayError, InternalFault, InvalidRequest
@@ -27,6 +28,7 @@ from proxy.wire.headers import header_value
 #: All paths below these are the admin API's, whether a row has them or not.
 PREFIXES: Final = ("/-/", "/admin/")
 MAX_QUERY_FIELDS: Final = 64
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -37,7 +39,7 @@ class AdminApi:
         self.services = services
         self._routes = [(row, row.pattern) for row in rows]
         self._open = frozenset(row.path for row in rows if row.access == "open_metrics")
-        self._running: set[asyncio.Future[Result]] = set()
+        self._running: set[asyncio.Future[Any]] = set()
         #: Paths of rows that are not below the prefixes.
         self._others = frozenset(row.path for row in rows if not row.path.startswith(PREFIXES))
 
@@ -83,10 +85,18 @@ class AdminApi:
         body = await _body(row, scope)
         request = AdminRequest(ids_of(match), query, body, scope["headers"], actor, row.method)
         # A client that leaves does not stop a change half way.
-        task = asyncio.ensure_future(row.handler(self.services, request))
+        return await asyncio.shield(self._spawn(row.handler(self.services, request)))
+
+    def key_refused(self, name: str) -> None:
+        """An upstream refuses a key that was promoted a moment ago: put the one before in force again."""
+        if self.services.provider_keys.draining.pop(name, None) is not None:
+            self._spawn(fall_back(self.services, name))
+
+    def _spawn(self, work: Awaitable[T]) -> asyncio.Future[T]:
+        task = asyncio.ensure_future(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        return await asyncio.shield(task)
+        return task
 
 
 def _check_network(address: str, networks: Sequence[str]) -> None:

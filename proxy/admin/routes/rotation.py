@@ -1,5 +1,6 @@
 """Rotation of an upstream's key: start, status, promote, roll back. No response and no audit row has a whole key."""
 
+import logging
 from typing import Any
 
 import msgspec
@@ -8,7 +9,9 @@ from proxy.admin.key_check import check_key
 from proxy.admin.provider_keys import Rotation, Status, masked, unknown_provider
 from proxy.admin.request import AdminRequest, Input, Result
 from proxy.admin.services import AdminServices
-from proxy.errors import GatewayError
+from proxy.errors import GatewayError, InvalidRequest
+
+_log = logging.getLogger(__name__)
 
 
 class NewKey(Input, frozen=True):
@@ -77,6 +80,24 @@ async def roll_back(services: AdminServices, request: AdminRequest) -> Result:
     if failed:
         raise GatewayError(f"The key was rolled back, but not everywhere: {'; '.join(failed)}.", code="rollback_failed")
     return await _changed(services, request, "provider.rollback", before, after)
+
+
+async def fall_back(services: AdminServices, name: str) -> None:
+    """Put the key before a promotion in force again, because the provider refuses the new one. Once for each: of all
+    workers that notice it the first does it."""
+    note = "The provider refused the promoted key, so the one before is in force again."
+    before = await services.in_thread(services.provider_keys.find, name)
+    if before.status(services.provider_keys.now()) != "draining":
+        return
+    try:
+        after = await services.in_thread(services.provider_keys.roll_back, name, note)
+    except InvalidRequest:
+        # Another worker was first.
+        return
+    _log.error("upstream %s refuses its promoted key; the one before is in force again", name)
+    await services.control.refresh()
+    was, now = (msgspec.to_builtins(_status_of(services, one)) for one in (before, after))
+    await services.audit("gateway", "provider.fallback", name, was, now)
 
 
 async def _changed(

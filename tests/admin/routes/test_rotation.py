@@ -1,13 +1,14 @@
 """Rotation of an upstream's key over HTTP: what the upstream is sent before and after, and what is shown."""
 
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.admin.conftest import TOKEN, admin_config, administered
-from tests.exchange.samples import JSON_ANSWER
-from tests.fakes import Hang, RecordedRequest, ScriptedUpstream, Step, head, json_answer
+from tests.exchange.samples import JSON_ANSWER, wait_until
+from tests.fakes import Hang, RecordedRequest, ScriptedUpstream, Step, WaitFor, head, json_answer
 from tests.serving import ALIAS, KEY, RunningGateway
 
 OLD, NEW = "sk-upstream-secret", "sk-rotated-secret-9"
@@ -125,3 +126,44 @@ def test_no_secret_is_in_any_file_but_the_one_for_the_owner(tmp_path: Path) -> N
             assert path.name == "provider-keys.json"
             assert path.stat().st_mode & 0o777 == 0o600
         assert not path.is_file() or TOKEN.encode() not in path.read_bytes()
+
+
+def test_a_promoted_key_that_the_provider_refuses_is_rolled_back_by_itself(tmp_path: Path) -> None:
+    def refuse(request: RecordedRequest) -> list[Step]:
+        if request.method == "GET":
+            return json_answer({"data": []})
+        if request.header("authorization") == f"Bearer {NEW}":
+            return json_answer({"error": {"message": "unknown key"}}, 401)
+        return json_answer(JSON_ANSWER)
+
+    with ScriptedUpstream(refuse) as upstream, administered(admin_config(tmp_path, upstream.base_url)) as (one, client):
+        client.post(ROTATE, json={"new_key": NEW})
+        client.post(f"{ROTATE}/promote")
+        assert chat(one) == 502
+        wait_until(lambda: client.get(STATUS).json()["status"] == "idle", "the old key is in force again")
+        assert "refused" in client.get(STATUS).json()["note"]
+        assert chat(one) == 200
+        row = client.get("/-/audit?action=provider.fallback").json()["data"][0]
+        assert (row["actor"], row["object"]) == ("gateway", "vendor1")
+
+
+def test_a_request_that_still_has_the_old_key_says_nothing_of_the_new_one(tmp_path: Path) -> None:
+    released = threading.Event()
+
+    def refuse(request: RecordedRequest) -> list[Step]:
+        if request.method == "GET":
+            return json_answer({"data": []})
+        return [WaitFor(released), *json_answer({"error": {"message": "revoked"}}, 401)]
+
+    with (
+        ScriptedUpstream(refuse) as upstream,
+        administered(admin_config(tmp_path, upstream.base_url)) as (one, client),
+        one.client() as old,
+    ):
+        one.chat(old, {"model": ALIAS, "messages": [{"role": "user", "content": "hello"}]})
+        upstream.wait_for_requests(1)
+        client.post(ROTATE, json={"new_key": NEW})
+        client.post(f"{ROTATE}/promote")
+        released.set()
+        assert old.read_answer()[0].status == 502
+        assert client.get(STATUS).json()["status"] == "draining"
