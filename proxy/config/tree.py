@@ -431,11 +431,25 @@ class Metrics(Section, frozen=True):
 
 
 class Admin(Section, frozen=True):
-    """`[admin]`: who may operate the gateway over HTTP."""
+    """`[admin]`: the admin API below `/-/` and `/admin/`, and its token (docs/admin.md)."""
 
-    #: Whether /metrics and /-/metrics need no admin token; upstreams are then named t1, t2 and so on, in the order of
-    #: the file.
+    #: Whether there is an admin API.
+    enabled: bool = True
+    #: An address of its own, as HOST:PORT, [HOST]:PORT or unix:PATH; clients' address has no admin API then. Left out,
+    #: it is at the address of `[server]`.
+    listen: str = ""
+    #: The admin token, by reference as api_key, of at least 32 characters. Left out, one is made at the first start and
+    #: kept in `admin.token` in the data directory: `prometheus-gateway admin token` says where.
+    token: str = ""
+    #: Networks from which it may be called, such as "10.0.0.0/8"; all of them when left out. A Unix socket has no
+    #: network. Behind a proxy the network is the proxy's.
+    networks: list[str] = msgspec.field(default_factory=list)
+    #: Serve `/metrics` and `/-/metrics` without the token; upstreams are then named t1, t2, … there.
     open_metrics: bool = False
+
+    def __repr__(self) -> str:
+        """Name no secret: the token is resolved here."""
+        return f"Admin(enabled={self.enabled}, listen={self.listen!r}, …)"
 
 
 class Otel(Section, frozen=True):

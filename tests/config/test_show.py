@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from proxy.config.show import mask, show
-from proxy.config.tree import Config, Model, Price, Upstream
+from proxy.config.tree import Admin, Config, Model, Price, Upstream
 
 SECRET = "sk-a-rather-long-secret-9876"
 CONFIG = Config(
@@ -57,3 +57,9 @@ def test_prices_stay_exact() -> None:
     price = msgspec.convert({"input": "1.10"}, Price)
     config = Config(models={"m": Model(capability="chat", targets=["u/m"], price=price)})
     assert 'price = { input = "1.10" }' in show(config, config)
+
+
+def test_the_admin_token_is_masked() -> None:
+    config = Config(admin=Admin(token="prom_admin_0123456789_0123456789_abcd"))
+    assert tomllib.loads(show(config, config))["admin"]["token"] == "****abcd"
+    assert "0123" not in repr(config)
