@@ -44,6 +44,7 @@ class RoutingPolicy(Policy):
             "Peak-EWMA of the time to the first content of an empty request, by target and key.",
             self._ttft,
             *labels,
+            merge="max",
         )
         metrics.gauge(
             "prometheus_gateway_target_in_flight", "Requests that a target has now.", self._in_flight, *labels
@@ -53,6 +54,7 @@ class RoutingPolicy(Policy):
             "1 while a target is tried like the others, 0 while it cools down or is ejected.",
             self._healthy,
             *labels,
+            merge="min",
         )
         self._input = metrics.counter(
             "prometheus_gateway_routed_input_tokens_total",
