@@ -34,6 +34,7 @@ docs: $(VENV)/.dev ## Write the generated pages of docs/ again
 	$(BIN)/python -m tests.documents.configuration > docs/configuration.md
 	$(BIN)/python -m tests.documents.upstreams > docs/upstreams.md
 	$(BIN)/python -m tests.documents.endpoints > docs/endpoints.md
+	$(BIN)/python -m tests.documents.metrics
 	$(BIN)/python -m tests.spec.compatibility > docs/compatibility.md
 	$(BIN)/python -m tests.architecture.drawing
 
