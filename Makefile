@@ -35,6 +35,7 @@ docs: $(VENV)/.dev ## Write the generated pages of docs/ again
 	$(BIN)/python -m tests.documents.upstreams > docs/upstreams.md
 	$(BIN)/python -m tests.documents.endpoints > docs/endpoints.md
 	$(BIN)/python -m tests.documents.admin > docs/admin.md
+	$(BIN)/python -m tests.documents.metrics
 	$(BIN)/python -m tests.spec.compatibility > docs/compatibility.md
 	$(BIN)/python -m tests.architecture.drawing
 
