@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from proxy.config.tree import Server
 from proxy.dialects.openai_chat import CHAT
 from proxy.endpoints.cors import Cors, is_preflight, preflight_headers
-from proxy.endpoints.health import LIVE_PATHS, READY_PATHS, Health, home
+from proxy.endpoints.health import HEALTH_PATH, LIVE_PATHS, READY_PATHS, STREAM_PATH, Health, home
 from proxy.endpoints.inference import Inference
 from proxy.endpoints.metrics import METRICS_PATHS, MetricsPage
 from proxy.endpoints.models import GOOGLE_PATH, Models, error_response
@@ -30,7 +30,6 @@ from proxy.exchange.context import EndpointSpec, RequestContext
 from proxy.exchange.response_head import own_lines
 from proxy.exchange.services import Services
 from proxy.observability.access_log import AccessLog
-from proxy.observability.readiness import Readiness
 from proxy.policies.access_line import write_unbilled_line
 from proxy.policies.admission import Admission
 from proxy.resources.endpoint import ResourceEndpoint, rows_by_path
@@ -58,9 +57,9 @@ class Routes(Starlette):
         audio: AudioMeter,
         server: Server,
         resources: ResourceHandler,
-        readiness: Readiness,
+        health: Health,
     ) -> None:
-        models, health = Models(admission), Health(readiness)
+        models = Models(admission)
         handlers = [(row, Inference(row, admission, services, audio, server)) for row in ROWS]
         #: Those with an exact path, by method and path.
         self.exact = {(row.method, row.path): handler for row, handler in handlers}
@@ -85,6 +84,8 @@ class Routes(Starlette):
                 *(Route(path, health.live, methods=["GET"]) for path in LIVE_PATHS),
                 *(Route(path, health.ready, methods=["GET"]) for path in READY_PATHS),
                 *(Route(path, MetricsPage(admission.state).page, methods=["GET"]) for path in METRICS_PATHS),
+                Route(HEALTH_PATH, health.health, methods=["GET"]),
+                Route(STREAM_PATH, health.stream, methods=["GET"]),
             ],
             exception_handlers={
                 GatewayError: _respond_to_gateway_error,
