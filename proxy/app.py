@@ -16,7 +16,6 @@ from proxy.auth.keys import KeyStore
 from proxy.clock.sweeper import TimeoutSweeper
 from proxy.config.changes import Changes, applicable, changes
 from proxy.config.tree import Config, Upstream
-from proxy.endpoints.health import Health
 from proxy.endpoints.router import Router, Routes
 from proxy.endpoints.table import endpoint_of, endpoints_by_format
 from proxy.errors import ConfigFault, GatewayError, UpstreamFailed
@@ -200,7 +199,7 @@ class Gateway:
         state.config, state.aliases, state.services = config, aliases, services
         self.admission.reconfigure()
         resources = self._resource_handler(aliases, services, pools)
-        return Routes(self.admission, services, self.audio, server, resources, Health(self.readiness, self.providers))
+        return Routes(self.admission, services, self.audio, server, resources, self.readiness, self.providers)
 
     @property
     def notice(self) -> float:
