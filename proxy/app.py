@@ -33,6 +33,7 @@ from proxy.observability.access_log import AccessLog
 from proxy.observability.attempts import AttemptCounter
 from proxy.observability.metrics import Metrics
 from proxy.observability.metrics_memory import MetricsMemory
+from proxy.observability.providers import Providers, reason_of
 from proxy.observability.readiness import Readiness
 from proxy.overload.monitor import Overload
 from proxy.overload.readings import Readings
@@ -84,9 +85,8 @@ class Gateway:
         self.access = AccessLog(output, config.server.log_format)
         self.audio = AudioMeter()
         self.pools: dict[str, Pool] = {}
-        #: Of earlier configurations; requests of theirs still run.
-        self.retired: list[Pool] = []
         self.app: Router | None = None
+        self.providers = Providers(data_dir, self._current_pools)
         state = GatewayState(
             config,
             self.ledger,
@@ -110,6 +110,7 @@ class Gateway:
     async def start(self) -> None:
         """Open the store, compile the configuration and warm the pools. Raises `StoreFailed` and `ConfigFault`."""
         await self.ledger.start()
+        self.readiness.store_failure = lambda: self.ledger.failure
         self.readiness.add_check(lambda: self.ledger.failure)
         self.readiness.add_check(self._keys_failure)
         self.readiness.add_check(self.overload.reason)
@@ -131,6 +132,8 @@ class Gateway:
         self.app = Router(self.access, self._routes(config, self.pools), mount)
         self.deadlines.every_sweep(self.access.flush)
         self.deadlines.every_sweep(self._sweep_pools)
+        self.deadlines.every_sweep(self.providers.sweep)
+        self.deadlines.every_sweep(self.providers.prober.sweep)
         self.deadlines.every_sweep(self.overload.sample)
         self.deadlines.every_sweep(metrics.sweep)
         self.deadlines.start()
@@ -162,7 +165,7 @@ class Gateway:
             for name, pool in before.items():
                 if pools.get(name) is not pool:
                     pool.retire()
-                    self.retired.append(pool)
+                    self.providers.retired.append(pool)
             for name, pool in pools.items():
                 if before.get(name) is not pool:
                     warm(pool)
@@ -215,7 +218,7 @@ class Gateway:
         state.config, state.aliases, state.services = config, aliases, services
         self.admission.reconfigure()
         resources = self._resource_handler(aliases, services, pools)
-        return Routes(self.admission, services, self.audio, server, resources, self.readiness)
+        return Routes(self.admission, services, self.audio, server, resources, self.readiness, self.providers)
 
     @property
     def config(self) -> Config:
@@ -245,8 +248,10 @@ class Gateway:
         """Settle what still runs, close the pools, and store the journal to its end."""
         self.deadlines.stop()
         self.interrupt()
-        for pool in (*self.pools.values(), *self.retired):
+        await self.providers.prober.stop()
+        for pool in (*self.pools.values(), *self.providers.retired):
             await pool.close()
+        await self.providers.stop()
         self.deadlines.clear()
         if self._watching is not None:
             self._watching.cancel()
@@ -264,6 +269,9 @@ class Gateway:
         self.admission.state.has_accounts = has_accounts
         self.admission.reconfigure()
 
+    def _current_pools(self) -> Mapping[str, Pool]:
+        return self.pools
+
     def _attempt_failed(
         self, counter: AttemptCounter, config: Config, context: RequestContext, target: str, error: GatewayError
     ) -> None:
@@ -271,6 +279,10 @@ class Gateway:
         counter.failed(target, error)
         _failed(context.id, target, error)
         name = target.partition("/")[0]
+        pool = self.pools.get(name)
+        why = reason_of(error)
+        if pool is not None and why:
+            pool.health.traffic.failed(why, time.monotonic())
         if name in self.admin.services.provider_keys.draining and _refused_credential(error):
             now, then = self.config.upstreams.get(name), config.upstreams.get(name)
             # A running request that still has the key before says nothing of the new one.
@@ -288,7 +300,7 @@ class Gateway:
         return f"keys are not refreshed: {self.keys.failed}" if self.keys.failed is not None else None
 
     def _may_connect(self) -> bool:
-        return self.overload.may_connect(sum(pool.opening for pool in (*self.pools.values(), *self.retired)))
+        return self.overload.may_connect(sum(pool.opening for pool in (*self.pools.values(), *self.providers.retired)))
 
     def _may_eject(self) -> bool:
         """Whether one more upstream may be ejected: one of them always, and so many percent of all."""
@@ -299,8 +311,8 @@ class Gateway:
         now = asyncio.get_running_loop().time()
         for pool in self.pools.values():
             pool.sweep(now, spare=self.pressure.closing)
-        if self.retired:
-            self.retired = [pool for pool in self.retired if not pool.is_empty]
+        if self.providers.retired:
+            self.providers.retired = [pool for pool in self.providers.retired if not pool.is_empty]
 
     def _resource_handler(
         self, aliases: Mapping[str, Alias], services: Services, pools: Mapping[str, Pool]

@@ -213,6 +213,9 @@ class Upstream(Section, frozen=True):
     #: Seconds between two such requests while none has an outcome; and seconds without failures that cancel one of the
     #: ejections so far.
     ejection_interval: Seconds = 10.0
+    #: Seconds between two active probes, each a GET of its list of models by every worker; 0 is none. What requests say
+    #: of it counts in any case.
+    probe_interval: SecondsOrNone = 0.0
     #: Seconds an idle connection is kept for reuse.
     keep_alive_timeout: Seconds = 60.0
     #: File of further certificate authorities, in PEM form; relative to the configuration file.
