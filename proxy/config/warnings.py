@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from proxy.config.addresses import base_url_warnings, without_endpoint
+from proxy.config.budget_rules import budget_warnings
 from proxy.config.presets import PRESETS, formats_of
 from proxy.config.presets.schemas import Preset
 from proxy.config.problems import ConfigWarning as ConfigWarning
@@ -54,6 +55,7 @@ def warnings(config: Config) -> Iterator[ConfigWarning]:
         if model.routing is not None:
             yield from routing_warnings(alias, model, model.routing, config)
     yield from _without_messages(config)
+    yield from budget_warnings(config)
 
 
 def is_private(host: str) -> bool:

@@ -5,6 +5,7 @@ from typing import Final
 from proxy.policies.access import AccessPolicy
 from proxy.policies.access_line import AccessLinePolicy
 from proxy.policies.base import Policy
+from proxy.policies.budgets import BudgetPolicy
 from proxy.policies.hedge import HedgePolicy
 from proxy.policies.metrics import MetricsPolicy
 from proxy.policies.overload import OverloadPolicy
@@ -16,6 +17,7 @@ POLICIES: Final[tuple[type[Policy], ...]] = (
     OverloadPolicy,
     AccessPolicy,
     OwnershipPolicy,
+    BudgetPolicy,
     RoutingPolicy,
     HedgePolicy,
     MetricsPolicy,
