@@ -103,6 +103,8 @@ class PrismHeaders:
     guardrail_policy: str = ""
     #: The response is to be made as a job.
     is_async: bool = False
+    #: A stream is to say what it has cost, in a comment before its last event.
+    include_metadata: bool = False
     #: The request had an `x-agentcc-*` header, so that its response has them too.
     has_twins: bool = False
     #: Response header lines that say what was ignored.
@@ -179,6 +181,7 @@ class _Reader:
             config=self._config(),
             guardrail_policy=policy or _printable(plain.get(b"x-guardrail-policy", b""))[:MAX_LABEL_CHARACTERS],
             is_async=self._flag("async"),
+            include_metadata=self._flag("include-metadata"),
             has_twins=has_twins,
             warnings=self._warnings(),
         )
