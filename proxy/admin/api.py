@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -86,6 +87,14 @@ class AdminApi:
         request = AdminRequest(ids_of(match), query, body, scope["headers"], actor, row.method)
         # A client that leaves does not stop a change half way.
         return await asyncio.shield(self._spawn(row.handler(self.services, request)))
+
+    def shows_names(self, request: Request) -> bool:
+        """Whether a request has the admin token, for pages that show more to it."""
+        try:
+            self.services.token.authenticate(request.scope["headers"], self.services.state.config.admin, "")
+        except GatewayError:
+            return False
+        return True
 
     def key_refused(self, name: str) -> None:
         """An upstream refuses a key that was promoted a moment ago: put the one before in force again."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from proxy.admin.org_config import OrgConfig
 from proxy.admin.request import MAX_BULK_BYTES, Row
-from proxy.admin.routes import groups, keys, metrics, operations, org_configs, reports, rotation
+from proxy.admin.routes import groups, keys, metrics, operations, org_configs, reports, rotation, traffic
 from proxy.admin.routes.pages import Page
 from proxy.auth.values import KeyFields, OrgFields, TeamFields
 
@@ -185,6 +185,21 @@ ROWS: Final[tuple[Row, ...]] = (
         "Who has changed what, the newest first.",
         reports.AuditList,
         query=reports.AuditQuery,
+    ),
+    Row("GET", "/stats", traffic.stats, "The traffic of the last day.", traffic.Stats, query=traffic.StatsQuery),
+    Row(
+        "GET",
+        "/-/health/providers",
+        traffic.list_providers,
+        "The state of every upstream.",
+        traffic.ProviderList,
+    ),
+    Row(
+        "GET",
+        "/-/health/providers/{org_id}",
+        traffic.list_org_providers,
+        "The state of an organisation's upstreams.",
+        traffic.OrgProviders,
     ),
     Row("GET", "/-/metrics", metrics.page, "The metrics, for Prometheus.", None, access="open_metrics"),
     Row("GET", "/metrics", metrics.page, "The same as `GET /-/metrics`.", None, access="open_metrics"),
