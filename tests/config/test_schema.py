@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from proxy.config.schema import help_texts, schema
-from proxy.config.tree import Model, Price, Section, Server, Upstream
+from proxy.config.tree import Hedge, Model, Price, Queue, Section, Server, Upstream
 
 
 def properties(section: type[Section]) -> dict[str, Any]:
@@ -14,7 +14,7 @@ def properties(section: type[Section]) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("section", [Server, Upstream, Model, Price])
+@pytest.mark.parametrize("section", [Server, Upstream, Model, Hedge, Queue, Price])
 def test_every_setting_is_described(section: type[Section]) -> None:
     assert [name for name, part in properties(section).items() if not part.get("description")] == []
 

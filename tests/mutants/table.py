@@ -957,6 +957,64 @@ MUTANTS: tuple[Mutant, ...] = (
         "self.lag = lag",
         ("tests/overload",),
     ),
+    # Second attempts, and requests that wait.
+    Mutant(
+        "two winners",
+        "proxy/exchange/hedged_origin.py",
+        "if other is not lane:",
+        "if False:",
+        ("tests/exchange/test_hedged_origin.py",),
+    ),
+    Mutant(
+        "no row of the attempt that lost",
+        "proxy/exchange/hedged_origin.py",
+        "            services.journal.append(row)",
+        "            pass",
+        ("tests/exchange/test_hedged_origin.py",),
+    ),
+    Mutant(
+        "a lost attempt on the bill of the key",
+        "proxy/exchange/hedged_origin.py",
+        "if not self._hedging.settings.bill:",
+        "if False:",
+        ("tests/exchange/test_hedged_origin.py",),
+    ),
+    Mutant(
+        "a role that wins",
+        "proxy/exchange/attempt.py",
+        "(owner.races or owner.plan.has_next)",
+        "owner.plan.has_next",
+        ("tests/exchange/test_hedged_origin.py",),
+    ),
+    Mutant(
+        "server-side tools twice",
+        "proxy/exchange/hedged_origin.py",
+        "or not may_repeat(context)",
+        "",
+        ("tests/exchange/test_hedged_origin.py",),
+    ),
+    Mutant(
+        "second attempts without a bound",
+        "proxy/routing/hedging.py",
+        "if self._level < _ONE:",
+        "if False:",
+        ("tests/routing/test_hedging.py",),
+    ),
+    Mutant(
+        "a client that left in the queue",
+        "proxy/exchange/queued_origin.py",
+        """    def client_left(self, stalled: bool) -> bool:
+        self._stop()""",
+        """    def client_left(self, stalled: bool) -> bool:""",
+        ("tests/exchange/test_queued_origin.py",),
+    ),
+    Mutant(
+        "one key's turn over and over",
+        "proxy/routing/queue.py",
+        "turns[waiter.key] = turn + 1",
+        "turns[waiter.key] = turn",
+        ("tests/routing/test_queue.py",),
+    ),
     # Hooks.
     Mutant(
         "policies passed over at resource endpoints",
