@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.responses import chat_response
 from proxy.app import Gateway
-from proxy.config.tree import Config, Model, Price, Server, Upstream
+from proxy.config.tree import Config, Model, Price, Routing, Server, Upstream
 from proxy.server.context import ServerContext
 from proxy.server.protocol import GuardedProtocol
 from proxy.upstream.connection import Connection
@@ -82,12 +82,19 @@ class Rig:
 
 
 @asynccontextmanager
-async def running_rig(folder: Path, models: Iterable[str]) -> AsyncIterator[Rig]:
-    """A rig for these models of the upstream, its gateway started and stopped."""
+async def running_rig(folder: Path, models: Iterable[str], routing: Routing | None = None) -> AsyncIterator[Rig]:
+    """A rig for these models of the upstream, its gateway started and stopped.
+
+    With `routing` there is a choice: between two keys of the upstream.
+    """
     server = Server(data_dir=str(folder), log_format="json")
     price = Price(input=Decimal(1), output=Decimal(2))
-    aliases = {ALIAS_PREFIX + name: Model(capability="chat", targets=[f"bench/{name}"], price=price) for name in models}
-    upstream = Upstream(base_url="http://127.0.0.1:9", api_key="none", warm_connections=0)
+    aliases = {
+        ALIAS_PREFIX + name: Model(capability="chat", targets=[f"bench/{name}"], price=price, routing=routing)
+        for name in models
+    }
+    keys = ["one", "two"] if routing is not None else ["none"]
+    upstream = Upstream(base_url="http://127.0.0.1:9", api_keys=keys, warm_connections=0)
     gateway = Gateway(Config(server=server, upstreams={"bench": upstream}, models=aliases), io.StringIO())
     await gateway.start()
     try:

@@ -23,6 +23,7 @@ import pytest
 from benchmarks.counting import CountingLoop, Counts, counted
 from benchmarks.plan import Load
 from benchmarks.rig import ALIAS_PREFIX, KEY, Rig, reads_of, request, running_rig
+from proxy.config.tree import Routing, Strategy
 from proxy.exchange.attempt import Attempt
 from tests.fakes import LAST_CHUNK, ScriptedUpstream, Send, Step, WaitFor, chunk, head
 from tests.serving import ALIAS, RunningGateway, needs_patching, simple_config
@@ -31,6 +32,14 @@ T = TypeVar("T")
 
 #: A JSON chat request, from the client's bytes to the last byte of its answer: the keys, the bill and the access line.
 JSON_REQUEST = Counts(python_calls=141, c_calls=152, decodes=4, file_writes=2)
+#: What routing adds to it, sticky sessions and the metrics of the target included, by strategy.
+ROUTED: dict[Strategy, Counts] = {
+    "order": Counts(python_calls=18, c_calls=13),
+    "weighted": Counts(python_calls=18, c_calls=14),
+    "fastest": Counts(python_calls=21, c_calls=16),
+    "least-busy": Counts(python_calls=21, c_calls=17),
+    "cheapest": Counts(python_calls=20, c_calls=19),
+}
 #: A streamed one with three chunks of content, each in a read of its own.
 STREAM = Counts(python_calls=221, c_calls=264, decodes=7, file_writes=2)
 #: A chunk that differs from the one before in its text alone, as those of nearly all providers do.
@@ -50,13 +59,13 @@ GARBAGE = 0
 SHORT, LONG = 20, 40
 
 
-def on_rig(models: Iterable[str], work: Callable[[Rig, CountingLoop], T]) -> T:
+def on_rig(models: Iterable[str], work: Callable[[Rig, CountingLoop], T], routing: Routing | None = None) -> T:
     """Run something on a rig that has served once already."""
 
     async def scene(folder: str) -> T:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, CountingLoop)
-        async with running_rig(Path(folder), models) as rig:
+        async with running_rig(Path(folder), models, routing) as rig:
             return work(rig, loop)
 
     with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=CountingLoop) as runner:
@@ -90,6 +99,14 @@ def cost_of_a_chunk(kind: str, *, whole: bool = False) -> Counts:
 
 def test_a_json_request_stays_within_its_budget() -> None:
     assert cost_of("bench-json", stream=False).over(JSON_REQUEST) == {}
+
+
+@pytest.mark.parametrize("strategy", ROUTED)
+def test_a_choice_of_the_target_stays_within_its_budget(strategy: Strategy) -> None:
+    routing = Routing(strategy=strategy, sticky="session")
+    reads = reads_of("bench-json", False, False)
+    counts = on_rig(["bench-json"], lambda rig, loop: exchange(rig, loop, request("bench-json", False), reads), routing)
+    assert (counts - cost_of("bench-json", stream=False)).over(ROUTED[strategy]) == {}
 
 
 def test_a_short_stream_stays_within_its_budget() -> None:

@@ -23,7 +23,7 @@ from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import COMMITTED, WAITING, Origin, ResponseWriter
 from proxy.exchange.services import Services
 from proxy.routing.models import conversation_with
-from proxy.routing.retry import RetryPlan
+from proxy.routing.retry import COUNTED, RetryPlan
 from proxy.upstream.connection import Connection, ResponseSink
 from proxy.upstream.drain import drain
 from proxy.wire.headers import Header, with_content_type
@@ -296,7 +296,8 @@ class Attempt(ResponseSink):
         elif out:
             if exchange.state < COMMITTED:
                 out = self._buffer + out
-                if (owner.races or owner.plan.has_next) and _may_wait(reader, out, owner.plan):
+                plan = owner.plan
+                if (owner.races or plan.has_next or plan.used & COUNTED) and _may_wait(reader, out, plan):
                     self._buffer = out
                     return
                 self._buffer = b""
@@ -448,7 +449,8 @@ def _may_wait(reader: ResponseReader, data: bytes, plan: RetryPlan) -> bool:
     """Whether all that came, such as the role of who will speak, may wait for the first content to come with it.
 
     That costs no time to the first token, and a response that breaks off until then is replaced by another target's.
-    One that finishes without content waits for its end where another alias may serve what it refuses.
+    One that finishes without content waits for its end where another alias may serve what it refuses. Where the time to
+    the first content is measured all wait for it, at the last target too.
     """
     return (
         reader.by_parts

@@ -144,6 +144,8 @@ class UpstreamOrigin(AttemptOwner):
             alias = self.plan.alias
             if alias is not None and alias.routing is not None and not failed:
                 self._note_first_content()
+        elif self.plan.target.state.condition.watched and not failed:
+            self._note_recovery(_now())
         outcome: Outcome = "upstream_error" if failed else "complete"
         if upload is not None and not exchange.client_gone:
             finish = partial(exchange.finish, attempt.status, lines, reader.events, last, outcome)
@@ -446,7 +448,13 @@ class UpstreamOrigin(AttemptOwner):
         plan, now = self.plan, _now()
         state = plan.target.state
         state.latency.observe((now - self.sent) / size_factor(self.context.text_in), now, plan.hedged)
-        if state.condition.watched and state.condition.succeeded(now):
+        if state.condition.watched:
+            self._note_recovery(now)
+
+    def _note_recovery(self, now: float) -> None:
+        """The target, which has failed lately, has responded well."""
+        plan = self.plan
+        if plan.target.state.condition.succeeded(now):
             _log.warning("target %s of %s responds again", plan.target.label, plan.alias.name if plan.alias else "")
 
     def _count_failure(self, *, gateway: bool) -> None:

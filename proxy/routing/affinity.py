@@ -26,6 +26,8 @@ MOVED_SECONDS: Final = 600.0
 #: Bytes of each part of a conversation's beginning that are hashed from its start, and from its end where it is longer.
 HEAD_BYTES: Final = 1_024
 TAIL_BYTES: Final = 512
+#: Bytes of the messages among which the end of the first one of the user's is looked for.
+MAX_SEARCHED_BYTES: Final = 65_536
 _SEPARATOR: Final = b"\0"
 #: Fields that stand before the first message.
 _BEFORE_MESSAGES: Final = ("system", "instructions", "systemInstruction", "system_instruction", "tools")
@@ -139,19 +141,20 @@ def _named_in(fields: Mapping[str, msgspec.Raw]) -> str:
 def beginning_of(fields: Mapping[str, msgspec.Raw]) -> list[bytes]:
     """What all requests of a conversation have alike: the system prompt, the tools, and the messages up to the first
     one of the user."""
-    parts = [_bounded(bytes(fields[name]), len(bytes(fields[name]))) for name in _BEFORE_MESSAGES if name in fields]
+    parts = [_ends_of(memoryview(fields[name])) for name in _BEFORE_MESSAGES if name in fields]
     for name in _MESSAGES:
         if name in fields:
-            parts.append(_first_messages(bytes(fields[name])))
+            parts.append(_first_messages(memoryview(fields[name])))
             break
     return parts
 
 
-def _first_messages(messages: bytes) -> bytes:
-    """The raw messages up to the first of the user's, that one included, as `_bounded` has them.
+def _first_messages(whole: memoryview) -> bytes:
+    """The raw messages up to the first of the user's, that one included, as `_ends_of` has them.
 
     Nearly all clients write the role first: then it ends where the next role begins. Else the messages are decoded.
     """
+    messages = bytes(whole[:MAX_SEARCHED_BYTES])
     end = len(messages)
     at = messages.find(b'"user"')
     while at >= 0:
@@ -160,8 +163,7 @@ def _first_messages(messages: bytes) -> bytes:
         before = _BEFORE_USER.search(messages, max(at - _NEAR, 0), at)
         if before is not None:
             if before[1] != b"{":
-                first = _first_decoded(messages)
-                return _bounded(first, len(first))
+                return _ends_of(memoryview(_first_decoded(bytes(whole))))
             break
         at = messages.find(b'"user"', at + 1)
     if at >= 0:
@@ -170,7 +172,7 @@ def _first_messages(messages: bytes) -> bytes:
             end = following
     while end and messages[end - 1] in _BETWEEN:
         end -= 1
-    return _bounded(messages, end)
+    return _ends_of(memoryview(messages)[:end])
 
 
 def _first_decoded(messages: bytes) -> bytes:
@@ -195,8 +197,9 @@ def _role_of(message: bytes) -> str:
     return bytes(role).decode(errors="replace").strip('"') if role is not None else ""
 
 
-def _bounded(value: bytes, end: int) -> bytes:
-    """A value up to its end, which is hashed whole where it is short, else by its ends and its length."""
-    if end <= HEAD_BYTES + TAIL_BYTES:
-        return value[:end]
-    return b"%d %b%b" % (end, value[:HEAD_BYTES], value[end - TAIL_BYTES : end])
+def _ends_of(value: memoryview) -> bytes:
+    """What is hashed of a value: all of a short one, else its ends and its length."""
+    size = len(value)
+    if size <= HEAD_BYTES + TAIL_BYTES:
+        return bytes(value)
+    return b"".join((f"{size} ".encode(), value[:HEAD_BYTES], value[size - TAIL_BYTES :]))

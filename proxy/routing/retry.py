@@ -30,7 +30,7 @@ _WAITED: Final = 2
 #: The running attempt is a retry on its upstream's retry budget.
 _ON_BUDGET: Final = 4
 #: The running attempt is counted among those in flight at its target.
-_COUNTED: Final = 8
+COUNTED: Final = 8
 #: Another alias may still serve the request.
 _MAY_FALL_BACK: Final = 16
 #: It runs beside another one, for the same request.
@@ -178,8 +178,8 @@ class RetryPlan:
         self._left -= 1
         self.began = now
         target = self.target
-        if self.alias is not None and self.alias.routing is not None and not self.used & _COUNTED:
-            self.used |= _COUNTED
+        if self.alias is not None and self.alias.routing is not None and not self.used & COUNTED:
+            self.used |= COUNTED
             target.state.in_flight += 1
         if target.pool.health.ejected:
             target.pool.health.probe(now)
@@ -189,9 +189,9 @@ class RetryPlan:
     def end(self) -> None:
         """The last attempt has ended, however it did: nothing is held of its target any more."""
         used = self.used
-        if used & _COUNTED:
+        if used & COUNTED:
             self.target.state.in_flight -= 1
-            self.used = used & ~_COUNTED
+            self.used = used & ~COUNTED
         if used & _ON_BUDGET:
             self.release()
 
@@ -265,9 +265,9 @@ class RetryPlan:
             if not same or (of_key and target.place != failed.place) or self._within_budget():
                 if not same:
                     self.release()
-                if self.used & _COUNTED:
+                if self.used & COUNTED:
                     failed.state.in_flight -= 1
-                    self.used &= ~_COUNTED
+                    self.used &= ~COUNTED
                 self.target = target
                 self._rest = rest[place + 1 :]
                 return True

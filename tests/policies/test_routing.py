@@ -12,6 +12,7 @@ from proxy.app import Gateway
 from proxy.config.tree import Config, Model, Routing, Upstream
 from proxy.observability.metrics import Counter as MetricCounter
 from proxy.observability.metrics import Gauge
+from proxy.upstream.condition import Condition
 from tests.exchange.routed import call, config_of, upstreams
 from tests.exchange.samples import DONE, HELLO, JSON_ANSWER, ROLE, STOP, USAGE, ended, question, wait_until
 from tests.fakes import Hang, Pause, RecordedRequest, Reset, ScriptedUpstream, Step, chunk, head, json_answer
@@ -313,3 +314,22 @@ def test_an_alias_of_several_keys_counts_its_targets_without_routing_of_its_own(
         with RunningGateway(msgspec.structs.replace(config, models=models)) as gateway:
             assert call(gateway)[0].header("x-prism-routing-strategy") is None
             assert used(fake) == ["one"]
+
+
+def test_the_only_target_is_measured_by_its_first_content_too(tmp_path: Path) -> None:
+    with upstreams(1, slow(0.2)) as fakes, RunningGateway(config_of(tmp_path, fakes, Routing())) as gateway:
+        assert call(gateway, question())[0].status == 200
+        (seconds,) = gateway.call(lambda running: metric(running, "prometheus_gateway_target_ttft_seconds")).values()
+        assert seconds >= 0.19
+
+
+def test_a_probe_that_streams_well_brings_its_target_back(tmp_path: Path) -> None:
+    with upstreams(1, slow(0.0)) as fakes, RunningGateway(config_of(tmp_path, fakes, Routing())) as gateway:
+
+        def condition(running: Gateway) -> Condition:
+            return running.admission.state.aliases[ALIAS].targets[0].state.condition
+
+        gateway.call(lambda running: condition(running).cool("rate_limit", 0.0, 0.0))
+        assert gateway.call(lambda running: condition(running).out)
+        assert call(gateway, question())[0].status == 200
+        assert not gateway.call(lambda running: condition(running).out)
