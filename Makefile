@@ -7,7 +7,7 @@ COMPILED ?= .venv-compiled
 GATEWAY = $(if $(COMPILED),$(COMPILED)/.plain)
 GATEWAY_OPTION = $(if $(COMPILED),--gateway $(abspath $(COMPILED))/bin/prometheus-gateway)
 
-.PHONY: run help test check fmt docs release wheel test-compiled bench bench-peers bench-guard \
+.PHONY: run help test check fmt docs release wheel test-compiled bench bench-peers bench-routing bench-guard \
 	faults cuts kill power process overload fuzz mutants disconnects crosstalk slow soak clean
 
 # Another port: make run PORT=8090. Any options of `serve`: make run ARGS='--host 0.0.0.0 --workers 2'.
@@ -34,6 +34,8 @@ docs: $(VENV)/.dev ## Write the generated pages of docs/ again
 	$(BIN)/python -m tests.documents.configuration > docs/configuration.md
 	$(BIN)/python -m tests.documents.upstreams > docs/upstreams.md
 	$(BIN)/python -m tests.documents.endpoints > docs/endpoints.md
+	$(BIN)/python -m tests.documents.admin > docs/admin.md
+	$(BIN)/python -m tests.documents.metrics
 	$(BIN)/python -m tests.spec.compatibility > docs/compatibility.md
 	$(BIN)/python -m tests.architecture.drawing
 
@@ -56,6 +58,9 @@ bench: $(VENV)/.plain $(GATEWAY) ## Measure the gateway beside nginx
 bench-peers: $(VENV)/.plain $(GATEWAY) ## Measure it beside HAProxy, Envoy, vllm-router and LiteLLM too
 	$(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks --systems all $(GATEWAY_OPTION) $(ARGS)
+
+bench-routing: $(VENV)/.plain ## Show how soon the strategy "fastest" finds the faster target, and leaves it
+	$(BIN)/python -m benchmarks.fastest $(ARGS)
 
 bench-guard: $(VENV)/.plain $(GATEWAY) ## Measure, and fail where a budget is not met
 	$(BIN)/python -m benchmarks.guard $(GATEWAY_OPTION) $(ARGS)

@@ -11,12 +11,17 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
+from proxy.admin.api import AdminApi
+from proxy.admin.nodes import Nodes
+from proxy.admin.provider_keys import ProviderKeys, with_promoted
+from proxy.admin.services import AdminServices, Control
+from proxy.admin.table import ROWS
 from proxy.auth.key_index import KeyIndex
-from proxy.auth.keys import KeyStore
+from proxy.auth.store import Store
 from proxy.clock.sweeper import TimeoutSweeper
 from proxy.config.changes import Changes, applicable, changes
 from proxy.config.tree import Config, Upstream
-from proxy.endpoints.router import Router, Routes
+from proxy.endpoints.router import MountRouter, Router, Routes
 from proxy.endpoints.table import endpoint_of, endpoints_by_format
 from proxy.errors import ConfigFault, GatewayError, UpstreamFailed
 from proxy.exchange.audio_length import AudioMeter
@@ -28,6 +33,7 @@ from proxy.observability.access_log import AccessLog
 from proxy.observability.attempts import AttemptCounter
 from proxy.observability.metrics import Metrics
 from proxy.observability.metrics_memory import MetricsMemory
+from proxy.observability.providers import Providers, reason_of
 from proxy.observability.readiness import Readiness
 from proxy.overload.monitor import Overload
 from proxy.overload.readings import Readings
@@ -63,7 +69,6 @@ class Gateway:
         `counters` and the memory of the `metrics` of all of them."""
         if counters is None:
             counters = SharedCounters()
-        self.config = config
         data_dir = Path(config.server.data_dir)
         self.ledger = Ledger(
             data_dir,
@@ -80,9 +85,8 @@ class Gateway:
         self.access = AccessLog(output, config.server.log_format)
         self.audio = AudioMeter()
         self.pools: dict[str, Pool] = {}
-        #: Of earlier configurations; requests of theirs still run.
-        self.retired: list[Pool] = []
         self.app: Router | None = None
+        self.providers = Providers(data_dir, self._current_pools)
         state = GatewayState(
             config,
             self.ledger,
@@ -95,6 +99,10 @@ class Gateway:
         )
         #: Outlives a reload, with the policies and their state.
         self.admission = Admission(state, self.keys, [policy(state) for policy in policies])
+        store = Store(data_dir, prefix=config.server.key_prefix, owner=self._owner_in_file)
+        #: The admin API, which `app` serves too unless it has an address of its own.
+        self.admin = AdminApi(AdminServices(state, self.keys, store, ProviderKeys(data_dir), Nodes(data_dir)), ROWS)
+        self.admin.services.control = Control(self.refresh)
         self.keys.follow_accounts(self._accounts_changed)
         self._reloading = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
@@ -102,6 +110,7 @@ class Gateway:
     async def start(self) -> None:
         """Open the store, compile the configuration and warm the pools. Raises `StoreFailed` and `ConfigFault`."""
         await self.ledger.start()
+        self.readiness.store_failure = lambda: self.ledger.failure
         self.readiness.add_check(lambda: self.ledger.failure)
         self.readiness.add_check(self._keys_failure)
         self.readiness.add_check(self.overload.reason)
@@ -110,16 +119,21 @@ class Gateway:
         metrics = self.admission.state.metrics
         metrics.column.begin_journal(self.ledger.journal.owner)
         self.overload.start(self.ledger.journal)
-        # Created where it is missing; only the index keeps it open.
-        store = KeyStore(self.ledger.data_dir)
-        await store.open()
-        await store.close()
+        # Created where it is missing.
+        await self.admin.services.start()
         await self.keys.open()
         self._watching = asyncio.create_task(self.keys.watch(), name="keys-watch")
-        self.pools = await self._pools_for(self.config.upstreams)
-        self.app = Router(self.access, self._routes(self.config, self.pools))
+        provider_keys, written = self.admin.services.provider_keys, self.config
+        rotations = await asyncio.to_thread(provider_keys.current, written)
+        provider_keys.adopt(written, rotations)
+        config = with_promoted(written, rotations)
+        self.pools = await self._pools_for(config.upstreams)
+        mount = None if config.admin.listen else self.admin
+        self.app = Router(self.access, self._routes(config, self.pools), mount)
         self.deadlines.every_sweep(self.access.flush)
         self.deadlines.every_sweep(self._sweep_pools)
+        self.deadlines.every_sweep(self.providers.sweep)
+        self.deadlines.every_sweep(self.providers.prober.sweep)
         self.deadlines.every_sweep(self.overload.sample)
         self.deadlines.every_sweep(metrics.sweep)
         self.deadlines.start()
@@ -135,23 +149,31 @@ class Gateway:
         async with self._reloading:
             if self.readiness.draining:
                 raise ConfigFault("the gateway is shutting down, and takes no other configuration")
-            found = changes(self.config, wanted)
-            config = applicable(self.config, wanted)
+            provider_keys = self.admin.services.provider_keys
+            found = changes(provider_keys.written, wanted)
+            written = applicable(provider_keys.written, wanted)
+            rotations = await asyncio.to_thread(provider_keys.current, written)
+            config = with_promoted(written, rotations)
             pools = await self._pools_for(config.upstreams)
             routes = self._routes(config, pools)
             # All at once: there is no await from here on.
-            before, self.config, self.pools = self.pools, config, pools
+            provider_keys.adopt(written, rotations)
+            before, self.pools = self.pools, pools
             self.overload.reconfigure(config.server)
             self.access.reconfigure(config.server.log_format)
             self.app.reconfigure(routes)
             for name, pool in before.items():
                 if pools.get(name) is not pool:
                     pool.retire()
-                    self.retired.append(pool)
+                    self.providers.retired.append(pool)
             for name, pool in pools.items():
                 if before.get(name) is not pool:
                     warm(pool)
             return found
+
+    async def refresh(self) -> None:
+        """Use the provider keys that are stored now, for the attempts to come. Raises `ConfigFault`."""
+        await self.reload(self.admin.services.provider_keys.written)
 
     async def _pools_for(self, upstreams: Mapping[str, Upstream]) -> dict[str, Pool]:
         """A pool for each upstream: the one that is there, with its warm connections, where nothing has changed."""
@@ -186,7 +208,7 @@ class Gateway:
             deadlines=self.deadlines,
             settled=self.admission.settled,
             attempt_lost=self.admission.attempt_lost,
-            attempt_failed=partial(_attempt_failed, AttemptCounter(self.admission.state.metrics)),
+            attempt_failed=partial(self._attempt_failed, AttemptCounter(self.admission.state.metrics), config),
             expose_upstream=server.expose_upstream,
             max_event_bytes=server.max_event_bytes,
             drain_max_seconds=server.drain_max_seconds,
@@ -196,7 +218,17 @@ class Gateway:
         state.config, state.aliases, state.services = config, aliases, services
         self.admission.reconfigure()
         resources = self._resource_handler(aliases, services, pools)
-        return Routes(self.admission, services, self.audio, server, resources, self.readiness)
+        return Routes(self.admission, services, self.audio, server, resources, self.readiness, self.providers)
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force, with the provider keys that were promoted in place of the file's."""
+        return self.admission.state.config
+
+    @property
+    def admin_app(self) -> MountRouter:
+        """What is served at the admin API's own address."""
+        return MountRouter(self.access, self.admin)
 
     @property
     def notice(self) -> float:
@@ -206,6 +238,7 @@ class Gateway:
     def drain(self) -> None:
         """The shutdown has begun: readiness probes see it."""
         self.readiness.draining = True
+        self.admin.services.nodes.drain()
 
     def interrupt(self) -> None:
         """End every exchange that still runs, with an error to its client and a row."""
@@ -215,12 +248,15 @@ class Gateway:
         """Settle what still runs, close the pools, and store the journal to its end."""
         self.deadlines.stop()
         self.interrupt()
-        for pool in (*self.pools.values(), *self.retired):
+        await self.providers.prober.stop()
+        for pool in (*self.pools.values(), *self.providers.retired):
             await pool.close()
+        await self.providers.stop()
         self.deadlines.clear()
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
+        await self.admin.services.stop()
         await self.keys.close()
         self.admission.state.metrics.sweep()
         await self.ledger.stop()
@@ -233,11 +269,38 @@ class Gateway:
         self.admission.state.has_accounts = has_accounts
         self.admission.reconfigure()
 
+    def _current_pools(self) -> Mapping[str, Pool]:
+        return self.pools
+
+    def _attempt_failed(
+        self, counter: AttemptCounter, config: Config, context: RequestContext, target: str, error: GatewayError
+    ) -> None:
+        """An attempt has failed that was made by a configuration, which may be an earlier one."""
+        counter.failed(target, error)
+        _failed(context.id, target, error)
+        name = target.partition("/")[0]
+        pool = self.pools.get(name)
+        why = reason_of(error)
+        if pool is not None and why:
+            pool.health.traffic.failed(why, time.monotonic())
+        if name in self.admin.services.provider_keys.draining and _refused_credential(error):
+            now, then = self.config.upstreams.get(name), config.upstreams.get(name)
+            # A running request that still has the key before says nothing of the new one.
+            if now is not None and then is not None and now.api_key == then.api_key:
+                self.admin.key_refused(name)
+
+    def _owner_in_file(self, kind: str, name: str) -> str | None:
+        """Where the configuration file sets the budget of a key, a team or an organisation; None where it does not."""
+        for budget, settings in self.config.budgets.items():
+            if name in {"key": settings.keys, "team": settings.teams, "org": settings.orgs}[kind]:
+                return f"[budgets.{budget}]"
+        return None
+
     def _keys_failure(self) -> str | None:
         return f"keys are not refreshed: {self.keys.failed}" if self.keys.failed is not None else None
 
     def _may_connect(self) -> bool:
-        return self.overload.may_connect(sum(pool.opening for pool in (*self.pools.values(), *self.retired)))
+        return self.overload.may_connect(sum(pool.opening for pool in (*self.pools.values(), *self.providers.retired)))
 
     def _may_eject(self) -> bool:
         """Whether one more upstream may be ejected: one of them always, and so many percent of all."""
@@ -248,8 +311,8 @@ class Gateway:
         now = asyncio.get_running_loop().time()
         for pool in self.pools.values():
             pool.sweep(now, spare=self.pressure.closing)
-        if self.retired:
-            self.retired = [pool for pool in self.retired if not pool.is_empty]
+        if self.providers.retired:
+            self.providers.retired = [pool for pool in self.providers.retired if not pool.is_empty]
 
     def _resource_handler(
         self, aliases: Mapping[str, Alias], services: Services, pools: Mapping[str, Pool]
@@ -262,9 +325,9 @@ class Gateway:
         return ResourceHandler(owners, routing, rewriter, responder, services, max_body_bytes, self.overload.bodies)
 
 
-def _attempt_failed(counter: AttemptCounter, context: RequestContext, target: str, error: GatewayError) -> None:
-    counter.failed(target, error)
-    _failed(context.id, target, error)
+def _refused_credential(error: GatewayError) -> bool:
+    """Whether an upstream has refused the gateway's own credential."""
+    return isinstance(error, UpstreamFailed) and error.detail.startswith(("status 401", "status 403"))
 
 
 def _failed(request_id: str, target: str, error: GatewayError) -> None:

@@ -5,6 +5,7 @@ What a test sees of it is what a client sees, and the rows it settled; `call` ru
 
 import asyncio
 import io
+import socket
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
@@ -24,7 +25,7 @@ from proxy.ledger.journal import Journal
 from proxy.ledger.record import Record, UsageRecord
 from proxy.policies import POLICIES
 from proxy.policies.base import GatewayState, Policy
-from proxy.server.listener import Listener, bind
+from proxy.server.listener import Listener, OtherAddress, bind
 from tests.fakes import RawClient
 
 T = TypeVar("T")
@@ -96,9 +97,17 @@ def finals_of(journal: Journal) -> dict[str, UsageRecord]:
 class RunningGateway:
     """Starts on entering, with one key that may use everything; stops, and has stored all rows, on leaving."""
 
-    def __init__(self, config: Config, *policies: Callable[[GatewayState], Policy]) -> None:
-        """Serves by a configuration, and by these policies behind the gateway's own."""
+    def __init__(
+        self,
+        config: Config,
+        *policies: Callable[[GatewayState], Policy],
+        admin_socket: socket.socket | None = None,
+    ) -> None:
+        """Serves by a configuration, and by these policies behind the gateway's own; its admin API at a socket of its
+        own, if there is one."""
         self.config = config
+        self._admin_socket = admin_socket
+        self._admin: OtherAddress | None = None
         self.log = io.StringIO()
         self.gateway = Gateway(config, self.log, (*POLICIES, *policies))
         self.port = 0
@@ -203,6 +212,11 @@ class RunningGateway:
         finally:
             self._ready.set()
 
+    def _drain(self) -> None:
+        if self._admin is not None:
+            self._admin.close()
+        self.gateway.drain()
+
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         listening = bind("127.0.0.1", 0)
@@ -215,10 +229,13 @@ class RunningGateway:
                 self.gateway.app,
                 self.config.server,
                 self._ready.set,
-                draining=self.gateway.drain,
+                draining=self._drain,
                 interrupt=self.gateway.interrupt,
                 shedding=self.gateway.pressure,
             )
+            if self._admin_socket is not None:
+                self._admin = OtherAddress(self._admin_socket, self.gateway.admin_app, self._listener)
+                await self._admin.serve()
             await self._listener.serve(sockets=[listening])
         finally:
             await self.gateway.stop()

@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks import fastest
 from benchmarks.budget import BUDGET, Row
 from benchmarks.figures import curve, interval, paired_difference, paired_ratio, percentile
 from benchmarks.guard import judge, verdict_table
@@ -317,3 +318,10 @@ def test_a_full_store_is_made_once(tmp_path: Path) -> None:
     first = full_store(2, 10, tmp_path)
     (first / "mark").touch()
     assert (full_store(2, 10, tmp_path) / "mark").exists()
+
+
+def test_the_benchmark_of_routing_says_where_each_request_went() -> None:
+    first, second = fastest.run(connections=1, requests=6, strategy="order")
+    assert (first.places, second.places) == ("0" * 6, "0" * 6)
+    assert first.settled_after("0", run=3) == 0
+    assert first.settled_after("1", run=3) == 6

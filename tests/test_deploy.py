@@ -1,5 +1,6 @@
 """The files in `deploy/` fit the gateway that they deploy: its options, its settings, its times."""
 
+import json
 import re
 import shlex
 import shutil
@@ -7,12 +8,17 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from proxy.cli import config, serve
-from proxy.config.tree import Server
+from proxy.config.tree import Admin, Server
 from proxy.process.supervisor import EXIT_SECONDS
 from proxy.server.listener import BACKLOG
+from tests.exchange.samples import DONE, HELLO, JSON_ANSWER, ROLE, STOP, USAGE, ended, question
+from tests.fakes import ScriptedUpstream, json_answer
+from tests.policies.exposed import page
+from tests.serving import RunningGateway, simple_config
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 SERVICE = DEPLOY / "prometheus-gateway.service"
@@ -99,3 +105,59 @@ def test_systemd_knows_every_directive(tmp_path: Path, unit: Path) -> None:
     assert "Unknown" not in said
     assert "Failed to parse" not in said
     assert "Invalid" not in said
+
+
+ALERTS = DEPLOY / "prometheus" / "alerts.yml"
+DASHBOARDS = sorted((DEPLOY / "grafana").glob("*.json"))
+# Not an outcome among others, such as `timeout|gateway_shutdown`.
+_METRIC = re.compile(r"(?<!\|)\b(?:prometheus_)?gateway_[a-z0-9_]+\b")
+
+
+@pytest.fixture(scope="module")
+def metrics_page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The metrics of a gateway that has served."""
+    folder = tmp_path_factory.mktemp("metrics")
+    with ScriptedUpstream() as upstream:
+        config = simple_config(folder, upstream.base_url)
+        upstream.script(json_answer(JSON_ANSWER))
+        upstream.script(ended(ROLE, HELLO, STOP, USAGE, DONE))
+        with RunningGateway(msgspec.structs.replace(config, admin=Admin(open_metrics=True))) as gateway:
+            with gateway.client() as client:
+                for stream in (False, True):
+                    gateway.chat(client, question(stream=stream))
+                    client.read_answer()
+            return page(gateway.port)
+
+
+def metrics_in(text: str) -> set[str]:
+    """The families that a text names, without the endings of a histogram's samples."""
+    return {re.sub(r"_(bucket|count|sum)$", "", name) for name in _METRIC.findall(text)}
+
+
+@pytest.mark.parametrize("file", [ALERTS, *DASHBOARDS], ids=lambda file: file.name)
+def test_every_metric_that_a_dashboard_or_a_rule_names_is_in_the_page(file: Path, metrics_page: str) -> None:
+    named = metrics_in(file.read_text())
+    assert len(named) > 5
+    assert named - set(re.findall(r"^# TYPE (\S+)", metrics_page, re.MULTILINE)) == set()
+
+
+def test_every_label_in_a_dashboard_s_legends_is_one_of_its_metric(metrics_page: str) -> None:
+    (file,) = DASHBOARDS
+    samples = metrics_page.splitlines()
+    for panel in json.loads(file.read_text())["panels"]:
+        for target in panel.get("targets", ()):
+            (name, *_) = metrics_in(target["expr"])
+            labels = set(re.findall(r"{{(\w+)}}", target["legendFormat"])) - {"le"}
+            lines = [line for line in samples if line.startswith(name)]
+            for label in labels:
+                assert not lines or any(f'{label}="' in line for line in lines), (panel["title"], label)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)")
+def test_promtool_accepts_the_page_and_the_rules(metrics_page: str) -> None:
+    checked = subprocess.run(
+        ["promtool", "check", "metrics"], input=metrics_page, capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+    ruled = subprocess.run(["promtool", "check", "rules", str(ALERTS)], capture_output=True, text=True, check=False)
+    assert ruled.returncode == 0, ruled.stderr

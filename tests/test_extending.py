@@ -4,6 +4,7 @@ import gc
 import json
 import re
 import threading
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -11,8 +12,10 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from proxy.config import presets
+from proxy.config.tree import Price, Routing
 from proxy.dialects import translate
 from proxy.endpoints import router, table
+from proxy.routing.strategies import STRATEGIES
 from tests.endpoints.forms import FORM, TRANSCRIPTIONS, form
 from tests.exchange.samples import COST, DONE, HELLO, JSON_ANSWER, ROLE, STOP, STREAM, begun, ended, question, word
 from tests.fakes import LAST_CHUNK, ScriptedUpstream, WaitFor, json_answer
@@ -213,3 +216,29 @@ def test_a_translation_is_a_file_and_a_line(tmp_path: Path, monkeypatch: pytest.
         gateway.chat(client, question(stream=False))
         head, body = client.read_answer()
         assert (head.status, json.loads(body.payload)["error"]["code"]) == (502, "upstream_protocol_error")
+
+
+def test_a_strategy_is_a_file_and_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STRATEGIES, "least-busy", example("A strategy").CheapestIdle)
+    go = threading.Event()
+    with ScriptedUpstream() as dear, ScriptedUpstream() as cheap:
+        targets = [f"vendor{number}/{UPSTREAM_MODEL}" for number in (1, 2)]
+        costs = {
+            name: Price(input=Decimal(cost), output=Decimal(1)) for name, cost in zip(targets, (9, 1), strict=True)
+        }
+        model = {"routing": Routing(strategy="least-busy"), "costs": costs}
+        for upstream in (dear, cheap):
+            upstream.script([WaitFor(go), *json_answer(JSON_ANSWER)], times=3)
+        with (
+            RunningGateway(simple_config(tmp_path, dear.base_url, cheap.base_url, model=model)) as gateway,
+            gateway.client() as one,
+            gateway.client() as two,
+            gateway.client() as three,
+        ):
+            for count, client in enumerate((one, two), 1):
+                gateway.chat(client, question(stream=False))
+                cheap.wait_for_requests(count)
+            gateway.chat(three, question(stream=False))
+            dear.wait_for_requests(1)
+            go.set()
+            assert [client.read_answer()[0].status for client in (one, two, three)] == [200] * 3

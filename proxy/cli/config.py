@@ -6,9 +6,10 @@ from pathlib import Path
 import click
 import msgspec
 
+from proxy.admin.provider_keys import ProviderKeys, with_promoted
 from proxy.cli import store_document
 from proxy.cli.options import as_json, chosen_file, config_file, configured, data_directory, resolved, store_directory
-from proxy.cli.output import print_json, print_line, print_note
+from proxy.cli.output import print_json, print_line, print_note, utc
 from proxy.cli.usage_errors import Group
 from proxy.config.load import examine
 from proxy.config.problems import ConfigProblems, Problem
@@ -71,6 +72,16 @@ def check(ctx: click.Context, file: Path | None, config_path: Path | None, as_js
 def show_command(config_path: Path | None, as_json: bool) -> None:
     """Print the configuration in force, with every default and without secrets."""
     config, written = resolved(config_path), configured(config_path)
+    keys = ProviderKeys(Path(config.server.data_dir))
+    rotations = keys.current(config)
+    config = with_promoted(config, rotations)
+    for name, rotation in rotations.items():
+        if rotation.promoted:
+            since = utc(rotation.updated_at * 1_000_000)
+            print_note(
+                f"Note: api_key of [upstreams.{name}] is not the file's. It was rotated at {since}, and is in force "
+                f"until the file has another one (kept in {keys.path})."
+            )
     if as_json:
         print_json(msgspec.to_builtins(masked(config, written)))
     else:

@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "orgs": Entry("proxy.cli.orgs", "Create, change, list and delete organisations of teams."),
         "budgets": Entry("proxy.cli.budgets", "List budgets and credits: spent, reserved, limit, reset."),
         "audit": Entry("proxy.cli.audit", "List who changed what, and when."),
+        "admin": Entry("proxy.cli.admin", "Say where the token of the admin API is, and replace it."),
         "usage": Entry("proxy.cli.usage", "Sum up requests, tokens and cost."),
         "ledger": Entry("proxy.cli.ledger", "Export the ledger, one row a request."),
         "doctor": Entry("proxy.cli.doctor", "Look for what is wrong with this installation."),

@@ -22,7 +22,7 @@ from proxy.process.single import serve_single
 from proxy.process.socket_activation import adopt, inherited_descriptors
 from proxy.process.systemd import Notifier
 from proxy.process.workers import WorkerGroup
-from proxy.server.listener import CannotListen, address, bind, bind_each
+from proxy.server.listener import CannotListen, address, bind, bind_each, bind_text
 
 #: In the environment where `make run` starts it, whose options are spelled otherwise.
 _MADE = "PROMETHEUS_GATEWAY_MADE"
@@ -88,6 +88,7 @@ def command(
     inherited = adopt(descriptors or inherited_descriptors(os.environ))
     try:
         sockets = inherited or bind_each(server.host, server.port, server.workers)
+        admin_socket = bind_text(config.admin.listen) if config.admin.listen and config.admin.enabled else None
     except CannotListen as error:
         hint = " (make run PORT=8090, or make run ARGS='--host …')" if _MADE in os.environ else ""
         raise click.ClickException(f"{error}{hint}") from error
@@ -111,9 +112,9 @@ def command(
     if server.workers > 1:
         # Sockets that were bound here are one for each worker.
         own = not inherited and len(sockets) == server.workers
-        WorkerGroup(config, sockets, own, source, notifier, url, ready, provider).run()
+        WorkerGroup(config, sockets, own, source, notifier, url, ready, provider, admin_socket).run()
     else:
-        uvloop.run(serve_single(config, sockets, source, notifier, url, ready, provider))
+        uvloop.run(serve_single(config, sockets, source, notifier, url, ready, provider, admin_socket))
 
 
 def _repeated(config_path: Path | None, data_dir: Path | None) -> list[str]:

@@ -30,7 +30,12 @@ class Changes(msgspec.Struct, frozen=True):
 def applicable(running: Config, wanted: Config) -> Config:
     """The wanted configuration, with the running settings that only a restart can change."""
     kept = {name: getattr(running.server, name) for name in NEEDS_RESTART}
-    return msgspec.structs.replace(wanted, server=msgspec.structs.replace(wanted.server, **kept), otel=running.otel)
+    return msgspec.structs.replace(
+        wanted,
+        server=msgspec.structs.replace(wanted.server, **kept),
+        admin=msgspec.structs.replace(wanted.admin, listen=running.admin.listen),
+        otel=running.otel,
+    )
 
 
 def changes(running: Config, wanted: Config) -> Changes:
@@ -49,7 +54,8 @@ def changes(running: Config, wanted: Config) -> Changes:
         changed += [f"{section}.{name}" for name in after if name in before and after[name] != before[name]]
     fixed = [f"server.{name}" for name in NEEDS_RESTART if name in other]
     changed += _differing("metrics", running.metrics, wanted.metrics)
-    changed += _differing("admin", running.admin, wanted.admin)
+    for name in _differing("admin", running.admin, wanted.admin):
+        (fixed if name == "admin.listen" else changed).append(name)
     fixed += _differing("otel", running.otel, wanted.otel)
     return Changes(tuple(added), tuple(removed), tuple(changed), tuple(fixed))
 

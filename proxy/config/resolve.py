@@ -47,6 +47,7 @@ class Resolver:
             self._report_all(("models", alias), rules.alias_name(alias))
             self._model(model, ("models", alias))
         self._fallbacks(values.get("models", {}))
+        self._admin(values.get("admin", {}), ("admin",))
         if self._interpolator is not None:
             self._otel(values.get("otel", {}), self._interpolator, ("otel",))
         for name, limits in values.get("limits", {}).items():
@@ -83,6 +84,17 @@ class Resolver:
                 otel["endpoint"] = url
         if "headers" in otel:
             self._headers(otel, interpolator, (*path, "headers"))
+
+    def _admin(self, admin: dict[str, Any], path: Path) -> None:
+        if admin.get("listen"):
+            self._report_all((*path, "listen"), rules.listen_address(admin["listen"]))
+        for network in admin.get("networks", ()):
+            self._report_all((*path, "networks"), rules.network(network))
+        if admin.get("token") and self._interpolator is not None:
+            token = self._resolved((*path, "token"), self._interpolator.secret, admin["token"])
+            if token is not None:
+                self._report_all((*path, "token"), rules.admin_token(token))
+                admin["token"] = token
 
     def _default_base_url(self, upstream: dict[str, Any], path: Path) -> None:
         """Set the base URL of the kind's preset where none is written."""

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from proxy.config.presets import formats_of
 from proxy.config.problems import ConfigWarning
-from proxy.config.tree import Config, Model, Routing, split_target
+from proxy.config.toml_positions import Path
+from proxy.config.tree import Config, Hedge, Model, Queue, Routing, split_target
 
 
 def routing_warnings(alias: str, model: Model, routing: Routing, config: Config) -> Iterator[ConfigWarning]:
@@ -31,6 +32,52 @@ def routing_warnings(alias: str, model: Model, routing: Routing, config: Config)
         what = "uses the second key of its upstream only when the first one is out"
         yield (*path, "strategy"), what, 'strategy = "least-busy" or "weighted" spreads requests over the keys'
     yield from _fallback_warnings(alias, model, routing, config)
+    if routing.hedge is not None:
+        yield from _hedge_warnings(model, routing.hedge, choices, config, (*path, "hedge"))
+    if routing.queue is not None:
+        yield from _queue_warnings(model, routing.queue, config, (*path, "queue"))
+
+
+def queue_warnings(config: Config) -> Iterator[ConfigWarning]:
+    """Settings outside of aliases that are about waiting requests."""
+    for name, upstream in config.upstreams.items():
+        if upstream.max_requests > upstream.max_connections:
+            what = f"is never reached: there are {upstream.max_connections} connections, and each has one request"
+            yield ("upstreams", name, "max_requests"), what, f"max_connections = {upstream.max_requests}"
+
+
+def _hedge_warnings(model: Model, hedge: Hedge, choices: int, config: Config, path: Path) -> Iterator[ConfigWarning]:
+    """Second attempts that are never made."""
+    if model.capability not in _TEXT:
+        what = f"has no effect: only chat, completions, messages and responses are hedged, not {model.capability}"
+        yield path, what, "take it out"
+    elif choices == 1:
+        yield path, "has no effect: the alias has one target with one key", "add a target, or a key"
+    elif (
+        not hedge.across_prices and len({repr(model.costs.get(one)) for one in model.targets}) == len(model.targets) > 1
+    ):
+        yield path, "has no effect: each target has other costs", "across_prices = true"
+    seconds = [_first_byte_timeout(model, config, target) for target in model.targets]
+    if hedge.floor >= min(seconds):
+        what = f"is not below first_byte_timeout ({min(seconds):g} s): an attempt without a response has ended by then"
+        yield (*path, "floor"), what, "a lower floor, such as 0.3"
+
+
+def _first_byte_timeout(model: Model, config: Config, target: str) -> float:
+    return model.first_byte_timeout or config.upstreams[split_target(target)[0]].first_byte_timeout
+
+
+def _queue_warnings(model: Model, queue: Queue, config: Config, path: Path) -> Iterator[ConfigWarning]:
+    """Waits that cannot be as long, or queues that cannot be as full, as they are set."""
+    total = model.total_timeout or config.server.total_timeout
+    if queue.max_wait >= total:
+        what = f"is not below total_timeout ({total:g} s): who waits so long has no time for a response"
+        yield (*path, "max_wait"), what, "a shorter max_wait, or a longer total_timeout"
+    if queue.max_waiting >= config.server.max_in_flight:
+        what = (
+            f"is never reached: a worker has {config.server.max_in_flight} requests under way, those that wait included"
+        )
+        yield (*path, "max_waiting"), what, "a lower max_waiting, or a higher server.max_in_flight"
 
 
 def _has_fallbacks(routing: Routing) -> bool:

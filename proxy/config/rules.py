@@ -3,6 +3,7 @@
 Pure. Each rule takes a value and yields its violations as (message, hint). None quotes a value that may be a secret.
 """
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -14,6 +15,8 @@ from proxy.wire.usage import STANDARD_TIERS
 #: A message and a hint.
 Violation = tuple[str, str]
 
+#: A token of the admin API that is written by people must not be guessed.
+MIN_ADMIN_TOKEN_CHARACTERS = 32
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PREFIX = re.compile(r"[A-Za-z0-9_-]{1,32}")
@@ -178,6 +181,39 @@ def listen_host(host: str) -> Iterator[Violation]:
         yield "is no host name and no address", 'use "127.0.0.1" for this machine alone, "0.0.0.0" for all'
     elif host.startswith("[") or host.count(":") == 1:
         yield "must be without a port and without brackets", "give the port as server.port"
+
+
+def listen_address(text: str) -> Iterator[Violation]:
+    """An address to listen on: HOST:PORT, [HOST]:PORT, or unix:PATH."""
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        yield from file_name(path)
+        yield from socket_path(path)
+        return
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        yield "is no address with a port", 'write it as "127.0.0.1:9090", "[::1]:9090" or "unix:/run/admin.sock"'
+    elif (":" in host) != (host.startswith("[") and host.endswith("]")):
+        yield "has an IPv6 address without brackets", 'write it as "[::1]:9090"'
+    else:
+        yield from listen_host(host.strip("[]"))
+
+
+def network(text: str) -> Iterator[Violation]:
+    """An address, or a network of addresses."""
+    try:
+        ipaddress.ip_network(text)
+    except ValueError as error:
+        yield f"is no network: {error}", 'write it as "10.0.0.0/8", or a single address as "192.0.2.7"'
+
+
+def admin_token(token: str) -> Iterator[Violation]:
+    """The token of the admin API, which is sent in a header."""
+    if len(token) < MIN_ADMIN_TOKEN_CHARACTERS:
+        hint = "make one with: openssl rand -hex 32"
+        yield f"has fewer than {MIN_ADMIN_TOKEN_CHARACTERS} characters, and might be guessed", hint
+    elif not token.isascii() or re.search(r"[\s\x00-\x1f\x7f]", token):
+        yield "holds a space or a character that no header can carry", "make one with: openssl rand -hex 32"
 
 
 def key_prefix(prefix: str) -> Iterator[Violation]:

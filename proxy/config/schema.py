@@ -12,9 +12,33 @@ from typing import Any
 
 import msgspec
 
-from proxy.config.tree import Admin, Config, Metrics, Model, Otel, Price, Section, Server, TierPrice, Upstream
+from proxy.config.tree import (
+    Admin,
+    Config,
+    Fallbacks,
+    Metrics,
+    Model,
+    Otel,
+    Price,
+    Routing,
+    Section,
+    Server,
+    TierPrice,
+    Upstream,
+)
 
-SECTIONS: tuple[type[Section], ...] = (Server, Upstream, Model, Price, TierPrice, Metrics, Admin, Otel)
+SECTIONS: tuple[type[Section], ...] = (
+    Server,
+    Upstream,
+    Model,
+    Routing,
+    Fallbacks,
+    Price,
+    TierPrice,
+    Metrics,
+    Admin,
+    Otel,
+)
 
 
 def schema() -> dict[str, Any]:

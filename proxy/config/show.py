@@ -33,7 +33,8 @@ def masked(config: Config, written: Config) -> Config:
     otel = msgspec.structs.replace(
         config.otel, headers={name: mask(value) for name, value in config.otel.headers.items()}
     )
-    return msgspec.structs.replace(config, upstreams=upstreams, otel=otel)
+    admin = msgspec.structs.replace(config.admin, token=mask(config.admin.token))
+    return msgspec.structs.replace(config, upstreams=upstreams, admin=admin, otel=otel)
 
 
 def mask(secret: str) -> str:

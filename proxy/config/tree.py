@@ -213,6 +213,9 @@ class Upstream(Section, frozen=True):
     #: Seconds between two such requests while none has an outcome; and seconds without failures that cancel one of the
     #: ejections so far.
     ejection_interval: Seconds = 10.0
+    #: Seconds between two active probes, each a GET of its list of models by every worker; 0 is none. What requests say
+    #: of it counts in any case.
+    probe_interval: SecondsOrNone = 0.0
     #: Seconds an idle connection is kept for reuse.
     keep_alive_timeout: Seconds = 60.0
     #: File of further certificate authorities, in PEM form; relative to the configuration file.
@@ -369,6 +372,9 @@ class Queue(Section, frozen=True):
     max_wait: Seconds = 2.0
     #: Most requests of the alias that may wait at once, in each worker.
     max_waiting: Count = 100
+    #: Which of them goes first, by the name of their key or "tag:NAME" of one of its tags: from 9, the first, to 0, the
+    #: last; 5 is that of all others. The key's own wins over its tags, and the highest of these counts.
+    priorities: dict[str, Annotated[int, Meta(ge=0, le=9)]] = msgspec.field(default_factory=dict)
 
 
 class Routing(Section, frozen=True):
@@ -428,11 +434,25 @@ class Metrics(Section, frozen=True):
 
 
 class Admin(Section, frozen=True):
-    """`[admin]`: who may operate the gateway over HTTP."""
+    """`[admin]`: the admin API below `/-/` and `/admin/`, and its token (docs/admin.md)."""
 
-    #: Whether /metrics and /-/metrics need no admin token; upstreams are then named t1, t2 and so on, in the order of
-    #: the file.
+    #: Whether there is an admin API.
+    enabled: bool = True
+    #: An address of its own, as HOST:PORT, [HOST]:PORT or unix:PATH; clients' address has no admin API then. Left out,
+    #: it is at the address of `[server]`.
+    listen: str = ""
+    #: The admin token, by reference as api_key, of at least 32 characters. Left out, one is made at the first start and
+    #: kept in `admin.token` in the data directory: `prometheus-gateway admin token` says where.
+    token: str = ""
+    #: Networks from which it may be called, such as "10.0.0.0/8"; all of them when left out. A Unix socket has no
+    #: network. Behind a proxy the network is the proxy's.
+    networks: list[str] = msgspec.field(default_factory=list)
+    #: Serve `/metrics` and `/-/metrics` without the token; upstreams are then named t1, t2, … there.
     open_metrics: bool = False
+
+    def __repr__(self) -> str:
+        """Name no secret: the token is resolved here."""
+        return f"Admin(enabled={self.enabled}, listen={self.listen!r}, …)"
 
 
 class Otel(Section, frozen=True):

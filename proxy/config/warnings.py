@@ -15,7 +15,7 @@ from proxy.config.limit_warnings import limit_warnings
 from proxy.config.presets import PRESETS, formats_of
 from proxy.config.presets.schemas import Preset
 from proxy.config.problems import ConfigWarning as ConfigWarning
-from proxy.config.routing_warnings import routing_warnings
+from proxy.config.routing_warnings import queue_warnings, routing_warnings
 from proxy.config.toml_positions import Path
 from proxy.config.tree import Capability, Config, Kind, Model, Price, Upstream, split_target
 
@@ -54,6 +54,7 @@ def warnings(config: Config) -> Iterator[ConfigWarning]:
         yield from _unmeasured(model, ("models", alias, "price"))
         if model.routing is not None:
             yield from routing_warnings(alias, model, model.routing, config)
+    yield from queue_warnings(config)
     yield from _without_messages(config)
     yield from limit_warnings(config)
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import msgspec
 
-from proxy.config.tree import Capability, Config, Model, Price, Server, Upstream
+from proxy.config.tree import Capability, Config, Model, Price, Routing, Server, Upstream
 from proxy.errors import InvalidRequest, ModelNotFound
 
 
@@ -117,6 +117,7 @@ def demo_config(port: int, settings: DemoSettings, server: Server | None = None)
                 capability=model.capability,
                 targets=[f"{upstream}/{model.name}" for upstream in model.upstreams],
                 price=_with_caches(model.price) if model.capability in TEXT else model.price,
+                routing=Routing() if model.capability in TEXT else None,
             )
             for model in DEMO_MODELS
         },

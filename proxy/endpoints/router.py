@@ -6,7 +6,7 @@ All routes are built anew for another configuration, and replaced in one step.
 import functools
 import time
 from collections.abc import Awaitable
-from typing import Final
+from typing import Final, Protocol
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,10 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from proxy.config.tree import Server
 from proxy.dialects.openai_chat import CHAT
 from proxy.endpoints.cors import Cors, is_preflight, preflight_headers
-from proxy.endpoints.health import LIVE_PATHS, READY_PATHS, Health, home
+from proxy.endpoints.health import HEALTH_PATH, LIVE_PATHS, READY_PATHS, STREAM_PATH, Health, home
 from proxy.endpoints.inference import Inference
-from proxy.endpoints.metrics import METRICS_PATHS, MetricsPage
 from proxy.endpoints.models import GOOGLE_PATH, Models, error_response
+from proxy.endpoints.operators import ORG_PROVIDERS_PATH, PROVIDERS_PATH, STATS_PATH, OperatorPages
 from proxy.endpoints.paths import Mistakes, is_for_clients, respelled
 from proxy.endpoints.table import ROWS, Row, dialect_at
 from proxy.errors import GatewayError, InternalFault, InvalidRequest
@@ -30,6 +30,7 @@ from proxy.exchange.context import EndpointSpec, RequestContext
 from proxy.exchange.response_head import own_lines
 from proxy.exchange.services import Services
 from proxy.observability.access_log import AccessLog
+from proxy.observability.providers import Providers
 from proxy.observability.readiness import Readiness
 from proxy.policies.access_line import write_unbilled_line
 from proxy.policies.admission import Admission
@@ -59,8 +60,11 @@ class Routes(Starlette):
         server: Server,
         resources: ResourceHandler,
         readiness: Readiness,
+        providers: Providers,
     ) -> None:
-        models, health = Models(admission), Health(readiness)
+        models = Models(admission)
+        operators = OperatorPages(admission.state, providers)
+        health = Health(readiness, providers, operators.shows_names)
         handlers = [(row, Inference(row, admission, services, audio, server)) for row in ROWS]
         #: Those with an exact path, by method and path.
         self.exact = {(row.method, row.path): handler for row, handler in handlers}
@@ -84,7 +88,11 @@ class Routes(Starlette):
                 *(Route(f"{path}/{{model:path}}", models.retrieve, methods=["GET"]) for path in MODEL_PATHS),
                 *(Route(path, health.live, methods=["GET"]) for path in LIVE_PATHS),
                 *(Route(path, health.ready, methods=["GET"]) for path in READY_PATHS),
-                *(Route(path, MetricsPage(admission.state).page, methods=["GET"]) for path in METRICS_PATHS),
+                Route(HEALTH_PATH, health.health, methods=["GET"]),
+                Route(STATS_PATH, operators.stats, methods=["GET"]),
+                Route(PROVIDERS_PATH, operators.providers, methods=["GET"]),
+                Route(ORG_PROVIDERS_PATH, operators.org_providers, methods=["GET"]),
+                Route(STREAM_PATH, health.stream, methods=["GET"]),
             ],
             exception_handlers={
                 GatewayError: _respond_to_gateway_error,
@@ -98,14 +106,25 @@ class Routes(Starlette):
         self.router.redirect_slashes = False
 
 
+class Mount(Protocol):
+    """An application for some paths, such as the admin API; it writes its own errors, and gets no headers of CORS."""
+
+    def serves(self, path: str) -> bool:
+        """Whether a path is one of its own."""
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Respond to a request with such a path."""
+
+
 class Router:
     """Exact rows by one look into a table; everything else by Starlette's routes.
 
     It outlives its routes: those of another configuration take their place between two requests.
     """
 
-    def __init__(self, access: AccessLog, routes: Routes) -> None:
+    def __init__(self, access: AccessLog, routes: Routes, mount: Mount | None = None) -> None:
         self._access = access
+        self._mount = mount
         self.reconfigure(routes)
 
     def reconfigure(self, routes: Routes) -> None:
@@ -134,9 +153,7 @@ class Router:
 
     def own_lines(self, request_id: str, headers: list[Header], arrived: float) -> bytes:
         """The gateway's header lines of a response that the server makes by itself, such as that to malformed HTTP."""
-        context = RequestContext(_SERVER, id=request_id, started=0, arrived=arrived)
-        context.apply_prism_headers(read_prism_headers(headers))
-        return own_lines(context)
+        return _lines_of_server(request_id, headers, arrived)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve another spelling of a row's path, or by Starlette's routes; and write the access line."""
@@ -152,21 +169,60 @@ class Router:
         if exact is not None:
             await exact(scope, receive, send)
             return
-        context = scope["state"]["context"] = RequestContext(
-            EndpointSpec(
-                scope["raw_path"].decode("latin-1")[:MAX_LOGGED_PATH_BYTES], dialect_at(path), scope["method"]
-            ),
-            id=new_request_id(),
-            started=time.time_ns() // 1000,
-            arrived=client.arrived,
-        )
-        context.apply_prism_headers(read_prism_headers(scope["headers"]))
-        try:
-            await app(scope, receive, functools.partial(_send_with_own_lines, send, context))
-        finally:
-            if not isinstance(scope.get("endpoint"), Inference | ResourceEndpoint):
-                # Those have a context of their own, and a line with the bill in it.
-                write_unbilled_line(self._access, context, client.status)
+        if self._mount is not None and self._mount.serves(path):
+            app = self._mount
+        await _serve_unbilled(self._access, app, path, scope, receive, send)
+
+
+class MountRouter:
+    """The application of an address of its own at which a mount is served and nothing else."""
+
+    def __init__(self, access: AccessLog, mount: Mount) -> None:
+        self._access = access
+        self._mount = mount
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        app: ASGIApp = self._mount if self._mount.serves(path) else _no_routes
+        await _serve_unbilled(self._access, app, path, scope, receive, send)
+
+    def own_lines(self, request_id: str, headers: list[Header], arrived: float) -> bytes:
+        """The gateway's header lines of a response that the server makes by itself."""
+        return _lines_of_server(request_id, headers, arrived)
+
+
+async def _serve_unbilled(
+    access: AccessLog, app: ASGIApp, path: str, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Have an application respond, with the gateway's header lines and the access line."""
+    client = scope["extensions"][EXTENSION]
+    context = scope["state"]["context"] = RequestContext(
+        EndpointSpec(scope["raw_path"].decode("latin-1")[:MAX_LOGGED_PATH_BYTES], dialect_at(path), scope["method"]),
+        id=new_request_id(),
+        started=time.time_ns() // 1000,
+        arrived=client.arrived,
+    )
+    context.apply_prism_headers(read_prism_headers(scope["headers"]))
+    try:
+        await app(scope, receive, functools.partial(_send_with_own_lines, send, context))
+    finally:
+        if not isinstance(scope.get("endpoint"), Inference | ResourceEndpoint):
+            # Those have a context of their own, and a line with the bill in it.
+            write_unbilled_line(access, context, client.status)
+
+
+def _lines_of_server(request_id: str, headers: list[Header], arrived: float) -> bytes:
+    context = RequestContext(_SERVER, id=request_id, started=0, arrived=arrived)
+    context.apply_prism_headers(read_prism_headers(headers))
+    return own_lines(context)
+
+
+async def _no_routes(scope: Scope, receive: Receive, send: Send) -> None:
+    """Respond that there is nothing at a path."""
+    request = Request(scope)
+    asked = f"{request.method} {scope['raw_path'].decode('latin-1')[:MAX_LOGGED_PATH_BYTES]}"
+    error = InvalidRequest(f"Unknown request URL: {asked}.", status=404, code="unknown_url")
+    await error_response(request, error, CHAT)(scope, receive, send)
 
 
 def _row_route(row: Row, handler: Inference) -> Route:

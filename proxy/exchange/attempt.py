@@ -146,10 +146,11 @@ class Attempt(ResponseSink):
         alias = plan.alias
         assert alias is not None
         self.connection = connection
+        forwarded = context.forwarded if context.prism.trace is None else context.upstream_lines()
         upload, model, body = context.upload, target.model, b""
         parts: list[bytes | memoryview] | None = None
         if upload is not None:
-            head = target.head(context.path, context.forwarded, content=upload.lines(model))
+            head = target.head(context.path, forwarded, content=upload.lines(model))
         else:
             conversation = IDENTITY if not alias.conversations else conversation_with(target, alias)
             may_ask_usage = context.spec.may_ask_usage and target.takes_stream_options
@@ -162,7 +163,7 @@ class Attempt(ResponseSink):
             else:
                 parts = conversation.body_parts(context.body, model, may_ask_usage)
                 length = sum([len(part) for part in parts])
-            head = target.head(path, context.forwarded, length)
+            head = target.head(path, forwarded, length)
         # The request is sent now, and the wait for the first byte begins.
         self.state = SENT
         owner.sent = _now()

@@ -18,6 +18,7 @@ from proxy.routing.models import Alias
 from proxy.upstream.target import Target
 from proxy.wire.prism_headers import NO_PRISM_HEADERS, PrismHeaders
 from proxy.wire.schemas import Body
+from proxy.wire.trace_context import span_id_of, traceparent_line
 
 #: What an endpoint is billed by.
 Unit = Literal["tokens", "audio", "images", "nothing"]
@@ -140,6 +141,14 @@ class RequestContext:
         """Keep what the request's head says, with the client's trace id in place of one of the gateway's."""
         self.prism = prism
         self.trace_id = prism.trace_id or self.id
+
+    def upstream_lines(self) -> bytes:
+        """The header lines for an upstream: those of the client that are forwarded, and the trace, if it has one, with
+        the gateway's span id, which is another for each request."""
+        trace = self.prism.trace
+        if trace is None:
+            return self.forwarded
+        return self.forwarded + traceparent_line(trace.trace_id, span_id_of(self.id), trace.is_sampled)
 
     def add_header(self, name: str, value: str) -> None:
         """Add a header line to the response, whatever that will be; what could end the line early is a space."""

@@ -100,6 +100,10 @@ class ResponseWriter(ResponseProducer):
         """
         raise NotImplementedError
 
+    def hand_over(self, origin: "Origin") -> None:
+        """Have another origin respond in place of this one, which has written nothing and lets go of everything."""
+        raise NotImplementedError
+
     def heartbeat(self, now: float, between_events: bool) -> None:
         """A sweep of the clock, at `now` in monotonic seconds: send a heartbeat if one is due and may stand here."""
         raise NotImplementedError

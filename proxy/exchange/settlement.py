@@ -17,12 +17,15 @@ from proxy.ledger.pricing import CompiledPrice, cost_of, cost_of_parts
 from proxy.ledger.record import Outcome, UsageRecord, UsageSource
 from proxy.routing.models import Alias
 from proxy.upstream.target import Target
+from proxy.upstream.traffic import LATENCY_WEIGHT
 from proxy.wire.prism_headers import NO_PRISM_HEADERS
 from proxy.wire.schemas import MAX_COUNT, MAX_NANO_DOLLARS, Parts, Usage
 
 _NOTHING_USED: typing.Final = Usage()
 #: Outcomes of requests whose client left.
 CLIENT_LEFT: typing.Final = frozenset({"client_closed", "client_stalled"})
+#: Outcomes of requests that the upstream did not serve to their end.
+UPSTREAM_FAILED: typing.Final = frozenset({"upstream_cut", "upstream_error", "timeout"})
 _now: typing.Final = time.monotonic
 #: Characters of a model's name that a client made up.
 MAX_NAME_LENGTH: typing.Final = 200
@@ -86,6 +89,15 @@ def relayed_record(
         overhead = sent - arrived
         if first_write and first_byte:
             overhead += first_write - first_byte
+    if first_byte and sent and outcome not in UPSTREAM_FAILED:
+        traffic = target.pool.health.traffic
+        # By hand, since it is done for every request: `Traffic.responded`.
+        latency = first_byte - sent
+        traffic.latency = (
+            latency if not traffic.responses else traffic.latency + (latency - traffic.latency) * LATENCY_WEIGHT
+        )
+        traffic.responses += 1
+        traffic.responded_at = first_byte
     # In the order of its fields: a record that is made by their names costs ten times as much.
     final = UsageRecord(
         context.id,

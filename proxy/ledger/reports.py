@@ -172,6 +172,23 @@ class Reports:
         lines = [_line(grouping.name(row[0]), row, by_line[row[0]], tuple(trends.get(row[0], ()))) for row in sums]
         return UsageReport(lines, _line("", totals, overall), lines[-1].group if more else None, grouping.zone)
 
+    async def busiest(self, by: By, since: datetime, limit: int) -> list[tuple[str, int]]:
+        """The lines with the most requests since then, in whole hours, and how many: by what the rollups have."""
+        span = _seconds(since, 0), _FOREVER
+        source, bounds = Grouping(by=by).source(span, ("requests",), _EVERYTHING)
+        found = await self._fetch(
+            f"SELECT line, sum(requests) AS count FROM {source} GROUP BY line ORDER BY count DESC, line LIMIT ?",
+            (*bounds, limit),
+        )
+        return [(str(line), int(count)) for line, count in found]
+
+    async def refused(self, status: int, since: datetime) -> int:
+        """How many requests were refused by the gateway with a status since then, in whole hours."""
+        first = _seconds(since, 0) // HOUR * HOUR
+        query = "SELECT count(*) FROM requests WHERE outcome = 'refused' AND status = ? AND started >= ?"
+        ((count,),) = await self._fetch(query, (status, first * 1_000_000))
+        return int(count)
+
     async def export(
         self, *, since: datetime | None = None, until: datetime | None = None, only: Selection = _EVERYTHING
     ) -> AsyncIterator[UsageRecord]:

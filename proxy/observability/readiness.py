@@ -23,6 +23,8 @@ class Readiness:
         self.draining = False
         #: Monotonic seconds of the last probe.
         self.probed_at = -math.inf
+        #: Why the store cannot be used, or None; one of the checks says so too.
+        self.store_failure: Check = _no_reason
         self._checks: list[Check] = []
         self._warning_checks: list[Check] = []
 
@@ -46,6 +48,10 @@ class Readiness:
     def warnings(self) -> list[str]:
         """What an operator should look at while the gateway is ready."""
         return _results(self._warning_checks)
+
+
+def _no_reason() -> str | None:
+    return None
 
 
 def _results(checks: list[Check]) -> list[str]:

@@ -10,6 +10,7 @@ from proxy.policies.limits import RequestLimitPolicy, TokenLimitPolicy
 from proxy.policies.metrics import MetricsPolicy
 from proxy.policies.overload import OverloadPolicy
 from proxy.policies.ownership import OwnershipPolicy
+from proxy.policies.queue import QueuePolicy
 from proxy.policies.routing import RoutingPolicy
 
 #: Every policy, in the order in which they run; those that need no request body run first.
@@ -20,6 +21,7 @@ POLICIES: Final[tuple[type[Policy], ...]] = (
     OwnershipPolicy,
     TokenLimitPolicy,
     RoutingPolicy,
+    QueuePolicy,
     HedgePolicy,
     MetricsPolicy,
     AccessLinePolicy,

@@ -36,7 +36,7 @@ class HedgePolicy(Policy):
             one = self._hedging.get(name)
             if one is None:
                 one = AliasHedging(settings, self._is_calm, partial(self._count, name))
-            one.configure(settings)
+            one.configure(settings, model.costs)
             hedging[name] = one
         self._hedging = hedging
         return bool(hedging)

@@ -50,10 +50,12 @@ class Cells:
         status, endpoint, alias, upstream = final.status, final.endpoint, final.alias, final.upstream
         usage, scratch = families.usage, families.scratch
         # A request without a known key has no row in the ledger.
-        has_row = bool(final.key)
+        has_row = bool(final.key or upstream)
+        # What was made beside a request is none of its own.
+        is_request = final.outcome != "hedge_lost"
         kind = (alias, endpoint, status_class(status), final.outcome)
-        self.all_requests = families.all_requests.cell((method, endpoint, str(status)))
-        self.all_durations = families.all_durations.cell(())
+        self.all_requests = families.all_requests.cell((method, endpoint, str(status))) if is_request else scratch
+        self.all_durations = families.all_durations.cell(()) if is_request else scratch
         self.requests = families.requests.cell(kind) if has_row else scratch
         self.duration = families.duration.cell((alias, endpoint)) if has_row else scratch
         #: -1 where nothing was sent to an upstream.
@@ -92,6 +94,10 @@ class MetricsPolicy(Policy):
         self._waiting += 1
         if self._waiting >= FOLD_REQUESTS:
             self.fold()
+
+    def attempt_lost(self, context: RequestContext, row: UsageRecord) -> None:
+        """Count the row of an attempt that was made beside the one that responded."""
+        self.settled(context, row)
 
     def fold(self) -> None:
         """Count the requests that are settled, and let all workers see it."""

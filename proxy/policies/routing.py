@@ -44,15 +44,17 @@ class RoutingPolicy(Policy):
             "Peak-EWMA of the time to the first content of an empty request, by target and key.",
             self._ttft,
             *labels,
+            merge="max",
         )
         metrics.gauge(
             "prometheus_gateway_target_in_flight", "Requests that a target has now.", self._in_flight, *labels
         )
         metrics.gauge(
             "prometheus_gateway_target_healthy",
-            "1 while a target is tried like the others, 0 while it cools down or is ejected.",
+            "1 while a target is tried like the others, 0 while a worker lets it cool down or has ejected it.",
             self._healthy,
             *labels,
+            merge="min",
         )
         self._input = metrics.counter(
             "prometheus_gateway_routed_input_tokens_total",

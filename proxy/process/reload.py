@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from proxy.config.changes import Changes
 from proxy.config.load import Loaded, examine_text, read_settled, read_text
 from proxy.config.problems import ConfigProblems, Problem
 from proxy.config.tree import Config
-from proxy.errors import ConfigFault
+from proxy.errors import ConfigFault, InvalidRequest
 
 #: The command on the control socket.
 RELOAD_COMMAND = "reload"
@@ -99,6 +99,14 @@ def no_file_result() -> ReloadResult:
     what = "the gateway runs without a configuration file, as the demo does"
     hint = "end it, write a file with: prometheus-gateway init, and start it again, with --config FILE for another name"
     return ReloadResult(False, "", (Problem("", None, "", what, hint),))
+
+
+def as_data(result: ReloadResult) -> Mapping[str, Any]:
+    """The result in plain types. Raises `InvalidRequest` for that of a gateway without a file."""
+    if not result.ok and not result.file:
+        raise InvalidRequest(str(result.problems[0]), status=409, code="no_config_file")
+    data: Mapping[str, Any] = msgspec.to_builtins(result)
+    return data
 
 
 def log_result(result: ReloadResult) -> None:

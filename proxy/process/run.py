@@ -15,7 +15,7 @@ from proxy.config.tree import Config
 from proxy.limits.counters import SharedCounters
 from proxy.observability.metrics_memory import MetricsMemory
 from proxy.overload.malloc import keep_freed
-from proxy.server.listener import Listener
+from proxy.server.listener import Listener, OtherAddress, address
 
 #: Open files that are asked for where the system names no limit; some systems refuse more.
 MAX_DESCRIPTORS = 65_536
@@ -72,9 +72,11 @@ async def serve(
     host: GatewayHost,
     others: Sequence[socket.socket] = (),
     shared: SharedMemory | None = None,
+    admin_socket: socket.socket | None = None,
 ) -> None:
     """Run a gateway on bound sockets until it is stopped. `demo_key`, if there is one, may use everything; `others` are
-    the sockets of other workers, `shared` what all of them count in."""
+    the sockets of other workers, `shared` what all of them count in, and `admin_socket` is that of the admin API, if it
+    has one of its own."""
     _raise_descriptor_limit()
     shared = shared or SharedMemory(SharedCounters(), MetricsMemory())
     gateway = Gateway(config, sys.stdout, counters=shared.counters, metrics=shared.metrics)
@@ -88,6 +90,8 @@ async def serve(
             host.ready()
 
         def draining() -> None:
+            if admin is not None:
+                admin.close()
             gateway.drain()
             host.draining()
 
@@ -100,6 +104,10 @@ async def serve(
             others=others,
             shedding=gateway.pressure,
         )
+        admin = OtherAddress(admin_socket, gateway.admin_app, listener) if admin_socket is not None else None
+        if admin is not None:
+            await admin.serve()
+        gateway.admin.services.nodes.register(address(sockets[0]) if sockets else "")
         await host.started(ServedGateway(gateway, listener))
         await listener.serve(sockets=list(sockets))
     finally:

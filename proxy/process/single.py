@@ -5,15 +5,17 @@ import contextlib
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from proxy.admin.services import Control
 from proxy.config.tree import Config
 from proxy.process.control_socket import ControlServer
 from proxy.process.heartbeat import Heartbeat
-from proxy.process.reload import RELOAD_COMMAND, ConfigSource, Reloader, ReloadResult, no_file_result
+from proxy.process.reload import RELOAD_COMMAND, ConfigSource, Reloader, ReloadResult, as_data, no_file_result
 from proxy.process.run import BuiltInProvider, ServedGateway, print_shutdown, serve
 from proxy.process.systemd import Notifier
 from proxy.server.listener import InnerServer
@@ -43,6 +45,7 @@ class SingleProcess:
         self._served = served
         if self._source is not None:
             self._reloader = Reloader(self._source, served.reload)
+        served.gateway.admin.services.control = SingleControl(self._reload, served.gateway.refresh)
         self._control = ControlServer(Path(served.gateway.config.server.data_dir), self._handle_command)
 
     def ready(self) -> None:
@@ -92,6 +95,17 @@ class SingleProcess:
         return no_file_result() if self._reloader is None else await self._reloader.reload()
 
 
+class SingleControl(Control):
+    """What the admin API may have this process do."""
+
+    def __init__(self, reload: Callable[[], Awaitable[ReloadResult]], refresh: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(refresh)
+        self._reload = reload
+
+    async def reload(self) -> Mapping[str, Any]:
+        return as_data(await self._reload())
+
+
 async def serve_single(
     config: Config,
     sockets: Sequence[socket.socket],
@@ -100,6 +114,7 @@ async def serve_single(
     url: str,
     ready: Callable[[], None],
     provider: BuiltInProvider | None,
+    admin_socket: socket.socket | None = None,
 ) -> None:
     """Run the gateway until it is stopped, beside the demo's provider if there is one."""
     host = SingleProcess(source, notifier, url, ready)
@@ -111,7 +126,7 @@ async def serve_single(
     try:
         with contextlib.suppress(asyncio.CancelledError):
             # Cancelled by a signal before it served: that is a shutdown like any other.
-            await serve(config, sockets, provider.key if provider is not None else "", host)
+            await serve(config, sockets, provider.key if provider is not None else "", host, (), None, admin_socket)
     finally:
         await host.close()
         if server is not None and providing is not None:

@@ -70,6 +70,9 @@ class SupervisorDelegate(Protocol):
     def waiting(self, running: int, *, again: bool) -> None:
         """So many requests still ran when the shutdown began; `again` where a second signal may follow the first."""
 
+    def requested(self, child: "ChildProcess", word: str, payload: bytes) -> None:
+        """A process requests something of its delegate by a message that is none of the supervisor's."""
+
     def tick(self) -> None:
         """Four times a second at least."""
 
@@ -336,6 +339,8 @@ class Supervisor:
             elif word == "result" and self._broadcast is not None and child in self._broadcast.pending:
                 self._broadcast.pending.discard(child)
                 self._broadcast.results[child.name] = payload
+            elif word.startswith("request-"):
+                self._delegate.requested(child, word, payload)
 
     def _close_channel(self, child: ChildProcess) -> None:
         if child.channel is not None:

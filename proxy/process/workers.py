@@ -13,9 +13,6 @@ from typing import Any
 import msgspec
 import uvloop
 
-from proxy.config.changes import Changes, applicable, changes
-from proxy.config.load import Loaded
-from proxy.config.problems import ConfigProblems, Problem
 from proxy.config.tree import Config, Server
 from proxy.errors import ConfigFault, GatewayError, StoreFailed
 from proxy.ledger.ledger import open_reports, prepare
@@ -24,25 +21,16 @@ from proxy.observability.messages import configure_logging
 from proxy.observability.metrics_memory import MetricsMemory
 from proxy.process.channel import WorkerEnd
 from proxy.process.control_socket import CLAIM_SECONDS, MAX_COMMAND_BYTES, ControlSocket
+from proxy.process.group_reload import APPLIED, REFRESH, RESPONSE, GroupReload, WorkerControl
 from proxy.process.heartbeat import Heartbeat
-from proxy.process.reload import (
-    RELOAD_COMMAND,
-    ConfigSource,
-    ReloadResult,
-    failed_result,
-    log_result,
-    no_file_result,
-)
+from proxy.process.reload import RELOAD_COMMAND, ConfigSource, ReloadResult
 from proxy.process.run import BuiltInProvider, ServedGateway, SharedMemory, print_shutdown, serve
 from proxy.process.supervisor import HEARTBEAT_SECONDS, ChildProcess, Supervisor
 from proxy.process.systemd import Notifier
 from proxy.server.listener import InnerServer
 
-#: Seconds that workers get to apply a configuration.
-RELOAD_SECONDS = 30.0
 #: Seconds for a command to the supervisor to be written, and its response to be read.
 TRANSFER_SECONDS = 2.0
-_APPLIED = b"applied"
 _log = logging.getLogger(__name__)
 
 
@@ -55,10 +43,12 @@ class Worker:
         self._started = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._channel = WorkerEnd(channel, self._on_message, self._stop)
+        self._control = WorkerControl(self._channel)
         self._heartbeat = Heartbeat(HEARTBEAT_SECONDS, self._send_heartbeat)
 
     async def started(self, served: ServedGateway) -> None:
         self._served = served
+        served.gateway.admin.services.control = self._control
         self._started.set()
 
     def ready(self) -> None:
@@ -89,6 +79,10 @@ class Worker:
             self._stop()
         elif word == "reload":
             self._spawn(self._reload(payload))
+        elif word == REFRESH:
+            self._spawn(self._refresh())
+        elif word == RESPONSE:
+            self._control.respond(payload)
         elif word == "adopt":
             self._spawn(self._adopt(int(payload)))
         elif word == "release" and self._served is not None:
@@ -113,7 +107,17 @@ class Worker:
         except ConfigFault as fault:
             self._channel.send("result", str(fault).replace("\n", "; ").encode())
         else:
-            self._channel.send("result", _APPLIED)
+            self._channel.send("result", APPLIED)
+
+    async def _refresh(self) -> None:
+        await self._started.wait()
+        assert self._served is not None
+        try:
+            await self._served.gateway.refresh()
+        except GatewayError as fault:
+            self._channel.send("result", fault.message.replace("\n", "; ").encode())
+        else:
+            self._channel.send("result", APPLIED)
 
     async def _adopt(self, number: int) -> None:
         await self._started.wait()
@@ -189,10 +193,10 @@ class WorkerGroup:
         url: str,
         ready: Callable[[], None],
         provider: BuiltInProvider | None,
+        admin_socket: socket.socket | None = None,
     ) -> None:
         """`own` says that there is a socket for each worker; else all serve at all sockets. `ready` prints the ready
-        block."""
-        self._config = config
+        block. All serve the admin API at `admin_socket`, if it has one of its own."""
         self._sockets = sockets
         self._source = source
         self._notifier = notifier
@@ -205,24 +209,24 @@ class WorkerGroup:
             for number in range(count)
         ]
         helper = ChildProcess("the demo's provider", self._provide, None) if provider is not None else None
-        self._supervisor = Supervisor(workers, helper, sockets, self)
+        self._admin_socket = admin_socket
+        closed = [*sockets, *([admin_socket] if admin_socket is not None else [])]
+        self._supervisor = Supervisor(workers, helper, closed, self)
         #: Mapped before the fork, so that all workers have the same.
         self._shared = SharedMemory(SharedCounters(count), MetricsMemory(count))
         #: None once the shutdown has begun.
         self._control: SupervisedControl | None = None
-        #: Called with the result of the running reload, and of the next one.
-        self._waiting: list[Callable[[ReloadResult], None]] | None = None
-        self._waiting_for_next: list[Callable[[ReloadResult], None]] = []
+        self._reloads = GroupReload(self._supervisor, config, source)
 
     @property
     def server(self) -> Server:
-        return self._config.server
+        return self._reloads.config.server
 
     def run(self) -> None:
         """Supervise until the shutdown is over. Raises GatewayError."""
-        directory = Path(self._config.server.data_dir)
+        directory = Path(self.server.data_dir)
         prepare(directory)
-        control = self._control = SupervisedControl(self._supervisor, directory, self._reload)
+        control = self._control = SupervisedControl(self._supervisor, directory, self._reloads.reload)
         control.tick()
         try:
             self._supervisor.run()
@@ -243,7 +247,7 @@ class WorkerGroup:
             self._supervisor.stop()
             return
         self._notifier.reloading()
-        self._reload(lambda _: self._notifier.ready(self._url))
+        self._reloads.reload(lambda _: self._notifier.ready(self._url))
 
     def exited(self, worker: int) -> None:
         self._shared.counters.forget(worker)
@@ -255,71 +259,16 @@ class WorkerGroup:
             self._control = None
 
     def waiting(self, running: int, *, again: bool) -> None:
-        print_shutdown(running, self._config.server.shutdown_timeout, again=again, stream=sys.stderr)
+        print_shutdown(running, self.server.shutdown_timeout, again=again, stream=sys.stderr)
+
+    def requested(self, child: ChildProcess, word: str, payload: bytes) -> None:
+        self._reloads.requested(child, word, payload)
 
     def tick(self) -> None:
         if self._notifier.watchdog:
             self._notifier.alive()
         if self._control is not None:
             self._control.tick()
-
-    # reloading
-
-    def _reload(self, done: Callable[[ReloadResult], None]) -> None:
-        if self._source is None:
-            done(no_file_result())
-        elif self._waiting is not None:
-            # The file may have changed since the running reload read it.
-            self._waiting_for_next.append(done)
-        else:
-            self._waiting = [done]
-            self._begin_reload(self._source)
-
-    def _begin_reload(self, source: ConfigSource) -> None:
-        try:
-            loaded = source.read_for_reload()
-        except ConfigFault as fault:
-            self._finish_reload(failed_result(source.path, fault))
-            return
-        before = self._config
-        found = changes(before, loaded.config)
-        # A worker that is started from now on begins with it.
-        self._config = applicable(before, loaded.config)
-        self._supervisor.broadcast(
-            "reload",
-            msgspec.json.encode(self._config),
-            lambda results: self._reloaded(source, before, loaded, found, results),
-            RELOAD_SECONDS,
-        )
-
-    def _reloaded(
-        self, source: ConfigSource, before: Config, loaded: Loaded, found: Changes, results: dict[str, bytes]
-    ) -> None:
-        file = str(source.path)
-        faults = {name: result.decode(errors="replace") for name, result in results.items() if result != _APPLIED}
-        if not faults:
-            source.applied(loaded.config)
-            self._finish_reload(ReloadResult(True, file, (), loaded.warnings, found))
-            return
-        problems = [Problem(file, None, "", f"{name}: {fault}") for name, fault in faults.items()]
-        self._config = before
-        # Some may have applied it.
-        self._supervisor.broadcast(
-            "reload",
-            msgspec.json.encode(before),
-            lambda _: self._finish_reload(failed_result(source.path, ConfigProblems(problems))),
-            RELOAD_SECONDS,
-        )
-
-    def _finish_reload(self, result: ReloadResult) -> None:
-        log_result(result)
-        waiting, self._waiting = self._waiting or [], None
-        for done in waiting:
-            done(result)
-        if self._waiting_for_next:
-            self._waiting, self._waiting_for_next = self._waiting_for_next, []
-            assert self._source is not None
-            self._begin_reload(self._source)
 
     # in the child processes
 
@@ -330,14 +279,16 @@ class WorkerGroup:
             mine = [self._sockets[number]] if own else list(self._sockets)
             key = self._provider.key if self._provider is not None else ""
             others = self._sockets if own else ()
-            return uvloop.run(_serve_as_worker(self._config, mine, key, channel, others, self._shared))
+            return uvloop.run(
+                _serve_as_worker(self._reloads.config, mine, key, channel, others, self._shared, self._admin_socket)
+            )
 
         return main
 
     def _provide(self, channel: socket.socket) -> int:
         self._become("provider")
         assert self._provider is not None
-        for sock in self._sockets:
+        for sock in (*self._sockets, *([self._admin_socket] if self._admin_socket is not None else [])):
             sock.close()
         return uvloop.run(_provide(self._provider, channel))
 
@@ -353,10 +304,11 @@ async def _serve_as_worker(
     channel: socket.socket,
     all_sockets: Sequence[socket.socket],
     shared: SharedMemory,
+    admin_socket: socket.socket | None,
 ) -> int:
     worker = Worker(channel)
     try:
-        await serve(config, sockets, key, worker, all_sockets, shared)
+        await serve(config, sockets, key, worker, all_sockets, shared, admin_socket)
     except GatewayError as error:
         worker.fail(error)
         return 1

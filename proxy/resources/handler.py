@@ -139,9 +139,8 @@ class ResourceHandler:
         row = request.row
         assert request.target is not None
         path = row.upstream_path(request.ids).encode() + (b"?" + query if query else b"")
-        return request.target.head(
-            path, request_lines(request.headers), content=lines, method=row.method.encode() + b" "
-        )
+        forwarded = request_lines(request.headers) + request.context.upstream_lines()
+        return request.target.head(path, forwarded, content=lines, method=row.method.encode() + b" ")
 
     # forms
 

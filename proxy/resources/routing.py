@@ -42,12 +42,12 @@ class ResourceUpstreams:
     """The upstreams that speak OpenAI's dialect, and the aliases of their models."""
 
     def __init__(self, pools: Mapping[str, Pool], aliases: Mapping[str, Alias]) -> None:
-        #: A target of no model for each, by the upstream's name, in the order of the configuration.
+        #: A target of no model for each, by the upstream's name, in the order of the configuration; with its first key.
         self._targets: dict[str, Target] = {}
         for name in pools:
             for target in compile_targets(f"{name}/none", dict(pools)):
                 if _DIALECT in target.dialects:
-                    self._targets[name] = target
+                    self._targets.setdefault(name, target)
         #: By upstream and model.
         self._first_aliases: dict[tuple[str, str], str] = {}
         self._aliases: dict[str, dict[str, list[str]]] = {}

@@ -24,18 +24,24 @@ LEAST_LOAD: Final = 8
 MAX_MOVED: Final = 10_000
 MOVED_SECONDS: Final = 600.0
 #: Bytes of each part of a conversation's beginning that are hashed from its start, and from its end where it is longer.
-HEAD_BYTES: Final = 2_048
+HEAD_BYTES: Final = 1_024
 TAIL_BYTES: Final = 512
 _SEPARATOR: Final = b"\0"
 #: Fields that stand before the first message.
 _BEFORE_MESSAGES: Final = ("system", "instructions", "systemInstruction", "system_instruction", "tools")
 #: Fields with the messages, of the formats: chat and Anthropic's, Responses, Gemini's, and completions.
 _MESSAGES: Final = ("messages", "input", "contents", "prompt")
-_OF_USER: Final = re.compile(rb'"role"\s*:\s*"user"')
-_ROLE: Final = re.compile(rb'[{,]\s*"role"\s*:')
+#: What stands before "user" where it is a role; searched in the few bytes before it.
+_BEFORE_USER: Final = re.compile(rb'([{,])\s*"role"\s*:\s*\Z')
+_NEAR: Final = 40
+#: What stands behind a message, and before the next one or the end.
+_BETWEEN: Final = b"]}{, \t\r\n"
 _USER_ID: Final = re.compile(rb'"user_id"\s*:\s*"((?:[^"\\]|\\.){1,512})"')
+_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _MASK: Final = (1 << 64) - 1
+#: More than the highest score.
+_SCORES: Final = float(1 << 64) * 1.0000001
 _SPREAD: Final = 0x9E3779B97F4A7C15
 
 
@@ -55,6 +61,7 @@ class Affinity:
             state: int.from_bytes(sha256(name.encode()).digest()[:8], "big") for state, name in names.items()
         }
         self._weights = weights
+        self._is_even = len(set(weights.values())) == 1
         #: (target, until when) of sessions that failed over, the one that was used last at the end.
         self._moved: dict[int, tuple[TargetState, float]] = {}
 
@@ -68,10 +75,9 @@ class Affinity:
         if named:
             digest = sha256(f"{key}\0{alias}\0{named}".encode(errors="replace"))
         elif self._by_prefix:
-            digest = sha256(f"{key}\0{alias}".encode())
-            for part in beginning_of(fields):
-                digest.update(_SEPARATOR)
-                digest.update(part)
+            parts = beginning_of(fields)
+            parts.append(f"{key}\0{alias}".encode())
+            digest = sha256(_SEPARATOR.join(parts))
         else:
             return 0
         # Never 0.
@@ -91,20 +97,20 @@ class Affinity:
         for target in targets:
             total += target.state.in_flight
         most = max(math.ceil(MAX_LOAD * total / len(targets)), LEAST_LOAD)
+        seeds, weights = self._seeds, self._weights
         # With room: the highest score. If none has room, which cannot be, the highest of all.
         chosen, highest = targets[0], -1.0
         for target in targets:
-            if target.state.in_flight < most:
-                score = self._score(target.state, session)
+            state = target.state
+            if state.in_flight < most:
+                mixed = ((session ^ seeds[state]) * _SPREAD) & _MASK
+                score = float(((mixed ^ (mixed >> 29)) * _SPREAD) & _MASK)
+                if not self._is_even:
+                    # As probable as its weight to be the highest.
+                    score = -weights[state] / math.log((score + 1.0) / _SCORES)
                 if score > highest:
                     chosen, highest = target, score
         return chosen
-
-    def _score(self, state: TargetState, session: int) -> float:
-        mixed = ((session ^ self._seeds[state]) * _SPREAD) & _MASK
-        mixed = ((mixed ^ (mixed >> 29)) * _SPREAD) & _MASK
-        # As probable as its weight to be the highest.
-        return -self._weights[state] / math.log((mixed + 1) / (_MASK + 2))
 
     def move(self, session: int, target: Target, now: float) -> None:
         """A request of the session failed over to this target: the next ones go there too, where its cache is now."""
@@ -133,28 +139,38 @@ def _named_in(fields: Mapping[str, msgspec.Raw]) -> str:
 def beginning_of(fields: Mapping[str, msgspec.Raw]) -> list[bytes]:
     """What all requests of a conversation have alike: the system prompt, the tools, and the messages up to the first
     one of the user."""
-    parts = [_bounded(bytes(fields[name])) for name in _BEFORE_MESSAGES if name in fields]
+    parts = [_bounded(bytes(fields[name]), len(bytes(fields[name]))) for name in _BEFORE_MESSAGES if name in fields]
     for name in _MESSAGES:
-        value = fields.get(name)
-        if value is not None:
-            parts.append(_bounded(_first_messages(bytes(value))))
+        if name in fields:
+            parts.append(_first_messages(bytes(fields[name])))
             break
     return parts
 
 
 def _first_messages(messages: bytes) -> bytes:
-    """The raw messages up to the first of the user's, that one included.
+    """The raw messages up to the first of the user's, that one included, as `_bounded` has them.
 
     Nearly all clients write the role first: then it ends where the next role begins. Else the messages are decoded.
     """
-    found = _OF_USER.search(messages)
-    if found is None:
-        return messages.rstrip(b"] \t\r\n")
-    if messages[: found.start()].rstrip()[-1:] != b"{":
-        return _first_decoded(messages)
-    following = _ROLE.search(messages, found.end())
-    end = following.start() if following is not None else len(messages)
-    return messages[:end].rstrip(b"]{, \t\r\n")
+    end = len(messages)
+    at = messages.find(b'"user"')
+    while at >= 0:
+        if messages[at - 8 : at] == b'{"role":' or messages[at - 9 : at] == b'{"role": ':
+            break
+        before = _BEFORE_USER.search(messages, max(at - _NEAR, 0), at)
+        if before is not None:
+            if before[1] != b"{":
+                first = _first_decoded(messages)
+                return _bounded(first, len(first))
+            break
+        at = messages.find(b'"user"', at + 1)
+    if at >= 0:
+        following = messages.find(b'"role"', at)
+        if following >= 0:
+            end = following
+    while end and messages[end - 1] in _BETWEEN:
+        end -= 1
+    return _bounded(messages, end)
 
 
 def _first_decoded(messages: bytes) -> bytes:
@@ -166,13 +182,21 @@ def _first_decoded(messages: bytes) -> bytes:
     for item in items:
         raw = bytes(item)
         first.append(raw)
-        if _OF_USER.search(raw) is not None:
+        if b'"user"' in raw and _role_of(raw) == "user":
             break
     return b"[" + b",".join(first)
 
 
-def _bounded(value: bytes) -> bytes:
-    """A value that is hashed whole where it is short, else by its ends and its length."""
-    if len(value) <= HEAD_BYTES + TAIL_BYTES:
-        return value
-    return b"%d %b%b" % (len(value), value[:HEAD_BYTES], value[-TAIL_BYTES:])
+def _role_of(message: bytes) -> str:
+    try:
+        role = _fields.decode(message).get("role")
+    except msgspec.DecodeError:
+        return ""
+    return bytes(role).decode(errors="replace").strip('"') if role is not None else ""
+
+
+def _bounded(value: bytes, end: int) -> bytes:
+    """A value up to its end, which is hashed whole where it is short, else by its ends and its length."""
+    if end <= HEAD_BYTES + TAIL_BYTES:
+        return value[:end]
+    return b"%d %b%b" % (end, value[:HEAD_BYTES], value[end - TAIL_BYTES : end])

@@ -9,7 +9,7 @@ from typing import Final
 
 from proxy.config.tree import Routing
 from proxy.routing.affinity import Affinity
-from proxy.routing.selection import may_try
+from proxy.routing.selection import may_try, usable
 from proxy.routing.strategies.base import Estimate, Strategy
 from proxy.upstream.target import Target
 
@@ -40,6 +40,8 @@ class AliasRouting:
         self.line = f"X-Prism-Routing-Strategy: {settings.strategy}\r\n" if settings is not None else ""
         #: The aliases that serve in place of this one, by the cause for which it could not.
         self.fallbacks: Mapping[str, tuple[str, ...]] = _fallbacks(settings)
+        #: Seconds for which a request may wait for a provider's rate limit.
+        self.max_wait = settings.queue.max_wait if settings is not None and settings.queue is not None else 0.0
         self._drained = drained
         #: The strategy and the stickiness as the configuration has them, for metrics.
         self.names = (settings.strategy, settings.sticky) if settings is not None else ("order", "off")
@@ -60,13 +62,13 @@ class AliasRouting:
         if not self.chooses or len(targets) == 1:
             return targets
         now = self.now()
-        usable = tuple([one for one in targets if may_try(one, now)]) or targets
-        if len(usable) == 1:
-            chosen = usable[0]
+        found = usable(targets, now)
+        if len(found) == 1:
+            chosen = found[0]
         elif session and self.affinity is not None:
-            chosen = self.affinity.choose(usable, session, now)
+            chosen = self.affinity.choose(found, session, now)
         else:
-            chosen = self.strategy.choose(usable, estimate, now)
+            chosen = self.strategy.choose(found, estimate, now)
         return targets if chosen is targets[0] else (chosen, *[one for one in targets if one is not chosen])
 
     def note_output(self, tokens: int) -> None:
@@ -79,10 +81,10 @@ class AliasRouting:
         It is the strategy's choice of those that may be tried; None where there is none.
         """
         now = self.now()
-        usable = tuple([one for one in targets if one.state is not first.state and may_try(one, now)])
-        if len(usable) < 2:
-            return usable[0] if usable else None
-        return self.strategy.choose(usable, NO_ESTIMATE, now)
+        found = tuple([one for one in targets if one.state is not first.state and may_try(one, now)])
+        if len(found) < 2:
+            return found[0] if found else None
+        return self.strategy.choose(found, NO_ESTIMATE, now)
 
 
 def _fallbacks(settings: Routing | None) -> dict[str, tuple[str, ...]]:

@@ -3,10 +3,10 @@
 Pure: times are passed in. It starts and cancels nothing, and knows no exchange.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
-from proxy.config.tree import Hedge
+from proxy.config.tree import Hedge, Price
 from proxy.upstream.target import Target
 
 #: First contents that are remembered of an alias, streams and others apart; and how many must be known before they say
@@ -83,14 +83,16 @@ class AliasHedging:
         self.is_calm = is_calm
         self.count = count
         self.settings = settings
+        #: What targets cost the operator, by "upstream/model", where that is configured.
+        self.costs: Mapping[str, Price] = {}
         self.budget = HedgeBudget(settings.max_percent)
         #: Apart, since the first content of what is no stream is all of it.
         self._streamed = RecentTimes()
         self._whole = RecentTimes()
 
-    def configure(self, settings: Hedge) -> None:
+    def configure(self, settings: Hedge, costs: Mapping[str, Price]) -> None:
         """Go on by other settings; what is known of the alias stays."""
-        self.settings = settings
+        self.settings, self.costs = settings, costs
         self.budget.percent = settings.max_percent
 
     def delay(self, stream: bool) -> float:
@@ -103,8 +105,14 @@ class AliasHedging:
         (self._streamed if stream else self._whole).add(seconds)
 
     def may_use(self, first: Target, second: Target) -> bool:
-        """Whether a target may have the second attempt beside one at `first`: it is well, and has room."""
+        """Whether a target may have the second attempt beside one at `first`: it is well, has room, and costs the same
+        unless it may cost something else."""
         pool = second.pool
         if pool.health.ejected or second.state.condition.out:
             return False
+        if not self.settings.across_prices and self._cost(first) != self._cost(second):
+            return False
         return pool.busy * 100 < pool.max_requests * MAX_BUSY_PERCENT
+
+    def _cost(self, target: Target) -> Price | None:
+        return self.costs.get(f"{target.pool.name}/{target.model}")

@@ -239,13 +239,19 @@ class RetryPlan:
         if (
             status in WAITABLE_STATUSES
             and not self.used & _WAITED
-            and outcome.retry_after <= self.target.pool.upstream.retry_after_max
+            and outcome.retry_after <= self._max_wait()
             and now + outcome.retry_after < self.first_byte_deadline
             and self._within_budget()
         ):
             self.used |= _WAITED
             return Wait(now + outcome.retry_after)
         return GIVE_UP
+
+    def _max_wait(self) -> float:
+        """Seconds for which the target's `Retry-After` is waited for."""
+        seconds = self.target.pool.upstream.retry_after_max
+        routing = self.alias.routing if self.alias is not None else None
+        return seconds if routing is None else max(seconds, routing.max_wait)
 
     def _next_target(self, now: float, of_key: bool = False) -> bool:
         """Move to the next target, those that are out last; False when there is none.

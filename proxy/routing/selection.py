@@ -11,6 +11,15 @@ def may_try(target: Target, now: float) -> bool:
     return target.pool.health.may_try(now) and target.state.condition.may_try(now)
 
 
+def usable(targets: tuple[Target, ...], now: float) -> tuple[Target, ...]:
+    """Those that may be tried; all of them where none may."""
+    for target in targets:
+        if target.pool.health.ejected or target.state.condition.out:
+            return tuple([one for one in targets if may_try(one, now)]) or targets
+    # As nearly always.
+    return targets
+
+
 def healthy_first(targets: tuple[Target, ...], now: float) -> tuple[Target, ...]:
     """Ordered fallback: the configured order, but those that are ejected or cool down come last."""
     healthy = [may_try(target, now) for target in targets]

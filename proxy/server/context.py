@@ -33,3 +33,27 @@ class ServerContext:
             return b"x-request-id: %b\r\n" % request_id.encode()
         lines: bytes = write(request_id, headers, arrived)
         return lines
+
+
+class FollowingContext(ServerContext):
+    """The context of a further address of a listener: another application, and all else as the listener has it."""
+
+    def __init__(self, app: Any, listener: ServerContext) -> None:
+        self._listener = listener
+        super().__init__(app, listener.limits, listener.shedding, listener.state)
+
+    @property
+    def limits(self) -> Server:
+        return self._listener.limits
+
+    @limits.setter
+    def limits(self, limits: Server) -> None:
+        """The listener's are in force."""
+
+    @property
+    def keeps_alive(self) -> bool:
+        return self._listener.keeps_alive
+
+    @keeps_alive.setter
+    def keeps_alive(self, keeps: bool) -> None:
+        """The listener decides."""

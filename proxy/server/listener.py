@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import socket
+import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ import uvicorn
 
 from proxy.config.tree import Server
 from proxy.errors import GatewayError
-from proxy.server.context import ServerContext
+from proxy.server.context import FollowingContext, ServerContext
 from proxy.server.load_shedding import SheddingState
 from proxy.server.protocol import LINGER_SECONDS, GuardedProtocol, sweep
 from proxy.server.sockets import tune
@@ -51,6 +52,37 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     return listening
 
 
+def bind_text(text: str) -> socket.socket:
+    """A bound, listening socket at HOST:PORT, [HOST]:PORT or unix:PATH. Raises `CannotListen`.
+
+    A Unix socket is for its owner alone; the file of a process that has ended is replaced.
+    """
+    if not text.startswith("unix:"):
+        host, _, port = text.rpartition(":")
+        return bind(host.strip("[]"), int(port))
+    path = text.removeprefix("unix:")
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, contextlib.suppress(OSError):
+            probe.connect(path)
+            raise CannotListen(f"cannot listen on {text}: another process does; choose another path, or stop it")
+        if os.path.exists(path) and stat.S_ISSOCK(os.lstat(path).st_mode):
+            os.unlink(path)
+        before = os.umask(0o177)
+        try:
+            listening.bind(path)
+        finally:
+            os.umask(before)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise CannotListen(f"cannot listen on {text}: {error.strerror or error}; choose another path") from error
+    except CannotListen:
+        listening.close()
+        raise
+    return listening
+
+
 def _bind_error(error: OSError) -> str:
     """Why binding failed, and how to mend it."""
     # The library adds the address as a Python tuple to the system's own words.
@@ -80,6 +112,8 @@ def bind_each(host: str, port: int, count: int) -> list[socket.socket]:
 
 def address(sock: socket.socket) -> str:
     """The URL of a bound socket."""
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{sock.getsockname()}"
     host, port = sock.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
@@ -260,6 +294,34 @@ class Listener(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """None: `process` handles the signals."""
         yield
+
+
+class OtherAddress:
+    """A further address, with an application of its own; its connections count, and end, as those of a listener."""
+
+    def __init__(self, sock: socket.socket, app: Any, listener: Listener) -> None:
+        self._socket = sock
+        self._context = FollowingContext(app, listener.context)
+        self._server: asyncio.AbstractServer | None = None
+
+    async def serve(self) -> None:
+        """Accept connections."""
+        loop = asyncio.get_running_loop()
+        # A copy: the server closes what it was given.
+        sock = self._socket.dup()
+        if sock.family == socket.AF_UNIX:
+            self._server = await loop.create_unix_server(self._protocol, sock=sock, backlog=BACKLOG)
+        else:
+            self._server = await loop.create_server(self._protocol, sock=sock, backlog=BACKLOG)
+
+    def close(self) -> None:
+        """Accept nothing more."""
+        if self._server is not None:
+            self._server.close()
+        self._socket.close()
+
+    def _protocol(self) -> Any:
+        return GuardedProtocol(self._context)
 
 
 class InnerServer(uvicorn.Server):

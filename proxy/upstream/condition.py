@@ -58,6 +58,11 @@ class Condition:
         """Whether it may get a request: it is not out, or its time is over and no probe is running."""
         return not self.out or (now >= self._until and now >= self._next_probe)
 
+    @property
+    def limited_until(self) -> float:
+        """When the rate limit ends for which it is out; 0.0 where it is out for none."""
+        return self._until if self.out and self.cause == "rate_limit" else 0.0
+
     def probe(self, now: float) -> None:
         """A request goes to it while it is out; the next one waits for the outcome, but not for ever."""
         self._next_probe = now + PROBE_SECONDS

@@ -8,6 +8,7 @@ one request probes it, and a good response ends the ejection.
 from collections.abc import Callable
 
 from proxy.config.tree import Upstream
+from proxy.upstream.traffic import Traffic
 
 
 class Health:
@@ -24,6 +25,8 @@ class Health:
         "_upstream",
         "ejected",
         "last_failed",
+        "since",
+        "traffic",
     )
 
     def __init__(self, upstream: Upstream, may_eject: Callable[[], bool]) -> None:
@@ -37,6 +40,14 @@ class Health:
         self.ejected = False
         #: Its last request failed.
         self.last_failed = False
+        #: When it was ejected, or came back; 0.0 where it never was.
+        self.since = 0.0
+        self.traffic = Traffic()
+
+    @property
+    def ejections(self) -> int:
+        """How often it was ejected one time after the other, as far as that still counts."""
+        return self._ejections
 
     def may_try(self, now: float) -> bool:
         """Whether it may get a request; ejected, it may once its time is over and no probe is running."""
@@ -69,7 +80,7 @@ class Health:
         self.last_failed = False
         self._server_failures = self._gateway_failures = 0
         if returned:
-            self._returned = now
+            self._returned = self.since = now
         return returned
 
     def _eject(self, now: float) -> float:
@@ -78,6 +89,7 @@ class Health:
             # Every interval in good health takes one of its earlier ejections back.
             calm = int((now - self._returned) / upstream.ejection_interval)
             self._ejections = max(self._ejections - calm, 0)
+            self.since = now
         self._ejections += 1
         self.ejected = True
         seconds = min(upstream.base_ejection_time * self._ejections, upstream.max_ejection_time)

@@ -1,6 +1,7 @@
 """The `x-prism-*` request headers and their `x-agentcc-*` twins, parsed: bytes in, values out.
 
-Sessions, metadata and trace ids are labels for reports: never trusted for rights, never sent upstream. What is parsed
+Sessions, metadata and trace ids are labels for reports: never trusted for rights, never sent upstream, but for the
+trace of a `traceparent`. What is parsed
 here is acted on elsewhere, or stored. docs/headers.md lists the names, forms and bounds.
 """
 
@@ -14,6 +15,7 @@ from urllib.parse import unquote
 
 from proxy.errors import InvalidRequest
 from proxy.wire.headers import Header
+from proxy.wire.trace_context import TraceParent, parse_traceparent
 
 #: Both spellings of a name; the first one wins.
 PREFIX: Final = b"x-prism-"
@@ -48,10 +50,6 @@ _DURATION_PART: Final = re.compile(r"([0-9.]+)(ms|s|m|h|d)")
 # What databases and UTF-8 do not take: NUL, and the halves of a pair of surrogates.
 _UNSTORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
 _TRACE_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
-# https://www.w3.org/TR/trace-context/#traceparent-header
-_TRACEPARENT: Final = re.compile(
-    rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +88,8 @@ class PrismHeaders:
     metadata: tuple[tuple[str, str], ...] = ()
     #: The client's trace id, or that of its `traceparent`; empty for none.
     trace_id: str = ""
+    #: The client's span, which the gateway's continues; None for none.
+    trace: TraceParent | None = None
     #: The client's own id of the request; the gateway's stays unique.
     client_request_id: str = ""
     user_id: str = ""
@@ -173,6 +173,7 @@ class _Reader:
             cache=cache,
             metadata=self._metadata(),
             trace_id=self.trace_id(plain),
+            trace=parse_traceparent(plain.get(b"traceparent", b"")),
             client_request_id=self._text("request-id", MAX_LABEL_CHARACTERS),
             user_id=self._text("user-id", MAX_LABEL_CHARACTERS),
             client_session=_client_session(plain),
@@ -191,8 +192,8 @@ class _Reader:
         value = self._values.get("trace-id", ("", b""))[1]
         if _TRACE_ID.fullmatch(value) is not None:
             return value.decode("ascii")
-        match = _TRACEPARENT.fullmatch(plain.get(b"traceparent", b""))
-        return match.group(1).decode("ascii") if match is not None else ""
+        trace = parse_traceparent(plain.get(b"traceparent", b""))
+        return trace.trace_id if trace is not None else ""
 
     def _text(self, name: str, limit: int) -> str:
         full, value = self._values.get(name, ("", b""))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from proxy.admin.provider_keys import ProviderKeys
+from proxy.config.load import load
 from tests.cli.conftest import Run
 
 SECRET = "sk-a-long-secret-7890"
@@ -124,3 +126,21 @@ def test_what_a_reference_in_an_address_stands_for_is_not_shown(
     said = run("config", "show", *arguments, TOKEN="s3cret-t0ken", ADDRESS="http://127.0.0.1/s3cret-t0ken/v1").stdout
     assert f'"{shown}"' in said
     assert "s3cret" not in said
+
+
+def test_show_names_a_key_that_was_rotated(folder: Path, run: Run) -> None:
+    text = '[upstreams.vendor]\nbase_url = "http://127.0.0.1:9/v1"\napi_key = "sk-of-the-file-1111"\n'
+    (folder / "prometheus.toml").write_text(text)
+    (folder / "data").mkdir()
+    keys = ProviderKeys(folder / "data")
+    keys.adopt(load(folder / "prometheus.toml", {}), {})
+    keys.start("vendor", "sk-that-was-rotated-2222")
+    before = run("config", "show")
+    assert 'api_key = "****1111"' in before.stdout
+    assert "rotated" not in before.stderr
+    keys.promote("vendor")
+    after = run("config", "show")
+    assert 'api_key = "****2222"' in after.stdout
+    assert "[upstreams.vendor] is not the file's" in after.stderr
+    (folder / "prometheus.toml").write_text(text.replace("1111", "3333"))
+    assert 'api_key = "****3333"' in run("config", "show").stdout

@@ -5,7 +5,7 @@ from decimal import Decimal
 import msgspec
 
 from proxy.config.changes import NEEDS_RESTART, Changes, applicable, changes
-from proxy.config.tree import Config, Model, Price, Server, Upstream
+from proxy.config.tree import Admin, Config, Model, Price, Server, Upstream
 
 BEFORE = Config(
     upstreams={"kept": Upstream(base_url="https://a.test/v1"), "gone": Upstream(base_url="https://b.test/v1")},
@@ -48,3 +48,13 @@ def test_what_sockets_and_files_were_made_by_stays_until_a_restart() -> None:
     assert found.needs_restart == tuple(f"server.{name}" for name in NEEDS_RESTART)
     assert found.changed == ("server.max_body_bytes",)
     assert applicable(BEFORE, wanted).server == Server(max_body_bytes=5)
+
+
+def test_the_admin_apis_address_waits_for_a_restart_and_the_rest_of_it_does_not() -> None:
+    wanted = Config(
+        upstreams=BEFORE.upstreams, models=BEFORE.models, admin=Admin(listen="127.0.0.1:1", token="x", enabled=False)
+    )
+    found = changes(BEFORE, wanted)
+    assert found.needs_restart == ("admin.listen",)
+    assert found.changed == ("admin.enabled", "admin.token")
+    assert applicable(BEFORE, wanted).admin == Admin(token="x", enabled=False)

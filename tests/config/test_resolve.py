@@ -241,3 +241,10 @@ def test_a_certificate_that_cannot_be_used_is_a_fault(tmp_path: Path) -> None:
     assert fault == "upstreams.up.client_key: is the key of no certificate"
     plain = UPSTREAM.replace("https:", "http:") + 'client_cert = "one.pem"\nclient_key = "one.key"'
     assert faults_of(plain, tmp_path) == ["upstreams.up.client_cert: is not sent without TLS"]
+
+
+def test_the_admin_token_is_read_by_reference_and_a_weak_one_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("a" * 40 + "\n")
+    assert parsed('[admin]\ntoken = "file:token"\n', tmp_path).admin.token == "a" * 40
+    faults = faults_of('[admin]\ntoken = "${SPACE}"\nlisten = "9090"\nnetworks = ["10.0.0.1/8"]\n')
+    assert [fault.partition(":")[0] for fault in faults] == ["admin.listen", "admin.networks", "admin.token"]

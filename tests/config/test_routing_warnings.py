@@ -123,3 +123,43 @@ def test_keys_of_an_upstream_are_checked_and_never_quoted(keys: str, fault: str 
 def test_one_key_and_several_are_a_fault() -> None:
     text = '[upstreams.a]\nbase_url = "http://127.0.0.1:1/v1"\napi_key = "${USER}"\napi_keys = ["${PROXY}"]\n'
     assert faults_of(text) == ["upstreams.a.api_keys: is given beside api_key"]
+
+
+CHEAP, DEAR = '{ input = "1", output = "1" }', '{ input = "2", output = "2" }'
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (model("m", "a/x", "b/x", routing="{ hedge = {}, queue = {} }"), {}),
+        (model("m", "keys/x", routing='{ strategy = "least-busy", hedge = {} }'), {}),
+        (model("m", "a/x", routing="{ hedge = {} }"), {"hedge": "add a target, or a key"}),
+        (model("m", "a/x", "b/x", routing="{ hedge = {} }").replace("chat", "embeddings"), {"hedge": "take it out"}),
+        (
+            model("m", "a/x", "b/x", routing="{ hedge = {} }", costs=f'{{ "a/x" = {CHEAP}, "b/x" = {DEAR} }}'),
+            {"hedge": "across_prices = true"},
+        ),
+        (model("m", "a/x", "b/x", routing="{ hedge = {} }", costs=f'{{ "a/x" = {CHEAP}, "b/x" = {CHEAP} }}'), {}),
+        (
+            model("m", "a/x", "b/x", routing="{ hedge = { floor = 300 } }"),
+            {"hedge.floor": "a lower floor, such as 0.3"},
+        ),
+        (
+            model("m", "a/x", routing="{ queue = { max_wait = 30 } }", total_timeout="30.0"),
+            {"queue.max_wait": "a shorter max_wait, or a longer total_timeout"},
+        ),
+        (
+            model("m", "a/x", routing="{ queue = { max_waiting = 10000 } }"),
+            {"queue.max_waiting": "a lower max_waiting, or a higher server.max_in_flight"},
+        ),
+    ],
+)
+def test_hedges_and_queues_without_effect_are_warned_of(text: str, found: dict[str, str]) -> None:
+    hints = {one.key.removeprefix("models.m.routing."): one.hint for one in warned(UPSTREAMS + text)}
+    assert {key: hint for key, hint in hints.items() if key.startswith(("hedge", "queue"))} == found
+
+
+def test_a_bound_beyond_the_connections_is_warned_of() -> None:
+    head = '[upstreams.c]\nbase_url = "http://127.0.0.1:5/v1"\nmax_requests = 2000\n'
+    found = [one.key for one in warned(head + UPSTREAMS + model("m", "c/x"))]
+    assert "upstreams.c.max_requests" in found

@@ -130,3 +130,31 @@ def test_other_braces_are_reported(url: str) -> None:
 @pytest.mark.parametrize(("name", "value", "count"), [("api-version", "2024-10-21", 0), ("", "x", 1), ("a", "b\nc", 1)])
 def test_query_parameters_are_plain(name: str, value: str, count: int) -> None:
     assert len(list(rules.query_parameter(name, value))) == count
+
+
+@pytest.mark.parametrize(
+    "text", ["127.0.0.1:9090", "[::1]:0", "localhost:1", "unix:/run/admin.sock", "unix:admin.sock"]
+)
+def test_addresses_with_a_port_pass(text: str) -> None:
+    assert list(rules.listen_address(text)) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["127.0.0.1", "::1:80", "h:99999", "h:x", ":80", "unix:", "unix:/" + "x" * 200, "[::1"]
+)
+def test_other_addresses_with_a_port_do_not(text: str) -> None:
+    assert list(rules.listen_address(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("10.0.0.0/8", 0), ("::1", 0), ("10.0.0.1/8", 1), ("localhost", 1), ("", 1)]
+)
+def test_networks_are_addresses(text: str, count: int) -> None:
+    assert len(list(rules.network(text))) == count
+
+
+@pytest.mark.parametrize(
+    ("token", "count"), [("x" * 32, 0), ("x" * 31, 1), ("x" * 31 + " ", 1), ("x" * 32 + "\n", 1), ("ä" * 40, 1)]
+)
+def test_an_admin_token_is_long_and_fits_into_a_header(token: str, count: int) -> None:
+    assert len(list(rules.admin_token(token))) == count

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from proxy.config.show import mask, show
-from proxy.config.tree import Config, Model, Price, Upstream
+from proxy.config.tree import Admin, Config, Model, Price, Upstream
 
 SECRET = "sk-a-rather-long-secret-9876"
 CONFIG = Config(
@@ -14,6 +14,7 @@ CONFIG = Config(
         'odd"name': Upstream(
             base_url=f"https://user:{SECRET}@h/v1",
             api_key=SECRET,
+            api_keys=[SECRET, SECRET[::-1]],
             headers={"X-Key": SECRET, "short": "secret"},
             query={"key": SECRET},
             proxy=f"http://user:{SECRET}@proxy.test:3128",
@@ -34,6 +35,7 @@ def test_a_mask_shows_at_most_the_last_four(secret: str, shown: str) -> None:
 def test_no_secret_is_shown() -> None:
     text = show(CONFIG, CONFIG)
     assert SECRET not in text
+    assert SECRET[::-1] not in text
     assert "user:" not in text
     assert '"secret"' not in text
 
@@ -55,3 +57,9 @@ def test_prices_stay_exact() -> None:
     price = msgspec.convert({"input": "1.10"}, Price)
     config = Config(models={"m": Model(capability="chat", targets=["u/m"], price=price)})
     assert 'price = { input = "1.10" }' in show(config, config)
+
+
+def test_the_admin_token_is_masked() -> None:
+    config = Config(admin=Admin(token="prom_admin_0123456789_0123456789_abcd"))
+    assert tomllib.loads(show(config, config))["admin"]["token"] == "****abcd"
+    assert "0123" not in repr(config)

@@ -29,7 +29,12 @@ def faults_of(document: dict[str, Any]) -> list[tuple[str, str, str]]:
             "",
         ),
         ({"serve": {}}, "serve", "no such key", 'did you mean "server"?'),
-        ({"zzz": {}}, "zzz", "no such key", "known: admin, budgets, limits, metrics, models, otel, server, upstreams"),
+        (
+            {"zzz": {}},
+            "zzz",
+            "no such key",
+            "known: admin, budgets, limits, metrics, models, otel, server, upstreams",
+        ),
         ({"server": 1}, "server", "must be a table, not an integer", ""),
         ({"models": []}, "models", "must be a table, not an array", ""),
         ({"server": {"port": -1}}, "server.port", "must be an integer from 0 to 65535", ""),

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from proxy.dialects.base import Dialect, DialectName
-from proxy.endpoints.health import LIVE_PATHS, READY_PATHS
+from proxy.endpoints.health import HEALTH_PATH, LIVE_PATHS, READY_PATHS, STREAM_PATH
 from proxy.endpoints.table import ROWS, Row
 from proxy.errors import GatewayError, ModelNotFound, UpstreamDropped
 from proxy.resources.spec import ResourceRow
@@ -163,6 +163,10 @@ def _probes() -> str:
     return (
         f"| {live} | The process answers. No key is needed. |\n"
         f"| {ready} | It takes new work; `503` where it cannot write its ledger or read its keys. No key is needed. |\n"
+        f"| `GET {HEALTH_PATH}` | Status, version, and the state of its services by counts, in words; "
+        "always `200` ([health.md](health.md)). No key is needed. |\n"
+        f"| `GET {STREAM_PATH}` | A second of events at even distances, to see whether a proxy buffers. "
+        "No key is needed. |\n"
         "| `GET /`, `HEAD /` | What this is; SDKs ask it before their first request. No key is needed. |\n"
     )
 

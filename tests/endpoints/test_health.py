@@ -1,13 +1,25 @@
 """Liveness and readiness under all their names."""
 
+import asyncio
 import json
+import time
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
-from proxy.endpoints.health import LIVE_PATHS, READY_PATHS
+from starlette.requests import Request
+
+from proxy import __version__
+from proxy.config.tree import Upstream
+from proxy.endpoints.health import LIVE_PATHS, MAX_STREAMS, READY_PATHS, STREAM_EVENTS, STREAM_PATH, Health
 from proxy.ledger.ledger import Ledger
-from proxy.observability.readiness import SHUTTING_DOWN
-from tests.fakes import RawClient
+from proxy.observability.providers import Providers
+from proxy.observability.readiness import SHUTTING_DOWN, Readiness
+from proxy.upstream.pool import Pool
+from tests.exchange.samples import JSON_ANSWER, question
+from tests.exchange.samples import ask as ask_chat
+from tests.fakes import RawClient, ScriptedUpstream, json_answer
 from tests.serving import RunningGateway, simple_config
 
 
@@ -21,7 +33,7 @@ def test_all_names_answer_without_a_key(tmp_path: Path) -> None:
 
 
 def test_the_names_are_those_that_orchestrators_use() -> None:
-    assert {"/livez", "/healthz", "/health"} <= set(LIVE_PATHS)
+    assert {"/livez", "/healthz", "/health/live"} <= set(LIVE_PATHS)
     assert "/readyz" in READY_PATHS
 
 
@@ -69,3 +81,77 @@ def test_a_database_that_takes_no_rows_is_a_warning_and_work_goes_on(tmp_path: P
     locked = patch.object(Ledger, "warning", "the database is locked")
     with RunningGateway(config) as gateway, gateway.client() as client, locked:
         assert ask(client, "/readyz") == (200, {"status": "ok", "warnings": ["the database is locked"]})
+
+
+def test_health_counts_services_and_names_no_upstream(tmp_path: Path) -> None:
+    with RunningGateway(simple_config(tmp_path, "http://127.0.0.1:9")) as gateway, gateway.client() as client:
+        status, body = ask(client, "/health")
+        assert isinstance(body, dict)
+        assert (status, body["status"], body["version"]) == (200, "healthy", __version__)
+        assert body["timestamp"].endswith("Z")
+        assert body["services"] == {
+            "database": "connected",
+            "redis": "not configured",
+            "providers": {"available": 1, "recovering": 0, "unavailable": 0},
+        }
+        assert "vendor1" not in json.dumps(body)
+
+
+def test_health_says_what_is_wrong_and_stays_200(tmp_path: Path) -> None:
+    config = simple_config(tmp_path, "http://127.0.0.1:9", upstream={"consecutive_gateway_failures": 1})
+    with RunningGateway(config) as gateway, gateway.client() as client:
+        gateway.call(lambda running: running.pools["vendor1"].health.failed(time.monotonic(), gateway=True))
+        status, body = ask(client, "/health")
+        assert isinstance(body, dict)
+        assert (status, body["status"]) == (200, "degraded")
+        assert body["services"]["providers"]["unavailable"] == 1
+        gateway.gateway.readiness.draining = True
+        status, body = ask(client, "/health")
+        assert isinstance(body, dict)
+        assert (status, body["status"]) == (200, "unhealthy")
+
+
+def test_names_of_upstreams_are_for_the_admin_token(tmp_path: Path) -> None:
+    async def run() -> dict[str, Any]:
+        pool = Pool("vendor1", Upstream(base_url="http://vendor.test"))
+        providers = Providers(tmp_path, lambda: {"vendor1": pool})
+        health = Health(Readiness(), providers, lambda request: request.headers.get("x-api-key") == "admin")
+        request = Request({"type": "http", "headers": [(b"x-api-key", b"admin")]})
+        body: dict[str, Any] = json.loads(bytes((await health.health(request)).body))
+        await pool.close()
+        return body
+
+    assert asyncio.run(run())["services"]["providers"] == {"vendor1": "available"}
+
+
+def test_a_test_stream_comes_in_pieces_with_the_lines_of_a_stream(tmp_path: Path) -> None:
+    with RunningGateway(simple_config(tmp_path, "http://127.0.0.1:9")) as gateway, gateway.client() as client:
+        client.request("GET", STREAM_PATH)
+        answer, body = client.read_answer()
+        assert (answer.status, answer.header("x-accel-buffering")) == (200, "no")
+        assert (answer.header("content-type") or "").startswith("text/event-stream")
+        assert body.payload.count(b"data: ") == STREAM_EVENTS
+
+
+def test_more_test_streams_than_there_is_room_for_are_refused(tmp_path: Path) -> None:
+    with RunningGateway(simple_config(tmp_path, "http://127.0.0.1:9")) as gateway, ExitStack() as stack:
+        clients = [stack.enter_context(gateway.client()) for _ in range(MAX_STREAMS + 1)]
+        for client in clients[:-1]:
+            client.request("GET", STREAM_PATH)
+            assert client.read_head().status == 200
+        clients[-1].request("GET", STREAM_PATH)
+        assert clients[-1].read_head().status == 503
+
+
+def test_requests_are_counted_for_their_upstream(tmp_path: Path) -> None:
+    with ScriptedUpstream() as upstream:
+        config = simple_config(tmp_path, upstream.base_url)
+        with RunningGateway(config) as gateway:
+            upstream.script(json_answer(JSON_ANSWER))
+            upstream.script(json_answer({"error": {"message": "bad field"}}, status=400))
+            for _ in range(2):
+                ask_chat(gateway, question(stream=False))
+            (report,) = gateway.wait_for(gateway.gateway.providers.reports())
+    assert (report.id, report.request_count, report.error_count, report.success_rate) == ("vendor1", 1, 0, 1.0)
+    assert report.latency_ewma_ms > 0
+    assert report.last_success_time is not None

@@ -104,7 +104,7 @@ def test_a_stream_goes_on_at_an_upstream_that_is_gone_and_is_its_last(tmp_path: 
             gate.set()
             assert client.read_chunked().complete
             assert before.requests[0].closed.wait(5)
-            wait_until(lambda: gateway.call(lambda one: not one.retired), "the end of the old pool")
+            wait_until(lambda: gateway.call(lambda one: not one.providers.retired), "the end of the old pool")
             assert [row.outcome for row in gateway.rows()] == ["complete", "complete"]
 
 
@@ -239,7 +239,7 @@ def reload_under_load(folder: Path, reloads: int, askers: int = 4) -> int:
         for client in long:
             assert client.read_chunked().complete
             client.close()
-        wait_until(lambda: gateway.call(lambda one: not one.retired), "the end of the old pools")
+        wait_until(lambda: gateway.call(lambda one: not one.providers.retired), "the end of the old pools")
         served = sum(thread.served for thread in threads)
         assert [wrong for thread in threads for wrong in thread.wrong] == []
         assert sum(row.outcome == "complete" for row in gateway.rows()) == served + len(long)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import msgspec
+
 from tests.fakes import ScriptedUpstream, json_answer
 from tests.resources.samples import ALIAS, ASSISTANT, KEY, OTHER, UPSTREAM_MODEL, ask_json, gateway_over, record_owner
 from tests.serving import RunningGateway
@@ -63,3 +65,16 @@ def test_a_cursor_below_an_own_object_is_not_another_keys(tmp_path: Path) -> Non
         assert [request.target for request in upstream.requests] == [
             "/threads/thread_1/messages?limit=5&after=msg_mine"
         ]
+
+
+def test_things_with_an_id_are_made_and_used_with_the_first_key_of_an_upstream(tmp_path: Path) -> None:
+    with ScriptedUpstream() as upstream:
+        config = gateway_over(tmp_path, upstream.base_url).config
+        keys = ["sk-upstream-first", "sk-upstream-second"]
+        several = {
+            name: msgspec.structs.replace(one, api_key="", api_keys=keys) for name, one in config.upstreams.items()
+        }
+        with RunningGateway(msgspec.structs.replace(config, upstreams=several)) as gateway:
+            upstream.script(json_answer({"id": "vs_1", "object": "vector_store"}))
+            assert ask_json(gateway, "POST", "/v1/vector_stores", {})[0] == 200
+            assert upstream.requests[0].header("authorization") == "Bearer sk-upstream-first"

@@ -33,8 +33,10 @@ SYSTEM, USER = message("system", "Be brief."), message("user", 'Say "role": {"ro
 
 
 @pytest.mark.parametrize("role_first", [True, False])
-def test_all_turns_of_a_conversation_are_one_session(role_first: bool) -> None:
-    first = [message("system", "Be brief.", role_first=role_first), message("user", "Hi", role_first=role_first)]
+@pytest.mark.parametrize("length", [1, 700, 5_000])
+def test_all_turns_of_a_conversation_are_one_session(role_first: bool, length: int) -> None:
+    texts = ("Be brief. " * length, "Hi " * length)
+    first = [message(role, text, role_first=role_first) for role, text in zip(("system", "user"), texts, strict=True)]
     turn = [message("assistant", "Yes?", role_first=role_first), message("user", "More", role_first=role_first)]
     found = {session({"messages": first + turn * count}) for count in range(4)}
     assert len(found) == 1

@@ -1,12 +1,14 @@
 """The delay before a second attempt, and how many there may be."""
 
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.tree import Hedge
+from proxy.config.tree import Hedge, Price
 from proxy.routing.hedging import MAX_BURST, MAX_TIMES, MIN_TIMES, AliasHedging, HedgeBudget, RecentTimes
 
 
@@ -53,7 +55,7 @@ def test_other_settings_keep_what_is_known() -> None:
     hedging = AliasHedging(Hedge(floor=0.3), bool, print)
     for _ in range(MIN_TIMES):
         hedging.note_first_content(0.7, stream=True)
-    hedging.configure(Hedge(floor=0.1, max_percent=50))
+    hedging.configure(Hedge(floor=0.1, max_percent=50), {})
     assert (hedging.delay(stream=True), hedging.budget.percent) == (0.7, 50)
 
 
@@ -73,9 +75,9 @@ def test_at_no_time_have_more_requests_a_second_attempt_than_the_percentage(perc
         assert spent * 100 <= percent * requests
 
 
-def target(*, busy: int = 0, ejected: bool = False, out: bool = False) -> Any:
-    pool = SimpleNamespace(busy=busy, max_requests=10, health=SimpleNamespace(ejected=ejected))
-    return SimpleNamespace(pool=pool, state=SimpleNamespace(condition=SimpleNamespace(out=out)))
+def target(name: str = "a", *, busy: int = 0, ejected: bool = False, out: bool = False) -> Any:
+    pool = SimpleNamespace(name=name, busy=busy, max_requests=10, health=SimpleNamespace(ejected=ejected))
+    return SimpleNamespace(pool=pool, model="m", state=SimpleNamespace(condition=SimpleNamespace(out=out)))
 
 
 def test_a_target_that_is_ill_or_full_has_no_second_attempts() -> None:
@@ -84,3 +86,13 @@ def test_a_target_that_is_ill_or_full_has_no_second_attempts() -> None:
     assert not hedging.may_use(target(), target(busy=8))
     assert not hedging.may_use(target(), target(ejected=True))
     assert not hedging.may_use(target(), target(out=True))
+
+
+@pytest.mark.parametrize(("across", "may"), [(False, False), (True, True)])
+def test_a_target_of_another_cost_has_second_attempts_only_if_it_may(across: bool, may: bool) -> None:
+    hedging = AliasHedging(Hedge(across_prices=across), bool, print)
+    hedging.configure(hedging.settings, {"a/m": Price(input=Decimal(1)), "b/m": Price(input=Decimal(2))})
+    assert hedging.may_use(target("a"), target("b")) is may
+    assert hedging.may_use(target("a"), target("c")) is may
+    hedging.configure(hedging.settings, dict.fromkeys(("a/m", "b/m"), Price(input=Decimal(1))))
+    assert hedging.may_use(target("a"), target("b"))

@@ -1,11 +1,14 @@
 """The retry plan as a sentence: what comes after which end of an attempt."""
 
+import asyncio
 import math
 import time
 
 import pytest
 
+from proxy.config.tree import Model, Server, Upstream
 from proxy.errors import UpstreamConnectFailed, UpstreamDropped, UpstreamTimeout
+from proxy.routing.models import Alias, compile_alias
 from proxy.routing.retry import (
     CLIENT_TIMEOUT_MARGIN_SECONDS,
     GIVE_UP,
@@ -16,7 +19,8 @@ from proxy.routing.retry import (
     RetryPlan,
     Wait,
 )
-from tests.routing.samples import eject, targets
+from proxy.upstream.pool import Pool
+from tests.routing.samples import alias_of, eject, targets
 
 
 def plan_of(*upstreams: str, patience: float = math.inf, timeout: float = 60.0, uploads: bool = False) -> RetryPlan:
@@ -137,3 +141,71 @@ def test_the_time_of_failed_attempts_is_counted_as_lost() -> None:
     time.sleep(0.01)
     plan.begin()
     assert 0.01 <= plan.lost_seconds < 5
+
+
+def keyed_plan(*keys: int) -> RetryPlan:
+    """A plan over upstreams with so many keys each, whose first attempt has begun."""
+
+    async def make() -> Alias:
+        upstreams = {
+            f"u{place}": Upstream(base_url="http://127.0.0.1:9", api_keys=[f"key-{place}-{n}" for n in range(count)])
+            for place, count in enumerate(keys)
+        }
+        pools = {name: Pool(name, upstream) for name, upstream in upstreams.items()}
+        model = Model(capability="chat", targets=[f"{name}/model" for name in pools])
+        return compile_alias("core", model, pools, Server())
+
+    alias = asyncio.run(make())
+    plan = RetryPlan(alias.targets, time.monotonic(), 60.0, math.inf, False)
+    plan.alias = alias
+    plan.begin()
+    return plan
+
+
+@pytest.mark.parametrize("code", [401, 403, 429])
+def test_each_key_of_an_upstream_is_tried_once_beyond_the_bound_on_attempts(code: int) -> None:
+    plan = keyed_plan(6)
+    labels = [plan.target.label]
+    while plan.after(ErrorStatus(code, math.inf, elsewhere=True)) == RETRY:
+        labels.append(plan.target.label)
+        plan.begin()
+    assert labels == ["u0/model", *(f"u0/model#{number}" for number in range(2, 7))]
+    assert plan.target.pool.retries.running == 0, "another key is on no budget"
+
+
+def test_a_failure_of_the_upstream_itself_is_no_reason_for_another_key_without_a_budget() -> None:
+    plan = keyed_plan(6)
+    for _ in range(3):
+        plan.target.pool.retries.try_acquire(0)
+    assert plan.after(UpstreamConnectFailed("no")) == GIVE_UP
+
+
+def test_what_is_about_the_target_is_tried_at_the_next_one() -> None:
+    plan = plan_of("a", "b")
+    assert plan.after(ErrorStatus(404, math.inf, elsewhere=True)) == RETRY
+    assert plan.target.pool.name == "b"
+    assert plan_of("a", "b").after(ErrorStatus(404, math.inf)) == GIVE_UP
+
+
+def test_a_request_is_in_flight_at_one_target_at_a_time_and_at_none_after_its_end() -> None:
+    plan = keyed_plan(1, 2)
+    first = plan.target
+    assert first.state.in_flight == 1
+    plan.after(UpstreamConnectFailed("no"))
+    plan.begin()
+    assert (first.state.in_flight, plan.target.state.in_flight) == (0, 1)
+    plan.end()
+    plan.end()
+    assert plan.target.state.in_flight == 0
+
+
+def test_another_alias_has_attempts_of_its_own_and_nothing_is_held_of_the_first() -> None:
+    plan, other = keyed_plan(2), alias_of("x", "y", "z")
+    first = plan.target
+    plan.fall_back(other, other.targets, ("later",))
+    assert (first.state.in_flight, plan.alias, plan.standby) == (0, other, ("later",))
+    plan.begin()
+    assert plan.after(UpstreamConnectFailed("no")) == RETRY
+    plan.begin()
+    assert plan.after(UpstreamConnectFailed("no")) == RETRY
+    assert plan.attempts == 3

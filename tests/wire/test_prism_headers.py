@@ -230,3 +230,18 @@ def test_no_value_raises_and_no_warning_breaks_a_head(values: list[tuple[str, by
     assert all(line.startswith(b"X-Prism-Warning: ") and b"\n" not in line for line in lines)
     assert "\r" not in found.trace_id
     assert len(found.metadata) <= MAX_METADATA_KEYS
+
+
+@pytest.mark.parametrize(
+    ("headers", "session"),
+    [
+        ([(b"x-claude-code-session-id", b"abc")], "abc"),
+        ([(b"x-session-id", b"two"), (b"x-claude-code-session-id", b"one")], "one"),
+        ([(b"session_id", b"x" * 256)], ""),
+        ([(b"session-id", b"a\x01b")], ""),
+        ([(b"traceparent", b"00-x")], ""),
+    ],
+)
+def test_a_session_of_another_header_is_for_routing_alone(headers: list[tuple[bytes, bytes]], session: str) -> None:
+    read = read_prism_headers(headers)
+    assert (read.client_session, read.session.id, read.fault) == (session, "", None)

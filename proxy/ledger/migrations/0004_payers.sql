@@ -12,6 +12,7 @@ CREATE INDEX requests_by_org ON requests (org, started, alias, cost, reserved) W
 CREATE INDEX requests_counted ON requests (started) WHERE reserved IS NOT NULL;
 CREATE INDEX requests_by_session ON requests (session, started) WHERE session <> '';
 CREATE INDEX requests_by_user ON requests (user, started) WHERE user <> '';
+CREATE INDEX requests_refused ON requests (started, status) WHERE outcome = 'refused';
 
 -- The sums, by team, organisation, endpoint and upstream too, and with what targets cost. Those from before have none of
 -- these: empty, and of unknown cost.

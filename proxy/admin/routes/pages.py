@@ -1,0 +1,79 @@
+"""What the routes of stored objects have in common: pages, versions as ETags, and the documents of objects."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from proxy.admin.request import AdminRequest, Input
+from proxy.errors import InvalidRequest
+
+#: Most objects of one page.
+MAX_PAGE = 500
+_ID = re.compile(r"(?:key|team|org)_[0-9a-f]{12}")
+_NANO = 1_000_000_000
+PageSize = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
+
+
+class Page(Input, frozen=True):
+    """The query of a list."""
+
+    limit: PageSize = 100
+    #: The last id of the page before.
+    after: str | None = None
+    #: Only those whose name has this in it.
+    name: str | None = None
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """The head of a page of a list."""
+
+    object: str = "list"
+    has_more: bool = False
+    #: For `after` of the next page.
+    last_id: str | None = None
+
+
+def is_id(text: str) -> bool:
+    """Whether a text is an id of the store's, which no name may look like."""
+    return _ID.fullmatch(text) is not None
+
+
+def utc(seconds: int | None) -> str | None:
+    """A time in seconds since 1970 as ISO 8601."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def usd(nano: int | None) -> str | None:
+    """Nano-dollars as an exact decimal number of dollars, with 2 to 9 decimals; None is not known."""
+    if nano is None:
+        return None
+    whole, rest = divmod(abs(nano), _NANO)
+    decimals = f"{rest:09d}".rstrip("0").ljust(2, "0")
+    return f"{'-' if nano < 0 else ''}{whole}.{decimals}"
+
+
+def etag(version: int) -> dict[str, str]:
+    """The header with an object's version."""
+    return {"etag": f'"{version}"'}
+
+
+def expected_version(request: AdminRequest) -> int | None:
+    """The version that a change is for, by `If-Match`; 0 for an object that must not be there (`If-None-Match: *`).
+
+    Raises `InvalidRequest` for what is no version.
+    """
+    only_new = request.header(b"if-none-match")
+    if only_new is not None:
+        if only_new.strip() != "*":
+            raise InvalidRequest("If-None-Match may only be *, for what is not there yet.", param="If-None-Match")
+        return 0
+    text = request.header(b"if-match")
+    if text is None or text.strip() == "*":
+        return None
+    number = text.strip().removeprefix("W/").strip('"')
+    if not (number.isascii() and number.isdigit() and len(number) <= 18):
+        raise InvalidRequest('If-Match must be the version of an ETag, such as "3".', param="If-Match")
+    return int(number)
