@@ -4,7 +4,7 @@ The database is in rollback-journal mode, which, unlike WAL, several processes m
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ class Database:
                         yield connection
                         await connection.execute("COMMIT")
                     except BaseException:
-                        await sqlite.roll_back(connection)
+                        await _finished(_undo(connection))
                         raise
             finally:
                 self._owner = None
@@ -80,6 +80,24 @@ class Database:
         if self._connection is None:
             raise StoreFailed(f"{self.path} is not open")
         return self._connection
+
+
+async def _undo(connection: aiosqlite.Connection) -> None:
+    """Roll back what was begun, also by a statement whose caller was cancelled and that has not run yet."""
+    # Statements run in their order: this one ends after that.
+    await connection.execute("SELECT 1")
+    await sqlite.roll_back(connection)
+
+
+async def _finished(work: Coroutine[Any, Any, None]) -> None:
+    """Wait for work to its end, however often this task is cancelled meanwhile: the next transaction needs it done."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            continue
+    task.result()
 
 
 async def fetch_all(connection: aiosqlite.Connection, query: str, values: Sequence[Value] = ()) -> list[Any]:

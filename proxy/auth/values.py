@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from proxy.config.rates import limits_violations
 from proxy.config.tree import Budget, Limits
 from proxy.errors import InvalidRequest, StoreFailed
 
@@ -24,9 +25,7 @@ MAX_METADATA_BYTES = 8_192
 MAX_USD = 1_000_000_000
 _NANO = 1_000_000_000
 _ID = re.compile(r"(?:key|team|org)_[0-9a-f]{12}")
-_RATE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*/\s*(?:s|min|h|d)")
 _WINDOW = re.compile(r"day|year|total|week(?::(?:mon|tue|wed|thu|fri|sat|sun))?|month(?::(?:[1-9]|[12][0-9]|3[01]))?")
-_RATES = ("requests", "tokens", "input_tokens", "output_tokens", "audio_minutes")
 
 T = TypeVar("T")
 
@@ -143,13 +142,12 @@ def valid_limits(limits: Limits | None) -> Limits | None:
     """Limits, or None where nothing is limited."""
     if limits is None:
         return None
-    _validate_rates(limits, "limits")
-    for alias, of_alias in limits.models.items():
-        if of_alias.models:
-            raise InvalidRequest("the limits of an alias have no further aliases in them", param="limits.models")
+    for path, message, hint in limits_violations(msgspec.to_builtins(limits)):
+        where = ".".join(path)
+        raise InvalidRequest(f"{where} {message}; {hint}", param=f"limits.{where}")
+    for alias in limits.models:
         if not _is_word(alias):
             raise InvalidRequest(f"{alias[:80]!r} is no name of an alias", param="limits.models")
-        _validate_rates(of_alias, f"limits.models.{alias}")
     return limits if plain_limits(limits) else None
 
 
@@ -193,19 +191,6 @@ def valid_nano(usd: Decimal, param: str, least: Decimal | None = None) -> int:
     if nano != nano.to_integral_value():
         raise InvalidRequest(f"{usd} USD has more than 9 decimals", param=param)
     return int(nano)
-
-
-def _validate_rates(limits: Limits, param: str) -> None:
-    for name in _RATES:
-        text = getattr(limits, name)
-        for rate in text.split(",") if text else ():
-            match = _RATE.fullmatch(rate.strip())
-            if match is None or not float(match[1]):
-                raise InvalidRequest(
-                    f"{rate.strip()[:40]!r} is no rate: write a number and a period, such as 600/min or 10/s; the "
-                    "periods are s, min, h and d, and commas separate several",
-                    param=f"{param}.{name}",
-                )
 
 
 def _validate_zone(zone: str, param: str) -> None:

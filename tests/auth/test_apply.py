@@ -121,7 +121,7 @@ def test_budgets_that_were_there_before_the_file_named_them_stay(tmp_path: Path)
         ("\n[keys.a]\nfoo = 1", "d.toml:2: keys.a: Object contains unknown field `foo`"),
         ('[keys.a]\nname = "b"', "d.toml:1: keys.a: its name stands in the head of its table"),
         ("[keys.key_000000000001]", "d.toml:1: keys.key_000000000001: a key's name may not look like an id"),
-        ('[teams.a.limits]\nrequests = "5"', "d.toml:2: teams.a.limits.requests: '5' is no rate"),
+        ('[teams.a.limits]\nrequests = "5"', 'd.toml:2: teams.a.limits.requests: requests is no rate: "5"'),
         ('[orgs.a]\nbudgets = [{limit = "5", window = "x"}]', "d.toml:2: orgs.a.budgets[0].window: 'x' is no window"),
         ("[keys.a]\nlimits = 5", "Expected `object | null`, got `int`"),
         ("keys = 5", "is no table"),

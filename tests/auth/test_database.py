@@ -65,3 +65,22 @@ def test_one_that_is_not_open_says_so(tmp_path: Path) -> None:
             await Store(tmp_path).keys.list()
 
     asyncio.run(test())
+
+
+def test_a_change_that_is_cancelled_while_it_waits_leaves_no_transaction_behind(tmp_path: Path) -> None:
+    async def test(store: Store) -> None:
+        with closing(sqlite3.connect(tmp_path / "keys.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            change = asyncio.create_task(store.keys.create("lost"))
+            reading = asyncio.create_task(store.keys.list())
+            # Its statement is under way then; if it is not, nothing is left behind either.
+            await asyncio.sleep(0.05)
+            change.cancel()
+            other.execute("COMMIT")
+            with pytest.raises(asyncio.CancelledError):
+                await change
+        assert await reading == []
+        await store.keys.create("next")
+        assert [key.name for key in await store.keys.list()] == ["next"]
+
+    run_store(tmp_path, test)

@@ -21,7 +21,7 @@ from proxy.auth.values import (
 from proxy.config.tree import Budget, Limits
 from proxy.errors import InvalidRequest
 
-LIMITS = Limits(requests="10/s, 600/min", tokens="1.5/h", concurrent=3, models={"core": Limits(tokens="5/d")})
+LIMITS = Limits(requests="10/s, 600/min", tokens="15/h burst 5", concurrent=3, models={"core": Limits(tokens="5/d")})
 BUDGETS = (Budget(limit=Decimal("0.000000001"), window="month:31", zone="Europe/Berlin", warn=[90, 10]),)
 
 
@@ -44,6 +44,8 @@ def test_limits_of_nothing_are_none() -> None:
         Limits(requests="-1/min"),
         Limits(requests="1/month"),
         Limits(requests="1/s,,2/s"),
+        Limits(requests="1/s, 2/second"),
+        Limits(requests="10/s burst 0"),
         Limits(models={"core": Limits(models={"other": Limits()})}),
         Limits(models={"": Limits(requests="1/s")}),
     ],
