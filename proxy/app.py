@@ -101,7 +101,9 @@ class Gateway:
         self.admission = Admission(state, self.keys, [policy(state) for policy in policies])
         store = Store(data_dir, prefix=config.server.key_prefix, owner=self._owner_in_file)
         #: The admin API, which `app` serves too unless it has an address of its own.
-        self.admin = AdminApi(AdminServices(state, self.keys, store, ProviderKeys(data_dir), Nodes(data_dir)), ROWS)
+        self.admin = AdminApi(
+            AdminServices(state, self.keys, store, self.providers, ProviderKeys(data_dir), Nodes(data_dir)), ROWS
+        )
         self.admin.services.control = Control(self.refresh)
         self.keys.follow_accounts(self._accounts_changed)
         self._reloading = asyncio.Lock()
@@ -218,7 +220,16 @@ class Gateway:
         state.config, state.aliases, state.services = config, aliases, services
         self.admission.reconfigure()
         resources = self._resource_handler(aliases, services, pools)
-        return Routes(self.admission, services, self.audio, server, resources, self.readiness, self.providers)
+        return Routes(
+            self.admission,
+            services,
+            self.audio,
+            server,
+            resources,
+            self.readiness,
+            self.providers,
+            self.admin.is_operator,
+        )
 
     @property
     def config(self) -> Config:

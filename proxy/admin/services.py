@@ -11,6 +11,7 @@ from proxy.auth import audit
 from proxy.auth.key_index import KeyIndex
 from proxy.auth.store import Store
 from proxy.errors import GatewayError, InvalidRequest
+from proxy.observability.providers import Providers
 from proxy.policies.base import GatewayState
 
 T = TypeVar("T")
@@ -48,12 +49,19 @@ class AdminServices:
     """What handlers may use. The state follows the configuration; the control is the process's, once that has begun."""
 
     def __init__(
-        self, state: GatewayState, keys: KeyIndex, store: Store, provider_keys: ProviderKeys, nodes: Nodes
+        self,
+        state: GatewayState,
+        keys: KeyIndex,
+        store: Store,
+        providers: Providers,
+        provider_keys: ProviderKeys,
+        nodes: Nodes,
     ) -> None:
         self.state = state
         self.keys = keys
         #: Open while the gateway runs.
         self.store = store
+        self.providers = providers
         self.provider_keys = provider_keys
         self.nodes = nodes
         self.token = AdminToken(state.ledger.data_dir, keys)

@@ -7,7 +7,7 @@ from typing import Final
 
 from proxy.admin.org_config import OrgConfig
 from proxy.admin.request import MAX_BULK_BYTES, Row
-from proxy.admin.routes import groups, keys, metrics, operations, org_configs, reports, rotation
+from proxy.admin.routes import groups, keys, metrics, operations, org_configs, reports, rotation, traffic
 from proxy.admin.routes.pages import Page
 from proxy.auth.values import KeyFields, OrgFields, TeamFields
 
@@ -185,6 +185,15 @@ ROWS: Final[tuple[Row, ...]] = (
         "Who has changed what, the newest first.",
         reports.AuditList,
         query=reports.AuditQuery,
+    ),
+    Row("GET", "/stats", traffic.stats, "The traffic of the last 24 hours.", traffic.Stats, query=traffic.StatsQuery),
+    Row("GET", "/-/health/providers", traffic.providers, "The state of every upstream.", traffic.ProviderHealth),
+    Row(
+        "GET",
+        "/-/health/providers/{org_id}",
+        traffic.org_providers,
+        "The state of the upstreams that an organisation's document names.",
+        traffic.OrgProviderHealth,
     ),
     Row("GET", "/-/metrics", metrics.page, "The metrics, for Prometheus.", None, access="open_metrics"),
     Row("GET", "/metrics", metrics.page, "The same as `GET /-/metrics`.", None, access="open_metrics"),

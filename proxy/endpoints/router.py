@@ -5,7 +5,7 @@ All routes are built anew for another configuration, and replaced in one step.
 
 import functools
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from starlette.applications import Starlette
@@ -21,7 +21,6 @@ from proxy.endpoints.cors import Cors, is_preflight, preflight_headers
 from proxy.endpoints.health import HEALTH_PATH, LIVE_PATHS, READY_PATHS, STREAM_PATH, Health, home
 from proxy.endpoints.inference import Inference
 from proxy.endpoints.models import GOOGLE_PATH, Models, error_response
-from proxy.endpoints.operators import ORG_PROVIDERS_PATH, PROVIDERS_PATH, STATS_PATH, OperatorPages
 from proxy.endpoints.paths import Mistakes, is_for_clients, respelled
 from proxy.endpoints.table import ROWS, Row, dialect_at
 from proxy.errors import GatewayError, InternalFault, InvalidRequest
@@ -61,10 +60,10 @@ class Routes(Starlette):
         resources: ResourceHandler,
         readiness: Readiness,
         providers: Providers,
+        shows_names: Callable[[Request], bool],
     ) -> None:
-        models = Models(admission)
-        operators = OperatorPages(admission.state, providers)
-        health = Health(readiness, providers, operators.shows_names)
+        """`shows_names` says whether a request may see the names of upstreams."""
+        models, health = Models(admission), Health(readiness, providers, shows_names)
         handlers = [(row, Inference(row, admission, services, audio, server)) for row in ROWS]
         #: Those with an exact path, by method and path.
         self.exact = {(row.method, row.path): handler for row, handler in handlers}
@@ -89,9 +88,6 @@ class Routes(Starlette):
                 *(Route(path, health.live, methods=["GET"]) for path in LIVE_PATHS),
                 *(Route(path, health.ready, methods=["GET"]) for path in READY_PATHS),
                 Route(HEALTH_PATH, health.health, methods=["GET"]),
-                Route(STATS_PATH, operators.stats, methods=["GET"]),
-                Route(PROVIDERS_PATH, operators.providers, methods=["GET"]),
-                Route(ORG_PROVIDERS_PATH, operators.org_providers, methods=["GET"]),
                 Route(STREAM_PATH, health.stream, methods=["GET"]),
             ],
             exception_handlers={

@@ -12,7 +12,6 @@ from tests.spec.demo import Demo, wav
 
 LIST = Claims("wide gateway's list")
 
-HEALTH = "the health of providers is still to come"
 JOBS = "work that finishes later is still to come"
 AGENTS = "MCP and A2A are still to come"
 VIDEOS = "they are forwarded, but the demo has no model for videos"
@@ -181,8 +180,8 @@ ENDPOINTS: tuple[tuple[str, str, str, str], ...] = (
     ("Health and diagnostics", "POST", "/-/reload", ""),
     ("Health and diagnostics", "GET", "/-/config", ""),
     ("Health and diagnostics", "GET", "/-/metrics", ""),
-    ("Health and diagnostics", "GET", "/-/health/providers", HEALTH),
-    ("Health and diagnostics", "GET", "/-/health/providers/{org_id}", HEALTH),
+    ("Health and diagnostics", "GET", "/-/health/providers", ""),
+    ("Health and diagnostics", "GET", "/-/health/providers/{org_id}", ""),
 )
 _NAME = re.compile(r"\{(\w+)\}")
 _TURN = [{"role": "user", "content": "hi"}]
@@ -235,12 +234,20 @@ class Tour:
             operate(method, path, body, key_id="of-the-tour")
         for method in ("PUT", "GET", "DELETE"):
             operate(method, "/-/orgs/{org_id}/config", {"cache": {}} if method == "PUT" else None, org_id="of-the-tour")
+        operate("GET", "/-/health/providers/{org_id}", org_id="of-the-tour")
         operate("POST", "/-/orgs/configs/bulk", {})
         operate("POST", "/-/admin/providers/{id}/rotate", {"new_key": "sk-another-key"}, id="demo")
         for step in ("rotate/promote", "rotate/rollback"):
             operate("POST", f"/-/admin/providers/{{id}}/{step}", id="demo")
         operate("GET", "/-/admin/providers/{id}/rotation", id="demo")
-        for path in ("/-/keys", "/-/orgs/configs", "/-/cluster/nodes", "/-/config", "/-/metrics"):
+        for path in (
+            "/-/keys",
+            "/-/orgs/configs",
+            "/-/cluster/nodes",
+            "/-/config",
+            "/-/metrics",
+            "/-/health/providers",
+        ):
             operate("GET", path)
         operate("POST", "/-/reload")
 
