@@ -102,7 +102,7 @@ class Gateway:
         store = Store(data_dir, prefix=config.server.key_prefix, owner=self._owner_in_file)
         #: The admin API, which `app` serves too unless it has an address of its own.
         self.admin = AdminApi(
-            AdminServices(state, self.keys, store, ProviderKeys(data_dir), Nodes(data_dir), self.providers), ROWS
+            AdminServices(state, self.keys, store, self.providers, ProviderKeys(data_dir), Nodes(data_dir)), ROWS
         )
         self.admin.services.control = Control(self.refresh)
         self.keys.follow_accounts(self._accounts_changed)
@@ -228,7 +228,7 @@ class Gateway:
             resources,
             self.readiness,
             self.providers,
-            self.admin.shows_names,
+            self.admin.is_operator,
         )
 
     @property

@@ -53,17 +53,17 @@ class AdminServices:
         state: GatewayState,
         keys: KeyIndex,
         store: Store,
+        providers: Providers,
         provider_keys: ProviderKeys,
         nodes: Nodes,
-        providers: Providers,
     ) -> None:
         self.state = state
         self.keys = keys
         #: Open while the gateway runs.
         self.store = store
+        self.providers = providers
         self.provider_keys = provider_keys
         self.nodes = nodes
-        self.providers = providers
         self.token = AdminToken(state.ledger.data_dir, keys)
         self.control = Control(_nothing)
 

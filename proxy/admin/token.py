@@ -133,12 +133,10 @@ class AdminToken:
         Raises `AuthenticationFailed` for no token or a wrong one, `InvalidRequest` (403) for a client key, and
         `RateLimited` for wrong ones when there were too many. The right token is taken in any case.
         """
+        actor = self.matches(headers, settings)
+        if actor is not None:
+            return actor
         presented = credentials_of(headers)
-        expected = settings.token or self._current()
-        if expected is not None:
-            wanted = hashlib.sha256(expected.encode()).digest()
-            if any(hmac.compare_digest(hashlib.sha256(one).digest(), wanted) for one in presented):
-                return f"admin:{wanted.hex()[:8]}"
         if not presented:
             raise AuthenticationFailed(f"unauthorized: this is the admin API. {_WHERE}")
         # A client key is no guess, and does not count as one.
@@ -150,6 +148,16 @@ class AdminToken:
                 "Too many wrong admin tokens. Try again in a second.", headers={"retry-after": "1"}, type="requests"
             )
         raise AuthenticationFailed(f"unauthorized: this is not the admin token. {_WHERE}", code="invalid_admin_token")
+
+    def matches(self, headers: Iterable[Header], settings: Admin) -> str | None:
+        """The actor of a request that has the token; None for all others."""
+        expected = settings.token or self._current()
+        if expected is None:
+            return None
+        wanted = hashlib.sha256(expected.encode()).digest()
+        if any(hmac.compare_digest(hashlib.sha256(one).digest(), wanted) for one in credentials_of(headers)):
+            return f"admin:{wanted.hex()[:8]}"
+        return None
 
     def _current(self) -> str | None:
         """The file's token; it is read again when the file has changed. Without a file no token is right."""

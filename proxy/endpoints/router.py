@@ -63,8 +63,7 @@ class Routes(Starlette):
         shows_names: Callable[[Request], bool],
     ) -> None:
         """`shows_names` says whether a request may see the names of upstreams."""
-        models = Models(admission)
-        health = Health(readiness, providers, shows_names)
+        models, health = Models(admission), Health(readiness, providers, shows_names)
         handlers = [(row, Inference(row, admission, services, audio, server)) for row in ROWS]
         #: Those with an exact path, by method and path.
         self.exact = {(row.method, row.path): handler for row, handler in handlers}

@@ -158,7 +158,7 @@ class Example(NamedTuple):
 
 
 DOCUMENT: Final = {
-    "providers": {"openai": {"api_key": "sk-of-the-organisation", "models": ["gpt-5"]}},
+    "providers": {"vendor1": {"api_key": "sk-of-the-organisation", "models": ["gpt-5"]}},
     "rate_limiting": {"enabled": True, "global_rpm": 600},
     "budgets": {"enabled": True, "org_limit": "1000.00", "org_period": "monthly"},
 }
@@ -191,6 +191,7 @@ EXAMPLES: Final = (
     Example("DELETE", "/-/keys/shop"),
     Example("DELETE", "/-/teams/web"),
     Example("DELETE", "/-/orgs/acme"),
+    Example("PUT", "/-/orgs/acme/config", DOCUMENT),
     Example("GET", "/-/audit?action=key.revoke&limit=1"),
     Example("POST", "/-/admin/providers/vendor1/rotate", {"new_key": "sk-the-new-key-0042"}),
     Example("GET", "/-/admin/providers/vendor1/rotation"),
@@ -200,6 +201,9 @@ EXAMPLES: Final = (
     Example("POST", "/-/reload"),
     Example("POST", "/admin/reload-config"),
     Example("GET", "/-/cluster/nodes"),
+    Example("GET", "/stats?since=24h"),
+    Example("GET", "/-/health/providers"),
+    Example("GET", "/-/health/providers/acme"),
     Example("GET", "/-/metrics"),
     Example("GET", "/metrics"),
     Example("GET", "/admin/cache/stats"),
@@ -219,6 +223,8 @@ _VOLATILE: Final = (
     (re.compile(r'"(mean|p50|p99)": \d+'), r'"\1": 1000'),
     (re.compile(r'"version": "[^"]+"'), '"version": "1.0.0"'),
     (re.compile(r"req_[0-9a-f]{32}"), "req_018e…"),
+    (re.compile(r'"(avg_latency|latency_ewma_ms)": [0-9.]+'), r'"\1": 0.4'),
+    (re.compile(r"\(\*\*\*\*[A-Za-z0-9]{4}\)"), "(****x7Qa)"),
 )
 
 

@@ -97,6 +97,11 @@ class Demo:
         """Any method with the key, and a JSON body where there is one."""
         return self.http.request(method, path, json=body, headers={**self.bearer, **(headers or {})})
 
+    def operate(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        """Any method of the admin API, with its token."""
+        token = (self.data_dir / "admin.token").read_text().strip()
+        return self.http.request(method, path, json=body, headers={"x-api-key": token})
+
     def chat(self, headers: Mapping[str, str] | None = None, **fields: Any) -> httpx.Response:
         """A short chat completion, with the key."""
         body = {"model": "prometheus-core", "messages": [{"role": "user", "content": "hello"}], **fields}

@@ -1,33 +1,59 @@
 """Reports: what was used, and who has changed what."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, cast, get_args
 
 import msgspec
 from msgspec import Meta
 
 from proxy.admin.request import AdminRequest, Input, Result
 from proxy.admin.routes.pages import Listed, PageSize, is_id, usd, utc
+from proxy.admin.routes.traffic import MAX_REPORT_SECONDS
 from proxy.admin.services import AdminServices
+from proxy.auth.names import Names, read_names
 from proxy.errors import InvalidRequest
-from proxy.ledger.reports import PAGE
+from proxy.ledger.grouping import By
+from proxy.ledger.reports import MAX_TREND_PARTS, PAGE, UsageLine
 from proxy.ledger.selection import Selection
 
-_UNITS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+#: Before the name by which lines of metadata are.
+_METADATA: Final = "metadata:"
+_UNITS: Final = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
 class UsageQuery(Input, frozen=True):
     """The query of a usage report. A filter that is given more than once takes all of them."""
 
-    by: Literal["key", "model", "day", "hour"] = "model"
+    #: What a line is of: key, model, team, org, tag, endpoint, upstream, session, user, outcome, hour, day, week,
+    #: month, or metadata:NAME.
+    by: str = "model"
     #: From then on, and to before then: an ISO timestamp with its zone, a date (UTC), or so long ago (24h, 7d).
     since: str | None = None
     until: str | None = None
-    #: By name or id.
+    #: Time zone of days, weeks and months.
+    zone: str = "UTC"
+    #: Keys, by name or id.
     key: tuple[str, ...] = ()
+    #: Keys that have the tag now.
+    tag: tuple[str, ...] = ()
+    #: Teams and organisations, by name or id, as they were when the request was made.
+    team: tuple[str, ...] = ()
+    org: tuple[str, ...] = ()
     alias: tuple[str, ...] = ()
+    #: Such as /v1/embeddings.
+    endpoint: tuple[str, ...] = ()
     upstream: tuple[str, ...] = ()
     outcome: tuple[str, ...] = ()
+    #: Such as 429 or 5xx.
+    status: tuple[str, ...] = ()
+    #: What clients have called it.
+    session: tuple[str, ...] = ()
+    user: tuple[str, ...] = ()
+    #: NAME=VALUE.
+    metadata: tuple[str, ...] = ()
+    #: Parts of each line's trend; none is 0.
+    trend: Annotated[int, Meta(ge=0, le=MAX_TREND_PARTS)] = 0
     limit: Annotated[int, Meta(ge=1, le=PAGE)] = 100
     cursor: str | None = None
 
@@ -37,6 +63,8 @@ class UsageDocument(msgspec.Struct, frozen=True, kw_only=True):
 
     object: str = "usage"
     by: str
+    #: The time zone of its periods.
+    zone: str
     lines: list[dict[str, Any]]
     #: Of the whole time and selection, and not of the page.
     totals: dict[str, Any]
@@ -80,25 +108,54 @@ class AuditList(Listed, frozen=True, kw_only=True):
 
 
 async def usage(services: AdminServices, request: AdminRequest) -> Result:
-    """Requests, tokens and cost, summed up."""
+    """Requests, tokens, cost and margin, summed up."""
     query: UsageQuery = request.query
     since, until = moment(query.since, "since"), moment(query.until, "until")
     if since is not None and until is not None and since >= until:
         raise InvalidRequest("'since' must lie before 'until'.", param="since")
-    keys = tuple([await _key_id(services, name) for name in query.key])
-    only = Selection(keys=keys, aliases=query.alias, upstreams=query.upstream, outcomes=query.outcome)
-    report = await services.state.ledger.reports.usage(
-        by=query.by, since=since, until=until, only=only, limit=query.limit, cursor=query.cursor
+    by = "metadata" if query.by.startswith(_METADATA) else query.by
+    if by not in get_args(By) or query.by == "metadata":
+        known = ", ".join(one for one in get_args(By) if one != "metadata")
+        raise InvalidRequest(f"'by' must be one of {known}, or {_METADATA}NAME.", param="by")
+    names = await read_names(services.state.ledger.data_dir)
+    only = _selection(query, names)
+    async with services.state.ledger.read() as reports:
+        report = await reports.usage(
+            by=cast(By, by),
+            metadata_key=query.by.removeprefix(_METADATA) if by == "metadata" else "",
+            zone=query.zone,
+            tags=names.tags,
+            since=since,
+            until=until,
+            only=only,
+            limit=query.limit,
+            cursor=query.cursor,
+            parts=query.trend,
+            timeout=MAX_REPORT_SECONDS,
+        )
+    named = {"key": names.keys, "team": names.teams, "org": names.orgs}.get(by, {})
+    lines = [_line(line, named) for line in report.lines]
+    return Result(
+        UsageDocument(by=query.by, zone=report.zone, lines=lines, totals=_line(report.totals, {}), cursor=report.cursor)
     )
-    names: dict[str, str] = {}
-    if query.by == "key":
-        for line in report.lines:
-            key = await services.store.keys.find(line.group)
-            if key is not None:
-                names[line.group] = key.name
-    lines = [_line(msgspec.to_builtins(line), names) for line in report.lines]
-    totals = _line(msgspec.to_builtins(report.totals), {})
-    return Result(UsageDocument(by=query.by, lines=lines, totals=totals, cursor=report.cursor))
+
+
+def _selection(query: UsageQuery, names: Names) -> Selection:
+    """The filters as the ledger has them. Raises `InvalidRequest` for what is not there."""
+    return Selection(
+        keys=tuple(id_ for key in query.key for id_ in _key_ids(names, key)),
+        tagged=tuple({id_ for tag in query.tag for id_ in names.tagged(tag)}) if query.tag else None,
+        teams=tuple(_group_id(names.teams, "team", team) for team in query.team),
+        orgs=tuple(_group_id(names.orgs, "org", org) for org in query.org),
+        aliases=query.alias,
+        endpoints=query.endpoint,
+        upstreams=query.upstream,
+        outcomes=query.outcome,
+        statuses=query.status,
+        sessions=query.session,
+        users=query.user,
+        metadata=tuple(_pair(text) for text in query.metadata),
+    )
 
 
 async def audit(services: AdminServices, request: AdminRequest) -> Result:
@@ -148,17 +205,44 @@ def moment(text: str | None, name: str) -> datetime | None:
         raise InvalidRequest(message, param=name) from error
 
 
-async def _key_id(services: AdminServices, name: str) -> str:
+def _key_ids(names: Names, name: str) -> tuple[str, ...]:
     # The usage of a key outlives it: an id need not be that of one that is still stored.
-    return name if is_id(name) else (await services.store.keys.get(name)).id
+    found = names.key_ids(name) or ((name,) if is_id(name) else ())
+    if not found:
+        raise InvalidRequest(f"there is no key {name[:64]!r}", status=404, code="key_not_found", param="key")
+    return found
 
 
-def _line(plain: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    """A line with its money as nano-dollars and as exact decimals; unknown where no request has a price."""
-    cost = plain.pop("cost")
-    is_unknown = plain["unpriced"] and plain["unpriced"] == plain["requests"]
-    plain["cost_nano_usd"] = cost
-    plain["cost_usd"] = usd(None if is_unknown else cost)
-    if plain["group"] in names:
-        plain["name"] = names[plain["group"]]
+def _group_id(known: Mapping[str, str], kind: str, wanted: str) -> str:
+    for id_, name in known.items():
+        if wanted in (id_, name):
+            return id_
+    if is_id(wanted):
+        return wanted
+    message = f"there is no {'team' if kind == 'team' else 'organisation'} {wanted[:64]!r}"
+    raise InvalidRequest(message, status=404, code=f"{kind}_not_found", param=kind)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, mark, value = text.partition("=")
+    if not mark or not name:
+        raise InvalidRequest("'metadata' must be NAME=VALUE, such as project=web.", param="metadata")
+    return name, value
+
+
+def _line(line: UsageLine, names: Mapping[str, str]) -> dict[str, Any]:
+    """A line with its money as nano-dollars and as exact decimals; null where it is known of no request."""
+    plain: dict[str, Any] = msgspec.to_builtins(line)
+    has_cost = not line.unpriced or line.unpriced < line.requests
+    has_margin = line.uncosted < line.requests
+    for name, value, is_known in (
+        ("cost", line.cost, has_cost),
+        ("target_cost", line.target_cost, has_margin),
+        ("margin", line.margin, has_margin),
+    ):
+        plain.pop(name)
+        plain[f"{name}_nano_usd"] = value
+        plain[f"{name}_usd"] = usd(value) if is_known else None
+    if line.group in names:
+        plain["name"] = names[line.group]
     return plain

@@ -1,4 +1,7 @@
-"""Traffic: `/stats`, and the health of providers. Reports have a connection of their own, so they delay no ledger."""
+"""What the traffic is: `/stats`, and the health of providers.
+
+Reports have a connection of their own, so they delay no ledger.
+"""
 
 import re
 from collections.abc import Mapping
@@ -12,10 +15,9 @@ from proxy.admin.services import AdminServices
 from proxy.auth.keys import StoredKey
 from proxy.errors import InvalidRequest
 from proxy.ledger.reports import PAGE
-from proxy.observability.providers import ProviderReport
 
-#: The time of which `/stats` reports, where `since` says no other.
-STATS_SPAN: Final = "24h"
+#: The time of which `/stats` reports, in hours, where `since` says no other.
+STATS_HOURS: Final = 24
 TOP_USERS: Final = 10
 #: Longest time that a report may take, in seconds.
 MAX_REPORT_SECONDS: Final = 20.0
@@ -26,100 +28,97 @@ _UNITS: Final[Mapping[str, str]] = {"s": "seconds", "m": "minutes", "h": "hours"
 class StatsQuery(Input, frozen=True):
     """The query of `/stats`."""
 
-    #: A span back from now, such as `24h`, or an ISO timestamp.
-    since: str = STATS_SPAN
+    #: A span back from now, such as 24h or 7d, or an ISO timestamp.
+    since: str = f"{STATS_HOURS}h"
 
 
-class Hits(msgspec.Struct, frozen=True):
-    """Look-ups in a cache; zeros while there is none."""
+class CacheHits(msgspec.Struct, frozen=True):
+    """What a cache has served; there is none yet."""
 
     hits: int = 0
     misses: int = 0
     hit_rate: float = 0.0
 
 
-class CacheHits(msgspec.Struct, frozen=True):
-    """Look-ups in each cache."""
+class CacheHitsByKind(msgspec.Struct, frozen=True):
+    """The caches."""
 
-    exact_cache: Hits = Hits()
-    semantic_cache: Hits = Hits()
+    exact_cache: CacheHits = CacheHits()
+    semantic_cache: CacheHits = CacheHits()
 
 
 class ProviderTraffic(msgspec.Struct, frozen=True):
-    """What one provider did; the mean latency in seconds."""
+    """What one upstream has served; its mean latency is in seconds."""
 
     requests: int
     tokens: int
     avg_latency: float
 
 
-class TopUser(msgspec.Struct, frozen=True):
-    """A key that made many requests."""
+class BusyKey(msgspec.Struct, frozen=True):
+    """One of the keys with the most requests: its name and the end of its secret."""
 
-    #: Its name and the last characters of its secret.
     api_key: str
     key_id: str
     requests: int
 
 
-class Throttled(msgspec.Struct, frozen=True):
-    """What limits refused, and the busiest keys."""
+class LimitTraffic(msgspec.Struct, frozen=True):
+    """Requests that limits have refused, and the busiest keys."""
 
     requests_throttled: int
-    top_users: list[TopUser]
+    top_users: list[BusyKey]
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """The traffic of all workers since a moment."""
+    """The traffic since a time, of all workers."""
 
     total_requests: int
     since: str
-    cache_stats: CacheHits
+    cache_stats: CacheHitsByKind
     provider_stats: dict[str, ProviderTraffic]
-    rate_limit_stats: Throttled
+    rate_limit_stats: LimitTraffic
 
 
-class ProviderList(msgspec.Struct, frozen=True):
-    """The state of upstreams, over all workers."""
+class ProviderHealth(msgspec.Struct, frozen=True):
+    """The state of every upstream, over all workers (docs/health.md)."""
 
-    providers: list[ProviderReport]
+    providers: list[Any]
 
 
-class OrgProviders(msgspec.Struct, frozen=True):
-    """The state of an organisation's upstreams."""
+class OrgProviderHealth(ProviderHealth, frozen=True):
+    """The state of the upstreams of an organisation."""
 
     org_id: str
-    providers: list[ProviderReport]
 
 
 async def stats(services: AdminServices, request: AdminRequest) -> Result:
-    """Requests, tokens and mean latency by provider, refusals by limits, and the busiest keys."""
+    """Requests, tokens and mean latency (in seconds) by provider, refusals by limits, and the busiest keys."""
     since = since_of(request.query.since, datetime.now(UTC))
     async with services.state.ledger.read() as reports:
         usage = await reports.usage(by="upstream", since=since, limit=PAGE, timeout=MAX_REPORT_SECONDS)
         throttled = await reports.refused(429, since)
         busiest = await reports.busiest("key", since, TOP_USERS)
-    users = [TopUser(masked(await services.store.keys.find(id_)), id_, requests) for id_, requests in busiest]
+    keys = {id_: await services.store.keys.find(id_) for id_, _ in busiest}
     providers = {
         line.group: ProviderTraffic(
-            line.requests,
-            line.input_tokens + line.output_tokens,
-            round((line.total.mean or 0) / 1_000_000, 3),
+            line.requests, line.input_tokens + line.output_tokens, round((line.total.mean or 0) / 1_000_000, 3)
         )
         for line in usage.lines
         # What was refused has no provider.
         if line.group
     }
-    start = since.replace(minute=0, second=0, microsecond=0).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Result(Stats(usage.totals.requests, start, CacheHits(), providers, Throttled(throttled, users)))
+    top = [BusyKey(masked(keys[id_]), id_, requests) for id_, requests in busiest]
+    begin = since.replace(minute=0, second=0, microsecond=0).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Result(Stats(usage.totals.requests, begin, CacheHitsByKind(), providers, LimitTraffic(throttled, top)))
 
 
-async def list_providers(services: AdminServices, request: AdminRequest) -> Result:
+async def providers(services: AdminServices, request: AdminRequest) -> Result:
     """The state of every upstream, over all workers."""
-    return Result(ProviderList(await services.providers.reports()))
+    return Result(ProviderHealth(list(await services.providers.reports())))
 
 
-async def list_org_providers(services: AdminServices, request: AdminRequest) -> Result:
+async def org_providers(services: AdminServices, request: AdminRequest) -> Result:
     """The state of the upstreams that an organisation's document names; of all where it names none."""
     org = request.ids["org_id"]
     if await services.store.orgs.find(org) is None:
@@ -127,7 +126,7 @@ async def list_org_providers(services: AdminServices, request: AdminRequest) -> 
     document: Mapping[str, Any] = await services.store.orgs.config(org) or {}
     named = document.get("providers")
     only = list(named) if isinstance(named, dict) and named else None
-    return Result(OrgProviders(org, await services.providers.reports(only)))
+    return Result(OrgProviderHealth(list(await services.providers.reports(only)), org))
 
 
 def masked(key: StoredKey | None) -> str:

@@ -37,7 +37,26 @@ def test_usage_is_that_of_the_ledger(tmp_path: Path) -> None:
         assert client.get("/-/usage?key=key_0123456789ab").json()["totals"]["requests"] == 0
         assert client.get("/-/usage?key=nobody").status_code == 404
         assert client.get("/-/usage?alias=a&alias=b").json()["totals"]["requests"] == 0
-        for query in ("by=secret", "since=tomorrow", "since=1h&until=2h", "limit=0", "cursor=x&by=day"):
+        client.patch("/-/keys/web", json={"tags": ["eu"]})
+        assert client.get("/-/usage?tag=eu&by=tag").json()["lines"][0]["group"] == "eu"
+        assert client.get("/-/usage?tag=none").json()["totals"]["requests"] == 0
+        assert client.get("/-/usage?by=metadata:project&metadata=project=x").json()["totals"]["requests"] == 0
+        week = client.get("/-/usage?by=week&zone=Europe/Berlin&status=2xx&trend=5").json()
+        assert (week["zone"], week["totals"]["requests"]) == ("Europe/Berlin", 3)
+        for path in ("team=none", "org=none"):
+            assert client.get(f"/-/usage?{path}").status_code == 404
+        for query in (
+            "by=metadata",
+            "status=9xx",
+            "metadata=x",
+            "zone=Mars",
+            "trend=101",
+            "by=secret",
+            "since=tomorrow",
+            "since=1h&until=2h",
+            "limit=0",
+            "cursor=x&by=day",
+        ):
             assert client.get(f"/-/usage?{query}").status_code == 400, query
 
 

@@ -14,7 +14,7 @@ from proxy.auth.values import OrgFields
 from proxy.errors import InvalidRequest
 from tests.exchange.samples import JSON_ANSWER, ask, question, serving
 from tests.fakes import json_answer
-from tests.serving import RunningGateway
+from tests.serving import KEY, RunningGateway
 
 TOKEN = "prom_admin_" + "x" * 40
 
@@ -30,6 +30,17 @@ def get(gateway: RunningGateway, path: str, headers: dict[str, str] | None = Non
 def token(tmp_path: Path) -> None:
     (tmp_path / "admin.token").write_text(TOKEN + "\n")
     (tmp_path / "admin.token").chmod(0o600)
+
+
+@pytest.mark.parametrize("path", ["/stats", "/-/health/providers", "/-/health/providers/acme"])
+@pytest.mark.parametrize("headers", [{}, {"authorization": f"Bearer {KEY}"}, {"x-api-key": TOKEN[:-1]}])
+def test_the_admin_token_is_needed(path: str, headers: dict[str, str], tmp_path: Path) -> None:
+    with serving(tmp_path) as (gateway, _):
+        status, body = get(gateway, path, headers)
+        assert status in (401, 403)
+        assert "error" in body
+        assert get(gateway, "/-/health/providers", {"authorization": f"Bearer {TOKEN}"})[0] == 200
+        assert gateway.rows() == []
 
 
 def test_stats_have_the_providers_and_the_busiest_keys(tmp_path: Path) -> None:
