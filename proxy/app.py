@@ -30,7 +30,6 @@ from proxy.exchange.services import Services
 from proxy.ledger.ledger import Ledger
 from proxy.limits.counters import SharedCounters
 from proxy.observability.access_log import AccessLog
-from proxy.observability.attempts import AttemptCounter
 from proxy.observability.metrics import Metrics
 from proxy.observability.metrics_memory import MetricsMemory
 from proxy.observability.providers import Providers, reason_of
@@ -210,7 +209,7 @@ class Gateway:
             deadlines=self.deadlines,
             settled=self.admission.settled,
             attempt_lost=self.admission.attempt_lost,
-            attempt_failed=partial(self._attempt_failed, AttemptCounter(self.admission.state.metrics), config),
+            attempt_failed=partial(self._attempt_failed, config),
             expose_upstream=server.expose_upstream,
             max_event_bytes=server.max_event_bytes,
             drain_max_seconds=server.drain_max_seconds,
@@ -270,6 +269,7 @@ class Gateway:
         await self.admin.services.stop()
         await self.keys.close()
         self.admission.state.metrics.sweep()
+        await asyncio.to_thread(self.admission.close)
         await self.ledger.stop()
         self.audio.close()
         self.access.close()
@@ -283,11 +283,9 @@ class Gateway:
     def _current_pools(self) -> Mapping[str, Pool]:
         return self.pools
 
-    def _attempt_failed(
-        self, counter: AttemptCounter, config: Config, context: RequestContext, target: str, error: GatewayError
-    ) -> None:
+    def _attempt_failed(self, config: Config, context: RequestContext, target: str, error: GatewayError) -> None:
         """An attempt has failed that was made by a configuration, which may be an earlier one."""
-        counter.failed(target, error)
+        self.admission.attempt_failed(context, target, error)
         _failed(context.id, target, error)
         name = target.partition("/")[0]
         pool = self.pools.get(name)

@@ -69,6 +69,7 @@ LIBRARIES: dict[str, frozenset[str] | None] = {
     "httpx": frozenset({"upstream.httpx_transport"}),
     "msgspec": None,
     "mypy_extensions": frozenset({"native"}),
+    "opentelemetry": frozenset({"observability.otel_export"}),
     "orjson": None,
     "sqlite3": frozenset({"ledger", "cli.checks"}),
     "tinytag": frozenset({"exchange.audio_length"}),

@@ -5,6 +5,7 @@ Pure, but for a look at what is installed.
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Set
+from importlib.metadata import distributions
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Final
@@ -59,6 +60,7 @@ def warnings(config: Config) -> Iterator[ConfigWarning]:
     yield from _without_messages(config)
     yield from limit_warnings(config)
     yield from budget_warnings(config)
+    yield from _untraced(config)
 
 
 def is_private(host: str) -> bool:
@@ -124,6 +126,13 @@ def _unmeasured(model: Model, path: Path) -> Iterator[ConfigWarning]:
     if model.price is not None and model.price.minute is not None and find_spec("tinytag") is None:
         what = "is by the minute, and only the length of WAV files is measured: responses without a length are unpriced"
         yield path, what, "pip install 'prometheus-gateway[audio]'"
+
+
+def _untraced(config: Config) -> Iterator[ConfigWarning]:
+    """Traces that nothing can send."""
+    if config.otel.endpoint and not any(distributions(name="opentelemetry-exporter-otlp-proto-http")):
+        what = "is set, and nothing can send traces: they are not made"
+        yield ("otel", "endpoint"), what, "pip install 'prometheus-gateway[otel]'"
 
 
 def _host_of(preset: Preset) -> str:

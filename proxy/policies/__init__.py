@@ -13,10 +13,12 @@ from proxy.policies.overload import OverloadPolicy
 from proxy.policies.ownership import OwnershipPolicy
 from proxy.policies.queue import QueuePolicy
 from proxy.policies.routing import RoutingPolicy
+from proxy.policies.traces import TracePolicy
 
 #: Every policy, in the order in which they run; those that need no request body run first.
 POLICIES: Final[tuple[type[Policy], ...]] = (
     OverloadPolicy,
+    TracePolicy,
     RequestLimitPolicy,
     AccessPolicy,
     OwnershipPolicy,

@@ -156,6 +156,24 @@ class Admission:
                 except Exception as fault:  # noqa: BLE001 (as in `settled`)
                     _log.error("A policy failed after an attempt.", exc_info=fault)
 
+    def attempt_failed(self, context: RequestContext, target: str, error: GatewayError) -> None:
+        """An attempt of the request has failed: pass it to every policy that admitted the request."""
+        plan: Plan | None = context.plan
+        if plan is None:
+            return
+        admitted = context.admitted
+        for place, policy in plan.attempt_readers:
+            if place < admitted:
+                try:
+                    policy.attempt_failed(context, target, error)
+                except Exception as fault:  # noqa: BLE001 (as in `settled`)
+                    _log.error("A policy failed after an attempt.", exc_info=fault)
+
+    def close(self) -> None:
+        """The gateway has stopped: have every policy end what it has begun."""
+        for policy in self._policies:
+            policy.close()
+
     def refuse(self, context: RequestContext, error: GatewayError) -> GatewayError:
         """Settle a request that ends before it reached an origin; return the error that its client is to get.
 
@@ -192,6 +210,7 @@ class Plan:
         self.before_body = self.count if resources else len(early)
         self.settlers = self._overriding(kept, "settled")
         self.row_readers = self._overriding(kept, "attempt_lost")
+        self.attempt_readers = self._overriding(kept, "attempt_failed")
 
     def _overriding(self, policies: list[Policy], name: str) -> tuple[tuple[int, Policy], ...]:
         """(place among the checks, or -1 for a policy that admits everything; the policy) of those with the method."""

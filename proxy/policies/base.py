@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from proxy.config.tree import Config
+from proxy.errors import GatewayError
 from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import Origin
 from proxy.exchange.services import Services
@@ -111,8 +112,17 @@ class Policy:
         Called for the requests that `settled` is called for, before it. Must not raise.
         """
 
+    def attempt_failed(self, context: RequestContext, target: str, error: GatewayError) -> None:
+        """An attempt at a target, "upstream/model", has failed; the request may go on by another. Must not raise.
+
+        Called for the requests that `settled` is called for, before it.
+        """
+
     def settled(self, context: RequestContext, final: UsageRecord) -> None:
         """The request has ended, however it did; called exactly once for each that this policy has let pass.
 
         A policy that overrides no `admit` is called for every request of an endpoint. Must not raise.
         """
+
+    def close(self) -> None:
+        """The gateway has stopped, and no request runs any more. Called in a thread, and may block for a moment."""

@@ -7,6 +7,7 @@ for a scrape. What a killed worker had written to its journal and not counted is
 from bisect import bisect_left
 from typing import Any, Final
 
+from proxy.errors import GatewayError
 from proxy.exchange.context import RequestContext
 from proxy.ledger.record import UsageRecord
 from proxy.observability.attempts import AttemptCounter
@@ -94,6 +95,9 @@ class MetricsPolicy(Policy):
         self._waiting += 1
         if self._waiting >= FOLD_REQUESTS:
             self.fold()
+
+    def attempt_failed(self, context: RequestContext, target: str, error: GatewayError) -> None:
+        self._attempts.failed(target, error)
 
     def attempt_lost(self, context: RequestContext, row: UsageRecord) -> None:
         """Count the row of an attempt that was made beside the one that responded."""

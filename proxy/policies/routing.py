@@ -38,6 +38,8 @@ class RoutingPolicy(Policy):
     def __init__(self, state: GatewayState) -> None:
         super().__init__(state)
         metrics = state.metrics
+        # Added to where an attempt follows another one; known from the start.
+        fallbacks_counter(metrics)
         labels = ("alias", "upstream", "target")
         metrics.gauge(
             "prometheus_gateway_target_ttft_seconds",

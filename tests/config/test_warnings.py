@@ -314,3 +314,13 @@ def test_a_price_that_leaves_out_what_an_alias_is_for_is_reported(
     found = [one.message for one in warned(text) if one.key.startswith("models.m.price")]
     assert len(found) == len(messages)
     assert all(part in message for part, message in zip(messages, found, strict=True))
+
+
+@pytest.mark.parametrize(("installed", "count"), [(True, 0), (False, 1)])
+def test_traces_that_nothing_can_send_are_reported(
+    installed: bool, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.config.warnings.distributions", lambda name: [name] if installed else [])
+    found = warned('[otel]\nendpoint = "http://127.0.0.1:4318/v1/traces"\n')
+    assert [problem.key for problem in found] == ["otel.endpoint"] * count
+    assert all("prometheus-gateway[otel]" in problem.hint for problem in found)

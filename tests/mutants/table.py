@@ -26,6 +26,49 @@ class Mutant(NamedTuple):
 
 
 MUTANTS: tuple[Mutant, ...] = (
+    # What is counted, and who may see it.
+    Mutant(
+        "bills of a killed worker uncounted",
+        "proxy/ledger/orphans.py",
+        "        if own < number:",
+        "        if own <= number:",
+        ("tests/ledger/test_orphans.py",),
+    ),
+    Mutant(
+        "bills of a killed worker counted twice",
+        "proxy/ledger/orphans.py",
+        "offset if own == number else 0",
+        "0",
+        ("tests/ledger/test_orphans.py",),
+    ),
+    Mutant(
+        "counters that another worker reads half counted",
+        "proxy/observability/metrics_memory.py",
+        "        active = 1 - self._header[_ACTIVE]\n        half, used",
+        "        active = self._header[_ACTIVE]\n        half, used",
+        ("tests/observability/test_metrics_memory.py",),
+    ),
+    Mutant(
+        "series without a bound",
+        "proxy/observability/metrics.py",
+        "if len(self._cells) < MAX_SERIES:",
+        "if True:",
+        ("tests/observability/test_metrics.py",),
+    ),
+    Mutant(
+        "names of upstreams for everybody",
+        "proxy/policies/scrape.py",
+        "if label not in UPSTREAM_LABELS or not value:",
+        "if True:",
+        ("tests/policies/test_scrape.py",),
+    ),
+    Mutant(
+        "spans without a bound",
+        "proxy/observability/otel_export.py",
+        "if len(waiting) >= self._max_waiting:",
+        "if False:",
+        ("tests/observability/test_otel_export.py",),
+    ),
     # What the guard refuses.
     Mutant("any version", "proxy/server/request_parser.py", 'version not in ("1.1", "1.0")', "False", (HOSTILE,)),
     Mutant("any target", "proxy/server/request_parser.py", "_TARGET.fullmatch(self._url) is None", "False", (HOSTILE,)),

@@ -31,6 +31,20 @@ def test_what_is_staged_is_read_only_when_it_is_published_and_all_at_once() -> N
     assert reader.position() == Position("", 3, 4)
 
 
+def test_what_a_scrape_reads_is_not_written_meanwhile() -> None:
+    column = MetricsMemory().columns[0]
+    column.adopt()
+    series = column.allocate("a_total", (), 1, staged=True, reserve=False)
+    assert series is not None
+    column.publish(1, 1)
+    read = column._halves[column._header[1]]
+    before = read.tobytes()
+    column.staged[series.cell] = 7
+    column.publish(1, 2)
+    assert read.tobytes() == before
+    assert column.position() == Position("", 1, 2)
+
+
 def test_what_is_direct_is_read_at_once() -> None:
     memory = MetricsMemory()
     column, (reader,) = memory.columns[0], memory.views()
