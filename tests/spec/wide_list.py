@@ -180,9 +180,9 @@ ENDPOINTS: tuple[tuple[str, str, str, str], ...] = (
     ("Health and diagnostics", "GET", "/readyz", ""),
     ("Health and diagnostics", "POST", "/-/reload", ADMIN),
     ("Health and diagnostics", "GET", "/-/config", ADMIN),
-    ("Health and diagnostics", "GET", "/-/metrics", ADMIN),
-    ("Health and diagnostics", "GET", "/-/health/providers", ADMIN),
-    ("Health and diagnostics", "GET", "/-/health/providers/{org_id}", ADMIN),
+    ("Health and diagnostics", "GET", "/-/metrics", ""),
+    ("Health and diagnostics", "GET", "/-/health/providers", ""),
+    ("Health and diagnostics", "GET", "/-/health/providers/{org_id}", ""),
 )
 _NAME = re.compile(r"\{(\w+)\}")
 _TURN = [{"role": "user", "content": "hi"}]
