@@ -7,7 +7,7 @@ from typing import Final
 
 from proxy.admin.org_config import OrgConfig
 from proxy.admin.request import MAX_BULK_BYTES, Row
-from proxy.admin.routes import groups, keys, metrics, operations, org_configs, reports, rotation
+from proxy.admin.routes import groups, keys, metrics, operations, org_configs, reports, rotation, traffic
 from proxy.admin.routes.pages import Page
 from proxy.auth.values import KeyFields, OrgFields, TeamFields
 
@@ -197,6 +197,22 @@ ROWS: Final[tuple[Row, ...]] = (
         operations.Reloaded,
     ),
     Row("POST", "/admin/reload-config", operations.reload, "The same as `POST /-/reload`.", operations.Reloaded),
+    Row(
+        "GET",
+        "/stats",
+        traffic.stats,
+        "What went through in the last 24 hours, or since a time.",
+        traffic.Stats,
+        query=traffic.StatsQuery,
+    ),
+    Row("GET", "/-/health/providers", traffic.list_providers, "The state of every upstream.", traffic.ProviderList),
+    Row(
+        "GET",
+        "/-/health/providers/{org_id}",
+        traffic.list_org_providers,
+        "The state of an organisation's upstreams.",
+        traffic.OrgProviderList,
+    ),
     Row("GET", "/-/cluster/nodes", operations.list_nodes, "The workers that run now.", operations.NodeList),
     Row("GET", "/admin/cache/stats", operations.cache_stats, "What the caches hold.", operations.CacheStats),
     Row(

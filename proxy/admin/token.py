@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -134,11 +134,9 @@ class AdminToken:
         `RateLimited` for wrong ones when there were too many. The right token is taken in any case.
         """
         presented = credentials_of(headers)
-        expected = settings.token or self._current()
-        if expected is not None:
-            wanted = hashlib.sha256(expected.encode()).digest()
-            if any(hmac.compare_digest(hashlib.sha256(one).digest(), wanted) for one in presented):
-                return f"admin:{wanted.hex()[:8]}"
+        actor = self._actor(presented, settings)
+        if actor is not None:
+            return actor
         if not presented:
             raise AuthenticationFailed(f"unauthorized: this is the admin API. {_WHERE}")
         # A client key is no guess, and does not count as one.
@@ -150,6 +148,18 @@ class AdminToken:
                 "Too many wrong admin tokens. Try again in a second.", headers={"retry-after": "1"}, type="requests"
             )
         raise AuthenticationFailed(f"unauthorized: this is not the admin token. {_WHERE}", code="invalid_admin_token")
+
+    def actor(self, headers: Iterable[Header], settings: Admin) -> str | None:
+        """The same, or None for a request without the token: for pages that need none. It counts no guesses."""
+        return self._actor(credentials_of(headers), settings)
+
+    def _actor(self, presented: Sequence[bytes], settings: Admin) -> str | None:
+        expected = settings.token or self._current()
+        if expected is not None:
+            wanted = hashlib.sha256(expected.encode()).digest()
+            if any(hmac.compare_digest(hashlib.sha256(one).digest(), wanted) for one in presented):
+                return f"admin:{wanted.hex()[:8]}"
+        return None
 
     def _current(self) -> str | None:
         """The file's token; it is read again when the file has changed. Without a file no token is right."""

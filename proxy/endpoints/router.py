@@ -21,7 +21,6 @@ from proxy.endpoints.cors import Cors, is_preflight, preflight_headers
 from proxy.endpoints.health import HEALTH_PATH, LIVE_PATHS, READY_PATHS, STREAM_PATH, Health, home
 from proxy.endpoints.inference import Inference
 from proxy.endpoints.models import GOOGLE_PATH, Models, error_response
-from proxy.endpoints.operators import ORG_PROVIDERS_PATH, PROVIDERS_PATH, STATS_PATH, OperatorPages
 from proxy.endpoints.paths import Mistakes, is_for_clients, respelled
 from proxy.endpoints.table import ROWS, Row, dialect_at
 from proxy.errors import GatewayError, InternalFault, InvalidRequest
@@ -30,8 +29,6 @@ from proxy.exchange.context import EndpointSpec, RequestContext
 from proxy.exchange.response_head import own_lines
 from proxy.exchange.services import Services
 from proxy.observability.access_log import AccessLog
-from proxy.observability.providers import Providers
-from proxy.observability.readiness import Readiness
 from proxy.policies.access_line import write_unbilled_line
 from proxy.policies.admission import Admission
 from proxy.resources.endpoint import ResourceEndpoint, rows_by_path
@@ -59,12 +56,9 @@ class Routes(Starlette):
         audio: AudioMeter,
         server: Server,
         resources: ResourceHandler,
-        readiness: Readiness,
-        providers: Providers,
+        health: Health,
     ) -> None:
         models = Models(admission)
-        operators = OperatorPages(admission.state, providers)
-        health = Health(readiness, providers, operators.shows_names)
         handlers = [(row, Inference(row, admission, services, audio, server)) for row in ROWS]
         #: Those with an exact path, by method and path.
         self.exact = {(row.method, row.path): handler for row, handler in handlers}
@@ -89,9 +83,6 @@ class Routes(Starlette):
                 *(Route(path, health.live, methods=["GET"]) for path in LIVE_PATHS),
                 *(Route(path, health.ready, methods=["GET"]) for path in READY_PATHS),
                 Route(HEALTH_PATH, health.health, methods=["GET"]),
-                Route(STATS_PATH, operators.stats, methods=["GET"]),
-                Route(PROVIDERS_PATH, operators.providers, methods=["GET"]),
-                Route(ORG_PROVIDERS_PATH, operators.org_providers, methods=["GET"]),
                 Route(STREAM_PATH, health.stream, methods=["GET"]),
             ],
             exception_handlers={

@@ -76,6 +76,9 @@ DECISIONS: dict[tuple[str, str], Decision] = {
     # The gateway of this test has no configuration file.
     ("POST", "/-/reload"): Decision((409,)),
     ("POST", "/admin/reload-config"): Decision((409,)),
+    ("GET", "/stats"): Decision((200,)),
+    ("GET", "/-/health/providers"): Decision((200,)),
+    ("GET", "/-/health/providers/{org_id}"): Decision((200,), ids=FIXED),
     ("GET", "/-/cluster/nodes"): Decision((200,)),
     ("GET", "/admin/cache/stats"): Decision((200,)),
     ("POST", "/admin/cache/clear"): Decision((200,), {}),
