@@ -21,6 +21,7 @@ from proxy.auth.store import Store
 from proxy.clock.sweeper import TimeoutSweeper
 from proxy.config.changes import Changes, applicable, changes
 from proxy.config.tree import Config, Upstream
+from proxy.endpoints.health import Health
 from proxy.endpoints.router import MountRouter, Router, Routes
 from proxy.endpoints.table import endpoint_of, endpoints_by_format
 from proxy.errors import ConfigFault, GatewayError, UpstreamFailed
@@ -100,9 +101,8 @@ class Gateway:
         self.admission = Admission(state, self.keys, [policy(state) for policy in policies])
         store = Store(data_dir, prefix=config.server.key_prefix, owner=self._owner_in_file)
         #: The admin API, which `app` serves too unless it has an address of its own.
-        self.admin = AdminApi(
-            AdminServices(state, self.keys, store, self.providers, ProviderKeys(data_dir), Nodes(data_dir)), ROWS
-        )
+        services = AdminServices(state, self.keys, store, ProviderKeys(data_dir), Nodes(data_dir), self.providers)
+        self.admin = AdminApi(services, ROWS)
         self.admin.services.control = Control(self.refresh)
         self.keys.follow_accounts(self._accounts_changed)
         self._reloading = asyncio.Lock()
@@ -219,16 +219,8 @@ class Gateway:
         state.config, state.aliases, state.services = config, aliases, services
         self.admission.reconfigure()
         resources = self._resource_handler(aliases, services, pools)
-        return Routes(
-            self.admission,
-            services,
-            self.audio,
-            server,
-            resources,
-            self.readiness,
-            self.providers,
-            self.admin.is_operator,
-        )
+        health = Health(self.readiness, self.providers, self.admin.services.knows)
+        return Routes(self.admission, services, self.audio, server, resources, health)
 
     @property
     def config(self) -> Config:

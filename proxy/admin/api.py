@@ -12,7 +12,6 @@ from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -50,10 +49,6 @@ class AdminApi:
         if not settings.enabled:
             return settings.open_metrics and path in self._open
         return path.startswith(PREFIXES) or path in self._others
-
-    def is_operator(self, request: Request) -> bool:
-        """Whether a request has the admin token, for pages that show more to it. It is no try of a token."""
-        return self.services.token.matches(request.scope["headers"], self.services.state.config.admin) is not None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context: RequestContext = scope["state"]["context"]

@@ -1,7 +1,7 @@
 """AdminServices: what the handlers of the admin API may use of their gateway and of the process that it runs in."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from proxy.admin.nodes import Nodes
@@ -13,6 +13,7 @@ from proxy.auth.store import Store
 from proxy.errors import GatewayError, InvalidRequest
 from proxy.observability.providers import Providers
 from proxy.policies.base import GatewayState
+from proxy.wire.headers import Header
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -53,17 +54,18 @@ class AdminServices:
         state: GatewayState,
         keys: KeyIndex,
         store: Store,
-        providers: Providers,
         provider_keys: ProviderKeys,
         nodes: Nodes,
+        providers: Providers,
     ) -> None:
         self.state = state
         self.keys = keys
         #: Open while the gateway runs.
         self.store = store
-        self.providers = providers
         self.provider_keys = provider_keys
         self.nodes = nodes
+        #: The state of the upstreams.
+        self.providers = providers
         self.token = AdminToken(state.ledger.data_dir, keys)
         self.control = Control(_nothing)
 
@@ -78,6 +80,10 @@ class AdminServices:
         """Close the store, and take this worker out of the list of nodes."""
         self.nodes.close()
         await self.store.close()
+
+    def knows(self, headers: Iterable[Header]) -> bool:
+        """Whether a request shows the admin token; for pages that need none, and show more to its holder."""
+        return self.token.actor(headers, self.state.config.admin) is not None
 
     async def in_thread(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         """Run what reads or writes files off the event loop."""

@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -133,10 +133,10 @@ class AdminToken:
         Raises `AuthenticationFailed` for no token or a wrong one, `InvalidRequest` (403) for a client key, and
         `RateLimited` for wrong ones when there were too many. The right token is taken in any case.
         """
-        actor = self.matches(headers, settings)
+        presented = credentials_of(headers)
+        actor = self._actor(presented, settings)
         if actor is not None:
             return actor
-        presented = credentials_of(headers)
         if not presented:
             raise AuthenticationFailed(f"unauthorized: this is the admin API. {_WHERE}")
         # A client key is no guess, and does not count as one.
@@ -149,14 +149,16 @@ class AdminToken:
             )
         raise AuthenticationFailed(f"unauthorized: this is not the admin token. {_WHERE}", code="invalid_admin_token")
 
-    def matches(self, headers: Iterable[Header], settings: Admin) -> str | None:
-        """The actor of a request that has the token; None for all others."""
+    def actor(self, headers: Iterable[Header], settings: Admin) -> str | None:
+        """The same, or None for a request without the token: for pages that need none. It counts no guesses."""
+        return self._actor(credentials_of(headers), settings)
+
+    def _actor(self, presented: Sequence[bytes], settings: Admin) -> str | None:
         expected = settings.token or self._current()
-        if expected is None:
-            return None
-        wanted = hashlib.sha256(expected.encode()).digest()
-        if any(hmac.compare_digest(hashlib.sha256(one).digest(), wanted) for one in credentials_of(headers)):
-            return f"admin:{wanted.hex()[:8]}"
+        if expected is not None:
+            wanted = hashlib.sha256(expected.encode()).digest()
+            if any(hmac.compare_digest(hashlib.sha256(one).digest(), wanted) for one in presented):
+                return f"admin:{wanted.hex()[:8]}"
         return None
 
     def _current(self) -> str | None:

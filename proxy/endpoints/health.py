@@ -5,7 +5,7 @@ What they show to everyone names no upstream; names are for the holder of the ad
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +17,7 @@ from proxy.errors import Overloaded
 from proxy.observability.providers import Circuit, Providers
 from proxy.observability.readiness import Readiness
 from proxy.server.envelope import timestamp
+from proxy.wire.headers import Header
 
 LIVE_PATHS = ("/livez", "/healthz", "/health/live")
 READY_PATHS = ("/readyz", "/health/ready")
@@ -39,7 +40,7 @@ _STREAM_HEADERS = (
 _WORDS: dict[Circuit, str] = {"closed": "available", "half-open": "recovering", "open": "unavailable"}
 
 
-def shows_no_names(request: Request) -> bool:
+def shows_no_names(headers: Sequence[Header]) -> bool:
     """Whether a request has the admin token, where there is none."""
     return False
 
@@ -51,9 +52,9 @@ class Health:
         self,
         readiness: Readiness,
         providers: Providers,
-        shows_names: Callable[[Request], bool] = shows_no_names,
+        shows_names: Callable[[Sequence[Header]], bool] = shows_no_names,
     ) -> None:
-        """`shows_names` says whether a request may see the names of upstreams."""
+        """`shows_names` says whether a request with these headers may see the names of upstreams."""
         self._readiness = readiness
         self._providers = providers
         self._shows_names = shows_names
@@ -91,7 +92,7 @@ class Health:
         services: dict[str, object] = {
             "database": "unavailable" if self._readiness.store_failure() else "connected",
             "redis": "not configured",
-            "providers": words if self._shows_names(request) else counts,
+            "providers": words if self._shows_names(request.scope["headers"]) else counts,
         }
         return json_response({"status": status, "timestamp": timestamp(), "version": __version__, "services": services})
 

@@ -5,7 +5,7 @@ All routes are built anew for another configuration, and replaced in one step.
 
 import functools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Final, Protocol
 
 from starlette.applications import Starlette
@@ -29,8 +29,6 @@ from proxy.exchange.context import EndpointSpec, RequestContext
 from proxy.exchange.response_head import own_lines
 from proxy.exchange.services import Services
 from proxy.observability.access_log import AccessLog
-from proxy.observability.providers import Providers
-from proxy.observability.readiness import Readiness
 from proxy.policies.access_line import write_unbilled_line
 from proxy.policies.admission import Admission
 from proxy.resources.endpoint import ResourceEndpoint, rows_by_path
@@ -58,12 +56,9 @@ class Routes(Starlette):
         audio: AudioMeter,
         server: Server,
         resources: ResourceHandler,
-        readiness: Readiness,
-        providers: Providers,
-        shows_names: Callable[[Request], bool],
+        health: Health,
     ) -> None:
-        """`shows_names` says whether a request may see the names of upstreams."""
-        models, health = Models(admission), Health(readiness, providers, shows_names)
+        models = Models(admission)
         handlers = [(row, Inference(row, admission, services, audio, server)) for row in ROWS]
         #: Those with an exact path, by method and path.
         self.exact = {(row.method, row.path): handler for row, handler in handlers}

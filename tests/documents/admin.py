@@ -174,6 +174,10 @@ EXAMPLES: Final = (
     Example("GET", "/-/orgs/configs"),
     Example("POST", "/-/orgs/configs/bulk", {"acme": {"cache": {"enabled": False}}}),
     Example("DELETE", "/-/orgs/acme/config"),
+    # Before there is any traffic, whose times differ.
+    Example("GET", "/stats?since=7d"),
+    Example("GET", "/-/health/providers"),
+    Example("GET", "/-/health/providers/acme"),
     Example("POST", "/-/teams", {"name": "web", "org": "acme"}),
     Example("GET", "/-/teams?org=acme"),
     Example("GET", "/-/teams/web"),
@@ -326,7 +330,8 @@ _TITLES: Final = (
     ("Keys and credits", ("/-/keys",)),
     ("Teams", ("/-/teams",)),
     ("Organisations", ("/-/orgs",)),
-    ("Usage and audit", ("/-/usage", "/-/audit")),
+    ("Usage and audit", ("/-/usage", "/-/audit", "/stats")),
+    ("Health of providers", ("/-/health",)),
     ("Providers' keys", ("/-/admin/",)),
     ("Operations", ("",)),
 )

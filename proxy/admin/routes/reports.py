@@ -9,7 +9,6 @@ from msgspec import Meta
 
 from proxy.admin.request import AdminRequest, Input, Result
 from proxy.admin.routes.pages import Listed, PageSize, is_id, usd, utc
-from proxy.admin.routes.traffic import MAX_REPORT_SECONDS
 from proxy.admin.services import AdminServices
 from proxy.auth.names import Names, read_names
 from proxy.errors import InvalidRequest
@@ -17,6 +16,8 @@ from proxy.ledger.grouping import By
 from proxy.ledger.reports import MAX_TREND_PARTS, PAGE, UsageLine
 from proxy.ledger.selection import Selection
 
+#: Longest time that a report may take, in seconds.
+MAX_REPORT_SECONDS: Final = 20.0
 #: Before the name by which lines of metadata are.
 _METADATA: Final = "metadata:"
 _UNITS: Final = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
