@@ -114,11 +114,11 @@ class RateLimited(GatewayError):
 
 
 class BudgetExceeded(GatewayError):
-    """The money of a budget is spent: clients need not try again before its period ends."""
+    """The money of a budget is spent: clients need not try again before its window ends."""
 
     status = 429
-    type = "insufficient_quota"
-    code = "insufficient_quota"
+    type = "budget_exceeded"
+    code = "rate_limit_exceeded"
     fault: Fault = "client"
 
     def __init__(self, message: str, *, headers: Mapping[str, str] | None = None) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from proxy.auth.grants import Grant
 from proxy.config.tree import Budget, Limits
 
 
@@ -22,6 +23,8 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     credits: int | None = None
     #: When it was given the first ones, in seconds since 1970: what was spent from then on is spent of them.
     credits_since: int = 0
+    #: The same one by one, where some of them expire.
+    grants: tuple[Grant, ...] = ()
 
     @property
     def limits_something(self) -> bool:

@@ -68,7 +68,7 @@ class KeyIndex:
     def remember(self, name: str, secret: str, models: Iterable[str] | None = None) -> Key:
         """Add a key that exists in this process only. Its id follows from its name, so that its usage adds up."""
         key = Key(
-            id=f"key_{hashlib.sha256(name.encode()).hexdigest()[:12]}",
+            id=local_id(name),
             name=valid_name(name),
             models=None if models is None else frozenset(models),
             created=int(time.time()),
@@ -150,3 +150,8 @@ class KeyIndex:
             self._is_stale = True
             self._table.clear()
             self._reader.reset()
+
+
+def local_id(name: str) -> str:
+    """The id of a key of this name that no database has."""
+    return f"key_{hashlib.sha256(name.encode()).hexdigest()[:12]}"

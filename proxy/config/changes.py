@@ -48,6 +48,8 @@ def changes(running: Config, wanted: Config) -> Changes:
         ("limits", running.limits, wanted.limits),
         ("budgets", running.budgets, wanted.budgets),
     )
+    if running.webhooks != wanted.webhooks:
+        changed.append("webhooks")
     for section, before, after in sections:
         added += [f"{section}.{name}" for name in after if name not in before]
         removed += [f"{section}.{name}" for name in before if name not in after]

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from proxy.config import rules
+from proxy.config import budget_rules, rules
 from proxy.config.interpolation import InterpolationError, Interpolator
 from proxy.config.presets import PRESETS
 from proxy.config.problems import did_you_mean
@@ -52,6 +52,11 @@ class Resolver:
             self._otel(values.get("otel", {}), self._interpolator, ("otel",))
         for name, limits in values.get("limits", {}).items():
             self._limits(limits, ("limits", name))
+        for name, budget in values.get("budgets", {}).items():
+            for key, message, hint in budget_rules.budget(budget):
+                self._report(("budgets", name, key), message, hint)
+        if "webhooks" in values:
+            self._webhooks(values["webhooks"], ("webhooks",))
 
     def _report_all(self, path: Path, violations: Iterable[rules.Violation]) -> None:
         for message, hint in violations:
@@ -162,6 +167,15 @@ class Resolver:
                 self._report((*path, place), "is the same key as one before it", "take it out: a key counts once")
             keys.append(secret)
         upstream["api_keys"] = keys
+
+    def _webhooks(self, webhooks: dict[str, Any], path: Path) -> None:
+        if "url" in webhooks:
+            self._report_all((*path, "url"), budget_rules.webhook_url(webhooks["url"]))
+        if "secret" in webhooks and self._interpolator is not None:
+            secret = self._resolved((*path, "secret"), self._interpolator.secret, webhooks["secret"])
+            if secret is not None:
+                self._report_all((*path, "secret"), rules.credential(secret))
+                webhooks["secret"] = secret
 
     def _headers(self, upstream: dict[str, Any], interpolator: Interpolator, path: Path) -> None:
         headers: dict[str, str] = upstream["headers"]
@@ -305,15 +319,15 @@ class Resolver:
             self._report_all((*path, "tiers", tier), rules.tier_name(tier))
             for kind, text in tier_prices.items():
                 self._report_all((*path, "tiers", tier, kind), rules.price(text))
-            if "capability" in model:
+            if capability is not None:
                 kinds = set(tier_prices)
-                self._report_all((*path, "tiers", tier), rules.price_kinds(model["capability"], kinds))
-        if "capability" in model:
+                self._report_all((*path, "tiers", tier), rules.price_kinds(capability, kinds))
+        if capability is not None:
             written = self._written(path)
             kinds = written & set(Price.__struct_fields__)
             # If all of them are unknown keys, that is reported already.
             if kinds or not written:
-                self._report_all(path, rules.price_kinds(model["capability"], kinds))
+                self._report_all(path, rules.price_kinds(capability, kinds))
 
     def _written(self, path: Path) -> set[str]:
         """The keys of the table at `path` as the file has them."""

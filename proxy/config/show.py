@@ -34,7 +34,10 @@ def masked(config: Config, written: Config) -> Config:
         config.otel, headers={name: mask(value) for name, value in config.otel.headers.items()}
     )
     admin = msgspec.structs.replace(config.admin, token=mask(config.admin.token))
-    return msgspec.structs.replace(config, upstreams=upstreams, admin=admin, otel=otel)
+    webhooks = config.webhooks
+    if webhooks is not None:
+        webhooks = msgspec.structs.replace(webhooks, secret=mask(webhooks.secret))
+    return msgspec.structs.replace(config, upstreams=upstreams, admin=admin, otel=otel, webhooks=webhooks)
 
 
 def mask(secret: str) -> str:
@@ -80,6 +83,14 @@ def _lines(config: Config) -> Iterator[str]:
         yield ""
         yield f"[limits.{name}]"
         yield from _settings(limits)
+    for name, budget in config.budgets.items():
+        yield ""
+        yield f"[budgets.{toml_key(name)}]"
+        yield from _settings(budget)
+    if config.webhooks is not None:
+        yield ""
+        yield "[webhooks]"
+        yield from _settings(config.webhooks)
 
 
 def _settings(section: msgspec.Struct) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from proxy.config.addresses import base_url_warnings, without_endpoint
+from proxy.config.budget_rules import budget_warnings
 from proxy.config.limit_warnings import limit_warnings
 from proxy.config.presets import PRESETS, formats_of
 from proxy.config.presets.schemas import Preset
@@ -57,6 +58,7 @@ def warnings(config: Config) -> Iterator[ConfigWarning]:
     yield from queue_warnings(config)
     yield from _without_messages(config)
     yield from limit_warnings(config)
+    yield from budget_warnings(config)
 
 
 def is_private(host: str) -> bool:

@@ -37,7 +37,7 @@ from proxy.exchange.response_head import (
     write_error,
 )
 from proxy.exchange.services import Services
-from proxy.exchange.settlement import crashed_record
+from proxy.exchange.settlement import crashed_record, with_reserved
 from proxy.ledger.record import Outcome, UsageRecord
 from proxy.routing.retry import seconds_to_respond
 from proxy.wire.request_body import without_payload
@@ -293,6 +293,8 @@ class Exchange(ResponseWriter):
                 bytes_out += len(last)
             final = origin.final(outcome, code, status, self._first_write, bytes_out)
             self._origin = None
+            if final.cost is None and context.reservations:
+                final = with_reserved(context, final)
             if whole and lines is not None:
                 lines += cost_line(final, has_twins=context.prism.has_twins)
             flush = partial(self._flush, origin, status, lines, length, last, aborts)

@@ -15,6 +15,7 @@ from proxy.exchange.payers import printable_text, with_payers
 from proxy.ledger.estimator import Estimator
 from proxy.ledger.pricing import CompiledPrice, cost_of, cost_of_parts
 from proxy.ledger.record import Outcome, UsageRecord, UsageSource
+from proxy.limits.budget import BudgetReservation
 from proxy.routing.models import Alias
 from proxy.upstream.target import Target
 from proxy.upstream.traffic import LATENCY_WEIGHT
@@ -208,7 +209,9 @@ def resource_record(
         cost=min(nanos, MAX_NANO_DOLLARS) if nanos is not None else None,
         overhead=max(local.total - _microseconds(waited), 0),
     )
-    return final if used.parts is None and not lacking else with_parts(final, used.parts, lacking)
+    if used.parts is not None or lacking:
+        final = with_parts(final, used.parts, lacking)
+    return final if final.cost is not None else with_reserved(context, final)
 
 
 def local_record(
@@ -247,7 +250,22 @@ def crashed_record(
 ) -> UsageRecord:
     """The row of a request at which the gateway itself failed, so that there is no bill: what it cost is not known."""
     local = local_record(context, "interrupted", "internal_error", status, first_write, bytes_out)
-    return msgspec.structs.replace(local, upstream=upstream, upstream_model=model, cost=None)
+    final = msgspec.structs.replace(local, upstream=upstream, upstream_model=model, cost=None)
+    return with_reserved(context, final)
+
+
+def reserved_of(context: RequestContext) -> int | None:
+    """The nano-dollars that budgets have reserved for a request; None without budgets."""
+    for held in context.reservations:
+        if isinstance(held, BudgetReservation):
+            return held.nanos
+    return None
+
+
+def with_reserved(context: RequestContext, final: UsageRecord) -> UsageRecord:
+    """A bill with what budgets count for it: for one whose cost is not known."""
+    reserved = reserved_of(context)
+    return final if reserved is None else msgspec.structs.replace(final, reserved=reserved)
 
 
 def printable_name(name: str) -> str:

@@ -53,7 +53,8 @@ class Upload(BodySource):
         self._form = ModelExtractor(boundary, named, max_file_bytes)
         self._content_type_line = content_type_line(boundary)
         self._max_bytes = max_bytes
-        self._announced = announced
+        #: The length of the body as its head has it; None where that does not say.
+        self.announced = announced
         self._received = 0
         self._outgoing = _Outgoing(self._form)
         self._audio: _AudioLength | None = None
@@ -134,7 +135,7 @@ class Upload(BodySource):
     @property
     def needs_fresh_connection(self) -> bool:
         """More of it may be sent than is kept: it takes a connection that no upstream can have closed by now."""
-        size = self._outgoing.size if self.whole else self._announced
+        size = self._outgoing.size if self.whole else self.announced
         return size is None or size > MAX_REPEATABLE_BYTES
 
     def lines(self, model: str) -> bytes:
@@ -142,8 +143,8 @@ class Upload(BodySource):
         length: int | None = None
         if self.whole:
             length = self._outgoing.size + len(model.encode())
-        elif self._announced is not None:
-            length = self._announced - self._form.model_size + len(model.encode())
+        elif self.announced is not None:
+            length = self.announced - self._form.model_size + len(model.encode())
         self._outgoing.is_chunked = length is None
         framing = b"transfer-encoding: chunked\r\n" if length is None else b"content-length: %d\r\n" % length
         return self._content_type_line + framing

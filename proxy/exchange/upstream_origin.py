@@ -28,7 +28,7 @@ from proxy.exchange.fallback import fallback_targets, fallbacks_of, session_of
 from proxy.exchange.interfaces import COMMITTED, SETTLED, ResponseWriter
 from proxy.exchange.response_head import DISPOSITION, may_show_limits, timestamp, without_models
 from proxy.exchange.services import Services
-from proxy.exchange.settlement import CLIENT_LEFT, relayed_record
+from proxy.exchange.settlement import CLIENT_LEFT, relayed_record, reserved_of
 from proxy.ledger.record import AttemptRecord, Outcome, UsageRecord
 from proxy.routing.models import Alias, conversation_with
 from proxy.routing.retry import ErrorStatus, GiveUp, Retry, RetryPlan
@@ -107,7 +107,7 @@ class UpstreamOrigin(AttemptOwner):
             target.model,
             context.body.stream,
             plan.attempts,
-            None,
+            reserved_of(context) if context.reservations else None,
             context.key.team,
             context.key.org,
         )

@@ -6,9 +6,10 @@ reserved for it. Reads only, for a thread beside the event loop: nothing is stor
 
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
@@ -22,6 +23,8 @@ _MAX_ATTEMPTS = 20
 _MICROSECONDS = 1_000_000
 _LINES = (b'{"event":"final",', b'{"event":"open",')
 _ANY_MICROSECOND = 10**16
+#: In `keys.db`.
+_TABLES = MappingProxyType({"key": "keys", "team": "teams", "org": "orgs"})
 _NONE = "''"
 
 
@@ -167,6 +170,26 @@ class SpendingReader:
                 else:
                     begun[one.id] = (segments.owner_of(name), one)
         return settled, {id_: one for id_, one in begun.items() if id_ not in settled}
+
+
+def ids_of(data_dir: Path, payers: Payers) -> Payers:
+    """The same payers by their ids, where some are named by their names. Raises StoreFailed.
+
+    A name that is not known now is kept: it may be an id of one that is gone.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for kind, names in (("key", payers.keys), ("team", payers.teams), ("org", payers.orgs)):
+        found[kind] = tuple({*names, *_named(data_dir, kind, names)}) if names else ()
+    return Payers(found["key"], found["team"], found["org"], payers.models)
+
+
+def _named(data_dir: Path, kind: str, names: Iterable[str]) -> list[str]:
+    path = data_dir / "keys.db"
+    with sqlite.mapped(path):
+        address = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True, isolation_level=None, timeout=sqlite.BUSY_SECONDS)) as db:
+            query = f"SELECT id FROM {_TABLES[kind]} WHERE name IN {sqlite.IN_LIST}"
+            return [str(row[0]) for row in db.execute(query, (sqlite.json_list(names),))]
 
 
 def _cost(record: _Settled) -> int:

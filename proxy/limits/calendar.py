@@ -5,18 +5,14 @@ nothing has to run when one begins. A day may have 23 or 25 hours, and midnight 
 """
 
 import calendar
-import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from proxy.config.budget_rules import WINDOW, WINDOW_FORMS, ZONE_HINT
 from proxy.errors import ConfigFault
 
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_WINDOW: Final = re.compile(
-    r"day|year|total|week(?::(mon|tue|wed|thu|fri|sat|sun))?|month(?::([1-9]|[12][0-9]|3[01]))?"
-)
-_FORMS: Final = "day, week, week:sun, month, month:15, year or total"
 #: The end of a window that has none, in microseconds: after every record.
 NEVER: Final = 10**16
 _MICROSECONDS: Final = 1_000_000
@@ -39,9 +35,9 @@ class Calendar:
 
     def __init__(self, window: str, zone: str) -> None:
         """`window` and `zone` are as in `[budgets.NAME]`. Raises ConfigFault for what is neither."""
-        match = _WINDOW.fullmatch(window)
+        match = WINDOW.fullmatch(window)
         if match is None:
-            raise ConfigFault(f'window = "{window}": a window is {_FORMS}')
+            raise ConfigFault(f'window = "{window}": a window is {WINDOW_FORMS}')
         self._zone = zone_of(zone)
         self.zone = zone
         self._kind: Literal["day", "week", "month", "year", "total"] = window.partition(":")[0]  # type: ignore[assignment]
@@ -111,10 +107,7 @@ def zone_of(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ConfigFault(
-            f'zone = "{name}": no such time zone is known here; use an IANA name such as "Europe/Berlin" or "UTC", and '
-            "install the system's tzdata where it is missing"
-        ) from error
+        raise ConfigFault(f'zone = "{name}": no such time zone is known here; {ZONE_HINT}') from error
 
 
 def reset_words(window: Window, zone: str, moment: int) -> str:

@@ -5,6 +5,7 @@ from typing import Final
 from proxy.policies.access import AccessPolicy
 from proxy.policies.access_line import AccessLinePolicy
 from proxy.policies.base import Policy
+from proxy.policies.budgets import BudgetPolicy
 from proxy.policies.hedge import HedgePolicy
 from proxy.policies.limits import RequestLimitPolicy, TokenLimitPolicy
 from proxy.policies.metrics import MetricsPolicy
@@ -20,6 +21,7 @@ POLICIES: Final[tuple[type[Policy], ...]] = (
     AccessPolicy,
     OwnershipPolicy,
     TokenLimitPolicy,
+    BudgetPolicy,
     RoutingPolicy,
     QueuePolicy,
     HedgePolicy,

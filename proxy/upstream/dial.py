@@ -24,12 +24,14 @@ MAX_PROXY_HEAD_BYTES = 16_384
 class Dialer:
     """Opens connections to one upstream."""
 
-    def __init__(self, name: str, upstream: Upstream, tls: ssl.SSLContext | None = None) -> None:
-        """`tls` is what `tls_context` gives, if it was made before, off the loop."""
+    def __init__(self, name: str, upstream: Upstream, tls: ssl.SSLContext | None = None, address: str = "") -> None:
+        """`tls` is what `tls_context` gives, if it was made before, off the loop; `address` is an address of the host
+        that is connected to, where its name must not be looked up again."""
         url = urlsplit(upstream.base_url)
         self.host = url.hostname or ""
         self.port = url.port or (443 if url.scheme == "https" else 80)
         self.tls = tls or tls_context(name, upstream)
+        self._address = address or self.host
         self._socket = upstream.socket
         proxy = urlsplit(upstream.proxy)
         self._proxy = (proxy.hostname or "", proxy.port or 80) if upstream.proxy else None
@@ -41,7 +43,7 @@ class Dialer:
         if self._socket is not None:
             _, made = await loop.create_unix_connection(make, self._socket, ssl=self.tls, server_hostname=name)
         elif self._proxy is None:
-            _, made = await loop.create_connection(make, self.host, self.port, ssl=self.tls, server_hostname=name)
+            _, made = await loop.create_connection(make, self._address, self.port, ssl=self.tls, server_hostname=name)
         elif self.tls is None:
             # The proxy reads each request, which names its origin in full.
             _, made = await loop.create_connection(make, *self._proxy)

@@ -60,11 +60,12 @@ class Pool(ConnectionOwner):
         may_eject: Callable[[], bool] = lambda: True,
         may_connect: Callable[[], bool] | None = None,
         certificates: bytes = b"",
+        address: str = "",
     ) -> None:
         """`tls` is what `tls_context` gives, if it was made before, off the loop; `may_eject` is for its `Health`.
 
         `may_connect` says whether the process has a descriptor left for a connection; `certificates` is the fingerprint
-        of the files that `tls` was made of.
+        of the files that `tls` was made of, `address` is as for `Dialer`.
         """
         self.name = name
         self.upstream = upstream
@@ -73,7 +74,7 @@ class Pool(ConnectionOwner):
         self.connect_timeout = upstream.connect_timeout
         self.health = Health(upstream, may_eject)
         self.retries = RetryBudget(upstream.retry_budget_percent, upstream.retry_budget_min)
-        self._opener = Opener(self, Dialer(name, upstream, tls), upstream.connect_timeout, may_connect)
+        self._opener = Opener(self, Dialer(name, upstream, tls, address), upstream.connect_timeout, may_connect)
         #: In the order in which they became idle.
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()

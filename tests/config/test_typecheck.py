@@ -33,7 +33,7 @@ def faults_of(document: dict[str, Any]) -> list[tuple[str, str, str]]:
             {"zzz": {}},
             "zzz",
             "no such key",
-            "known: admin, budgets, limits, metrics, models, otel, server, upstreams",
+            "known: admin, budgets, limits, metrics, models, otel, server, upstreams, webhooks",
         ),
         ({"server": 1}, "server", "must be a table, not an integer", ""),
         ({"models": []}, "models", "must be a table, not an array", ""),

@@ -1,0 +1,204 @@
+"""BudgetPolicy: a request is admitted while its budgets have the money for its worst case, and pays what it has cost.
+
+Every budget that applies must have it: that of the key, its team and its organisation, the key's prepaid credits, and
+those of the configuration. Reserved is before the request is sent, and in all of them or in none.
+"""
+
+import logging
+import time
+from pathlib import Path
+from typing import Final
+
+from proxy.errors import GatewayError
+from proxy.exchange.context import RequestContext
+from proxy.exchange.interfaces import Origin
+from proxy.ledger.record import UsageRecord
+from proxy.limits.budget import STOP_STREAM, BudgetReservation, Pot, Spending, reserve
+from proxy.limits.worst_case import OutputSizes, input_tokens_of, worst_cost
+from proxy.policies.base import WAIT, GatewayState, Policy
+from proxy.policies.budget_alerts import BudgetAlerts
+from proxy.policies.budget_errors import SOMETHING, exceeded, unpriced
+from proxy.policies.budget_loading import LOOK_SECONDS, BudgetLoader
+from proxy.policies.budget_pots import Pots
+from proxy.policies.stream_budget import StreamBudget
+
+_log: Final = logging.getLogger(__name__)
+
+
+class BudgetPolicy(Policy):
+    """Reserves, refuses and settles. It must not let a reservation outlive its request."""
+
+    def __init__(self, state: GatewayState) -> None:
+        super().__init__(state)
+        data_dir = state.config.server.data_dir
+        self._counters = state.counters
+        self._pots = Pots(state.counters)
+        self._alerts = BudgetAlerts(state, self._pots)
+        self._loader = BudgetLoader(state.counters, Path(data_dir), self._pots.grants, self._warn)
+        #: By alias.
+        self._sizes: dict[str, OutputSizes] = {}
+        self._is_watching = False
+        self._look_at = 0.0
+
+    def is_enabled(self) -> bool:
+        state = self.state
+        self._pots.reconfigure(state.config.budgets)
+        self._alerts.reconfigure(state.config.webhooks)
+        enabled = bool(state.config.budgets) or state.has_accounts
+        if enabled and state.services is not None and not self._is_watching:
+            self._is_watching = True
+            state.services.deadlines.every_sweep(self._sweep)
+        return enabled
+
+    # before the request
+
+    def admit(self, context: RequestContext) -> Origin | None:
+        alias = context.alias
+        pots = self._pots.of(context.key, alias.name if alias is not None else None)
+        if not pots and not context.spec.is_resource:
+            return None
+        return None if self._reserve(context, pots) else WAIT
+
+    async def admit_async(self, context: RequestContext) -> Origin | None:
+        """Wait for the ledger, and reserve then. Raises `BudgetExceeded`, `InvalidRequest` and `StoreFailed`."""
+        alias = context.alias
+        while True:
+            pots = self._pots.of(context.key, alias.name if alias is not None else None)
+            for pot in pots:
+                await self._loader.load(pot, context.started)
+            if self._reserve(context, pots):
+                return None
+
+    def _reserve(self, context: RequestContext, pots: tuple[Pot, ...]) -> bool:
+        """Reserve the worst case; False where the ledger is to be read before.
+
+        Raises `BudgetExceeded`, and `InvalidRequest` for an alias that has no price.
+        """
+        counters, started = self._counters, context.started
+        nanos, output_cost = self._worst(context, pots)
+        spendings = tuple([pot.spending(started) for pot in pots])
+        now = int(context.arrived * 1_000_000_000)
+        refused: Spending | None = None
+        is_new = False
+        counters.lock()
+        try:
+            for spending in spendings:
+                if not spending.find(now):
+                    return False
+                if not spending.warn_at:
+                    is_new = True
+            refused = reserve(spendings, nanos, counters, now)
+            if refused is not None:
+                spent, reserved = refused.spent(), refused.reserved()
+        finally:
+            counters.unlock()
+        if is_new:
+            self._remember(spendings)
+        if refused is not None:
+            self._alerts.refused(refused)
+            raise exceeded(refused, nanos, spent, reserved, started)
+        reservation = BudgetReservation(nanos, spendings)
+        context.reservations += (reservation,)
+        if context.body.stream and STOP_STREAM in [pot.rule.mode for pot in pots]:
+            assert context.alias is not None
+            observer = StreamBudget(reservation, counters, started, nanos - output_cost, *self._of_stream(context))
+            context.observers += (observer,)
+        return True
+
+    def _worst(self, context: RequestContext, pots: tuple[Pot, ...]) -> tuple[int, int]:
+        """The worst case in nano-dollars, and how much of it is for the output. Raises `InvalidRequest`."""
+        alias, body = context.alias, context.body
+        if alias is None:
+            return (SOMETHING if context.spec.method == "POST" else 0), 0
+        if context.spec.unit == "nothing":
+            return 0, 0
+        estimator = self.state.ledger.estimator
+        output_tokens = 0
+        for pot in pots:
+            output_tokens = max(output_tokens, pot.rule.output_tokens)
+        if not output_tokens:
+            sizes = self._sizes.get(alias.name)
+            output_tokens = int(sizes.tokens) if sizes is not None else int(OutputSizes().tokens)
+        tokens = input_tokens_of(body.data, estimator, context.key.id, alias.name)
+        upload = context.upload
+        audio = (upload.announced or 0) if upload is not None else 0
+        worst = worst_cost(alias.price, alias.capability, body.fields, tokens, output_tokens, audio)
+        if worst is None:
+            for pot in pots:
+                if not pot.rule.allows_unpriced:
+                    raise unpriced(alias.name, pot)
+            return 0, 0
+        price = alias.price
+        given = tokens * (price.input or 0) // price.scale if price is not None else 0
+        return worst, max(worst - given, 0)
+
+    def _of_stream(self, context: RequestContext) -> tuple[OutputSizes, int, int]:
+        """How many tokens a stream's bytes are, and what each costs: nano-dollars and their scale."""
+        alias = context.alias
+        assert alias is not None
+        price = alias.price
+        sizes = self._sizes.get(alias.name) or OutputSizes()
+        return sizes, (price.output or 0) if price is not None else 0, price.scale if price is not None else 1
+
+    # after it
+
+    def settled(self, context: RequestContext, final: UsageRecord) -> None:
+        reservation: BudgetReservation | None = None
+        for held in context.reservations:
+            if isinstance(held, BudgetReservation):
+                reservation = held
+                break
+        if reservation is None:
+            return
+        cost = final.cost
+        if cost is None:
+            # Not known, which is not nothing.
+            cost = reservation.nanos
+        if context.spec.is_resource and cost and final.alias:
+            # Its alias was not known before.
+            missing = [pot for pot in self._pots.of(context.key, final.alias) if pot not in reservation.pots()]
+            for pot in missing:
+                self._settle(BudgetReservation(0, (pot.spending(context.started),)), cost, context.started)
+        self._settle(reservation, cost, context.started)
+        if final.outcome == "complete" and final.output_tokens:
+            sizes = self._sizes.get(final.alias)
+            if sizes is None:
+                sizes = self._sizes[final.alias] = OutputSizes()
+            sizes.observe(final.output_tokens, final.bytes_out, stream=final.stream)
+
+    def _settle(self, reservation: BudgetReservation, cost: int, started: int) -> None:
+        stale, warned = reservation.settle(self._counters, cost, started)
+        for spending in stale:
+            self._loader.mark_stale(spending)
+        for spending in warned:
+            self._warn(spending)
+
+    def _remember(self, spendings: tuple[Spending, ...]) -> None:
+        """Keep those right that this worker counts in from now on."""
+        for spending in spendings:
+            if not spending.warn_at:
+                self._warn(spending)
+                self._loader.remember(spending)
+
+    def _warn(self, spending: Spending) -> None:
+        """Warn of what is reached, if no other worker has."""
+        self._counters.lock()
+        try:
+            due = spending.due_warnings() if spending.find(time.monotonic_ns()) else []
+            spent = spending.spent()
+        finally:
+            self._counters.unlock()
+        for percent in due:
+            self._alerts.warn(spending, percent, spent)
+
+    def _sweep(self) -> None:
+        """Notice workers that have died, and have budgets of the configuration loaded, so that they can be seen."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_SECONDS
+        try:
+            self._loader.look()
+            self._loader.preload(self._pots.of_file.values())
+        except GatewayError as error:
+            _log.error("budgets: %s", error.message)
