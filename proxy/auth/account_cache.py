@@ -5,7 +5,10 @@ It decodes rows of `keys.db` and reads no database.
 
 from typing import Any, Literal, NamedTuple
 
+import msgspec
+
 from proxy.auth.accounts import Account
+from proxy.auth.grants import Grant
 from proxy.auth.values import Damaged, decoded_budgets, decoded_limits
 
 
@@ -16,6 +19,8 @@ class AccountRow(NamedTuple):
     budgets: str | None
     credits: int | None
     credits_since: int | None
+    #: The same one by one, as a JSON list.
+    grants: str
     team: str | None
     team_name: str | None
     team_limits: str | None
@@ -40,7 +45,10 @@ class AccountCache:
         shared = self._shared(row)
         if row.limits is None and row.budgets is None and row.credits is None:
             return shared
-        own = _account("key", key_id, key_name, row.limits, row.budgets, row.credits, row.credits_since or 0)
+        own = _account("key", key_id, key_name, row.limits, row.budgets)
+        if row.credits is not None:
+            grants = msgspec.json.decode(row.grants, type=tuple[Grant, ...])
+            own = msgspec.structs.replace(own, credits=row.credits, credits_since=row.credits_since or 0, grants=grants)
         return (own, *shared)
 
     def retain(self, teams: set[str]) -> None:
@@ -53,20 +61,20 @@ class AccountCache:
         if row.team is None:
             return ()
         known = self._teams.get(row.team)
-        if known is not None and known[0] == row[4:]:
+        if known is not None and known[0] == row[5:]:
             return known[1]
         if row.team_name is None or (row.org is not None and row.org_name is None):
             raise Damaged("the team or its organisation is not there")
         accounts = (_account("team", row.team, row.team_name, row.team_limits, row.team_budgets), *self._org(row))
-        self._teams[row.team] = row[4:], accounts
+        self._teams[row.team] = row[5:], accounts
         return accounts
 
     def _org(self, row: AccountRow) -> tuple[Account, ...]:
         if row.org is None or row.org_name is None:
             return ()
         known = self._orgs.get(row.org)
-        if known is None or known[0] != row[8:]:
-            known = row[8:], _account("org", row.org, row.org_name, row.org_limits, row.org_budgets)
+        if known is None or known[0] != row[9:]:
+            known = row[9:], _account("org", row.org, row.org_name, row.org_limits, row.org_budgets)
             self._orgs[row.org] = known
         return (known[1],)
 
@@ -77,7 +85,5 @@ def _account(
     name: str,
     limits: str | None,
     budgets: str | None,
-    credits: int | None = None,
-    credits_since: int = 0,
 ) -> Account:
-    return Account(kind, id_, name, decoded_limits(limits), decoded_budgets(budgets), credits, credits_since)
+    return Account(kind, id_, name, decoded_limits(limits), decoded_budgets(budgets))

@@ -23,7 +23,7 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     credits: int | None = None
     #: When it was given the first ones, in seconds since 1970: what was spent from then on is spent of them.
     credits_since: int = 0
-    #: The same one by one, where some of them expire.
+    #: The same one by one: some may expire.
     grants: tuple[Grant, ...] = ()
 
     @property

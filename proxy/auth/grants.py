@@ -13,7 +13,7 @@ import msgspec
 class Grant(msgspec.Struct, frozen=True, gc=False):
     """One grant of credits. Times are in seconds since 1970."""
 
-    #: Nano-dollars.
+    #: Nano-dollars; below 0 for a correction, which never expires.
     amount: int
     created: int
     #: From this time on what is left of it is lost; None for never.
@@ -54,7 +54,10 @@ def credit_limit(grants: Iterable[Grant], spent_until: Callable[[int], int], now
                 limit -= left.pop(place, 0)
         for place, grant in enumerate(known):
             if grant.created == moment and (grant.expires is None or grant.expires > moment):
-                left[place] = grant.amount
+                if grant.amount > 0:
+                    left[place] = grant.amount
+                else:
+                    debt -= grant.amount
         debt = _spend(known, left, debt)
     return CreditLimit(limit, known[0].created, min(coming, default=None))
 

@@ -29,12 +29,14 @@ _PAGE_KEYS = 1_000
 _SELECT = (
     "SELECT k.revision, k.id, k.name, k.models, k.created, k.expires, k.revoked, k.tags, "
     "k.limits, k.budgets, (SELECT sum(amount) FROM credits WHERE key = k.id), "
-    "(SELECT min(created) FROM credits WHERE key = k.id), k.team, t.name, t.limits, t.budgets, "
+    "(SELECT min(created) FROM credits WHERE key = k.id), "
+    "(SELECT json_group_array(json_object('amount', amount, 'created', created, 'expires', expires)) FROM credits "
+    "WHERE key = k.id), k.team, t.name, t.limits, t.budgets, "
     "t.org, o.name, o.limits, o.budgets "
     "FROM keys k LEFT JOIN teams t ON t.id = k.team LEFT JOIN orgs o ON o.id = t.org"
 )
 _KEY_COLUMNS = 8
-_TEAM = _KEY_COLUMNS + 4
+_TEAM = _KEY_COLUMNS + 5
 _ADVICE = "put a whole copy there, or start anew with: prometheus-gateway keys create NAME"
 
 _log = logging.getLogger(__name__)

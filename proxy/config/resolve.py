@@ -319,15 +319,15 @@ class Resolver:
             self._report_all((*path, "tiers", tier), rules.tier_name(tier))
             for kind, text in tier_prices.items():
                 self._report_all((*path, "tiers", tier, kind), rules.price(text))
-            if capability is not None:
+            if "capability" in model:
                 kinds = set(tier_prices)
-                self._report_all((*path, "tiers", tier), rules.price_kinds(capability, kinds))
-        if capability is not None:
+                self._report_all((*path, "tiers", tier), rules.price_kinds(model["capability"], kinds))
+        if "capability" in model:
             written = self._written(path)
             kinds = written & set(Price.__struct_fields__)
             # If all of them are unknown keys, that is reported already.
             if kinds or not written:
-                self._report_all(path, rules.price_kinds(capability, kinds))
+                self._report_all(path, rules.price_kinds(model["capability"], kinds))
 
     def _written(self, path: Path) -> set[str]:
         """The keys of the table at `path` as the file has them."""

@@ -35,7 +35,9 @@ class BudgetAlerts:
             ("spent", "What it has spent in its window.", _spent),
             ("reserved", "What running requests have reserved of it.", _reserved),
         ):
-            metrics.gauge(f"prometheus_gateway_budget_{name}_dollars", help_, _Reading(pots, read), "budget")
+            metrics.gauge(
+                f"prometheus_gateway_budget_{name}_dollars", help_, _Reading(pots, read), "budget", merge="max"
+            )
 
     def reconfigure(self, settings: Webhooks | None) -> None:
         """Follow another configuration; events that are on their way go on by the old one."""

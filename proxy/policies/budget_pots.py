@@ -76,10 +76,9 @@ class Pots:
             for place, budget in enumerate(account.budgets):
                 if _counts(budget, alias):
                     yield self._of_account(account, place, budget)
-            if account.grants:
-                yield self._of_credits(account, account.grants)
-            elif account.credits is not None:
-                yield self._of_credits(account, (Grant(account.credits, account.credits_since),))
+            if account.credits is not None:
+                grants = account.grants or (Grant(account.credits, account.credits_since),)
+                yield self._of_credits(account, grants)
 
     def _of_account(self, account: Account, place: int, budget: Budget) -> Pot:
         models = ",".join(sorted(budget.models))

@@ -42,6 +42,13 @@ def test_money_that_is_spent_before_a_grant_is_a_debt_that_it_pays() -> None:
     assert credit_limit(grants, spending((50, 8)), 100).limit == 15 - 7
 
 
+def test_a_correction_takes_back_what_is_there() -> None:
+    assert credit_limit([Grant(10, 10), Grant(-4, 20)], spending(), 30).limit == 6
+    # Of what expires first, so that 4 and not 10 are lost.
+    grants = [Grant(10, 10, expires=100), Grant(20, 10), Grant(-6, 20)]
+    assert credit_limit(grants, spending(), 100).limit == 20
+
+
 def test_spending_after_an_expiry_is_no_reason_to_keep_what_expired() -> None:
     assert credit_limit([Grant(10, 0, expires=100)], spending((150, 10)), 200).limit == 0
 

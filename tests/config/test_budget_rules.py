@@ -42,7 +42,7 @@ def faults(text: str) -> list[str]:
         ('[budgets.b]\nlimit = "5"\nwarn = [1,2,3,4,5,6,7,8,9]', "budgets.b.warn: has more than 8 percentages"),
         ('[webhooks]\nurl = "ftp://x"', "webhooks.url: is no address of a web server"),
         ('[webhooks]\nurl = "https://u:p@x.example"', "webhooks.url: has a user in it"),
-        ('[models.m.costs."a/y"]\ninput = "1"', "models.m.costs.a/y: is no target of this model"),
+        ('[models.m.costs."a/y"]\ninput = "1"', "models.m.costs.a/y: is no target of this alias"),
         ('[models.m.costs."a/x"]\nminute = "1"', "models.m.costs.a/x: "),
         ('[models.m.costs."a/x"]\ninput = "x"', "models.m.costs.a/x.input: "),
     ],

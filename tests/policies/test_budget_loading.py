@@ -1,6 +1,7 @@
 """The ledger is read when a window begins, and again where memory is behind it."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def pot_of(counters: SharedCounters, *, credits: bool = False) -> Pot:
 
 
 def loader_of(
-    counters: SharedCounters, data_dir: Path, grants: dict[str, tuple[Grant, ...]] | None = None
+    counters: SharedCounters, data_dir: Path, grants: Mapping[str, tuple[Grant, ...]] | None = None
 ) -> tuple[BudgetLoader, list[Spending]]:
     warned: list[Spending] = []
     return BudgetLoader(counters, data_dir, grants or {}, warned.append), warned
@@ -107,7 +108,7 @@ def test_a_request_that_settles_while_the_ledger_is_read_counts_once(tmp_path: P
             assert stale
             return found
 
-        loader._read = settle_meanwhile  # type: ignore[method-assign]
+        loader._read = settle_meanwhile  # type: ignore[method-assign, assignment]
         await loader.refresh(spending, rebase=False)
         assert spending.counts() == (9, 0)
         loader._read = read  # type: ignore[method-assign]

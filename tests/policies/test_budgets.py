@@ -220,7 +220,7 @@ def test_a_budget_for_some_models_counts_no_others(tmp_path: Path) -> None:
 def test_prepaid_credits_are_spent_and_refilled(tmp_path: Path) -> None:
     now = int(time.time())
     with budgeted(tmp_path, {}) as (gateway, _):
-        account = Account("key", "key_9f86d081884c", "test", grants=(Grant(2 * COST, now - 100),))
+        account = Account("key", "key_9f86d081884c", "test", credits=2 * COST, grants=(Grant(2 * COST, now - 100),))
         give_accounts(gateway, account)
         statuses = [ask(gateway)[0] for _ in range(3)]
         assert statuses == [200, 200, 429]
