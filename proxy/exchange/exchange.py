@@ -29,6 +29,7 @@ from proxy.exchange.response_head import (
     NO_MODEL,
     PROVIDER,
     UNBUFFERED,
+    cost_comment,
     cost_line,
     fact_lines,
     header_lines,
@@ -41,6 +42,7 @@ from proxy.exchange.settlement import crashed_record, with_reserved
 from proxy.ledger.record import Outcome, UsageRecord
 from proxy.routing.retry import seconds_to_respond
 from proxy.wire.request_body import without_payload
+from proxy.wire.sse import before_last_event
 
 _log: Final = logging.getLogger(__name__)
 _now: Final = time.monotonic
@@ -130,6 +132,7 @@ class Exchange(ResponseWriter):
         length: int | None = None
         if self.state == WAITING:
             head = lines
+            self._is_events = is_events
             if is_events:
                 head += UNBUFFERED
             else:
@@ -297,6 +300,8 @@ class Exchange(ResponseWriter):
                 final = with_reserved(context, final)
             if whole and lines is not None:
                 lines += cost_line(final, has_twins=context.prism.has_twins)
+            if whole and context.prism.include_metadata and self._is_events and context.dialect.heartbeat:
+                last = before_last_event(last, cost_comment(final))
             flush = partial(self._flush, origin, status, lines, length, last, aborts)
             try:
                 services.journal.append(final, flush)

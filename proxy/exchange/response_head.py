@@ -105,6 +105,16 @@ def cost_line(final: UsageRecord, *, has_twins: bool = False) -> bytes:
     return line + twins_of(line) if has_twins else line
 
 
+def cost_comment(final: UsageRecord) -> bytes:
+    """The comment in a stream that says what it has cost, in USD, and its tokens; `unknown` where there is no price."""
+    cost = final.cost
+    amount = "unknown" if cost is None else f"{cost // _NANO}.{str(_NANO + cost % _NANO)[1:]}"
+    return (
+        f": prism-cost {amount} input_tokens={final.input_tokens} cached_input_tokens={final.cached_input_tokens} "
+        f"output_tokens={final.output_tokens} usage={final.usage_source}\n"
+    ).encode("ascii")
+
+
 def header_lines(error: GatewayError) -> bytes:
     """The headers that an error brings along, as header lines."""
     return b"".join([header_line(name, value) for name, value in error.headers.items()])

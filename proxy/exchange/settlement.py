@@ -132,6 +132,8 @@ def relayed_record(
     )
     if parts is not None or lacking:
         final = with_parts(final, parts, lacking)
+    if alias.costs:
+        final = with_target_cost(context, alias, meter, final, usage, spent)
     key, fields = context.key, context.body.fields
     if (
         key.team
@@ -143,6 +145,29 @@ def relayed_record(
     ):
         final = with_payers(context, final)
     return final
+
+
+def with_target_cost(
+    context: RequestContext,
+    alias: Alias,
+    meter: ResponseMeter | None,
+    final: UsageRecord,
+    usage: Usage,
+    spent: bool,
+) -> UsageRecord:
+    """A bill with what the target has cost the operator, by the same rules; unchanged where that is not known."""
+    price = alias.costs.get(f"{final.upstream}/{final.upstream_model}")
+    if price is None:
+        return final
+    if context.spec.unit in _PIECE_UNITS:
+        nanos = _cost_of_pieces(price, usage, spent)[0]
+    else:
+        nanos = cost_of_parts(price, usage)[0]
+    is_unknown = final.usage_source == "none" and spent and context.spec.unit != "nothing"
+    is_sound = meter is not None and alias.capability == "speech" and not usage.output_tokens and _charges_sound(price)
+    if nanos is None or is_unknown or is_sound:
+        return final
+    return msgspec.structs.replace(final, target_cost=min(nanos, MAX_NANO_DOLLARS))
 
 
 def with_parts(final: UsageRecord, parts: Parts | None, lacking: str) -> UsageRecord:

@@ -154,17 +154,29 @@ class BudgetPolicy(Policy):
         if cost is None:
             # Not known, which is not nothing.
             cost = reservation.nanos
-        if context.spec.is_resource and cost and final.alias:
-            # Its alias was not known before.
-            missing = [pot for pot in self._pots.of(context.key, final.alias) if pot not in reservation.pots()]
-            for pot in missing:
-                self._settle(BudgetReservation(0, (pot.spending(context.started),)), cost, context.started)
+        alias = context.alias
+        if final.alias and (alias is None or alias.name != final.alias):
+            reservation = self._moved(context, reservation, final.alias, cost)
         self._settle(reservation, cost, context.started)
         if final.outcome == "complete" and final.output_tokens:
             sizes = self._sizes.get(final.alias)
             if sizes is None:
                 sizes = self._sizes[final.alias] = OutputSizes()
             sizes.observe(final.output_tokens, final.bytes_out, stream=final.stream)
+
+    def _moved(
+        self, context: RequestContext, reservation: BudgetReservation, alias: str, cost: int
+    ) -> BudgetReservation:
+        """Settle in the budgets that count another alias than the one that was known before, such as that of a resource
+        or a fallback; what is reserved in those that count both.
+        """
+        nanos, started = reservation.nanos, context.started
+        pots, reserved = self._pots.of(context.key, alias), reservation.pots()
+        missing = tuple([pot.spending(started) for pot in pots if pot not in reserved])
+        self._settle(BudgetReservation(0, missing), cost, started)
+        left = tuple([spending for spending in reservation.spendings if spending.pot not in pots])
+        self._settle(BudgetReservation(nanos, left), 0, started)
+        return BudgetReservation(nanos, tuple([one for one in reservation.spendings if one.pot in pots]))
 
     def _settle(self, reservation: BudgetReservation, cost: int, started: int) -> None:
         stale, warned = reservation.settle(self._counters, cost, started)

@@ -35,6 +35,8 @@ class Alias:
     client_ids: frozenset[str] = frozenset()
     #: None where the targets are tried in their order, each with one key.
     routing: AliasRouting | None = None
+    #: What a target costs the operator, by "upstream/model"; of few targets it is known.
+    costs: dict[str, CompiledPrice] = field(default_factory=dict)
 
     #: The targets by the dialect that their upstream speaks, in the order of fallback.
     by_dialect: dict[str, tuple[Target, ...]] = field(default_factory=dict)
@@ -105,6 +107,7 @@ def compile_alias(
         heartbeat_interval=server.heartbeat_interval if model.heartbeat_interval is None else model.heartbeat_interval,
         client_ids=frozenset().union(*(target.client_ids for target in targets)),
         routing=compile_routing(model, pools, targets, draw),
+        costs={target: compile_price(cost, model.capability) for target, cost in model.costs.items()},
     )
     for conversation in translate.CONVERSATIONS:
         alias.translate(conversation)

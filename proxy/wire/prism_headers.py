@@ -105,6 +105,8 @@ class PrismHeaders:
     is_async: bool = False
     #: The request had an `x-prism-*` or an `x-agentcc-*` header at all.
     has_own: bool = False
+    #: A stream is to say what it has cost, in a comment before its last event.
+    include_metadata: bool = False
     #: The request had an `x-agentcc-*` header, so that its response has them too.
     has_twins: bool = False
     #: Response header lines that say what was ignored.
@@ -183,6 +185,7 @@ class _Reader:
             guardrail_policy=policy or _printable(plain.get(b"x-guardrail-policy", b""))[:MAX_LABEL_CHARACTERS],
             is_async=self._flag("async"),
             has_own=bool(self._values),
+            include_metadata=self._flag("include-metadata"),
             has_twins=has_twins,
             warnings=self._warnings(),
         )

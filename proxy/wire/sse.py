@@ -1,7 +1,7 @@
 """Parses server-sent events that arrive in pieces: finds where each event block ends.
 
-It interprets nothing and changes nothing: the blocks it gives, joined, are the bytes it got. Line ends may be LF, CRLF
-or CR, mixed as they like (https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream).
+It interprets nothing and changes nothing: the blocks that it cuts, joined, are the bytes that came. Line ends may be
+LF, CRLF or CR, mixed as they like (https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream).
 """
 
 import re
@@ -123,3 +123,11 @@ class SSEParser:
             "The model's stream held an event larger than the gateway takes.",
             detail=f"one event is larger than {self._limit} bytes; server.max_event_bytes raises the limit",
         )
+
+
+def before_last_event(data: bytes, lines: bytes) -> bytes:
+    """Whole events with lines in front of the last one; the lines alone where there is no event."""
+    at = 0
+    for found in _BLANK_LINE.finditer(data, 0, len(data.rstrip(b"\r\n"))):
+        at = found.end()
+    return data[:at] + lines + data[at:]

@@ -65,6 +65,20 @@ def test_reported_usage_is_billed_to_the_nano_dollar(tmp_path: Path) -> None:
     assert (row.usage_source, row.input_tokens, row.output_tokens, row.cost) == ("reported", 9, 2, COST)
 
 
+def test_what_a_target_costs_stands_beside_what_the_alias_costs(tmp_path: Path) -> None:
+    costs = {f"vendor1/{UPSTREAM_MODEL}": Price(input=Decimal("0.5"), output=Decimal(2))}
+    row = billed(tmp_path, JSON_ANSWER["usage"], costs=costs)  # type: ignore[arg-type]
+    assert (row.cost, row.target_cost) == (COST, 9 * 500 + 2 * 2_000)
+
+
+def test_a_target_without_a_cost_has_none_and_one_that_was_not_asked_costs_nothing(tmp_path: Path) -> None:
+    costs = {"vendor2/other": Price(input=Decimal("0.5"), output=Decimal(2))}
+    assert billed(tmp_path / "a", JSON_ANSWER["usage"], costs=costs).target_cost is None  # type: ignore[arg-type]
+    costs = {f"vendor1/{UPSTREAM_MODEL}": Price(input=Decimal(1))}
+    # Its output has no price.
+    assert billed(tmp_path / "b", JSON_ANSWER["usage"], costs=costs).target_cost is None  # type: ignore[arg-type]
+
+
 def test_cached_and_reasoning_tokens_are_counted_inside_the_others(tmp_path: Path) -> None:
     usage = {
         "prompt_tokens": 100,

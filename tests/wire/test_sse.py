@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import UpstreamProtocolError
-from proxy.wire.sse import SSEParser
+from proxy.wire.sse import SSEParser, before_last_event
 from tests.corpus import exchanges
 from tests.wire.cuts import chunkings, cut, cut_places, random_chunkings, single_bytes
 
@@ -173,3 +173,17 @@ def test_recorded_streams_pass_a_byte_at_a_time() -> None:
     for exchange in exchanges(stream=True):
         if len(exchange.response) <= 40_000:
             assert run(single_bytes(exchange.response)) == run([exchange.response]), exchange.id
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", b": c\n"),
+        (b"data: 1\n\n", b": c\ndata: 1\n\n"),
+        (b"data: 1\n\ndata: 2\n\n", b"data: 1\n\n: c\ndata: 2\n\n"),
+        (b"data: 1\r\n\r\nevent: e\r\ndata: 2\r\n\r\n", b"data: 1\r\n\r\n: c\nevent: e\r\ndata: 2\r\n\r\n"),
+        (b"data: 1\r\rdata: 2\r\r", b"data: 1\r\r: c\ndata: 2\r\r"),
+    ],
+)
+def test_lines_stand_before_the_last_event(data: bytes, expected: bytes) -> None:
+    assert before_last_event(data, b": c\n") == expected
