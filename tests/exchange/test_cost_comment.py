@@ -63,7 +63,9 @@ def test_a_stream_without_a_last_mark_has_it_once(tmp_path: Path) -> None:
     with serving(tmp_path) as (gateway, upstream):
         upstream.script(sse_answer(STREAM.removesuffix(DONE)))
         body = stream(gateway, ASKED)
-        assert body == rewritten(ROLE + HELLO) + COMMENT + rewritten(STOP)
+        # Behind the last event, where that had left when the stream ended.
+        assert body.count(COMMENT) == 1
+        assert body.replace(COMMENT, b"") == rewritten(ROLE + HELLO + STOP)
 
 
 def test_a_response_that_is_no_stream_has_its_cost_in_the_head_alone(tmp_path: Path) -> None:
