@@ -14,6 +14,7 @@ import msgspec
 
 from proxy.config.tree import (
     Admin,
+    Budget,
     Config,
     Fallbacks,
     Metrics,
@@ -25,6 +26,7 @@ from proxy.config.tree import (
     Server,
     TierPrice,
     Upstream,
+    Webhooks,
 )
 
 SECTIONS: tuple[type[Section], ...] = (
@@ -35,6 +37,8 @@ SECTIONS: tuple[type[Section], ...] = (
     Fallbacks,
     Price,
     TierPrice,
+    Budget,
+    Webhooks,
     Metrics,
     Admin,
     Otel,

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,11 @@ def misbehave(request: RecordedRequest) -> list[Step]:
     return json_answer(answer())
 
 
+def replaced(one: Crew, victim: int) -> bool:
+    """Whether another worker has taken the place of one."""
+    return victim not in one.workers and len(one.workers) == 2
+
+
 @pytest.mark.parametrize("count", [40, pytest.param(1_000, marks=pytest.mark.slow)])
 def test_no_cancel_cut_or_kill_leaves_a_reservation_or_loses_a_cost(tmp_path: Path, count: int) -> None:
     limit = 100_000
@@ -149,7 +155,7 @@ def test_no_cancel_cut_or_kill_leaves_a_reservation_or_loses_a_cost(tmp_path: Pa
                 victim = random_.choice(one.workers)
                 with suppress(ProcessLookupError):
                     os.kill(victim, signal.SIGKILL)
-                wait_until(lambda victim=victim: victim not in one.workers and len(one.workers) == 2, "a worker", 20)
+                wait_until(partial(replaced, one, victim), "a worker", 20)
             for future in done:
                 future.result()
         spent: list[int] = []
