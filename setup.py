@@ -44,6 +44,7 @@ COMPILED = (
     "policies/access_line",
     "policies/admission",
     "policies/base",
+    "policies/budgets",
     "policies/limits",
     "policies/budgets",
     "policies/metrics",

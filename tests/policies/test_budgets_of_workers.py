@@ -105,11 +105,6 @@ def test_fifty_clients_get_what_the_budget_has_from_four_workers(tmp_path: Path,
             assert sum(row.cost or 0 for row in rows(folder / "data")) == 10 * COST
 
 
-def is_replaced(one: Crew, worker: int) -> bool:
-    """Whether another process has come for a worker that was killed."""
-    return worker not in one.workers and len(one.workers) == 2
-
-
 def misbehave(request: RecordedRequest) -> list[Step]:
     """An upstream that responds, streams, breaks off, or says nothing, as the client's words have it."""
     user = json.loads(request.body).get("user")
@@ -131,6 +126,11 @@ def misbehave(request: RecordedRequest) -> list[Step]:
             Send(LAST_CHUNK),
         ]
     return json_answer(answer())
+
+
+def replaced(one: Crew, victim: int) -> bool:
+    """Whether another worker has taken the place of one."""
+    return victim not in one.workers and len(one.workers) == 2
 
 
 @pytest.mark.parametrize("count", [40, pytest.param(1_000, marks=pytest.mark.slow)])
@@ -155,7 +155,7 @@ def test_no_cancel_cut_or_kill_leaves_a_reservation_or_loses_a_cost(tmp_path: Pa
                 victim = random_.choice(one.workers)
                 with suppress(ProcessLookupError):
                     os.kill(victim, signal.SIGKILL)
-                wait_until(partial(is_replaced, one, victim), "a worker", 20)
+                wait_until(partial(replaced, one, victim), "a worker", 20)
             for future in done:
                 future.result()
         spent: list[int] = []
