@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.responses import chat_response
 from proxy.app import Gateway
-from proxy.config.tree import Config, Model, Price, Routing, Server, Upstream
+from proxy.config.tree import Config, Limits, Model, Price, Routing, Server, Upstream
 from proxy.server.context import ServerContext
 from proxy.server.protocol import GuardedProtocol
 from proxy.upstream.connection import Connection
@@ -21,6 +21,8 @@ from proxy.upstream.connection import Connection
 KEY = "prom_sk_micro_key_that_is_long_enough_for_everybody"
 #: What an alias adds to the upstream's name of a model: they must differ, so that it is really changed.
 ALIAS_PREFIX = "alias-of-"
+#: `[limits]` of a configuration.
+AllLimits = dict[Literal["default", "global"], Limits]
 
 
 class FakeTransport:
@@ -82,7 +84,9 @@ class Rig:
 
 
 @asynccontextmanager
-async def running_rig(folder: Path, models: Iterable[str], routing: Routing | None = None) -> AsyncIterator[Rig]:
+async def running_rig(
+    folder: Path, models: Iterable[str], routing: Routing | None = None, limits: AllLimits | None = None
+) -> AsyncIterator[Rig]:
     """A rig for these models of the upstream, its gateway started and stopped.
 
     With `routing` there is a choice: between two keys of the upstream.
@@ -95,7 +99,8 @@ async def running_rig(folder: Path, models: Iterable[str], routing: Routing | No
     }
     keys = ["one", "two"] if routing is not None else ["none"]
     upstream = Upstream(base_url="http://127.0.0.1:9", api_keys=keys, warm_connections=0)
-    gateway = Gateway(Config(server=server, upstreams={"bench": upstream}, models=aliases), io.StringIO())
+    config = Config(server=server, upstreams={"bench": upstream}, models=aliases, limits=limits or {})
+    gateway = Gateway(config, io.StringIO())
     await gateway.start()
     try:
         gateway.keys.remember("micro", KEY)

@@ -22,8 +22,8 @@ import pytest
 
 from benchmarks.counting import CountingLoop, Counts, counted
 from benchmarks.plan import Load
-from benchmarks.rig import ALIAS_PREFIX, KEY, Rig, reads_of, request, running_rig
-from proxy.config.tree import Routing, Strategy
+from benchmarks.rig import ALIAS_PREFIX, KEY, AllLimits, Rig, reads_of, request, running_rig
+from proxy.config.tree import Limits, Routing, Strategy
 from proxy.exchange.attempt import Attempt
 from tests.fakes import LAST_CHUNK, ScriptedUpstream, Send, Step, WaitFor, chunk, head
 from tests.serving import ALIAS, RunningGateway, needs_patching, simple_config
@@ -42,6 +42,8 @@ ROUTED: dict[Strategy, Counts] = {
 }
 #: A streamed one with three chunks of content, each in a read of its own.
 STREAM = Counts(python_calls=221, c_calls=264, decodes=7, file_writes=2)
+#: The same JSON request with everything on that `all_on` has: five limits.
+ALL_ON = Counts(python_calls=197, c_calls=195, decodes=4, file_writes=2)
 #: A chunk that differs from the one before in its text alone, as those of nearly all providers do.
 CHUNK = Counts(python_calls=11, c_calls=9)
 #: A chunk that differs elsewhere too: it is read once.
@@ -59,13 +61,24 @@ GARBAGE = 0
 SHORT, LONG = 20, 40
 
 
-def on_rig(models: Iterable[str], work: Callable[[Rig, CountingLoop], T], routing: Routing | None = None) -> T:
+def all_on() -> AllLimits:
+    """Five limits that a request has to pass, and passes."""
+    default = Limits(requests="1000000/s, 10000000/min", tokens="1000000000/min", concurrent=1_000)
+    return {"default": default, "global": Limits(requests="100000000/min")}
+
+
+def on_rig(
+    models: Iterable[str],
+    work: Callable[[Rig, CountingLoop], T],
+    routing: Routing | None = None,
+    limits: AllLimits | None = None,
+) -> T:
     """Run something on a rig that has served once already."""
 
     async def scene(folder: str) -> T:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, CountingLoop)
-        async with running_rig(Path(folder), models, routing) as rig:
+        async with running_rig(Path(folder), models, routing, limits) as rig:
             return work(rig, loop)
 
     with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=CountingLoop) as runner:
@@ -107,6 +120,14 @@ def test_a_choice_of_the_target_stays_within_its_budget(strategy: Strategy) -> N
     reads = reads_of("bench-json", False, False)
     counts = on_rig(["bench-json"], lambda rig, loop: exchange(rig, loop, request("bench-json", False), reads), routing)
     assert (counts - cost_of("bench-json", stream=False)).over(ROUTED[strategy]) == {}
+
+
+def test_a_json_request_with_everything_on_stays_within_its_budget() -> None:
+    reads = reads_of("bench-json", False, False)
+    counts = on_rig(
+        ["bench-json"], lambda rig, loop: exchange(rig, loop, request("bench-json", False), reads), limits=all_on()
+    )
+    assert counts.over(ALL_ON) == {}
 
 
 def test_a_short_stream_stays_within_its_budget() -> None:

@@ -1,6 +1,7 @@
 """Counters that processes share: slots by name, their reuse, the lock that dies with its holder, what a worker held."""
 
 import os
+import select
 import signal
 from collections.abc import Callable, Iterator
 
@@ -163,6 +164,7 @@ def test_a_holder_keeps_the_others_out(shared: SharedCounters) -> None:
     def second() -> None:
         os.write(writer, b"x")
         shared.lock()
+        os.write(writer, b"y")
         if shared.cells[slot + FIRST] != 1:
             raise AssertionError
         shared.unlock()
@@ -170,6 +172,8 @@ def test_a_holder_keeps_the_others_out(shared: SharedCounters) -> None:
     shared.lock()
     pid = fork(second)
     os.read(reader, 1)
+    # It has not come past the lock, nor will it, however long this waits.
+    assert select.select([reader], [], [], 0.1)[0] == []
     shared.cells[slot + FIRST] = 1
     shared.unlock()
     assert ended(pid) == 0

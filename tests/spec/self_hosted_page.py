@@ -157,7 +157,7 @@ def provider_error(demo: Demo) -> None:
         assert response.json()["error"]["type"] == "provider_error"
 
 
-@SELF_HOSTED.claim("Rate limiting", "429 rate_limit_exceeded, with headers", missing="limits are still to come")
+@SELF_HOSTED.claim("Rate limiting", "429 rate_limit_exceeded, with headers", missing="no limit is set by default")
 def rate_limits(demo: Demo) -> None:
     assert "x-ratelimit-limit-requests" in demo.chat().headers
 
