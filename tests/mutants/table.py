@@ -1025,8 +1025,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a role that wins",
         "proxy/exchange/attempt.py",
-        "(owner.races or owner.plan.has_next)",
-        "owner.plan.has_next",
+        "(owner.races or plan.has_next or plan.used & COUNTED)",
+        "plan.has_next",
         ("tests/exchange/test_hedged_origin.py",),
     ),
     Mutant(
@@ -1085,9 +1085,16 @@ MUTANTS: tuple[Mutant, ...] = (
     # Routing.
     Mutant(
         "a fallback alias for any key",
-        "proxy/exchange/fallback.py",
-        "if not may_use(context.key, alias.name) or alias",
-        "if alias",
+        "proxy/policies/routing.py",
+        "if not may_use(context.key, alias.name):",
+        "if False:",
+        ("tests/exchange/test_fallback.py",),
+    ),
+    Mutant(
+        "models of a fallback alias that were not checked",
+        "proxy/policies/routing.py",
+        "        except InvalidRequest:\n            return False",
+        "        except InvalidRequest:\n            return True",
         ("tests/exchange/test_fallback.py",),
     ),
     Mutant(
