@@ -40,7 +40,7 @@ from proxy.overload.readings import Readings
 from proxy.policies import POLICIES
 from proxy.policies.admission import Admission
 from proxy.policies.base import EndpointPaths, GatewayState, Policy
-from proxy.policies.routing import fallbacks_counter
+from proxy.policies.routing import fallbacks_counter, may_serve
 from proxy.resources.capture import ResourceResponseRewriter
 from proxy.resources.handler import ResourceHandler
 from proxy.resources.response import ResourceResponder
@@ -215,6 +215,7 @@ class Gateway:
             drain_max_seconds=server.drain_max_seconds,
             drain_max_tokens=server.drain_max_tokens,
             fell_back=partial(fallbacks_counter(state.metrics).add, 1),
+            may_serve=may_serve,
         )
         state.config, state.aliases, state.services = config, aliases, services
         self.admission.reconfigure()

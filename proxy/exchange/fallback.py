@@ -1,23 +1,20 @@
-"""Fallbacks: which other alias may serve a request that its own could not. It makes no attempt.
+"""Fallbacks: the targets of another alias that can serve a request which its own could not. It makes no attempt.
 
-Only an alias that the key may use itself, and one that takes the request as it is: the same endpoint and format, and no
-field in its body by which a client would choose models that were not checked.
+Such an alias takes the request as it is: at the same endpoint, in the same format. Whether the key may use it is for
+`Services.may_serve`.
 """
 
 from collections.abc import Iterator
 
-from proxy.auth.rights import may_use
 from proxy.exchange.context import RequestContext
 from proxy.routing.models import Alias
 from proxy.upstream.target import Target
 
 
 def fallback_targets(context: RequestContext, alias: Alias) -> tuple[Target, ...]:
-    """The targets of an alias that may serve a request in place of its own, in the order to try them in; none where
-    it may not."""
-    if not may_use(context.key, alias.name) or alias.capability not in context.spec.capabilities:
-        return ()
-    if context.upload is not None or context.references or not alias.watched.isdisjoint(context.body.fields):
+    """The targets of an alias that can serve a request in place of its own, in the order to try them in; none where
+    it cannot."""
+    if alias.capability not in context.spec.capabilities or context.upload is not None or context.references:
         return ()
     targets = alias.speaking(context.dialect.name, context.endpoint)
     if alias.routing is not None and targets:

@@ -9,6 +9,12 @@ from proxy.exchange.context import RequestContext
 from proxy.ledger.estimator import Estimator
 from proxy.ledger.journal import Journal
 from proxy.ledger.record import UsageRecord
+from proxy.routing.models import Alias
+
+
+def _serves_none(context: RequestContext, alias: Alias) -> bool:
+    """Let no other alias serve."""
+    return False
 
 
 def _ignore(alias: str, to: str, cause: str) -> None:
@@ -35,3 +41,5 @@ class Services:
     #: (alias, "target" or "alias", cause) where an attempt at another target, or for another alias, follows one that
     #: has failed.
     fell_back: Callable[[str, str, str], None] = _ignore
+    #: Whether another alias may serve a request in place of its own: what policies have checked for its own.
+    may_serve: Callable[[RequestContext, Alias], bool] = _serves_none

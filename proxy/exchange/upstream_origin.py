@@ -292,7 +292,7 @@ class UpstreamOrigin(AttemptOwner):
         for place, name in enumerate(names):
             alias = context.aliases[name]
             targets = fallback_targets(context, alias)
-            if targets:
+            if targets and self.services.may_serve(context, alias):
                 for field in alias.client_ids:
                     context.body.fields.pop(field, None)
                 self._forget_attempt()

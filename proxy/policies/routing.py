@@ -4,16 +4,21 @@ It keeps the metrics of targets too. What is measured of a target is measured wh
 """
 
 from collections.abc import Mapping
+from functools import partial
 from time import monotonic
 from typing import ClassVar, Final
 
+from proxy.errors import InvalidRequest
 from proxy.exchange.context import RequestContext
 from proxy.exchange.fallback import session_of
 from proxy.exchange.interfaces import Origin
 from proxy.ledger.record import UsageRecord
 from proxy.observability.metrics import Counter, Labels, Metrics
+from proxy.policies.access import is_usable, may_use
 from proxy.policies.base import GatewayState, Policy
+from proxy.policies.references import check_models
 from proxy.routing.alias_routing import NO_ESTIMATE
+from proxy.routing.models import Alias
 from proxy.routing.selection import may_try
 from proxy.routing.strategies.base import Estimate
 from proxy.upstream.target import Target
@@ -28,6 +33,21 @@ def fallbacks_counter(metrics: Metrics) -> Counter:
     """The counter of attempts that followed a failed one, at another target or for another alias."""
     help = "Attempts at another target, or for another alias, by the cause for which the one before failed."
     return metrics.counter("prometheus_gateway_fallbacks_total", help, "alias", "to", "cause")
+
+
+def may_serve(context: RequestContext, alias: Alias) -> bool:
+    """Whether another alias may serve a request in place of its own: the key may use it, and the body names no models
+    at it that the key may not use."""
+    if not may_use(context.key, alias.name):
+        return False
+    fields = context.body.fields
+    if not alias.watched.isdisjoint(fields):
+        usable = partial(is_usable, context.aliases, context.key)
+        try:
+            check_models(fields, alias.choosing, alias.choosing_in, usable)
+        except InvalidRequest:
+            return False
+    return True
 
 
 class RoutingPolicy(Policy):

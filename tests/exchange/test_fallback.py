@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from proxy.config.tree import Routing
@@ -157,3 +158,20 @@ def test_a_client_that_left_gets_no_fallback(tmp_path: Path) -> None:
                 fake.wait_for_requests(1)
             (row,) = wait_for_settled(gateway)
             assert (row.alias, len(large.requests)) == (ALIAS, 0)
+
+
+@pytest.mark.parametrize(
+    ("tool", "status"),
+    [({"type": "function", "function": {"name": "f"}}, 200), ({"type": "advisor", "model": "another"}, 400)],
+)
+def test_what_the_body_names_is_checked_for_the_other_alias_too(tmp_path: Path, tool: object, status: int) -> None:
+    # At OpenAI's own servers a tool may choose a model; this one of the first alias's kind may not.
+    with upstreams(2) as (fake, large):
+        fake.script(refused(400, "context_length_exceeded"))
+        large.script(json_answer(JSON_ANSWER))
+        config = config_of(tmp_path, [fake, large], falling_back(context_window=[LARGE]), fallback=True)
+        first = msgspec.structs.replace(config.upstreams["vendor1"], client_models=True)
+        config = msgspec.structs.replace(config, upstreams={**config.upstreams, "vendor1": first})
+        with RunningGateway(config) as gateway:
+            head, _ = call(gateway, question(stream=False, tools=[tool]))
+            assert (head.status, len(large.requests)) == (status, int(status == 200))

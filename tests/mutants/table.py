@@ -1085,9 +1085,9 @@ MUTANTS: tuple[Mutant, ...] = (
     # Routing.
     Mutant(
         "a fallback alias for any key",
-        "proxy/exchange/fallback.py",
-        "if not may_use(context.key, alias.name) or alias",
-        "if alias",
+        "proxy/policies/routing.py",
+        "if not may_use(context.key, alias.name):",
+        "if False:",
         ("tests/exchange/test_fallback.py",),
     ),
     Mutant(
@@ -1426,5 +1426,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "return status == 429 and not context.reservations",
         "return status == 429",
         ("tests/policies/test_limits.py",),
+    ),
+    Mutant(
+        "models of a fallback alias that were not checked",
+        "proxy/policies/routing.py",
+        "        except InvalidRequest:\n            return False",
+        "        except InvalidRequest:\n            return True",
+        ("tests/exchange/test_fallback.py",),
     ),
 )
