@@ -74,17 +74,6 @@ class Exchange(ResponseWriter):
         origin = self._origin
         assert origin is not None
         self._downstream.producer = self
-        self._start(origin)
-
-    def hand_over(self, origin: Origin) -> None:
-        before = self._origin
-        if before is not None:
-            if not before.is_timed:
-                self._services.deadlines.discard(self)
-            self._origin = origin
-            self._start(origin)
-
-    def _start(self, origin: Origin) -> None:
         if not origin.is_timed:
             self._services.deadlines.add(self)
         try:
@@ -93,6 +82,14 @@ class Exchange(ResponseWriter):
             self.cancel(error)
         except Exception as fault:  # noqa: BLE001 (whatever an origin raises, its request must be settled)
             self.crash(fault)
+
+    def hand_over(self, origin: Origin) -> None:
+        before = self._origin
+        if before is not None:
+            if not before.is_timed:
+                self._services.deadlines.discard(self)
+            self._origin = origin
+            self.start()
 
     # what an origin writes
 

@@ -103,14 +103,7 @@ class QueuedOrigin(Origin):
         """The gateway is shutting down."""
         self._exchange.interrupt()
 
-    # the client's side
-
-    def client_left(self, stalled: bool) -> bool:
-        self._stop()
-        return False
-
-    def cancel(self) -> None:
-        self._stop()
+    # settlement, right behind whatever ends the wait
 
     def final(
         self, outcome: Outcome, error_code: str | None, status: int, first_write: float, bytes_out: int

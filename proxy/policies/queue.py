@@ -51,9 +51,10 @@ class QueuePolicy(Policy):
             return None
         now, queue = monotonic(), self._room.queue
         in_order = with_room_first(targets, now)
-        if in_order and not (len(queue) and queue.is_waited_for(in_order[:1])):
+        if in_order:
             context.targets = in_order
-            return None
+            if not (len(queue) and queue.is_waited_for(in_order[:1])):
+                return None
         settings = self._settings.get(alias.name)
         reset = reset_of(targets, now)
         if context.upload is not None or context.references:

@@ -1046,9 +1046,9 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a client that left in the queue",
         "proxy/exchange/queued_origin.py",
-        """    def client_left(self, stalled: bool) -> bool:
-        self._stop()""",
-        """    def client_left(self, stalled: bool) -> bool:""",
+        """        self._stop()
+        return local_record(""",
+        "        return local_record(",
         ("tests/exchange/test_queued_origin.py",),
     ),
     Mutant(
