@@ -13,7 +13,7 @@ NONE = (None, None, None, None)
 
 def row(own: tuple[object, ...] = NONE, team: tuple[object, ...] = NONE, org: tuple[object, ...] = NONE) -> AccountRow:
     grants = "[]" if own[2] is None else f'[{{"amount":{own[2]},"created":9}}]'
-    return AccountRow(*own, grants, *team, *org)  # type: ignore[arg-type]
+    return AccountRow(*own, grants, *team, *org)  # type: ignore[arg-type, call-arg]
 
 
 def test_a_key_without_any_has_no_account() -> None:
