@@ -7,7 +7,7 @@ from pathlib import Path
 
 from proxy.app import Gateway
 from proxy.auth.store import Store
-from proxy.auth.values import KeyFields
+from proxy.auth.values import KeyFields, TeamFields
 from proxy.config.tree import Limits
 from proxy.policies.base import Policy
 from tests.fakes import ScriptedUpstream, json_answer, sse_answer
@@ -92,3 +92,29 @@ def test_policies_are_chosen_again_when_a_key_gets_its_first_limits(tmp_path: Pa
 
     asyncio.run(test())
     assert chosen[0] is False
+
+
+def test_a_limit_that_a_team_gets_while_the_gateway_runs_binds_its_keys(tmp_path: Path) -> None:
+    body = {"model": ALIAS, "messages": MESSAGES}
+
+    async def make() -> str:
+        async with Store(tmp_path) as store:
+            await store.teams.create(TeamFields(name="web"), actor="test")
+            return (await store.keys.add(KeyFields(name="app", team="web"), actor="test"))[1]
+
+    async def limit() -> None:
+        async with Store(tmp_path) as store:
+            await store.teams.update("web", TeamFields(limits=Limits(requests="1/d")), actor="test")
+
+    def status(gateway: RunningGateway, secret: str) -> int:
+        with gateway.client() as client:
+            gateway.chat(client, body, secret)
+            return client.read_answer()[0].status
+
+    with ScriptedUpstream() as upstream, RunningGateway(simple_config(tmp_path, upstream.base_url)) as gateway:
+        upstream.script(json_answer({"id": "c1", "model": "x", "choices": []}), times=4)
+        secret = asyncio.run(make())
+        before = [status(gateway, secret) for _ in range(2)]
+        asyncio.run(limit())
+        gateway.wait_for(gateway.gateway.keys.refresh())
+        assert (before, [status(gateway, secret) for _ in range(2)]) == ([200, 200], [200, 429])

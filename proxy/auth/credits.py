@@ -12,6 +12,7 @@ import msgspec
 
 from proxy.auth import audit
 from proxy.auth.database import Database, renew_keys
+from proxy.auth.grants import Grant
 from proxy.auth.keys import KeyStore
 from proxy.auth.values import MAX_USD, valid_expiry
 from proxy.errors import InvalidRequest
@@ -116,11 +117,10 @@ class CreditStore:
         )
         return [Credit(*row) for row in rows]
 
-    async def since(self, key_id: str) -> int:
-        """When a key was given its first credits, in seconds since 1970; 0 where it was not."""
-        rows = await self._database.rows("SELECT coalesce(min(created), 0) FROM credits WHERE key = ?", (key_id,))
-        since: int = rows[0][0]
-        return since
+    async def grants(self, key_id: str) -> tuple[Grant, ...]:
+        """All additions to a key as `credit_limit` takes them, the oldest first."""
+        query = "SELECT amount, created, expires FROM credits WHERE key = ? ORDER BY rowid"
+        return tuple([Grant(*row) for row in await self._database.rows(query, (key_id,))])
 
     async def total(self, key_id: str) -> int | None:
         """Nano-dollars of all additions to a key; None where there was none."""

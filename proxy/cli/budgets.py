@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from proxy.auth.export import all_groups
+from proxy.auth.grants import Grant, credit_limit
 from proxy.auth.keys import StoredKey
 from proxy.auth.store import Store
 from proxy.auth.values import valid_nano
@@ -120,7 +121,7 @@ async def _lines(store: Store, directory: Path, of_file: Mapping[str, Budget]) -
     lines = [await asyncio.to_thread(_line, pot, reader, now) for pot in pots]
     for key in keys:
         if key.credits is not None:
-            lines.append(await asyncio.to_thread(_credit_line, key, await store.credits.since(key.id), reader))
+            lines.append(await asyncio.to_thread(_credit_line, key, await store.credits.grants(key.id), reader, now))
     return lines
 
 
@@ -157,16 +158,24 @@ def _line(pot: _Pot, reader: SpendingReader | None, now: int) -> Line:
     )
 
 
-def _credit_line(key: StoredKey, since: int, reader: SpendingReader | None) -> Line:
-    spent = Spent() if reader is None else reader.read(Payers(keys=(key.id,)), since * _MICROSECONDS)
+def _credit_line(key: StoredKey, grants: Sequence[Grant], reader: SpendingReader | None, now: int) -> Line:
+    """Credits of which some have expired: the limit is without what was left of them then."""
+    payers = Payers(keys=(key.id,))
+    since = min([grant.created for grant in grants]) * _MICROSECONDS
+
+    def spent_until(second: int) -> int:
+        return 0 if reader is None else reader.read(payers, since, second * _MICROSECONDS).spent
+
+    found = credit_limit(grants, spent_until, now // _MICROSECONDS)
+    spent = Spent() if reader is None else reader.read(payers, since)
     return Line(
         payer=f"key {key.name}",
         name="",
         window="credits",
-        limit=key.credits or 0,
+        limit=found.limit,
         spent=spent.spent,
         reserved=spent.reserved,
-        reset=None,
+        reset=None if found.until is None else found.until * _MICROSECONDS,
         zone="UTC",
         on_exceed="refuse",
     )

@@ -3,6 +3,7 @@
 import pytest
 
 from proxy.auth.account_cache import AccountCache, AccountRow
+from proxy.auth.grants import Grant
 from proxy.auth.values import Damaged
 
 TEAM = ("team_1", "web", '{"requests":"1/s"}', None)
@@ -11,7 +12,8 @@ NONE = (None, None, None, None)
 
 
 def row(own: tuple[object, ...] = NONE, team: tuple[object, ...] = NONE, org: tuple[object, ...] = NONE) -> AccountRow:
-    return AccountRow(*own, *team, *org)  # type: ignore[arg-type]
+    grants = "[]" if own[2] is None else f'[{{"amount":{own[2]},"created":9}}]'
+    return AccountRow(*own, grants, *team, *org)  # type: ignore[arg-type, call-arg]
 
 
 def test_a_key_without_any_has_no_account() -> None:
@@ -40,6 +42,7 @@ def test_a_changed_team_and_a_changed_organisation_are_read_again() -> None:
 def test_credits_alone_make_an_account() -> None:
     (account,) = AccountCache().accounts("key_1", "app", row((None, None, 0, 9)))
     assert (account.credits, account.credits_since, account.limits_something) == (0, 9, True)
+    assert account.grants == (Grant(0, 9),)
 
 
 @pytest.mark.parametrize(

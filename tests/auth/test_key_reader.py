@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxy.auth.accounts import Account
+from proxy.auth.grants import Grant
 from proxy.auth.key_index import KeyIndex
 from proxy.auth.keys import KeyStore
 from proxy.auth.store import Store
@@ -149,12 +150,13 @@ def test_a_key_has_its_own_account_then_its_teams_then_its_organisations(tmp_pat
         await index.refresh()
         read = found(index, secret)
         assert (read.team, read.org, read.tags) == (team.id, org.id, ("a", "b"))
+        since = read.accounts[0].credits_since
         assert read.accounts == (
-            Account("key", key.id, "app", LIMITS, (), 7, read.accounts[0].credits_since),
+            Account("key", key.id, "app", LIMITS, (), 7, since, (Grant(7, since),)),
             Account("team", team.id, "web"),
             Account("org", org.id, "acme", None, (BUDGET,)),
         )
-        assert read.accounts[0].credits_since >= key.created
+        assert since >= key.created
 
     run_store_and_index(tmp_path, test)
 

@@ -1,8 +1,10 @@
 """`budgets`: the sums are the ledger's, for whom each budget is."""
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from proxy.ledger.record import UsageRecord
@@ -58,6 +60,18 @@ def test_credits_count_what_was_spent_since_the_first_ones(run: Run, stored: Sto
     spend(run, stored, DOLLAR)
     (line,) = [one for one in json.loads(run("budgets", "--json").stdout) if one["window"] == "credits"]
     assert (line["payer"], line["limit"], line["spent"], line["left"]) == ("key app", "3.00", "1.00", "2.00")
+
+
+def test_what_was_left_of_expired_credits_is_lost(run: Run, stored: Stored, folder: Path) -> None:
+    make(run)
+    run("keys", "credits", "add", "app", "3", "--expires", "1d")
+    run("keys", "credits", "add", "app", "10")
+    with closing(sqlite3.connect(folder / "data" / "keys.db")) as connection, connection:
+        connection.execute("UPDATE credits SET created = created - 90000, expires = expires - 90000")
+    spend(run, stored, DOLLAR)
+    (line,) = [one for one in json.loads(run("budgets", "--json").stdout) if one["window"] == "credits"]
+    # The request was made after the first ones had expired.
+    assert (line["limit"], line["spent"], line["left"]) == ("10.00", "1.00", "9.00")
 
 
 def test_budgets_of_the_file_count_all_whom_they_name(run: Run, stored: Stored, folder: Path) -> None:
