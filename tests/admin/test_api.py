@@ -11,6 +11,7 @@ import pytest
 from proxy.admin.api import AdminApi
 from proxy.admin.request import AdminRequest, Input, Result, Row
 from proxy.admin.services import AdminServices
+from proxy.admin.table import ROWS
 from proxy.config.tree import Admin
 from proxy.server.listener import bind_text
 from tests.admin.conftest import TOKEN, admin_config, administered
@@ -110,6 +111,14 @@ def test_an_open_row_is_open_only_where_the_setting_says_so(tmp_path: Path) -> N
         assert httpx.post(f"{gateway.url}/metrics").status_code == 405
         # The rest of the admin API is not.
         assert httpx.get(f"{gateway.url}/-/config").status_code == 401
+
+
+def test_open_metrics_open_no_other_route(tmp_path: Path) -> None:
+    with administered(admin_config(tmp_path, open_metrics=True)) as (gateway, _):
+        for row in ROWS:
+            path = row.path.replace("{", "").replace("}", "")
+            status = httpx.request(row.method, gateway.url + path).status_code
+            assert status == (200 if row.access == "open_metrics" else 401), path
 
 
 def test_open_metrics_are_served_where_the_rest_is_switched_off(tmp_path: Path) -> None:

@@ -247,4 +247,4 @@ def test_the_admin_token_is_read_by_reference_and_a_weak_one_is_a_fault(tmp_path
     (tmp_path / "token").write_text("a" * 40 + "\n")
     assert parsed('[admin]\ntoken = "file:token"\n', tmp_path).admin.token == "a" * 40
     faults = faults_of('[admin]\ntoken = "${SPACE}"\nlisten = "9090"\nnetworks = ["10.0.0.1/8"]\n')
-    assert [fault.partition(":")[0] for fault in faults] == ["admin.listen", "admin.networks", "admin.token"]
+    assert [fault.partition(":")[0] for fault in faults] == ["admin.token", "admin.listen", "admin.networks"]

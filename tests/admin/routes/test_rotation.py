@@ -166,4 +166,6 @@ def test_a_request_that_still_has_the_old_key_says_nothing_of_the_new_one(tmp_pa
         client.post(f"{ROTATE}/promote")
         released.set()
         assert old.read_answer()[0].status == 502
+        # Nothing was begun that would end it.
+        assert one.call(lambda gateway: set(gateway.admin.services.provider_keys.draining)) == {"vendor1"}
         assert client.get(STATUS).json()["status"] == "draining"
