@@ -36,8 +36,10 @@ def raised() -> Iterator[tuple[str, str, int]]:
 
 
 def raised_in(tree: ast.Module) -> Iterator[tuple[str, str, int]]:
-    """The same for one file: the calls that name a code."""
+    """The same for one file: the calls that name a code, and the classes of other files that have one."""
     for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            yield from coded_class(node)
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in classes()):
             continue
         made = classes()[node.func.id]
@@ -47,6 +49,21 @@ def raised_in(tree: ast.Module) -> Iterator[tuple[str, str, int]]:
             known = status.value if isinstance(status, ast.Constant) else 0 if status is not None else made.status
             assert isinstance(known, int)
             yield code.value, made.type, known
+
+
+def coded_class(node: ast.ClassDef) -> Iterator[tuple[str, str, int]]:
+    """What a class that is made of one of the errors says of itself."""
+    bases = [classes()[base.id] for base in node.bases if isinstance(base, ast.Name) and base.id in classes()]
+    own = {
+        target.id: statement.value.value
+        for statement in node.body
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    }
+    for base in bases:
+        if "code" in own:
+            yield str(own["code"]), str(own.get("type", base.type)), int(own.get("status", base.status))  # type: ignore[arg-type]
 
 
 def documented() -> dict[tuple[str, str], frozenset[int]]:
