@@ -1260,4 +1260,33 @@ MUTANTS: tuple[Mutant, ...] = (
         "            if now is not None and then is not None:",
         ("tests/admin/routes/test_rotation.py",),
     ),
+    # What is shown of usage and of upstreams.
+    Mutant(
+        "two tags of a key counted twice in the totals",
+        "proxy/ledger/reports.py",
+        'if sums and after is None and not more and grouping.by != "tag":',
+        "if sums and after is None and not more:",
+        ("tests/ledger/test_reports.py",),
+    ),
+    Mutant(
+        "an attempt that lost a race as a request",
+        "proxy/ledger/rollups.py",
+        "    if LOST in columns[_OUTCOME]:",
+        "    if False:",
+        ("tests/ledger/test_reports.py",),
+    ),
+    Mutant(
+        "names of upstreams for everyone",
+        "proxy/endpoints/health.py",
+        "words if self._shows_names(request) else counts",
+        "words",
+        ("tests/endpoints/test_health.py",),
+    ),
+    Mutant(
+        "a provider's words in the last error",
+        "proxy/observability/providers.py",
+        "    return match[0]\n",
+        "    return error.detail\n",
+        ("tests/observability/test_providers.py",),
+    ),
 )
