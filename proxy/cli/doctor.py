@@ -14,6 +14,7 @@ from proxy.cli import checks
 from proxy.cli.checks import Check
 from proxy.cli.options import as_json, chosen_file, config_file, data_directory, store_directory
 from proxy.cli.output import print_json, printable, wrapped
+from proxy.cli.stream_check import check_stream
 from proxy.config.load import Loaded, examine
 from proxy.config.problems import ConfigProblems
 from proxy.config.tree import Config
@@ -28,13 +29,28 @@ _MIN_ROOM = 20
 
 @click.command()
 @click.option("--offline", is_flag=True, help="Send nothing to upstreams.")
+@click.option(
+    "--url", metavar="URL", help="The gateway's public address: whether a proxy in front of it buffers streams."
+)
 @config_file
 @data_directory
 @as_json
 @click.pass_context
-def command(ctx: click.Context, offline: bool, config_path: Path | None, data_dir: Path | None, as_json: bool) -> None:
-    """Look for what is wrong with this installation, and say how to mend it."""
+def command(
+    ctx: click.Context,
+    offline: bool,
+    url: str | None,
+    config_path: Path | None,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Look for what is wrong with this installation, and say how to mend it.
+
+    Each upstream is asked for its models: how long that takes, and whether it refuses the credential.
+    """
     found = list(_run(chosen_file(config_path), data_dir, offline))
+    if url is not None:
+        found.append(Check("public address", *check_stream(url)))
     failed = any(check.state == "fail" for check in found)
     if as_json:
         print_json({"ok": not failed, "checks": msgspec.to_builtins(found)})

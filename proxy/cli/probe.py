@@ -4,6 +4,7 @@ What the response means is decided in `verdicts`. Bounded in time and in bytes.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -32,6 +33,8 @@ class ProbeResponse(msgspec.Struct, frozen=True):
     headers: Sequence[Header] = ()
     body: bytes = b""
     error: GatewayError | None = None
+    #: Seconds from the request to the head of the response, the connection included.
+    seconds: float = 0.0
 
     def header(self, name: bytes) -> str:
         """The value of a header, or ""."""
@@ -51,12 +54,16 @@ async def get_models(name: str, upstream: Upstream) -> ProbeResponse:
     except ConfigFault as error:
         return ProbeResponse(error=error)
     request = UpstreamRequest(pool)
+    began = time.monotonic()
     try:
         async with asyncio.timeout(RESPONSE_SECONDS):
             await request.send(models_request(upstream, _page_of(upstream)))
+            seconds = time.monotonic() - began
             body = await request.read_prefix(MAX_RESPONSE_BYTES)
             # No list of models is as long as that, but the status is known.
-            return ProbeResponse(request.status, request.headers, body if len(body) <= MAX_RESPONSE_BYTES else b"")
+            if len(body) > MAX_RESPONSE_BYTES:
+                body = b""
+            return ProbeResponse(request.status, request.headers, body, seconds=seconds)
     except TimeoutError:
         return ProbeResponse()
     except GatewayError as error:

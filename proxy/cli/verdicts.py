@@ -19,6 +19,8 @@ from proxy.config.problems import did_you_mean
 from proxy.config.tree import Kind, Upstream
 from proxy.errors import GatewayError, UpstreamDropped, UpstreamFailed, UpstreamProtocolError, UpstreamTimeout
 
+#: Seconds for the head of a list of models, the connection included, from which on an upstream is slow.
+SLOW_SECONDS = 2.0
 #: Kinds of upstreams that list no models, so that a 404 means nothing.
 _WITHOUT_LIST: frozenset[Kind] = frozenset({"azure", "perplexity", "voyage", "jina"})
 #: Kinds whose lists do not name what targets name: deployments, or models with a suffix.
@@ -48,7 +50,11 @@ async def check_models(name: str, upstream: Upstream, wanted: Mapping[str, Seque
         return [_refusal(upstream, response)]
     models = _models(response)
     if _is_api(response):
-        verdict = Verdict("ok", f"{urlsplit(upstream.base_url).netloc} answers {_request_line(upstream)}")
+        host, took = urlsplit(upstream.base_url).netloc, f"{response.seconds * 1_000:.0f} ms"
+        verdict = Verdict("ok", f"{host} answers {_request_line(upstream)} in {took}")
+        if response.seconds >= SLOW_SECONDS:
+            hint = "its requests will be as slow: check the network, the proxy and the region of the upstream"
+            verdict = Verdict("warn", verdict.message, hint)
         return [verdict, *_missing(upstream, models, wanted)]
     return [await _no_api(name, upstream, response)]
 

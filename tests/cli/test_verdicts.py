@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from proxy.cli import checks, probe
+from proxy.cli import checks, probe, verdicts
 from proxy.cli.checks import Check
 from proxy.config.tree import Kind, Model, Upstream
 from tests.cli.conftest import Run
@@ -282,3 +282,13 @@ def test_a_proxy_that_lets_nothing_through_is_what_is_to_be_checked() -> None:
     assert (check.state, check.hint.startswith("check proxy")) == ("fail", True)
     assert "status 407" in check.message
     assert SECRET not in check.message
+
+
+def test_a_slow_upstream_is_a_warning_with_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdicts, "SLOW_SECONDS", 0.0)
+    with ScriptedUpstream() as upstream:
+        upstream.script(json_answer({"object": "list", "data": []}))
+        (found,) = asyncio.run(verdicts.check_models("u", Upstream(base_url=upstream.base_url), {}))
+    assert found.state == "warn"
+    assert " ms" in found.message
+    assert "network" in found.hint
