@@ -142,6 +142,16 @@ class BudgetPolicy(Policy):
 
     # after it
 
+    def attempt_lost(self, context: RequestContext, row: UsageRecord) -> None:
+        if not row.cost:
+            return
+        pots = self._pots.of(context.key, row.alias)
+        if not row.key:
+            # The operator's: it counts where everything does.
+            pots = tuple([pot for pot in pots if not (pot.payers.keys or pot.payers.teams or pot.payers.orgs)])
+        spendings = tuple([pot.spending(context.started) for pot in pots])
+        self._settle(BudgetReservation(0, spendings), row.cost, context.started)
+
     def settled(self, context: RequestContext, final: UsageRecord) -> None:
         reservation: BudgetReservation | None = None
         for held in context.reservations:
