@@ -14,6 +14,7 @@ import msgspec
 
 from proxy.config.tree import (
     Admin,
+    Budget,
     Config,
     Fallbacks,
     Hedge,
@@ -27,6 +28,7 @@ from proxy.config.tree import (
     Server,
     TierPrice,
     Upstream,
+    Webhooks,
 )
 
 SECTIONS: tuple[type[Section], ...] = (
@@ -39,6 +41,8 @@ SECTIONS: tuple[type[Section], ...] = (
     Fallbacks,
     Price,
     TierPrice,
+    Budget,
+    Webhooks,
     Metrics,
     Admin,
     Otel,

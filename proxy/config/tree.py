@@ -334,9 +334,11 @@ class Budget(Section, frozen=True):
     #: Output tokens that are reserved for a request without a cap of its own (max_tokens); what nine of ten responses
     #: of the alias have stayed under when left out.
     output_tokens: Count | None = None
-    #: Names of the keys, teams and organisations that it is for; in the file only.
+    #: Names of the keys that it is for, in the file only: one pot for all that the three lists name.
     keys: list[str] = msgspec.field(default_factory=list)
+    #: Names of the teams that it is for.
     teams: list[str] = msgspec.field(default_factory=list)
+    #: Names of the organisations that it is for.
     orgs: list[str] = msgspec.field(default_factory=list)
 
 

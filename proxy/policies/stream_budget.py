@@ -43,8 +43,10 @@ class StreamBudget(ResponseObserver):
 
     def data(self, data: bytes) -> None:
         """Raises `BudgetExceeded` where the money is spent."""
-        sent = self._bytes = self._bytes + len(data)
-        if sent < self._look_at:
+        before = self._bytes
+        sent = self._bytes = before + len(data)
+        # What comes before anything was sent is made already, and is billed once it is sent.
+        if sent < self._look_at or not before:
             return
         self._look_at = sent + LOOK_BYTES
         tokens = self._sizes.tokens_of_stream(sent)
