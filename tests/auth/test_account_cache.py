@@ -65,3 +65,10 @@ def test_teams_without_keys_are_forgotten() -> None:
     before = cache.accounts("key_1", "app", row(team=TEAM, org=ORG))
     cache.retain({"team_2"})
     assert cache.accounts("key_1", "app", row(team=TEAM, org=ORG)) is not before
+
+
+def test_credits_are_there_one_by_one() -> None:
+    grants = '[{"amount":5,"created":7,"expires":9},{"amount":2,"created":8,"expires":null}]'
+    own = AccountRow(None, None, 7, 7, grants, *NONE, *NONE)
+    account = AccountCache().accounts("key_1", "app", own)[0]
+    assert account.grants == (Grant(5, 7, 9), Grant(2, 8))

@@ -1058,6 +1058,75 @@ MUTANTS: tuple[Mutant, ...] = (
         "turns[waiter.key] = turn",
         ("tests/routing/test_queue.py",),
     ),
+    # Budgets.
+    Mutant(
+        "what a request reserves is kept",
+        "proxy/limits/budget.py",
+        "cells[at + held] = max(cells[at + held] - nanos, 0)",
+        "pass",
+        ("tests/limits/test_budget.py",),
+    ),
+    Mutant(
+        "reserved in some budgets though another refuses",
+        "proxy/limits/budget.py",
+        """        if spending.refuses(nanos):
+            return spending
+    cells, held""",
+        """        if spending.refuses(nanos):
+            return spending
+        counters.cells[spending.at + HELD] += 1
+    cells, held""",
+        ("tests/limits/test_budget.py",),
+    ),
+    Mutant(
+        "what is reserved counts as left",
+        "proxy/limits/budget.py",
+        "return self.limit - self.spent() - self.reserved()",
+        "return self.limit - self.spent()",
+        ("tests/limits/test_budget.py",),
+    ),
+    Mutant(
+        "a cost that the ledger was read with counts again",
+        "proxy/limits/budget.py",
+        "if cells[at] != self.digest or cells[at + BASIS] != begun[0] or cells[at + STATE] // _CHANGE != begun[1]:",
+        "if cells[at] != self.digest:",
+        ("tests/limits/test_budget.py",),
+    ),
+    Mutant(
+        "an unknown cost is nothing",
+        "proxy/policies/budgets.py",
+        "            cost = reservation.nanos",
+        "            cost = 0",
+        ("tests/policies/test_budgets.py",),
+    ),
+    Mutant(
+        "a model without a price is free",
+        "proxy/policies/budgets.py",
+        "                    raise unpriced(alias.name, pot)",
+        "                    continue",
+        ("tests/policies/test_budgets.py",),
+    ),
+    Mutant(
+        "the journal is not read for what was spent",
+        "proxy/ledger/spending.py",
+        "            settled, begun = self._unstored(names, offsets)",
+        "            settled, begun = self._unstored([], offsets)",
+        ("tests/ledger/test_spending.py",),
+    ),
+    Mutant(
+        "what a dead process had reserved costs nothing",
+        "proxy/ledger/journal_reader.py",
+        "        cost=opened.reserved,",
+        "        cost=None,",
+        ("tests/ledger/test_journal_reader.py",),
+    ),
+    Mutant(
+        "webhooks to private addresses",
+        "proxy/observability/webhooks.py",
+        "            if not is_public(address):",
+        "            if False:",
+        ("tests/observability/test_webhooks.py",),
+    ),
     # Hooks.
     Mutant(
         "policies passed over at resource endpoints",
