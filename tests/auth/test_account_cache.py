@@ -12,7 +12,7 @@ NONE = (None, None, None, None)
 
 
 def row(own: tuple[object, ...] = NONE, team: tuple[object, ...] = NONE, org: tuple[object, ...] = NONE) -> AccountRow:
-    return AccountRow(*own, "[]", *team, *org)  # type: ignore[arg-type]
+    return AccountRow(*own, "[]", *team, *org)  # type: ignore[arg-type, call-arg]
 
 
 def test_a_key_without_any_has_no_account() -> None:
