@@ -76,6 +76,7 @@ NOT_COMPILED = (
     "server/sockets",
     "upstream/dial",
     "upstream/httpx_transport",
+    "upstream/prober",
     "upstream/tls",
     "upstream/warmup",
 )
