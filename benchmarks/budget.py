@@ -16,6 +16,7 @@ Figure = Literal[
     "added_p50_to_litellm",
     "rate_to_litellm",
     "added_p50_growth",
+    "cpu_growth",
     "seconds",
 ]
 
@@ -49,6 +50,8 @@ BUDGET = (
     Row("burst of 100 new streams, warm pool, TTFT p99", "burst-warm", "ttft_p99_ms", 5.0, 2.0, "ms"),
     Row("memory per open stream, 5,000 streams", "paced-5000", "stream_kib", 60.0, 35.0, "KiB"),
     Row("added TTFT with a full store", "full-store", "added_p50_growth", 10.0, 3.0, "%", "gateway-full"),
+    Row("added TTFT with all policies on", "policies-stream", "added_p50_growth", 10.0, 5.0, "%", "gateway-policies"),
+    Row("CPU per JSON request with all policies on", "policies-json", "cpu_growth", 15.0, 8.0, "%", "gateway-policies"),
     Row("`serve` ready", "cold-start", "seconds", 0.7, 0.4, "s", "serve"),
     Row("`--help`", "cold-start", "seconds", 0.2, 0.1, "s", "help"),
     Row(

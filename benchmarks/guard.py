@@ -73,6 +73,9 @@ def figure(kind: Figure, systems: Mapping[str, Line], name: str) -> float | None
     if kind == "added_p50_growth":
         ratio_to_empty = _added_to([systems.get(GATEWAY)], line)
         return None if ratio_to_empty is None else (ratio_to_empty - 1) * 100
+    if kind == "cpu_growth":
+        without = systems.get(GATEWAY)
+        return (line.cpu / without.cpu - 1) * 100 if without is not None and without.cpu else None
     if kind == "added_p50_to_slowest":
         return _added_to([systems.get("vllm-router"), systems.get("envoy")], line)
     return _added_to([systems.get("litellm")], line)

@@ -71,9 +71,17 @@ def start_full_gateway(around: Surroundings, stack: ExitStack) -> System:
     return _gateway("gateway-full", around, stack, folder, Path(_output(store, _STORE_LIMIT)))
 
 
-def _gateway(name: str, around: Surroundings, stack: ExitStack, folder: Path, data: Path) -> System:
+def start_policed_gateway(around: Surroundings, stack: ExitStack) -> System:
+    """The same with every kind of limit, a budget and a strategy, none of which ever refuses."""
+    folder = Path(tempfile.mkdtemp(prefix="gateway-policies-", dir=around.folder))
+    return _gateway("gateway-policies", around, stack, folder, folder / "data", policies=True)
+
+
+def _gateway(
+    name: str, around: Surroundings, stack: ExitStack, folder: Path, data: Path, *, policies: bool = False
+) -> System:
     config = folder / "gateway.toml"
-    config.write_text(_gateway_config(around))
+    config.write_text(_gateway_config(around, policies))
     store = ["--config", str(config), "--data-dir", str(data)]
     gateway = around.gateway
     key = _output([*gateway, "keys", "create", f"bench-{time.time_ns()}", *store])
@@ -90,6 +98,7 @@ SYSTEMS: Mapping[str, Start] = {
     REFERENCE: start_nginx,
     GATEWAY: start_gateway,
     "gateway-full": start_full_gateway,
+    "gateway-policies": start_policed_gateway,
     **PEERS,
 }
 
@@ -129,7 +138,21 @@ http {
 """
 
 
-def _gateway_config(around: Surroundings) -> str:
+#: Of the gateway with all policies: nothing that a benchmark reaches.
+_POLICIES = (
+    "[limits.default]",
+    'requests = "1000000/s, 900000000/h"',
+    'tokens = "900000000/min"',
+    "concurrent = 100000",
+    "[limits.global]",
+    'requests = "900000000/h"',
+    "[budgets.all]",
+    'limit = "1000000.00"',
+    'window = "day"',
+)
+
+
+def _gateway_config(around: Surroundings, policies: bool) -> str:
     lines = [
         "[server]",
         # The load opens thousands of connections first, and says nothing on the last of them for a while.
@@ -139,6 +162,7 @@ def _gateway_config(around: Surroundings) -> str:
         'api_key = "upstream-key"',
         "max_connections = 8192",
         "max_waiting = 8192",
+        *(_POLICIES if policies else ()),
     ]
     for script in around.scripts:
         embeds = script.startswith("bench-embedding")
@@ -148,6 +172,8 @@ def _gateway_config(around: Surroundings) -> str:
             f'targets = ["fake/{script}"]',
             'price = { input = "0.02" }' if embeds else 'price = { input = "1.10", output = "4.40" }',
         ]
+        if policies:
+            lines.append('routing = { strategy = "fastest", sticky = "session" }')
     return "\n".join(lines) + "\n"
 
 

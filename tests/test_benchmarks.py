@@ -285,6 +285,14 @@ def test_a_full_store_is_held_against_the_gateway_with_an_empty_one() -> None:
     assert not verdict.kept
 
 
+def test_the_cost_of_the_policies_is_held_against_the_gateway_without_them() -> None:
+    row = Row("policies", "policies-json", "cpu_growth", 15.0, 8.0, "%", "gateway-policies")
+    runs = [measured("gateway", 0, 130.0, cpu_us=100.0), measured("gateway-policies", 0, 130.0, cpu_us=120.0)]
+    (verdict,) = judge({"policies-json": summarise(STREAM_1, runs, {})}, {}, [row])
+    assert verdict.value == pytest.approx(20.0)
+    assert not verdict.kept
+
+
 def test_what_starts_is_held_against_its_seconds() -> None:
     row = Row("help", "cold-start", "seconds", 0.2, 0.1, "s", "help")
     assert [judge({}, {"help": seconds}, [row])[0].kept for seconds in (0.15, 0.25)] == [True, False]

@@ -10,6 +10,7 @@ from benchmarks.scenarios.full_store import FULL_STORE
 from benchmarks.scenarios.json_chat import JSON_CHAT
 from benchmarks.scenarios.mixed import MIXED
 from benchmarks.scenarios.paced import PACED_400, PACED_2000, PACED_5000
+from benchmarks.scenarios.policies import POLICIES_JSON, POLICIES_STREAM
 from benchmarks.scenarios.stream_concurrent import STREAM_8, STREAM_32, STREAM_256
 from benchmarks.scenarios.stream_sequential import STREAM_SEQUENTIAL
 from benchmarks.scenarios.two_requests import TWO_REQUESTS
@@ -32,5 +33,7 @@ SCENARIOS: tuple[Scenario | Starting, ...] = (
     PACED_2000,
     PACED_5000,
     FULL_STORE,
+    POLICIES_STREAM,
+    POLICIES_JSON,
     COLD_START,
 )
