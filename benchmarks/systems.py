@@ -162,8 +162,9 @@ def _gateway_config(around: Surroundings, policies: bool) -> str:
         'api_key = "upstream-key"',
         "max_connections = 8192",
         "max_waiting = 8192",
-        *(_POLICIES if policies else ()),
     ]
+    if policies:
+        lines += ["[upstreams.fake-2]", *lines[3:], *_POLICIES]
     for script in around.scripts:
         embeds = script.startswith("bench-embedding")
         lines += [
@@ -173,7 +174,8 @@ def _gateway_config(around: Surroundings, policies: bool) -> str:
             'price = { input = "0.02" }' if embeds else 'price = { input = "1.10", output = "4.40" }',
         ]
         if policies:
-            lines.append('routing = { strategy = "fastest", sticky = "session" }')
+            lines[-2] = f'targets = ["fake/{script}", "fake-2/{script}"]'
+            lines.append('routing = { strategy = "fastest" }')
     return "\n".join(lines) + "\n"
 
 
