@@ -185,7 +185,10 @@ class HedgedOrigin(Origin):
             # It is no attempt that was given up: what it refused costs nothing.
             lane.origin.sent = 0.0
             self._lose(lane, status, code)
-            self._lanes[0].origin.races = False
+            left = self._lanes[0].origin
+            left.races = False
+            # The row beside the request's own is settled: what it attempts from now on is the request's.
+            left.row, left.is_billed = "", True
             self._present()
             return None
         lane.state = SETTLED

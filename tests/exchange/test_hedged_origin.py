@@ -15,7 +15,7 @@ from proxy.app import Gateway
 from proxy.config.tree import Budget, Fallbacks, Hedge, Model, Routing
 from proxy.exchange.context import RequestContext
 from proxy.exchange.hedged_origin import second_id
-from proxy.ledger.record import AttemptRecord, UsageRecord
+from proxy.ledger.record import AttemptRecord, Record, UsageRecord
 from proxy.observability.metrics import Counter
 from proxy.policies.base import Policy
 from proxy.policies.hedge import HedgePolicy
@@ -561,3 +561,25 @@ def test_where_the_second_attempt_has_failed_the_first_may_still_fall_back(tmp_p
             assert client.read_answer()[1].payload == REWRITTEN_STREAM
         (own,) = [row for row in wait_for_settled(gateway, 2) if row.outcome != "hedge_lost"]
         assert (own.alias, own.upstream_model, own.outcome) == (LARGE, "large-model", "complete")
+
+
+def test_no_row_is_opened_again_once_it_is_settled(tmp_path: Path) -> None:
+    records: list[Record] = []
+    asked, failed = threading.Event(), threading.Event()
+    with hedging(tmp_path, [WaitFor(asked), *failing(503)], [WaitFor(failed), *failing(503)], WHOLE) as scene:
+        on_each_record(scene.gateway.gateway.ledger.journal, records.append)
+        with scene.gateway.client() as client:
+            scene.gateway.chat(client, question())
+            scene.second.wait_for_requests(1)
+            asked.set()
+            wait_until(lambda: bool(scene.gateway.rows()), "the row of the failure")
+            failed.set()
+            assert client.read_answer()[1].payload == REWRITTEN_STREAM
+        settled = [one.id for one in records if isinstance(one, UsageRecord)]
+        own, second = settled[-1], settled[0]
+        assert second == second_id(own)
+        assert [one.id for one in records if isinstance(one, AttemptRecord | UsageRecord)] == [
+            *(own, second),
+            # The first one has failed, and the other one is the request now.
+            *(second, own, own),
+        ]
