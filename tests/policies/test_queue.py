@@ -279,6 +279,20 @@ def test_who_waits_outlives_a_reload(tmp_path: Path) -> None:
         assert client.read_answer()[1].payload == REWRITTEN_STREAM
 
 
+def test_a_429_that_says_nothing_is_waited_for_as_the_target_rests(tmp_path: Path) -> None:
+    with queueing(tmp_path, {"max_wait": 30.0}) as scene:
+        scene.upstream.script(json_answer({"error": {"message": "slow down"}}, 429))
+        assert ask(scene.gateway)[1].payload == REWRITTEN_STREAM
+        (row,) = wait_for_settled(scene.gateway, 1)
+        assert (row.outcome, row.attempts) == ("complete", 2)
+
+
+def test_a_429_is_no_longer_waited_for_than_the_queue_has_it_wait(tmp_path: Path) -> None:
+    with queueing(tmp_path, {"max_wait": 0.5}) as scene:
+        scene.upstream.script(json_answer({"error": {"message": "slow down"}}, 429))
+        assert ask(scene.gateway)[0].status == 429
+
+
 # who comes while others wait
 
 
