@@ -132,8 +132,12 @@ def test_a_response_in_time_has_no_second_attempt(tmp_path: Path) -> None:
 
 
 def test_where_the_first_is_late_the_second_responds(tmp_path: Path) -> None:
-    with hedging(tmp_path, HANG, WHOLE) as scene:
-        head, body = ask(scene.gateway)
+    asked = threading.Event()
+    with hedging(tmp_path, HANG, [WaitFor(asked), *WHOLE]) as scene, scene.gateway.client() as client:
+        scene.gateway.chat(client, question())
+        scene.first.wait_for_requests(1)
+        asked.set()
+        head, body = client.read_answer()
         assert (head.status, body.payload) == (200, REWRITTEN_STREAM)
         assert scene.first.requests[0].closed.wait(5)
         own, (lost,) = scene.rows(2)
@@ -160,8 +164,14 @@ def test_the_first_may_still_respond_and_the_second_is_cancelled(tmp_path: Path)
 
 @pytest.mark.parametrize("prelude", [[], [ROLE]], ids=["head", "role"])
 def test_neither_a_head_nor_a_role_wins(tmp_path: Path, prelude: list[bytes]) -> None:
-    with hedging(tmp_path, [*begun(*prelude), Hang()], OTHER) as scene:
-        assert ask(scene.gateway)[1].payload == REWRITTEN_OTHER
+    first_begun = threading.Event()
+    second = [WaitFor(first_begun), *OTHER]
+    with hedging(tmp_path, [*begun(*prelude), Hang()], second) as scene, scene.gateway.client() as client:
+        scene.gateway.chat(client, question())
+        scene.first.wait_for_requests(1)
+        wait_until(lambda: scene.first.requests[0].bytes_sent > 0, "the beginning of the first response")
+        first_begun.set()
+        assert client.read_answer()[1].payload == REWRITTEN_OTHER
         assert scene.first.requests[0].closed.wait(5)
         assert scene.results() == {"won": 1}
 
