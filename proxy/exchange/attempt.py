@@ -74,6 +74,8 @@ class AttemptOwner(Origin):
     races = False
     #: The id of the row of its attempts, where that is not the request's own.
     row = ""
+    #: The request's key pays for its attempts.
+    is_billed = True
 
     def begin(self, attempt: "Attempt", reader: ResponseReader) -> None:
         """The first bytes for the client are there: commit the exchange to this response."""

@@ -20,18 +20,19 @@ ENDPOINTS: Final = frozenset(
     }
 )
 #: Fields by which a provider runs tools itself, or keeps something, unless they have these values.
-_HARMLESS: Final = (b"null", b"false", b"[]", b"{}")
+_HARMLESS: Final = (b"null", b"false", b"[]")
 _ACTING: Final = (
     *(
         "background",
         "container",
         "context_management",
         "conversation",
+        "enable_search",
         "mcp_servers",
         "plugins",
         "previous_response_id",
     ),
-    *("store", "web_search_options", "cachedContent", "cached_content"),
+    *("search_parameters", "store", "web_search_options", "cachedContent", "cached_content"),
 )
 #: Types of tools that the client runs.
 _CLIENT_TOOLS: Final = frozenset({"", "function", "custom"})
@@ -50,9 +51,12 @@ def may_repeat(context: RequestContext) -> bool:
     for name in _ACTING:
         if name in fields and bytes(fields[name]) not in _HARMLESS:
             return False
-    if context.endpoint == _RESPONSES and bytes(fields.get("store", b"true")) != b"false":
-        # It is stored unless it says otherwise.
-        return False
+    if context.endpoint == _RESPONSES:
+        # It is stored unless it says otherwise, and a prompt of the provider's may have tools of the provider's.
+        if bytes(fields.get("store", b"true")) != b"false":
+            return False
+        if "prompt" in fields and bytes(fields["prompt"]) not in _HARMLESS:
+            return False
     tools = fields.get("tools")
     if tools is None:
         return True

@@ -141,7 +141,7 @@ class HedgedOrigin(Origin):
             return False
         plan.take_rest()
         origin.races = True
-        origin.row = second_id(context.id)
+        origin.row, origin.is_billed = second_id(context.id), hedging.settings.bill
         lane = self._second = Lane(self, origin)
         lane.state, lane.paused = first.state, first.paused
         self._lanes.append(lane)
@@ -152,7 +152,8 @@ class HedgedOrigin(Origin):
         """The target of the second attempt: one that is well, has room, and costs the same unless it may differ."""
         plan = first.plan
         alias, rest = plan.alias, plan.rest
-        if alias is None or alias.routing is None:
+        if alias is None or alias.routing is None or alias is not self._context.alias:
+            # Another alias, which serves after a fallback, has its own targets, price and settings.
             return None
         fit = tuple([one for one in rest if self._hedging.may_use(plan.target, one)])
         return alias.routing.second(fit, plan.target) if fit else None
@@ -184,7 +185,10 @@ class HedgedOrigin(Origin):
             # It is no attempt that was given up: what it refused costs nothing.
             lane.origin.sent = 0.0
             self._lose(lane, status, code)
-            self._lanes[0].origin.races = False
+            left = self._lanes[0].origin
+            left.races = False
+            # The row beside the request's own is settled: what it attempts from now on is the request's.
+            left.row, left.is_billed = "", True
             self._present()
             return None
         lane.state = SETTLED

@@ -10,6 +10,8 @@ import time
 from functools import partial
 from typing import ClassVar, Final
 
+import msgspec
+
 from proxy.dialects.causes import Cause, cause_of, stopped_by_policy
 from proxy.dialects.readers import ResponseReader
 from proxy.dialects.upstream_errors import ErrorResponse
@@ -107,10 +109,13 @@ class UpstreamOrigin(AttemptOwner):
             target.model,
             context.body.stream,
             plan.attempts,
-            reserved_of(context) if context.reservations else None,
+            # Of two attempts at once it is reserved for one.
+            reserved_of(context) if context.reservations and not self.row else None,
             context.key.team,
             context.key.org,
         )
+        if not self.is_billed:
+            opened = msgspec.structs.replace(opened, key="", team="", org="")
         try:
             self.services.journal.append(opened)
             attempt.start(fresh)
@@ -287,6 +292,9 @@ class UpstreamOrigin(AttemptOwner):
         if before is None or not (plan.standby or (cause and before.routing is not None)):
             return False
         if plan.is_late or self.exchange.client_gone:
+            return False
+        if plan.hedged and self.races and not self.row:
+            # The attempt beside it has taken over what is left.
             return False
         names = tuple(dict.fromkeys((*fallbacks_of(context, before, cause), *plan.standby)))
         for place, name in enumerate(names):

@@ -56,7 +56,8 @@ class QueuePolicy(Policy):
             if not (len(queue) and queue.is_waited_for(in_order[:1])):
                 return None
         settings = self._settings.get(alias.name)
-        reset = reset_of(targets, now)
+        # Where there is room, no limit is waited for, but those who came before.
+        reset = 0.0 if in_order else reset_of(targets, now)
         if context.upload is not None or context.references:
             # A form is on its way already, and an object is where it is.
             settings = None

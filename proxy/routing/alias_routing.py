@@ -13,7 +13,8 @@ from proxy.routing.selection import may_try, usable
 from proxy.routing.strategies.base import Estimate, Strategy
 from proxy.upstream.target import Target
 
-NO_ESTIMATE: Final = Estimate()
+#: Of a request of which nothing is known: costs of input and of output count alike.
+NO_ESTIMATE: Final = Estimate(1, 1)
 #: Output tokens that a response is taken to have before any was seen, and the weight of a new one in their mean.
 MEAN_OUTPUT_TOKENS: Final = 256.0
 OUTPUT_WEIGHT: Final = 0.05

@@ -4,6 +4,7 @@ It decides by the order and health of the targets, the retry budgets of their up
 opens and sends nothing, and knows no exchange.
 """
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +12,7 @@ from typing import Final
 from proxy.errors import GatewayError, UpstreamDropped
 from proxy.routing.models import Alias
 from proxy.routing.selection import healthy_first
+from proxy.upstream.condition import RATE_LIMIT_SECONDS
 from proxy.upstream.target import Target
 
 MAX_ATTEMPTS: Final = 3
@@ -236,16 +238,24 @@ class RetryPlan:
         about_target = outcome.elsewhere or status >= 500 or status in RETRYABLE_STATUSES
         if about_target and self._next_target(now, of_key=status in KEY_STATUSES):
             return RETRY
+        wait = outcome.retry_after
+        if wait == math.inf and status == 429 and self._queues():
+            wait = RATE_LIMIT_SECONDS
         if (
             status in WAITABLE_STATUSES
             and not self.used & _WAITED
-            and outcome.retry_after <= self._max_wait()
-            and now + outcome.retry_after < self.first_byte_deadline
+            and wait <= self._max_wait()
+            and now + wait < self.first_byte_deadline
             and self._within_budget()
         ):
             self.used |= _WAITED
-            return Wait(now + outcome.retry_after)
+            return Wait(now + wait)
         return GIVE_UP
+
+    def _queues(self) -> bool:
+        """Whether requests of the alias wait for a rate limit that says no time, and no other alias serves them."""
+        routing = self.alias.routing if self.alias is not None else None
+        return routing is not None and routing.max_wait >= RATE_LIMIT_SECONDS and "rate_limit" not in routing.fallbacks
 
     def _max_wait(self) -> float:
         """Seconds for which the target's `Retry-After` is waited for."""

@@ -31,7 +31,12 @@ def repeats(path: str, dialect: Dialect, **fields: object) -> bool:
         ({"tools": [FUNCTION, {"type": "custom", "custom": {}}]}, True),
         ({"tools": [FUNCTION, {"type": "web_search"}]}, False),
         ({"tools": "strange"}, False),
-        ({"web_search_options": {}}, True),
+        ({"web_search_options": None}, True),
+        # By this alone OpenAI searches.
+        ({"web_search_options": {}}, False),
+        ({"search_parameters": {"mode": "auto"}}, False),
+        ({"enable_search": True}, False),
+        ({"enable_search": False}, True),
         ({"web_search_options": {"search_context_size": "low"}}, False),
         ({"plugins": [{"id": "web"}]}, False),
         ({"store": True}, False),
@@ -76,6 +81,8 @@ def test_generate_content(fields: dict[str, object], may: bool) -> None:
         ({"store": False, "tools": [{"type": "code_interpreter"}]}, False),
         ({"store": False, "background": True}, False),
         ({"store": False, "previous_response_id": "resp_1"}, False),
+        # A prompt that is kept at the provider may have tools of the provider's.
+        ({"store": False, "prompt": {"id": "pmpt_1"}}, False),
     ],
 )
 def test_responses(fields: dict[str, object], may: bool) -> None:

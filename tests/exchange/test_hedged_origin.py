@@ -4,19 +4,23 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from proxy.app import Gateway
-from proxy.config.tree import Hedge, Routing
+from proxy.config.tree import Budget, Fallbacks, Hedge, Model, Routing
 from proxy.exchange.context import RequestContext
-from proxy.ledger.record import UsageRecord
+from proxy.exchange.hedged_origin import second_id
+from proxy.ledger.record import AttemptRecord, Record, UsageRecord
 from proxy.observability.metrics import Counter
 from proxy.policies.base import Policy
 from proxy.policies.hedge import HedgePolicy
 from proxy.routing.hedging import MIN_TIMES
+from tests.exchange.routed import LARGE, LARGE_PRICE, upstreams
 from tests.exchange.samples import (
     DONE,
     HELLO,
@@ -35,7 +39,7 @@ from tests.exchange.samples import (
     word,
 )
 from tests.fakes import Close, Hang, ScriptedUpstream, Send, Step, WaitFor, chunk, json_answer, sse_answer
-from tests.serving import ALIAS, RunningGateway, simple_config
+from tests.serving import ALIAS, UPSTREAM_MODEL, RunningGateway, on_each_record, simple_config
 
 SOON = 0.02
 HANG: list[Step] = [Hang()]
@@ -49,6 +53,13 @@ def failing(status: int) -> list[Step]:
     return json_answer({"error": {"message": "no", "type": "x"}}, status)
 
 
+def hedges(gateway: RunningGateway) -> dict[str, int]:
+    """The second attempts by result."""
+    family = gateway.gateway.admission.state.metrics.families["prometheus_gateway_hedges_total"]
+    assert isinstance(family, Counter)
+    return {labels[1]: value for labels, value in family.values.items()}
+
+
 class Scene:
     """A gateway that hedges, and its upstreams."""
 
@@ -59,9 +70,7 @@ class Scene:
 
     def results(self) -> dict[str, int]:
         """The second attempts by result."""
-        family = self.gateway.gateway.admission.state.metrics.families["prometheus_gateway_hedges_total"]
-        assert isinstance(family, Counter)
-        return {labels[1]: value for labels, value in family.values.items()}
+        return hedges(self.gateway)
 
     def rows(self, count: int) -> tuple[UsageRecord, list[UsageRecord]]:
         """The row of the request, and those of attempts that lost."""
@@ -101,8 +110,9 @@ def hedging(
                 upstream.script(script)
         routing = Routing(hedge=Hedge(**{"max_percent": 100, "floor": SOON, **(hedge or {})}))
         model = {"routing": routing, **settings.pop("model", {})}
+        root = settings.pop("root", {})
         config = simple_config(folder, *[one.base_url for one in upstreams], model=model, **settings)
-        with RunningGateway(config, *policies) as gateway:
+        with RunningGateway(msgspec.structs.replace(config, **root), *policies) as gateway:
             yield Scene(gateway, upstreams)
     finally:
         for upstream in upstreams:
@@ -122,8 +132,12 @@ def test_a_response_in_time_has_no_second_attempt(tmp_path: Path) -> None:
 
 
 def test_where_the_first_is_late_the_second_responds(tmp_path: Path) -> None:
-    with hedging(tmp_path, HANG, WHOLE) as scene:
-        head, body = ask(scene.gateway)
+    asked = threading.Event()
+    with hedging(tmp_path, HANG, [WaitFor(asked), *WHOLE]) as scene, scene.gateway.client() as client:
+        scene.gateway.chat(client, question())
+        scene.first.wait_for_requests(1)
+        asked.set()
+        head, body = client.read_answer()
         assert (head.status, body.payload) == (200, REWRITTEN_STREAM)
         assert scene.first.requests[0].closed.wait(5)
         own, (lost,) = scene.rows(2)
@@ -150,8 +164,14 @@ def test_the_first_may_still_respond_and_the_second_is_cancelled(tmp_path: Path)
 
 @pytest.mark.parametrize("prelude", [[], [ROLE]], ids=["head", "role"])
 def test_neither_a_head_nor_a_role_wins(tmp_path: Path, prelude: list[bytes]) -> None:
-    with hedging(tmp_path, [*begun(*prelude), Hang()], OTHER) as scene:
-        assert ask(scene.gateway)[1].payload == REWRITTEN_OTHER
+    first_begun = threading.Event()
+    second = [WaitFor(first_begun), *OTHER]
+    with hedging(tmp_path, [*begun(*prelude), Hang()], second) as scene, scene.gateway.client() as client:
+        scene.gateway.chat(client, question())
+        scene.first.wait_for_requests(1)
+        wait_until(lambda: scene.first.requests[0].bytes_sent > 0, "the beginning of the first response")
+        first_begun.set()
+        assert client.read_answer()[1].payload == REWRITTEN_OTHER
         assert scene.first.requests[0].closed.wait(5)
         assert scene.results() == {"won": 1}
 
@@ -453,3 +473,123 @@ def test_only_requests_without_a_second_attempt_count_for_the_delay(tmp_path: Pa
         (policy,) = [one for one in scene.gateway.gateway.admission._policies if isinstance(one, HedgePolicy)]
         delay = policy.hedging_of(ALIAS).delay(stream=True)
         assert (delay == floor) if hedged else (delay > floor)
+
+
+# the rows that are opened, and other aliases
+
+
+@pytest.mark.parametrize("bill", [True, False])
+def test_a_kill_in_the_race_puts_the_second_attempt_on_no_bill_but_a_configured_one(tmp_path: Path, bill: bool) -> None:
+    opened: list[AttemptRecord] = []
+
+    def remember(record: object) -> None:
+        if isinstance(record, AttemptRecord):
+            opened.append(record)
+
+    budgets = {"all": Budget(limit=Decimal(100))}
+    with hedging(tmp_path, HANG, HANG, hedge={"bill": bill}, root={"budgets": budgets}) as scene:
+        on_each_record(scene.gateway.gateway.ledger.journal, remember)
+        with scene.gateway.client() as client:
+            scene.gateway.chat(client, question())
+            scene.second.wait_for_requests(1)
+    own, second = opened
+    # What is left of the two is their rows, should the process die now.
+    assert (second.id, bool(own.key), bool(own.reserved)) == (second_id(own.id), True, True)
+    assert (second.key, second.reserved) == (own.key if bill else "", None)
+
+
+@contextmanager
+def hedging_with_fallback(folder: Path, fakes: Sequence[ScriptedUpstream], large: int) -> Iterator[RunningGateway]:
+    """A gateway that hedges, and falls back from a prompt that is too long to `LARGE`, which has so many of the
+    upstreams: the last ones."""
+    routing = Routing(
+        hedge=Hedge(max_percent=100, floor=SOON, across_prices=True), fallbacks=Fallbacks(context_window=[LARGE])
+    )
+    config = simple_config(folder, *[one.base_url for one in fakes], model={"routing": routing})
+    names = list(config.upstreams)
+    own, others = names[:-large], names[-large:]
+    models = {
+        ALIAS: msgspec.structs.replace(config.models[ALIAS], targets=[f"{one}/{UPSTREAM_MODEL}" for one in own]),
+        LARGE: Model(
+            capability="chat",
+            targets=[f"{one}/large-model" for one in others],
+            price=LARGE_PRICE,
+            routing=Routing(strategy="order", hedge=None),
+        ),
+    }
+    with RunningGateway(msgspec.structs.replace(config, models=models)) as gateway:
+        yield gateway
+
+
+TOO_LONG = json_answer({"error": {"message": "no", "type": "x", "code": "context_length_exceeded"}}, 400)
+
+
+def test_after_a_fallback_to_another_alias_nothing_is_billed_as_the_first(tmp_path: Path) -> None:
+    late = threading.Event()
+    with upstreams(4) as fakes, hedging_with_fallback(tmp_path, fakes, 2) as gateway:
+        fakes[0].script(TOO_LONG)
+        fakes[2].script([WaitFor(late), *WHOLE])
+        fakes[3].script(WHOLE)
+        with gateway.client() as client:
+            gateway.chat(client, question())
+            fakes[2].wait_for_requests(1)
+            # Past the floor: whether there is a second attempt is decided.
+            wait_until(lambda: hedges(gateway) != {}, "the decision about a second attempt")
+            late.set()
+            client.read_answer()
+        rows = wait_for_settled(gateway, 1)
+        assert {row.alias for row in rows} == {LARGE}
+        assert [row.upstream_model for row in rows] == ["large-model"]
+
+
+def test_two_attempts_do_not_both_fall_back_to_the_same_alias(tmp_path: Path) -> None:
+    asked = threading.Event()
+    with upstreams(3) as fakes, hedging_with_fallback(tmp_path, fakes, 1) as gateway:
+        fakes[0].script([WaitFor(asked), *TOO_LONG])
+        fakes[1].script([WaitFor(asked), *TOO_LONG])
+        fakes[2].script(WHOLE, times=2)
+        with gateway.client() as client:
+            gateway.chat(client, question())
+            fakes[1].wait_for_requests(1)
+            asked.set()
+            assert client.read_answer()[1].payload == REWRITTEN_STREAM
+        own = [row for row in wait_for_settled(gateway, 2) if row.outcome != "hedge_lost"]
+        assert [(row.alias, row.outcome) for row in own] == [(LARGE, "complete")]
+        assert len(fakes[2].requests) == 1
+
+
+def test_where_the_second_attempt_has_failed_the_first_may_still_fall_back(tmp_path: Path) -> None:
+    failed = threading.Event()
+    with upstreams(3) as fakes, hedging_with_fallback(tmp_path, fakes, 1) as gateway:
+        fakes[0].script([WaitFor(failed), *TOO_LONG])
+        fakes[1].script(failing(503))
+        fakes[2].script(WHOLE)
+        with gateway.client() as client:
+            gateway.chat(client, question())
+            wait_until(lambda: bool(gateway.rows()), "the row of the failure")
+            failed.set()
+            assert client.read_answer()[1].payload == REWRITTEN_STREAM
+        (own,) = [row for row in wait_for_settled(gateway, 2) if row.outcome != "hedge_lost"]
+        assert (own.alias, own.upstream_model, own.outcome) == (LARGE, "large-model", "complete")
+
+
+def test_no_row_is_opened_again_once_it_is_settled(tmp_path: Path) -> None:
+    records: list[Record] = []
+    asked, failed = threading.Event(), threading.Event()
+    with hedging(tmp_path, [WaitFor(asked), *failing(503)], [WaitFor(failed), *failing(503)], WHOLE) as scene:
+        on_each_record(scene.gateway.gateway.ledger.journal, records.append)
+        with scene.gateway.client() as client:
+            scene.gateway.chat(client, question())
+            scene.second.wait_for_requests(1)
+            asked.set()
+            wait_until(lambda: bool(scene.gateway.rows()), "the row of the failure")
+            failed.set()
+            assert client.read_answer()[1].payload == REWRITTEN_STREAM
+        settled = [one.id for one in records if isinstance(one, UsageRecord)]
+        own, second = settled[-1], settled[0]
+        assert second == second_id(own)
+        assert [one.id for one in records if isinstance(one, AttemptRecord | UsageRecord)] == [
+            *(own, second),
+            # The first one has failed, and the other one is the request now.
+            *(second, own, own),
+        ]

@@ -1023,6 +1023,20 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/exchange/test_hedged_origin.py",),
     ),
     Mutant(
+        "a lost attempt on the bill of the key after a kill",
+        "proxy/exchange/upstream_origin.py",
+        "if not self.is_billed:",
+        "if False:",
+        ("tests/exchange/test_hedged_origin.py",),
+    ),
+    Mutant(
+        "a second attempt at another alias on the bill of the first",
+        "proxy/exchange/hedged_origin.py",
+        " or alias is not self._context.alias:",
+        ":",
+        ("tests/exchange/test_hedged_origin.py",),
+    ),
+    Mutant(
         "a role that wins",
         "proxy/exchange/attempt.py",
         "(owner.races or plan.has_next or",

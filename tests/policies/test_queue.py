@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -13,7 +14,9 @@ from proxy.app import Gateway
 from proxy.config.tree import Config, Queue, Routing
 from proxy.observability.metrics import Counter, Gauge, Histogram
 from proxy.policies.base import Policy
-from proxy.policies.queue import QueuePolicy
+from proxy.policies.queue import QueuePolicy, Room
+from proxy.routing.queue import DEFAULT_PRIORITY, Waiter, never
+from proxy.upstream.target import Target
 from tests.exchange.samples import (
     REWRITTEN_STREAM,
     STREAM,
@@ -273,4 +276,96 @@ def test_who_waits_outlives_a_reload(tmp_path: Path) -> None:
         scene.gateway.reload(config_of(tmp_path, [scene.upstream.base_url], {"max_waiting": 7}))
         assert scene.length() == 1
         scene.release.set()
+        assert client.read_answer()[1].payload == REWRITTEN_STREAM
+
+
+def test_a_429_that_says_nothing_is_waited_for_as_the_target_rests(tmp_path: Path) -> None:
+    with queueing(tmp_path, {"max_wait": 30.0}) as scene:
+        scene.upstream.script(json_answer({"error": {"message": "slow down"}}, 429))
+        assert ask(scene.gateway)[1].payload == REWRITTEN_STREAM
+        (row,) = wait_for_settled(scene.gateway, 1)
+        assert (row.outcome, row.attempts) == ("complete", 2)
+
+
+def test_a_429_is_no_longer_waited_for_than_the_queue_has_it_wait(tmp_path: Path) -> None:
+    with queueing(tmp_path, {"max_wait": 0.5}) as scene:
+        scene.upstream.script(json_answer({"error": {"message": "slow down"}}, 429))
+        assert ask(scene.gateway)[0].status == 429
+
+
+# who comes while others wait
+
+
+def reach_limit(gateway: Gateway, place: int) -> None:
+    """Have a target of `ALIAS` at the rate limit of its provider for a minute."""
+    gateway.admission.state.aliases[ALIAS].targets[place].state.condition.cool("rate_limit", 60.0, monotonic())
+
+
+def test_a_limit_elsewhere_refuses_none_for_whom_there_is_room(tmp_path: Path) -> None:
+    with queueing(tmp_path, {"max_wait": 5.0}, upstreams=2, upstream={"max_requests": 2}) as scene:
+        scene.gateway.call(lambda running: reach_limit(running, 1))
+        first = scene.occupy()
+        # One that came before, and has not been served yet.
+        stuck = Waiter(ALIAS, "another", 0, monotonic(), targets_of(scene), never)
+        scene.gateway.call(lambda running: room_of(running).enter(stuck))
+        with scene.gateway.client() as client:
+            scene.gateway.chat(client, question())
+            assert client.read_answer()[0].status == 200
+        scene.gateway.call(lambda running: room_of(running).leave(stuck))
+        scene.release.set()
+        assert first.read_answer()[0].status == 200
+        assert scene.refusals() == {}
+
+
+def targets_of(scene: Scene) -> tuple[Target, ...]:
+    return scene.gateway.call(lambda running: running.admission.state.aliases[ALIAS].targets[:1])
+
+
+def room_of(gateway: Gateway) -> Room:
+    (policy,) = [one for one in gateway.admission._policies if isinstance(one, QueuePolicy)]
+    return policy._room
+
+
+def test_one_that_comes_does_not_pass_one_that_waits_for_the_same_upstream(tmp_path: Path) -> None:
+    served: list[int] = []
+
+    def take_turn(_: float) -> bool:
+        served.append(len(scene.upstream.requests))
+        return True
+
+    with queueing(tmp_path, {}) as scene:
+        # There is room, which has not been given away yet.
+        before = Waiter(ALIAS, "another", DEFAULT_PRIORITY, monotonic(), targets_of(scene), take_turn)
+        scene.gateway.call(lambda running: room_of(running).queue.push(before))
+        assert ask(scene.gateway)[0].status == 200
+        assert served == [0]
+        assert scene.waits() == 1
+
+
+def test_it_waits_no_longer_than_its_client(tmp_path: Path) -> None:
+    with queueing(tmp_path, {"max_wait": 30.0}) as scene:
+        scene.occupy()
+        with scene.gateway.client() as client:
+            client.request(
+                "POST",
+                "/v1/chat/completions",
+                msgspec.json.encode(question()),
+                {"authorization": f"Bearer {KEY}", "x-stainless-read-timeout": "1"},
+            )
+            head, _ = client.read_answer()
+        # Were its client not looked at, the time of reading would have passed.
+        assert head.status == 503
+        assert scene.refusals() == {"timeout": 1}
+        assert scene.length() == 0
+
+
+@pytest.mark.parametrize("change", ["removed", "changed"])
+def test_who_waits_is_served_where_a_reload_takes_its_upstream_away(tmp_path: Path, change: str) -> None:
+    with queueing(tmp_path, {}) as scene, ScriptedUpstream(lambda _: WHOLE) as other:
+        first = scene.occupy()
+        client = scene.ask_later()
+        url = other.base_url if change == "removed" else scene.upstream.base_url
+        scene.gateway.reload(config_of(tmp_path, [url], {}, upstream={"max_requests": 3}))
+        scene.release.set()
+        assert first.read_answer()[0].status == 200
         assert client.read_answer()[1].payload == REWRITTEN_STREAM

@@ -76,6 +76,13 @@ def test_cheapest_goes_by_the_costs_of_the_targets() -> None:
     assert names(alias.routing.order(alias.targets, Estimate(1, 1_000))) == ["a", "b"]
 
 
+def test_cheapest_goes_by_costs_too_where_nothing_is_known_of_the_request() -> None:
+    costs = {"a/model": Price(input=Decimal(9), output=Decimal(9)), "b/model": Price(input=Decimal(1))}
+    alias = alias_of("a", "b", model={"routing": Routing(strategy="cheapest"), "costs": costs})
+    assert alias.routing is not None
+    assert names(alias.routing.order(alias.targets)) == ["b", "a"]
+
+
 def test_a_second_target_is_another_one_that_may_be_tried() -> None:
     alias, routing = routed("a", "b", "c", strategy="least-busy")
     one, two, three = alias.targets
