@@ -5,7 +5,8 @@ count. It is no test double of the gateway: nothing in it is replaced but the so
 """
 
 import io
-from collections.abc import AsyncIterator, Iterable
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any, Literal
 
 from benchmarks.responses import chat_response
 from proxy.app import Gateway
-from proxy.config.tree import Config, Limits, Model, Price, Routing, Server, Upstream
+from proxy.config.tree import Budget, Config, Limits, Model, Price, Routing, Server, Upstream
+from proxy.policies.budgets import BudgetPolicy
 from proxy.server.context import ServerContext
 from proxy.server.protocol import GuardedProtocol
 from proxy.upstream.connection import Connection
@@ -83,9 +85,21 @@ class Rig:
             self._upstream.data_received(data)
 
 
+async def _load_budgets(gateway: Gateway) -> None:
+    now = time.time_ns() // 1_000
+    for policy in gateway.admission._policies:
+        if isinstance(policy, BudgetPolicy):
+            for pot in policy._pots.of_file.values():
+                await policy._loader.load(pot, now)
+
+
 @asynccontextmanager
 async def running_rig(
-    folder: Path, models: Iterable[str], routing: Routing | None = None, limits: AllLimits | None = None
+    folder: Path,
+    models: Iterable[str],
+    routing: Routing | None = None,
+    limits: AllLimits | None = None,
+    budgets: Mapping[str, Budget] | None = None,
 ) -> AsyncIterator[Rig]:
     """A rig for these models of the upstream, its gateway started and stopped.
 
@@ -99,11 +113,15 @@ async def running_rig(
     }
     keys = ["one", "two"] if routing is not None else ["none"]
     upstream = Upstream(base_url="http://127.0.0.1:9", api_keys=keys, warm_connections=0)
-    config = Config(server=server, upstreams={"bench": upstream}, models=aliases, limits=limits or {})
+    upstreams = {"bench": upstream}
+    config = Config(server=server, upstreams=upstreams, models=aliases, limits=limits or {}, budgets=budgets or {})
     gateway = Gateway(config, io.StringIO())
     await gateway.start()
     try:
         gateway.keys.remember("micro", KEY)
+        if budgets:
+            # What they have spent is read from the ledger beside the loop, where nothing here waits for it.
+            await _load_budgets(gateway)
         yield Rig(gateway, server)
     finally:
         await gateway.stop()

@@ -215,13 +215,17 @@ class Gateway:
             drain_max_seconds=server.drain_max_seconds,
             drain_max_tokens=server.drain_max_tokens,
             fell_back=partial(fallbacks_counter(state.metrics).add, 1),
-            may_serve=may_serve,
+            may_serve=self._may_serve,
         )
         state.config, state.aliases, state.services = config, aliases, services
         self.admission.reconfigure()
         resources = self._resource_handler(aliases, services, pools)
         health = Health(self.readiness, self.providers, self.admin.services.knows)
         return Routes(self.admission, services, self.audio, server, resources, health)
+
+    def _may_serve(self, context: RequestContext, alias: Alias) -> bool:
+        """Whether another alias may serve a request: by the rights of its key, and then by its limits and budgets."""
+        return may_serve(context, alias) and self.admission.may_serve(context, alias)
 
     @property
     def config(self) -> Config:

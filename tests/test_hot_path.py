@@ -12,8 +12,9 @@ import logging
 import tempfile
 import threading
 import tracemalloc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +24,7 @@ import pytest
 from benchmarks.counting import CountingLoop, Counts, counted
 from benchmarks.plan import Load
 from benchmarks.rig import ALIAS_PREFIX, KEY, AllLimits, Rig, reads_of, request, running_rig
-from proxy.config.tree import Limits, Routing, Strategy
+from proxy.config.tree import Budget, Limits, Routing, Strategy
 from proxy.exchange.attempt import Attempt
 from tests.fakes import LAST_CHUNK, ScriptedUpstream, Send, Step, WaitFor, chunk, head
 from tests.serving import ALIAS, RunningGateway, needs_patching, simple_config
@@ -44,6 +45,8 @@ ROUTED: dict[Strategy, Counts] = {
 STREAM = Counts(python_calls=221, c_calls=264, decodes=7, file_writes=2)
 #: The same JSON request with everything on that `all_on` has: five limits.
 ALL_ON = Counts(python_calls=197, c_calls=195, decodes=4, file_writes=2)
+#: A JSON request that three budgets of the configuration pay for.
+BUDGETED = Counts(python_calls=186, c_calls=174, decodes=4, file_writes=2)
 #: A chunk that differs from the one before in its text alone, as those of nearly all providers do.
 CHUNK = Counts(python_calls=11, c_calls=9)
 #: A chunk that differs elsewhere too: it is read once.
@@ -72,13 +75,14 @@ def on_rig(
     work: Callable[[Rig, CountingLoop], T],
     routing: Routing | None = None,
     limits: AllLimits | None = None,
+    budgets: Mapping[str, Budget] | None = None,
 ) -> T:
     """Run something on a rig that has served once already."""
 
     async def scene(folder: str) -> T:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, CountingLoop)
-        async with running_rig(Path(folder), models, routing, limits) as rig:
+        async with running_rig(Path(folder), models, routing, limits, budgets) as rig:
             return work(rig, loop)
 
     with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=CountingLoop) as runner:
@@ -128,6 +132,15 @@ def test_a_json_request_with_everything_on_stays_within_its_budget() -> None:
         ["bench-json"], lambda rig, loop: exchange(rig, loop, request("bench-json", False), reads), limits=all_on()
     )
     assert counts.over(ALL_ON) == {}
+
+
+def test_a_json_request_with_three_budgets_stays_within_its_budget() -> None:
+    reads = reads_of("bench-json", False, False)
+    budgets = {window: Budget(limit=Decimal(1_000), window=window) for window in ("day", "month", "total")}
+    counts = on_rig(
+        ["bench-json"], lambda rig, loop: exchange(rig, loop, request("bench-json", False), reads), budgets=budgets
+    )
+    assert counts.over(BUDGETED) == {}
 
 
 def test_a_short_stream_stays_within_its_budget() -> None:

@@ -35,11 +35,14 @@ def credit_limit(grants: Iterable[Grant], spent_until: Callable[[int], int], now
 
     It is called only for times up to the last expiry that has passed.
     """
-    known = sorted([grant for grant in grants if grant.created <= now], key=_created)
+    everything = sorted(grants, key=_created)
+    known = [grant for grant in everything if grant.created <= now]
+    # A request that began before a grant may be the first one after it.
+    coming = [grant.created for grant in everything if grant.created > now]
     if not known:
-        return CreditLimit(0, now, None)
+        return CreditLimit(0, now, min(coming, default=None))
     passed = {grant.expires for grant in known if grant.expires is not None and grant.expires <= now}
-    coming = [grant.expires for grant in known if grant.expires is not None and grant.expires > now]
+    coming += [grant.expires for grant in known if grant.expires is not None and grant.expires > now]
     limit = sum([grant.amount for grant in known])
     last = max(passed, default=0)
     moments = sorted(passed | {grant.created for grant in known if grant.created <= last})

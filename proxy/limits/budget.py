@@ -244,9 +244,11 @@ class Spending:
 class BudgetReservation:
     """What one request holds of all its budgets, until it is settled."""
 
-    def __init__(self, nanos: int, spendings: tuple[Spending, ...]) -> None:
+    def __init__(self, nanos: int, spendings: tuple[Spending, ...], alias: str = "") -> None:
+        """`alias` is the one for which it is held."""
         self.nanos = nanos
         self.spendings = spendings
+        self.alias = alias
 
     def pots(self) -> list[Pot]:
         """The budgets in which it is held."""
@@ -286,6 +288,21 @@ class BudgetReservation:
         finally:
             counters.unlock()
         return stale, warned
+
+    def exchange(self, other: "BudgetReservation", counters: SharedCounters, now: int) -> Spending | None:
+        """Become another reservation if its budgets have it, with what this one gives back: the one that refuses, None
+        for success. Between `lock` and `unlock`, under which those of the other must have been found loaded."""
+        cells, held, nanos = counters.cells, HELD + counters.place, self.nanos
+        own = [spending.at + held for spending in self.spendings if cells[spending.at] == spending.digest]
+        for at in own:
+            cells[at] -= nanos
+        refused = reserve(other.spendings, other.nanos, counters, now)
+        if refused is None:
+            self.nanos, self.spendings, self.alias = other.nanos, other.spendings, other.alias
+        else:
+            for at in own:
+                cells[at] += nanos
+        return refused
 
     def overdrawn(self, counters: SharedCounters, cost: int) -> Spending | None:
         """The first budget that stops streams and has less left than the request has cost so far; None if none has."""

@@ -4,6 +4,7 @@ The input is estimated from its bytes, as bills are where no usage is reported. 
 what nine of ten responses of the alias have stayed under. It is no bound: a bill may be higher.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -27,14 +28,21 @@ AUDIO_BYTES_PER_MILLISECOND: Final = 8
 #: Tokens of a second of audio, for models that count it so.
 AUDIO_TOKENS_PER_SECOND: Final = 10
 MAX_CHOICES: Final = 128
+#: Digits of a number that is below `MAX_COUNT`, and bytes of one that is looked at.
+MAX_DIGITS: Final = 12
+MAX_NUMBER_BYTES: Final = 400
 
 #: Fields of a request that cap its output, in all dialects.
-_CAPS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+CAPS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 #: Fields that say how many choices or images are made.
 _COUNTS: Final = ("n", "best_of")
-_NESTED_CAP: Final = re.compile(rb'"(?:maxOutputTokens|max_output_tokens)"\s*:\s*(\d{1,9})\b')
-_NESTED_COUNT: Final = re.compile(rb'"(?:candidateCount|candidate_count)"\s*:\s*(\d{1,3})\b')
-_CONFIGS: Final = ("generationConfig", "generation_config")
+_NESTED_CAP: Final = re.compile(rb'"(?:maxOutputTokens|max_output_tokens)"\s*:\s*("?[\d.eE+-]+"?)')
+_NESTED_COUNT: Final = re.compile(rb'"(?:candidateCount|candidate_count)"\s*:\s*("?[\d.eE+-]+"?)')
+CONFIGS: Final = ("generationConfig", "generation_config")
+#: How a list of prompts begins, and what stands between two texts; bytes of it that are looked at.
+_PROMPTS: Final = re.compile(rb'\[\s*(["\[])')
+_BETWEEN: Final = re.compile(rb'"\s*,\s*"')
+_LOOKED_AT: Final = 65_536
 #: Capabilities without output that is billed.
 _OUTPUTLESS: Final = frozenset({"embeddings", "rerank", "moderation"})
 _MARKS: Final = (b'"base64"', b'nlineData"', b'nline_data"', b'"input_audio"')
@@ -83,12 +91,14 @@ def input_tokens_of(data: bytes, estimator: Estimator, key: str, alias: str) -> 
 def output_cap_of(fields: Mapping[str, Any]) -> int:
     """The cap of output tokens that a request has for each of its choices; 0 where it has none."""
     cap = 0
-    for name in _CAPS:
+    for name in CAPS:
         if name in fields:
-            cap = max(cap, _number(bytes(fields[name])))
-    if not cap:
+            found = number_in(bytes(fields[name]))
+            if found > cap:
+                cap = found
+    if not cap and (CONFIGS[0] in fields or CONFIGS[1] in fields):
         cap = _nested(fields, _NESTED_CAP)
-    return min(cap, MAX_COUNT)
+    return cap if cap < MAX_COUNT else MAX_COUNT
 
 
 def choices_of(fields: Mapping[str, Any]) -> int:
@@ -96,8 +106,9 @@ def choices_of(fields: Mapping[str, Any]) -> int:
     count = 1
     for name in _COUNTS:
         if name in fields:
-            count = max(count, _number(bytes(fields[name])))
-    return min(max(count, _nested(fields, _NESTED_COUNT)), MAX_CHOICES)
+            count = max(count, number_in(bytes(fields[name])))
+    count = min(max(count, _nested(fields, _NESTED_COUNT)), MAX_CHOICES)
+    return count * _prompts_of(bytes(fields["prompt"])) if "prompt" in fields else count
 
 
 def worst_cost(
@@ -141,13 +152,39 @@ def worst_cost(
 def _nested(fields: Mapping[str, Any], pattern: "re.Pattern[bytes]") -> int:
     """A number of the object in which Gemini's requests have their settings; 0 without one."""
     found = 0
-    for name in _CONFIGS:
+    for name in CONFIGS:
         if name in fields:
             for match in pattern.findall(bytes(fields[name])):
-                found = max(found, int(match))
+                found = max(found, number_in(match))
     return found
 
 
-def _number(raw: bytes) -> int:
-    """A whole number as it stands in a body; 0 for what is none."""
-    return int(raw) if raw.isdigit() and len(raw) <= 12 else 0
+def _prompts_of(raw: bytes) -> int:
+    """How many prompts a completion has, each of which makes choices of its own: a list of texts, or of token lists."""
+    begins = _PROMPTS.match(raw)
+    if begins is None:
+        return 1
+    if begins[1] == b"[":
+        return raw.count(b"[") - 1
+    # Of a long one about as many as its beginning has.
+    found = len(_BETWEEN.findall(raw[:_LOOKED_AT])) + 1
+    return found if len(raw) <= _LOOKED_AT else found * len(raw) // _LOOKED_AT
+
+
+def number_in(raw: bytes) -> int:
+    """A number above 0 as it stands in a body, rounded up to a whole one and at most `MAX_COUNT`; 0 for what is none.
+
+    Providers read `1e6`, `5.0` and `"5"` as numbers too: what they take for a cap must not be none here.
+    """
+    if raw.isdigit() and len(raw) <= MAX_DIGITS:
+        return int(raw)
+    if len(raw) > MAX_NUMBER_BYTES:
+        return MAX_COUNT if raw.isdigit() else 0
+    try:
+        value = float(raw.strip(b'"'))
+    except ValueError:
+        return 0
+    # Also false for what is no number.
+    if not value > 0:
+        return 0
+    return MAX_COUNT if value >= MAX_COUNT else math.ceil(value)

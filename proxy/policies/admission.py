@@ -17,6 +17,7 @@ from proxy.exchange.response_head import outcome_of
 from proxy.exchange.settlement import refused_record
 from proxy.ledger.record import UsageRecord
 from proxy.policies.base import WAIT, GatewayState, Policy
+from proxy.routing.models import Alias
 
 _log = logging.getLogger(__name__)
 
@@ -129,6 +130,17 @@ class Admission:
             _log.error("A policy added an observer to %s, where none can look on.", context.endpoint)
             raise InternalFault()
 
+    def may_serve(self, context: RequestContext, alias: Alias) -> bool:
+        """Whether every policy that admitted a request lets another alias serve it in place of its own."""
+        plan: Plan | None = context.plan
+        if plan is None:
+            return False
+        admitted = context.admitted
+        for place, policy in plan.by_alias:  # noqa: SIM110 (a generator costs more, and a list would take from all)
+            if place < admitted and not policy.may_serve(context, alias):
+                return False
+        return True
+
     # the end
 
     def settled(self, context: RequestContext, final: UsageRecord) -> None:
@@ -210,6 +222,7 @@ class Plan:
         self.before_body = self.count if resources else len(early)
         self.settlers = self._overriding(kept, "settled")
         self.row_readers = self._overriding(kept, "attempt_lost")
+        self.by_alias = self._overriding(kept, "may_serve")
         self.attempt_readers = self._overriding(kept, "attempt_failed")
 
     def _overriding(self, policies: list[Policy], name: str) -> tuple[tuple[int, Policy], ...]:

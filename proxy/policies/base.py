@@ -105,6 +105,14 @@ class Policy:
         """The part of `admit` that waits; called after `WAIT`, and where `admit` is not overridden."""
         return None
 
+    def may_serve(self, context: RequestContext, alias: Alias) -> bool:
+        """Whether another alias may serve a request in place of its own, which has failed it.
+
+        What `admit` has checked and taken for its own alias is checked and taken here for the other one. Called for
+        requests that this policy has let pass; must neither wait nor raise.
+        """
+        return True
+
     def attempt_lost(self, context: RequestContext, row: UsageRecord) -> None:
         """An attempt that was made beside the one that responds, or will, has its row, with what it cost.
 

@@ -68,16 +68,17 @@ class BudgetLoader:
     async def load(self, pot: Pot, moment: int) -> None:
         """Have what a pot has spent in the window of a moment counted. Raises StoreFailed."""
         # One of those that wait may be cancelled.
-        await asyncio.shield(self._begin(pot, moment))
+        await asyncio.shield(self.begin(pot, moment))
 
     def preload(self, pots: Iterable[Pot]) -> None:
         """Load those that no request has needed yet, so that operators see them."""
         now = time.time_ns() // 1_000
         for pot in pots:
             if pot.spending(now).digest not in self._known:
-                self._begin(pot, now)
+                self.begin(pot, now)
 
-    def _begin(self, pot: Pot, moment: int) -> asyncio.Task[None]:
+    def begin(self, pot: Pot, moment: int) -> asyncio.Task[None]:
+        """Begin to load, if that has not begun."""
         spending = pot.spending(moment)
         task = self._loading.get(spending.digest)
         if task is None:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from proxy.errors import GatewayError
+from proxy.errors import GatewayError, InvalidRequest, Overloaded
 from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import Origin
 from proxy.ledger.record import UsageRecord
@@ -21,6 +21,7 @@ from proxy.policies.budget_errors import SOMETHING, exceeded, unpriced
 from proxy.policies.budget_loading import LOOK_SECONDS, BudgetLoader
 from proxy.policies.budget_pots import Pots
 from proxy.policies.stream_budget import StreamBudget
+from proxy.routing.models import Alias
 
 _log: Final = logging.getLogger(__name__)
 
@@ -75,7 +76,8 @@ class BudgetPolicy(Policy):
         Raises `BudgetExceeded`, and `InvalidRequest` for an alias that has no price.
         """
         counters, started = self._counters, context.started
-        nanos, output_cost = self._worst(context, pots)
+        alias = context.alias
+        nanos, output_cost = self._worst(context, alias, pots)
         spendings = tuple([pot.spending(started) for pot in pots])
         now = int(context.arrived * 1_000_000_000)
         refused: Spending | None = None
@@ -97,17 +99,65 @@ class BudgetPolicy(Policy):
         if refused is not None:
             self._alerts.refused(refused)
             raise exceeded(refused, nanos, spent, reserved, started)
-        reservation = BudgetReservation(nanos, spendings)
+        reservation = BudgetReservation(nanos, spendings, alias.name if alias is not None else "")
         context.reservations += (reservation,)
-        if context.body.stream and STOP_STREAM in [pot.rule.mode for pot in pots]:
-            assert context.alias is not None
-            observer = StreamBudget(reservation, counters, started, nanos - output_cost, *self._of_stream(context))
-            context.observers += (observer,)
+        if context.body.stream and alias is not None:
+            self._watch(context, alias, reservation, nanos - output_cost)
         return True
 
-    def _worst(self, context: RequestContext, pots: tuple[Pot, ...]) -> tuple[int, int]:
+    def may_serve(self, context: RequestContext, alias: Alias) -> bool:
+        """Reserve the worst case at another alias in place of that at its own: else an alias that costs nothing, or
+        has money left, would spend without a bound what the other one has not.
+
+        False where a budget does not have it, or has not been read yet: it is for the next request.
+        """
+        pots, held = self._pots.of(context.key, alias.name), reservation_of(context)
+        if not pots and held is None:
+            return True
+        try:
+            nanos, output_cost = self._worst(context, alias, pots)
+        except InvalidRequest:
+            return False
+        started, counters = context.started, self._counters
+        spendings = tuple([pot.spending(started) for pot in pots])
+        if held is None:
+            held = BudgetReservation(0, ())
+            context.reservations += (held,)
+        now = time.monotonic_ns()
+        refused: Spending | None = None
+        counters.lock()
+        try:
+            missing = [spending.pot for spending in spendings if not spending.find(now)]
+            if not missing:
+                refused = held.exchange(BudgetReservation(nanos, spendings, alias.name), counters, now)
+        except Overloaded:
+            return False
+        finally:
+            counters.unlock()
+        for pot in missing:
+            self._loader.begin(pot, started)
+        if missing:
+            return False
+        self._remember(spendings)
+        if refused is not None:
+            self._alerts.refused(refused)
+            return False
+        if context.body.stream:
+            self._watch(context, alias, held, nanos - output_cost)
+        return True
+
+    def _watch(self, context: RequestContext, alias: Alias, reservation: BudgetReservation, input_cost: int) -> None:
+        """Have a stream followed where a budget stops it, by the prices of this alias alone."""
+        others = tuple([one for one in context.observers if not isinstance(one, StreamBudget)])
+        if STOP_STREAM in [spending.pot.rule.mode for spending in reservation.spendings]:
+            values = self._of_stream(alias)
+            others += (StreamBudget(reservation, self._counters, context.started, input_cost, *values),)
+        if others or context.observers:
+            context.observers = others
+
+    def _worst(self, context: RequestContext, alias: Alias | None, pots: tuple[Pot, ...]) -> tuple[int, int]:
         """The worst case in nano-dollars, and how much of it is for the output. Raises `InvalidRequest`."""
-        alias, body = context.alias, context.body
+        body = context.body
         if alias is None:
             return (SOMETHING if context.spec.method == "POST" else 0), 0
         if context.spec.unit == "nothing":
@@ -132,10 +182,8 @@ class BudgetPolicy(Policy):
         given = tokens * (price.input or 0) // price.scale if price is not None else 0
         return worst, max(worst - given, 0)
 
-    def _of_stream(self, context: RequestContext) -> tuple[OutputSizes, int, int]:
+    def _of_stream(self, alias: Alias) -> tuple[OutputSizes, int, int]:
         """How many tokens a stream's bytes are, and what each costs: nano-dollars and their scale."""
-        alias = context.alias
-        assert alias is not None
         price = alias.price
         sizes = self._sizes.get(alias.name) or OutputSizes()
         return sizes, (price.output or 0) if price is not None else 0, price.scale if price is not None else 1
@@ -154,6 +202,7 @@ class BudgetPolicy(Policy):
 
     def settled(self, context: RequestContext, final: UsageRecord) -> None:
         reservation: BudgetReservation | None = None
+        # By hand, since it is done for every request: `reservation_of`.
         for held in context.reservations:
             if isinstance(held, BudgetReservation):
                 reservation = held
@@ -164,8 +213,7 @@ class BudgetPolicy(Policy):
         if cost is None:
             # Not known, which is not nothing.
             cost = reservation.nanos
-        alias = context.alias
-        if final.alias and (alias is None or alias.name != final.alias):
+        if final.alias and reservation.alias != final.alias:
             reservation = self._moved(context, reservation, final.alias, cost)
         self._settle(reservation, cost, context.started)
         if final.outcome == "complete" and final.output_tokens:
@@ -224,3 +272,11 @@ class BudgetPolicy(Policy):
             self._loader.preload(self._pots.of_file.values())
         except GatewayError as error:
             _log.error("budgets: %s", error.message)
+
+
+def reservation_of(context: RequestContext) -> BudgetReservation | None:
+    """What a request holds of its budgets; None where none applies."""
+    for held in context.reservations:
+        if isinstance(held, BudgetReservation):
+            return held
+    return None

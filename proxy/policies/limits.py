@@ -4,14 +4,13 @@ Two policies, because requests are counted before the body is read, and tokens w
 all limits in one pass, or from none; what was taken and not used is given back when the request is settled.
 """
 
-import re
 import time
 from types import MappingProxyType
 from typing import ClassVar, Final
 
 from proxy.auth.keys import Key
 from proxy.config.tree import Limits
-from proxy.errors import InvalidRequest, RateLimited
+from proxy.errors import InvalidRequest, Overloaded, RateLimited
 from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import Origin
 from proxy.ledger.record import UsageRecord
@@ -27,9 +26,12 @@ from proxy.limits.limiter import (
 )
 from proxy.limits.lines import refusal_words, request_lines, running_words, tightest, token_lines
 from proxy.limits.rules import Scope, alias_limits, request_limits, token_limits
+from proxy.limits.worst_case import CAPS, CONFIGS, choices_of, number_in, output_cap_of
 from proxy.native import mypyc_attr
 from proxy.policies.base import GatewayState, Policy
+from proxy.routing.models import Alias
 from proxy.wire.request_body import text_bytes
+from proxy.wire.schemas import MAX_COUNT
 
 #: Keys whose limits are kept compiled.
 MAX_KEYS: Final = 20_000
@@ -38,11 +40,6 @@ INITIAL_OUTPUT_TOKENS: Final = 256
 INITIAL_AUDIO: Final = 60_000
 #: Nanoseconds after which a request that found too many running may try again.
 RETRY_RUNNING: Final = 1_000_000_000
-#: Fields in which a request caps its output, the first one that it has; and the most choices that it may ask for.
-CAPS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-MAX_CHOICES: Final = 128
-_GENERATION: Final = ("generationConfig", "generation_config")
-_CAP_IN_CONFIG: Final = re.compile(rb'"max_?[oO]utput_?[tT]okens"\s*:\s*([0-9]{1,12})')
 _WRITERS: Final = frozenset({"chat", "vision", "realtime", "search", "ocr"})
 _ONE_REQUEST: Final = (1, 1, 0, 0, 0, 0)
 _NOTHING: Final = (0, 0, 0, 0, 0, 0)
@@ -116,6 +113,7 @@ class LimitPolicy(Policy):
     def take(self, context: RequestContext, limits: tuple[Limit, ...], needs: tuple[int, ...]) -> Held:
         """Take from all limits. Raises `RateLimited`; the response has the header lines then already."""
         held: Held | None = None
+        # By hand, since it is done for every request: `held_of`.
         for one in context.reservations:
             if isinstance(one, Held):
                 held = one
@@ -190,21 +188,47 @@ class TokenLimitPolicy(LimitPolicy):
         another key."""
         alias = context.alias
         assert alias is not None
+        # By hand, since it is done for every request: `_limits_for`.
         rules = self.limits_of(context.key)
         limits = rules.by_alias.get(alias.name)
         if limits is None:
             limits = rules.by_alias[alias.name] = self._for_alias(rules, alias.name)
         if not limits:
             return None
-        needs = _ONE_REQUEST if limits[-1].unit <= CONCURRENT else self._needs(context, limits)
+        needs = _ONE_REQUEST if limits[-1].unit <= CONCURRENT else self._needs(context, alias, limits)
         held = self.take(context, limits, needs)
         add_lines(context, held, limits, held.ends[-len(limits) :])
         return None
+
+    def may_serve(self, context: RequestContext, alias: Alias) -> bool:
+        """Take from the limits of another alias what they have beyond those of its own; False where one refuses."""
+        held = held_of(context)
+        taken = [limit.digest for limit in held.limits] if held is not None else []
+        limits = tuple([limit for limit in self._limits_for(context, alias) if limit.digest not in taken])
+        if not limits:
+            return True
+        if held is None:
+            held = Held()
+            context.reservations += (held,)
+        try:
+            refusal = self.limiter.take(limits, self._needs(context, alias, limits), held)
+        except (InvalidRequest, Overloaded):
+            return False
+        if refusal is not None:
+            self._refusals.add(1, refusal.limit.label)
+        return refusal is None
 
     def settled(self, context: RequestContext, final: UsageRecord) -> None:
         if final.outcome == "complete" and final.usage_source == "reported":
             self._learn(final)
         super().settled(context, final)
+
+    def _limits_for(self, context: RequestContext, alias: Alias) -> tuple[Limit, ...]:
+        rules = self.limits_of(context.key)
+        limits = rules.by_alias.get(alias.name)
+        if limits is None:
+            limits = rules.by_alias[alias.name] = self._for_alias(rules, alias.name)
+        return limits
 
     def _for_alias(self, rules: KeyLimits, alias: str) -> tuple[Limit, ...]:
         """All limits that are looked at when the alias is known, those of requests first."""
@@ -219,10 +243,9 @@ class TokenLimitPolicy(LimitPolicy):
 
     # estimates
 
-    def _needs(self, context: RequestContext, limits: tuple[Limit, ...]) -> tuple[int, ...]:
+    def _needs(self, context: RequestContext, alias: Alias, limits: tuple[Limit, ...]) -> tuple[int, ...]:
         """What a request is expected to use. Raises `InvalidRequest` where its cap is more than a limit ever allows."""
-        alias, body = context.alias, context.body
-        assert alias is not None
+        body = context.body
         means = self._means.get(alias.name)
         if body.data:
             given = self.state.ledger.estimator.estimate(context.key.id, alias.name, text_size(body.data), 0)[0]
@@ -263,6 +286,14 @@ def has_token_limits(limits: Limits) -> bool:
     return bool(limits.tokens or limits.input_tokens or limits.output_tokens or limits.audio_minutes)
 
 
+def held_of(context: RequestContext) -> Held | None:
+    """What a request has taken of its limits; None where it has none."""
+    for one in context.reservations:
+        if isinstance(one, Held):
+            return one
+    return None
+
+
 def used_by(context: RequestContext, final: UsageRecord) -> tuple[int, ...] | None:
     """What a settled request has used of each unit, -1 where that is not known; None where nothing of it is.
 
@@ -281,21 +312,19 @@ def used_by(context: RequestContext, final: UsageRecord) -> tuple[int, ...] | No
 
 
 def output_cap(context: RequestContext) -> tuple[str, int]:
-    """The field that caps the output of a request, and the output tokens that it allows in all; 0 for no cap."""
+    """The field that caps the output of a request, and the output tokens that it allows in all; 0 for no cap.
+
+    Of several caps the highest counts: which of them a provider goes by is not known.
+    """
     fields = context.body.fields
+    cap = output_cap_of(fields)
+    if not cap:
+        return "", 0
+    total = min(cap * choices_of(fields), MAX_COUNT)
     for name in CAPS:
-        if name in fields:
-            cap = _whole_number(bytes(fields[name]))
-            if cap:
-                choices = _whole_number(bytes(fields["n"])) if "n" in fields else 1
-                return name, cap * min(max(choices, 1), MAX_CHOICES)
-    if context.dialect.name == "gemini":
-        for name in _GENERATION:
-            if name in fields:
-                found = _CAP_IN_CONFIG.search(bytes(fields[name]))
-                if found is not None:
-                    return f"{name}.maxOutputTokens", int(found[1])
-    return "", 0
+        if name in fields and number_in(bytes(fields[name])) == cap:
+            return name, total
+    return f"{CONFIGS[0] if CONFIGS[0] in fields else CONFIGS[1]}.maxOutputTokens", total
 
 
 def text_size(data: bytes) -> int:
@@ -325,8 +354,3 @@ def add_lines(context: RequestContext, held: Held, limits: tuple[Limit, ...], ta
 
 def _unit_of(limit: Limit) -> int:
     return limit.unit
-
-
-def _whole_number(raw: bytes) -> int:
-    """A whole number of a body; 0 for anything else, which the upstream will refuse."""
-    return int(raw) if raw.isdigit() and len(raw) <= 12 else 0

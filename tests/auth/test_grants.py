@@ -18,7 +18,8 @@ def test_grants_add_up() -> None:
 
 
 def test_a_grant_that_is_not_made_yet_does_not_count() -> None:
-    assert credit_limit([Grant(5, 10), Grant(7, 40)], spending(), 30).limit == 5
+    assert credit_limit([Grant(5, 10), Grant(7, 40), Grant(1, 10, 90)], spending(), 30) == CreditLimit(6, 10, 40)
+    assert credit_limit([Grant(7, 40), Grant(7, 50)], spending(), 30) == CreditLimit(0, 30, 40)
     assert credit_limit([], spending(), 30) == CreditLimit(0, 30, None)
 
 

@@ -1,14 +1,16 @@
 """Fallbacks by cause to another alias: who serves, who pays, what the client sees, and who has no right to it."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from proxy.config.tree import Routing
+from proxy.config.tree import Budget, Limits, Price, Routing
 from tests.exchange.routed import LARGE, call, config_of, falling_back, upstreams
 from tests.exchange.samples import (
     HELLO,
@@ -21,8 +23,11 @@ from tests.exchange.samples import (
     question,
     rewritten,
     wait_for_settled,
+    wait_until,
 )
 from tests.fakes import Close, Step, json_answer, sse_answer
+from tests.policies.budgeting import counts, policy_of
+from tests.policies.limit_samples import held
 from tests.serving import ALIAS, RunningGateway
 
 OTHER_KEY = "prom_sk_another_test_key_that_is_long_enough"
@@ -175,3 +180,91 @@ def test_what_the_body_names_is_checked_for_the_other_alias_too(tmp_path: Path, 
         with RunningGateway(config) as gateway:
             head, _ = call(gateway, question(stream=False, tools=[tool]))
             assert (head.status, len(large.requests)) == (status, int(status == 200))
+
+
+# limits and budgets of the other alias
+
+FREE = Price(input=Decimal(0), output=Decimal(0))
+
+
+def wait_for_counts(gateway: RunningGateway, **spent: int) -> None:
+    """Wait until each budget has spent so much, and has nothing reserved."""
+    wanted = {name: (nanos, 0) for name, nanos in spent.items()}
+    wait_until(lambda: {name: counts(gateway, name) for name in spent} == wanted, f"the budgets to be {wanted}")
+
+
+def wait_for_budget(gateway: RunningGateway, name: str) -> None:
+    """Wait until a budget of the file is read from the ledger."""
+
+    def is_loaded(_: object) -> bool:
+        policy = policy_of(gateway)
+        digest = policy._pots.of_file[name].spending(time.time_ns() // 1_000).digest
+        return digest in policy._loader._known
+
+    wait_until(lambda: gateway.call(is_loaded), "the budget to be read")
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [
+        Budget(limit=Decimal("0.0005")),
+        Budget(limit=Decimal("0.0005"), models=[LARGE]),
+        Budget(limit=Decimal("0.0003"), on_exceed="soft_cap"),
+    ],
+)
+def test_an_alias_that_costs_nothing_spends_no_more_by_its_fallback_than_the_budget_has(
+    tmp_path: Path, budget: Budget
+) -> None:
+    with upstreams(2, refused(429, "rate_limit_exceeded")) as (fake, large):
+        large.handler = lambda _: json_answer(JSON_ANSWER)
+        config = config_of(
+            tmp_path, [fake, large], falling_back(rate_limit=[LARGE]), fallback=True, model={"price": FREE}
+        )
+        config = msgspec.structs.replace(config, budgets={"all": budget})
+        with RunningGateway(config) as gateway:
+            wait_for_budget(gateway, "all")
+            body = {**question(stream=False), "max_tokens": 2}
+            statuses = [call(gateway, body)[0].status for _ in range(5)]
+            # Of 187,000 nano-dollars each; more are reserved, and a second one is served while anything is left.
+            served = 2 if budget.on_exceed == "soft_cap" else 1
+            assert statuses == [200] * served + [429] * (5 - served)
+            assert len(large.requests) == served
+            wait_for_counts(gateway, all=served * LARGE_COST)
+
+
+def test_a_fallback_without_a_price_is_no_way_around_a_budget(tmp_path: Path) -> None:
+    with upstreams(2, refused(429, "rate_limit_exceeded")) as (fake, large):
+        config = config_of(tmp_path, [fake, large], falling_back(rate_limit=[LARGE]), fallback=True)
+        models = {**config.models, LARGE: msgspec.structs.replace(config.models[LARGE], price=None)}
+        config = msgspec.structs.replace(config, models=models, budgets={"all": Budget(limit=Decimal(1))})
+        with RunningGateway(config) as gateway:
+            assert call(gateway)[0].status == 429
+            assert not large.requests
+            wait_for_counts(gateway, all=0)
+
+
+def test_a_budget_of_the_first_alias_gets_back_what_the_fallback_does_not_spend(tmp_path: Path) -> None:
+    with upstreams(2, refused(429, "rate_limit_exceeded")) as (fake, large):
+        large.handler = lambda _: json_answer(JSON_ANSWER)
+        config = config_of(tmp_path, [fake, large], falling_back(rate_limit=[LARGE]), fallback=True)
+        budgets = {
+            "first": Budget(limit=Decimal(1), models=[ALIAS]),
+            "large": Budget(limit=Decimal(1), models=[LARGE]),
+            "all": Budget(limit=Decimal(1)),
+        }
+        with RunningGateway(msgspec.structs.replace(config, budgets=budgets)) as gateway:
+            wait_for_budget(gateway, "large")
+            assert call(gateway)[0].status == 200
+            wait_for_counts(gateway, first=0, large=LARGE_COST, all=LARGE_COST)
+
+
+def test_limits_of_the_other_alias_hold_for_fallbacks_too(tmp_path: Path) -> None:
+    with upstreams(2, refused(429, "rate_limit_exceeded")) as (fake, large):
+        large.handler = lambda _: json_answer(JSON_ANSWER)
+        config = config_of(tmp_path, [fake, large], falling_back(rate_limit=[LARGE]), fallback=True)
+        limited = msgspec.structs.replace(config.models[LARGE], limits=Limits(requests="2/h", concurrent=5))
+        config = msgspec.structs.replace(config, models={**config.models, LARGE: limited})
+        with RunningGateway(config) as gateway:
+            assert [call(gateway)[0].status for _ in range(4)] == [200, 200, 429, 429]
+            assert len(large.requests) == 2
+            assert held(gateway) == 0

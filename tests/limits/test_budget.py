@@ -54,6 +54,21 @@ def test_a_request_settles_at_its_cost() -> None:
     assert spending.counts() == (25, 0)
 
 
+def test_a_reservation_becomes_another_one_or_stays_as_it_is() -> None:
+    counters = SharedCounters()
+    both, first, other = [loaded(pot_of(counters, 100, name=name)) for name in ("both", "first", "other")]
+    assert reserve((both, first), 60, counters, 1) is None
+    held = BudgetReservation(60, (both, first), "one")
+    # What it gives back in a budget of both is there for it.
+    assert held.exchange(BudgetReservation(90, (both, other), "two"), counters, 1) is None
+    assert [one.reserved() for one in (both, first, other)] == [90, 0, 90]
+    assert held.exchange(BudgetReservation(101, (both, first), "three"), counters, 1) is both
+    assert [one.reserved() for one in (both, first, other)] == [90, 0, 90]
+    assert (held.nanos, held.alias) == (90, "two")
+    held.settle(counters, 5, NOW)
+    assert [one.counts() for one in (both, first, other)] == [(5, 0), (0, 0), (5, 0)]
+
+
 def test_a_request_settles_in_the_window_in_which_it_was_reserved() -> None:
     counters = SharedCounters()
     pot = pot_of(counters)

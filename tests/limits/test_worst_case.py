@@ -18,6 +18,7 @@ from proxy.limits.worst_case import (
     output_cap_of,
     worst_cost,
 )
+from proxy.wire.schemas import MAX_COUNT
 
 
 def fields(**values: Any) -> dict[str, msgspec.Raw]:
@@ -35,9 +36,21 @@ def fields(**values: Any) -> dict[str, msgspec.Raw]:
         ({"generation_config": {"max_output_tokens": 6}}, 6),
         ({"max_tokens": None}, 0),
         ({"max_tokens": -1}, 0),
-        ({"max_tokens": "9"}, 0),
-        ({"max_tokens": 1.5}, 0),
-        ({"max_tokens": 10**30}, 0),
+        # What a provider may read as a number is one.
+        ({"max_tokens": "9"}, 9),
+        ({"max_tokens": 1.5}, 2),
+        ({"max_tokens": 1e6}, 1_000_000),
+        ({"max_tokens": 10**30}, MAX_COUNT),
+        ({"max_tokens": 10**500}, MAX_COUNT),
+        ({"max_tokens": 1e300}, MAX_COUNT),
+        ({"max_tokens": -1e300}, 0),
+        ({"max_tokens": "nan"}, 0),
+        ({"max_tokens": "many"}, 0),
+        ({"max_tokens": [9]}, 0),
+        ({"generationConfig": {"maxOutputTokens": 1.5e5}}, 150_000),
+        ({"generationConfig": {"maxOutputTokens": "2000"}}, 2_000),
+        ({"generationConfig": {"maxOutputTokens": 10**11}}, 10**11),
+        ({"generationConfig": {"maxOutputTokens": None}}, 0),
     ],
 )
 def test_the_cap_of_the_output_in_each_dialect(body: dict[str, Any], cap: int) -> None:
@@ -46,7 +59,23 @@ def test_the_cap_of_the_output_in_each_dialect(body: dict[str, Any], cap: int) -
 
 @pytest.mark.parametrize(
     ("body", "count"),
-    [({}, 1), ({"n": 3}, 3), ({"n": 2, "best_of": 5}, 5), ({"n": 0}, 1), ({"n": 10**9}, MAX_CHOICES)],
+    [
+        ({}, 1),
+        ({"n": 3}, 3),
+        ({"n": 2, "best_of": 5}, 5),
+        ({"n": 0}, 1),
+        ({"n": 10**9}, MAX_CHOICES),
+        ({"n": 2.0}, 2),
+        ({"generationConfig": {"candidateCount": 4}}, 4),
+        # Each prompt has choices of its own.
+        ({"prompt": "one"}, 1),
+        ({"prompt": []}, 1),
+        ({"prompt": [1, 2, 3]}, 1),
+        ({"prompt": ["one", 'two, "three", "four"'], "n": 3}, 6),
+        ({"prompt": [[1, 2], [3], [4, 5]], "n": 2}, 6),
+        ({"prompt": ["a"] * 65_536}, 65_536),
+        ({"prompt": [float("inf")]}, 1),
+    ],
 )
 def test_how_many_choices(body: dict[str, Any], count: int) -> None:
     assert choices_of(fields(**body)) == count

@@ -1114,6 +1114,21 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/policies/test_budgets.py",),
     ),
     Mutant(
+        "a fallback spends what its budgets have not",
+        "proxy/app.py",
+        "return may_serve(context, alias) and self.admission.may_serve(context, alias)",
+        "return may_serve(context, alias)",
+        ("tests/exchange/test_fallback.py",),
+    ),
+    Mutant(
+        "a refused fallback gives back what the request holds",
+        "proxy/limits/budget.py",
+        """            for at in own:
+                cells[at] += nanos""",
+        """            pass""",
+        ("tests/limits/test_budget.py",),
+    ),
+    Mutant(
         "a model without a price is free",
         "proxy/policies/budgets.py",
         "                    raise unpriced(alias.name, pot)",

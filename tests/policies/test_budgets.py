@@ -239,6 +239,16 @@ def test_prepaid_credits_are_spent_and_refilled(tmp_path: Path) -> None:
         assert [ask(gateway)[0] for _ in range(3)] == [200, 200, 429]
 
 
+def test_a_grant_counts_though_the_first_request_after_it_began_before(tmp_path: Path) -> None:
+    with budgeted(tmp_path, {}) as (gateway, _):
+        coming = int(time.time()) + 2
+        give_accounts(gateway, Account("key", "key_9f86d081884c", "test", credits=COST, grants=(Grant(COST, coming),)))
+        # As of its beginning there is nothing; for those that begin behind the grant there is.
+        assert ask(gateway)[0] == 429
+        wait_until(lambda: time.time() >= coming, "the time of the grant")
+        assert ask(gateway)[0] == 200
+
+
 def test_credits_of_one_sum_do_as_well(tmp_path: Path) -> None:
     with budgeted(tmp_path, {}) as (gateway, _):
         give_accounts(gateway, Account("key", "key_9f86d081884c", "test", credits=COST, credits_since=1_000))

@@ -359,10 +359,14 @@ def context_of(body: dict[str, Any], *, gemini: bool = False) -> RequestContext:
         ({"max_output_tokens": 9}, ("max_output_tokens", 9)),
         ({"max_tokens": 5, "n": 3}, ("max_tokens", 15)),
         ({"max_tokens": 5, "n": 10**9}, ("max_tokens", 640)),
+        # The highest one: which of them the provider goes by is not known.
+        ({"max_tokens": 500, "max_completion_tokens": 1}, ("max_tokens", 500)),
+        ({"max_tokens": 5, "prompt": ["a", "b"]}, ("max_tokens", 10)),
         ({"max_tokens": None}, ("", 0)),
-        ({"max_tokens": "5"}, ("", 0)),
+        ({"max_tokens": "5"}, ("max_tokens", 5)),
+        ({"max_tokens": 1e6}, ("max_tokens", 1_000_000)),
         ({"max_tokens": -5}, ("", 0)),
-        ({"max_tokens": 10**13}, ("", 0)),
+        ({"max_tokens": 10**13}, ("max_tokens", 10**12)),
     ],
 )
 def test_the_cap_of_a_request_is_found(body: dict[str, Any], cap: tuple[str, int]) -> None:
@@ -370,8 +374,8 @@ def test_the_cap_of_a_request_is_found(body: dict[str, Any], cap: tuple[str, int
 
 
 def test_geminis_cap_is_found() -> None:
-    body = {"contents": [], "generationConfig": {"maxOutputTokens": 12}}
-    assert output_cap(context_of(body, gemini=True)) == ("generationConfig.maxOutputTokens", 12)
+    body = {"contents": [], "generationConfig": {"maxOutputTokens": 12, "candidateCount": 3}}
+    assert output_cap(context_of(body, gemini=True)) == ("generationConfig.maxOutputTokens", 36)
 
 
 def test_base64_is_no_text() -> None:
