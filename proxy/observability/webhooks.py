@@ -40,15 +40,10 @@ MAX_RESPONSE_BYTES: Final = 16_384
 _JITTER: Final = 0.2
 #: What 64:ff9b::/96 begins with, which stands for the IPv4 address behind it (RFC 6052).
 _NAT64: Final = 0x0064FF9B << 64
-#: The only IPv6 addresses of the internet (RFC 4291); what maps IPv4 elsewhere is not.
-_GLOBAL_IPV6: Final = ipaddress.IPv6Network("2000::/3")
+#: The first three bits of all IPv6 addresses of the internet (2000::/3, RFC 4291); what maps IPv4 elsewhere is none.
+_GLOBAL_IPV6_BITS: Final = 0b001
 #: Those that some versions of Python call global: of protocols, of 6to4 relays, and of a cloud's own services.
-_NOT_PUBLIC: Final = (
-    ipaddress.IPv4Network("192.0.0.0/24"),
-    ipaddress.IPv4Network("192.88.99.0/24"),
-    ipaddress.IPv4Network("168.63.129.16/32"),
-    ipaddress.IPv6Network("3fff::/20"),
-)
+_NOT_PUBLIC: Final = ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "3fff::/20")
 _SECRET_PREFIX: Final = "whsec_"
 #: The receiver wants no more.
 _GONE: Final = 410
@@ -191,7 +186,7 @@ def is_public(address: str) -> bool:
             return is_public(str(inner))
         if int(parsed) >> 32 == _NAT64:
             return is_public(str(ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)))
-        if parsed not in _GLOBAL_IPV6:
+        if int(parsed) >> 125 != _GLOBAL_IPV6_BITS:
             return False
-    is_reserved = any(parsed.version == network.version and parsed in network for network in _NOT_PUBLIC)
+    is_reserved = any(parsed in ipaddress.ip_network(network) for network in _NOT_PUBLIC)
     return parsed.is_global and not parsed.is_multicast and not is_reserved
