@@ -71,7 +71,8 @@ With `open_metrics = true`, `/metrics` and `/-/metrics` need no token, and upstr
 
 ## What holds for all routes
 
-- Bodies are JSON of at most 1 MiB (16 MiB for documents in bulk), not compressed, with 64 levels at most. Unknown fields and unknown query
+- Bodies are JSON of at most 1 MiB (16 MiB for documents in bulk), not compressed, with 64 levels at most.
+  Unknown fields and unknown query
   parameters are a 400 that names them.
 - Errors have OpenAI's envelope, with `request_id` and `timestamp` beside it; [errors.md](errors.md) lists the codes.
 - Money is USD as an exact decimal in quotes, times are ISO 8601 in UTC, versions are numbers.
