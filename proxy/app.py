@@ -24,7 +24,7 @@ from proxy.config.tree import Config, Upstream
 from proxy.endpoints.health import Health
 from proxy.endpoints.router import MountRouter, Router, Routes
 from proxy.endpoints.table import endpoint_of, endpoints_by_format
-from proxy.errors import ConfigFault, GatewayError, UpstreamFailed
+from proxy.errors import ConfigFault, GatewayError, StoreFailed, UpstreamFailed
 from proxy.exchange.audio_length import AudioMeter
 from proxy.exchange.context import RequestContext
 from proxy.exchange.services import Services
@@ -153,7 +153,10 @@ class Gateway:
             provider_keys = self.admin.services.provider_keys
             found = changes(provider_keys.written, wanted)
             written = applicable(provider_keys.written, wanted)
-            rotations = await asyncio.to_thread(provider_keys.current, written)
+            try:
+                rotations = await asyncio.to_thread(provider_keys.current, written)
+            except StoreFailed as error:
+                raise ConfigFault(error.message) from error
             config = with_promoted(written, rotations)
             pools = await self._pools_for(config.upstreams)
             routes = self._routes(config, pools)

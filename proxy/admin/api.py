@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from proxy.admin.request import AdminRequest, Result, Row, ids_of
 from proxy.admin.routes.rotation import fall_back
 from proxy.admin.services import AdminServices
+from proxy.auth.values import MAX_DEPTH, is_deeper
 from proxy.dialects.openai_chat import CHAT
 from proxy.errors import AuthenticationFailed, GatewayError, InternalFault, InvalidRequest
 from proxy.exchange.context import RequestContext
@@ -145,11 +146,20 @@ async def _body(row: Row, scope: Scope) -> Any:
     cycle: RequestCycle = scope["extensions"][EXTENSION]
     data = await cycle.read_body(row.max_body_bytes)
     try:
+        if _is_too_deep(data):
+            raise InvalidRequest(f"The body has more than {MAX_DEPTH} levels of objects and arrays.")
         return msgspec.json.decode(data or b"{}", type=row.body)
     except msgspec.ValidationError as error:
         raise _invalid(error, row.body_fault) from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidRequest("The body is no JSON.", code="invalid_json") from error
+
+
+def _is_too_deep(data: bytes) -> bool:
+    """Whether a body has too many levels for what works on it. Raises as `msgspec.json.decode`."""
+    if data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
+        return False
+    return is_deeper(msgspec.json.decode(data), MAX_DEPTH)
 
 
 def _invalid(error: msgspec.ValidationError, code: str = "invalid_request") -> InvalidRequest:

@@ -11,14 +11,13 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from proxy.auth.audit import SECRET_WORDS
 from proxy.config.tree import Budget, Limits
 from proxy.errors import InvalidRequest
 
 MAX_ORGS: Final = 10_000
 _MASK: Final = "****"
 _UNMASKED_CHARACTERS: Final = 12
-#: Parts of the names of fields that hold secrets.
-_SECRETS: Final = ("key", "secret", "token", "password", "credential", "authorization")
 #: Names that are called a key and are none.
 _NO_SECRETS: Final = frozenset({"keys", "monkey", "key_path", "public_key"})
 _PERIODS: Final[Mapping[str, str]] = {"daily": "day", "weekly": "week", "monthly": "month", "total": "total"}
@@ -225,9 +224,9 @@ def mask(secret: str) -> str:
 
 
 def masked(value: Any, name: str = "") -> Any:
-    """A copy of a document with its secrets masked, at any depth."""
+    """A copy of a document with its secrets masked, at any depth; all texts below the name of a secret are some."""
     if isinstance(value, dict):
-        return {key: masked(item, key) for key, item in value.items()}
+        return {key: masked(item, name if _is_secret(name) else key) for key, item in value.items()}
     if isinstance(value, list):
         return [masked(item, name) for item in value]
     return mask(value) if isinstance(value, str) and value and _is_secret(name) else value
@@ -240,7 +239,7 @@ def unmasked(value: Any, before: Any, name: str = "") -> Any:
     """
     if isinstance(value, dict):
         was = before if isinstance(before, dict) else {}
-        return {key: unmasked(item, was.get(key), key) for key, item in value.items()}
+        return {key: unmasked(item, was.get(key), name if _is_secret(name) else key) for key, item in value.items()}
     if isinstance(value, list):
         return [
             unmasked(item, before[place] if _has(before, place) else None, name) for place, item in enumerate(value)
@@ -264,4 +263,4 @@ def _has(before: Any, place: int) -> bool:
 
 def _is_secret(name: str) -> bool:
     lower = name.lower()
-    return lower not in _NO_SECRETS and any(word in lower for word in _SECRETS)
+    return lower not in _NO_SECRETS and any(word in lower for word in SECRET_WORDS)

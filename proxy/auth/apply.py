@@ -131,7 +131,7 @@ async def _apply(store: Store, wanted: Wanted, owner: FileOwner, actor: str, app
             written = await store.keys.put(name, kept, actor=actor)
         except InvalidRequest as error:
             raise ConfigProblems([wanted.problem("keys", name, error)]) from error
-        was = None if before is None else key_settings(before)
+        was = None if before is None or written.secret is not None else key_settings(before)
         _compare("keys", name, was, key_settings(written.key), applied)
         if written.secret is not None:
             applied.secrets[name] = written.secret

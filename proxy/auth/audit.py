@@ -17,8 +17,11 @@ from proxy.errors import InvalidRequest
 MAX_PAGE_ROWS = 1_000
 _MAX_ACTOR_CHARACTERS = 128
 _HIDDEN = "****"
-#: Parts of names under which documents of operators have secrets.
-_SECRET_WORDS = ("key", "secret", "token", "password", "credential", "authorization")
+#: Parts of names under which documents of operators have secrets: URLs of webhooks too, and what headers hold.
+SECRET_WORDS = (
+    *("key", "secret", "token", "passw", "passphrase", "credential", "authorization"),
+    *("cookie", "dsn", "webhook", "headers"),
+)
 
 
 class AuditRow(msgspec.Struct, frozen=True):
@@ -98,7 +101,7 @@ def without_secrets(value: Any) -> Any:
     """A copy of a document of plain types in which every text under a name of a secret is hidden, at any depth."""
     if isinstance(value, dict):
         return {
-            name: _hidden(item) if any(word in str(name).lower() for word in _SECRET_WORDS) else without_secrets(item)
+            name: _hidden(item) if any(word in str(name).lower() for word in SECRET_WORDS) else without_secrets(item)
             for name, item in value.items()
         }
     if isinstance(value, list | tuple):

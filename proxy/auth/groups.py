@@ -170,8 +170,12 @@ class GroupStore(ABC, Generic[G, F]):
         return after
 
     def _listed(self, after: str | None, name: str | None) -> tuple[str, tuple[Value, ...]]:
-        where = f"WHERE g.name > coalesce((SELECT name FROM {self._table} WHERE id = ?), '') "
-        return (where, (after,)) if name is None else (where + "AND instr(g.name, ?) ", (after, name))
+        # One that was deleted since the page before is found in the audit table.
+        where = (
+            f"WHERE g.name > coalesce((SELECT name FROM {self._table} WHERE id = ?1), "
+            "(SELECT name FROM audit WHERE object = ?1 ORDER BY id DESC LIMIT 1), '') "
+        )
+        return (where, (after,)) if name is None else (where + "AND instr(g.name, ?2) ", (after, name))
 
     async def _page(self, where: str, values: tuple[Value, ...], limit: int) -> list[G]:
         if not 1 <= limit <= MAX_PAGE:

@@ -216,7 +216,9 @@ class KeyStore:
         )
         async with self._database.transaction():
             before = await self.find(name_or_id)
-            if before is not None and before.revoked is None:
+            # An expired key no longer keeps its name: its secret does not come back with another key's settings.
+            is_over = before is not None and before.expires is not None and before.expires <= time.time()
+            if before is not None and before.revoked is None and not (is_over and name_or_id != before.id):
                 return Written(await self.update(before.id, whole, actor=actor, expected=expected), None, False)
             check_version(0, expected)
             key, secret = await self.add(msgspec.structs.replace(whole, name=name_or_id), actor=actor)

@@ -21,9 +21,14 @@ MAX_NAME_CHARACTERS = 64
 MAX_TAGS = 32
 MAX_BUDGETS = 16
 MAX_METADATA_BYTES = 8_192
+#: Nested tables and lists of a free document: reading one deeper than Python's stack fails.
+MAX_DEPTH = 64
+#: The last second that can be written as ISO 8601, in UTC: 9999-12-31T23:59:59Z.
+MAX_EXPIRES = 253_402_300_799
 #: Most dollars of a budget or of credits: their sums still fit into 64 bits of nano-dollars.
 MAX_USD = 1_000_000_000
 _NANO = 1_000_000_000
+_MAX_DECIMALS = 9
 _ID = re.compile(r"(?:key|team|org)_[0-9a-f]{12}")
 _WINDOW = re.compile(r"day|year|total|week(?::(?:mon|tue|wed|thu|fri|sat|sun))?|month(?::(?:[1-9]|[12][0-9]|3[01]))?")
 
@@ -101,6 +106,8 @@ def valid_expiry(expires: datetime | None, now: int) -> int | None:
     moment = int(expires.timestamp())
     if moment <= now:
         raise InvalidRequest("the expiry is in the past", param="expires")
+    if moment > MAX_EXPIRES:
+        raise InvalidRequest("the expiry is after the year 9999 in UTC; leave it out for no end", param="expires")
     return moment
 
 
@@ -123,11 +130,24 @@ def valid_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """The operator's own notes on a key."""
     if not metadata:
         return None
+    if is_deeper(metadata, MAX_DEPTH):
+        raise InvalidRequest(f"metadata may have {MAX_DEPTH} levels at most", param="metadata")
     if _has_null(metadata):
         raise InvalidRequest("metadata has no null in it; leave the name out", param="metadata")
     if len(msgspec.json.encode(metadata)) > MAX_METADATA_BYTES:
         raise InvalidRequest(f"metadata may have {MAX_METADATA_BYTES} bytes of JSON at most", param="metadata")
     return dict(metadata)
+
+
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether a document of plain types has more than so many levels of tables and lists."""
+    level = [value]
+    for _ in range(levels + 1):
+        level = [one for one in level if isinstance(one, Mapping | list | tuple)]
+        if not level:
+            return False
+        level = [item for one in level for item in (one.values() if isinstance(one, Mapping) else one)]
+    return True
 
 
 def _has_null(value: Any) -> bool:
@@ -188,7 +208,8 @@ def valid_nano(usd: Decimal, param: str, least: Decimal | None = None) -> int:
         low = f"-{MAX_USD}" if least is None else str(least)
         raise InvalidRequest(f"{usd} is no amount from {low} to {MAX_USD} USD", param=param)
     nano = usd * _NANO
-    if nano != nano.to_integral_value():
+    # Zeros behind the ninth decimal too: there may be a billion of them in `0e-999999999`.
+    if int(usd.as_tuple().exponent) < -_MAX_DECIMALS:
         raise InvalidRequest(f"{usd} USD has more than 9 decimals", param=param)
     return int(nano)
 

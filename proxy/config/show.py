@@ -21,8 +21,8 @@ def show(config: Config, written: Config) -> str:
 
 
 def masked(config: Config, written: Config) -> Config:
-    """A copy without secrets: credentials, values of headers and queries, and in addresses the user information and the
-    values of ${NAME}. `written` is the same configuration as it is written, without interpolation.
+    """A copy without secrets: credentials, values of headers and queries, the path of the webhook, and in addresses the
+    user information and the values of ${NAME}. `written` is the same configuration without interpolation.
 
     Most headers are credentials, and a query may have one.
     """
@@ -31,12 +31,18 @@ def masked(config: Config, written: Config) -> Config:
         for name, upstream in config.upstreams.items()
     }
     otel = msgspec.structs.replace(
-        config.otel, headers={name: mask(value) for name, value in config.otel.headers.items()}
+        config.otel,
+        endpoint=_masked_address(config.otel.endpoint, written.otel.endpoint),
+        headers={name: mask(value) for name, value in config.otel.headers.items()},
     )
     admin = msgspec.structs.replace(config.admin, token=mask(config.admin.token))
     webhooks = config.webhooks
     if webhooks is not None:
-        webhooks = msgspec.structs.replace(webhooks, secret=mask(webhooks.secret))
+        # Who knows the path of a webhook may post to it.
+        scheme, _, rest = webhooks.url.rpartition("://")
+        authority, slash, path = rest.partition("/")
+        url = f"{scheme}://{authority.rpartition('@')[2].partition('?')[0]}{slash}{mask(path)}"
+        webhooks = msgspec.structs.replace(webhooks, url=url, secret=mask(webhooks.secret))
     return msgspec.structs.replace(config, upstreams=upstreams, admin=admin, otel=otel, webhooks=webhooks)
 
 
@@ -47,15 +53,20 @@ def mask(secret: str) -> str:
     return "****" + (secret[-4:] if len(secret) > 12 else "")
 
 
-def _masked_upstream(upstream: Upstream, written: str) -> Upstream:
-    address = _VARIABLE.sub("****", written) if _VARIABLE.search(written) else upstream.base_url
+def _masked_address(address: str, written: str) -> str:
+    """An address without user information and values of variables."""
+    address = _VARIABLE.sub("****", written) if _VARIABLE.search(written) else address
     scheme, _, rest = address.rpartition("://")
     authority, slash, path = rest.partition("/")
+    return f"{scheme + '://' if scheme else ''}{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def _masked_upstream(upstream: Upstream, written: str) -> Upstream:
     proxy_scheme, _, proxy = upstream.proxy.rpartition("://")
     _, at, place = proxy.rpartition("@")
     return msgspec.structs.replace(
         upstream,
-        base_url=f"{scheme + '://' if scheme else ''}{authority.rpartition('@')[2]}{slash}{path}",
+        base_url=_masked_address(upstream.base_url, written),
         api_key=mask(upstream.api_key),
         api_keys=[mask(key) for key in upstream.api_keys],
         proxy=f"{proxy_scheme}://****@{place}" if at else upstream.proxy,

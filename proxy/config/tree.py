@@ -488,7 +488,7 @@ class Webhooks(Section, frozen=True):
 
     def __repr__(self) -> str:
         """Name no secret."""
-        return f"Webhooks(url={self.url!r}, …)"
+        return "Webhooks(…)"
 
 
 class Config(Section, frozen=True):

@@ -40,6 +40,10 @@ MAX_RESPONSE_BYTES: Final = 16_384
 _JITTER: Final = 0.2
 #: What 64:ff9b::/96 begins with, which stands for the IPv4 address behind it (RFC 6052).
 _NAT64: Final = 0x0064FF9B << 64
+#: The first three bits of all IPv6 addresses of the internet (2000::/3, RFC 4291); what maps IPv4 elsewhere is none.
+_GLOBAL_IPV6_BITS: Final = 0b001
+#: Those that some versions of Python call global: of protocols, of 6to4 relays, and of a cloud's own services.
+_NOT_PUBLIC: Final = ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "3fff::/20")
 _SECRET_PREFIX: Final = "whsec_"
 #: The receiver wants no more.
 _GONE: Final = 410
@@ -158,7 +162,10 @@ def signature(secret: str, id_: str, moment: int, body: bytes) -> str:
 
 async def allowed_address(host: str, port: int, *, allow_private: bool) -> str:
     """The address of a host to connect to. Raises `WebhookFailed` where one of them may not be, and OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise WebhookFailed("its host is no name") from error
     addresses = [str(entry[4][0]) for entry in found]
     if not allow_private:
         for address in addresses:
@@ -179,4 +186,7 @@ def is_public(address: str) -> bool:
             return is_public(str(inner))
         if int(parsed) >> 32 == _NAT64:
             return is_public(str(ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)))
-    return parsed.is_global and not parsed.is_multicast
+        if int(parsed) >> 125 != _GLOBAL_IPV6_BITS:
+            return False
+    is_reserved = any(parsed in ipaddress.ip_network(network) for network in _NOT_PUBLIC)
+    return parsed.is_global and not parsed.is_multicast and not is_reserved

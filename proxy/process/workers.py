@@ -14,7 +14,7 @@ import msgspec
 import uvloop
 
 from proxy.config.tree import Config, Server
-from proxy.errors import ConfigFault, GatewayError, StoreFailed
+from proxy.errors import GatewayError, StoreFailed
 from proxy.ledger.ledger import open_reports, prepare
 from proxy.limits.counters import SharedCounters
 from proxy.observability.messages import configure_logging
@@ -104,7 +104,8 @@ class Worker:
         assert self._served is not None
         try:
             await self._served.reload(msgspec.json.decode(payload, type=Config))
-        except ConfigFault as fault:
+        except GatewayError as fault:
+            # Whatever it is: a worker that reports nothing is killed.
             self._channel.send("result", str(fault).replace("\n", "; ").encode())
         else:
             self._channel.send("result", APPLIED)

@@ -83,3 +83,18 @@ def test_a_mask_of_another_secret_is_refused() -> None:
         unmasked({"providers": {"q": {"api_key": mask("sk-0123456789abc")}}}, before)
     with pytest.raises(InvalidRequest):
         unmasked({"providers": {"p": {"api_key": "****"}}}, before)
+
+
+def test_all_texts_below_the_name_of_a_secret_are_masked_and_stay() -> None:
+    given = {
+        "guardrails": {"credentials": {"user": "u", "pin": "0123456789abcdef"}, "headers": {"X-Auth": "abc"}},
+        "alerting": {"channels": [{"webhook_url": "https://hooks.example/SECRET"}, {"api_key": ["a", {"v": "b"}]}]},
+    }
+    found = masked(given)
+    assert found["guardrails"] == {
+        "credentials": {"user": "****", "pin": "01234567****cdef"},
+        "headers": {"X-Auth": "****"},
+    }
+    assert found["alerting"]["channels"][1] == {"api_key": ["****", {"v": "****"}]}
+    assert "SECRET" not in str(found)
+    assert unmasked(found, given) == given

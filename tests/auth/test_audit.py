@@ -84,6 +84,7 @@ def test_no_secret_gets_into_the_file(tmp_path: Path) -> None:
         ({"a": [{"Password": "x"}]}, {"a": [{"Password": "****"}]}),
         ({"secrets": ["x", {"y": "z"}]}, {"secrets": ["****", {"y": "****"}]}),
         ({"token": ""}, {"token": ""}),
+        ({"webhook_url": "https://h/x", "headers": {"X": "y"}}, {"webhook_url": "****", "headers": {"X": "****"}}),
         (None, None),
     ],
 )

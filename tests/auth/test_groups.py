@@ -57,3 +57,15 @@ def test_what_the_file_names_cannot_be_changed_here(tmp_path: Path) -> None:
             assert await refused(store.keys.update("web", KeyFields(budgets=[BUDGET]), actor="t")) == owned
 
     asyncio.run(test())
+
+
+def test_a_page_goes_on_behind_what_was_deleted_meanwhile(tmp_path: Path) -> None:
+    async def test(store: Store) -> None:
+        for name in ("a", "b", "c"):
+            await store.teams.create(TeamFields(name=name), actor="t")
+        last = (await store.teams.list(limit=2))[-1]
+        await store.teams.delete(last.id, actor="t")
+        assert [team.name for team in await store.teams.list(after=last.id)] == ["c"]
+        assert [team.name for team in await store.teams.page(limit=5, after=last.id, name="c")] == ["c"]
+
+    run_store(tmp_path, test)

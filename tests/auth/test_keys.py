@@ -12,6 +12,7 @@ import pytest
 
 from proxy.auth.key_index import KeyIndex
 from proxy.auth.keys import KeyStore, digest_of
+from proxy.auth.values import KeyFields
 from proxy.errors import InvalidRequest, StoreFailed
 from tests.auth.stores import find, run
 
@@ -199,3 +200,19 @@ def test_a_closed_store_says_so(tmp_path: Path) -> None:
             await KeyStore(tmp_path).create("app")
 
     asyncio.run(inner())
+
+
+def test_a_put_by_the_name_of_an_expired_key_makes_another_key(tmp_path: Path) -> None:
+    async def test(store: KeyStore, index: KeyIndex) -> None:
+        old, secret = await store.create("app", expires=datetime.now(UTC) + timedelta(hours=1))
+        connection = sqlite3.connect(tmp_path / "keys.db")
+        connection.execute("UPDATE keys SET expires = 1")
+        connection.commit()
+        connection.close()
+        written = await store.put("app", KeyFields(), actor="t")
+        assert written.created
+        assert written.key.id != old.id
+        await index.refresh()
+        assert find(index, secret) is None
+
+    run(tmp_path, test)

@@ -1,18 +1,23 @@
 """What a key, a team or an organisation may be given, and what of the database is damaged."""
 
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from proxy.auth.values import (
+    MAX_DEPTH,
+    MAX_EXPIRES,
     Damaged,
     decoded_budgets,
     decoded_limits,
     encoded,
     encoded_budgets,
+    is_deeper,
     plain_limits,
     valid_budgets,
+    valid_expiry,
     valid_limits,
     valid_metadata,
     valid_nano,
@@ -106,3 +111,26 @@ def test_damaged_limits_are_found(text: str) -> None:
 def test_damaged_budgets_are_found(text: str) -> None:
     with pytest.raises(Damaged):
         decoded_budgets(text)
+
+
+def test_documents_are_bounded_in_depth() -> None:
+    deep: dict[str, Any] = {}
+    assert is_deeper([[1]], 1)
+    assert not is_deeper([[1]], 2)
+    for _ in range(MAX_DEPTH + 1):
+        deep = {"a": deep}
+    with pytest.raises(InvalidRequest):
+        valid_metadata(deep)
+
+
+@pytest.mark.parametrize("text", ["0e-999999999", "0.0000000000", "1e-10", "1e-999999999"])
+def test_money_has_nine_decimals_at_most_and_zeros_are_some(text: str) -> None:
+    with pytest.raises(InvalidRequest):
+        valid_nano(Decimal(text), "limit")
+
+
+def test_an_expiry_that_no_date_can_show_is_refused() -> None:
+    last = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    assert valid_expiry(last, 0) == MAX_EXPIRES
+    with pytest.raises(InvalidRequest):
+        valid_expiry(last.replace(tzinfo=timezone(-timedelta(hours=1))), 0)

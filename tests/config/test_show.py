@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from proxy.config.show import mask, show
-from proxy.config.tree import Admin, Config, Model, Price, Upstream
+from proxy.config.tree import Admin, Config, Model, Otel, Price, Upstream, Webhooks
 
 SECRET = "sk-a-rather-long-secret-9876"
 CONFIG = Config(
@@ -63,3 +63,15 @@ def test_the_admin_token_is_masked() -> None:
     config = Config(admin=Admin(token="prom_admin_0123456789_0123456789_abcd"))
     assert tomllib.loads(show(config, config))["admin"]["token"] == "****abcd"
     assert "0123" not in repr(config)
+
+
+def test_the_path_of_a_webhook_and_the_user_of_a_collector_are_masked() -> None:
+    written = Config(
+        webhooks=Webhooks(url="https://hooks.example/services/T0/PATHSECRET?k=QUERYSECRET"),
+        otel=Otel(endpoint="https://user:PASSWORD@collector.example/v1/traces"),
+    )
+    text = show(written, written)
+    assert "https://hooks.example/****" in text
+    assert "https://collector.example/v1/traces" in text
+    assert not [secret for secret in ("PATHSECRET", "QUERYSECRET", "PASSWORD") if secret in text]
+    assert "PATHSECRET" not in repr(written.webhooks)

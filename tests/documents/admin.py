@@ -71,7 +71,8 @@ With `open_metrics = true`, `/metrics` and `/-/metrics` need no token, and upstr
 
 ## What holds for all routes
 
-- Bodies are JSON of at most 1 MiB (16 MiB for documents in bulk), not compressed. Unknown fields and unknown query
+- Bodies are JSON of at most 1 MiB (16 MiB for documents in bulk), not compressed, with 64 levels at most.
+  Unknown fields and unknown query
   parameters are a 400 that names them.
 - Errors have OpenAI's envelope, with `request_id` and `timestamp` beside it; [errors.md](errors.md) lists the codes.
 - Money is USD as an exact decimal in quotes, times are ISO 8601 in UTC, versions are numbers.
@@ -79,7 +80,8 @@ With `open_metrics = true`, `/metrics` and `/-/metrics` need no token, and upstr
   for another version, `If-None-Match: *` one of what is there already.
 - `PUT` makes an object be as the body says, with defaults for what is left out, and creates it under a name that is
   new:
-  sent twice it does the same as once. `PATCH` changes what the body has.
+  sent twice it does the same as once, so that another name in its body is a 400. `PATCH` changes what the body has, the
+  name too.
 - Lists are pages: `limit`, and `after` with the `last_id` of the page before, while `has_more`.
 - What the configuration file names wins: a change of a budget that it sets is a 409.
 - Each change is a row of the audit table, in the same transaction, with `admin:` and the beginning of the token's

@@ -113,10 +113,22 @@ def test_events_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch, caplog: p
         ("2002:7f00:1::", False),
         ("64:ff9b::7f00:1", False),
         ("64:ff9b::5db8:d822", True),
+        ("64:ff9b:1::7f00:1", False),
+        ("::127.0.0.1", False),
+        ("::ffff:0:7f00:1", False),
+        ("fec0::1", False),
+        ("168.63.129.16", False),
+        ("192.0.0.192", False),
+        ("2606:4700::1111", True),
     ],
 )
 def test_which_addresses_are_public(address: str, public: bool) -> None:
     assert is_public(address) == public
+
+
+def test_a_host_that_is_no_name_is_a_failed_delivery() -> None:
+    with pytest.raises(WebhookFailed, match="no name"):
+        asyncio.run(allowed_address("a..b", 443, allow_private=False))
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "2130706433"])

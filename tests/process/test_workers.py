@@ -385,6 +385,19 @@ def test_a_reload_reaches_all_workers_and_those_that_are_started_later(tmp_path:
         assert {one.ask("second") for _ in range(20)} == {200}
 
 
+def test_a_reload_that_cannot_read_the_promoted_keys_is_refused_and_no_worker_is_killed(
+    tmp_path: Path, run: Run
+) -> None:
+    with crew(tmp_path) as one:
+        before = list(one.workers)
+        (tmp_path / "data" / "provider-keys.json").write_text("{")
+        done = run("config", "reload", "--config", str(tmp_path / "prometheus.toml"))
+        assert done.exit_code == 1
+        assert "provider-keys.json is damaged" in done.stderr + done.stdout
+        assert list(one.workers) == before
+        assert {one.ask("first") for _ in range(10)} == {200}
+
+
 def test_a_signal_reloads_all_workers(tmp_path: Path) -> None:
     with crew(tmp_path) as one:
         one.write("second")

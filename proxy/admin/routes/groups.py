@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from proxy.admin.request import AdminRequest, Result
-from proxy.admin.routes.pages import Listed, Page, etag, expected_version, is_id, utc
+from proxy.admin.routes.pages import Listed, Page, etag, expected_version, is_id, refuse_other_name, utc
 from proxy.admin.services import AdminServices
 from proxy.auth.groups import Group
 from proxy.auth.orgs import Org
@@ -113,6 +113,7 @@ async def show_team(services: AdminServices, request: AdminRequest) -> Result:
 async def put_team(services: AdminServices, request: AdminRequest) -> Result:
     """Make a team be as the body says: what is left out gets its default. A name that no team has makes one."""
     name = request.ids["team_id"]
+    refuse_other_name(name, request.body.name)
     if is_id(name):
         await services.store.teams.get(name)
     expected = expected_version(request)
@@ -159,6 +160,7 @@ async def show_org(services: AdminServices, request: AdminRequest) -> Result:
 async def put_org(services: AdminServices, request: AdminRequest) -> Result:
     """Make an organisation be as the body says. A name that none has makes one."""
     name = request.ids["org_id"]
+    refuse_other_name(name, request.body.name)
     if is_id(name):
         await services.store.orgs.get(name)
     expected = expected_version(request)

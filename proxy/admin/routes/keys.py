@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from proxy.admin.request import AdminRequest, Input, Result
-from proxy.admin.routes.pages import Listed, Page, PageSize, etag, expected_version, is_id, usd, utc
+from proxy.admin.routes.pages import Listed, Page, PageSize, etag, expected_version, is_id, refuse_other_name, usd, utc
 from proxy.admin.services import AdminServices
 from proxy.auth.credits import Credit
 from proxy.auth.keys import StoredKey
@@ -172,6 +172,7 @@ async def show(services: AdminServices, request: AdminRequest) -> Result:
 async def put(services: AdminServices, request: AdminRequest) -> Result:
     """Make a key be as the body says: what is left out gets its default. A name that no live key has makes one."""
     name, fields = request.ids["key_id"], request.body
+    refuse_other_name(name, fields.name)
     if is_id(name) and await services.store.keys.find(name) is None:
         # The id of a key that is not there, and no name for a new one.
         await services.store.keys.get(name)

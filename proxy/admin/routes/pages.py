@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from proxy.admin.request import AdminRequest, Input
 from proxy.errors import InvalidRequest
@@ -41,6 +41,13 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
+def refuse_other_name(path_name: str, name: str | UnsetType) -> None:
+    """Refuse a `PUT` by a name that gives another one: sent twice it would do something else each time."""
+    if not is_id(path_name) and name not in (UNSET, path_name):
+        message = f"The body's name must be {path_name[:64]!r} as in the path, or left out. PATCH gives another name."
+        raise InvalidRequest(message, param="name")
+
+
 def utc(seconds: int | None) -> str | None:
     """A time in seconds since 1970 as ISO 8601."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
@@ -73,7 +80,8 @@ def expected_version(request: AdminRequest) -> int | None:
     text = request.header(b"if-match")
     if text is None or text.strip() == "*":
         return None
+    # Versions begin at 1.
     number = text.strip().removeprefix("W/").strip('"')
-    if not (number.isascii() and number.isdigit() and len(number) <= 18):
+    if not (number.isascii() and number.isdigit() and len(number) <= 18 and int(number)):
         raise InvalidRequest('If-Match must be the version of an ETag, such as "3".', param="If-Match")
     return int(number)

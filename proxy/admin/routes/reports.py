@@ -20,6 +20,8 @@ from proxy.ledger.selection import Selection
 MAX_REPORT_SECONDS: Final = 20.0
 #: Before the name by which lines of metadata are.
 _METADATA: Final = "metadata:"
+#: The largest integer of SQLite's.
+_MAX_INTEGER: Final = 2**63 - 1
 _UNITS: Final = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
@@ -78,7 +80,7 @@ class AuditQuery(Input, frozen=True):
 
     limit: PageSize = 100
     #: The last id of the page before.
-    before: int | None = None
+    before: Annotated[int, Meta(ge=0, le=_MAX_INTEGER)] | None = None
     #: An id or a name.
     object: str | None = None
     actor: str | None = None
@@ -193,7 +195,10 @@ def moment(text: str | None, name: str) -> datetime | None:
     if text is None:
         return None
     if text[:-1].isdigit() and text[:-1].isascii() and len(text) <= 7 and text[-1:] in _UNITS:
-        return datetime.now(UTC) - timedelta(seconds=int(text[:-1]) * _UNITS[text[-1]])
+        try:
+            return datetime.now(UTC) - timedelta(seconds=int(text[:-1]) * _UNITS[text[-1]])
+        except OverflowError as error:
+            raise InvalidRequest(f"'{name}' lies before the year 1.", param=name) from error
     try:
         found = datetime.fromisoformat(text)
         if len(text) == len("2026-11-01"):

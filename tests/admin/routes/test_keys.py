@@ -144,3 +144,26 @@ def test_a_faulty_key_is_not_made(served: Served, body: dict[str, object]) -> No
     _, client = served
     assert client.post("/-/keys", json=body).status_code in (400, 404)
     assert client.get("/-/keys").json()["data"] == []
+
+
+def test_a_put_by_name_that_gives_another_name_is_refused(served: Served) -> None:
+    _, client = served
+    assert client.put("/-/keys/web", json={"name": "other"}).status_code == 400
+    made = client.put("/-/keys/web", json={"name": "web"})
+    assert made.status_code == 201
+    # By its id it is the same each time.
+    for _ in range(2):
+        assert client.put(f"/-/keys/{made.json()['id']}", json={"name": "other"}).json()["name"] == "other"
+
+
+def test_hostile_values_are_refused_and_the_list_stays_readable(served: Served) -> None:
+    _, client = served
+    client.post("/-/keys", json={"name": "web"})
+    late = "9999-12-31T23:59:59-23:59"
+    deep = '{"a":' * 600 + "1" + "}" * 600
+    assert client.post("/-/keys", json={"name": "late", "expires": late}).status_code == 400
+    assert client.post("/-/keys", content=f'{{"name": "deep", "metadata": {deep}}}').status_code == 400
+    assert client.post("/-/keys/web/credits", json={"amount": "1", "expires": late}).status_code == 400
+    assert client.put("/-/teams/t", json={"budgets": [{"limit": "0e-99999999"}]}).status_code == 400
+    assert [key["name"] for key in client.get("/-/keys").json()["data"]] == ["web"]
+    assert client.get("/-/keys/web/credits").json()["data"] == []

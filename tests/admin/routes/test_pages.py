@@ -18,7 +18,9 @@ def test_versions_are_those_of_etags() -> None:
     assert version((b"if-none-match", b"*")) == 0
 
 
-@pytest.mark.parametrize("header", [(b"if-match", b'"a"'), (b"if-match", b""), (b"if-none-match", b'"1"')])
+@pytest.mark.parametrize(
+    "header", [(b"if-match", b'"a"'), (b"if-match", b'"0"'), (b"if-match", b""), (b"if-none-match", b'"1"')]
+)
 def test_what_is_no_version_is_refused(header: tuple[bytes, bytes]) -> None:
     with pytest.raises(InvalidRequest):
         version(header)
