@@ -296,7 +296,7 @@ def test_a_slow_upstream_is_a_warning_with_its_time(monkeypatch: pytest.MonkeyPa
 
 def test_each_key_of_an_upstream_is_tried() -> None:
     def handler(request: RecordedRequest) -> Iterable[Step]:
-        is_good = request.headers["authorization"] == f"Bearer {SECRET}"
+        is_good = dict(request.headers)["authorization"] == f"Bearer {SECRET}"
         return json_answer(LIST if is_good else {"error": {"message": "no"}}, 200 if is_good else 401)
 
     with ScriptedUpstream(handler) as upstream:
