@@ -114,7 +114,9 @@ async def running_rig(
     keys = ["one", "two"] if routing is not None else ["none"]
     upstream = Upstream(base_url="http://127.0.0.1:9", api_keys=keys, warm_connections=0)
     upstreams = {"bench": upstream}
-    config = Config(server=server, upstreams=upstreams, models=aliases, limits=limits or {}, budgets=budgets or {})
+    config = Config(
+        server=server, upstreams=upstreams, models=aliases, limits=limits or {}, budgets=dict(budgets or {})
+    )
     gateway = Gateway(config, io.StringIO())
     await gateway.start()
     try:

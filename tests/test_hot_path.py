@@ -9,6 +9,7 @@ import asyncio
 import gc
 import json
 import logging
+import random
 import tempfile
 import threading
 import tracemalloc
@@ -37,7 +38,8 @@ JSON_REQUEST = Counts(python_calls=141, c_calls=152, decodes=4, file_writes=2)
 ROUTED: dict[Strategy, Counts] = {
     "order": Counts(python_calls=18, c_calls=13),
     "weighted": Counts(python_calls=18, c_calls=14),
-    "fastest": Counts(python_calls=21, c_calls=16),
+    # While one of the targets was not measured yet it costs a call more, and the draw decides whether that is so.
+    "fastest": Counts(python_calls=21, c_calls=17),
     "least-busy": Counts(python_calls=21, c_calls=17),
     "cheapest": Counts(python_calls=20, c_calls=19),
 }
@@ -120,6 +122,8 @@ def test_a_json_request_stays_within_its_budget() -> None:
 
 @pytest.mark.parametrize("strategy", ROUTED)
 def test_a_choice_of_the_target_stays_within_its_budget(strategy: Strategy) -> None:
+    # One request in a hundred looks for a target to measure, and would cost more.
+    random.seed(1)
     routing = Routing(strategy=strategy, sticky="session")
     reads = reads_of("bench-json", False, False)
     counts = on_rig(["bench-json"], lambda rig, loop: exchange(rig, loop, request("bench-json", False), reads), routing)

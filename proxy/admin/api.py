@@ -19,6 +19,7 @@ from proxy.admin.request import AdminRequest, Result, Row, ids_of
 from proxy.admin.routes.rotation import fall_back
 from proxy.admin.services import AdminServices
 from proxy.auth.values import MAX_DEPTH, is_deeper
+from proxy.config.faults import explain
 from proxy.dialects.openai_chat import CHAT
 from proxy.errors import AuthenticationFailed, GatewayError, InternalFault, InvalidRequest
 from proxy.exchange.context import RequestContext
@@ -132,7 +133,7 @@ def _query(row: Row, text: bytes) -> Any:
     try:
         return msgspec.convert(values, row.query, strict=False)
     except msgspec.ValidationError as error:
-        raise _invalid(error) from error
+        raise _invalid(error, row.query) from error
 
 
 async def _body(row: Row, scope: Scope) -> Any:
@@ -150,7 +151,7 @@ async def _body(row: Row, scope: Scope) -> Any:
             raise InvalidRequest(f"The body has more than {MAX_DEPTH} levels of objects and arrays.")
         return msgspec.json.decode(data or b"{}", type=row.body)
     except msgspec.ValidationError as error:
-        raise _invalid(error, row.body_fault) from error
+        raise _invalid(error, row.body, row.body_fault) from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidRequest("The body is no JSON.", code="invalid_json") from error
 
@@ -162,12 +163,11 @@ def _is_too_deep(data: bytes) -> bool:
     return is_deeper(msgspec.json.decode(data), MAX_DEPTH)
 
 
-def _invalid(error: msgspec.ValidationError, code: str = "invalid_request") -> InvalidRequest:
-    """The error of a field, which msgspec names at the end: `… - at `$.limits.requests``."""
-    message, _, place = str(error).partition(" - at `")
-    name = place.rstrip("`").removeprefix("$").lstrip(".")
+def _invalid(error: msgspec.ValidationError, kind: object, code: str = "invalid_request") -> InvalidRequest:
+    """The error of a field of a query or a body."""
+    message, name = explain(error, kind)
     where = f" (at {name})" if name else ""
-    return InvalidRequest(f"{message}{where}.", param=name or None, code=code)
+    return InvalidRequest(f"{message[:1].upper()}{message[1:]}{where}.", param=name or None, code=code)
 
 
 def _encoded(result: Result) -> bytes:

@@ -110,7 +110,7 @@ class ProviderKeys:
     def promote(self, name: str) -> Rotation:
         """Put the pending key in force; the one before may be restored for `DRAIN_SECONDS`. Raises `InvalidRequest`."""
         with self._changing(name) as (rotation, store):
-            self._require(rotation, "pending", "promote its key")
+            self._require(rotation, "pending", "promote the key")
             until = int(self._clock()) + DRAIN_SECONDS
             return store(
                 msgspec.structs.replace(
@@ -127,7 +127,7 @@ class ProviderKeys:
         with self._changing(name) as (rotation, store):
             status = rotation.status(self._clock())
             if status == "idle":
-                raise self._wrong_state(rotation, "roll back")
+                raise self._wrong_state(rotation, "roll back the key")
             promoted = rotation.promoted
             if status == "draining":
                 is_files = rotation.previous == self.written.upstreams[name].api_key
@@ -147,7 +147,11 @@ class ProviderKeys:
         """The rotation of an upstream and what stores another one, under a lock of all workers."""
         self._fresh(name)
         if not self.written.upstreams[name].api_key:
-            message = f"The upstream `{name}` has no api_key in the configuration, so there is none to rotate."
+            message = (
+                f"The upstream `{name}` has several keys (api_keys): change one in the configuration, and reload it."
+                if self.written.upstreams[name].api_keys
+                else f"The upstream `{name}` has no api_key in the configuration, so there is none to rotate."
+            )
             raise InvalidRequest(message, status=409, code="no_api_key")
         try:
             lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

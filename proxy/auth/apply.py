@@ -25,6 +25,7 @@ from proxy.auth.values import (
     valid_name,
 )
 from proxy.config import toml_positions
+from proxy.config.faults import explain
 from proxy.config.file_budgets import FileOwner
 from proxy.config.problems import ConfigProblems, Problem, did_you_mean
 from proxy.errors import InvalidRequest
@@ -94,7 +95,9 @@ def read_document(text: str, path: str) -> Wanted:
                 try:
                     found[kind][name] = _fields(kind, name, entry)
                 except msgspec.ValidationError as error:
-                    problems.append(_problem(path, lines, (kind, name), str(error).replace(" - at `$.", " - at `")))
+                    message, place = explain(error, _TYPES[kind])
+                    where = f" (at {place})" if place else ""
+                    problems.append(_problem(path, lines, (kind, name), f"{message}{where}"))
                 except InvalidRequest as error:
                     problems.append(_problem(path, lines, _place(kind, name, error), error.message))
     if problems:

@@ -58,18 +58,24 @@ class AuditLog:
     ) -> list[AuditRow]:
         """Changes, the newest first; `before` is the last id of the previous page.
 
-        `object` is an id or a name, `action` a whole one or the part before its dot, `since` seconds since 1970.
+        `object` is an id or a name, `action` a whole one or the part before its dot, `actor` a whole one or the part
+        before its colon, `since` seconds since 1970.
         """
         if not 1 <= limit <= MAX_PAGE_ROWS:
             raise InvalidRequest(f"limit {limit} is not from 1 to {MAX_PAGE_ROWS}", param="limit")
         wanted: list[tuple[str, Value]] = [
             ("id < ?", before),
             ("? IN (object, name)", object),
-            ("actor = ?", actor),
             ("time >= ?", since),
         ]
         if action is not None:
             wanted.append(("action = ?", action) if "." in action else ("action LIKE ? || '.%'", action))
+        if actor is not None:
+            wanted.append(
+                ("actor = ?", actor)
+                if ":" in actor
+                else ("? IN (actor, substr(actor, 1, instr(actor, ':') - 1))", actor)
+            )
         chosen = [(condition, value) for condition, value in wanted if value is not None]
         where = f"WHERE {' AND '.join(condition for condition, _ in chosen)}" if chosen else ""
         rows = await self._database.rows(

@@ -24,7 +24,7 @@ _SAID = frozenset({"id", "name", "version", "hint"})
 
 @click.command(epilog="Example: audit --object web-prod --since 7d --json")
 @click.option("--object", "object_", metavar="NAME", help="Only changes of this key, team or organisation, or its id.")
-@click.option("--actor", metavar="NAME", help="Only changes by this one: cli:USER, admin.")
+@click.option("--actor", metavar="NAME", help="Only changes by this one: cli:USER, or all of cli or admin.")
 @click.option("--action", metavar="WHAT", help="Only these: key, team, org, credit, or one such as key.revoke.")
 @click.option("--since", callback=time_options.past, metavar="TIME", help="From then on: 24h, 7d, 2026-11-01.")
 @click.option("--limit", type=Number(1, MAX_PAGE_ROWS - 1), default=50, show_default=True, help="Most lines.")

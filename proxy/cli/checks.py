@@ -193,7 +193,13 @@ async def _upstream(name: str, upstream: Upstream, wanted: Mapping[str, Sequence
     unreached = await _reach(title, upstream)
     if unreached is not None:
         return [unreached]
-    return [Check(title, *verdict) for verdict in await check_models(name, upstream, wanted)]
+    found = []
+    for place, key in enumerate(upstream.credentials, 1):
+        # Each account may refuse its key, and lack models, apart from the others.
+        one = msgspec.structs.replace(upstream, api_key=key, api_keys=[])
+        number = f"#{place}" if upstream.api_keys else ""
+        found += [Check(title + number, *verdict) for verdict in await check_models(name, one, wanted)]
+    return found
 
 
 async def _reach(title: str, upstream: Upstream) -> Check | None:

@@ -16,7 +16,7 @@ from proxy.auth.store import Store
 from proxy.auth.values import KeyFields
 from proxy.cli import credits, demo_key, time_options
 from proxy.cli.key_view import KEY_HEADINGS, key_data, key_row, minute_text, print_key
-from proxy.cli.options import as_json, config_file, configured, data_directory, store_directory
+from proxy.cli.options import as_json, config_file, data_directory, store_directory
 from proxy.cli.output import print_json, print_line, print_note, print_table, utc
 from proxy.cli.subjects import (
     actor,
@@ -30,9 +30,9 @@ from proxy.cli.subjects import (
     limits_of,
     no_budgets,
     no_limits,
+    note_unknown_aliases,
 )
 from proxy.cli.usage_errors import Group, Number
-from proxy.config.problems import did_you_mean
 from proxy.errors import InvalidRequest
 
 T = TypeVar("T")
@@ -110,7 +110,7 @@ def create(
         return await store.keys.add(fields, actor=actor())
 
     key, secret = in_store(config_path, data_dir, work)
-    _note_unknown(key, config_path)
+    note_unknown_aliases(key, config_path)
     ends = f" It ends {utc(key.expires * 1_000_000)}." if key.expires is not None else ""
     _print_secret(key, secret, f"Key {key.name} ({key.id}) was created.{ends}", as_json)
 
@@ -189,7 +189,7 @@ def update(
             return await store.keys.update(name, fields, actor=actor())
 
     key = _of_key(name, config_path, data_dir, work)
-    _note_unknown(key, config_path)
+    note_unknown_aliases(key, config_path)
     if as_json:
         print_json(key_data(key))
     else:
@@ -349,14 +349,6 @@ def _notes(texts: tuple[str, ...]) -> dict[str, Any]:
 def _taken_away(flag: bool) -> UnsetType | None:
     """None, which takes a value away, where the flag for that is set."""
     return None if flag else UNSET
-
-
-def _note_unknown(key: StoredKey, config_path: Path | None) -> None:
-    """Say which aliases of a key are not configured."""
-    known = configured(config_path).models
-    for alias in sorted(key.models or ()):
-        if known and alias not in known:
-            print_note(f'Note: no alias is named "{alias}" in the configuration; {did_you_mean(alias, known)}')
 
 
 def _of_key(name: str, config_path: Path | None, data_dir: Path | None, work: Callable[[Store], Awaitable[T]]) -> T:

@@ -25,6 +25,7 @@ from proxy.cli.subjects import (
     looked_up,
     no_budgets,
     no_limits,
+    note_unknown_aliases,
 )
 from proxy.cli.usage_errors import Group, Number
 
@@ -59,6 +60,7 @@ def create(
         return await store.orgs.create(fields, actor=actor())
 
     org = in_store(config_path, data_dir, work)
+    note_unknown_aliases(org, config_path)
     if as_json:
         print_json(group_data(org))
     else:
@@ -107,6 +109,7 @@ def update(
             return await store.orgs.update(name, fields, actor=actor())
 
     org = in_store(config_path, data_dir, work)
+    note_unknown_aliases(org, config_path)
     if as_json:
         print_json(group_data(org))
     else:

@@ -16,11 +16,17 @@ import click
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from proxy.auth.keys import StoredKey
+from proxy.auth.orgs import Org
 from proxy.auth.store import Store
+from proxy.auth.teams import Team
 from proxy.auth.values import plain_limits
 from proxy.cli.options import chosen_file, configured
+from proxy.cli.output import print_note
 from proxy.cli.usage_errors import unknown
+from proxy.config.faults import explain
 from proxy.config.file_budgets import owner_in_file
+from proxy.config.problems import did_you_mean
 from proxy.config.tree import Budget, Limits
 from proxy.ledger.ledger import prepare
 
@@ -72,7 +78,8 @@ def limits_of(texts: Sequence[str], before: Limits | None = None) -> Limits:
     try:
         return msgspec.convert(plain, Limits)
     except msgspec.ValidationError as error:
-        raise click.BadParameter(str(error), param_hint="--limit") from error
+        message, place = explain(error, Limits)
+        raise click.BadParameter(f"{place}: {message}", param_hint="--limit") from error
 
 
 def budgets_of(texts: Sequence[str]) -> list[Budget]:
@@ -114,7 +121,18 @@ def _budget(text: str) -> Budget:
     try:
         return msgspec.convert(values, Budget, strict=False)
     except msgspec.ValidationError as error:
-        raise click.BadParameter(f"'{text}': {error}", param_hint="--budget") from error
+        message, place = explain(error, Budget)
+        raise click.BadParameter(f"'{text}': {place} {message}", param_hint="--budget") from error
+
+
+def note_unknown_aliases(changed: StoredKey | Team | Org, config_path: Path | None) -> None:
+    """Note which aliases of a key, a team or an organisation, of its limits or its budgets are not configured."""
+    known = configured(config_path).models
+    named = set(changed.models or ()) if isinstance(changed, StoredKey) else set[str]()
+    named.update(changed.limits.models if changed.limits is not None else ())
+    named.update(alias for budget in changed.budgets for alias in budget.models)
+    for alias in sorted(named.difference(known)) if known else ():
+        print_note(f'Note: no alias is named "{alias}" in the configuration; {did_you_mean(alias, known)}')
 
 
 def limits_text(limits: Limits | None, prefix: str = "") -> str:

@@ -25,6 +25,7 @@ from proxy.cli.subjects import (
     looked_up,
     no_budgets,
     no_limits,
+    note_unknown_aliases,
 )
 from proxy.cli.usage_errors import Group, Number
 
@@ -61,6 +62,7 @@ def create(
         return await store.teams.create(fields, actor=actor())
 
     team = in_store(config_path, data_dir, work)
+    note_unknown_aliases(team, config_path)
     if as_json:
         print_json(group_data(team))
     else:
@@ -114,6 +116,7 @@ def update(
             return await store.teams.update(name, fields, actor=actor())
 
     team = in_store(config_path, data_dir, work)
+    note_unknown_aliases(team, config_path)
     if as_json:
         print_json(group_data(team))
     else:

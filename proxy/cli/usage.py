@@ -133,7 +133,7 @@ async def _usage(
 
 
 def _print(by_name: str, usage: UsageReport, names: Mapping[str, str]) -> None:
-    has_margin = usage.totals.uncosted < usage.totals.requests
+    has_margin = usage.totals.has_margin
     has_trend = any(len(line.trend) > 1 for line in usage.lines)
     headings = (by_name, *_HEADINGS, *_MARGIN_HEADINGS * has_margin, *[_TREND] * has_trend)
     rows = [
@@ -177,8 +177,7 @@ def _cost(line: UsageLine) -> str:
 
 def _margin(line: UsageLine) -> tuple[str, ...]:
     """What targets cost, and the margin; none of them where it is known of no request."""
-    is_known = line.uncosted < line.requests
-    return (usd(line.target_cost), usd(line.margin)) if is_known else ("-", "-")
+    return (usd(line.target_cost), usd(line.margin)) if line.has_margin else ("-", "-")
 
 
 def _as_data(usage: UsageReport, names: Mapping[str, str]) -> dict[str, Any]:

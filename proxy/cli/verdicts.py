@@ -82,7 +82,7 @@ def _refusal(upstream: Upstream, response: ProbeResponse) -> Verdict:
     return Verdict(
         "fail",
         what,
-        f"the key that api_key names is wrong, expired, or of another account; or the upstream is no "
+        f"its api_key is wrong, expired, or of another account; or the upstream is no "
         f'"{upstream.kind}", which sends it as {PRESETS[upstream.kind].auth_header}',
     )
 

@@ -1,5 +1,6 @@
 """Validation rules for budgets and webhooks, and likely mistakes in them. Pure; no rule quotes what may be a secret."""
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -67,6 +68,14 @@ def webhook_url(url: str) -> Iterator[Violation]:
         yield "has a user in it", "requests are signed by the secret; leave out the user"
 
 
+def _is_private(host: str) -> bool:
+    """Whether a host is known to be private without looking its name up."""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def budget_warnings(config: Config) -> Iterator[tuple[Path, str, str]]:
     """Likely mistakes in the budgets of a file."""
     for name, budget_ in config.budgets.items():
@@ -83,7 +92,9 @@ def budget_warnings(config: Config) -> Iterator[tuple[Path, str, str]]:
                 yield path, what, 'give each a price, or set unpriced = "allow", which counts them as nothing'
     if config.webhooks is not None:
         url = urlsplit(config.webhooks.url)
-        if url.scheme == "http" and not config.webhooks.allow_private:
+        if not config.webhooks.allow_private and _is_private(url.hostname or ""):
+            yield ("webhooks", "url"), "is in a private network, where nothing is posted to", "allow_private = true"
+        elif url.scheme == "http" and not config.webhooks.allow_private:
             yield ("webhooks", "url"), "is not encrypted", "use https://"
         if not config.webhooks.secret:
             yield ("webhooks",), "has no secret, so events are not signed", 'secret = "${WEBHOOK_SECRET}"'

@@ -290,23 +290,26 @@ class Price(TierPrice, frozen=True):
 
 
 class Limits(Section, frozen=True):
-    """`[limits.NAME]`, and the limits of an alias, a key, a team or an organisation: what is empty has no limit.
+    """`[limits.default]`, `[limits.global]`, and the limits of an alias, a key or a team: how much may be used.
 
-    A rate is a number and a period, such as "600/min"; the periods are s, min, h and d, and several rates are
-    separated by commas: "20/s, 600/min". So many may come at once; "600/min burst 50" lets 50 come at once.
+    `default` is for each key that has no limits of its own, `global` for all together (docs/limits.md); what is left
+    out has no limit. A rate is a number and a period, such as "600/min"; the periods are s, min, h and d, and several
+    rates are separated by commas: "20/s, 600/min". So many may come at once; "600/min burst 50" lets 50 come at once.
     """
 
     #: Requests.
     requests: str = ""
-    #: Input and output tokens together, of input alone, and of output alone.
+    #: Input and output tokens together.
     tokens: str = ""
+    #: Input tokens.
     input_tokens: str = ""
+    #: Output tokens.
     output_tokens: str = ""
     #: Minutes of source audio.
     audio_minutes: str = ""
     #: Requests that run at once; 0 is any number.
     concurrent: CountOrNone = 0
-    #: Further limits for single aliases.
+    #: Further limits for single aliases, by name.
     models: dict[str, "Limits"] = msgspec.field(default_factory=dict)
 
 

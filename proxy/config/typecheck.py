@@ -35,7 +35,10 @@ def _value(kind: inspect.Type, raw: object, path: Path, report: Report) -> objec
             return _INVALID
         if isinstance(kind, inspect.StructType):
             return _section(kind, raw, path, report)
-        return _valid_items({name: _value(kind.value_type, item, (*path, name), report) for name, item in raw.items()})
+        for name in [name for name in raw if not _is_name(kind, name)]:
+            report((*path, name), "no such table", did_you_mean(name, map(str, _names(kind))))
+        items = [(name, item) for name, item in raw.items() if _is_name(kind, name)]
+        return _valid_items({name: _value(kind.value_type, item, (*path, name), report) for name, item in items})
     if isinstance(kind, inspect.ListType):
         if not isinstance(raw, list):
             report(path, f"must be an array, not {describe_value(raw)}", "put [ ] around it")
@@ -56,6 +59,15 @@ def _section(kind: inspect.StructType, raw: dict[str, Any], path: Path, report: 
             report(path, f'the key "{name}" is missing', f"{name} is {describe(field.type)}")
     known = [(name, raw[name]) for name in raw if name in fields]
     return _valid_items({name: _value(fields[name].type, item, (*path, name), report) for name, item in known})
+
+
+def _names(kind: inspect.DictType) -> tuple[object, ...]:
+    """The only names that a table may have; empty where it may have any."""
+    return tuple(kind.key_type.values) if isinstance(kind.key_type, inspect.LiteralType) else ()
+
+
+def _is_name(kind: inspect.DictType, name: str) -> bool:
+    return name in (_names(kind) or (name,))
 
 
 def _valid_items(values: dict[str, Any]) -> dict[str, Any]:

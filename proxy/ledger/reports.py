@@ -79,6 +79,11 @@ class UsageLine(msgspec.Struct, frozen=True):
     #: Requests in each part of the time, or of the line's own period; empty where no trend was asked for.
     trend: tuple[int, ...] = ()
 
+    @property
+    def has_margin(self) -> bool:
+        """Whether what targets cost is known of more than requests that reached none, which cost nothing."""
+        return self.requests > 0 and (not self.uncosted or self.target_cost != 0 or self.margin != 0)
+
 
 class UsageReport(msgspec.Struct, frozen=True):
     """A page of a usage report; the totals are of the whole time and selection."""

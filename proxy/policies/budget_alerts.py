@@ -56,8 +56,8 @@ class BudgetAlerts:
         self._warnings.add(1, self._label(pot))
         whose = pot.owner
         _log.warning(
-            "budget of %s: %d %% spent: $%s of $%s (%s)",
-            whose,
+            "%s: %d %% spent: $%s of $%s (%s)",
+            whose if whose.startswith("budget ") else f"budget of {whose}",
             percent,
             dollars(spent),
             dollars(spending.limit),

@@ -4,7 +4,7 @@ from typing import Final
 
 from proxy.errors import BudgetExceeded, InvalidRequest
 from proxy.limits.budget import Pot, Spending
-from proxy.limits.calendar import reset_words
+from proxy.limits.calendar import NEVER, reset_words
 from proxy.observability.access_format import dollars
 
 #: Nano-dollars that a request is taken to cost of which nothing is known: it is refused where nothing is left.
@@ -26,20 +26,25 @@ def unpriced(alias: str, pot: Pot) -> InvalidRequest:
 
 
 def exceeded(spending: Spending, nanos: int, spent: int, reserved: int, moment: int) -> BudgetExceeded:
-    """The refusal of a request for which a budget has not enough left; `moment` is now, in microseconds."""
+    """The refusal of a request for which a budget has not enough left, or with 0 `nanos` the end of a stream.
+
+    `moment` is now, in microseconds.
+    """
     pot, window = spending.pot, spending.window
-    label = pot.rule.label
-    asked = f" This request may cost up to {usd(nanos)}." if nanos > SOMETHING else ""
+    what = f"{pot.rule.label} {'does not cover this request' if nanos else 'ran out while this response was sent'}"
+    # Where something is left a request that asks for less may pass.
+    advice = "; a smaller max_tokens lowers that" if spent + reserved < spending.limit else ""
+    asked = f" This request may cost up to {usd(nanos)}{advice}." if nanos > SOMETHING else ""
     if pot.calendar is None:
         state = f"{usd(spending.limit - spent)} left of {usd(spending.limit)}, and {usd(reserved)} of it reserved"
-        message = f"{label} does not cover this request: {state}.{asked} Add credits to go on."
+        message = f"{what}: {state}.{asked} Add credits to go on."
         return BudgetExceeded(message)
     state = f"{usd(spent)} spent and {usd(reserved)} reserved of {usd(spending.limit)}"
     zone = pot.calendar.zone
-    resets = f"It resets {reset_words(window, zone, moment)}."
+    resets = "It never resets." if window.end >= NEVER else f"It resets {reset_words(window, zone, moment)}."
     seconds = -(-(window.end - moment) // _MICROSECONDS)
     headers = {"retry-after": str(max(seconds, 1))} if seconds < MAX_RETRY_AFTER_SECONDS else None
-    return BudgetExceeded(f"{label} does not cover this request: {state}.{asked} {resets}", headers=headers)
+    return BudgetExceeded(f"{what}: {state}.{asked} {resets}", headers=headers)
 
 
 def usd(nanos: int) -> str:

@@ -131,6 +131,13 @@ def test_unknown_upstreams_and_those_without_a_key_have_no_rotation(tmp_path: Pa
         keys_in(tmp_path, Clock(), config("")).start("vendor", SECOND)
 
 
+def test_one_of_several_keys_is_changed_in_the_file(tmp_path: Path) -> None:
+    several = msgspec.structs.replace(config("").upstreams["vendor"], api_keys=[FIRST, SECOND])
+    written = msgspec.structs.replace(config(""), upstreams={"vendor": several})
+    with pytest.raises(InvalidRequest, match="change one in the configuration"):
+        keys_in(tmp_path, Clock(), written).start("vendor", THIRD)
+
+
 def test_the_file_is_for_its_owner_and_keeps_no_key_longer_than_needed(tmp_path: Path) -> None:
     clock = Clock()
     keys = keys_in(tmp_path, clock)

@@ -24,6 +24,7 @@ def test_changes_are_filtered_and_paged(run: Run) -> None:
     assert len(json.loads(run("audit", "--object", "one", "--json").stdout)) == 2
     assert len(json.loads(run("audit", "--action", "key.revoke", "--json").stdout)) == 1
     assert json.loads(run("audit", "--actor", "admin", "--json").stdout) == []
+    assert len(json.loads(run("audit", "--actor", "cli", "--json").stdout)) == 3
     page = run("audit", "--limit", "2")
     assert "--before 2" in page.stderr
     assert len(json.loads(run("audit", "--before", "2", "--json").stdout)) == 1

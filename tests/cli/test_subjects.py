@@ -7,6 +7,7 @@ import pytest
 
 from proxy.cli.subjects import actor, budget_text, budgets_of, budgets_text, limits_of, limits_text
 from proxy.config.tree import Budget, Limits
+from tests.cli.conftest import Run
 
 BUDGETS = [
     "500/month",
@@ -51,3 +52,20 @@ def test_what_is_no_budget_is_wrong_use(text: str) -> None:
 
 def test_the_actor_is_the_user_of_the_machine() -> None:
     assert actor().startswith("cli:")
+
+
+@pytest.mark.parametrize("kind", ["keys", "teams", "orgs"])
+def test_unknown_aliases_of_limits_and_budgets_are_noted(kind: str, run: Run) -> None:
+    run("init")
+    given = ("--limit", "prometheus-cor:requests=5/s", "--budget", "5/month models=prometheus-lit,prometheus-lite")
+    created = run(kind, "create", "me", *given)
+    assert created.exit_code == 0
+    assert 'no alias is named "prometheus-cor"' in created.stderr
+    assert 'no alias is named "prometheus-lit"' in created.stderr
+    assert '"prometheus-lite" in' not in created.stderr
+
+
+def test_a_wrong_setting_says_which_there_are(run: Run) -> None:
+    result = run("keys", "create", "me", "--budget", "5/month on_exceed=bad")
+    assert result.exit_code == 2
+    assert 'on_exceed must be one of "refuse", "soft_cap", "stop_stream", "warn"' in result.stderr

@@ -247,6 +247,11 @@ def test_margin_is_there_where_the_cost_of_targets_is_known(run: Run, stored: St
     assert document["totals"]["uncosted"] == 1
 
 
+def test_no_margin_is_made_up_from_requests_that_reached_no_target(run: Run, stored: Stored) -> None:
+    stored([row(1, cost=3_000), row(2, outcome="refused", cost=0, target_cost=0)])
+    assert json.loads(run("usage", "--json").stdout)["totals"]["margin_usd"] is None
+
+
 def test_csv_has_a_line_for_each_and_the_total(run: Run, stored: Stored) -> None:
     stored([row(1, user="=cmd()"), row(2, user="ann")])
     lines = list(csv.DictReader(io.StringIO(run("usage", "--by", "user", "--csv").stdout)))

@@ -292,3 +292,15 @@ def test_a_slow_upstream_is_a_warning_with_its_time(monkeypatch: pytest.MonkeyPa
     assert found.state == "warn"
     assert " ms" in found.message
     assert "network" in found.hint
+
+
+def test_each_key_of_an_upstream_is_tried() -> None:
+    def handler(request: RecordedRequest) -> Iterable[Step]:
+        is_good = dict(request.headers)["authorization"] == f"Bearer {SECRET}"
+        return json_answer(LIST if is_good else {"error": {"message": "no"}}, 200 if is_good else 401)
+
+    with ScriptedUpstream(handler) as upstream:
+        keys = [SECRET, "sk-another-secret-1234"]
+        checked = asyncio.run(found(Upstream(base_url=upstream.base_url, api_keys=keys), "real-model"))
+    assert [(check.name, check.state) for check in checked] == [("upstream up#1", "ok"), ("upstream up#2", "fail")]
+    assert "its api_key is wrong" in checked[1].hint

@@ -77,6 +77,15 @@ def test_webhooks_are_to_be_encrypted_and_signed(tmp_path: Path) -> None:
     assert not {"webhooks", "webhooks.url"} & warned(safe, tmp_path).keys()
 
 
+@pytest.mark.parametrize("host", ["localhost:9", "127.0.0.1", "10.1.2.3", "[::1]:9", "169.254.169.254"])
+def test_a_private_address_is_named_unless_it_is_allowed(host: str, tmp_path: Path) -> None:
+    text = f'[webhooks]\nurl = "http://{host}/hook"\nsecret = "${{HOOK}}"\n'
+    assert warned(text, tmp_path)["webhooks.url"] == (
+        "is in a private network, where nothing is posted to; allow_private = true"
+    )
+    assert "webhooks.url" not in warned(text + "allow_private = true", tmp_path)
+
+
 def test_a_secret_is_resolved_and_never_shown(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("sk-long-enough-secret")
     text = BASE + '[budgets.b]\nlimit = "5.50"\n[webhooks]\nurl = "https://x.example/"\nsecret = "${HOOK}"'

@@ -35,6 +35,7 @@ def faults_of(document: dict[str, Any]) -> list[tuple[str, str, str]]:
             "no such key",
             "known: admin, budgets, limits, metrics, models, otel, server, upstreams, webhooks",
         ),
+        ({"limits": {"globl": {}}}, "limits.globl", "no such table", 'did you mean "global"?'),
         ({"server": 1}, "server", "must be a table, not an integer", ""),
         ({"models": []}, "models", "must be a table, not an array", ""),
         ({"server": {"port": -1}}, "server.port", "must be an integer from 0 to 65535", ""),

@@ -57,9 +57,9 @@ $ curl -s http://127.0.0.1:8080/-/keys -H "X-API-Key: $TOKEN" -d '{"name": "web"
 ## Where it is served
 
 At the address of `[server]`, below `/-/` and `/admin/`. With `listen` in `[admin]` it has an address of its own, a
-port or
-a Unix socket, which all workers share; then the server's address has none of it. `networks` are the only ones from
-which it may be called. `enabled = false` switches it off. All settings are in [configuration.md](configuration.md).
+port or a Unix socket, which all workers share; then the server's address has none of it. `networks` are the only ones
+from which it may be called. `enabled = false` switches it off. All settings are in
+[configuration.md](configuration.md).
 
 ```toml
 [admin]
@@ -79,14 +79,12 @@ With `open_metrics = true`, `/metrics` and `/-/metrics` need no token, and upstr
 - An object is named by its id or its name. What has a version has it as `ETag`; `If-Match: "3"` refuses (412) a change
   for another version, `If-None-Match: *` one of what is there already.
 - `PUT` makes an object be as the body says, with defaults for what is left out, and creates it under a name that is
-  new:
-  sent twice it does the same as once, so that another name in its body is a 400. `PATCH` changes what the body has, the
-  name too.
+  new: sent twice it does the same as once, so that another name in its body is a 400. `PATCH` changes what the body
+  has, the name too.
 - Lists are pages: `limit`, and `after` with the `last_id` of the page before, while `has_more`.
 - What the configuration file names wins: a change of a budget that it sets is a 409.
 - Each change is a row of the audit table, in the same transaction, with `admin:` and the beginning of the token's
-  digest
-  as its actor.
+  digest as its actor.
 - A change is in force in all workers: keys within a second, reloads and promoted keys when the response is there.
 
 {promises}
@@ -138,14 +136,12 @@ stored secret is a 400.
 """
 ROTATION_NOTE: Final = """\
 A rotation goes `idle` → `pending` (rotate) → `draining` (promote) → `idle`, 30 seconds later. The new key is tried
-first,
-by a list of the upstream's models: refused with 401 or 403 it is not kept. A promoted key is used for new attempts
-in all
-workers, and running streams end with the key that they began with. Where the provider refuses it (401, 403) within
-the 30
-seconds, the key before is put in force again by itself, which `note` says. The promoted key is kept in
-`provider-keys.json` in the data directory, for its owner alone; `config show` names it, and another value in the
-configuration file ends it. A step that does not fit the state is a 409.
+first, by a list of the upstream's models: refused with 401 or 403 it is not kept. A promoted key is used for new
+attempts in all workers, and running streams end with the key that they began with. Where the provider refuses it (401,
+403) within the 30 seconds, the key before is put in force again by itself, which `note` says. The promoted key is kept
+in `provider-keys.json` in the data directory, for its owner alone; `config show` names it, and another value in the
+configuration file ends it. A step that does not fit the state is a 409. Of an upstream with several keys (`api_keys`)
+one is changed in the configuration file, and by a reload.
 
 """
 

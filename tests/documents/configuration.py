@@ -75,7 +75,8 @@ def settings(section: type[msgspec.Struct]) -> Iterator[Setting]:
         if field.default_factory is not msgspec.NODEFAULT:
             # The reference does not mention empty defaults.
             value = field.default_factory() or None
-        default = None if value in (msgspec.NODEFAULT, None) else toml_value(value)
+        is_shown = value not in (msgspec.NODEFAULT, None, "") and not isinstance(value, msgspec.Struct)
+        default = toml_value(value) if is_shown else None
         yield Setting(field.name, describe(field.type), default, field.required, texts.get(field.name, ""))
 
 

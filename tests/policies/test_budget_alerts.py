@@ -38,7 +38,7 @@ def test_each_share_is_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptureF
         assert {event["data"]["budget"] for event in events} == {"budget web"}
         assert events[0]["data"]["limit_usd"] == "0.00004"
         assert caplog.text.count("% spent") == 3
-        assert "budget of budget web: 50 % spent: $0.00002 of $0.00004 (total)" in caplog.text
+        assert "budget web: 50 % spent: $0.00002 of $0.00004 (total)" in caplog.text
         assert values(gateway, "prometheus_gateway_budget_warnings_total") == {("web",): 3}
         assert values(gateway, "prometheus_gateway_budget_refusals_total") == {("web",): 2}
 

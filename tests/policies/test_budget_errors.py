@@ -30,6 +30,12 @@ def test_it_names_all_that_one_must_know_and_when_to_come_back() -> None:
     assert error.headers == {"x-should-retry": "false", "retry-after": "1800"}
 
 
+def test_a_request_that_would_fit_with_fewer_tokens_is_told_so() -> None:
+    moment = at("2026-12-01T12:00")
+    error = exceeded(BERLIN.spending(moment), 300_000_000, 9_800_000_000, 0, moment)
+    assert "This request may cost up to $0.30; a smaller max_tokens lowers that. It resets" in error.message
+
+
 @pytest.mark.parametrize(("moment", "told"), [("2026-12-01T22:00", False), ("2026-12-01T22:00:01", True)])
 def test_a_reset_that_is_an_hour_away_is_no_reason_to_wait(moment: str, told: bool) -> None:
     error = exceeded(BERLIN.spending(at(moment)), 1, 0, 0, at(moment))

@@ -46,7 +46,7 @@ def test_a_refusal_says_what_is_spent_and_when_that_ends(tmp_path: Path) -> None
         assert (body["error"]["type"], body["error"]["code"]) == ("budget_exceeded", "rate_limit_exceeded")
         assert body["error"]["message"] == (
             "The budget `web` does not cover this request: $0.00001 spent and $0.00 reserved of $0.00001. "
-            "This request may cost up to $0.00001. It resets never."
+            "This request may cost up to $0.00001. It never resets."
         )
         assert headers["x-should-retry"] == "false"
         assert "retry-after" not in headers

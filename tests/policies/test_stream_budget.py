@@ -62,6 +62,7 @@ def test_a_stream_is_stopped_with_an_error_event_and_billed(tmp_path: Path) -> N
             gate.set()
             body += client.read_all()
         assert b"budget_exceeded" in body
+        assert b"ran out while this response was sent: $" in body
         assert b"[DONE]" not in body
         assert 1 <= body.count(b"token ") < WORDS
         row = gateway.rows()[0]

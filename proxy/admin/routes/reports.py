@@ -116,9 +116,9 @@ async def usage(services: AdminServices, request: AdminRequest) -> Result:
     since, until = moment(query.since, "since"), moment(query.until, "until")
     if since is not None and until is not None and since >= until:
         raise InvalidRequest("'since' must lie before 'until'.", param="since")
-    by = "metadata" if query.by.startswith(_METADATA) else query.by
+    by = "metadata" if query.by.startswith(_METADATA) else "model" if query.by == "alias" else query.by
     if by not in get_args(By) or query.by == "metadata":
-        known = ", ".join(one for one in get_args(By) if one != "metadata")
+        known = ", ".join(("alias", *(one for one in get_args(By) if one != "metadata")))
         raise InvalidRequest(f"'by' must be one of {known}, or {_METADATA}NAME.", param="by")
     names = await read_names(services.state.ledger.data_dir)
     only = _selection(query, names)
@@ -240,7 +240,7 @@ def _line(line: UsageLine, names: Mapping[str, str]) -> dict[str, Any]:
     """A line with its money as nano-dollars and as exact decimals; null where it is known of no request."""
     plain: dict[str, Any] = msgspec.to_builtins(line)
     has_cost = not line.unpriced or line.unpriced < line.requests
-    has_margin = line.uncosted < line.requests
+    has_margin = line.has_margin
     for name, value, is_known in (
         ("cost", line.cost, has_cost),
         ("target_cost", line.target_cost, has_margin),
