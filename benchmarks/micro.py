@@ -1,6 +1,6 @@
 """What one request costs the gateway's own code: the real protocol, endpoint and relay on fake transports.
 
-    python -m benchmarks.micro [--profile CASE] [--chat-only]
+    python -m benchmarks.micro [--profile CASE] [--chat-only] [--policies limits,budgets,routing]
 
 Nothing of the kernel is in these figures, so they are steadier than those of the scenarios and show a change of a few
 microseconds. They say nothing about other systems.
@@ -12,12 +12,14 @@ import cProfile
 import pstats
 import tempfile
 import time
+from decimal import Decimal
 from pathlib import Path
 from unittest.mock import patch
 
 import uvloop
 
-from benchmarks.rig import Rig, reads_of, request, running_rig
+from benchmarks.rig import AllLimits, Rig, reads_of, request, running_rig
+from proxy.config.tree import Budget, Limits, Routing
 from proxy.endpoints import router
 
 CASES = {
@@ -28,10 +30,23 @@ CASES = {
 }
 
 
-async def measure(rounds: int, profile: str) -> None:
+#: What `--policies` turns on: none of it refuses.
+LIMITS: AllLimits = {
+    "default": Limits(requests="1000000/s, 10000000/min", tokens="1000000000/min", concurrent=1_000),
+    "global": Limits(requests="100000000/min"),
+}
+BUDGETS = {"all": Budget(limit=Decimal(1_000_000), window="day")}
+ROUTING = Routing(strategy="fastest")
+
+
+async def measure(rounds: int, profile: str, policies: str) -> None:
     """Print microseconds per request for each case: the tenth percentile, which other work disturbs least."""
     with tempfile.TemporaryDirectory() as folder:
-        async with running_rig(Path(folder), [case[0] for case in CASES.values()]) as rig:
+        models = [case[0] for case in CASES.values()]
+        routing = ROUTING if "routing" in policies else None
+        limits = LIMITS if "limits" in policies else None
+        budgets = BUDGETS if "budgets" in policies else None
+        async with running_rig(Path(folder), models, routing, limits, budgets) as rig:
             for name, (model, stream, whole) in CASES.items():
                 if profile and profile not in name:
                     continue
@@ -67,10 +82,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6, help="rounds of 500 requests each")
     parser.add_argument("--profile", default="", metavar="CASE", help="profile the cases whose name holds this")
     parser.add_argument("--chat-only", action="store_true", help="with a table of one row, to see what the others cost")
+    parser.add_argument("--policies", default="", help="of limits, budgets and routing, those to turn on")
     options = parser.parse_args()
     rows, objects = (router.ROWS[:1], ()) if options.chat_only else (router.ROWS, router.RESOURCE_ROWS)
     with patch.multiple(router, ROWS=rows, RESOURCE_ROWS=objects):
-        uvloop.run(measure(options.rounds, options.profile))
+        uvloop.run(measure(options.rounds, options.profile, options.policies))
 
 
 if __name__ == "__main__":
