@@ -9,6 +9,8 @@ without a compiler nothing is missing but speed. What mypyc asks of code that it
 - An interface is a base class or, beside one, a trait (`proxy.native.trait`), which only compiled classes can have; a
   call through a `Protocol` costs twice as much.
 - What a base class sets that is not compiled is declared again, as Any where it may be None.
+- A constant tuple that begins with a float has its type in its `Final`: `Final[tuple[float, ...]]`. Without it, reading
+  it fails when the module is imported.
 - A None whose type is a protocol is set in `__init__` and not in the class body, where it is forgotten.
 - Nothing is awaited inside an `except`: whatever else runs meanwhile would seem to run inside it too.
 - Nothing is patched from outside: methods of compiled objects are read-only. A test that has the journal's writes fail

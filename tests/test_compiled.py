@@ -45,6 +45,25 @@ def test_no_function_is_made_inside_another(file: str) -> None:
     assert [getattr(node, "lineno", 0) for node in inner_functions(tree)] == []
 
 
+def untyped_tuples_of_floats(tree: ast.Module) -> Iterator[ast.AST]:
+    """Constants whose value the compiled module takes for one that is not set."""
+    for node in tree.body:
+        if (
+            isinstance(node, ast.AnnAssign)
+            and isinstance(node.annotation, ast.Name)
+            and isinstance(node.value, ast.Tuple)
+        ):
+            first = node.value.elts[0] if node.value.elts else None
+            if isinstance(first, ast.Constant) and isinstance(first.value, float):
+                yield node
+
+
+@pytest.mark.parametrize("file", compiled_files())
+def test_a_constant_tuple_of_floats_says_its_type(file: str) -> None:
+    tree = ast.parse((ROOT / file).read_text())
+    assert [getattr(node, "lineno", 0) for node in untyped_tuples_of_floats(tree)] == []
+
+
 def waits_in_handlers(tree: ast.AST) -> Iterator[ast.AST]:
     """Places inside an `except` at which other code runs."""
     for handler in ast.walk(tree):

@@ -26,9 +26,22 @@ UNKNOWN_METHOD: Final = "unknown"
 
 #: (kind of tokens, how many).
 Parts = tuple[tuple[str, int], ...]
-_TOKEN_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0)
-_OVERHEAD_SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0)
-_DURATION_SECONDS: Final = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+_TOKEN_SECONDS: Final[tuple[float, ...]] = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0)
+_OVERHEAD_SECONDS: Final[tuple[float, ...]] = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.5,
+    1.0,
+)
+_DURATION_SECONDS: Final[tuple[float, ...]] = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 # The same in microseconds, which are what a bill has; and the place of the sum behind the buckets.
 _SECONDS: Final = tuple([seconds * 1_000_000 for seconds in SECONDS])
 _TOKEN: Final = tuple([seconds * 1_000_000 for seconds in _TOKEN_SECONDS])
