@@ -9,11 +9,11 @@ from msgspec import UNSET, Meta, UnsetType
 
 from proxy.admin.request import AdminRequest, Input
 from proxy.errors import InvalidRequest
+from proxy.observability.access_format import dollars
 
 #: Most objects of one page.
 MAX_PAGE = 500
 _ID = re.compile(r"(?:key|team|org)_[0-9a-f]{12}")
-_NANO = 1_000_000_000
 PageSize = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 
 
@@ -57,9 +57,7 @@ def usd(nano: int | None) -> str | None:
     """Nano-dollars as an exact decimal number of dollars, with 2 to 9 decimals; None is not known."""
     if nano is None:
         return None
-    whole, rest = divmod(abs(nano), _NANO)
-    decimals = f"{rest:09d}".rstrip("0").ljust(2, "0")
-    return f"{'-' if nano < 0 else ''}{whole}.{decimals}"
+    return dollars(nano) if nano >= 0 else f"-{dollars(-nano)}"
 
 
 def etag(version: int) -> dict[str, str]:
