@@ -22,7 +22,7 @@ from proxy.clock.sweeper import TimeoutSweeper
 from proxy.config.changes import Changes, applicable, changes
 from proxy.config.tree import Config, Upstream
 from proxy.endpoints.health import Health
-from proxy.endpoints.router import MountRouter, Router, Routes
+from proxy.endpoints.router import Mount, MountRouter, Router, Routes
 from proxy.endpoints.table import endpoint_of, endpoints_by_format
 from proxy.errors import ConfigFault, GatewayError, StoreFailed, UpstreamFailed
 from proxy.exchange.audio_length import AudioMeter
@@ -37,6 +37,12 @@ from proxy.observability.providers import Providers, reason_of
 from proxy.observability.readiness import Readiness
 from proxy.overload.monitor import Overload
 from proxy.overload.readings import Readings
+from proxy.pages.services import PageServices
+from proxy.pages.sessions import Sessions
+from proxy.pages.site import Site
+from proxy.pages.static import StaticFiles
+from proxy.pages.table import PAGES
+from proxy.pages.templates import Templates
 from proxy.policies import POLICIES
 from proxy.policies.admission import Admission
 from proxy.policies.base import EndpointPaths, GatewayState, Policy
@@ -82,7 +88,6 @@ class Gateway:
         #: For the listener.
         self.pressure = SheddingState()
         self.overload = Overload(config.server, self.deadlines, self.pressure, Readings())
-        self.access = AccessLog(output, config.server.log_format)
         self.audio = AudioMeter()
         self.pools: dict[str, Pool] = {}
         self.app: Router | None = None
@@ -91,7 +96,7 @@ class Gateway:
             config,
             self.ledger,
             self.overload,
-            self.access,
+            AccessLog(output, config.server.log_format),
             int(time.time()),
             EndpointPaths(endpoint_of(), endpoints_by_format()),
             counters,
@@ -104,6 +109,9 @@ class Gateway:
         services = AdminServices(state, self.keys, store, ProviderKeys(data_dir), Nodes(data_dir), self.providers)
         self.admin = AdminApi(services, ROWS)
         self.admin.services.control = Control(self.refresh)
+        files = StaticFiles()
+        #: The pages for browsers and agents.
+        self.site = Site(PageServices(self.admin.services, Templates(files), Sessions()), files, PAGES)
         self.keys.follow_accounts(self._accounts_changed)
         self._reloading = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
@@ -129,8 +137,8 @@ class Gateway:
         provider_keys.adopt(written, rotations)
         config = with_promoted(written, rotations)
         self.pools = await self._pools_for(config.upstreams)
-        mount = None if config.admin.listen else self.admin
-        self.app = Router(self.access, self._routes(config, self.pools), mount)
+        mounts: tuple[Mount, ...] = (self.site,) if config.admin.listen else (self.admin, self.site)
+        self.app = Router(self.access, self._routes(config, self.pools), mounts)
         self.deadlines.every_sweep(self.access.flush)
         self.deadlines.every_sweep(self._sweep_pools)
         self.deadlines.every_sweep(self.providers.sweep)
@@ -231,6 +239,11 @@ class Gateway:
         return may_serve(context, alias) and self.admission.may_serve(context, alias)
 
     @property
+    def access(self) -> AccessLog:
+        """The access log."""
+        return self.admission.state.access_log
+
+    @property
     def config(self) -> Config:
         """The configuration in force, with the provider keys that were promoted in place of the file's."""
         return self.admission.state.config
@@ -238,7 +251,7 @@ class Gateway:
     @property
     def admin_app(self) -> MountRouter:
         """What is served at the admin API's own address."""
-        return MountRouter(self.access, self.admin)
+        return MountRouter(self.access, (self.admin, self.site))
 
     @property
     def notice(self) -> float:

@@ -65,9 +65,14 @@ def simple_config(
     )
 
 
+def idle_gateway() -> Gateway:
+    """A gateway that was never started; it opens no store."""
+    return Gateway(simple_config(Path("unused"), "http://127.0.0.1:9"), io.StringIO())
+
+
 def idle_state() -> GatewayState:
-    """What a gateway that was never started gives its policies; it opens no store."""
-    return Gateway(simple_config(Path("unused"), "http://127.0.0.1:9"), io.StringIO()).admission.state
+    """What such a gateway gives its policies."""
+    return idle_gateway().admission.state
 
 
 def on_each_record(journal: Journal, callback: Callable[[Record], None]) -> None:

@@ -97,6 +97,9 @@ class Server(Section, frozen=True):
     worker_timeout: Seconds = 10.0
     #: Directory of the ledger, the journal and the keys.
     data_dir: str = "data"
+    #: The gateway's own address as clients reach it, such as "https://ai.example.com", which the pages name. Left out,
+    #: they name the one of the request.
+    public_url: str = ""
     #: Name upstreams and their models in the X-Prism-Provider and X-Prism-Model-Used headers.
     expose_upstream: bool = False
     #: Prefix of new keys.
@@ -463,6 +466,19 @@ class Admin(Section, frozen=True):
         return f"Admin(enabled={self.enabled}, listen={self.listen!r}, …)"
 
 
+class Pages(Section, frozen=True):
+    """`[pages]`: what the gateway shows to browsers (docs/pages.md)."""
+
+    #: Whether there is the page of documentation at `/`, with its twins for agents, and the OpenAPI documents.
+    docs: bool = True
+    #: Whether there is the dashboard at `/dashboard`.
+    dashboard: bool = True
+    #: Seconds after which a session of the dashboard ends that nothing was done in.
+    session_idle: Seconds = 1_800.0
+    #: Seconds after which a session ends in any case.
+    session_max: Seconds = 43_200.0
+
+
 class Otel(Section, frozen=True):
     """`[otel]`: a span for each request, sent by OTLP over HTTP; needs the extra `prometheus-gateway[otel]`."""
 
@@ -505,6 +521,7 @@ class Config(Section, frozen=True):
     budgets: dict[str, Budget] = msgspec.field(default_factory=dict)
     metrics: Metrics = msgspec.field(default_factory=Metrics)
     admin: Admin = msgspec.field(default_factory=Admin)
+    pages: Pages = msgspec.field(default_factory=Pages)
     otel: Otel = msgspec.field(default_factory=Otel)
     webhooks: Webhooks | None = None
 

@@ -5,7 +5,7 @@ All routes are built anew for another configuration, and replaced in one step.
 
 import functools
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Final, Protocol
 
 from starlette.applications import Starlette
@@ -100,7 +100,7 @@ class Routes(Starlette):
 class Mount(Protocol):
     """An application for some paths, such as the admin API; it writes its own errors, and gets no headers of CORS."""
 
-    def serves(self, path: str) -> bool:
+    def serves(self, path: str, /) -> bool:
         """Whether a path is one of its own."""
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -113,9 +113,9 @@ class Router:
     It outlives its routes: those of another configuration take their place between two requests.
     """
 
-    def __init__(self, access: AccessLog, routes: Routes, mount: Mount | None = None) -> None:
+    def __init__(self, access: AccessLog, routes: Routes, mounts: Sequence[Mount] = ()) -> None:
         self._access = access
-        self._mount = mount
+        self._mounts = mounts
         self.reconfigure(routes)
 
     def reconfigure(self, routes: Routes) -> None:
@@ -160,21 +160,20 @@ class Router:
         if exact is not None:
             await exact(scope, receive, send)
             return
-        if self._mount is not None and self._mount.serves(path):
-            app = self._mount
+        app = next((mount for mount in self._mounts if mount.serves(path)), app)
         await _serve_unbilled(self._access, app, path, scope, receive, send)
 
 
 class MountRouter:
-    """The application of an address of its own at which a mount is served and nothing else."""
+    """The application of an address of its own at which mounts are served and nothing else."""
 
-    def __init__(self, access: AccessLog, mount: Mount) -> None:
+    def __init__(self, access: AccessLog, mounts: Sequence[Mount]) -> None:
         self._access = access
-        self._mount = mount
+        self._mounts = mounts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        app: ASGIApp = self._mount if self._mount.serves(path) else _no_routes
+        app: ASGIApp = next((mount for mount in self._mounts if mount.serves(path)), _no_routes)
         await _serve_unbilled(self._access, app, path, scope, receive, send)
 
     def own_lines(self, request_id: str, headers: list[Header], arrived: float) -> bytes:

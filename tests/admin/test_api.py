@@ -35,7 +35,7 @@ def with_rows(gateway: RunningGateway, *rows: Row) -> None:
     """Serve other rows in place of the table's."""
 
     def replace(inner: Any) -> None:
-        inner.app._mount = AdminApi(inner.admin.services, rows)
+        inner.app._mounts = [AdminApi(inner.admin.services, rows)]
 
     gateway.call(replace)
 
@@ -153,7 +153,7 @@ def test_an_address_of_its_own_serves_it_and_nothing_else(tmp_path: Path, kind: 
         with httpx.Client(base_url=url, transport=transport, headers=headers) as client:
             assert client.get("/-/config").status_code == 200
             assert client.get("/-/config", headers={"authorization": ""}).status_code == 401
-            for other in ("/", "/v1/models", "/healthz", "/v1/chat/completions"):
+            for other in ("/v1/models", "/healthz", "/v1/chat/completions"):
                 assert client.get(other, headers={"authorization": f"Bearer {KEY}"}).status_code == 404
         main = httpx.get(f"{gateway.url}/-/config", headers=headers)
         assert (main.status_code, main.json()["error"]["code"]) == (404, "unknown_url")

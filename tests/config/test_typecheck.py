@@ -33,7 +33,7 @@ def faults_of(document: dict[str, Any]) -> list[tuple[str, str, str]]:
             {"zzz": {}},
             "zzz",
             "no such key",
-            "known: admin, budgets, limits, metrics, models, otel, server, upstreams, webhooks",
+            "known: admin, budgets, limits, metrics, models, otel, pages, server, upstreams, webhooks",
         ),
         ({"limits": {"globl": {}}}, "limits.globl", "no such table", 'did you mean "global"?'),
         ({"server": 1}, "server", "must be a table, not an integer", ""),

@@ -107,7 +107,7 @@ def test_the_address_alone_says_what_is_there(gateway: RunningGateway) -> None:
     with gateway.client() as client:
         client.request("GET", "/")
         answer, body = client.read_answer()
-        assert (answer.status, "/v1/models" in json.loads(body.payload)["message"]) == (200, True)
+        assert (answer.status, b"/v1" in body.payload) == (200, True)
         client.request("HEAD", "/")
         assert client.read_head().status == 200
         client.request("POST", "/")

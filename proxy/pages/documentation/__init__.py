@@ -1,0 +1,1 @@
+"""What clients and agents read: the docs page with its twins, and the OpenAPI documents."""

@@ -1,0 +1,39 @@
+"""Where a page is: the origin of the gateway as a browser sees it, and whether a form comes from there."""
+
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.types import Scope
+
+from proxy.wire.headers import header_value
+
+#: A host and its port, as they may stand in a page. What is written otherwise is not repeated there.
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+
+
+def origin_of(scope: Scope, public_url: str) -> str:
+    """Scheme, host and port of the gateway: those that are configured, else those that the request names.
+
+    A Host header that is none gives the address that the request came in at.
+    """
+    if public_url:
+        return public_url.rstrip("/")
+    host = (header_value(scope["headers"], b"host") or b"").decode("latin-1")
+    if _HOST.fullmatch(host) is None:
+        server = scope.get("server") or ("127.0.0.1", None)
+        host = server[0] if server[1] is None else f"{server[0]}:{server[1]}"
+    return f"{scope['scheme']}://{host}"
+
+
+def same_origin(scope: Scope) -> bool:
+    """Whether a form was sent by a page of this site, by what browsers say and pages cannot change."""
+    headers = scope["headers"]
+    site = header_value(headers, b"sec-fetch-site")
+    if site is not None:
+        return site == b"same-origin"
+    origin = header_value(headers, b"origin")
+    if origin is None:
+        # No browser: they all send one of the two with a form.
+        return True
+    return urlsplit(origin.decode("latin-1")).netloc.encode("latin-1") == header_value(headers, b"host")

@@ -1,0 +1,20 @@
+"""PageServices: what the handlers of pages may use of their gateway."""
+
+from proxy.admin.services import AdminServices
+from proxy.config.tree import Config
+from proxy.pages.sessions import Sessions
+from proxy.pages.templates import Templates
+
+
+class PageServices:
+    """What handlers may use; `admin` has the store, the key index, the state of the upstreams and the ledger."""
+
+    def __init__(self, admin: AdminServices, templates: Templates, sessions: Sessions) -> None:
+        self.admin = admin
+        self.templates = templates
+        self.sessions = sessions
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self.admin.state.config

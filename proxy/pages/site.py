@@ -1,0 +1,170 @@
+"""Site: serves the pages of the table, with what keeps a browser safe on every response.
+
+A page is refused unless its row allows it: for want of a session, then for want of the right, then for a form that
+another site could have sent. It never sends headers of CORS.
+"""
+
+import hmac
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Final
+from urllib.parse import quote
+
+from starlette.datastructures import FormData, QueryParams
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from proxy.dialects.openai_chat import CHAT
+from proxy.errors import AuthenticationFailed, GatewayError, InternalFault, InvalidRequest
+from proxy.exchange.context import RequestContext
+from proxy.exchange.response_head import timestamp
+from proxy.pages import static
+from proxy.pages.origin import origin_of, same_origin
+from proxy.pages.request import MAX_FORM_BYTES, Access, Page, PageRequest
+from proxy.pages.services import PageServices
+from proxy.pages.static import StaticFiles
+from proxy.pages.viewer import Viewer
+from proxy.server.cycle import EXTENSION, RequestCycle
+from proxy.wire.headers import header_value
+
+SIGN_IN: Final = "/dashboard/sign-in"
+COOKIE: Final = "prometheus_session"
+#: All paths below it are the dashboard's, whether a row has them or not.
+_DASHBOARD: Final = "/dashboard"
+_ENDINGS_OF_DATA: Final = (".json", ".csv", ".sse")
+#: Nothing is loaded from another host, and no script or style stands in a page.
+_SOURCES: Final[Mapping[str, str]] = {
+    "default-src": "'none'",
+    "base-uri": "'none'",
+    "connect-src": "'self'",
+    "font-src": "'self'",
+    "form-action": "'self'",
+    "frame-ancestors": "'none'",
+    "img-src": "'self'",
+    "media-src": "'self' blob:",
+    "script-src": "'self'",
+    "style-src": "'self'",
+}
+_log = logging.getLogger(__name__)
+
+
+class Site:
+    """An ASGI application for the paths that it `serves`."""
+
+    def __init__(self, services: PageServices, files: StaticFiles, pages: Sequence[Page]) -> None:
+        self.services = services
+        self._files = files
+        self._pages = [(page, page.pattern) for page in pages]
+        #: Paths of pages that are not below a prefix, by the part that they belong to.
+        self._parts = {page.path: page.part for page in pages if not page.path.startswith(_DASHBOARD)}
+
+    def serves(self, path: str) -> bool:
+        """Whether a path is the site's, by the parts that are switched on."""
+        settings = self.services.config.pages
+        if path.startswith(static.PREFIX):
+            return settings.docs or settings.dashboard
+        if path == _DASHBOARD or path.startswith(f"{_DASHBOARD}/"):
+            return settings.dashboard
+        part = self._parts.get(path)
+        return part is not None and (settings.docs if part == "docs" else settings.dashboard)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        context: RequestContext = scope["state"]["context"]
+        page: Page | None = None
+        try:
+            if scope["path"].startswith(static.PREFIX):
+                response = self._files.response(scope["path"])
+            else:
+                page, ids = self._find(scope)
+                response = await self._respond(page, ids, scope)
+        except GatewayError as error:
+            response = self._error(error, scope, context)
+        except Exception as fault:  # noqa: BLE001 (the border of the site)
+            _log.error("%s: a page failed", context.id, exc_info=fault)
+            response = self._error(InternalFault(), scope, context)
+        _protect(response, page)
+        await response(scope, receive, send)
+
+    def _find(self, scope: Scope) -> tuple[Page, dict[str, str]]:
+        path, method = scope["path"], "GET" if scope["method"] == "HEAD" else scope["method"]
+        found = [(page, match) for page, pattern in self._pages if (match := pattern.fullmatch(path))]
+        # What is spelled out is no id.
+        found = [one for one in found if not one[1].groupdict()] or found
+        for page, match in found:
+            if page.method == method:
+                return page, match.groupdict()
+        if found:
+            allowed = ", ".join(sorted({page.method for page, _ in found}))
+            message = f"{method} is not allowed here. Use {allowed}."
+            raise InvalidRequest(message, status=405, code="method_not_allowed", headers={"allow": allowed})
+        raise InvalidRequest("There is no such page.", status=404, code="unknown_url")
+
+    async def _respond(self, page: Page, ids: Mapping[str, str], scope: Scope) -> Response:
+        request = Request(scope)
+        token = request.cookies.get(COOKIE)
+        viewer = await self.services.sessions.viewer(token) if token else None
+        if page.access is not Access.OPEN and viewer is None:
+            if page.method != "GET" or scope["path"].endswith(_ENDINGS_OF_DATA):
+                raise AuthenticationFailed(f"Sign in at {SIGN_IN} first.", code="session_required")
+            asked = scope["path"] + (f"?{scope['query_string'].decode('ascii')}" if scope["query_string"] else "")
+            return RedirectResponse(f"{SIGN_IN}?next={quote(asked, safe='')}", 303)
+        if page.access is Access.ADMIN and viewer is not None and not viewer.is_admin:
+            raise InvalidRequest("This page is for admins.", status=403, code="admin_token_required")
+        form = await _form(page, viewer, scope)
+        client = scope["client"]
+        return await page.handler(
+            self.services,
+            PageRequest(
+                page.method,
+                scope["path"],
+                ids,
+                QueryParams(scope["query_string"]),
+                form,
+                scope["headers"],
+                viewer,
+                origin_of(scope, self.services.config.server.public_url),
+                client[0] if client is not None else "a Unix socket",
+            ),
+        )
+
+    def _error(self, error: GatewayError, scope: Scope, context: RequestContext) -> Response:
+        """A page for a browser that wants one, and else the error envelope."""
+        accept = header_value(scope["headers"], b"accept") or b""
+        if b"text/html" in accept and not scope["path"].endswith(_ENDINGS_OF_DATA):
+            response: Response = self.services.templates.page("error.html", error.status, error=error, id=context.id)
+            response.headers.update(error.headers)
+            return response
+        body = CHAT.error_body(error, context.id, timestamp())
+        return Response(body, error.status, headers=dict(error.headers), media_type="application/json")
+
+
+async def _form(page: Page, viewer: Viewer | None, scope: Scope) -> FormData:
+    """The fields of a form, which must come from a page of this site. Raises `BodyTooLarge`."""
+    if page.method == "GET":
+        return FormData()
+    if not same_origin(scope):
+        raise InvalidRequest("This form was sent from another site.", status=403, code="cross_site_request")
+    cycle: RequestCycle = scope["extensions"][EXTENSION]
+    try:
+        form = FormData([*QueryParams(await cycle.read_body(MAX_FORM_BYTES)).multi_items()])
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("The form cannot be read.") from error
+    given = header_value(scope["headers"], b"x-csrf-token") or str(form.get("csrf", "")).encode()
+    if viewer is not None and not hmac.compare_digest(given, viewer.csrf.encode()):
+        raise InvalidRequest(
+            "This form is of another session. Load the page again.", status=403, code="wrong_csrf_token"
+        )
+    return form
+
+
+def _protect(response: Response, page: Page | None) -> None:
+    """Add the headers that bound what a browser does with a response."""
+    sources = _SOURCES if page is None or page.sources is None else {**_SOURCES, **page.sources}
+    headers = response.headers
+    headers["content-security-policy"] = "; ".join(f"{name} {value}" for name, value in sources.items())
+    headers["x-content-type-options"] = "nosniff"
+    headers["referrer-policy"] = "no-referrer"
+    headers["cross-origin-opener-policy"] = "same-origin"
+    headers["cross-origin-resource-policy"] = "same-origin"
+    headers.setdefault("cache-control", "no-store")

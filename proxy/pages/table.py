@@ -1,0 +1,9 @@
+"""The table of pages: one row each. Routes, docs/pages.md and the tests of what readers may see come from it."""
+
+from typing import Final
+
+from proxy.pages.dashboard.sign_in import ROWS as SIGN_IN_ROWS
+from proxy.pages.documentation.home import ROWS as HOME_ROWS
+from proxy.pages.request import Page
+
+PAGES: Final[tuple[Page, ...]] = (*HOME_ROWS, *SIGN_IN_ROWS)
