@@ -144,7 +144,7 @@ def list_command(
     """List teams, by name."""
 
     async def work(store: Store) -> list[Team]:
-        return await store.teams.page(limit=limit + 1, after=after, name=name, org=org)
+        return await store.teams.list(limit=limit + 1, after=after, name=name, org=org)
 
     found = in_existing_store(config_path, data_dir, work) or []
     nothing = "There are none. Create one with: prometheus-gateway teams create NAME"

@@ -93,7 +93,7 @@ def _org(org: Org) -> OrgDocument:
 async def list_teams(services: AdminServices, request: AdminRequest) -> Result:
     """List teams."""
     query: TeamQuery = request.query
-    found = await services.store.teams.page(limit=query.limit + 1, after=query.after, name=query.name, org=query.org)
+    found = await services.store.teams.list(limit=query.limit + 1, after=query.after, name=query.name, org=query.org)
     data = [_team(team) for team in found[: query.limit]]
     return Result(TeamList(data=data, has_more=len(found) > query.limit, last_id=data[-1].id if data else None))
 
