@@ -95,7 +95,7 @@ LASTING_CALLS = frozenset(
     | {"struct.Struct", "Decimal", "Fraction", "Path", "MappingProxyType", "TypeVar", "ParamSpec", "NewType"}
     | {"timedelta", "object", "bytes.maketrans", "frozenset", "tuple", "bytes", "str", "int", "float", "bool"}
     | {"len", "max", "min", "sum", "range", "slice", "click.option", "click.argument", "click.Choice", "click.Path"}
-    | {"Conversation", "Origin"}
+    | {"Conversation", "Origin", "_of_groups"}
 )
 #: Methods whose result cannot be changed, whatever they are called on.
 LASTING_METHODS = frozenset(

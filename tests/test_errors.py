@@ -45,10 +45,21 @@ def raised_in(tree: ast.Module) -> Iterator[tuple[str, str, int]]:
         made = classes()[node.func.id]
         given = {word.arg: word.value for word in node.keywords}
         code, status = given.get("code"), given.get("status")
-        if isinstance(code, ast.Constant) and isinstance(code.value, str):
-            known = status.value if isinstance(status, ast.Constant) else 0 if status is not None else made.status
-            assert isinstance(known, int)
-            yield code.value, made.type, known
+        known = status.value if isinstance(status, ast.Constant) else 0 if status is not None else made.status
+        assert isinstance(known, int)
+        for one in codes_of(code):
+            yield one, made.type, known
+
+
+def codes_of(code: ast.expr | None) -> Iterator[str]:
+    """The codes that an expression stands for; one that begins with a kind of group is that of each kind."""
+    if isinstance(code, ast.Constant) and isinstance(code.value, str):
+        yield code.value
+    if isinstance(code, ast.JoinedStr):
+        kind, ending = code.values
+        assert isinstance(kind, ast.FormattedValue)
+        assert isinstance(ending, ast.Constant)
+        yield from (f"{kind}{ending.value}" for kind in ("team", "org"))
 
 
 def coded_class(node: ast.ClassDef) -> Iterator[tuple[str, str, int]]:
