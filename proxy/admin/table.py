@@ -93,8 +93,8 @@ ROWS: Final[tuple[Row, ...]] = (
         keys.CreditList,
         query=keys.CreditQuery,
     ),
-    *_of_groups(groups.TEAMS, "a team", "has no live keys", groups.TeamDocument, groups.TeamQuery, TeamFields),
-    *_of_groups(groups.ORGS, "an organisation", "has no teams", groups.OrgDocument, Page, OrgFields),
+    *tuple(_of_groups(groups.TEAMS, "a team", "has no live keys", groups.TeamDocument, groups.TeamQuery, TeamFields)),
+    *tuple(_of_groups(groups.ORGS, "an organisation", "has no teams", groups.OrgDocument, Page, OrgFields)),
     Row("GET", "/-/orgs/configs", org_configs.list_configs, "All documents.", org_configs.OrgConfigs),
     Row(
         "POST",

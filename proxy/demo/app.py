@@ -18,20 +18,15 @@ from proxy.errors import AuthenticationFailed, GatewayError, InvalidRequest
 _MODELS_CREATED_AT: Final = 1_767_225_600
 
 
-async def list_models(exchange: DemoExchange) -> None:
-    await exchange.send_json({"object": "list", "data": [_model(model) for model in DEMO_MODELS]})
-
-
-async def show_model(exchange: DemoExchange) -> None:
-    await exchange.send_json(_model(find_model(exchange.path("model"), (), "v1/models")))
-
-
-async def list_gemini_models(exchange: DemoExchange) -> None:
-    await exchange.send_json({"models": [_gemini_model(model) for model in DEMO_MODELS]})
-
-
-async def show_gemini_model(exchange: DemoExchange) -> None:
-    await exchange.send_json(_gemini_model(find_model(exchange.path("model"), (), "v1/models")))
+async def models(exchange: DemoExchange) -> None:
+    """`GET` of all models, or of one, in OpenAI's shape or Gemini's."""
+    is_gemini, name = exchange.scope["path"].startswith("/v1beta"), exchange.path("model")
+    shape = _gemini_model if is_gemini else _model
+    if name:
+        await exchange.send_json(shape(find_model(name, (), "v1/models")))
+    else:
+        data = [shape(model) for model in DEMO_MODELS]
+        await exchange.send_json({"models": data} if is_gemini else {"object": "list", "data": data})
 
 
 def _model(model: DemoModel) -> dict[str, Any]:
@@ -43,8 +38,8 @@ def _gemini_model(model: DemoModel) -> dict[str, Any]:
 
 
 ROUTES: Final[DemoRoutes] = (
-    ("GET", "/v1/models", list_models),
-    ("GET", "/v1/models/{model:path}", show_model),
+    ("GET", "/v1/models", models),
+    ("GET", "/v1/models/{model:path}", models),
     ("POST", "/v1/chat/completions", chat.chat_completions),
     ("POST", "/v1/completions", chat.completions),
     ("POST", "/v1/responses", responses.create_response),
@@ -57,13 +52,13 @@ ROUTES: Final[DemoRoutes] = (
     ("POST", "/v1/messages", messages.create_message),
     ("POST", "/v1/messages/count_tokens", messages.count_message_tokens),
     ("POST", "/v1/count_tokens", messages.count_message_tokens),
-    ("GET", "/v1beta/models", list_gemini_models),
+    ("GET", "/v1beta/models", models),
     ("POST", "/v1beta/models/{model}:generateContent", generate_content.generate_content),
     ("POST", "/v1beta/models/{model}:streamGenerateContent", generate_content.stream_content),
     ("POST", "/v1beta/models/{model}:countTokens", generate_content.count_content_tokens),
     ("POST", "/v1beta/models/{model}:embedContent", retrieval.embed_contents),
     ("POST", "/v1beta/models/{model}:batchEmbedContents", retrieval.embed_contents),
-    ("GET", "/v1beta/models/{model}", show_gemini_model),
+    ("GET", "/v1beta/models/{model}", models),
     ("POST", "/v1/embeddings", retrieval.embeddings),
     ("POST", "/v1/moderations", retrieval.moderations),
     ("POST", "/v1/rerank", retrieval.rerank),

@@ -19,8 +19,7 @@ from proxy.demo.words import CHARACTERS_PER_TOKEN, count_tokens, filler_text, te
 from proxy.errors import InvalidRequest
 
 _MESSAGE_TOKENS: Final = 3
-_IMAGE_TOKENS: Final = {"low": 85}
-_DEFAULT_IMAGE_TOKENS: Final = 765
+_IMAGE_TOKENS: Final = 765
 #: A longer text, such as a coding agent sends with every message, contains all kinds of words and asks for no function.
 _MAX_NAMING_CHARACTERS: Final = 300
 _CAMEL_CASE: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -31,39 +30,23 @@ _VERBS: Final = frozenset({"get", "fetch", "find", "search", "look", "up", "look
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
-class ImageUrl(msgspec.Struct, frozen=True):
-    """Where an image is; a `data:` URL contains it."""
-
-    url: str
-    detail: str | None = None
-
-
-class ContentPart(msgspec.Struct, frozen=True):
-    """A part of a message's content."""
-
-    type: str
-    text: str | None = None
-    image_url: ImageUrl | None = None
-
-
 class ChatMessage(msgspec.Struct, frozen=True):
     """A message of the conversation."""
 
     role: str
-    content: str | list[ContentPart] | None = None
+    content: str | list[dict[str, Any]] | None = None
     tool_calls: Any = None
 
     @property
     def text(self) -> str:
         """All text of the message."""
-        if isinstance(self.content, list):
-            return "\n".join(part.text for part in self.content if part.text)
-        return self.content or ""
+        return plain_text(self.content)
 
     @property
-    def images(self) -> list[ImageUrl]:
-        """The images of the message."""
-        return [part.image_url for part in self.content if part.image_url] if isinstance(self.content, list) else []
+    def images(self) -> list[dict[str, Any]]:
+        """The images of the message: each has a `url`, which contains it if that is one of `data:`."""
+        parts = self.content if isinstance(self.content, list) else []
+        return [image for part in parts if isinstance(image := part.get("image_url"), dict)]
 
 
 class ToolFunction(msgspec.Struct, frozen=True):
@@ -81,18 +64,12 @@ class ChatTool(msgspec.Struct, frozen=True):
     function: ToolFunction | None = None
 
 
-class StreamOptions(msgspec.Struct, frozen=True):
-    """`stream_options`."""
-
-    include_usage: bool | None = None
-
-
 class TextRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What chat requests and plain completions have in common. Unknown fields are ignored."""
 
     model: str
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
+    stream_options: dict[str, Any] | None = None
     max_tokens: Count | None = None
     n: Annotated[int, msgspec.Meta(ge=1, le=4)] | None = None
     stop: str | Annotated[list[str], msgspec.Meta(max_length=4)] | None = None
@@ -100,7 +77,7 @@ class TextRequest(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def include_usage(self) -> bool:
         """Whether a stream ends with its usage."""
-        return bool(self.stream_options and self.stream_options.include_usage)
+        return bool(self.stream_options and self.stream_options.get("include_usage"))
 
     @property
     def stops(self) -> list[str]:
@@ -136,7 +113,7 @@ class ChatRequest(TextRequest, frozen=True, kw_only=True):
         tokens = _MESSAGE_TOKENS + sum(tokens_in(len(msgspec.json.encode(one))) for one in (*calls, self.tools) if one)
         for message in self.messages:
             tokens += _MESSAGE_TOKENS + count_tokens(message.text)
-            tokens += sum(_IMAGE_TOKENS.get(image.detail or "", _DEFAULT_IMAGE_TOKENS) for image in message.images)
+            tokens += sum(85 if image.get("detail") == "low" else _IMAGE_TOKENS for image in message.images)
         return tokens
 
     def called_function(self, ordered: str | None = None) -> ToolFunction | None:
@@ -284,9 +261,9 @@ def _output(request: ChatRequest, faults: DemoFaults, index: int) -> DemoOutput:
     elif formatted := _formatted(request.response_format, prompt):
         text = formatted
     elif message.images:
-        kinds = [image.url[5:40].partition(";")[0] for image in message.images[:4] if image.url.startswith("data:")]
-        count = f"{len(message.images)} images ({', '.join(kinds) or 'by address'})"
-        text = f"You sent {count}. The built-in demo model cannot see, but they arrived whole and are counted as input."
+        urls = [str(image.get("url")) for image in message.images[:4]]
+        kinds = ", ".join(url[5:40].partition(";")[0] for url in urls if url.startswith("data:")) or "by address"
+        text = f"You sent {len(message.images)} images ({kinds}). The built-in demo model cannot see, but they arrived."
     elif last.role == "tool":
         text = f"The tool answered: {last.text[:400]} That settles it; nothing else is needed."
     else:

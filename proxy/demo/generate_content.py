@@ -18,20 +18,6 @@ _FINISH_REASONS: Final = {"stop": "STOP", "length": "MAX_TOKENS", "tool_calls": 
 _MODES: Final = {"NONE": "none", "ANY": "required"}
 
 
-class FunctionDeclaration(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A function; its parameters come in one of two fields."""
-
-    name: str
-    parameters: Any = None
-    parameters_json_schema: Any = None
-
-
-class GeminiTool(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A tool; only functions are ever called."""
-
-    function_declarations: list[FunctionDeclaration] = []
-
-
 class GenerationConfig(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """`generationConfig`."""
 
@@ -47,13 +33,14 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
 
     contents: list[dict[str, Any]] = []
     system_instruction: dict[str, Any] = {}
-    tools: list[GeminiTool] = []
+    tools: list[dict[str, list[dict[str, Any]]]] = []
     tool_config: dict[str, Any] = {}
     generation_config: GenerationConfig = GenerationConfig()
 
     def as_chat(self, model: str) -> engine.ChatRequest:
         """The same as a chat request. Raises InvalidRequest."""
-        config, declared = self.generation_config, [one for tool in self.tools for one in tool.function_declarations]
+        config = self.generation_config
+        declared = [one for tool in self.tools for one in tool.get("functionDeclarations", ())]
         calling = self.tool_config.get("functionCallingConfig")
         calling = calling if isinstance(calling, dict) else {}
         choice: Any = _MODES.get(str(calling.get("mode")))
@@ -67,7 +54,9 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
             max_completion_tokens=config.max_output_tokens,
             stop=config.stop_sequences,
             functions=[
-                {"name": one.name, "parameters": one.parameters_json_schema or one.parameters} for one in declared
+                # Parameters come in one of two fields.
+                {"name": one.get("name"), "parameters": one.get("parametersJsonSchema") or one.get("parameters")}
+                for one in declared
             ],
             tool_choice=choice,
             schema=config.response_json_schema or config.response_schema,
@@ -94,17 +83,19 @@ def _as_chat_message(content: dict[str, Any]) -> dict[str, Any]:
     return engine.chat_message(roles.get(str(content.get("role")), "user"), parts, images)
 
 
+async def _read(exchange: DemoExchange) -> engine.ChatRequest:
+    return (await exchange.read(GenerateRequest)).as_chat(exchange.path("model"))
+
+
 async def generate_content(exchange: DemoExchange) -> None:
-    chat = (await exchange.read(GenerateRequest)).as_chat(exchange.path("model"))
-    generation = await engine.generate(exchange, chat, "generateContent")
+    generation = await engine.generate(exchange, await _read(exchange), "generateContent")
     (output,) = generation.outputs
     body = _chunk(generation, output.text, _FINISH_REASONS[output.finish_reason], output.tokens)
     await exchange.send_json(body, generation.faults)
 
 
 async def stream_content(exchange: DemoExchange) -> None:
-    chat = (await exchange.read(GenerateRequest)).as_chat(exchange.path("model"))
-    generation = await engine.generate(exchange, chat, "generateContent", stream=True)
+    generation = await engine.generate(exchange, await _read(exchange), "generateContent", stream=True)
     chunks = _chunks(generation)
     if exchange.query("alt") == "sse":
         events = (event(chunk, content=True, crlf=True) for chunk in chunks)
@@ -156,7 +147,7 @@ def _as_array(chunks: Iterator[dict[str, Any]]) -> Iterator[DemoEvent]:
 
 
 async def count_content_tokens(exchange: DemoExchange) -> None:
-    chat = (await exchange.read(GenerateRequest)).as_chat(exchange.path("model"))
+    chat = await _read(exchange)
     await exchange.begin(chat.model, TEXT, chat.last_user_message.text)
     details = [{"modality": "TEXT", "tokenCount": chat.input_tokens}]
     await exchange.send_json({"totalTokens": chat.input_tokens, "promptTokensDetails": details})

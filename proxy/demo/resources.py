@@ -1,24 +1,22 @@
 """Endpoints for stored resources (files, threads, batches, …): one implementation for all kinds.
 
-A kind is a row of data. What is created is done at once and no work follows; only files, uploads, conversations and
-threads have functions of their own.
+A kind is a row of data. What is created is done at once and no work follows: a run writes no message. Only files and
+conversations have functions of their own.
 """
 
 import secrets
 import struct
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
 from proxy.config.tree import Capability
-from proxy.demo.engine import Generation, chat_message, chat_request, generate, plain_text
-from proxy.demo.exchange import DONE, DemoEvent, DemoExchange, named_event
+from proxy.demo.exchange import DemoExchange
 from proxy.demo.settings import DEMO_MODELS, TEXT, find_model
 from proxy.demo.store import DemoResource
-from proxy.demo.words import split_words
 from proxy.errors import InvalidRequest
 
 DemoHandler = Callable[[DemoExchange], Awaitable[None]]
@@ -35,6 +33,7 @@ _STATUSES: Final = {
     "pause": "paused",
     "resume": "succeeded",
     "submit_tool_outputs": "completed",
+    "complete": "completed",
 }
 #: Any model may be named for a video: there is no capability of that name.
 _ANY: Final = tuple(model.capability for model in DEMO_MODELS)
@@ -50,6 +49,8 @@ class DemoKind:
     id_prefix: str
     #: The fields beside id, object and time, with their defaults; a request may set them.
     fields: Mapping[str, Any]
+    #: What it belongs to, by its object.
+    parent: str = ""
     #: Which of the generic endpoints it has.
     operations: str = "create list show update delete"
     #: What its `model` must be able to do; empty for a kind without a model.
@@ -72,7 +73,7 @@ class DemoKind:
 
     def store(self, exchange: DemoExchange, values: Values, content: bytes = b"", parent: str = "") -> DemoResource:
         """Store a new resource with the fields that `values` has for it. Raises InvalidRequest, ModelNotFound."""
-        known = {name: values.get(name, default) for name, default in self.fields.items()}
+        known = {name: default if values.get(name) is None else values[name] for name, default in self.fields.items()}
         if self.capabilities:
             known["model"] = find_model(str(known["model"]), self.capabilities, self.path[1:]).name
         resource_id = str(values.get(self.id_field) or self.id_prefix + secrets.token_hex(12))
@@ -87,7 +88,7 @@ class DemoKind:
         """`POST` to the collection, as JSON or as a form."""
         values = (await exchange.read_form()).last_values if exchange.has_form else await exchange.read(Values)
         if exchange.path("parent"):
-            exchange.store.get(VECTOR_STORE.object, exchange.path("parent"))
+            exchange.store.get(self.parent, exchange.path("parent"))
         await exchange.send_json(self.store(exchange, values, parent=exchange.path("parent")).value)
 
     async def send_list(self, exchange: DemoExchange) -> None:
@@ -157,38 +158,52 @@ _VIDEO: Final[Values] = {"model": "demo-canvas", "prompt": "", "seconds": "4", "
 _JOB: Final[Values] = {"model": "", "training_file": "", "result_files": (), "error": {}, "status": "succeeded"}
 _ASSISTANT: Final[Values] = {"model": "", "tools": (), "name": None, "description": None, "instructions": None}
 _MESSAGE: Final[Values] = {"thread_id": "", "role": "user", "content": (), "run_id": None, "attachments": ()}
-_RUN: Final[Values] = {"thread_id": "", "assistant_id": "", "model": "", "required_action": None, "usage": None}
+_RUN: Final[Values] = {
+    "thread_id": "",
+    "assistant_id": "",
+    "model": "demo-spark",
+    "required_action": None,
+    "usage": None,
+}
 _STEP: Final[Values] = {"thread_id": "", "run_id": "", "type": "message_creation", "step_details": {}}
+_COUNTED: Final[Values] = {"usage_bytes": 0, "file_counts": {"total": 0}, "attributes": {}}
+_READABLE: Final = "create list show"
 _IN_STORE: Final = "/v1/vector_stores/{parent}/"
 _IN_THREAD: Final = "/v1/threads/{parent}/"
 
-FILE: Final = DemoKind("/v1/files", "file", "file-", _FILE, "list show delete")
-UPLOAD: Final = DemoKind("/v1/uploads", "upload", "upload_", _UPLOAD, "create")
-PART: Final = DemoKind("", "upload.part", "part_", {"upload_id": ""}, "")
-BATCH: Final = DemoKind("/v1/batches", "batch", "batch_", {**_BATCH, **_DONE}, "create list show")
+FILE: Final = DemoKind("/v1/files", "file", "file-", _FILE, "", "list show delete")
+UPLOAD: Final = DemoKind("/v1/uploads", "upload", "upload_", _UPLOAD, "", "create")
+PART: Final = DemoKind("/v1/uploads/{parent}/parts", "upload.part", "part_", {"upload_id": ""}, "upload", "create")
+BATCH: Final = DemoKind("/v1/batches", "batch", "batch_", {**_BATCH, **_DONE}, "", "create list show")
 VECTOR_STORE: Final = DemoKind("/v1/vector_stores", "vector_store", "vs_", {**_STORE, **_DONE})
 STORE_FILE: Final = DemoKind(
-    _IN_STORE + "files", "vector_store.file", "file-", {"usage_bytes": 0, "attributes": {}, **_DONE}, id_field="file_id"
+    _IN_STORE + "files", "vector_store.file", "file-", {**_COUNTED, **_DONE}, "vector_store", id_field="file_id"
 )
 FILE_BATCH: Final = DemoKind(
     _IN_STORE + "file_batches",
     "vector_store.files_batch",
     "vsfb_",
-    {"file_counts": {"total": 0}, **_DONE},
+    {**_COUNTED, **_DONE},
+    "vector_store",
     "create show",
 )
-VIDEO: Final = DemoKind("/v1/videos", "video", "video_", {**_VIDEO, **_DONE}, "create list show delete", _ANY)
-JOB: Final = DemoKind("/v1/fine_tuning/jobs", "fine_tuning.job", "ftjob-", {**_META, **_JOB}, "create list show", TEXT)
-CONVERSATION: Final = DemoKind("/v1/conversations", "conversation", "conv_", _META, "show update delete")
-ITEM: Final = DemoKind("/v1/conversations/{parent}/items", "conversation.item", "msg_", {}, "list show")
+VIDEO: Final = DemoKind("/v1/videos", "video", "video_", {**_VIDEO, **_DONE}, "", "create list show delete", _ANY)
+JOB: Final = DemoKind("/v1/fine_tuning/jobs", "fine_tuning.job", "ftjob-", {**_META, **_JOB}, "", _READABLE, TEXT)
+CONVERSATION: Final = DemoKind("/v1/conversations", "conversation", "conv_", _META, "", "show update delete")
+ITEM: Final = DemoKind("/v1/conversations/{parent}/items", "conversation.item", "msg_", {}, "conversation", "list show")
 ASSISTANT: Final = DemoKind("/v1/assistants", "assistant", "asst_", {**_ASSISTANT, **_META}, capabilities=TEXT)
-THREAD: Final = DemoKind("/v1/threads", "thread", "thread_", _META, "show update delete")
-MESSAGE: Final = DemoKind(
-    _IN_THREAD + "messages", "thread.message", "msg_", {**_MESSAGE, **_DONE}, "list show update delete"
+THREAD: Final = DemoKind("/v1/threads", "thread", "thread_", _META, "", "create show update delete")
+MESSAGE: Final = DemoKind(_IN_THREAD + "messages", "thread.message", "msg_", {**_MESSAGE, **_DONE}, "thread")
+RUN: Final = DemoKind(
+    _IN_THREAD + "runs", "thread.run", "run_", {**_RUN, **_DONE}, "thread", _READABLE + " update", TEXT
 )
-RUN: Final = DemoKind(_IN_THREAD + "runs", "thread.run", "run_", {**_RUN, **_DONE}, "list show update")
 STEP: Final = DemoKind(
-    "/v1/threads/{thread}/runs/{parent}/steps", "thread.run.step", "step_", {**_STEP, **_DONE}, "list show"
+    "/v1/threads/{thread}/runs/{parent}/steps",
+    "thread.run.step",
+    "step_",
+    {**_STEP, **_DONE},
+    "thread.run",
+    "list show",
 )
 
 
@@ -203,31 +218,6 @@ async def create_file(exchange: DemoExchange) -> None:
     if not purpose:
         raise InvalidRequest("'purpose' is missing.", param="purpose", code="missing_required_parameter")
     await exchange.send_json(add_file(exchange, file.filename, file.data, purpose).value)
-
-
-async def add_part(exchange: DemoExchange) -> None:
-    form = await exchange.read_form()
-    upload = UPLOAD.find(exchange)
-    await exchange.send_json(PART.store(exchange, {"upload_id": upload.id}, form.file("data").data, upload.id).value)
-
-
-class CompleteRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """`POST /v1/uploads/{id}/complete`: the parts in their order."""
-
-    part_ids: list[str]
-
-
-async def complete_upload(exchange: DemoExchange) -> None:
-    """`POST /v1/uploads/{id}/complete`: a file of the parts."""
-    request = await exchange.read(CompleteRequest)
-    upload = UPLOAD.find(exchange)
-    content = b"".join(
-        exchange.store.get(PART.object, one, upload.id).content for one in request.part_ids[:_MAX_AT_ONCE]
-    )
-    if len(content) != upload.value["bytes"]:
-        raise _invalid("part_ids", f"The parts have {len(content)} bytes, {upload.value['bytes']} were announced.")
-    file = add_file(exchange, str(upload.value["filename"]), content, str(upload.value["purpose"]))
-    await exchange.send_json(exchange.store.update(upload, {"status": "completed", "file": file.value}).value)
 
 
 async def send_film(exchange: DemoExchange) -> None:
@@ -285,111 +275,15 @@ async def delete_item(exchange: DemoExchange) -> None:
     await exchange.send_json(exchange.store.get(CONVERSATION.object, exchange.path("parent")).value)
 
 
-class MessageRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """`POST /v1/threads/{parent}/messages`."""
-
-    role: str
-    content: str | list[Values]
-    metadata: Values = {}
-
-
-class ThreadRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """`POST /v1/threads`."""
-
-    messages: list[MessageRequest] = []
-    metadata: Values = {}
-
-
-class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """`POST /v1/threads/{parent}/runs` and `/v1/threads/runs`."""
-
-    assistant_id: str
-    model: str | None = None
-    thread: ThreadRequest = ThreadRequest()
-    metadata: Values = {}
-    stream: bool | None = None
-
-
-async def create_thread(exchange: DemoExchange) -> None:
-    await exchange.send_json(_add_thread(exchange, await exchange.read(ThreadRequest)).value)
-
-
-def _add_thread(exchange: DemoExchange, request: ThreadRequest) -> DemoResource:
-    thread = THREAD.store(exchange, {"metadata": request.metadata})
-    for message in request.messages[:_MAX_AT_ONCE]:
-        _add_message(exchange, thread.id, message)
-    return thread
-
-
-def _add_message(exchange: DemoExchange, thread_id: str, message: MessageRequest, run_id: str | None = None) -> Values:
-    content = [{"type": "text", "text": {"value": plain_text(message.content), "annotations": []}}]
-    values = {"thread_id": thread_id, "role": message.role, "content": content, "run_id": run_id}
-    return MESSAGE.store(exchange, {**values, "metadata": message.metadata}, parent=thread_id).value
-
-
-async def create_message(exchange: DemoExchange) -> None:
-    request = await exchange.read(MessageRequest)
-    thread = exchange.store.get(THREAD.object, exchange.path("parent"))
-    await exchange.send_json(_add_message(exchange, thread.id, request))
-
-
-async def create_run(exchange: DemoExchange) -> None:
-    """`POST /v1/threads/{parent}/runs`, and `/v1/threads/runs` with a thread of its own: the next message of it."""
-    request = await exchange.read(RunRequest)
-    assistant = exchange.store.get(ASSISTANT.object, request.assistant_id).value
-    if exchange.path("parent"):
-        thread = exchange.store.get(THREAD.object, exchange.path("parent"))
-    else:
-        thread = _add_thread(exchange, request.thread)
-    messages = [one.value for one in exchange.store.all(MESSAGE.object, thread.id)]
-    texts = [chat_message(one["role"], one["content"][0]["text"]["value"]) for one in messages]
-    system = chat_message("system", assistant["instructions"])
-    chat = chat_request(request.model or assistant["model"], [system, *texts])
-    stream = bool(request.stream)
-    generation = await generate(exchange, chat, "v1/threads/runs", stream=stream)
-    counts = {"prompt_tokens": generation.input_tokens, "completion_tokens": generation.output_tokens}
-    usage = {**counts, "total_tokens": generation.input_tokens + generation.output_tokens}
-    values = {
-        "thread_id": thread.id,
-        "assistant_id": request.assistant_id,
-        "model": generation.model,
-        "usage": None if generation.faults.no_usage else usage,
-        "metadata": request.metadata,
-    }
-    run = RUN.store(exchange, values, parent=thread.id).value
-    written = MessageRequest(role="assistant", content=generation.outputs[0].text)
-    message = _add_message(exchange, thread.id, written, run["id"])
-    details = {"type": "message_creation", "message_creation": {"message_id": message["id"]}}
-    STEP.store(exchange, {"thread_id": thread.id, "run_id": run["id"], "step_details": details}, parent=run["id"])
-    if stream:
-        events = _run_events(run, message, generation)
-        await exchange.send_events(events, generation.faults, generation.model, end_mark=b"event: done\n" + DONE)
-    else:
-        await exchange.send_json(run, generation.faults)
-
-
-def _run_events(run: Values, message: Values, generation: Generation) -> Iterator[DemoEvent]:
-    for status in ("created", "queued", "in_progress"):
-        yield named_event(f"thread.run.{status}", {**run, "status": status, "usage": None})
-    yield named_event("thread.message.created", {**message, "status": "in_progress", "content": []})
-    for word in split_words(generation.outputs[0].text):
-        content = [{"index": 0, "type": "text", "text": {"value": word}}]
-        delta = {"id": message["id"], "object": "thread.message.delta", "delta": {"content": content}}
-        yield named_event("thread.message.delta", delta, content=True)
-    yield named_event("thread.message.completed", message)
-    yield named_event("thread.run.completed", run)
-
-
 _KINDS: Final = (
-    *(FILE, UPLOAD, BATCH, VECTOR_STORE, STORE_FILE, FILE_BATCH, VIDEO, JOB),
+    *(FILE, UPLOAD, PART, BATCH, VECTOR_STORE, STORE_FILE, FILE_BATCH, VIDEO, JOB),
     *(CONVERSATION, ITEM, ASSISTANT, THREAD, MESSAGE, RUN, STEP),
 )
 ROUTES: Final[DemoRoutes] = (
     *tuple(route for kind in _KINDS for route in kind.routes),
     ("POST", "/v1/files", create_file),
     ("GET", "/v1/files/{id}/content", FILE.send_content),
-    ("POST", "/v1/uploads/{id}/parts", add_part),
-    ("POST", "/v1/uploads/{id}/complete", complete_upload),
+    ("POST", "/v1/uploads/{id}/complete", UPLOAD.set_status),
     ("POST", "/v1/uploads/{id}/cancel", UPLOAD.set_status),
     ("POST", "/v1/batches/{id}/cancel", BATCH.set_status),
     ("POST", "/v1/vector_stores/{id}/search", VECTOR_STORE.send_empty_list),
@@ -406,10 +300,7 @@ ROUTES: Final[DemoRoutes] = (
     ("POST", "/v1/conversations", create_conversation),
     ("POST", "/v1/conversations/{parent}/items", create_items),
     ("DELETE", "/v1/conversations/{parent}/items/{id}", delete_item),
-    ("POST", "/v1/threads", create_thread),
-    ("POST", "/v1/threads/runs", create_run),
-    ("POST", _IN_THREAD + "messages", create_message),
-    ("POST", _IN_THREAD + "runs", create_run),
+    ("POST", "/v1/threads/runs", RUN.create),
     ("POST", _IN_THREAD + "runs/{id}/cancel", RUN.set_status),
     ("POST", _IN_THREAD + "runs/{id}/submit_tool_outputs", RUN.set_status),
 )

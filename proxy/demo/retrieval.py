@@ -45,9 +45,7 @@ class EmbeddingRequest(msgspec.Struct, frozen=True, kw_only=True):
     """`POST /v1/embeddings`; the input is a text, texts, a list of token numbers, or several."""
 
     model: str
-    input: (
-        NonEmptyText | Annotated[list[NonEmptyText | int | TokenNumbers], msgspec.Meta(min_length=1, max_length=2048)]
-    )
+    input: NonEmptyText | Inputs
     dimensions: Dimensions = None
     encoding_format: Literal["float", "base64"] | None = None
 
@@ -57,12 +55,6 @@ class EmbedContentRequest(msgspec.Struct, frozen=True, kw_only=True, rename="cam
 
     content: dict[str, Any]
     output_dimensionality: Dimensions = None
-
-
-class BatchEmbedContentsRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Gemini's `:batchEmbedContents`."""
-
-    requests: list[EmbedContentRequest]
 
 
 class ModerationRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,7 +133,7 @@ async def embed_contents(exchange: DemoExchange) -> None:
     if single:
         requests = [await exchange.read(EmbedContentRequest)]
     else:
-        requests = (await exchange.read(BatchEmbedContentsRequest)).requests
+        requests = (await exchange.read(dict[str, list[EmbedContentRequest]])).get("requests", [])
     texts = [plain_text(parts_of(request.content)) for request in requests]
     _, faults = await exchange.begin(exchange.path("model"), _EMBEDDINGS, " ".join(texts))
     embedded = [
@@ -154,11 +146,9 @@ async def embed_contents(exchange: DemoExchange) -> None:
 
 async def moderations(exchange: DemoExchange) -> None:
     request = await exchange.read(ModerationRequest)
-    texts = (
-        [request.input] if isinstance(request.input, str) else [one for one in request.input if isinstance(one, str)]
-    )
     # Objects are the parts of one input.
-    texts = texts or [plain_text(request.input)]
+    parts = [] if isinstance(request.input, str) else request.input
+    texts = [one for one in parts if isinstance(one, str)] or [plain_text(request.input)]
     model, faults = await exchange.begin(request.model, ("moderation",), texts[-1])
     results = []
     for text in texts:
@@ -172,12 +162,16 @@ async def rerank(exchange: DemoExchange) -> None:
     request = await exchange.read(RerankRequest)
     model, faults = await exchange.begin(request.model, ("rerank",), request.query)
     texts = [one if isinstance(one, str) else str(one.get("text", "")) for one in request.documents]
-    results: list[dict[str, Any]] = []
-    for index, text in enumerate(texts):
-        document = {"document": {"text": text}} if request.return_documents else {}
-        score = similarity(without_phrases(request.query), text)
-        results.append({"index": index, "relevance_score": score, **document})
-    results = sorted(results, key=lambda result: -float(result["relevance_score"]))[: request.top_n]
+    query = without_phrases(request.query)
+    scores = sorted(((similarity(query, text), -index) for index, text in enumerate(texts)), reverse=True)
+    results = [
+        {
+            "index": -at,
+            "relevance_score": score,
+            **({"document": {"text": texts[-at]}} if request.return_documents else {}),
+        }
+        for score, at in scores[: request.top_n]
+    ]
     tokens = sum(map(count_tokens, texts)) + count_tokens(request.query)
     usage = {} if faults.no_usage else {"usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
     body = {"id": f"rerank-{secrets.token_hex(12)}", "model": model, "results": results}

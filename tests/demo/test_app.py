@@ -150,6 +150,16 @@ def test_two_providers_keep_their_things_apart() -> None:
     assert asked(second, "GET", f"/v1/threads/{made['id']}")[0]["status"] == 404
 
 
+def test_without_the_work_of_the_tests_resources_are_stored_all_the_same() -> None:
+    app = demo_app(DemoSettings(api_key="k"))
+    thread, upload = (json.loads(asked(app, "POST", path)[1]["body"])["id"] for path in ("/v1/threads", "/v1/uploads"))
+    run = json.loads(asked(app, "POST", f"/v1/threads/{thread}/runs")[1]["body"])
+    assert (run["object"], run["status"], run["model"]) == ("thread.run", "completed", "demo-spark-2026-08-07")
+    assert asked(app, "POST", f"/v1/uploads/{upload}/parts")[0]["status"] == 200
+    assert asked(app, "POST", "/v1/threads/none/messages")[0]["status"] == 404
+    assert json.loads(asked(app, "POST", f"/v1/uploads/{upload}/complete")[1]["body"])["status"] == "completed"
+
+
 def test_an_answer_that_is_cut_on_order_is_no_error_of_the_server_s(caplog: pytest.LogCaptureFixture) -> None:
     demo_app(DemoSettings())
     log = logging.getLogger("uvicorn.error")

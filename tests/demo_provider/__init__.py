@@ -1,11 +1,11 @@
-"""The demo provider with batches that are run and vector stores that are searched, for tests of the gateway."""
+"""The demo provider for tests of the gateway: its batches, runs, uploads and searches do their work."""
 
 from starlette.types import ASGIApp
 
 from proxy.demo import DemoSettings, demo_app
-from tests.demo_provider import batches, vector_stores
+from tests.demo_provider import batches, threads, uploads, vector_stores
 
 
 def worked_demo_app(settings: DemoSettings) -> ASGIApp:
-    """A demo provider whose batches and vector stores do what they say."""
-    return demo_app(settings, (*batches.ROUTES, *vector_stores.ROUTES))
+    """A demo provider whose batches, threads, uploads and vector stores do what they say."""
+    return demo_app(settings, (*batches.ROUTES, *threads.ROUTES, *uploads.ROUTES, *vector_stores.ROUTES))
