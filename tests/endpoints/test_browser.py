@@ -2,7 +2,6 @@
 
 import http.server
 import json
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -13,9 +12,9 @@ import pytest
 
 from tests.exchange.samples import HELLO, JSON_ANSWER, STOP, begun
 from tests.fakes import LAST_CHUNK, ScriptedUpstream, Send, json_answer
+from tests.pages.browser import CHROMIUM, skip_or_fail
 from tests.serving import ALIAS, KEY, RunningGateway, simple_config
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SECONDS = 60.0
 PAGE = """<!doctype html><script>
 const gateway = "%(gateway)s", headers = {"authorization": "Bearer %(key)s", "content-type": "application/json"};
@@ -42,7 +41,11 @@ const steps = {
 </script>"""
 BLOCKED = "TypeError: Failed to fetch"
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser is installed: apt-get install chromium")
+
+@pytest.fixture(autouse=True)
+def _needs_browser() -> None:
+    if CHROMIUM is None:
+        skip_or_fail("no browser is installed: apt-get install chromium")
 
 
 class Site:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fakes import ScriptedUpstream
+from tests.pages.browser import Browser, overflow, serious_faults
 from tests.pages.serving import reader
 from tests.serving import RunningGateway, simple_config
 
@@ -43,3 +44,11 @@ def test_another_method_is_refused(gateway: RunningGateway) -> None:
     with reader(gateway) as client:
         response = client.post("/")
     assert (response.status_code, response.headers["allow"]) == (405, "GET")
+
+
+@pytest.mark.parametrize("path", ["/", "/dashboard/sign-in"])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_open_pages_are_usable_in_a_browser(gateway: RunningGateway, browser: Browser, path: str, dark: bool) -> None:
+    page = browser.open(gateway, path, dark=dark, phone=dark)
+    assert serious_faults(page) == []
+    assert overflow(page) == 0

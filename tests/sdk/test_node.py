@@ -21,7 +21,7 @@ from tests.demo.conftest import provider as provider
 from tests.exchange.samples import wait_until
 from tests.serving import ALIAS, KEY, RunningGateway
 
-FOLDER = Path(__file__).parent / "node"
+FOLDER = Path(__file__).parents[1] / "node"
 NODE = shutil.which("node")
 
 OLDEST = 20
