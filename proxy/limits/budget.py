@@ -240,12 +240,12 @@ class Spending:
         finally:
             counters.unlock()
 
-    def peek(self) -> tuple[int, int] | None:
+    def loaded_counts(self) -> tuple[int, int] | None:
         """The same for who spends nothing and must take no slot; None where it is not loaded."""
         counters = self._counters
         counters.lock()
         try:
-            at = counters.peek(self.digest)
+            at = counters.lookup(self.digest)
             cells = counters.cells
             if at < 0 or cells[at + BASIS] == 0:
                 return None

@@ -92,7 +92,7 @@ class SharedCounters:
         cells[idle] = wanted
         return idle
 
-    def peek(self, wanted: int) -> int:
+    def lookup(self, wanted: int) -> int:
         """The index of the first cell of a subject by the digest of its name; -1 where it has no slot. Takes none."""
         cells, stride, slots = self.cells, self.stride, self._slots
         first = wanted % slots

@@ -80,7 +80,7 @@ class BudgetLoader:
             if spending.limit == UNKNOWN:
                 spending = await asyncio.to_thread(self._with_limit, pot, moment // _MICROSECONDS)
                 pot.replace(spending)
-            counted = spending.peek()
+            counted = spending.loaded_counts()
             if counted is None:
                 counted = await asyncio.to_thread(self._read, spending, moment), 0
         return spending, *counted

@@ -117,7 +117,7 @@ class KeyStanding:
         counters = self._state.counters
         counters.lock()
         try:
-            at, now = counters.peek(limit.digest), time.monotonic_ns()
+            at, now = counters.lookup(limit.digest), time.monotonic_ns()
             if limit.unit == CONCURRENT:
                 return max(limit.amount - (counters.held(at) if at >= 0 else 0), 0), None
             end = counters.cells[at + UNTIL] if at >= 0 else now

@@ -65,7 +65,9 @@ def test_what_is_left_of_a_budget_is_the_same_before_and_after_it_is_loaded(tmp_
         ]
         # As after a restart, or ten minutes without a request.
         gateway.call(lambda one: _unload(one.admission.state.counters))
-        assert [msgspec.to_builtins(one) for one in budgets_of(gateway)] == [msgspec.to_builtins(one) for one in counted]
+        assert [msgspec.to_builtins(one) for one in budgets_of(gateway)] == [
+            msgspec.to_builtins(one) for one in counted
+        ]
 
 
 def _unload(counters: Any) -> None:

@@ -7,14 +7,20 @@ Texts have two marks, as in Markdown: `code` in backticks and [links](url). What
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Final
-
-from markupsafe import Markup, escape
+from typing import ClassVar, Final, Literal, NamedTuple
 
 _INLINE: Final = re.compile(r"\\(?P<char>.)|`(?P<code>[^`]+)`|\[(?P<label>[^\]]+)\]\((?P<url>[^)\s]+)\)")
 _SPECIAL: Final = re.compile(r"([\\`*_\[\]<>|#&~])")
 #: Schemes, and beginnings without one, that a link may have.
 _SAFE_URL: Final = re.compile(r"https?://|/|#|mailto:")
+
+
+class Piece(NamedTuple):
+    """A piece of a text, without marks."""
+
+    kind: Literal["text", "code", "link"]
+    text: str
+    url: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,23 +106,21 @@ def code(text: str) -> str:
     return plain(text) if "`" in text or "|" in text or "\\" in text else f"`{one_line(text)}`"
 
 
-def html(text: str) -> Markup:
-    """A text with its marks as HTML."""
-    parts: list[str] = []
+def pieces(text: str) -> Iterator[Piece]:
+    """A text with its marks, piece by piece, for a template that escapes them."""
     end = 0
     for match in _INLINE.finditer(text):
-        parts.append(escape(text[end : match.start()]))
+        yield Piece("text", text[end : match.start()])
         end = match.end()
         if match["char"] is not None:
-            parts.append(escape(match["char"]))
+            yield Piece("text", match["char"])
         elif match["code"] is not None:
-            parts.append(Markup("<code>{}</code>").format(match["code"]))
+            yield Piece("code", match["code"])
         elif _SAFE_URL.match(match["url"]):
-            parts.append(Markup('<a href="{}">{}</a>').format(match["url"], match["label"]))
+            yield Piece("link", match["label"], match["url"])
         else:
-            parts.append(escape(match[0]))
-    parts.append(escape(text[end:]))
-    return Markup("").join(parts)
+            yield Piece("text", match[0])
+    yield Piece("text", text[end:])
 
 
 def markdown(title: str, lead: str, sections: Iterable[Section]) -> str:

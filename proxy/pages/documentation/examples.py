@@ -6,30 +6,14 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import quote
 
-from proxy.pages.documentation.blocks import Code, Sample
+from proxy.pages.documentation.blocks import Sample
+from proxy.pages.documentation.example_code import IMAGE, curl, javascript, literal, pretty, python, sample, with_image
 from proxy.pages.documentation.facts import AliasFacts, Facts
+from proxy.pages.documentation.native_examples import gemini, messages, responses
 
 _CHAT: Final = "/v1/chat/completions"
 _CHATS: Final = ("chat", "realtime", "vision")
-_PYTHON_HEAD: Final = """\
-import os
-{imports}from openai import OpenAI
-
-client = OpenAI(
-    api_key=os.environ["PROMETHEUS_API_KEY"],
-    base_url={base_url},
-)
-"""
-_JAVASCRIPT_HEAD: Final = """\
-import OpenAI from "openai"
-{imports}
-const client = new OpenAI({{
-  apiKey: process.env.PROMETHEUS_API_KEY,
-  baseURL: {base_url},
-}})
-"""
 
 
 def examples(facts: Facts) -> Iterator[Sample]:
@@ -56,58 +40,17 @@ def examples(facts: Facts) -> Iterator[Sample]:
         if found:
             yield make(facts, found[0])
     for path, make in (
-        ("/v1/responses", _responses),
-        ("/v1/messages", _messages),
-        ("/v1beta/models/{model}:generateContent", _gemini),
+        ("/v1/responses", responses),
+        ("/v1/messages", messages),
+        ("/v1beta/models/{model}:generateContent", gemini),
     ):
         found = facts.of(*_CHATS, path=path)
         if found:
             yield make(facts, chat if chat in found and chat is not None else found[0])
 
 
-def curl(
-    facts: Facts, path: str, body: Mapping[str, Any], *, options: str = "-sS", headers: tuple[str, ...] = ()
-) -> str:
-    """A call with a body of JSON."""
-    head = "".join(f"  -H {one} \\\n" for one in headers or ('"Authorization: Bearer $PROMETHEUS_API_KEY"',))
-    return (
-        f"curl {options} {shlex.quote(facts.origin + path)} \\\n{head}"
-        f'  -H "Content-Type: application/json" \\\n  -d {shlex.quote(_json(body))}'
-    )
-
-
-def python(facts: Facts, text: str, *, imports: str = "") -> str:
-    """A program with OpenAI's SDK for Python."""
-    head = _PYTHON_HEAD.format(imports=imports, base_url=json.dumps(facts.base_url))
-    return f"{head}\n{text}"
-
-
-def javascript(facts: Facts, text: str, *, imports: str = "") -> str:
-    """A program with OpenAI's SDK for JavaScript, as a module."""
-    head = _JAVASCRIPT_HEAD.format(imports=imports, base_url=json.dumps(facts.base_url))
-    return f"{head}\n{text}"
-
-
-def _sample(id_: str, title: str, text: str, in_curl: str, in_python: str, in_javascript: str) -> Sample:
-    codes = (
-        Code("bash", in_curl, "curl"),
-        Code("python", in_python, "Python"),
-        Code("javascript", in_javascript, "JavaScript"),
-    )
-    return Sample(f"example-{id_}", title, text, codes)
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
-
-
-def _literal(value: object) -> str:
-    """A value in Python or JavaScript; both read what JSON has of texts."""
-    return json.dumps(value, ensure_ascii=False)
-
-
 def _models(facts: Facts) -> Sample:
-    return _sample(
+    return sample(
         "models",
         "List the models",
         "The aliases that the key may use.",
@@ -118,14 +61,14 @@ def _models(facts: Facts) -> Sample:
 
 
 def _chat(facts: Facts, alias: AliasFacts) -> Sample:
-    name = _literal(alias.name)
+    name = literal(alias.name)
     body = {
         "model": alias.name,
         "messages": [{"role": "user", "content": "Give me a deployment checklist."}],
         "temperature": 0.2,
         "max_tokens": 700,
     }
-    return _sample(
+    return sample(
         "chat",
         "Chat",
         "Required are `model` and at least one message.",
@@ -164,9 +107,9 @@ console.log(completion.choices[0]?.message?.content)
 
 
 def _stream(facts: Facts, alias: AliasFacts) -> Sample:
-    name = _literal(alias.name)
+    name = literal(alias.name)
     body = {"model": alias.name, "messages": [{"role": "user", "content": "Draft a release note."}], "stream": True}
-    return _sample(
+    return sample(
         "streaming",
         "Streaming",
         "The first word arrives as soon as the model has written it.",
@@ -214,8 +157,8 @@ def _tools(facts: Facts, alias: AliasFacts) -> Sample:
         }
     ]
     messages = [{"role": "user", "content": "What is the weather in Paris?"}]
-    name, tool_text, asked = _literal(alias.name), _json(tools), _literal(messages)
-    return _sample(
+    name, tool_text, asked = literal(alias.name), pretty(tools), literal(messages)
+    return sample(
         "tools",
         "Tool calls",
         "`tools`, `response_format` and all other fields of OpenAI's API are forwarded.",
@@ -250,28 +193,17 @@ for (const call of completion.choices[0].message.tool_calls ?? []) {{
     )
 
 
-def _with_image(facts: Facts, path: str, body: Mapping[str, Any]) -> str:
-    """A call whose body has a file in base64, at the place of `$IMAGE`."""
-    text = _json(body).replace("\\", "\\\\").replace("`", "\\`").replace("$", "\\$").replace("\\$IMAGE", "$IMAGE")
-    return (
-        "IMAGE=$(base64 < screenshot.png | tr -d '\\n')\n"
-        f"curl -sS {shlex.quote(facts.origin + path)} \\\n"
-        '  -H "Authorization: Bearer $PROMETHEUS_API_KEY" \\\n'
-        f'  -H "Content-Type: application/json" \\\n  -d @- <<JSON\n{text}\nJSON'
-    )
-
-
 def _vision(facts: Facts, alias: AliasFacts) -> Sample:
-    name = _literal(alias.name)
+    name = literal(alias.name)
     parts: list[dict[str, Any]] = [
         {"type": "text", "text": "What is shown in this image?"},
-        {"type": "image_url", "image_url": {"url": "data:image/png;base64,$IMAGE"}},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{IMAGE}"}},
     ]
-    return _sample(
+    return sample(
         "vision",
         "Vision",
         "An image is a part of a message: a `data:` URL, or the address of one. It counts as input tokens.",
-        _with_image(facts, _CHAT, {"model": alias.name, "messages": [{"role": "user", "content": parts}]}),
+        with_image(facts, _CHAT, {"model": alias.name, "messages": [{"role": "user", "content": parts}]}),
         python(
             facts,
             f"""\
@@ -317,8 +249,8 @@ console.log(completion.choices[0]?.message?.content)
 
 def _embeddings(facts: Facts, alias: AliasFacts) -> Sample:
     texts = ["billing webhook retry policy", "invoice payment failed"]
-    name, given = _literal(alias.name), _literal(texts)
-    return _sample(
+    name, given = literal(alias.name), literal(texts)
+    return sample(
         "embeddings",
         "Embeddings",
         "`input` is a text, a list of texts, tokens, or a list of them.",
@@ -347,9 +279,9 @@ console.log(result.data.length, "vectors of", result.data[0].embedding.length)
 
 
 def _transcription(facts: Facts, alias: AliasFacts) -> Sample:
-    name = _literal(alias.name)
+    name = literal(alias.name)
     path = "/v1/audio/transcriptions"
-    return _sample(
+    return sample(
         "transcription",
         "Audio transcription",
         "A form with `file` and `model`; `response_format` is json, text, verbose_json, srt or vtt.",
@@ -384,9 +316,9 @@ console.log(transcript.text)
 
 
 def _speech(facts: Facts, alias: AliasFacts) -> Sample:
-    name = _literal(alias.name)
+    name = literal(alias.name)
     body = {"model": alias.name, "voice": "alloy", "input": "The deployment is done."}
-    return _sample(
+    return sample(
         "speech",
         "Speech",
         "The response is audio, which is sent while it is made.",
@@ -420,9 +352,9 @@ console.log(fs.statSync("speech.mp3").size, "bytes")
 
 
 def _image(facts: Facts, alias: AliasFacts) -> Sample:
-    name = _literal(alias.name)
+    name = literal(alias.name)
     body = {"model": alias.name, "prompt": "A lighthouse in fog, watercolour", "response_format": "b64_json"}
-    return _sample(
+    return sample(
         "images",
         "Images",
         "The image comes as base64; `/v1/images/edits` takes one to change.",
@@ -459,19 +391,19 @@ console.log(fs.statSync("image.png").size, "bytes")
 def _posted(facts: Facts, id_: str, title: str, text: str, path: str, body: Mapping[str, Any], found: str) -> Sample:
     """An endpoint for which OpenAI's SDKs have no method: they post to it by its path. `found` is what is printed."""
     in_sdk = json.dumps(path.removeprefix("/v1"))
-    return _sample(
+    return sample(
         id_,
         title,
         text,
         curl(facts, path, body),
         python(
             facts,
-            f"body = {_json(body)}\nresult = client.post({in_sdk}, body=body, cast_to=object)\n"
+            f"body = {pretty(body)}\nresult = client.post({in_sdk}, body=body, cast_to=object)\n"
             f"print(result[{json.dumps(found)}])\n",
         ),
         javascript(
             facts,
-            f"const body = {_json(body)}\nconst result = await client.post({in_sdk}, {{ body }})\n"
+            f"const body = {pretty(body)}\nconst result = await client.post({in_sdk}, {{ body }})\n"
             f"console.log(result.{found})\n",
         ),
     )
@@ -485,8 +417,8 @@ def _rerank(facts: Facts, alias: AliasFacts) -> Sample:
 
 
 def _moderation(facts: Facts, alias: AliasFacts) -> Sample:
-    name = _literal(alias.name)
-    return _sample(
+    name = literal(alias.name)
+    return sample(
         "moderation",
         "Moderation",
         "What is harmful in a text or an image, by category.",
@@ -514,13 +446,13 @@ def _search(facts: Facts, alias: AliasFacts) -> Sample:
 
 
 def _ocr(facts: Facts, alias: AliasFacts) -> Sample:
-    name = _literal(alias.name)
-    document = {"type": "image_url", "image_url": "data:image/png;base64,$IMAGE"}
-    return _sample(
+    name = literal(alias.name)
+    document = {"type": "image_url", "image_url": f"data:image/png;base64,{IMAGE}"}
+    return sample(
         "ocr",
         "OCR",
         "The text in a document or an image, page by page.",
-        _with_image(facts, "/v1/ocr", {"model": alias.name, "document": document}),
+        with_image(facts, "/v1/ocr", {"model": alias.name, "document": document}),
         python(
             facts,
             f"""\
@@ -541,90 +473,4 @@ console.log(result.pages[0].markdown)
 """,
             imports='import fs from "node:fs"\n',
         ),
-    )
-
-
-def _responses(facts: Facts, alias: AliasFacts) -> Sample:
-    name = _literal(alias.name)
-    return _sample(
-        "responses",
-        "Responses API",
-        "OpenAI's newer form of chat; a response can be continued by its id.",
-        curl(facts, "/v1/responses", {"model": alias.name, "input": "Name three uses of a gateway."}),
-        python(
-            facts,
-            f"""\
-response = client.responses.create(model={name}, input="Name three uses of a gateway.")
-print(response.output_text)
-""",
-        ),
-        javascript(
-            facts,
-            f"""\
-const response = await client.responses.create({{ model: {name}, input: "Name three uses of a gateway." }})
-console.log(response.output_text)
-""",
-        ),
-    )
-
-
-def _messages(facts: Facts, alias: AliasFacts) -> Sample:
-    name, origin = _literal(alias.name), _literal(facts.origin)
-    body = {"model": alias.name, "max_tokens": 300, "messages": [{"role": "user", "content": "Ship it."}]}
-    headers = ('"x-api-key: $PROMETHEUS_API_KEY"', '"anthropic-version: 2023-06-01"')
-    return _sample(
-        "messages",
-        "Anthropic's Messages API",
-        "Anthropic's SDKs take this address without `/v1`: they add it themselves.",
-        curl(facts, "/v1/messages", body, headers=headers),
-        f"""\
-import os
-from anthropic import Anthropic
-
-client = Anthropic(api_key=os.environ["PROMETHEUS_API_KEY"], base_url={origin})
-
-message = client.messages.create(
-    model={name},
-    max_tokens=300,
-    messages=[{{"role": "user", "content": "Ship it."}}],
-)
-print(message.content[0].text)
-""",
-        _fetched(f"{facts.origin}/v1/messages", body, ["x-api-key", "anthropic-version"], "content[0].text"),
-    )
-
-
-def _gemini(facts: Facts, alias: AliasFacts) -> Sample:
-    name, origin = _literal(alias.name), _literal(facts.origin)
-    path = f"/v1beta/models/{quote(alias.name, safe='')}:generateContent"
-    body = {"contents": [{"role": "user", "parts": [{"text": "Ship it."}]}]}
-    found = "candidates[0].content.parts[0].text"
-    return _sample(
-        "gemini",
-        "Gemini's own format",
-        "Google's SDKs take this address without a version: they add it themselves.",
-        curl(facts, path, body, headers=('"x-goog-api-key: $PROMETHEUS_API_KEY"',)),
-        f"""\
-import os
-from google import genai
-
-client = genai.Client(
-    api_key=os.environ["PROMETHEUS_API_KEY"],
-    http_options={{"base_url": {origin}}},
-)
-response = client.models.generate_content(model={name}, contents="Ship it.")
-print(response.text)
-""",
-        _fetched(facts.origin + path, body, ["x-goog-api-key"], found),
-    )
-
-
-def _fetched(url: str, body: Mapping[str, Any], headers: list[str], found: str) -> str:
-    """A call by `fetch`, which needs no package. The first header has the key."""
-    lines = [f'    "{headers[0]}": process.env.PROMETHEUS_API_KEY,\n']
-    lines += [f'    "{name}": "2023-06-01",\n' for name in headers[1:]]
-    return (
-        f'const response = await fetch({json.dumps(url)}, {{\n  method: "POST",\n  headers: {{\n{"".join(lines)}'
-        f'    "content-type": "application/json",\n  }},\n  body: JSON.stringify({_literal(body)}),\n}})\n'
-        f"const result = await response.json()\nconsole.log(result.{found})\n"
     )

@@ -126,10 +126,10 @@ class AliasFacts:
             return "no price set"
         if self.is_free:
             return "no charge"
-        shown = [charge.short for charge in self.charges]
+        listed = [charge.short for charge in self.charges]
         for tier, charges in self.tiers:
-            shown += [f"{charge.short} ({tier})" for charge in charges]
-        return ", ".join(shown)
+            listed += [f"{charge.short} ({tier})" for charge in charges]
+        return ", ".join(listed)
 
     def column(self, name: str) -> str:
         """The prices of a column of the page."""
@@ -147,7 +147,7 @@ class EndpointFacts:
     method: str
     path: str
     help: str
-    reply: str
+    response: str
     format: str
     aliases: tuple[str, ...]
     #: Whether an alias has it as its usual one.
@@ -156,7 +156,7 @@ class EndpointFacts:
 
 @dataclass(frozen=True)
 class KeyFacts:
-    """What a key may use, for who has shown it."""
+    """What a key may use, for who has listed it."""
 
     name: str
     #: When it ends, in seconds since 1970.
@@ -206,7 +206,7 @@ class Facts:
 def facts_of(
     config: Config, aliases: Mapping[str, Alias], names: Iterable[str], origin: str, key: KeyFacts | None
 ) -> Facts:
-    """The facts of a configuration; `aliases` are the compiled ones, `names` those that may be shown."""
+    """The facts of a configuration; `aliases` are the compiled ones, `names` those that may be listed."""
     found = tuple(_alias(aliases[name], config.models[name]) for name in names if name in aliases)
     server = config.server
     return Facts(
