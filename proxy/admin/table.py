@@ -3,10 +3,10 @@
 A row needs the admin token unless it says otherwise. A new route is its handler and a line here.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from proxy.admin.org_config import OrgConfig
-from proxy.admin.request import MAX_BULK_BYTES, Row
+from proxy.admin.request import MAX_BULK_BYTES, Input, Row
 from proxy.admin.routes import groups, keys, metrics, operations, org_configs, reports, rotation, traffic
 from proxy.admin.routes.pages import Page
 from proxy.auth.values import KeyFields, OrgFields, TeamFields
@@ -14,6 +14,26 @@ from proxy.auth.values import KeyFields, OrgFields, TeamFields
 _IF_MATCH: Final = {"If-Match": "The version that the change is for; 412 where it is another one by now."}
 _PUT: Final = {**_IF_MATCH, "If-None-Match": "`*` is for one that is not there yet."}
 _ONCE: Final = {"Idempotency-Key": "The same one adds credits once."}
+
+
+def _of_groups(
+    routes: groups.GroupRoutes, one: str, is_free: str, document: Any, query: type[Input], fields: Any
+) -> tuple[Row, ...]:
+    """The rows of teams or of organisations; `one` names one of them in their texts."""
+    path, word = f"/-/{routes.kind}s", one.partition(" ")[2]
+    of_one = f"{path}/{{{routes.kind}_id}}"
+    put = f"Make {one} be as the body says, with defaults for the rest; a new name makes one."
+    patch = f"Change what the body has of {one}; null takes it away."
+    return (
+        Row("POST", path, routes.create, f"Create {one}.", document, fields, statuses=(201,)),
+        Row("GET", path, routes.list, f"List {word}s.", routes.page, query=query),
+        Row("GET", of_one, routes.show, f"One {word}, by its id or name.", document),
+        Row("PUT", of_one, routes.put, put, document, fields, headers=_PUT, statuses=(200, 201)),
+        Row("PATCH", of_one, routes.patch, patch, document, fields, headers=_IF_MATCH),
+        Row("DELETE", of_one, routes.delete, f"Delete {one} that {is_free}.", groups.Deleted, headers=_IF_MATCH),
+    )
+
+
 ROWS: Final[tuple[Row, ...]] = (
     Row(
         "POST",
@@ -73,68 +93,8 @@ ROWS: Final[tuple[Row, ...]] = (
         keys.CreditList,
         query=keys.CreditQuery,
     ),
-    Row("POST", "/-/teams", groups.create_team, "Create a team.", groups.TeamDocument, TeamFields, statuses=(201,)),
-    Row("GET", "/-/teams", groups.list_teams, "List teams.", groups.TeamList, query=groups.TeamQuery),
-    Row("GET", "/-/teams/{team_id}", groups.show_team, "One team, by its id or name.", groups.TeamDocument),
-    Row(
-        "PUT",
-        "/-/teams/{team_id}",
-        groups.put_team,
-        "Make a team be as the body says, with defaults for the rest; a new name makes a team.",
-        groups.TeamDocument,
-        TeamFields,
-        headers=_PUT,
-        statuses=(200, 201),
-    ),
-    Row(
-        "PATCH",
-        "/-/teams/{team_id}",
-        groups.patch_team,
-        "Change what the body has of a team; null takes it away.",
-        groups.TeamDocument,
-        TeamFields,
-        headers=_IF_MATCH,
-    ),
-    Row(
-        "DELETE",
-        "/-/teams/{team_id}",
-        groups.delete_team,
-        "Delete a team that has no live keys.",
-        groups.Deleted,
-        headers=_IF_MATCH,
-    ),
-    Row(
-        "POST", "/-/orgs", groups.create_org, "Create an organisation.", groups.OrgDocument, OrgFields, statuses=(201,)
-    ),
-    Row("GET", "/-/orgs", groups.list_orgs, "List organisations.", groups.OrgList, query=Page),
-    Row("GET", "/-/orgs/{org_id}", groups.show_org, "One organisation, by its id or name.", groups.OrgDocument),
-    Row(
-        "PUT",
-        "/-/orgs/{org_id}",
-        groups.put_org,
-        "Make an organisation be as the body says; a new name makes one.",
-        groups.OrgDocument,
-        OrgFields,
-        headers=_PUT,
-        statuses=(200, 201),
-    ),
-    Row(
-        "PATCH",
-        "/-/orgs/{org_id}",
-        groups.patch_org,
-        "Change what the body has of an organisation; null takes it away.",
-        groups.OrgDocument,
-        OrgFields,
-        headers=_IF_MATCH,
-    ),
-    Row(
-        "DELETE",
-        "/-/orgs/{org_id}",
-        groups.delete_org,
-        "Delete an organisation that has no teams.",
-        groups.Deleted,
-        headers=_IF_MATCH,
-    ),
+    *_of_groups(groups.TEAMS, "a team", "has no live keys", groups.TeamDocument, groups.TeamQuery, TeamFields),
+    *_of_groups(groups.ORGS, "an organisation", "has no teams", groups.OrgDocument, Page, OrgFields),
     Row("GET", "/-/orgs/configs", org_configs.list_configs, "All documents.", org_configs.OrgConfigs),
     Row(
         "POST",

@@ -5,15 +5,14 @@ Each change is one transaction with its row in the audit table, and reaches the 
 
 import secrets
 import time
-from abc import ABC, abstractmethod
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import aiosqlite
 import msgspec
 from msgspec import UNSET
 
 from proxy.auth import audit
-from proxy.auth.database import Database, Value
+from proxy.auth.database import Database, Value, fetch_all, renew_keys
 from proxy.auth.values import (
     Damaged,
     Fields,
@@ -27,13 +26,16 @@ from proxy.auth.values import (
     valid_budgets,
     valid_limits,
     valid_name,
+    whole,
 )
 from proxy.config.file_budgets import FileOwner
 from proxy.config.tree import Budget, Limits
-from proxy.errors import GatewayError, InvalidRequest, StoreFailed
+from proxy.errors import InvalidRequest, StoreFailed
 
 #: Most objects of one page.
 MAX_PAGE = 1_000
+#: What a kind is called in messages, and in the database.
+_WORDS = {"team": "team", "org": "organisation"}
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,21 +65,25 @@ G = TypeVar("G", bound=Group)
 F = TypeVar("F", bound=Fields)
 
 
-class GroupStore(ABC, Generic[G, F]):
+class GroupStore(Generic[G, F]):
     """CRUD for one table. Methods raise StoreFailed when it cannot be used, InvalidRequest for invalid arguments.
 
     `actor` is who changes something, for the audit table; `expected` is the version that the change is meant for.
     """
 
-    #: The kind, its table, its word in messages, and the columns of `_group` with their joins.
-    _kind: str
-    _table: str
-    _word: str
-    _select: str
+    #: Its kind, and the type of a row of `_select`, whose columns are the fields of that in their order.
+    _kind: ClassVar[str]
+    _type: type[G]
+    _select: ClassVar[str]
+    #: The condition by which the keys `k` below one are found.
+    _keys_below: ClassVar[str]
+    #: What its members are called, and what to do with them before it can be deleted.
+    _members: ClassVar[tuple[str, str]]
 
     def __init__(self, database: Database, owner: FileOwner) -> None:
         self._database = database
         self._owner = owner
+        self._table, self._word = f"{self._kind}s", _WORDS[self._kind]
 
     async def find(self, name_or_id: str) -> G | None:
         """The one with this name or id; None when there is none."""
@@ -88,7 +94,7 @@ class GroupStore(ABC, Generic[G, F]):
         """The same; raises InvalidRequest (404) when there is none."""
         found = await self.find(name_or_id)
         if found is None:
-            raise self._missing(name_or_id)
+            raise _missing(self._kind, name_or_id)
         return found
 
     async def create(self, fields: F, *, actor: str) -> G:
@@ -121,7 +127,7 @@ class GroupStore(ABC, Generic[G, F]):
             if after == before:
                 return before
             await connection.execute(f"UPDATE {self._table} SET version = version + 1 WHERE id = ?", (before.id,))
-            await self._renew(connection, before.id)
+            await renew_keys(connection, self._keys_below, (before.id,))
             return await self._recorded(connection, actor, "update", before, await self.get(before.id))
 
     async def put(self, name: str, fields: F, *, actor: str, expected: int | None = None) -> tuple[G, bool]:
@@ -129,14 +135,14 @@ class GroupStore(ABC, Generic[G, F]):
 
         Returns it, and whether it was created. `expected` 0 is for one that must not exist yet.
         """
-        whole = self._whole(fields)
+        fields = whole(fields)
         async with self._database.transaction():
             before = await self.find(name)
             if before is None:
                 check_version(0, expected)
-                return await self.create(msgspec.structs.replace(whole, name=name), actor=actor), True
+                return await self.create(msgspec.structs.replace(fields, name=name), actor=actor), True
             # Found by its id it keeps its name, unless another is given.
-            return await self.update(before.id, whole, actor=actor, expected=expected), False
+            return await self.update(before.id, fields, actor=actor, expected=expected), False
 
     async def delete(self, name_or_id: str, *, actor: str, expected: int | None = None) -> G:
         """Delete one that nothing belongs to; returns it as it was."""
@@ -144,7 +150,12 @@ class GroupStore(ABC, Generic[G, F]):
             before = await self.get(name_or_id)
             check_version(before.version, expected)
             if before.members:
-                raise self._in_use(before)
+                members, cure = self._members
+                raise InvalidRequest(
+                    f"the {self._word} {before.name!r} has {counted(before.members, members)}; {cure}",
+                    status=409,
+                    code=f"{self._kind}_in_use",
+                )
             refuse_owned(self._owner, self._kind, before.name)
             await self._detach(connection, before.id)
             await connection.execute(f"DELETE FROM {self._table} WHERE id = ?", (before.id,))
@@ -193,33 +204,23 @@ class GroupStore(ABC, Generic[G, F]):
                 ) from error
         return groups
 
-    @abstractmethod
     def _group(self, row: tuple[Any, ...]) -> G:
         """Build one from a row of `_select`. Raises Damaged."""
+        values = dict(zip(self._type.__struct_fields__, row, strict=True))
+        values |= {"limits": decoded_limits(values["limits"]), "budgets": decoded_budgets(values["budgets"])}
+        return self._type(**values)
 
-    @abstractmethod
-    def _whole(self, fields: F) -> F:
-        """The fields with None for all that is not given, but for the name."""
-
-    @abstractmethod
-    async def _renew(self, connection: aiosqlite.Connection, id_: str) -> None:
-        """Give the keys below it new revisions."""
-
-    @abstractmethod
     async def _detach(self, connection: aiosqlite.Connection, id_: str) -> None:
         """Take what counts as no member out of it, before it is deleted."""
 
-    @abstractmethod
-    def _missing(self, name: str) -> GatewayError:
-        """There is none of this name or id."""
-
-    @abstractmethod
-    def _exists(self, name: str) -> GatewayError:
-        """There is one of this name already."""
-
-    @abstractmethod
-    def _in_use(self, group: G) -> GatewayError:
-        """It has members."""
+    def _exists(self, name: str) -> InvalidRequest:
+        article = "an" if self._kind == "org" else "a"
+        return InvalidRequest(
+            f"there is {article} {self._word} named {name!r} already; update it, or take another name",
+            status=409,
+            code=f"{self._kind}_exists",
+            param="name",
+        )
 
     async def list(self, *, limit: int = MAX_PAGE, after: str | None = None, name: str | None = None) -> list[G]:
         """In the order of names, at most `limit`; `after` is the last id of the previous page, `name` a part of it."""
@@ -258,9 +259,17 @@ def counted(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
-def row_values(limits: str | None, budgets: str | None) -> tuple[Limits | None, tuple[Budget, ...]]:
-    """Limits and budgets of the database. Raises Damaged."""
-    return decoded_limits(limits), decoded_budgets(budgets)
+async def require_group(connection: aiosqlite.Connection, kind: str, name_or_id: str) -> str:
+    """The id of a team or organisation that something is to belong to. Raises InvalidRequest (404)."""
+    rows = await fetch_all(connection, f"SELECT id FROM {kind}s WHERE ?1 IN (id, name)", (name_or_id,))
+    if not rows:
+        raise _missing(kind, name_or_id, kind)
+    return str(rows[0][0])
+
+
+def _missing(kind: str, name: str, param: str | None = None) -> InvalidRequest:
+    message = f"there is no {_WORDS[kind]} {name!r}; list them to see, or create it"
+    return InvalidRequest(message, status=404, code=f"{kind}_not_found", param=param)
 
 
 def _new_id(kind: str) -> str:

@@ -19,8 +19,7 @@ from msgspec import UNSET
 from proxy.auth import audit
 from proxy.auth.accounts import Account
 from proxy.auth.database import Database, Value, fetch_all
-from proxy.auth.groups import check_version, not_owned, refuse_owned
-from proxy.auth.teams import missing_team
+from proxy.auth.groups import check_version, not_owned, refuse_owned, require_group
 from proxy.auth.values import (
     Damaged,
     KeyFields,
@@ -40,6 +39,7 @@ from proxy.auth.values import (
     valid_models,
     valid_name,
     valid_tags,
+    whole,
 )
 from proxy.config.file_budgets import FileOwner
 from proxy.config.tree import Budget, Limits
@@ -204,24 +204,15 @@ class KeyStore:
         A key that is found by its id keeps its name, unless `fields` has another. `expected` 0 is for a key that must
         not exist yet.
         """
-        whole = msgspec.structs.replace(
-            fields,
-            models=given(fields.models, None),
-            expires=given(fields.expires, None),
-            team=given(fields.team, None),
-            tags=given(fields.tags, None),
-            limits=given(fields.limits, None),
-            budgets=given(fields.budgets, None),
-            metadata=given(fields.metadata, None),
-        )
+        fields = whole(fields)
         async with self._database.transaction():
             before = await self.find(name_or_id)
             # An expired key no longer keeps its name: its secret does not come back with another key's settings.
             is_over = before is not None and before.expires is not None and before.expires <= time.time()
             if before is not None and before.revoked is None and not (is_over and name_or_id != before.id):
-                return Written(await self.update(before.id, whole, actor=actor, expected=expected), None, False)
+                return Written(await self.update(before.id, fields, actor=actor, expected=expected), None, False)
             check_version(0, expected)
-            key, secret = await self.add(msgspec.structs.replace(whole, name=name_or_id), actor=actor)
+            key, secret = await self.add(msgspec.structs.replace(fields, name=name_or_id), actor=actor)
         return Written(key, secret, True)
 
     async def revoke(self, name_or_id: str, *, actor: str = "cli", expected: int | None = None) -> StoredKey:
@@ -281,7 +272,7 @@ class KeyStore:
         if fields.expires is not UNSET and fields.expires != _moment(before.expires):
             columns["expires"] = valid_expiry(fields.expires, now)
         if fields.team is not UNSET:
-            columns["team"] = None if fields.team is None else await _require_team(connection, fields.team)
+            columns["team"] = None if fields.team is None else await require_group(connection, "team", fields.team)
         if fields.tags is not UNSET:
             columns["tags"] = encoded(valid_tags(fields.tags))
         if fields.limits is not UNSET:
@@ -365,13 +356,6 @@ async def _require_free_name(connection: aiosqlite.Connection, name: str, now: i
             code="key_exists",
             param="name",
         )
-
-
-async def _require_team(connection: aiosqlite.Connection, name_or_id: str) -> str:
-    rows = await fetch_all(connection, "SELECT id FROM teams WHERE ?1 IN (id, name)", (name_or_id,))
-    if not rows:
-        raise missing_team(name_or_id, "team")
-    return str(rows[0][0])
 
 
 async def _add_secret(connection: aiosqlite.Connection, id_: str, secret: str, now: int) -> None:

@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-import aiosqlite
 import msgspec
 
 from proxy.auth import audit
-from proxy.auth.database import fetch_all, renew_keys
-from proxy.auth.groups import Group, GroupStore, check_version, counted, row_values
-from proxy.auth.values import OrgFields, decoded_object, given, valid_name
+from proxy.auth.groups import Group, GroupStore, check_version
+from proxy.auth.values import OrgFields, decoded_object, valid_name
 from proxy.errors import InvalidRequest
 
 MAX_CONFIG_BYTES = 262_144
@@ -22,11 +20,13 @@ class Org(Group, frozen=True, kw_only=True):
 class OrgStore(GroupStore[Org, OrgFields]):
     """CRUD for organisations, and for their documents. One with teams cannot be deleted."""
 
-    _kind, _table, _word = "org", "orgs", "organisation"
+    _kind, _type = "org", Org
     _select = (
         "SELECT g.id, g.name, g.limits, g.budgets, g.version, g.created, "
         "(SELECT count(*) FROM teams WHERE org = g.id) FROM orgs g"
     )
+    _keys_below = "k.team IN (SELECT id FROM teams WHERE org = ?)"
+    _members = ("team", "delete them, or give them another one")
 
     # the document: whatever `/-/orgs/{id}/config` was given
 
@@ -83,61 +83,3 @@ class OrgStore(GroupStore[Org, OrgFields]):
             values = [None if value is None else audit.without_secrets(value) for value in (before, after)]
             await audit.record(connection, actor, "org.config", org.id, org.name, *values)
         return msgspec.structs.replace(org, version=org.version + 1)
-
-    def _group(self, row: tuple[Any, ...]) -> Org:
-        id_, name, limits, budgets, version, created, members = row
-        of_limits, of_budgets = row_values(limits, budgets)
-        return Org(
-            id=id_,
-            name=name,
-            limits=of_limits,
-            budgets=of_budgets,
-            version=version,
-            created=created,
-            members=members,
-        )
-
-    def _whole(self, fields: OrgFields) -> OrgFields:
-        return msgspec.structs.replace(fields, limits=given(fields.limits, None), budgets=given(fields.budgets, None))
-
-    async def _renew(self, connection: aiosqlite.Connection, id_: str) -> None:
-        await renew_keys(connection, "k.team IN (SELECT id FROM teams WHERE org = ?)", (id_,))
-
-    async def _detach(self, connection: aiosqlite.Connection, id_: str) -> None:
-        """Nothing but teams belongs to an organisation."""
-
-    def _missing(self, name: str) -> InvalidRequest:
-        return _missing(name)
-
-    def _exists(self, name: str) -> InvalidRequest:
-        return InvalidRequest(
-            f"there is an organisation named {name!r} already; update it, or take another name",
-            status=409,
-            code="org_exists",
-            param="name",
-        )
-
-    def _in_use(self, group: Org) -> InvalidRequest:
-        teams = counted(group.members, "team")
-        return InvalidRequest(
-            f"the organisation {group.name!r} has {teams}; delete them, or give them another one",
-            status=409,
-            code="org_in_use",
-        )
-
-
-async def require_org(connection: aiosqlite.Connection, name_or_id: str) -> str:
-    """The id of an organisation that a team is to belong to. Raises InvalidRequest."""
-    rows = await fetch_all(connection, "SELECT id FROM orgs WHERE ?1 IN (id, name)", (name_or_id,))
-    if not rows:
-        raise _missing(name_or_id, "org")
-    return str(rows[0][0])
-
-
-def _missing(name: str, param: str | None = None) -> InvalidRequest:
-    return InvalidRequest(
-        f"there is no organisation {name!r}; list them to see, or create it",
-        status=404,
-        code="org_not_found",
-        param=param,
-    )

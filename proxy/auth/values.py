@@ -47,6 +47,9 @@ class Fields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     budgets: Sequence[Budget] | UnsetType | None = UNSET
 
 
+F = TypeVar("F", bound=Fields)
+
+
 class OrgFields(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What may be set of an organisation."""
 
@@ -70,6 +73,12 @@ class KeyFields(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def given(value: T | UnsetType, default: T) -> T:
     """The value, or the default where it is not given."""
     return default if value is UNSET else value
+
+
+def whole(fields: F) -> F:
+    """The fields with None for all that is not given, but for the name."""
+    missing = [name for name in fields.__struct_fields__ if name != "name" and getattr(fields, name) is UNSET]
+    return msgspec.structs.replace(fields, **dict.fromkeys(missing))
 
 
 # validated: all raise InvalidRequest

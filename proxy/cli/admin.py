@@ -3,12 +3,10 @@
 The token goes to stdout, and only where it is asked for.
 """
 
-from pathlib import Path
-
 import click
 
 from proxy.admin.token import TokenFile
-from proxy.cli.options import as_json, config_file, configured, data_directory
+from proxy.cli.options import Place, store_options
 from proxy.cli.output import print_json, print_line, print_note
 from proxy.cli.usage_errors import Group
 from proxy.ledger.ledger import prepare
@@ -22,16 +20,14 @@ def command() -> None:
 @command.command()
 @click.option("--show", is_flag=True, help="Print the token itself.")
 @click.option("--rotate", is_flag=True, help="Replace it by a new one; a running gateway refuses the old one at once.")
-@config_file
-@data_directory
-@as_json
-def token(show: bool, rotate: bool, config_path: Path | None, data_dir: Path | None, as_json: bool) -> None:
+@store_options
+def token(show: bool, rotate: bool, place: Place, as_json: bool) -> None:
     """Say where the admin token is; one is made at the first start of the gateway, or here with --rotate."""
-    config = configured(config_path)
+    config = place.config()
     if config.admin.token:
         _configured(config.admin.token, show or rotate, as_json)
         return
-    file = TokenFile(data_dir or Path(config.server.data_dir))
+    file = TokenFile(place.directory())
     if rotate:
         prepare(file.path.parent)
         secret: str | None = file.rotate()

@@ -1,19 +1,16 @@
 """`audit`: who changed keys, teams, organisations and credits, and what. It reads the store and changes nothing."""
 
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
 from proxy.auth.audit import MAX_PAGE_ROWS, AuditRow
-from proxy.auth.store import Store
 from proxy.cli import time_options
 from proxy.cli.key_view import minute_text, time_text
-from proxy.cli.options import as_json, config_file, data_directory
+from proxy.cli.options import Place, store_options
 from proxy.cli.output import print_json, print_note, print_table
-from proxy.cli.subjects import in_existing_store
 from proxy.cli.usage_errors import Number
 
 #: What every change changes.
@@ -29,9 +26,7 @@ _SAID = frozenset({"id", "name", "version", "hint"})
 @click.option("--since", callback=time_options.past, metavar="TIME", help="From then on: 24h, 7d, 2026-11-01.")
 @click.option("--limit", type=Number(1, MAX_PAGE_ROWS - 1), default=50, show_default=True, help="Most lines.")
 @click.option("--before", type=Number(1, 2**62), metavar="ID", help="Go on before this line, the last of a page.")
-@config_file
-@data_directory
-@as_json
+@store_options
 def command(
     object_: str | None,
     actor: str | None,
@@ -39,22 +34,20 @@ def command(
     since: datetime | None,
     limit: int,
     before: int | None,
-    config_path: Path | None,
-    data_dir: Path | None,
+    place: Place,
     as_json: bool,
 ) -> None:
     """List changes of keys, teams, organisations and credits, the newest first.
 
     The table names what has changed; --json has each object before and after. Secrets are in neither.
     """
-
-    async def work(store: Store) -> list[AuditRow]:
-        moment = None if since is None else int(since.timestamp())
-        return await store.audit.list(
+    moment = None if since is None else int(since.timestamp())
+    found = place.in_existing_store(
+        lambda store: store.audit.list(
             limit=limit + 1, before=before, object=object_, actor=actor, action=action, since=moment
         )
-
-    found = in_existing_store(config_path, data_dir, work) or []
+    )
+    found = found or []
     rows = found[:limit]
     if as_json:
         print_json([{**msgspec.to_builtins(row), "time": time_text(row.time)} for row in rows])

@@ -14,9 +14,8 @@ from proxy.auth.grants import Grant, credit_limit
 from proxy.auth.keys import StoredKey
 from proxy.auth.store import Store
 from proxy.auth.values import valid_nano
-from proxy.cli.options import as_json, config_file, configured, data_directory
+from proxy.cli.options import Place, in_scratch_store, store_options
 from proxy.cli.output import print_json, print_note, print_table, usd, utc
-from proxy.cli.subjects import in_scratch_store, in_store, store_exists
 from proxy.config.tree import Budget
 from proxy.ledger.spending import Payers, SpendingReader, Spent
 from proxy.limits.calendar import NEVER, Calendar, zone_of
@@ -60,16 +59,13 @@ class _Pot(msgspec.Struct, frozen=True):
 @click.option("--team", "teams", multiple=True, metavar="NAME", help="Only those of this team. Repeatable.")
 @click.option("--org", "orgs", multiple=True, metavar="NAME", help="Only those of this organisation. Repeatable.")
 @click.option("--over", type=click.FloatRange(0), metavar="PERCENT", help="Only those with so much spent, or more.")
-@config_file
-@data_directory
-@as_json
+@store_options
 def command(
     keys: tuple[str, ...],
     teams: tuple[str, ...],
     orgs: tuple[str, ...],
     over: float | None,
-    config_path: Path | None,
-    data_dir: Path | None,
+    place: Place,
     as_json: bool,
 ) -> None:
     """List budgets and prepaid credits: what is spent, what running requests have reserved, the limit and the reset.
@@ -77,16 +73,11 @@ def command(
     Those of the configuration file are listed by their names, those of keys, teams and organisations by whom they are
     for. The sums are those of the ledger with its journal, as the gateway counts.
     """
-    config = configured(config_path)
-    directory = data_dir or Path(config.server.data_dir)
+    budgets, directory = place.config().budgets, place.directory()
     wanted = {f"{kind} {name}" for kind, names in (("key", keys), ("team", teams), ("org", orgs)) for name in names}
-
-    async def work(store: Store) -> list[Line]:
-        return await _lines(store, directory, config.budgets)
-
     # Looking must not make a store where there is none; the file may have budgets all the same.
-    is_there = store_exists(config_path, data_dir)
-    found = in_store(config_path, data_dir, work) if is_there else in_scratch_store(work)
+    run = place.in_store if place.has_store() else in_scratch_store
+    found = run(lambda store: _lines(store, directory, budgets))
     lines = [
         line
         for line in found

@@ -8,7 +8,7 @@ import msgspec
 
 from proxy.admin.provider_keys import ProviderKeys, with_promoted
 from proxy.cli import store_document
-from proxy.cli.options import as_json, chosen_file, config_file, configured, data_directory, resolved, store_directory
+from proxy.cli.options import Place, as_json, chosen_file, config_file, configured, resolved, store_options
 from proxy.cli.output import print_json, print_line, print_note, utc
 from proxy.cli.usage_errors import Group
 from proxy.config.load import examine
@@ -96,16 +96,14 @@ def schema_command(as_json: bool) -> None:
 
 
 @command.command("reload")
-@config_file
-@data_directory
-@as_json
+@store_options
 @click.pass_context
-def reload_command(ctx: click.Context, config_path: Path | None, data_dir: Path | None, as_json: bool) -> None:
+def reload_command(ctx: click.Context, place: Place, as_json: bool) -> None:
     """Have the gateway that runs in the data directory reload its configuration, and print the result.
 
     A faulty one is not applied, and the one in force stays. Running requests are not touched.
     """
-    response = send_command(store_directory(config_path, data_dir), RELOAD_COMMAND, _RELOAD_SECONDS)
+    response = send_command(place.directory(), RELOAD_COMMAND, _RELOAD_SECONDS)
     result = msgspec.json.decode(response, type=ReloadResult)
     if as_json:
         print_json(msgspec.to_builtins(result))

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 
 import click
 
@@ -12,9 +11,9 @@ from proxy.auth.store import Store
 from proxy.auth.values import valid_nano
 from proxy.cli import time_options
 from proxy.cli.key_view import minute_text, time_text
-from proxy.cli.options import as_json, config_file, data_directory
+from proxy.cli.options import Place, store_options
 from proxy.cli.output import print_json, print_note, print_table, usd
-from proxy.cli.subjects import actor, in_store
+from proxy.cli.subjects import actor
 from proxy.cli.usage_errors import Group, Number
 
 
@@ -37,17 +36,14 @@ def command() -> None:
     "--expires", callback=time_options.future, metavar="TIME", help="What is left then is lost: 90d, 2026-12-31."
 )
 @click.option("--idempotency-key", metavar="TEXT", help="The same text adds credits once, however often it is run.")
-@config_file
-@data_directory
-@as_json
+@store_options
 def add(
     name: str,
     amount: str,
     note: str,
     expires: datetime | None,
     idempotency_key: str | None,
-    config_path: Path | None,
-    data_dir: Path | None,
+    place: Place,
     as_json: bool,
 ) -> None:
     """Add AMOUNT in USD to the key NAME (or id); a negative amount corrects an earlier one."""
@@ -62,7 +58,7 @@ def add(
         )
         return credit, is_new, await store.keys.get(credit.key)
 
-    credit, is_new, key = in_store(config_path, data_dir, work)
+    credit, is_new, key = place.in_store(work)
     if as_json:
         print_json({**_as_data(credit), "added": is_new, "total": usd(key.credits)})
         return
@@ -74,18 +70,14 @@ def add(
 @click.argument("name")
 @click.option("--limit", type=Number(1, MAX_PAGE_ROWS - 1), default=100, show_default=True, help="Most lines.")
 @click.option("--before", metavar="ID", help="Go on before this addition, the last one of the page before.")
-@config_file
-@data_directory
-@as_json
-def list_command(
-    name: str, limit: int, before: str | None, config_path: Path | None, data_dir: Path | None, as_json: bool
-) -> None:
+@store_options
+def list_command(name: str, limit: int, before: str | None, place: Place, as_json: bool) -> None:
     """List what was added to the key NAME (or id), the newest first."""
 
     async def work(store: Store) -> tuple[list[Credit], StoredKey]:
         return await store.credits.list(name, limit=limit + 1, before=before), await store.keys.get(name)
 
-    found, key = in_store(config_path, data_dir, work)
+    found, key = place.in_store(work)
     credits = found[:limit]
     if as_json:
         print_json([_as_data(credit) for credit in credits])

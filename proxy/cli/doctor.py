@@ -12,7 +12,7 @@ import msgspec
 
 from proxy.cli import checks
 from proxy.cli.checks import Check
-from proxy.cli.options import as_json, chosen_file, config_file, data_directory, store_directory
+from proxy.cli.options import Place, chosen_file, store_options
 from proxy.cli.output import print_json, printable, wrapped
 from proxy.cli.stream_check import check_stream
 from proxy.config.load import Loaded, examine
@@ -32,23 +32,20 @@ _MIN_ROOM = 20
 @click.option(
     "--url", metavar="URL", help="The gateway's public address: whether a proxy in front of it buffers streams."
 )
-@config_file
-@data_directory
-@as_json
+@store_options
 @click.pass_context
 def command(
     ctx: click.Context,
     offline: bool,
     url: str | None,
-    config_path: Path | None,
-    data_dir: Path | None,
+    place: Place,
     as_json: bool,
 ) -> None:
     """Look for what is wrong with this installation, and say how to mend it.
 
     Each upstream is asked for its models: how long that takes, and whether it refuses the credential.
     """
-    found = list(_run(chosen_file(config_path), data_dir, offline))
+    found = list(_run(place, offline))
     if url is not None:
         found.append(Check("public address", *check_stream(url)))
     failed = any(check.state == "fail" for check in found)
@@ -71,11 +68,12 @@ def _print(check: Check) -> None:
     click.echo(state + f"\n{' ' * _INDENT}".join(lines), color=may_colour(sys.stdout, os.environ))
 
 
-def _run(path: Path | None, data_dir: Path | None, offline: bool) -> Iterator[Check]:
+def _run(place: Place, offline: bool) -> Iterator[Check]:
     yield checks.python()
     yield from checks.packages()
     yield checks.sqlite_version()
     yield checks.descriptors()
+    path = chosen_file(place.config_path)
     config: Config | None = None
     try:
         loaded = Loaded(Config(), ()) if path is None else examine(path, os.environ)
@@ -87,15 +85,15 @@ def _run(path: Path | None, data_dir: Path | None, offline: bool) -> Iterator[Ch
         yield _configuration(path, config)
         for warning in loaded.warnings:
             yield Check("configuration", "warn", str(warning))
-    yield from _data(path, data_dir)
+    yield from _data(place)
     if config is not None and not offline:
         for check in asyncio.run(checks.upstreams(config.upstreams, config.models)):
             yield msgspec.structs.replace(check, message=loaded.hide(check.message), hint=loaded.hide(check.hint))
 
 
-def _data(path: Path | None, data_dir: Path | None) -> Iterator[Check]:
+def _data(place: Place) -> Iterator[Check]:
     try:
-        directory = store_directory(path, data_dir)
+        directory = place.directory()
     except ConfigFault:
         # Its faults are printed already; a credential that is not set here would not have been one.
         return

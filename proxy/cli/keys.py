@@ -3,9 +3,7 @@
 A secret goes to stdout, alone, and nowhere else; what there is to say about it goes to stderr.
 """
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -16,20 +14,15 @@ from proxy.auth.store import Store
 from proxy.auth.values import KeyFields
 from proxy.cli import credits, demo_key, time_options
 from proxy.cli.key_view import KEY_HEADINGS, key_data, key_row, minute_text, print_key
-from proxy.cli.options import as_json, config_file, data_directory, store_directory
+from proxy.cli.options import Place, Work, store_options
 from proxy.cli.output import print_json, print_line, print_note, print_table, utc
 from proxy.cli.subjects import (
+    Bounds,
     actor,
-    budget_option,
+    bounds_options,
     budgets_of,
-    changed_budgets,
-    changed_limits,
-    in_existing_store,
-    in_store,
-    limit_option,
+    changed_bounds_options,
     limits_of,
-    no_budgets,
-    no_limits,
     note_unknown_aliases,
 )
 from proxy.cli.usage_errors import Group, Number
@@ -72,23 +65,18 @@ command.add_command(credits.command, "credits")
 @_expires
 @_team
 @_tags
-@limit_option
-@budget_option
+@bounds_options
 @_metadata
-@config_file
-@data_directory
-@as_json
+@store_options
 def create(
     name: str,
     models: str | None,
     expires: datetime | None,
     team: str | None,
     tags: tuple[str, ...],
-    limits: tuple[str, ...],
-    budgets: tuple[str, ...],
+    bounds: Bounds,
     metadata: tuple[str, ...],
-    config_path: Path | None,
-    data_dir: Path | None,
+    place: Place,
     as_json: bool,
 ) -> None:
     """Create the key NAME and print its secret, which is shown this once.
@@ -101,16 +89,12 @@ def create(
         expires=expires,
         team=team,
         tags=tags,
-        limits=limits_of(limits),
-        budgets=budgets_of(budgets),
+        limits=limits_of(bounds.limits),
+        budgets=budgets_of(bounds.budgets),
         metadata=_notes(metadata),
     )
-
-    async def work(store: Store) -> tuple[StoredKey, str]:
-        return await store.keys.add(fields, actor=actor())
-
-    key, secret = in_store(config_path, data_dir, work)
-    note_unknown_aliases(key, config_path)
+    key, secret = place.in_store(lambda store: store.keys.add(fields, actor=actor()))
+    note_unknown_aliases(key, place)
     ends = f" It ends {utc(key.expires * 1_000_000)}." if key.expires is not None else ""
     _print_secret(key, secret, f"Key {key.name} ({key.id}) was created.{ends}", as_json)
 
@@ -126,15 +110,10 @@ def create(
 @click.option("--no-team", is_flag=True, help="Take it out of its team.")
 @_tags
 @click.option("--no-tags", is_flag=True, help="Take all tags away.")
-@limit_option
-@no_limits
-@budget_option
-@no_budgets
+@changed_bounds_options
 @_metadata
 @click.option("--no-metadata", is_flag=True, help="Take all notes away.")
-@config_file
-@data_directory
-@as_json
+@store_options
 def update(
     name: str,
     new_name: str | None,
@@ -146,14 +125,10 @@ def update(
     no_team: bool,
     tags: tuple[str, ...],
     no_tags: bool,
-    limits: tuple[str, ...],
-    no_limits: bool,
-    budgets: tuple[str, ...],
-    no_budgets: bool,
+    bounds: Bounds,
     metadata: tuple[str, ...],
     no_metadata: bool,
-    config_path: Path | None,
-    data_dir: Path | None,
+    place: Place,
     as_json: bool,
 ) -> None:
     """Change the key NAME (or id): what is not named stays.
@@ -180,16 +155,16 @@ def update(
                 expires=expires or _taken_away(no_expiry),
                 team=team or _taken_away(no_team),
                 tags=tags or _taken_away(no_tags),
-                limits=changed_limits(limits, no_limits, before.limits),
-                budgets=changed_budgets(budgets, no_budgets),
+                limits=bounds.changed_limits(before.limits),
+                budgets=bounds.changed_budgets(),
                 metadata=_notes(metadata) if metadata else _taken_away(no_metadata),
             )
             if fields == KeyFields():
                 raise click.UsageError("Nothing is to be changed: name at least one option.")
             return await store.keys.update(name, fields, actor=actor())
 
-    key = _of_key(name, config_path, data_dir, work)
-    note_unknown_aliases(key, config_path)
+    key = _of_key(name, place, work)
+    note_unknown_aliases(key, place)
     if as_json:
         print_json(key_data(key))
     else:
@@ -204,9 +179,7 @@ def update(
 @click.option("--name", metavar="PART", help="Only those with this in their names.")
 @click.option("--limit", type=Number(1, _MAX_KEYS), default=_MAX_KEYS, show_default=True, help="Most keys.")
 @click.option("--after", metavar="ID", help="Go on after this key, the last one of the page before.")
-@config_file
-@data_directory
-@as_json
+@store_options
 def list_command(
     with_revoked: bool,
     team: str | None,
@@ -215,22 +188,19 @@ def list_command(
     name: str | None,
     limit: int,
     after: str | None,
-    config_path: Path | None,
-    data_dir: Path | None,
+    place: Place,
     as_json: bool,
 ) -> None:
     """List keys, without their secrets."""
-    directory = store_directory(config_path, data_dir)
+    directory = place.directory()
     is_filtered = any((team, org, tag, name))
     demo = demo_key.load(directory) if after is None and not is_filtered else None
-
-    async def work(store: Store) -> list[StoredKey]:
-        return await store.keys.list(
+    stored = place.in_existing_store(
+        lambda store: store.keys.list(
             limit=limit + 1, after=after, revoked=with_revoked, team=team, org=org, tag=tag, name=name
         )
-
-    stored = in_existing_store(config_path, data_dir, work) or []
-    found: list[Key] = [*filter(None, [demo]), *stored]
+    )
+    found: list[Key] = [*filter(None, [demo]), *(stored or [])]
     keys = found[:limit]
     if as_json:
         print_json([key_data(key) for key in keys])
@@ -259,16 +229,10 @@ def list_command(
 
 @command.command()
 @click.argument("name")
-@config_file
-@data_directory
-@as_json
-def show(name: str, config_path: Path | None, data_dir: Path | None, as_json: bool) -> None:
+@store_options
+def show(name: str, place: Place, as_json: bool) -> None:
     """Show all of the key NAME (or id), but for its secret."""
-
-    async def work(store: Store) -> StoredKey:
-        return await store.keys.get(name)
-
-    key = _of_key(name, config_path, data_dir, work)
+    key = _of_key(name, place, lambda store: store.keys.get(name))
     if as_json:
         print_json(key_data(key))
     else:
@@ -277,16 +241,10 @@ def show(name: str, config_path: Path | None, data_dir: Path | None, as_json: bo
 
 @command.command()
 @click.argument("name")
-@config_file
-@data_directory
-@as_json
-def revoke(name: str, config_path: Path | None, data_dir: Path | None, as_json: bool) -> None:
+@store_options
+def revoke(name: str, place: Place, as_json: bool) -> None:
     """End the key NAME (or id) for good."""
-
-    async def work(store: Store) -> StoredKey:
-        return await store.keys.revoke(name, actor=actor())
-
-    key = _of_key(name, config_path, data_dir, work)
+    key = _of_key(name, place, lambda store: store.keys.revoke(name, actor=actor()))
     if as_json:
         print_json(key_data(key))
     else:
@@ -303,10 +261,8 @@ def revoke(name: str, config_path: Path | None, data_dir: Path | None, as_json: 
     metavar="SPAN",
     help="How long the old secret still works: 30m, 24h, 7d.",
 )
-@config_file
-@data_directory
-@as_json
-def rotate(name: str, grace: timedelta, config_path: Path | None, data_dir: Path | None, as_json: bool) -> None:
+@store_options
+def rotate(name: str, grace: timedelta, place: Place, as_json: bool) -> None:
     """Give the key NAME (or id) a new secret and print it; it is shown this once."""
 
     async def work(store: Store) -> tuple[StoredKey, str]:
@@ -314,7 +270,7 @@ def rotate(name: str, grace: timedelta, config_path: Path | None, data_dir: Path
             secret = await store.keys.rotate(name, int(grace.total_seconds()), actor=actor())
             return await store.keys.get(name), secret
 
-    key, secret = _of_key(name, config_path, data_dir, work)
+    key, secret = _of_key(name, place, work)
     old = f"works for another {grace}" if grace else "works no longer"
     _print_secret(key, secret, f"Key {key.name} ({key.id}) has a new secret; the old one {old}.", as_json)
 
@@ -351,13 +307,13 @@ def _taken_away(flag: bool) -> UnsetType | None:
     return None if flag else UNSET
 
 
-def _of_key(name: str, config_path: Path | None, data_dir: Path | None, work: Callable[[Store], Awaitable[T]]) -> T:
+def _of_key(name: str, place: Place, work: Work[T]) -> T:
     """The result of work on a key; where there is no such key because it is the demo's, say what to do with that."""
     try:
-        return in_store(config_path, data_dir, work)
+        return place.in_store(work)
     except InvalidRequest as error:
         if error.code == "key_not_found" and name in (demo_key.NAME, demo_key.key_id()):
-            file = store_directory(config_path, data_dir) / demo_key.FILE_NAME
+            file = place.directory() / demo_key.FILE_NAME
             raise click.ClickException(
                 f"The demo's key is not in the store: stop the demo, delete {file}, and its next start creates another "
                 "one."

@@ -16,7 +16,7 @@ import msgspec
 
 from proxy.cli import time_options
 from proxy.cli.filters import ReportFilter, filter_options
-from proxy.cli.options import as_json, config_file, data_directory, store_directory
+from proxy.cli.options import Place, store_options
 from proxy.cli.output import print_note, spreadsheet_safe, usd, utc
 from proxy.cli.usage_errors import Group
 from proxy.ledger.ledger import open_reports
@@ -46,17 +46,14 @@ def command() -> None:
     metavar="FILE",
     help="Write to a file (mode 0600) and not to stdout; it appears when it is complete.",
 )
-@config_file
-@data_directory
-@as_json
+@store_options
 def export(
     format_name: str | None,
     since: datetime | None,
     until: datetime | None,
     wanted: ReportFilter,
     output: Path | None,
-    config_path: Path | None,
-    data_dir: Path | None,
+    place: Place,
     as_json: bool,
 ) -> None:
     """Write the rows that started in a time, the oldest first. A filter that is given twice takes both.
@@ -68,7 +65,7 @@ def export(
         raise click.UsageError("--json and --format csv exclude each other.")
     if since is not None and until is not None and since >= until:
         raise click.UsageError("--since must lie before --until.")
-    directory = store_directory(config_path, data_dir)
+    directory = place.directory()
     with _opened(output) as stream:
         count = asyncio.run(_export(directory, since, until, wanted, _writer(format_name or "jsonl", stream)))
     print_note(f"{count} rows exported")

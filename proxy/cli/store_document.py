@@ -10,9 +10,9 @@ from proxy.auth import export as documents
 from proxy.auth.apply import Applied, Change, apply, read_document
 from proxy.auth.export import exported
 from proxy.auth.store import Store
-from proxy.cli.options import as_json, chosen_file, config_file, data_directory
+from proxy.cli.options import Place, chosen_file, in_scratch_store, store_options
 from proxy.cli.output import print_json, print_line, print_note
-from proxy.cli.subjects import actor, in_existing_store, in_scratch_store, in_store, store_exists
+from proxy.cli.subjects import actor
 from proxy.config.file_budgets import owner_in_file
 from proxy.config.load import read_text
 
@@ -20,15 +20,13 @@ _WORDS = {"orgs": "organisation", "teams": "team", "keys": "key"}
 
 
 @click.command(epilog="Example: config export > store.toml")
-@config_file
-@data_directory
-@as_json
-def export(config_path: Path | None, data_dir: Path | None, as_json: bool) -> None:
+@store_options
+def export(place: Place, as_json: bool) -> None:
     """Print keys, teams and organisations with their limits and budgets as TOML (or JSON), without secrets.
 
     The same store prints the same text, so that it can be kept under version control.
     """
-    document = in_existing_store(config_path, data_dir, exported) or {"orgs": {}, "teams": {}, "keys": {}}
+    document = place.in_existing_store(exported) or {"orgs": {}, "teams": {}, "keys": {}}
     text = documents.as_json(document) if as_json else documents.as_toml(document)
     print_line(text.rstrip("\n"))
 
@@ -37,12 +35,8 @@ def export(config_path: Path | None, data_dir: Path | None, as_json: bool) -> No
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Show what would be changed, and change nothing.")
 @click.option("--prune", is_flag=True, help="Revoke keys and delete teams and organisations that FILE does not name.")
-@config_file
-@data_directory
-@as_json
-def apply_command(
-    file: Path, dry_run: bool, prune: bool, config_path: Path | None, data_dir: Path | None, as_json: bool
-) -> None:
+@store_options
+def apply_command(file: Path, dry_run: bool, prune: bool, place: Place, as_json: bool) -> None:
     """Make keys, teams and organisations be as FILE says, which config export wrote: all of it, or nothing.
 
     Of what FILE names, a setting that it leaves out goes back to its default. What it does not name stays, without
@@ -50,14 +44,14 @@ def apply_command(
     configuration file names wins, and is said. Applying the same FILE again changes nothing.
     """
     wanted = read_document(read_text(file), str(file))
-    owner = owner_in_file(chosen_file(config_path))
+    owner = owner_in_file(chosen_file(place.config_path))
 
     async def work(store: Store) -> Applied:
         return await apply(store, wanted, owner=owner, actor=actor(), prune=prune, dry_run=dry_run)
 
     # Looking must not make a data directory where there is none.
-    is_scratch = dry_run and not store_exists(config_path, data_dir)
-    applied = in_scratch_store(work) if is_scratch else in_store(config_path, data_dir, work)
+    is_scratch = dry_run and not place.has_store()
+    applied = in_scratch_store(work) if is_scratch else place.in_store(work)
     if as_json:
         print_json({"dry_run": dry_run, **msgspec.to_builtins(applied)})
         return

@@ -3,34 +3,27 @@
 What is wrong in a text is a wrong use; what is wrong in a value, the store says.
 """
 
-import asyncio
 import os
 import pwd
-import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from functools import wraps
+from typing import Any, Final, NamedTuple
 
 import click
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from proxy.auth.groups import Group
 from proxy.auth.keys import StoredKey
-from proxy.auth.orgs import Org
-from proxy.auth.store import Store
-from proxy.auth.teams import Team
 from proxy.auth.values import plain_limits
-from proxy.cli.options import chosen_file, configured
+from proxy.cli.options import Place
 from proxy.cli.output import print_note
 from proxy.cli.usage_errors import unknown
 from proxy.config.faults import explain
-from proxy.config.file_budgets import owner_in_file
 from proxy.config.problems import did_you_mean
 from proxy.config.tree import Budget, Limits
-from proxy.ledger.ledger import prepare
 
-T = TypeVar("T")
 _FIELDS: Final = ("requests", "tokens", "input_tokens", "output_tokens", "audio_minutes", "concurrent")
 _LISTS: Final = frozenset({"warn", "models"})
 #: Settings of a budget beside its limit and its window, but for those of the file only.
@@ -38,7 +31,7 @@ _SETTINGS: Final = tuple(
     name for name in Budget.__struct_fields__ if name not in {"limit", "window", "keys", "teams", "orgs"}
 )
 
-limit_option = click.option(
+_limit_option = click.option(
     "--limit",
     "limits",
     multiple=True,
@@ -46,7 +39,7 @@ limit_option = click.option(
     help="A limit: requests=600/min, tokens=200000/min, input_tokens, output_tokens, audio_minutes, concurrent=20; for "
     "one alias core:tokens=5000/h. Repeatable.",
 )
-budget_option = click.option(
+_budget_option = click.option(
     "--budget",
     "budgets",
     multiple=True,
@@ -54,8 +47,51 @@ budget_option = click.option(
     help='A budget: 500/month, 20/day, 100/week:sun, 9.99/total; with settings "500/month zone=Europe/Berlin '
     'on_exceed=soft_cap warn=80,100 models=core". Repeatable.',
 )
-no_limits = click.option("--no-limits", is_flag=True, help="Take all limits away, but for those of --limit.")
-no_budgets = click.option("--no-budgets", is_flag=True, help="Take all budgets away.")
+_no_limits = click.option("--no-limits", is_flag=True, help="Take all limits away, but for those of --limit.")
+_no_budgets = click.option("--no-budgets", is_flag=True, help="Take all budgets away.")
+
+
+class Bounds(NamedTuple):
+    """What the options say of limits and budgets."""
+
+    limits: tuple[str, ...] = ()
+    budgets: tuple[str, ...] = ()
+    no_limits: bool = False
+    no_budgets: bool = False
+
+    def changed_limits(self, before: Limits | None) -> Limits | UnsetType | None:
+        """What an update makes of the limits: UNSET where nothing was said of them."""
+        if not self.limits:
+            return None if self.no_limits else UNSET
+        return limits_of(self.limits, None if self.no_limits else before)
+
+    def changed_budgets(self) -> Sequence[Budget] | UnsetType | None:
+        """What an update makes of the budgets: those that are given take the place of all."""
+        if self.budgets and self.no_budgets:
+            message = "--budget and --no-budgets exclude one another: --budget replaces all budgets anyway."
+            raise click.UsageError(message)
+        if not self.budgets:
+            return None if self.no_budgets else UNSET
+        return budgets_of(self.budgets)
+
+
+def bounds_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --limit and --budget to a command, which gets them as `bounds`."""
+    return _limit_option(_budget_option(_with_bounds(command)))
+
+
+def changed_bounds_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The same for an update, with options that take limits and budgets away."""
+    return _limit_option(_no_limits(_budget_option(_no_budgets(_with_bounds(command)))))
+
+
+def _with_bounds(command: Callable[..., None]) -> Callable[..., None]:
+    @wraps(command)
+    def with_bounds(*args: Any, **options: Any) -> None:
+        bounds = Bounds(**{name: options.pop(name) for name in Bounds._fields if name in options})
+        command(*args, bounds=bounds, **options)
+
+    return with_bounds
 
 
 def limits_of(texts: Sequence[str], before: Limits | None = None) -> Limits:
@@ -87,22 +123,6 @@ def budgets_of(texts: Sequence[str]) -> list[Budget]:
     return [_budget(text) for text in texts]
 
 
-def changed_limits(texts: Sequence[str], none: bool, before: Limits | None) -> Limits | UnsetType | None:
-    """What an update makes of the limits: UNSET where nothing was said of them."""
-    if not texts:
-        return None if none else UNSET
-    return limits_of(texts, None if none else before)
-
-
-def changed_budgets(texts: Sequence[str], none: bool) -> Sequence[Budget] | UnsetType | None:
-    """What an update makes of the budgets: those that are given take the place of all."""
-    if texts and none:
-        raise click.UsageError("--budget and --no-budgets exclude one another: --budget replaces all budgets anyway.")
-    if not texts:
-        return None if none else UNSET
-    return budgets_of(texts)
-
-
 def _budget(text: str) -> Budget:
     amount, *settings = text.split()
     limit, slash, window = amount.partition("/")
@@ -125,9 +145,9 @@ def _budget(text: str) -> Budget:
         raise click.BadParameter(f"'{text}': {place} {message}", param_hint="--budget") from error
 
 
-def note_unknown_aliases(changed: StoredKey | Team | Org, config_path: Path | None) -> None:
+def note_unknown_aliases(changed: StoredKey | Group, place: Place) -> None:
     """Note which aliases of a key, a team or an organisation, of its limits or its budgets are not configured."""
-    known = configured(config_path).models
+    known = place.config().models
     named = set(changed.models or ()) if isinstance(changed, StoredKey) else set[str]()
     named.update(changed.limits.models if changed.limits is not None else ())
     named.update(alias for budget in changed.budgets for alias in budget.models)
@@ -168,48 +188,3 @@ def actor() -> str:
     except KeyError:
         # A container's user has no name.
         return f"cli:{os.getuid()}"
-
-
-def in_store(config_path: Path | None, data_dir: Path | None, work: Callable[[Store], Awaitable[T]]) -> T:
-    """The result of work in the store of the data directory, which is made where it is missing."""
-    server = configured(config_path).server
-    directory = data_dir or Path(server.data_dir)
-    owner = owner_in_file(chosen_file(config_path))
-
-    async def inner() -> T:
-        prepare(directory)
-        async with Store(directory, prefix=server.key_prefix, owner=owner) as store:
-            return await work(store)
-
-    return asyncio.run(inner())
-
-
-def in_existing_store(
-    config_path: Path | None, data_dir: Path | None, work: Callable[[Store], Awaitable[T]]
-) -> T | None:
-    """The same for work that only looks: None where there is no store, and none is made."""
-    return in_store(config_path, data_dir, work) if store_exists(config_path, data_dir) else None
-
-
-def looked_up(config_path: Path | None, data_dir: Path | None, work: Callable[[Store], Awaitable[T]]) -> T:
-    """The same for work on what must be there."""
-    found = in_existing_store(config_path, data_dir, work)
-    if found is None:
-        raise click.ClickException("Nothing was created in this data directory yet; --data-dir names another one.")
-    return found
-
-
-def in_scratch_store(work: Callable[[Store], Awaitable[T]]) -> T:
-    """The result of work in an empty store that is removed afterwards."""
-
-    async def inner() -> T:
-        with tempfile.TemporaryDirectory() as directory:
-            async with Store(Path(directory)) as store:
-                return await work(store)
-
-    return asyncio.run(inner())
-
-
-def store_exists(config_path: Path | None, data_dir: Path | None) -> bool:
-    """Whether anything was ever created in the data directory."""
-    return ((data_dir or Path(configured(config_path).server.data_dir)) / "keys.db").exists()

@@ -16,7 +16,7 @@ import msgspec
 
 from proxy.auth.names import read_names
 from proxy.cli import demo_key
-from proxy.cli.options import as_json, config_file, data_directory, store_directory
+from proxy.cli.options import Place, store_options
 from proxy.cli.output import print_json, print_line, print_note, print_table, usd
 from proxy.cli.usage_errors import Number
 from proxy.ledger.live import COLUMNS, Live, LiveLine, read_live
@@ -34,16 +34,13 @@ _CLEAR = "\x1b[H\x1b[2J"
 @click.option("--window", type=Number(1, 3_600), default=10, show_default=True, help="Seconds that rates are made of.")
 @click.option("--interval", type=Number(1, 3_600), default=2, show_default=True, help="Seconds between two looks.")
 @click.option("--once", is_flag=True, help="Print once and end, as where stdout is no terminal.")
-@config_file
-@data_directory
-@as_json
+@store_options
 def command(
     by: str,
     window: int,
     interval: int,
     once: bool,
-    config_path: Path | None,
-    data_dir: Path | None,
+    place: Place,
     as_json: bool,
 ) -> None:
     """Show what goes through the gateway now; Ctrl-C ends it.
@@ -51,7 +48,7 @@ def command(
     Requests in flight are those that are at an upstream. Rates, times and tokens are of requests that ended in the last
     seconds; a running stream's tokens count when it ends. Spend of today is since midnight, UTC.
     """
-    directory = store_directory(config_path, data_dir)
+    directory = place.directory()
     if as_json or once or not sys.stdout.isatty():
         live, names = asyncio.run(_look(directory, by, window))
         if as_json:

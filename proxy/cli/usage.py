@@ -14,7 +14,7 @@ import msgspec
 from proxy.auth.names import Names, read_names
 from proxy.cli import demo_key, time_options
 from proxy.cli.filters import ReportFilter, filter_options
-from proxy.cli.options import as_json, config_file, data_directory, store_directory
+from proxy.cli.options import Place, store_options
 from proxy.cli.output import print_json, print_note, print_table, sparkline, spreadsheet_safe, usd
 from proxy.cli.usage_errors import Number
 from proxy.errors import InvalidRequest
@@ -66,10 +66,8 @@ class _ByType(click.ParamType[str]):
 @filter_options
 @click.option("--limit", type=Number(1, PAGE), default=100, show_default=True, help="Most lines.")
 @click.option("--cursor", metavar="CURSOR", help="Go on after the page that ended with this cursor.")
-@config_file
-@data_directory
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV on stdout.")
-@as_json
+@store_options
 def command(
     by_name: str,
     since: datetime | None,
@@ -78,8 +76,7 @@ def command(
     wanted: ReportFilter,
     limit: int,
     cursor: str | None,
-    config_path: Path | None,
-    data_dir: Path | None,
+    place: Place,
     as_csv: bool,
     as_json: bool,
 ) -> None:
@@ -94,7 +91,7 @@ def command(
         raise click.UsageError("--since must lie before --until.")
     if as_csv and as_json:
         raise click.UsageError("--json and --csv exclude each other.")
-    directory = store_directory(config_path, data_dir)
+    directory = place.directory()
     options = {"since": since, "until": until, "zone": zone, "limit": limit, "cursor": cursor}
     usage, names = asyncio.run(_usage(directory, by_name, wanted, options))
     if as_json:

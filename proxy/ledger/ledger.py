@@ -14,6 +14,7 @@ from pathlib import Path
 from proxy.config.tree import Durability
 from proxy.errors import StoreFailed
 from proxy.ledger import segments, sqlite
+from proxy.ledger.boards import Boards
 from proxy.ledger.estimator import Estimator
 from proxy.ledger.ingest import JournalIngester
 from proxy.ledger.journal import Journal
@@ -34,12 +35,13 @@ _log = logging.getLogger(__name__)
 class Ledger:
     """One process's part in the ledger of a data directory; several processes may share one.
 
-    `journal`, `owners`, `estimator` and `reports` exist from `start` to `stop`.
+    `journal`, `owners`, `estimator`, `reports` and `boards` exist from `start` to `stop`.
     """
 
     journal: Journal
     owners: Owners
     reports: Reports
+    boards: Boards
 
     def __init__(
         self,
@@ -99,6 +101,7 @@ class Ledger:
             self.journal = self._open_journal()
             self.owners = Owners(self.journal, self.data_dir / "ledger.db", lookup_wait=self._lookup_wait)
             await self.owners.open()
+            self.boards = Boards(self.data_dir / "ledger.db")
         except BaseException:
             await self.reports.close()
             await self._ingester.release()
@@ -150,6 +153,7 @@ class Ledger:
         except StoreFailed as error:
             _log.error("the journal was not stored to its end; the next start does so: %s", error.message)
         # The ingester is closed last: the last connection to close is the one that checkpoints.
+        await self.boards.close()
         await self.reports.close()
         await self.owners.close()
         await self._ingester.release()

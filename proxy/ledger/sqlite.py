@@ -29,6 +29,8 @@ IN_LIST = "(SELECT value FROM json_each(?))"
 # The size of the WAL at which it is checkpointed.
 _MAX_WAL_BYTES = 16 * 1024 * 1024
 _PAGE_BYTES = 4096
+# Of each connection that reads for pages.
+_READER_CACHE_KILOBYTES = 16_384
 
 
 @contextmanager
@@ -83,6 +85,24 @@ async def open_reader(path: Path) -> aiosqlite.Connection:
             await connection.execute("PRAGMA wal_autocheckpoint = 0")
     except BaseException:
         await connection.close()
+        raise
+    return connection
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """What `open_reader` opens, for a thread beside the event loop. Any thread may use it, one at a time.
+
+    Raises StoreFailed, and what `mapped` maps.
+    """
+    connection = sqlite3.connect(
+        _read_only(path), uri=True, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False
+    )
+    try:
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute(f"PRAGMA cache_size = -{_READER_CACHE_KILOBYTES}")
+    except BaseException:
+        connection.close()
         raise
     return connection
 

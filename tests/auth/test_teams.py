@@ -26,7 +26,7 @@ def test_teams_are_listed_by_organisation(tmp_path: Path) -> None:
         for name in ("one", "two"):
             await store.teams.create(TeamFields(name=name, org="acme"), actor="t")
         await store.teams.create(TeamFields(name="alone"), actor="t")
-        assert [team.name for team in await store.teams.page(limit=10, org=org.id)] == ["one", "two"]
+        assert [team.name for team in await store.teams.list(limit=10, org=org.id)] == ["one", "two"]
         assert [team.name for team in await store.teams.list()] == ["alone", "one", "two"]
         assert (await store.teams.update("one", TeamFields(org=None), actor="t")).org == ""
 

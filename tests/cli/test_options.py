@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli.options import DEFAULT_FILE, chosen_file, configured, resolved, store_directory
+from proxy.cli.options import DEFAULT_FILE, Place, chosen_file, configured, resolved
 from proxy.config.tree import Config
 from proxy.errors import ConfigFault
 
@@ -15,7 +15,7 @@ def test_without_any_file_there_are_the_defaults(folder: Path) -> None:
 
 def test_the_file_in_the_working_directory_is_used(folder: Path) -> None:
     DEFAULT_FILE.write_text('[server]\ndata_dir = "here"\n')
-    assert store_directory(None, None) == Path("here")
+    assert Place().directory() == Path("here")
 
 
 def test_the_file_that_is_named_wins(folder: Path) -> None:
@@ -25,7 +25,7 @@ def test_the_file_that_is_named_wins(folder: Path) -> None:
 
 def test_the_data_directory_that_is_named_wins_and_needs_no_configuration(folder: Path) -> None:
     DEFAULT_FILE.write_text("broken")
-    assert store_directory(None, Path("mine")) == Path("mine")
+    assert Place(None, Path("mine")).directory() == Path("mine")
 
 
 def test_only_resolving_needs_the_credentials(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1226,9 +1226,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a team's change that no gateway reads",
-        "proxy/auth/teams.py",
-        'await renew_keys(connection, "k.team = ?", (id_,))',
-        "return",
+        "proxy/auth/groups.py",
+        "            await renew_keys(connection, self._keys_below, (before.id,))\n",
+        "",
         ("tests/auth/test_key_reader.py",),
     ),
     Mutant(

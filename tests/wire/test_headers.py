@@ -36,7 +36,7 @@ NEVER_DOWN = (
     b"x-litellm-model-api-base", b"x-generation-id", b"x-groq-region", b"location", b"content-location", b"link",
     b"alt-svc", b"www-authenticate", b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"trailer",
     b"upgrade", b"date", b"strict-transport-security", b"access-control-allow-origin", b"report-to", b"nel",
-    b"x-accel-buffering", b"anthropic-ratelimit-unified-status", *LIMIT_HEADERS,
+    b"x-accel-buffering", b"anthropic-ratelimit-unified-status", *sorted(LIMIT_HEADERS),
 )  # fmt: skip
 
 

@@ -1,13 +1,24 @@
 """Teams and organisations: who keys belong to, with limits and budgets of their own."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from proxy.admin.request import AdminRequest, Result
-from proxy.admin.routes.pages import Listed, Page, etag, expected_version, is_id, refuse_other_name, utc
+from proxy.admin.routes.pages import (
+    Listed,
+    Page,
+    arguments,
+    etag,
+    expected_version,
+    is_id,
+    listed,
+    refuse_other_name,
+    utc,
+)
 from proxy.admin.services import AdminServices
-from proxy.auth.groups import Group
+from proxy.auth.groups import Group, GroupStore
 from proxy.auth.orgs import Org
 from proxy.auth.teams import Team
 
@@ -90,93 +101,58 @@ def _org(org: Org) -> OrgDocument:
     return OrgDocument(**_common(org), teams=org.members)
 
 
-async def list_teams(services: AdminServices, request: AdminRequest) -> Result:
-    """List teams."""
-    query: TeamQuery = request.query
-    found = await services.store.teams.page(limit=query.limit + 1, after=query.after, name=query.name, org=query.org)
-    data = [_team(team) for team in found[: query.limit]]
-    return Result(TeamList(data=data, has_more=len(found) > query.limit, last_id=data[-1].id if data else None))
+class GroupRoutes(NamedTuple):
+    """The handlers of teams, or of organisations."""
+
+    kind: str
+    document: Callable[[Any], Any]
+    page: type[TeamList | OrgList]
+
+    def _groups(self, services: AdminServices) -> GroupStore[Any, Any]:
+        groups: GroupStore[Any, Any] = getattr(services.store, f"{self.kind}s")
+        return groups
+
+    def _name(self, request: AdminRequest) -> str:
+        return request.ids[f"{self.kind}_id"]
+
+    def _result(self, group: Group, status: int = 200) -> Result:
+        return Result(self.document(group), status, etag(group.version))
+
+    async def list(self, services: AdminServices, request: AdminRequest) -> Result:
+        """List them, by name."""
+        found = await self._groups(services).list(**arguments(request.query))
+        return listed(self.page, found, request.query.limit, self.document)
+
+    async def create(self, services: AdminServices, request: AdminRequest) -> Result:
+        """Create one."""
+        return self._result(await self._groups(services).create(request.body, actor=request.actor), 201)
+
+    async def show(self, services: AdminServices, request: AdminRequest) -> Result:
+        """One, by its name or id."""
+        return self._result(await self._groups(services).get(self._name(request)))
+
+    async def put(self, services: AdminServices, request: AdminRequest) -> Result:
+        """Make one be as the body says: what is left out gets its default. A name that none has makes one."""
+        name, groups = self._name(request), self._groups(services)
+        refuse_other_name(name, request.body.name)
+        if is_id(name):
+            await groups.get(name)
+        expected = expected_version(request)
+        group, is_new = await groups.put(name, request.body, actor=request.actor, expected=expected)
+        return self._result(group, 201 if is_new else 200)
+
+    async def patch(self, services: AdminServices, request: AdminRequest) -> Result:
+        """Change what the body has of one; null takes it away."""
+        name, expected = self._name(request), expected_version(request)
+        groups = self._groups(services)
+        return self._result(await groups.update(name, request.body, actor=request.actor, expected=expected))
+
+    async def delete(self, services: AdminServices, request: AdminRequest) -> Result:
+        """Delete one to which nothing belongs."""
+        name, expected = self._name(request), expected_version(request)
+        group = await self._groups(services).delete(name, actor=request.actor, expected=expected)
+        return Result(Deleted(self.kind, group.id, group.name))
 
 
-async def create_team(services: AdminServices, request: AdminRequest) -> Result:
-    """Create a team."""
-    team = await services.store.teams.create(request.body, actor=request.actor)
-    return Result(_team(team), 201, etag(team.version))
-
-
-async def show_team(services: AdminServices, request: AdminRequest) -> Result:
-    """One team, by its name or id."""
-    team = await services.store.teams.get(request.ids["team_id"])
-    return Result(_team(team), 200, etag(team.version))
-
-
-async def put_team(services: AdminServices, request: AdminRequest) -> Result:
-    """Make a team be as the body says: what is left out gets its default. A name that no team has makes one."""
-    name = request.ids["team_id"]
-    refuse_other_name(name, request.body.name)
-    if is_id(name):
-        await services.store.teams.get(name)
-    expected = expected_version(request)
-    team, is_new = await services.store.teams.put(name, request.body, actor=request.actor, expected=expected)
-    return Result(_team(team), 201 if is_new else 200, etag(team.version))
-
-
-async def patch_team(services: AdminServices, request: AdminRequest) -> Result:
-    """Change what the body has of a team; null takes it away."""
-    expected = expected_version(request)
-    team = await services.store.teams.update(
-        request.ids["team_id"], request.body, actor=request.actor, expected=expected
-    )
-    return Result(_team(team), 200, etag(team.version))
-
-
-async def delete_team(services: AdminServices, request: AdminRequest) -> Result:
-    """Delete a team without live keys."""
-    expected = expected_version(request)
-    team = await services.store.teams.delete(request.ids["team_id"], actor=request.actor, expected=expected)
-    return Result(Deleted("team", team.id, team.name))
-
-
-async def list_orgs(services: AdminServices, request: AdminRequest) -> Result:
-    """List organisations."""
-    query: Page = request.query
-    found = await services.store.orgs.list(limit=query.limit + 1, after=query.after, name=query.name)
-    data = [_org(org) for org in found[: query.limit]]
-    return Result(OrgList(data=data, has_more=len(found) > query.limit, last_id=data[-1].id if data else None))
-
-
-async def create_org(services: AdminServices, request: AdminRequest) -> Result:
-    """Create an organisation."""
-    org = await services.store.orgs.create(request.body, actor=request.actor)
-    return Result(_org(org), 201, etag(org.version))
-
-
-async def show_org(services: AdminServices, request: AdminRequest) -> Result:
-    """One organisation, by its name or id."""
-    org = await services.store.orgs.get(request.ids["org_id"])
-    return Result(_org(org), 200, etag(org.version))
-
-
-async def put_org(services: AdminServices, request: AdminRequest) -> Result:
-    """Make an organisation be as the body says. A name that none has makes one."""
-    name = request.ids["org_id"]
-    refuse_other_name(name, request.body.name)
-    if is_id(name):
-        await services.store.orgs.get(name)
-    expected = expected_version(request)
-    org, is_new = await services.store.orgs.put(name, request.body, actor=request.actor, expected=expected)
-    return Result(_org(org), 201 if is_new else 200, etag(org.version))
-
-
-async def patch_org(services: AdminServices, request: AdminRequest) -> Result:
-    """Change what the body has of an organisation; null takes it away."""
-    expected = expected_version(request)
-    org = await services.store.orgs.update(request.ids["org_id"], request.body, actor=request.actor, expected=expected)
-    return Result(_org(org), 200, etag(org.version))
-
-
-async def delete_org(services: AdminServices, request: AdminRequest) -> Result:
-    """Delete an organisation without teams."""
-    expected = expected_version(request)
-    org = await services.store.orgs.delete(request.ids["org_id"], actor=request.actor, expected=expected)
-    return Result(Deleted("org", org.id, org.name))
+TEAMS: Final = GroupRoutes("team", _team, TeamList)
+ORGS: Final = GroupRoutes("org", _org, OrgList)

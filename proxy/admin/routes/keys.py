@@ -8,11 +8,23 @@ import msgspec
 from msgspec import Meta
 
 from proxy.admin.request import AdminRequest, Input, Result
-from proxy.admin.routes.pages import Listed, Page, PageSize, etag, expected_version, is_id, refuse_other_name, usd, utc
+from proxy.admin.routes.pages import (
+    Listed,
+    Page,
+    PageSize,
+    arguments,
+    etag,
+    expected_version,
+    is_id,
+    listed,
+    refuse_other_name,
+    usd,
+    utc,
+)
 from proxy.admin.services import AdminServices
 from proxy.auth.credits import Credit
 from proxy.auth.keys import StoredKey
-from proxy.auth.values import plain_budget, plain_limits, valid_nano
+from proxy.auth.values import valid_nano
 
 #: Most seconds that an old secret may stay valid after a rotation.
 MAX_GRACE_SECONDS: Final = 30 * 86_400
@@ -123,22 +135,12 @@ class CreditList(Listed, frozen=True, kw_only=True):
 
 def document(key: StoredKey) -> dict[str, Any]:
     """The fields of a `KeyDocument`."""
-    return {
-        "id": key.id,
-        "name": key.name,
-        "hint": key.hint,
-        "models": None if key.models is None else sorted(key.models),
-        "created": utc(key.created),
-        "expires": utc(key.expires),
-        "revoked": utc(key.revoked),
-        "team": key.team_name or None,
-        "tags": list(key.tags),
-        "limits": plain_limits(key.limits) or None,
-        "budgets": [plain_budget(budget) for budget in key.budgets],
-        "metadata": key.metadata,
-        "credits_usd": usd(key.credits),
-        "version": key.version,
-    }
+    times = {"created": utc(key.created), "expires": utc(key.expires), "revoked": utc(key.revoked)}
+    return {**key.plain(), **times, "credits_usd": usd(key.credits)}
+
+
+def _document(key: StoredKey) -> KeyDocument:
+    return KeyDocument(**document(key))
 
 
 async def create(services: AdminServices, request: AdminRequest) -> Result:
@@ -149,24 +151,14 @@ async def create(services: AdminServices, request: AdminRequest) -> Result:
 
 async def list_keys(services: AdminServices, request: AdminRequest) -> Result:
     """List keys, without their secrets."""
-    query: KeyQuery = request.query
-    found = await services.store.keys.list(
-        limit=query.limit + 1,
-        after=query.after,
-        revoked=query.revoked,
-        team=query.team,
-        org=query.org,
-        tag=query.tag,
-        name=query.name,
-    )
-    keys = [KeyDocument(**document(key)) for key in found[: query.limit]]
-    return Result(KeyList(data=keys, has_more=len(found) > query.limit, last_id=keys[-1].id if keys else None))
+    found = await services.store.keys.list(**arguments(request.query))
+    return listed(KeyList, found, request.query.limit, _document)
 
 
 async def show(services: AdminServices, request: AdminRequest) -> Result:
     """One key, by its id, or by its name while it is live."""
     key = await services.store.keys.get(request.ids["key_id"])
-    return Result(KeyDocument(**document(key)), 200, etag(key.version))
+    return Result(_document(key), 200, etag(key.version))
 
 
 async def put(services: AdminServices, request: AdminRequest) -> Result:
@@ -179,21 +171,21 @@ async def put(services: AdminServices, request: AdminRequest) -> Result:
     written = await services.store.keys.put(name, fields, actor=request.actor, expected=expected_version(request))
     if written.secret is not None:
         return Result(CreatedKey(**document(written.key), key=written.secret), 201, etag(written.key.version))
-    return Result(KeyDocument(**document(written.key)), 200, etag(written.key.version))
+    return Result(_document(written.key), 200, etag(written.key.version))
 
 
 async def patch(services: AdminServices, request: AdminRequest) -> Result:
     """Change what the body has of a live key; null takes it away."""
     expected = expected_version(request)
     key = await services.store.keys.update(request.ids["key_id"], request.body, actor=request.actor, expected=expected)
-    return Result(KeyDocument(**document(key)), 200, etag(key.version))
+    return Result(_document(key), 200, etag(key.version))
 
 
 async def revoke(services: AdminServices, request: AdminRequest) -> Result:
     """Revoke a live key, for good."""
     expected = expected_version(request)
     key = await services.store.keys.revoke(request.ids["key_id"], actor=request.actor, expected=expected)
-    return Result(KeyDocument(**document(key)))
+    return Result(_document(key))
 
 
 async def rotate(services: AdminServices, request: AdminRequest) -> Result:
@@ -226,10 +218,8 @@ async def list_credits(services: AdminServices, request: AdminRequest) -> Result
     query: CreditQuery = request.query
     key = await services.store.keys.get(request.ids["key_id"])
     found = await services.store.credits.list(key.id, limit=query.limit + 1, before=query.before)
-    data = [CreditDocument(**_credit(credit)) for credit in found[: query.limit]]
-    has_more = len(found) > query.limit
     total = usd(await services.store.credits.total(key.id))
-    return Result(CreditList(data=data, has_more=has_more, last_id=data[-1].id if data else None, total_usd=total))
+    return listed(CreditList, found, query.limit, lambda one: CreditDocument(**_credit(one)), total_usd=total)
 
 
 def _credit(credit: Credit) -> dict[str, Any]:

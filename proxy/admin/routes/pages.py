@@ -1,13 +1,14 @@
 """What the routes of stored objects have in common: pages, versions as ETags, and the documents of objects."""
 
 import re
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from proxy.admin.request import AdminRequest, Input
+from proxy.admin.request import AdminRequest, Input, Result
 from proxy.errors import InvalidRequest
 from proxy.observability.access_format import dollars
 
@@ -34,6 +35,18 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     has_more: bool = False
     #: For `after` of the next page.
     last_id: str | None = None
+
+
+def arguments(query: Page) -> dict[str, Any]:
+    """A query as the arguments of a list of the store; one more than the page has says whether there are more."""
+    return {**msgspec.structs.asdict(query), "limit": query.limit + 1}
+
+
+def listed(page: type[Any], found: Sequence[Any], limit: int, document: Callable[[Any], Any], **more: Any) -> Result:
+    """A page of what was found, of which there is one too many where there are more."""
+    data = [document(one) for one in found[:limit]]
+    last = str(data[-1].id) if data else None
+    return Result(page(data=data, has_more=len(found) > limit, last_id=last, **more))
 
 
 def is_id(text: str) -> bool:

@@ -8,8 +8,9 @@ import msgspec
 from msgspec import Meta
 
 from proxy.admin.request import AdminRequest, Input, Result
-from proxy.admin.routes.pages import Listed, PageSize, is_id, usd, utc
+from proxy.admin.routes.pages import Listed, PageSize, is_id, listed, usd, utc
 from proxy.admin.services import AdminServices
+from proxy.auth.audit import AuditRow
 from proxy.auth.names import Names, read_names
 from proxy.errors import InvalidRequest
 from proxy.ledger.grouping import By
@@ -161,6 +162,10 @@ def _selection(query: UsageQuery, names: Names) -> Selection:
     )
 
 
+def _entry(row: AuditRow) -> AuditEntry:
+    return AuditEntry(**{**msgspec.structs.asdict(row), "time": utc(row.time)})
+
+
 async def audit(services: AdminServices, request: AdminRequest) -> Result:
     """Who has changed what, the newest first."""
     query: AuditQuery = request.query
@@ -173,21 +178,7 @@ async def audit(services: AdminServices, request: AdminRequest) -> Result:
         action=query.action,
         since=None if since is None else int(since.timestamp()),
     )
-    data = [
-        AuditEntry(
-            id=row.id,
-            time=utc(row.time),
-            actor=row.actor,
-            action=row.action,
-            object=row.object,
-            name=row.name,
-            before=row.before,
-            after=row.after,
-        )
-        for row in found[: query.limit]
-    ]
-    has_more = len(found) > query.limit
-    return Result(AuditList(data=data, has_more=has_more, last_id=str(data[-1].id) if data else None))
+    return listed(AuditList, found, query.limit, _entry)
 
 
 def moment(text: str | None, name: str) -> datetime | None:

@@ -1,0 +1,227 @@
+"""The SQL of a dashboard's sums: reads a plan's pieces from the rollups, or from rows where they do not have what is
+selected; and adds up what comes of it. Runs in the thread of a query.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from proxy.ledger import rollups, sqlite
+from proxy.ledger.board_plan import Plan, hours_of
+from proxy.ledger.board_values import Board, By, Order, Quantiles, Totals
+from proxy.ledger.readers import Query
+from proxy.ledger.readers import Values as Parameters
+from proxy.ledger.selection import ROW_VALUES, Selection
+
+#: The sums, and the histograms of ttft, total and overhead, of a period and a line.
+Sums = tuple[list[int], list[int]]
+Values = dict[tuple[int, str], Sums]
+
+_MICROSECONDS: Final = 1_000_000
+#: Rows that are read at once; between them it is looked whether the query is stopped.
+_CHUNK: Final = 2_000
+_SIGNED: Final = ", ".join(f"sum(sign * {name})" for name in rollups.SUMS)
+_DURATIONS: Final = ("ttft_if_any", "total_if_any", "overhead_if_any")
+_PLAN: Final = (
+    "SELECT json_extract(value, '$[0]') AS p_grain, json_extract(value, '$[1]') AS p_start, "
+    "json_extract(value, '$[2]') AS sign, json_extract(value, '$[3]') AS slot FROM json_each(?)"
+)
+_SPANS: Final = (
+    f"SELECT json_extract(value, '$[0]') * {_MICROSECONDS} AS p_first, "
+    f"json_extract(value, '$[1]') * {_MICROSECONDS} AS p_end, 1 AS sign, json_extract(value, '$[2]') AS slot "
+    "FROM json_each(?)"
+)
+_TAGS: Final = "SELECT json_extract(value, '$[0]') AS tagged, json_extract(value, '$[1]') AS tag FROM json_each(?)"
+_LINES: Final[Mapping[By, str]] = {
+    "": "''",
+    "alias": "alias",
+    "key": "key",
+    "team": "team",
+    "tag": "coalesce(tag, '')",
+    "upstream": "upstream",
+    "endpoint": "endpoint",
+    "target": "upstream",
+}
+_ORDERS: Final[Mapping[Order, str]] = {"group": "0", "tokens": "input_tokens + output_tokens"}
+#: What a line has at least one of, if any request is in it.
+_ANY: Final = ("requests", "cost", "unpriced", "uncosted", "target_cost", "output_tokens")
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where the lines of a block come from."""
+
+    by: By
+    only: Selection
+    tags: Mapping[str, tuple[str, ...]]
+
+    @property
+    def reads_rows(self) -> bool:
+        """Whether the rollups do not have what is selected."""
+        return self.only.needs_rows
+
+    def read(self, query: Query, plan: Plan, names: tuple[str, ...] | None = None, *, as_one: bool = False) -> Values:
+        """The sums of each period and line; of the lines of these names only, or of them `as_one` line, ""."""
+        text, values = self._table(plan, rollups.SUMS, names, as_one)
+        found: Values = {
+            (slot, line): (list(sums), [0, 0, 0])
+            for slot, line, *sums in query.rows(f"SELECT slot, line, {_SIGNED} FROM {text} GROUP BY slot, line", values)
+        }
+        add = self._add_durations if self.reads_rows else self._add_histograms
+        add(query, plan, names, as_one, found)
+        return {place: one for place, one in found.items() if any(one[0])}
+
+    def ranked(
+        self, query: Query, plan: Plan, order: Order, limit: int, after: tuple[int, str] | None = None
+    ) -> list[tuple[str, int]]:
+        """The names and sizes of the largest lines, behind the line `after` of that size and name."""
+        size = _ORDERS.get(order, order)
+        columns = tuple(dict.fromkeys(("requests", *_ANY, "input_tokens", size if size in rollups.SUMS else "cost")))
+        text, values = self._table(plan, columns, None, False)
+        having = "true" if not plan.takes_away else " OR ".join(f"sum(sign * {name}) <> 0" for name in _ANY)
+        query_text = (
+            f"SELECT line, size FROM (SELECT line, sum(sign * ({size})) AS size FROM {text} GROUP BY line "
+            f"HAVING {having})"
+        )
+        if after is not None:
+            query_text += " WHERE size < ? OR (size = ? AND line > ?)"
+            values = (*values, after[0], after[0], after[1])
+        query_text += " ORDER BY size DESC, line LIMIT ?"
+        return [(str(line), int(found)) for line, found in query.rows(query_text, (*values, limit))]
+
+    def last_used(self, query: Query, names: tuple[str, ...], since: int, until: int) -> dict[str, int]:
+        """The last hour of a time in which each line was used."""
+        plan = hours_of(since, until)
+        hour = "p_first / 1000000" if self.reads_rows else "p_start"
+        if self.reads_rows:
+            plan = Plan(
+                (), tuple((start, start + 3600, 0) for start in range(plan.spans[0][0], plan.spans[0][1], 3600))
+            )
+        text, values = self._table(plan, (), names, False, also=f", {hour} AS hour")
+        return {
+            str(line): hour for line, hour in query.rows(f"SELECT line, max(hour) FROM {text} GROUP BY line", values)
+        }
+
+    def _add_histograms(
+        self, query: Query, plan: Plan, names: tuple[str, ...] | None, as_one: bool, found: Values
+    ) -> None:
+        text, values = self._table(plan, rollups.HISTOGRAMS, names, as_one)
+        columns = ", ".join(rollups.HISTOGRAMS)
+        for slot, line, sign, *stored in query.each(f"SELECT slot, line, sign, {columns} FROM {text}", values, _CHUNK):
+            one = found.get((slot, line))
+            if one is not None:
+                sums = one[1]
+                for place, histogram in enumerate(stored):
+                    sums[place] += sign * rollups.unpack(histogram)
+
+    def _add_durations(
+        self, query: Query, plan: Plan, names: tuple[str, ...] | None, as_one: bool, found: Values
+    ) -> None:
+        text, values = self._table(plan, _DURATIONS, names, as_one)
+        columns = ", ".join(_DURATIONS)
+        seen: dict[tuple[int, str], tuple[list[int], ...]] = {}
+        for slot, line, *durations in query.each(f"SELECT slot, line, {columns} FROM {text}", values, _CHUNK):
+            lists = seen.setdefault((slot, line), ([], [], []))
+            for one, duration in zip(lists, durations, strict=True):
+                if duration is not None:
+                    one.append(duration)
+        for place, lists in seen.items():
+            if place in found:
+                query.check()
+                found[place][1][:] = [rollups.observation(*one) for one in lists]
+
+    def _table(
+        self, plan: Plan, columns: tuple[str, ...], names: tuple[str, ...] | None, as_one: bool, also: str = ""
+    ) -> tuple[str, Parameters]:
+        """SQL of slot, sign, line and the columns, as a table, with its parameters."""
+        condition, chosen = self.only.condition()
+        if self.reads_rows:
+            pieces: str = sqlite.json_value(plan.spans)
+            columns = tuple(f"{ROW_VALUES.get(name, name)} AS {name}" for name in columns)
+            text = f"({_SPANS}) CROSS JOIN requests ON started >= p_first AND started < p_end"
+        else:
+            pieces = sqlite.json_value(plan.pieces)
+            text = f"({_PLAN}) CROSS JOIN rollups ON grain = p_grain AND start = p_start"
+        line = _LINES[self.by]
+        joined: Parameters = ()
+        if self.by == "tag" and as_one:
+            condition += f" AND ({' OR '.join(self._tagged(names or ()))})"
+            chosen = (*chosen, *self._keys_of(names or ()))
+        else:
+            if self.by == "tag":
+                pairs = [[key, tag] for key, tags in self.tags.items() for tag in tags]
+                text += f" LEFT JOIN ({_TAGS}) ON tagged = key"
+                joined = (sqlite.json_value(pairs),)
+            if names is not None:
+                condition += f" AND {line} IN {sqlite.IN_LIST}"
+                chosen = (*chosen, sqlite.json_list(names))
+        selected = "".join(f", {name}" for name in columns) + also
+        line = "''" if as_one else line
+        return f"(SELECT slot, sign, {line} AS line{selected} FROM {text} WHERE true{condition})", (
+            pieces,
+            *joined,
+            *chosen,
+        )
+
+    def _tagged(self, names: tuple[str, ...]) -> Iterator[str]:
+        yield f"key IN {sqlite.IN_LIST}"
+        if "" in names:
+            yield f"key NOT IN {sqlite.IN_LIST}"
+
+    def _keys_of(self, names: tuple[str, ...]) -> Iterator[str]:
+        wanted = set(names)
+        yield sqlite.json_list(key for key, tags in self.tags.items() if wanted.intersection(tags))
+        if "" in names:
+            yield sqlite.json_list(key for key, tags in self.tags.items() if tags)
+
+
+def source_of(by: By, board: Board) -> Source:
+    """Where the lines of a board come from."""
+    return Source(by, board.only, board.tags)
+
+
+def as_one(values: Values) -> Values:
+    """All lines of each period as one, ""."""
+    found: Values = {}
+    for (slot, _), (sums, histograms) in values.items():
+        before = found.get((slot, ""), ([0] * len(sums), [0, 0, 0]))
+        found[slot, ""] = (
+            [a + b for a, b in zip(before[0], sums, strict=True)],
+            [a + b for a, b in zip(before[1], histograms, strict=True)],
+        )
+    return found
+
+
+def less(everything: Values, some: Values) -> Values:
+    """What is left of sums when others, which are part of them, are taken away."""
+    left: Values = {}
+    for place, (sums, histograms) in everything.items():
+        gone = some.get(place, ([0] * len(sums), [0, 0, 0]))
+        left[place] = (
+            [a - b for a, b in zip(sums, gone[0], strict=True)],
+            [a - b for a, b in zip(histograms, gone[1], strict=True)],
+        )
+    return left
+
+
+def totals_of(found: Sums | None) -> Totals:
+    """Sums as a page gets them."""
+    if found is None:
+        return Totals()
+    sums: dict[str, Any] = dict(zip(rollups.SUMS, found[0], strict=True))
+    answered, ttft, total, overhead = (sums.pop(name) for name in ("answered", "ttft", "total", "overhead"))
+    return Totals(
+        **sums,
+        ttft=_quantiles(ttft, answered, found[1][0]),
+        total=_quantiles(total, sums["requests"], found[1][1]),
+        overhead=_quantiles(overhead, sums["requests"], found[1][2]),
+    )
+
+
+def _quantiles(sum_: int, count: int, histogram: int) -> Quantiles:
+    return Quantiles(
+        mean=sum_ // count if count else None,
+        p50=rollups.percentile(histogram, 0.50),
+        p95=rollups.percentile(histogram, 0.95),
+        p99=rollups.percentile(histogram, 0.99),
+    )

@@ -1,0 +1,44 @@
+"""The sums of a plan are exactly the hours of each period, in any zone."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.ledger import board_plan, periods
+from proxy.ledger.periods import DAY, HOUR, Unit
+
+ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Apia")
+#: 2026, with the days on which clocks are put forward and back.
+SINCE = 1_767_225_600
+
+
+@given(
+    st.integers(SINCE, SINCE + 365 * DAY),
+    st.integers(1, 40 * DAY),
+    st.sampled_from(("hour", "day", "week")),
+    st.sampled_from(ZONES),
+)
+def test_each_hour_is_in_its_own_period_once(since: int, length: int, unit: Unit, zone: str) -> None:
+    until = since + length
+    starts = board_plan.begins(since, until, unit, zone)
+    counted: Counter[tuple[int, int]] = Counter()
+    for grain, start, sign, number in board_plan.plan_of(since, until, starts).pieces:
+        for hour in range(start, start + grain, HOUR):
+            counted[hour, number] += sign
+    first, last = board_plan.whole_hours(since, until)
+    place = periods.zone_of(zone)
+    wanted = {(hour, starts.index(periods.start_of(unit, hour, place))): 1 for hour in range(first, last, HOUR)}
+    assert {hour: count for hour, count in counted.items() if count} == wanted
+
+
+def test_a_month_of_days_in_another_zone_reads_few_sums() -> None:
+    starts = board_plan.begins(SINCE - HOUR, SINCE + 30 * DAY - HOUR, "day", "Europe/Berlin")
+    plan = board_plan.plan_of(SINCE - HOUR, SINCE + 30 * DAY - HOUR, starts)
+    assert (len(starts), len(plan.pieces), plan.takes_away) == (30, 90, True)
+
+
+def test_hours_have_no_days() -> None:
+    plan = board_plan.hours_of(SINCE + 1, SINCE + 2 * HOUR + 1)
+    assert plan.pieces == tuple((HOUR, SINCE + number * HOUR, 1, 0) for number in range(3))
+    assert plan.spans == ((SINCE, SINCE + 3 * HOUR, 0),)
