@@ -48,6 +48,7 @@
   const objectUrls = [];
   let running = null;
   form.hidden = false;
+  field("without").hidden = true;
 
   const LABELS = {
     embeddings: ["Texts, one on each line", "billing webhook retry policy\ninvoice payment failed"],
@@ -151,7 +152,7 @@
     });
 
   const milliseconds = (value) => (value < 1000 ? `${Math.round(value)} ms` : `${(value / 1000).toFixed(2)} s`);
-  const dollars = (text) => (text && /^[0-9.]+$/.test(text) ? `$${text}` : text || "unknown");
+  const dollars = (text) => (text && /^[0-9.]+$/.test(text) ? `$${text.replace(/(\.\d\d+?)0+$/, "$1")}` : text || "unknown");
 
   // One request: the path, the body, and what is done with a response that is a success.
   async function requestOf(kind, model) {
