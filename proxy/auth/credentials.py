@@ -64,5 +64,13 @@ def credential_digests(headers: Iterable[Header]) -> tuple[bytes, ...]:
     return tuple([digest_of(secret) for secret in secrets])
 
 
+def has_secret(headers: Iterable[Header]) -> bool:
+    """Whether a request shows a secret at all, for what is open to everyone."""
+    for name, value in headers:
+        if name in _CREDENTIALS and value and (name != b"authorization" or _BEARER.fullmatch(value) is not None):
+            return True
+    return False
+
+
 def _ambiguous() -> InvalidRequest:
     return InvalidRequest(AMBIGUOUS, code="ambiguous_api_key")

@@ -65,6 +65,11 @@ class KeyIndex:
             return None
         return key
 
+    def by_id(self, id_: str, now: float) -> Key | None:
+        """A key that is valid at `now`, in seconds since 1970, by its id; None for any other."""
+        key = self._table.by_id(id_)
+        return key if key is not None and (key.expires is None or now < key.expires) else None
+
     def remember(self, name: str, secret: str, models: Iterable[str] | None = None) -> Key:
         """Add a key that exists in this process only. Its id follows from its name, so that its usage adds up."""
         key = Key(

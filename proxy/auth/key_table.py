@@ -1,6 +1,7 @@
 """The table of keys in memory, by the digest of their secrets. No database and no clock: `key_reader` fills it."""
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
@@ -8,6 +9,8 @@ from proxy.auth.keys import Key
 
 #: The digest of a secret, and the time from which on it is no longer valid, in seconds since 1970.
 Secret = tuple[bytes, int | None]
+#: An expiry later than all others.
+_NEVER: Final = 2**62
 
 
 class KeyTable:
@@ -51,6 +54,12 @@ class KeyTable:
         for digest in self._entries.pop(id_, (0, ()))[1]:
             if self.by_digest[digest].id == id_:
                 del self.by_digest[digest]
+
+    def by_id(self, id_: str) -> Key | None:
+        """A key by its id, with the expiry of the secret that is valid for longest."""
+        keys = [self.by_digest[digest] for digest in self._entries.get(id_, (0, ()))[1] if digest in self.by_digest]
+        # Older secrets end with the grace of a rotation.
+        return max(keys, key=lambda key: _NEVER if key.expires is None else key.expires, default=None)
 
     def is_unchanged(self, id_: str, fingerprint: int) -> bool:
         """Whether a key was last put with this fingerprint."""

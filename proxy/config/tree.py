@@ -64,6 +64,8 @@ Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 #: A time where 0 means never.
 SecondsOrNone = Annotated[float, Meta(ge=0, le=86_400)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
+#: A line of text for people.
+Words = Annotated[str, Meta(max_length=300)]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -433,6 +435,12 @@ class Model(Section, frozen=True):
     limits: Limits | None = None
     #: How a target is chosen; without it they are tried in their order.
     routing: Routing | None = None
+    #: What the docs page calls it, such as "Deep reasoning"; by its capability when left out (docs/pages.md).
+    title: Words = ""
+    #: When to use it, for the docs page, such as "Planning, code, analysis, hard decisions."
+    use: Words = ""
+    #: The same for agents, in `/agent-spec.md`; as `use` when left out.
+    summary: Words = ""
 
 
 class Metrics(Section, frozen=True):

@@ -34,6 +34,10 @@ class DemoModel:
     alias: str
     capability: Capability
     price: Price
+    #: What the docs page says of the alias: what it is called, when to use it, and the same for agents.
+    title: str = ""
+    use: str = ""
+    summary: str = ""
 
     @property
     def undated(self) -> str:
@@ -53,21 +57,133 @@ def _tokens(input_price: str, output_price: str | None = None) -> Price:
 
 
 DEMO_MODELS = (
-    DemoModel("demo-spark-2026-08-07", "prometheus-spark", "chat", _tokens("0.15", "0.60")),
-    DemoModel("demo-lite-2026-07-15", "prometheus-lite", "chat", _tokens("0.10", "0.40")),
-    DemoModel("demo-core-2026-09-02", "prometheus-core", "chat", _tokens("1.10", "4.40")),
-    DemoModel("demo-vision-2026-06-30", "prometheus-vision", "vision", _tokens("0.40", "1.60")),
-    DemoModel("demo-pulse-2026-08-21", "prometheus-pulse", "realtime", _tokens("0.15", "0.60")),
-    DemoModel("demo-surge-2026-08-21", "prometheus-surge", "realtime", _tokens("0.40", "1.60")),
-    DemoModel("demo-atlas-2026-05-20", "prometheus-atlas", "embeddings", _tokens("0.02")),
-    DemoModel("demo-echo-2026-04-11", "prometheus-echo", "audio", Price(minute=Decimal("0.006"))),
+    DemoModel(
+        "demo-spark-2026-08-07",
+        "prometheus-spark",
+        "chat",
+        _tokens("0.15", "0.60"),
+        title="Fast chat",
+        use="Routing, classification, short summaries, simple actions.",
+        summary="fast replies, routing, classification, short tasks",
+    ),
+    DemoModel(
+        "demo-lite-2026-07-15",
+        "prometheus-lite",
+        "chat",
+        _tokens("0.10", "0.40"),
+        title="Balanced chat",
+        use="High-volume assistants, production workflows, everyday agents.",
+        summary="balanced cost, quality, and throughput",
+    ),
+    DemoModel(
+        "demo-core-2026-09-02",
+        "prometheus-core",
+        "chat",
+        _tokens("1.10", "4.40"),
+        title="Deep reasoning",
+        use="Planning, code, analysis, hard decisions, multi-step agents.",
+        summary="complex reasoning, planning, code, multi-step agents",
+    ),
+    DemoModel(
+        "demo-vision-2026-06-30",
+        "prometheus-vision",
+        "vision",
+        _tokens("0.40", "1.60"),
+        title="Vision chat",
+        use="Homework photos, screenshots, diagrams, forms, visual QA.",
+        summary="image understanding, screenshots, diagrams, homework photos",
+    ),
+    DemoModel(
+        "demo-pulse-2026-08-21",
+        "prometheus-pulse",
+        "realtime",
+        _tokens("0.15", "0.60"),
+        title="Realtime chat",
+        use="Voice and phone agents, live conversation, tool calling.",
+        summary="low-latency voice and tool calling",
+    ),
+    DemoModel(
+        "demo-surge-2026-08-21",
+        "prometheus-surge",
+        "realtime",
+        _tokens("0.40", "1.60"),
+        title="Realtime reasoning",
+        use="Voice and complex agents that must respond within a live call.",
+        summary="smarter realtime voice and agents",
+    ),
+    DemoModel(
+        "demo-atlas-2026-05-20",
+        "prometheus-atlas",
+        "embeddings",
+        _tokens("0.02"),
+        title="Embeddings",
+        use="RAG, memory, search, recommendations, semantic matching.",
+        summary="RAG, memory, search, semantic matching",
+    ),
+    DemoModel(
+        "demo-echo-2026-04-11",
+        "prometheus-echo",
+        "audio",
+        Price(minute=Decimal("0.006")),
+        title="Audio transcription",
+        use="Meetings, calls, voice notes, subtitles, speech-to-text.",
+        summary="speech-to-text transcription",
+    ),
     # Behind the eight, so that every endpoint can be tried.
-    DemoModel("demo-canvas-2026-03-18", "prometheus-canvas", "image", Price(image=Decimal("0.02"))),
-    DemoModel("demo-rank-2026-02-25", "prometheus-rank", "rerank", _tokens("0.02")),
-    DemoModel("demo-guard-2026-02-11", "prometheus-guard", "moderation", _tokens("0")),
-    DemoModel("demo-voice-2026-01-29", "prometheus-voice", "speech", _tokens("0.60", "12.00")),
-    DemoModel("demo-quest-2026-01-22", "prometheus-quest", "search", _tokens("1.00", "1.00")),
-    DemoModel("demo-lens-2026-01-15", "prometheus-lens", "ocr", _tokens("0.40", "1.60")),
+    DemoModel(
+        "demo-canvas-2026-03-18",
+        "prometheus-canvas",
+        "image",
+        Price(image=Decimal("0.02")),
+        title="Images",
+        use="Illustrations, drafts, variations and edits of pictures.",
+        summary="image generation and edits",
+    ),
+    DemoModel(
+        "demo-rank-2026-02-25",
+        "prometheus-rank",
+        "rerank",
+        _tokens("0.02"),
+        title="Reranking",
+        use="Ordering search results before they are put into a prompt.",
+        summary="ordering documents by relevance",
+    ),
+    DemoModel(
+        "demo-guard-2026-02-11",
+        "prometheus-guard",
+        "moderation",
+        _tokens("0"),
+        title="Moderation",
+        use="Checking what users write before a model gets it.",
+        summary="classifying harmful text and images",
+    ),
+    DemoModel(
+        "demo-voice-2026-01-29",
+        "prometheus-voice",
+        "speech",
+        _tokens("0.60", "12.00"),
+        title="Speech",
+        use="Reading texts aloud, voice replies.",
+        summary="text-to-speech",
+    ),
+    DemoModel(
+        "demo-quest-2026-01-22",
+        "prometheus-quest",
+        "search",
+        _tokens("1.00", "1.00"),
+        title="Web search",
+        use="Fresh facts and sources for a question.",
+        summary="web search",
+    ),
+    DemoModel(
+        "demo-lens-2026-01-15",
+        "prometheus-lens",
+        "ocr",
+        _tokens("0.40", "1.60"),
+        title="OCR",
+        use="Scans, receipts, forms: the text in a document.",
+        summary="reading text in documents and images",
+    ),
 )
 
 #: The capabilities that write text; the chat and completion endpoints take these.
@@ -118,6 +234,9 @@ def demo_config(port: int, settings: DemoSettings, server: Server | None = None)
                 targets=[f"{upstream}/{model.name}" for upstream in model.upstreams],
                 price=_with_caches(model.price) if model.capability in TEXT else model.price,
                 routing=Routing() if model.capability in TEXT else None,
+                title=model.title,
+                use=model.use,
+                summary=model.summary,
             )
             for model in DEMO_MODELS
         },

@@ -240,6 +240,20 @@ class Spending:
         finally:
             counters.unlock()
 
+    def loaded_counts(self) -> tuple[int, int] | None:
+        """The same for who spends nothing and must take no slot; None where it is not loaded."""
+        counters = self._counters
+        counters.lock()
+        try:
+            at = counters.lookup(self.digest)
+            cells = counters.cells
+            if at < 0 or cells[at + BASIS] == 0:
+                return None
+            spent: int = cells[at + BASE] + cells[at + LIVE]
+            return spent, counters.held(at)
+        finally:
+            counters.unlock()
+
 
 class BudgetReservation:
     """What one request holds of all its budgets, until it is settled."""

@@ -40,6 +40,7 @@ class Calendar:
             raise ConfigFault(f'window = "{window}": a window is {WINDOW_FORMS}')
         self._zone = zone_of(zone)
         self.zone = zone
+        self.window = window
         self._kind: Literal["day", "week", "month", "year", "total"] = window.partition(":")[0]  # type: ignore[assignment]
         self._weekday = WEEKDAYS.index(match[1]) if match[1] else 0
         self._day = int(match[2]) if match[2] else 1

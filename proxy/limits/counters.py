@@ -92,6 +92,19 @@ class SharedCounters:
         cells[idle] = wanted
         return idle
 
+    def lookup(self, wanted: int) -> int:
+        """The index of the first cell of a subject by the digest of its name; -1 where it has no slot. Takes none."""
+        cells, stride, slots = self.cells, self.stride, self._slots
+        first = wanted % slots
+        for step in range(min(MAX_PROBES, slots)):
+            at = (first + step) % slots * stride
+            found = cells[at]
+            if found == wanted:
+                return at
+            if found == 0:
+                break
+        return -1
+
     def held(self, slot: int) -> int:
         """What all workers together hold in a slot."""
         if self.workers == 1:

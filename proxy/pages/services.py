@@ -4,6 +4,7 @@ from proxy.admin.services import AdminServices
 from proxy.config.tree import Config
 from proxy.pages.sessions import Sessions
 from proxy.pages.templates import Templates
+from proxy.policies.standing import KeyStanding
 
 
 class PageServices:
@@ -13,6 +14,8 @@ class PageServices:
         self.admin = admin
         self.templates = templates
         self.sessions = sessions
+        #: What keys may still use.
+        self.standing = KeyStanding(admin.state)
 
     @property
     def config(self) -> Config:

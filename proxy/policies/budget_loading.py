@@ -70,6 +70,21 @@ class BudgetLoader:
         # One of those that wait may be cancelled.
         await asyncio.shield(self.begin(pot, moment))
 
+    async def look_up(self, pot: Pot, moment: int) -> tuple[Spending, int, int]:
+        """The spending of a pot at a moment, what is spent and what is reserved of it; loads nothing.
+
+        By what is counted where it is loaded, and else by the ledger. Raises StoreFailed.
+        """
+        spending = pot.spending(moment)
+        async with self._readings:
+            if spending.limit == UNKNOWN:
+                spending = await asyncio.to_thread(self._with_limit, pot, moment // _MICROSECONDS)
+                pot.replace(spending)
+            counted = spending.loaded_counts()
+            if counted is None:
+                counted = await asyncio.to_thread(self._read, spending, moment), 0
+        return spending, *counted
+
     def preload(self, pots: Iterable[Pot]) -> None:
         """Load those that no request has needed yet, so that operators see them."""
         now = time.time_ns() // 1_000

@@ -5,11 +5,12 @@ all limits in one pass, or from none; what was taken and not used is given back 
 """
 
 import time
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
 from proxy.auth.keys import Key
-from proxy.config.tree import Limits
+from proxy.config.tree import Limits, Model
 from proxy.errors import InvalidRequest, Overloaded, RateLimited
 from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import Origin
@@ -93,17 +94,7 @@ class LimitPolicy(Policy):
         return found
 
     def _compile(self, found: KeyLimits, key: Key) -> None:
-        limits = self._config.limits
-        own = False
-        for account in key.accounts:
-            if account.limits is not None:
-                own = own or account.kind == "key"
-                words = _ACCOUNTS[account.kind]
-                found.scopes.append((Scope(account.kind, f"{account.kind}:{account.id}", words), account.limits))
-        if not own and "default" in limits:
-            found.scopes.append((Scope("key", f"key:{key.id}", _ACCOUNTS["key"]), limits["default"]))
-        if "global" in limits:
-            found.scopes.append((Scope("global", "global", "this gateway"), limits["global"]))
+        found.scopes = scopes_of(key, self._config.limits)
         found.general = tuple([limit for scope, one in found.scopes for limit in self.general_limits(one, scope)])
 
     def general_limits(self, limits: Limits, scope: Scope) -> list[Limit]:
@@ -236,9 +227,8 @@ class TokenLimitPolicy(LimitPolicy):
         for scope, one in rules.scopes:
             found += alias_limits(one, scope, alias)
         model = self._config.models.get(alias)
-        if model is not None and model.limits is not None:
-            scope = Scope("model", f"model:{alias}", f"the model `{alias}`")
-            found += request_limits(model.limits, scope) + token_limits(model.limits, scope)
+        if model is not None:
+            found += model_limits(alias, model)
         return tuple(sorted(found, key=_unit_of))
 
     # estimates
@@ -279,6 +269,30 @@ class TokenLimitPolicy(LimitPolicy):
         else:
             for at, one in enumerate(used):
                 means[at] += (one - means[at]) / 16
+
+
+def scopes_of(key: Key, limits: Mapping[Literal["default", "global"], Limits]) -> list[tuple[Scope, Limits]]:
+    """The limits that hold for a key, each with whom it is for; `limits` are those of the configuration."""
+    found: list[tuple[Scope, Limits]] = []
+    own = False
+    for account in key.accounts:
+        if account.limits is not None:
+            own = own or account.kind == "key"
+            words = _ACCOUNTS[account.kind]
+            found.append((Scope(account.kind, f"{account.kind}:{account.id}", words), account.limits))
+    if not own and "default" in limits:
+        found.append((Scope("key", f"key:{key.id}", _ACCOUNTS["key"]), limits["default"]))
+    if "global" in limits:
+        found.append((Scope("global", "global", "this gateway"), limits["global"]))
+    return found
+
+
+def model_limits(alias: str, model: Model) -> list[Limit]:
+    """The limits of an alias, for all keys together."""
+    if model.limits is None:
+        return []
+    scope = Scope("model", f"model:{alias}", f"the model `{alias}`")
+    return request_limits(model.limits, scope) + token_limits(model.limits, scope)
 
 
 def has_token_limits(limits: Limits) -> bool:

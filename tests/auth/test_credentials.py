@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.rig import request, running_rig
-from proxy.auth.credentials import INVALID, MAX_SECRETS, MISSING, credential_digests, lookup_key
+from proxy.auth.credentials import INVALID, MAX_SECRETS, MISSING, credential_digests, has_secret, lookup_key
 from proxy.auth.key_index import CATCH_UP_SECONDS, KeyIndex
 from proxy.auth.keys import Key, KeyStore, digest_of
 from proxy.errors import AuthenticationFailed
@@ -261,3 +261,18 @@ def test_a_key_is_valid_up_to_its_end() -> None:
     assert lookup_key(index, credential_digests(headers), 1_999) is OneKey.key  # type: ignore[arg-type]
     with pytest.raises(AuthenticationFailed):
         lookup_key(index, credential_digests(headers), 2_000)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("headers", "has"),
+    [
+        ([(b"authorization", b"Bearer x")], True),
+        ([(b"authorization", b"Basic x")], False),
+        ([(b"authorization", b"Bearer ")], False),
+        ([(b"x-goog-api-key", b"x")], True),
+        ([(b"api-key", b"")], False),
+        ([(b"cookie", b"x")], False),
+    ],
+)
+def test_whether_a_request_shows_a_secret(headers: list[tuple[bytes, bytes]], has: bool) -> None:
+    assert has_secret(headers) is has

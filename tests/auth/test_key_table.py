@@ -63,3 +63,13 @@ def test_it_knows_whether_a_key_has_an_account_that_limits_something() -> None:
     found.append(table.has_accounts)
     table.remove("a")
     assert [*found, table.has_accounts] == [False, True, False]
+
+
+def test_a_key_is_found_by_its_id_with_the_secret_that_is_valid_for_longest() -> None:
+    table = KeyTable()
+    table.put(key("key_1"), [(b"old", 50), (b"new", None)])
+    found = table.by_id("key_1")
+    assert found is not None
+    assert (found.id, found.expires) == ("key_1", None)
+    table.remove("key_1")
+    assert table.by_id("key_1") is None

@@ -199,3 +199,12 @@ def test_one_process_alone_needs_no_file() -> None:
     counters.lock()
     counters.unlock()
     counters.close()
+
+
+def test_a_lookup_finds_a_slot_and_takes_none() -> None:
+    counters = SharedCounters(slots=64)
+    assert counters.lookup(digest(b"key:1")) == -1
+    slot = counters.slot(b"key:1", now=5)
+    assert counters.lookup(digest(b"key:1")) == slot
+    assert counters.lookup(digest(b"key:2")) == -1
+    assert sum(counters.cells[at] != 0 for at in range(0, len(counters.cells), counters.stride)) == 1

@@ -1,0 +1,17 @@
+"""The demo behind a gateway, for the tests of the docs page."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.demo.conftest import Provider, provider
+from tests.pages.documentation.serving import demo_gateway
+from tests.serving import RunningGateway
+
+__all__ = ["gateway", "provider"]
+
+
+@pytest.fixture(scope="package")
+def gateway(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    with demo_gateway(provider, tmp_path_factory.mktemp("docs")) as running:
+        yield running
