@@ -59,6 +59,7 @@ def codes_of(code: ast.expr | None) -> Iterator[str]:
         kind, ending = code.values
         assert isinstance(kind, ast.FormattedValue)
         assert isinstance(ending, ast.Constant)
+        assert isinstance(ending.value, str)
         yield from (f"{kind}{ending.value}" for kind in ("team", "org"))
 
 
