@@ -46,9 +46,9 @@ ROUTED: dict[Strategy, Counts] = {
 #: A streamed one with three chunks of content, each in a read of its own.
 STREAM = Counts(python_calls=221, c_calls=264, decodes=7, file_writes=2)
 #: The same JSON request with everything on that `all_on` has: five limits.
-ALL_ON = Counts(python_calls=197, c_calls=195, decodes=4, file_writes=2)
+ALL_ON = Counts(python_calls=185, c_calls=175, decodes=4, file_writes=2)
 #: A JSON request that three budgets of the configuration pay for.
-BUDGETED = Counts(python_calls=186, c_calls=174, decodes=4, file_writes=2)
+BUDGETED = Counts(python_calls=183, c_calls=170, decodes=4, file_writes=2)
 #: A chunk that differs from the one before in its text alone, as those of nearly all providers do.
 CHUNK = Counts(python_calls=11, c_calls=9)
 #: A chunk that differs elsewhere too: it is read once.

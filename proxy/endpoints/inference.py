@@ -313,7 +313,7 @@ async def follow(client: RequestCycle, upload: Upload, exchange: Exchange, conte
 def may_need_length(context: RequestContext) -> bool:
     """Whether the length of audio may be what a request is billed or limited by, or all that is known of it."""
     alias = context.alias
-    return alias is None or alias.price is None or alias.price.millisecond is not None or bool(context.reservations)
+    return alias is None or alias.price is None or alias.price.millisecond is not None or context.held is not None
 
 
 def count_text(context: RequestContext, data: bytes, estimator: Estimator) -> None:

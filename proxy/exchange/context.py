@@ -14,6 +14,9 @@ from proxy.auth.keys import Key
 from proxy.dialects.base import Dialect
 from proxy.exchange.interfaces import Origin, ResponseObserver
 from proxy.exchange.upload import Upload
+from proxy.ledger.estimator import Estimator
+from proxy.limits.limiter import Held
+from proxy.limits.worst_case import RequestSize, size_of
 from proxy.routing.models import Alias
 from proxy.upstream.target import Target
 from proxy.wire.prism_headers import NO_PRISM_HEADERS, PrismHeaders
@@ -93,8 +96,8 @@ class RequestContext:
     #: The policies that it began with, and how many of them have admitted it; set by `Admission` alone.
     plan: Any = None
     admitted = 0
-    #: What policies hold for it until it is settled, such as a part of a limit.
-    reservations: tuple[Any, ...] = ()
+    #: What it has taken of its limits and reserved of its budgets; None where none applies.
+    held: Held | None = None
     #: The aliases of the configuration that it came in under, which a reload must not change for it.
     aliases: Mapping[str, Alias] = NO_ALIASES
     #: What its `x-prism-*` headers say.
@@ -149,6 +152,21 @@ class RequestContext:
         if trace is None:
             return self.forwarded
         return self.forwarded + traceparent_line(trace.trace_id, span_id_of(self.id), trace.is_sampled)
+
+    def hold(self) -> Held:
+        """What it holds, made when there is something to hold."""
+        held = self.held
+        if held is None:
+            held = self.held = Held()
+        return held
+
+    def size_at(self, alias: str, estimator: Estimator) -> RequestSize:
+        """Its size as an alias would count it, estimated once."""
+        held = self.held or self.hold()
+        size = held.size
+        if size is None or size.alias != alias:
+            size = held.size = size_of(self.body, estimator, self.key.id, alias)
+        return size
 
     def add_header(self, name: str, value: str) -> None:
         """Add a header line to the response, whatever that will be; what could end the line early is a space."""

@@ -293,7 +293,7 @@ class Exchange(ResponseWriter):
                 bytes_out += len(last)
             final = origin.final(outcome, code, status, self._first_write, bytes_out)
             self._origin = None
-            if final.cost is None and context.reservations:
+            if final.cost is None:
                 final = with_reserved(context, final)
             if whole and lines is not None:
                 lines += cost_line(final, has_twins=context.prism.has_twins)

@@ -16,6 +16,7 @@ from proxy.errors import ClientGone, GatewayError, GatewayStopped, UpstreamTimeo
 from proxy.exchange.context import RequestContext, header_line
 from proxy.exchange.interfaces import Downstream
 from proxy.ledger.record import Outcome, UsageRecord
+from proxy.limits.lines import limit_lines
 from proxy.server.envelope import JSON_LINE as JSON_LINE
 from proxy.server.envelope import timestamp as timestamp
 from proxy.wire.prism_headers import NO_PRISM_HEADERS
@@ -40,7 +41,7 @@ _log: typing.Final = logging.getLogger(__name__)
 
 
 def fact_lines(context: RequestContext, *, model: str, provider: str, timeout: float, fell_back: bool = False) -> bytes:
-    """The header lines that every response has, and those that policies have added.
+    """The header lines that every response has, those about its limits, and those that policies have added.
 
     `timeout` is the one that was applied, in seconds: infinity, for none, is shown as 0.
     """
@@ -57,6 +58,8 @@ def fact_lines(context: RequestContext, *, model: str, provider: str, timeout: f
         text += alias.routing.line
     if fell_back:
         text += "X-Prism-Fallback-Used: true\r\n"
+    if context.held is not None:
+        text += limit_lines(context.held, time.time() if context.prism.has_own else 0.0, context.dialect.name)
     lines = text.encode("latin-1", "replace")
     if context.lines:
         if _LINES.fullmatch(context.lines) is not None:
@@ -126,7 +129,7 @@ def may_show_limits(context: RequestContext, status: int) -> bool:
     All keys share the account: only a client that runs into a limit has a use for it, and none that has a limit of the
     gateway's own, beside which they would contradict it.
     """
-    return status == 429 and not context.reservations
+    return status == 429 and context.held is None
 
 
 def without_models(lines: bytes, names: Mapping[str, str]) -> bytes:

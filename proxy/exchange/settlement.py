@@ -15,7 +15,6 @@ from proxy.exchange.payers import printable_text, with_payers
 from proxy.ledger.estimator import Estimator
 from proxy.ledger.pricing import CompiledPrice, cost_of, cost_of_parts
 from proxy.ledger.record import Outcome, UsageRecord, UsageSource
-from proxy.limits.budget import BudgetReservation
 from proxy.routing.models import Alias
 from proxy.upstream.target import Target
 from proxy.upstream.traffic import LATENCY_WEIGHT
@@ -281,10 +280,8 @@ def crashed_record(
 
 def reserved_of(context: RequestContext) -> int | None:
     """The nano-dollars that budgets have reserved for a request; None without budgets."""
-    for held in context.reservations:
-        if isinstance(held, BudgetReservation):
-            return held.nanos
-    return None
+    held = context.held
+    return held.budgets.nanos if held is not None and held.budgets is not None else None
 
 
 def with_reserved(context: RequestContext, final: UsageRecord) -> UsageRecord:

@@ -110,7 +110,7 @@ class UpstreamOrigin(AttemptOwner):
             context.body.stream,
             plan.attempts,
             # Of two attempts at once it is reserved for one.
-            reserved_of(context) if context.reservations and not self.row else None,
+            reserved_of(context) if context.held is not None and not self.row else None,
             context.key.team,
             context.key.org,
         )

@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from proxy.limits.budget import BudgetReservation
 from proxy.limits.counters import HELD, UNTIL, SharedCounters, digest
 from proxy.limits.gcra import Gcra
+from proxy.limits.worst_case import RequestSize
 
 # Units. A request takes 1 of the first two.
 REQUESTS: Final = 0
@@ -24,8 +26,8 @@ AUDIO: Final = 5
 class Limit(Gcra):
     """One limit of one subject. Of `CONCURRENT` the amount is the number that may be held, without a period."""
 
-    #: The index of its slot when it was last used; -1 before.
-    slot = -1
+    #: The index of its slot when it was last used. Whether it is still there is to be compared before each use.
+    slot = 0
 
     def __init__(self, subject: str, unit: int, amount: int, period: int, burst: int, words: str, label: str) -> None:
         """`words` are for messages ("requests per minute of this key"), `label` is for metrics ("key_requests").
@@ -41,28 +43,37 @@ class Limit(Gcra):
 
 
 class Held:
-    """What one request has taken. Empty once it is settled."""
+    """What one request has taken of its limits and reserved of its budgets, until it is settled.
+
+    The limiter knows nothing but the limits.
+    """
+
+    is_settled = False
+    #: By which limits it was refused, as its response shows; None for a request that passed.
+    refusal: "Refusal | None" = None
+    #: What is reserved of its budgets; None where none applies.
+    budgets: BudgetReservation | None = None
+    #: Its size as it was estimated last.
+    size: RequestSize | None = None
 
     def __init__(self) -> None:
-        self.limits: list[Limit] = []
+        self.limits: tuple[Limit, ...] = ()
         #: How many it took of each, and the TAT to which that led; of `CONCURRENT`, how many were left.
         self.counts: list[int] = []
         self.ends: list[int] = []
         #: The time of the last taking, in monotonic nanoseconds.
         self.now = 0
-        #: The header lines about requests that the response has so far, and how many they say are left; -1 for none.
-        self.lines = b""
-        self.remaining = -1
 
 
 class Refusal:
     """What a limit that refuses a request has to say."""
 
-    def __init__(self, limit: Limit, wait: int, levels: list[int]) -> None:
+    def __init__(self, limit: Limit, wait: int, limits: tuple[Limit, ...], levels: list[int]) -> None:
         self.limit = limit
         #: Nanoseconds until the same request could pass; 0 where that is not known: a running request has to end.
         self.wait = wait
-        #: Of all limits of the request, in their order: the TAT; of `CONCURRENT` how many are left.
+        #: All that were to be taken from, and of each the TAT; of `CONCURRENT` how many are left.
+        self.limits = limits
         self.levels = levels
 
 
@@ -91,12 +102,16 @@ class Limiter:
             now = held.now = self._clock()
             self._find(limits, now)
             for limit in limits:
-                count = min(needs[limit.unit], limit.burst)
-                if limit.unit == CONCURRENT:
+                unit, count = limit.unit, limit.burst
+                if needs[unit] < count:
+                    count = needs[unit]
+                if unit == CONCURRENT:
                     end = limit.amount - counters.held(limit.slot) - 1
                     refuses = refuses or end < 0
                 else:
-                    end = limit.taken(cells[limit.slot + UNTIL], now, count)
+                    # By hand, since it is done for every request: `taken`.
+                    tat: int = cells[limit.slot + UNTIL]
+                    end = (tat if tat > now else now) + count * limit.period // limit.amount
                     refuses = refuses or end - now > limit.window
                 counts.append(count)
                 ends.append(end)
@@ -109,9 +124,9 @@ class Limiter:
                     cells[limit.slot + UNTIL] = ends[at]
         finally:
             counters.unlock()
-        held.limits.extend(limits)
-        held.counts.extend(counts)
-        held.ends.extend(ends)
+        held.limits += limits
+        held.counts += counts
+        held.ends += ends
         return None
 
     def settle(self, held: Held, used: tuple[int, ...] | None) -> None:
@@ -120,20 +135,20 @@ class Limiter:
         `used[unit]` is what the request has used in all, -1 where that is not known, or all of it None: then what was
         taken counts as used. A second call does nothing.
         """
-        limits, held.limits = held.limits, []
-        if not limits:
+        if held.is_settled:
             return
-        counters, cells = self._counters, self._cells
+        held.is_settled = True
+        counters, cells, counts = self._counters, self._cells, held.counts
         counters.lock()
         try:
             now = self._clock()
-            for at, limit in enumerate(limits):
-                slot = limit.slot
-                if limit.unit == CONCURRENT:
+            for at, limit in enumerate(held.limits):
+                unit = limit.unit
+                if unit == CONCURRENT:
                     # A slot in which something is held keeps its name.
-                    cells[slot + HELD + counters.place] -= 1
-                elif used is not None and used[limit.unit] >= 0 and used[limit.unit] != held.counts[at]:
-                    self._correct(limit, held.counts[at], used[limit.unit], held.ends[at], now)
+                    cells[limit.slot + HELD + counters.place] -= 1
+                elif used is not None and used[unit] != counts[at] and used[unit] >= 0:
+                    self._correct(limit, counts[at], used[unit], held.ends[at], now)
         finally:
             counters.unlock()
 
@@ -153,7 +168,7 @@ class Limiter:
         one has found."""
         cells = self._cells
         for limit in limits:
-            if limit.slot < 0 or cells[limit.slot] != limit.digest:
+            if cells[limit.slot] != limit.digest:
                 for each in limits:
                     each.slot = self._counters.find(each.digest, now)
                 return
@@ -174,4 +189,4 @@ class Limiter:
             if wait > longest:
                 refusing, longest = limit, wait
         assert refusing is not None
-        return Refusal(refusing, longest, levels)
+        return Refusal(refusing, longest, limits, levels)

@@ -8,66 +8,53 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from proxy.limits.limiter import AUDIO, CONCURRENT, INPUT_TOKENS, OUTPUT_TOKENS, REQUESTS, Limit
+from proxy.limits.limiter import AUDIO, INPUT_TOKENS, OUTPUT_TOKENS, REQUESTS, TOKENS, Held, Limit
 
 #: Nanoseconds.
 _MILLISECOND: Final = 1_000_000
 _SECOND: Final = 1_000_000_000
+#: What Anthropic's lines are about, and the units of which the tightest limit counts for it.
+_ANTHROPIC: Final = (
+    ("requests", REQUESTS, REQUESTS),
+    ("tokens", TOKENS, OUTPUT_TOKENS),
+    ("input-tokens", INPUT_TOKENS, INPUT_TOKENS),
+    ("output-tokens", OUTPUT_TOKENS, OUTPUT_TOKENS),
+)
 
 
-class Level:
-    """A limit, how much of it is left, and when all of it will be."""
-
-    def __init__(self, limit: Limit, remaining: int, reset: int) -> None:
-        self.limit = limit
-        self.remaining = remaining
-        #: Nanoseconds from now.
-        self.reset = reset
-
-
-def tightest(limits: Sequence[Limit], tats: Sequence[int], now: int, least: int, most: int) -> Level | None:
-    """The tightest of the limits whose unit is from `least` to `most`, by their TATs; None where there is none."""
-    found: Level | None = None
-    for at, limit in enumerate(limits):
+def limit_lines(held: Held, at: float, dialect: str) -> str:
+    """The header lines of a response about requests and tokens. `at` is the time in seconds since 1970 where the reset
+    of requests is one, else 0."""
+    limits, ends, now = held.limits, held.ends, held.now
+    if held.refusal is not None:
+        limits, ends = limits + held.refusal.limits, ends + held.refusal.levels
+    requests: Limit | None = None
+    tokens: Limit | None = None
+    requests_left = requests_end = tokens_left = tokens_end = 0
+    for place, limit in enumerate(limits):
         unit = limit.unit
-        if unit < least or unit > most:
-            continue
-        remaining = limit.remaining(tats[at], now)
-        if found is None or remaining < found.remaining:
-            found = Level(limit, remaining, max(tats[at] - now, 0))
-    return found
-
-
-def request_lines(level: Level, at: float, dialect: str) -> bytes:
-    """The header lines about requests. `at` is the time in seconds since 1970 where the reset is one, else 0."""
-    amount, left, reset = level.limit.amount, level.remaining, level.reset
-    when = str(-int(-(at + reset / _SECOND) // 1)) if at else duration(reset)
-    text = (
-        f"x-ratelimit-limit-requests: {amount}\r\nx-ratelimit-remaining-requests: {left}\r\n"
-        f"x-ratelimit-reset-requests: {when}\r\n"
-    )
-    if dialect == "anthropic":
-        text += _anthropic("requests", level)
-    return text.encode()
-
-
-def token_lines(limits: Sequence[Limit], tats: Sequence[int], now: int, dialect: str) -> bytes:
-    """The header lines about tokens."""
-    level = tightest(limits, tats, now, CONCURRENT + 1, OUTPUT_TOKENS)
-    if level is None:
-        return b""
-    amount, left, reset = level.limit.amount, level.remaining, level.reset
-    text = (
-        f"x-ratelimit-limit-tokens: {amount}\r\nx-ratelimit-remaining-tokens: {left}\r\n"
-        f"x-ratelimit-reset-tokens: {duration(reset)}\r\n"
-    )
-    if dialect == "anthropic":
-        text += _anthropic("tokens", level)
-        for unit, name in ((INPUT_TOKENS, "input-tokens"), (OUTPUT_TOKENS, "output-tokens")):
-            part = tightest(limits, tats, now, unit, unit)
-            if part is not None:
-                text += _anthropic(name, part)
-    return text.encode()
+        if unit == REQUESTS:
+            left = limit.remaining(ends[place], now)
+            if requests is None or left < requests_left:
+                requests, requests_left, requests_end = limit, left, ends[place]
+        elif TOKENS <= unit <= OUTPUT_TOKENS:
+            left = limit.remaining(ends[place], now)
+            if tokens is None or left < tokens_left:
+                tokens, tokens_left, tokens_end = limit, left, ends[place]
+    text = ""
+    if requests is not None:
+        reset = max(requests_end - now, 0)
+        when = str(-int(-(at + reset / _SECOND) // 1)) if at else duration(reset)
+        text = (
+            f"x-ratelimit-limit-requests: {requests.amount}\r\nx-ratelimit-remaining-requests: {requests_left}\r\n"
+            f"x-ratelimit-reset-requests: {when}\r\n"
+        )
+    if tokens is not None:
+        text += (
+            f"x-ratelimit-limit-tokens: {tokens.amount}\r\nx-ratelimit-remaining-tokens: {tokens_left}\r\n"
+            f"x-ratelimit-reset-tokens: {duration(tokens_end - now)}\r\n"
+        )
+    return text if dialect != "anthropic" else text + _anthropic_lines(limits, ends, now)
 
 
 def duration(nanoseconds: int) -> str:
@@ -111,7 +98,19 @@ def running_words(limit: Limit) -> str:
     )
 
 
-def _anthropic(name: str, level: Level) -> str:
-    begin = f"anthropic-ratelimit-{name}"
-    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(-int(-(time.time() + level.reset / _SECOND) // 1)))
-    return f"{begin}-limit: {level.limit.amount}\r\n{begin}-remaining: {level.remaining}\r\n{begin}-reset: {when}\r\n"
+def _anthropic_lines(limits: Sequence[Limit], ends: Sequence[int], now: int) -> str:
+    text = ""
+    for name, least, most in _ANTHROPIC:
+        found: Limit | None = None
+        left = end = 0
+        for place, limit in enumerate(limits):
+            if least <= limit.unit <= most:
+                remaining = limit.remaining(ends[place], now)
+                if found is None or remaining < left:
+                    found, left, end = limit, remaining, ends[place]
+        if found is not None:
+            moment = -int(-(time.time() + max(end - now, 0) / _SECOND) // 1)
+            when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+            begin = f"anthropic-ratelimit-{name}"
+            text += f"{begin}-limit: {found.amount}\r\n{begin}-remaining: {left}\r\n{begin}-reset: {when}\r\n"
+    return text

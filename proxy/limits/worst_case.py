@@ -12,7 +12,7 @@ from typing import Any, Final
 from proxy.ledger.estimator import Estimator
 from proxy.ledger.pricing import CompiledPrice, cost_of
 from proxy.wire.request_body import MIN_CHUNKED_BYTES, text_bytes
-from proxy.wire.schemas import MAX_COUNT, MAX_NANO_DOLLARS
+from proxy.wire.schemas import MAX_COUNT, MAX_NANO_DOLLARS, Body
 from proxy.wire.usage import tier_in
 
 #: Output tokens before anything is learned of an alias.
@@ -43,6 +43,8 @@ CONFIGS: Final = ("generationConfig", "generation_config")
 _PROMPTS: Final = re.compile(rb'\[\s*(["\[])')
 _BETWEEN: Final = re.compile(rb'"\s*,\s*"')
 _LOOKED_AT: Final = 65_536
+#: All fields that say something about the size of the output.
+_SIZING: Final = frozenset((*CAPS, *_COUNTS, *CONFIGS, "prompt"))
 #: Capabilities without output that is billed.
 _OUTPUTLESS: Final = frozenset({"embeddings", "rerank", "moderation"})
 _MARKS: Final = (b'"base64"', b'nlineData"', b'nline_data"', b'"input_audio"')
@@ -73,6 +75,27 @@ class OutputSizes:
         return int(sent * self._stream_tokens / self._stream_bytes)
 
 
+class RequestSize:
+    """What a request says about its size, which limits and budgets need alike."""
+
+    def __init__(self, alias: str, input_tokens: int, output_cap: int, choices: int) -> None:
+        """`input_tokens` are estimated by what is known of the alias; `output_cap` is that of each choice, 0 where
+        there is none."""
+        self.alias = alias
+        self.input_tokens = input_tokens
+        self.output_cap = output_cap
+        self.choices = choices
+
+
+def size_of(body: Body, estimator: Estimator, key: str, alias: str) -> RequestSize:
+    """The size of a request for an alias."""
+    fields = body.fields
+    tokens = input_tokens_of(body.data, estimator, key, alias)
+    if _SIZING.isdisjoint(fields):
+        return RequestSize(alias, tokens, 0, 1)
+    return RequestSize(alias, tokens, output_cap_of(fields), choices_of(fields))
+
+
 def input_tokens_of(data: bytes, estimator: Estimator, key: str, alias: str) -> int:
     """The input tokens of a body, as an estimate; what is no text in it counts by the piece."""
     size, media = len(data), 0
@@ -84,8 +107,8 @@ def input_tokens_of(data: bytes, estimator: Estimator, key: str, alias: str) -> 
             media = sum([data.count(mark) for mark in _MARKS])
             if media:
                 size = min(size, MAX_TEXT_AROUND_MEDIA)
-    tokens, _ = estimator.estimate(key, alias, size, 0)
-    return min(tokens + media * MEDIA_TOKENS, MAX_COUNT)
+    tokens = estimator.estimate(key, alias, size, 0)[0] + media * MEDIA_TOKENS
+    return tokens if tokens < MAX_COUNT else MAX_COUNT
 
 
 def output_cap_of(fields: Mapping[str, Any]) -> int:
@@ -115,7 +138,7 @@ def worst_cost(
     price: CompiledPrice | None,
     capability: str,
     fields: Mapping[str, Any],
-    input_tokens: int,
+    size: RequestSize,
     output_tokens: int,
     audio_bytes: int,
 ) -> int | None:
@@ -127,8 +150,8 @@ def worst_cost(
         return None
     if "service_tier" in fields and price.tiers:
         price = price.tiers.get(tier_in(fields["service_tier"]), price)
-    count = choices_of(fields)
-    output = 0 if capability in _OUTPUTLESS else (output_cap_of(fields) or output_tokens) * count
+    input_tokens, count = size.input_tokens, size.choices
+    output = 0 if capability in _OUTPUTLESS else (size.output_cap or output_tokens) * count
     milliseconds = images = 0
     if audio_bytes and capability == "audio":
         milliseconds = audio_bytes // AUDIO_BYTES_PER_MILLISECOND + 1

@@ -14,7 +14,7 @@ from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import Origin
 from proxy.ledger.record import UsageRecord
 from proxy.limits.budget import STOP_STREAM, BudgetReservation, Pot, Spending, reserve
-from proxy.limits.worst_case import OutputSizes, input_tokens_of, worst_cost
+from proxy.limits.worst_case import INITIAL_OUTPUT_TOKENS, OutputSizes, worst_cost
 from proxy.policies.base import WAIT, GatewayState, Policy
 from proxy.policies.budget_alerts import BudgetAlerts
 from proxy.policies.budget_errors import SOMETHING, exceeded, unpriced
@@ -100,7 +100,8 @@ class BudgetPolicy(Policy):
             self._alerts.refused(refused)
             raise exceeded(refused, nanos, spent, reserved, started)
         reservation = BudgetReservation(nanos, spendings, alias.name if alias is not None else "")
-        context.reservations += (reservation,)
+        held = context.held or context.hold()
+        held.budgets = reservation
         if context.body.stream and alias is not None:
             self._watch(context, alias, reservation, nanos - output_cost)
         return True
@@ -111,7 +112,8 @@ class BudgetPolicy(Policy):
 
         False where a budget does not have it, or has not been read yet: it is for the next request.
         """
-        pots, held = self._pots.of(context.key, alias.name), reservation_of(context)
+        pots, holding = self._pots.of(context.key, alias.name), context.held
+        held = holding.budgets if holding is not None else None
         if not pots and held is None:
             return True
         try:
@@ -121,8 +123,7 @@ class BudgetPolicy(Policy):
         started, counters = context.started, self._counters
         spendings = tuple([pot.spending(started) for pot in pots])
         if held is None:
-            held = BudgetReservation(0, ())
-            context.reservations += (held,)
+            held = context.hold().budgets = BudgetReservation(0, ())
         now = time.monotonic_ns()
         refused: Spending | None = None
         counters.lock()
@@ -157,29 +158,27 @@ class BudgetPolicy(Policy):
 
     def _worst(self, context: RequestContext, alias: Alias | None, pots: tuple[Pot, ...]) -> tuple[int, int]:
         """The worst case in nano-dollars, and how much of it is for the output. Raises `InvalidRequest`."""
-        body = context.body
         if alias is None:
             return (SOMETHING if context.spec.method == "POST" else 0), 0
         if context.spec.unit == "nothing":
             return 0, 0
-        estimator = self.state.ledger.estimator
+        size = context.size_at(alias.name, self.state.ledger.estimator)
         output_tokens = 0
         for pot in pots:
             output_tokens = max(output_tokens, pot.rule.output_tokens)
         if not output_tokens:
             sizes = self._sizes.get(alias.name)
-            output_tokens = int(sizes.tokens) if sizes is not None else int(OutputSizes().tokens)
-        tokens = input_tokens_of(body.data, estimator, context.key.id, alias.name)
+            output_tokens = int(sizes.tokens) if sizes is not None else INITIAL_OUTPUT_TOKENS
         upload = context.upload
         audio = (upload.announced or 0) if upload is not None else 0
-        worst = worst_cost(alias.price, alias.capability, body.fields, tokens, output_tokens, audio)
+        worst = worst_cost(alias.price, alias.capability, context.body.fields, size, output_tokens, audio)
         if worst is None:
             for pot in pots:
                 if not pot.rule.allows_unpriced:
                     raise unpriced(alias.name, pot)
             return 0, 0
         price = alias.price
-        given = tokens * (price.input or 0) // price.scale if price is not None else 0
+        given = size.input_tokens * (price.input or 0) // price.scale if price is not None else 0
         return worst, max(worst - given, 0)
 
     def _of_stream(self, alias: Alias) -> tuple[OutputSizes, int, int]:
@@ -201,15 +200,10 @@ class BudgetPolicy(Policy):
         self._settle(BudgetReservation(0, spendings), row.cost, context.started)
 
     def settled(self, context: RequestContext, final: UsageRecord) -> None:
-        reservation: BudgetReservation | None = None
-        # By hand, since it is done for every request: `reservation_of`.
-        for held in context.reservations:
-            if isinstance(held, BudgetReservation):
-                reservation = held
-                break
-        if reservation is None:
+        held = context.held
+        if held is None or held.budgets is None:
             return
-        cost = final.cost
+        reservation, cost = held.budgets, final.cost
         if cost is None:
             # Not known, which is not nothing.
             cost = reservation.nanos
@@ -272,11 +266,3 @@ class BudgetPolicy(Policy):
             self._loader.preload(self._pots.of_file.values())
         except GatewayError as error:
             _log.error("budgets: %s", error.message)
-
-
-def reservation_of(context: RequestContext) -> BudgetReservation | None:
-    """What a request holds of its budgets; None where none applies."""
-    for held in context.reservations:
-        if isinstance(held, BudgetReservation):
-            return held
-    return None

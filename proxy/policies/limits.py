@@ -4,10 +4,9 @@ Two policies, because requests are counted before the body is read, and tokens w
 all limits in one pass, or from none; what was taken and not used is given back when the request is settled.
 """
 
-import time
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from proxy.auth.keys import Key
 from proxy.config.tree import Limits, Model
@@ -15,23 +14,13 @@ from proxy.errors import InvalidRequest, Overloaded, RateLimited
 from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import Origin
 from proxy.ledger.record import UsageRecord
-from proxy.limits.limiter import (
-    CONCURRENT,
-    OUTPUT_TOKENS,
-    REQUESTS,
-    TOKENS,
-    Held,
-    Limit,
-    Limiter,
-    Refusal,
-)
-from proxy.limits.lines import refusal_words, request_lines, running_words, tightest, token_lines
+from proxy.limits.limiter import CONCURRENT, OUTPUT_TOKENS, TOKENS, Limit, Limiter, Refusal
+from proxy.limits.lines import refusal_words, running_words
 from proxy.limits.rules import Scope, alias_limits, request_limits, token_limits
-from proxy.limits.worst_case import CAPS, CONFIGS, choices_of, number_in, output_cap_of
+from proxy.limits.worst_case import CAPS, CONFIGS, number_in
 from proxy.native import mypyc_attr
 from proxy.policies.base import GatewayState, Policy
 from proxy.routing.models import Alias
-from proxy.wire.request_body import text_bytes
 from proxy.wire.schemas import MAX_COUNT
 
 #: Keys whose limits are kept compiled.
@@ -44,11 +33,6 @@ RETRY_RUNNING: Final = 1_000_000_000
 _WRITERS: Final = frozenset({"chat", "vision", "realtime", "search", "ocr"})
 _ONE_REQUEST: Final = (1, 1, 0, 0, 0, 0)
 _NOTHING: Final = (0, 0, 0, 0, 0, 0)
-#: From this size on a body is searched for base64 outside of data URLs.
-_LARGE_BYTES: Final = 4_096
-_BASE64: Final = (b'"base64"', b"inlineData", b"inline_data", b"input_audio")
-#: Bytes of text for each space in it, at the most, where there is base64 beside.
-_BYTES_PER_SPACE: Final = 16
 _ACCOUNTS: Final = MappingProxyType({"key": "this key", "team": "this key's team", "org": "this key's organisation"})
 
 
@@ -77,9 +61,9 @@ class LimitPolicy(Policy):
         self._refusals = state.metrics.counter("prometheus_gateway_limit_refusals_total", help, "limit")
 
     def settled(self, context: RequestContext, final: UsageRecord) -> None:
-        for held in context.reservations:
-            if isinstance(held, Held):
-                self.limiter.settle(held, used_by(context, final))
+        held = context.held
+        if held is not None and not held.is_settled:
+            self.limiter.settle(held, used_by(context, final))
 
     def limits_of(self, key: Key) -> KeyLimits:
         """The limits of a key, those of its team and its organisation, and those of the gateway."""
@@ -101,32 +85,22 @@ class LimitPolicy(Policy):
         """Those that hold for all aliases."""
         raise NotImplementedError
 
-    def take(self, context: RequestContext, limits: tuple[Limit, ...], needs: tuple[int, ...]) -> Held:
-        """Take from all limits. Raises `RateLimited`; the response has the header lines then already."""
-        held: Held | None = None
-        # By hand, since it is done for every request: `held_of`.
-        for one in context.reservations:
-            if isinstance(one, Held):
-                held = one
-        if held is None:
-            held = Held()
-            context.reservations += (held,)
+    def take(self, context: RequestContext, limits: tuple[Limit, ...], needs: tuple[int, ...]) -> None:
+        """Take from all limits. Raises `RateLimited`."""
+        held = context.held or context.hold()
         refusal = self.limiter.take(limits, needs, held)
         if refusal is not None:
-            raise self._refused(context, limits, refusal, held, needs)
-        return held
+            held.refusal = refusal
+            raise self._refused(refusal, held.now, needs)
 
-    def _refused(
-        self, context: RequestContext, limits: tuple[Limit, ...], refusal: Refusal, held: Held, needs: tuple[int, ...]
-    ) -> RateLimited:
-        limit, wait, now = refusal.limit, refusal.wait, held.now
+    def _refused(self, refusal: Refusal, now: int, needs: tuple[int, ...]) -> RateLimited:
+        limit, wait = refusal.limit, refusal.wait
         self._refusals.add(1, limit.label)
-        add_lines(context, held, limits, refusal.levels)
         if limit.unit == CONCURRENT:
             wait = RETRY_RUNNING
             message = running_words(limit)
         else:
-            tat = refusal.levels[limits.index(limit)]
+            tat = refusal.levels[refusal.limits.index(limit)]
             needed = min(needs[limit.unit], limit.burst)
             message = refusal_words(limit, limit.remaining(tat, now), max(tat - now, 0), wait, needed)
         milliseconds = -(-wait // 1_000_000)
@@ -150,8 +124,7 @@ class RequestLimitPolicy(LimitPolicy):
         """Raises `RateLimited`, and `Overloaded` where there is no room for another key."""
         limits = self.limits_of(context.key).general
         if limits:
-            held = self.take(context, limits, _ONE_REQUEST)
-            add_lines(context, held, limits, held.ends)
+            self.take(context, limits, _ONE_REQUEST)
         return None
 
 
@@ -184,25 +157,19 @@ class TokenLimitPolicy(LimitPolicy):
         limits = rules.by_alias.get(alias.name)
         if limits is None:
             limits = rules.by_alias[alias.name] = self._for_alias(rules, alias.name)
-        if not limits:
-            return None
-        needs = _ONE_REQUEST if limits[-1].unit <= CONCURRENT else self._needs(context, alias, limits)
-        held = self.take(context, limits, needs)
-        add_lines(context, held, limits, held.ends[-len(limits) :])
+        if limits:
+            needs = _ONE_REQUEST if limits[-1].unit <= CONCURRENT else self._needs(context, alias, limits)
+            self.take(context, limits, needs)
         return None
 
     def may_serve(self, context: RequestContext, alias: Alias) -> bool:
         """Take from the limits of another alias what they have beyond those of its own; False where one refuses."""
-        held = held_of(context)
-        taken = [limit.digest for limit in held.limits] if held is not None else []
+        taken = [limit.digest for limit in context.held.limits] if context.held is not None else []
         limits = tuple([limit for limit in self._limits_for(context, alias) if limit.digest not in taken])
         if not limits:
             return True
-        if held is None:
-            held = Held()
-            context.reservations += (held,)
         try:
-            refusal = self.limiter.take(limits, self._needs(context, alias, limits), held)
+            refusal = self.limiter.take(limits, self._needs(context, alias, limits), context.hold())
         except (InvalidRequest, Overloaded):
             return False
         if refusal is not None:
@@ -235,16 +202,16 @@ class TokenLimitPolicy(LimitPolicy):
 
     def _needs(self, context: RequestContext, alias: Alias, limits: tuple[Limit, ...]) -> tuple[int, ...]:
         """What a request is expected to use. Raises `InvalidRequest` where its cap is more than a limit ever allows."""
-        body = context.body
         means = self._means.get(alias.name)
-        if body.data:
-            given = self.state.ledger.estimator.estimate(context.key.id, alias.name, text_size(body.data), 0)[0]
-        else:
-            given = int(means[0]) if means is not None else 0
-        name, cap = output_cap(context)
-        if cap:
+        size = context.size_at(alias.name, self.state.ledger.estimator)
+        given = size.input_tokens
+        if not context.body.data and means is not None:
+            given = int(means[0])
+        if size.output_cap:
+            cap = min(size.output_cap * size.choices, MAX_COUNT)
             for limit in limits:
                 if limit.burst < cap and (limit.unit == TOKENS or limit.unit == OUTPUT_TOKENS):
+                    name = cap_name(context.body.fields, size.output_cap)
                     raise InvalidRequest(
                         f"`{name}` allows {cap} output tokens, more than the limit of {limit.words} lets through at "
                         f"once, which is {limit.burst}. Ask for at most {limit.burst}.",
@@ -262,13 +229,14 @@ class TokenLimitPolicy(LimitPolicy):
 
     def _learn(self, final: UsageRecord) -> None:
         """Follow about the last sixteen requests of an alias."""
-        used = (final.input_tokens, final.output_tokens, final.audio_milliseconds)
+        given, produced, audio = final.input_tokens, final.output_tokens, final.audio_milliseconds
         means = self._means.get(final.alias)
         if means is None:
-            self._means[final.alias] = [float(one) for one in used]
-        else:
-            for at, one in enumerate(used):
-                means[at] += (one - means[at]) / 16
+            self._means[final.alias] = [float(given), float(produced), float(audio)]
+            return
+        means[0] += (given - means[0]) / 16
+        means[1] += (produced - means[1]) / 16
+        means[2] += (audio - means[2]) / 16
 
 
 def scopes_of(key: Key, limits: Mapping[Literal["default", "global"], Limits]) -> list[tuple[Scope, Limits]]:
@@ -300,14 +268,6 @@ def has_token_limits(limits: Limits) -> bool:
     return bool(limits.tokens or limits.input_tokens or limits.output_tokens or limits.audio_minutes)
 
 
-def held_of(context: RequestContext) -> Held | None:
-    """What a request has taken of its limits; None where it has none."""
-    for one in context.reservations:
-        if isinstance(one, Held):
-            return one
-    return None
-
-
 def used_by(context: RequestContext, final: UsageRecord) -> tuple[int, ...] | None:
     """What a settled request has used of each unit, -1 where that is not known; None where nothing of it is.
 
@@ -325,45 +285,12 @@ def used_by(context: RequestContext, final: UsageRecord) -> tuple[int, ...] | No
     return 1, 1, given + produced, given, produced, audio
 
 
-def output_cap(context: RequestContext) -> tuple[str, int]:
-    """The field that caps the output of a request, and the output tokens that it allows in all; 0 for no cap.
-
-    Of several caps the highest counts: which of them a provider goes by is not known.
-    """
-    fields = context.body.fields
-    cap = output_cap_of(fields)
-    if not cap:
-        return "", 0
-    total = min(cap * choices_of(fields), MAX_COUNT)
+def cap_name(fields: Mapping[str, Any], cap: int) -> str:
+    """The field of a body that caps the output at so many tokens."""
     for name in CAPS:
         if name in fields and number_in(bytes(fields[name])) == cap:
-            return name, total
-    return f"{CONFIGS[0] if CONFIGS[0] in fields else CONFIGS[1]}.maxOutputTokens", total
-
-
-def text_size(data: bytes) -> int:
-    """About how many bytes of text a body has: without base64, which is no text to a model."""
-    size = len(data)
-    if data.rfind(b";base64,") >= 0:
-        size = text_bytes(data)
-    if size >= _LARGE_BYTES:
-        for mark in _BASE64:
-            if mark in data:
-                return min(size, data.count(b" ") * _BYTES_PER_SPACE + _LARGE_BYTES)
-    return size
-
-
-def add_lines(context: RequestContext, held: Held, limits: tuple[Limit, ...], tats: list[int]) -> None:
-    """Add the header lines about these limits; where there are some about requests already, the tighter ones stay."""
-    dialect = context.dialect.name
-    level = tightest(limits, tats, held.now, REQUESTS, REQUESTS)
-    if level is not None and (held.remaining < 0 or level.remaining < held.remaining):
-        at = time.time() if context.prism.has_own else 0.0
-        lines = request_lines(level, at, dialect)
-        context.lines = context.lines.replace(held.lines, b"") + lines if held.lines else context.lines + lines
-        held.lines, held.remaining = lines, level.remaining
-    if limits[-1].unit > CONCURRENT:
-        context.lines += token_lines(limits, tats, held.now, dialect)
+            return name
+    return f"{CONFIGS[0] if CONFIGS[0] in fields else CONFIGS[1]}.maxOutputTokens"
 
 
 def _unit_of(limit: Limit) -> int:

@@ -11,7 +11,7 @@ from typing import Final
 DECAY_SECONDS: Final = 10.0
 #: Bytes of text of a request that takes twice as long to its first content as an empty one.
 BYTES_OF_TWICE: Final = 16_000.0
-#: Times that the quantiles are of, and after how many new ones they are computed again.
+#: Times that the quantiles are of, and after how many new ones they are sorted again.
 MAX_SAMPLES: Final = 128
 SAMPLES_A_TURN: Final = 8
 
@@ -24,15 +24,16 @@ def size_factor(text_bytes: int) -> float:
 class Latency:
     """The times to the first content of one target."""
 
-    __slots__ = ("_at", "_samples", "count", "p50", "p90", "peak")
+    __slots__ = ("_at", "_ordered", "_samples", "count", "peak")
 
     def __init__(self) -> None:
         #: Peak-EWMA: raised at once by a longer time, lowered slowly by shorter ones. 0.0 before the first one.
         self.peak = 0.0
-        #: How many there were; the quantiles of the last ones that were not hedged, 0.0 before there are any.
+        #: How many there were that were not hedged.
         self.count = 0
-        self.p50 = self.p90 = 0.0
+        #: The last ones of them; and those in order, with how many there had been: sorted when a quantile is read.
         self._samples: list[float] = []
+        self._ordered: tuple[int, list[float]] = (0, [])
         self._at = -math.inf
 
     def observe(self, seconds: float, now: float, hedged: bool = False) -> None:
@@ -53,11 +54,24 @@ class Latency:
             samples.append(seconds)
         else:
             samples[count % MAX_SAMPLES] = seconds
-        self.count = count = count + 1
-        if count % SAMPLES_A_TURN == 0 or count <= SAMPLES_A_TURN:
-            ordered = sorted(samples)
-            self.p50 = ordered[len(ordered) // 2]
-            self.p90 = ordered[len(ordered) * 9 // 10]
+        self.count = count + 1
+
+    @property
+    def p50(self) -> float:
+        """The median of the last times; 0.0 before there are any."""
+        return self._quantile(5)
+
+    @property
+    def p90(self) -> float:
+        """What nine of ten of the last times were below; 0.0 before there are any."""
+        return self._quantile(9)
+
+    def _quantile(self, tenths: int) -> float:
+        count, (known, ordered) = self.count, self._ordered
+        if count != known and (known < SAMPLES_A_TURN or count - known >= SAMPLES_A_TURN):
+            ordered = sorted(self._samples)
+            self._ordered = (count, ordered)
+        return ordered[len(ordered) * tenths // 10] if ordered else 0.0
 
     def waited(self, seconds: float, now: float) -> None:
         """No content came in this normalised time, and the request was given up: it would have taken longer."""

@@ -62,7 +62,8 @@ def test_all_limits_are_taken_from_or_none(counters: SharedCounters, clock: Cloc
     refusal = limiter.take(limits, ONE, held)
     assert refusal is not None
     assert refusal.limit is limits[2]
-    assert held.limits == []
+    assert held.limits == ()
+    assert (refusal.limits, len(refusal.levels)) == (limits, 3)
     assert [left(limiter, one, counters, clock) for one in limits] == [3, 3, 0]
 
 

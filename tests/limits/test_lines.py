@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from proxy.limits.limiter import AUDIO, CONCURRENT, INPUT_TOKENS, OUTPUT_TOKENS, REQUESTS, TOKENS, Limit
-from proxy.limits.lines import duration, refusal_words, request_lines, running_words, tightest, token_lines
+from proxy.limits.limiter import AUDIO, CONCURRENT, INPUT_TOKENS, OUTPUT_TOKENS, REQUESTS, TOKENS, Held, Limit, Refusal
+from proxy.limits.lines import duration, limit_lines, refusal_words, running_words
 
 SECOND = 10**9
 MINUTE = 60 * SECOND
@@ -15,8 +15,8 @@ def limit(unit: int, amount: int, period: int = MINUTE, burst: int = 0, words: s
     return Limit("key", unit, amount, period, burst or amount, words, "")
 
 
-def fields(lines: bytes) -> dict[str, str]:
-    return dict(line.split(": ", 1) for line in lines.decode().split("\r\n")[:-1])
+def fields(lines: str) -> dict[str, str]:
+    return dict(line.split(": ", 1) for line in lines.split("\r\n")[:-1])
 
 
 @pytest.mark.parametrize(
@@ -40,28 +40,49 @@ def test_durations_are_written_as_go_does(nanoseconds: int, text: str) -> None:
     assert duration(nanoseconds) == text
 
 
+def held(*taken: tuple[Limit, int], now: int = 10**12) -> Held:
+    """A request that has taken from limits, each with the time until all of it is back, or the number that is left."""
+    found = Held()
+    found.limits = tuple([one for one, _ in taken])
+    found.ends = [end if one.unit == CONCURRENT else now + end for one, end in taken]
+    found.now = now
+    return found
+
+
 def test_the_tightest_limit_is_shown() -> None:
-    limits = (limit(REQUESTS, 600), limit(REQUESTS, 10, SECOND), limit(CONCURRENT, 3, 0))
-    now = 10**12
-    level = tightest(limits, [now + MINUTE // 2, now + SECOND // 2, 2], now, REQUESTS, REQUESTS)
-    assert level is not None
-    assert fields(request_lines(level, 0, "openai")) == {
+    taken = held(
+        (limit(REQUESTS, 600), MINUTE // 2), (limit(REQUESTS, 10, SECOND), SECOND // 2), (limit(CONCURRENT, 3, 0), 2)
+    )
+    assert fields(limit_lines(taken, 0, "openai")) == {
         "x-ratelimit-limit-requests": "10",
         "x-ratelimit-remaining-requests": "5",
         "x-ratelimit-reset-requests": "500ms",
     }
 
 
+def test_a_refusal_shows_what_was_taken_before_and_what_refused() -> None:
+    taken = held((limit(REQUESTS, 600), SECOND))
+    tokens = limit(TOKENS, 1_000)
+    taken.refusal = Refusal(tokens, SECOND, (tokens,), [taken.now + MINUTE])
+    found = fields(limit_lines(taken, 0, "openai"))
+    assert (found["x-ratelimit-remaining-requests"], found["x-ratelimit-remaining-tokens"]) == ("590", "0")
+    assert found["x-ratelimit-reset-tokens"] == "1m0s"
+
+
 def test_the_reset_is_a_unix_time_where_that_is_wanted() -> None:
-    level = tightest((limit(REQUESTS, 600),), [10**12 + MINUTE], 10**12, REQUESTS, REQUESTS)
-    assert level is not None
-    assert fields(request_lines(level, 1_700_000_000.5, "openai"))["x-ratelimit-reset-requests"] == "1700000061"
+    lines = limit_lines(held((limit(REQUESTS, 600), MINUTE)), 1_700_000_000.5, "openai")
+    assert fields(lines)["x-ratelimit-reset-requests"] == "1700000061"
 
 
 def test_anthropics_rows_have_anthropics_lines_beside() -> None:
-    now = 10**12
-    limits = (limit(TOKENS, 1_000), limit(INPUT_TOKENS, 800), limit(OUTPUT_TOKENS, 500))
-    found = fields(token_lines(limits, [now, now + MINUTE, now + MINUTE // 2], now, "anthropic"))
+    taken = held(
+        (limit(REQUESTS, 60), SECOND),
+        (limit(TOKENS, 1_000), 0),
+        (limit(INPUT_TOKENS, 800), MINUTE),
+        (limit(OUTPUT_TOKENS, 500), MINUTE // 2),
+    )
+    found = fields(limit_lines(taken, 0, "anthropic"))
+    assert found["anthropic-ratelimit-requests-remaining"] == "59"
     assert found["x-ratelimit-remaining-tokens"] == "0"
     assert found["anthropic-ratelimit-tokens-limit"] == "800"
     assert found["anthropic-ratelimit-input-tokens-remaining"] == "0"
@@ -70,7 +91,7 @@ def test_anthropics_rows_have_anthropics_lines_beside() -> None:
 
 
 def test_audio_has_no_header() -> None:
-    assert token_lines((limit(AUDIO, 60_000),), [0], 0, "openai") == b""
+    assert limit_lines(held((limit(AUDIO, 60_000), SECOND)), 0, "openai") == ""
 
 
 def test_a_refusal_says_the_limit_what_is_left_when_it_is_back_and_when_to_try_again() -> None:

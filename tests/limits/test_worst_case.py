@@ -13,12 +13,14 @@ from proxy.limits.worst_case import (
     MAX_CHOICES,
     MEDIA_TOKENS,
     OutputSizes,
+    RequestSize,
     choices_of,
     input_tokens_of,
     output_cap_of,
+    size_of,
     worst_cost,
 )
-from proxy.wire.schemas import MAX_COUNT
+from proxy.wire.schemas import MAX_COUNT, Body
 
 
 def fields(**values: Any) -> dict[str, msgspec.Raw]:
@@ -106,7 +108,25 @@ CHAT = compile_price(
     ],
 )
 def test_the_worst_cost(price: Any, capability: str, body: dict[str, Any], audio: int, cost: int | None) -> None:
-    assert worst_cost(price, capability, fields(**body), 100, 500, audio) == cost
+    found = fields(**body)
+    size = RequestSize("alias", 100, output_cap_of(found), choices_of(found))
+    assert worst_cost(price, capability, found, size, 500, audio) == cost
+
+
+@pytest.mark.parametrize(
+    ("body", "size"),
+    [
+        ({"messages": "x" * 98}, (100, 0, 1)),
+        ({"messages": "x" * 98, "max_tokens": 7, "n": 2}, (100, 7, 2)),
+        ({"messages": "x" * 98, "n": 2}, (100, 0, 2)),
+        ({"prompt": ["a", "b"]}, (100, 0, 2)),
+        ({"generationConfig": {"maxOutputTokens": 6, "candidateCount": 3}}, (100, 6, 3)),
+        ({"generation_config": {"max_output_tokens": 6}}, (100, 6, 1)),
+    ],
+)
+def test_the_size_of_a_request(body: dict[str, Any], size: tuple[int, int, int]) -> None:
+    found = size_of(Body(fields(**body), "m", False, False, data=b"x" * 400), Estimator(), "key", "alias")
+    assert (found.input_tokens, found.output_cap, found.choices) == size
 
 
 def test_an_image_in_a_body_is_no_text() -> None:

@@ -1095,8 +1095,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "what is reserved counts as left",
         "proxy/limits/budget.py",
-        "return self.limit - self.spent() - self.reserved()",
-        "return self.limit - self.spent()",
+        "return self.limit - spent - counters.held(at)",
+        "return self.limit - spent",
         ("tests/limits/test_budget.py",),
     ),
     Mutant(
@@ -1404,7 +1404,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the place of a running request",
         "proxy/limits/limiter.py",
-        "cells[slot + HELD + counters.place] -= 1",
+        "cells[limit.slot + HELD + counters.place] -= 1",
         "pass",
         ("tests/limits/test_limiter.py",),
     ),
@@ -1453,7 +1453,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the account's limits beside the gateway's",
         "proxy/exchange/response_head.py",
-        "return status == 429 and not context.reservations",
+        "return status == 429 and context.held is None",
         "return status == 429",
         ("tests/policies/test_limits.py",),
     ),
