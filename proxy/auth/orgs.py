@@ -64,15 +64,6 @@ class OrgStore(GroupStore[Org, OrgFields]):
             if org is not None:
                 await self._put_text(org, None, actor)
 
-    async def put_configs(self, documents: Mapping[str, Mapping[str, Any]], *, actor: str) -> int:
-        """Replace all documents, in one transaction; returns how many there are."""
-        async with self._database.transaction():
-            for name in (await self.configs()).keys() - documents.keys():
-                await self.delete_config(name, actor=actor)
-            for name, document in documents.items():
-                await self.put_config(name, document, actor=actor)
-        return len(documents)
-
     async def _put_text(self, org: Org, text: str | None, actor: str) -> Org:
         async with self._database.transaction() as connection:
             before = await self.config(org.id)

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 
 import click
 
-_NANO = 1_000_000_000
+from proxy.observability.access_format import dollars
+
 _GAP = "  "
 #: What a cell is broken into: a word with the space before it, or a part of one that ends with a slash.
 _PIECE = re.compile(r"\s*[^\s/]+/?|\s*/")
@@ -163,11 +164,7 @@ def spreadsheet_safe(value: object) -> object:
 
 def usd(nano: int | None) -> str:
     """Write nano-dollars as USD, exactly, with 2 to 9 decimals; None is "unpriced"."""
-    if nano is None:
-        return "unpriced"
-    whole, rest = divmod(abs(nano), _NANO)
-    decimals = f"{rest:09d}".rstrip("0").ljust(2, "0")
-    return f"{'-' if nano < 0 else ''}{whole}.{decimals}"
+    return "unpriced" if nano is None else dollars(nano)
 
 
 def utc(microseconds: int | None) -> str:

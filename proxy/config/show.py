@@ -12,6 +12,8 @@ import msgspec
 from proxy.config.toml_format import toml_key, toml_value
 from proxy.config.tree import Config, Upstream
 
+#: In the order in which they are written.
+_SECTIONS = ("server", "upstreams", "models", "metrics", "admin", "otel", "limits", "budgets", "webhooks")
 _VARIABLE = re.compile(r"\$\{[^}]*\}")
 
 
@@ -76,32 +78,18 @@ def _masked_upstream(upstream: Upstream, written: str) -> Upstream:
 
 
 def _lines(config: Config) -> Iterator[str]:
-    yield "[server]"
-    yield from _settings(config.server)
-    for name, upstream in config.upstreams.items():
-        yield ""
-        yield f"[upstreams.{toml_key(name)}]"
-        yield from _settings(upstream)
-    for alias, model in config.models.items():
-        yield ""
-        yield f"[models.{toml_key(alias)}]"
-        yield from _settings(model)
-    for section, settings in (("metrics", config.metrics), ("admin", config.admin), ("otel", config.otel)):
-        yield ""
-        yield f"[{section}]"
-        yield from _settings(settings)
-    for name, limits in config.limits.items():
-        yield ""
-        yield f"[limits.{name}]"
-        yield from _settings(limits)
-    for name, budget in config.budgets.items():
-        yield ""
-        yield f"[budgets.{toml_key(name)}]"
-        yield from _settings(budget)
-    if config.webhooks is not None:
-        yield ""
-        yield "[webhooks]"
-        yield from _settings(config.webhooks)
+    for name in _SECTIONS:
+        found = getattr(config, name)
+        sections = (
+            {f"{name}.{toml_key(str(one))}": of_one for one, of_one in found.items()}
+            if isinstance(found, dict)
+            else {name: found}
+        )
+        for section, settings in sections.items():
+            if settings is not None:
+                yield from ([""] if name != _SECTIONS[0] else [])
+                yield f"[{section}]"
+                yield from _settings(settings)
 
 
 def _settings(section: msgspec.Struct) -> Iterator[str]:

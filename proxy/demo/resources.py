@@ -194,9 +194,7 @@ ITEM: Final = DemoKind("/v1/conversations/{parent}/items", "conversation.item", 
 ASSISTANT: Final = DemoKind("/v1/assistants", "assistant", "asst_", {**_ASSISTANT, **_META}, capabilities=TEXT)
 THREAD: Final = DemoKind("/v1/threads", "thread", "thread_", _META, "", "create show update delete")
 MESSAGE: Final = DemoKind(_IN_THREAD + "messages", "thread.message", "msg_", {**_MESSAGE, **_DONE}, "thread")
-RUN: Final = DemoKind(
-    _IN_THREAD + "runs", "thread.run", "run_", {**_RUN, **_DONE}, "thread", _READABLE + " update", TEXT
-)
+RUN: Final = DemoKind(_IN_THREAD + "runs", "thread.run", "run_", {**_RUN, **_DONE}, "thread", "list show update", TEXT)
 STEP: Final = DemoKind(
     "/v1/threads/{thread}/runs/{parent}/steps",
     "thread.run.step",
@@ -275,6 +273,16 @@ async def delete_item(exchange: DemoExchange) -> None:
     await exchange.send_json(exchange.store.get(CONVERSATION.object, exchange.path("parent")).value)
 
 
+async def create_run(exchange: DemoExchange) -> None:
+    """A run that has ended, with the one step that it took."""
+    values, thread = await exchange.read(Values), exchange.path("parent")
+    if thread:
+        exchange.store.get(THREAD.object, thread)
+    run = RUN.store(exchange, {**values, "thread_id": thread}, parent=thread)
+    STEP.store(exchange, {"thread_id": thread, "run_id": run.id}, parent=run.id)
+    await exchange.send_json(run.value)
+
+
 _KINDS: Final = (
     *(FILE, UPLOAD, PART, BATCH, VECTOR_STORE, STORE_FILE, FILE_BATCH, VIDEO, JOB),
     *(CONVERSATION, ITEM, ASSISTANT, THREAD, MESSAGE, RUN, STEP),
@@ -300,7 +308,8 @@ ROUTES: Final[DemoRoutes] = (
     ("POST", "/v1/conversations", create_conversation),
     ("POST", "/v1/conversations/{parent}/items", create_items),
     ("DELETE", "/v1/conversations/{parent}/items/{id}", delete_item),
-    ("POST", "/v1/threads/runs", RUN.create),
+    ("POST", "/v1/threads/runs", create_run),
+    ("POST", _IN_THREAD + "runs", create_run),
     ("POST", _IN_THREAD + "runs/{id}/cancel", RUN.set_status),
     ("POST", _IN_THREAD + "runs/{id}/submit_tool_outputs", RUN.set_status),
 )

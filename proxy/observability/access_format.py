@@ -57,6 +57,8 @@ def lost_line(count: int, text: bool) -> str:
 
 def dollars(nano: int) -> str:
     """Nano-dollars as USD: exact, with at least two decimals and no trailing zeros after them."""
+    if nano < 0:
+        return f"-{dollars(-nano)}"
     decimals = str(1_000_000_000 + nano % 1_000_000_000)[1:]
     return f"{nano // 1_000_000_000}.{decimals[:2]}{decimals[2:].rstrip('0')}"
 

@@ -5,6 +5,7 @@ for a scrape. What a killed worker had written to its journal and not counted is
 """
 
 from bisect import bisect_left
+from functools import partial
 from typing import Any, Final
 
 from proxy.errors import GatewayError
@@ -183,40 +184,33 @@ class Families:
     """The families that are counted from bills."""
 
     def __init__(self, metrics: Metrics) -> None:
-        staged = True
-        self.requests = metrics.counter(
+        counter, histogram = partial(metrics.counter, staged=True), partial(metrics.histogram, staged=True)
+        self.requests = counter(
             "prometheus_gateway_requests_total",
             "Requests that have a row in the ledger, however they ended.",
             *("alias", "endpoint", "status", "outcome"),
-            staged=staged,
         )
-        self.all_requests = metrics.counter(
+        self.all_requests = counter(
             "gateway_requests_total",
             "Requests of all endpoints, those without a valid key included.",
             *("method", "endpoint", "status"),
-            staged=staged,
         )
-        self.duration = metrics.histogram(
+        self.duration = histogram(
             "prometheus_gateway_request_duration_seconds",
             "From the arrival of a request to its end.",
             *("alias", "endpoint"),
-            staged=staged,
         )
-        self.all_durations = metrics.histogram(
-            "gateway_request_duration_seconds", "Request duration in seconds.", bounds=_DURATION_SECONDS, staged=staged
+        self.all_durations = histogram(
+            "gateway_request_duration_seconds", "Request duration in seconds.", bounds=_DURATION_SECONDS
         )
-        self.overhead = metrics.histogram(
+        self.overhead = histogram(
             "prometheus_gateway_overhead_seconds",
             "What the gateway itself added to requests that were sent to an upstream.",
             "endpoint",
             bounds=_OVERHEAD_SECONDS,
-            staged=staged,
         )
-        self.refusals = metrics.counter(
-            "prometheus_gateway_refusals_total",
-            "Requests that the gateway refused, by the code of the error.",
-            "code",
-            staged=staged,
+        self.refusals = counter(
+            "prometheus_gateway_refusals_total", "Requests that the gateway refused, by the code of the error.", "code"
         )
         hits = metrics.counter("gateway_cache_hits_total", "Requests that a cache served.", "cache_type")
         for kind in CACHES:
@@ -225,7 +219,7 @@ class Families:
         self.usage = UsageFamilies(metrics)
         self.keys = KeyFamilies(metrics)
         #: For what a request does not have.
-        self.scratch = metrics.scratch(staged)
+        self.scratch = metrics.scratch(staged=True)
 
     def count_rare(self, final: UsageRecord) -> None:
         """Count what few requests have."""
@@ -258,58 +252,48 @@ class UsageFamilies:
     """What requests used and cost, by alias and upstream."""
 
     def __init__(self, metrics: Metrics) -> None:
+        counter, histogram = partial(metrics.counter, staged=True), partial(metrics.histogram, staged=True)
         where = ("alias", "upstream")
-        staged = True
-        self.first_token = metrics.histogram(
+        self.first_token = histogram(
             "prometheus_gateway_time_to_first_token_seconds",
             "Of streams: from the arrival of the request to the first content.",
             *where,
-            staged=staged,
         )
-        self.per_token = metrics.histogram(
+        self.per_token = histogram(
             "prometheus_gateway_time_per_output_token_seconds",
             "Of whole streams: the time after the first content, by output token.",
             *where,
             bounds=_TOKEN_SECONDS,
-            staged=staged,
         )
-        self.tokens = metrics.counter(
+        self.tokens = counter(
             "prometheus_gateway_tokens_total",
             "Tokens; input and output are all of them, every other kind is a part of one of these.",
             *(*where, "kind"),
-            staged=staged,
         )
-        self.all_tokens = metrics.counter(
-            "gateway_tokens_used_total", "Tokens by upstream and alias.", "provider", "model", "type", staged=staged
+        self.all_tokens = counter(
+            "gateway_tokens_used_total", "Tokens by upstream and alias.", "provider", "model", "type"
         )
-        self.cost = metrics.counter(
-            "prometheus_gateway_cost_usd_total", "What requests cost by the price.", *where, scale=NANO, staged=staged
-        )
-        self.target_cost = metrics.counter(
+        self.cost = counter("prometheus_gateway_cost_usd_total", "What requests cost by the price.", *where, scale=NANO)
+        self.target_cost = counter(
             "prometheus_gateway_target_cost_usd_total",
             "What requests cost the operator, where the target has a cost.",
             *where,
             scale=NANO,
-            staged=staged,
         )
-        self.unpriced = metrics.counter(
-            "prometheus_gateway_unpriced_requests_total", "Requests whose cost is not known.", *where, staged=staged
+        self.unpriced = counter(
+            "prometheus_gateway_unpriced_requests_total", "Requests whose cost is not known.", *where
         )
-        self.estimated = metrics.counter(
+        self.estimated = counter(
             "prometheus_gateway_estimated_requests_total",
             "Requests whose tokens are estimated, because the upstream reported none.",
             *where,
-            staged=staged,
         )
-        self.images = metrics.counter("prometheus_gateway_images_total", "Images.", *where, staged=staged)
-        self.audio = metrics.counter(
-            "prometheus_gateway_audio_seconds_total", "Source audio.", *where, scale=1_000, staged=staged
-        )
-        self.calls = metrics.counter(
+        self.images = counter("prometheus_gateway_images_total", "Images.", *where)
+        self.audio = counter("prometheus_gateway_audio_seconds_total", "Source audio.", *where, scale=1_000)
+        self.calls = counter(
             "prometheus_gateway_provider_calls_total",
             "Searches and calls of other tools that providers made for responses.",
             *(*where, "kind"),
-            staged=staged,
         )
 
     def count_parts(self, parts: Parts, alias: str, upstream: str) -> None:
@@ -323,18 +307,13 @@ class KeyFamilies:
     """The same by key, where the configuration wants that. They exist, without series, where it does not."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self.requests = metrics.counter(
-            "prometheus_gateway_key_requests_total", "Requests by the id of their key.", "key", "status", staged=True
+        counter = partial(metrics.counter, staged=True)
+        self.requests = counter(
+            "prometheus_gateway_key_requests_total", "Requests by the id of their key.", "key", "status"
         )
-        self.tokens = metrics.counter(
-            "prometheus_gateway_key_tokens_total", "Tokens by the id of their key.", "key", "kind", staged=True
-        )
-        self.cost = metrics.counter(
-            "prometheus_gateway_key_cost_usd_total",
-            "What the requests of a key cost.",
-            "key",
-            scale=NANO,
-            staged=True,
+        self.tokens = counter("prometheus_gateway_key_tokens_total", "Tokens by the id of their key.", "key", "kind")
+        self.cost = counter(
+            "prometheus_gateway_key_cost_usd_total", "What the requests of a key cost.", "key", scale=NANO
         )
 
     def count(self, final: UsageRecord) -> None:

@@ -37,14 +37,3 @@ def test_a_document_is_replaced_as_a_whole_and_its_secrets_are_not_in_the_audit_
         assert await store.orgs.find("acme") is not None
 
     run_store(tmp_path, test)
-
-
-def test_all_documents_are_replaced_at_once(tmp_path: Path) -> None:
-    async def test(store: Store) -> None:
-        await store.orgs.put_config("old", {"a": 1}, actor="t")
-        assert await store.orgs.put_configs({"b": {"x": 1}, "a": {"y": 2}}, actor="t") == 2
-        assert await store.orgs.configs() == {"a": {"y": 2}, "b": {"x": 1}}
-        assert await refused(store.orgs.put_configs({"c": {}, " ": {}}, actor="t")) == (400, "invalid_request", "name")
-        assert await store.orgs.configs() == {"a": {"y": 2}, "b": {"x": 1}}
-
-    run_store(tmp_path, test)

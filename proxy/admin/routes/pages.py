@@ -68,9 +68,7 @@ def utc(seconds: int | None) -> str | None:
 
 def usd(nano: int | None) -> str | None:
     """Nano-dollars as an exact decimal number of dollars, with 2 to 9 decimals; None is not known."""
-    if nano is None:
-        return None
-    return dollars(nano) if nano >= 0 else f"-{dollars(-nano)}"
+    return None if nano is None else dollars(nano)
 
 
 def etag(version: int) -> dict[str, str]:
