@@ -121,7 +121,7 @@ class Group(msgspec.Struct, frozen=True):
 
     group: str
     totals: Totals
-    #: Seconds since 1970, of the hour in which the last request began.
+    #: When the last request began, in seconds since 1970: of a key, and of a tag; else the hour. None where not known.
     last_used: int | None = None
 
 

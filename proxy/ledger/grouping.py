@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import msgspec
 
 from proxy.errors import InvalidRequest
-from proxy.ledger import periods, sqlite
+from proxy.ledger import periods, rollups, sqlite
 from proxy.ledger.periods import DAY, HOUR, Unit
 from proxy.ledger.rollups import DIMENSIONS
 from proxy.ledger.selection import METADATA, ROW_VALUES, Selection
@@ -134,11 +134,15 @@ class Grouping(msgspec.Struct, frozen=True, kw_only=True):
         condition, values = only.condition()
         part = (
             f"SELECT {line} AS line, start, {', '.join(columns)} FROM rollups "
-            f"WHERE grain = ? AND start >= ? AND start < ?{condition}"
+            f"WHERE view = {self._view(only)} AND grain = ? AND start >= ? AND start < ?{condition}"
         )
         spans = _spans(*span, fine or self.by == "hour" or self.needs_periods)
         text = f"({' UNION ALL '.join([part] * len(spans))})"
         return text, tuple(value for one in spans for value in (*line_values, *one, *values))
+
+    def _view(self, only: Selection) -> int:
+        column = _COLUMNS.get(self.by, self.by)
+        return rollups.view_of((*only.columns, *(column,) * (column in rollups.DIMENSIONS)))
 
     def _line(self) -> tuple[str, Values]:
         if self.by == "metadata":

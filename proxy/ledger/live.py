@@ -11,7 +11,7 @@ import msgspec
 
 from proxy.ledger import sqlite
 from proxy.ledger.record import AttemptRecord
-from proxy.ledger.rollups import DAY, FAILURES, LOST
+from proxy.ledger.rollups import DAY, FAILURES, LOST, view_of
 
 #: By what lines may be, with the column of rows; attempts have a field of that name.
 COLUMNS: Final[Mapping[str, str]] = {"alias": "alias", "key": "key", "upstream": "upstream", "team": "team"}
@@ -75,7 +75,8 @@ async def read_live(path: Path, by: str, window: int, now: float) -> Live:
             )
             spent = list(
                 await connection.execute_fetchall(
-                    f"SELECT {column}, sum(cost) FROM rollups WHERE grain = {DAY} AND start >= ? GROUP BY {column}",
+                    f"SELECT {column}, sum(cost) FROM rollups "
+                    f"WHERE view = {view_of((column,))} AND grain = {DAY} AND start >= ? GROUP BY {column}",
                     (midnight,),
                 )
             )

@@ -129,6 +129,8 @@ class UsageRecord(msgspec.Struct, frozen=True, tag="final", tag_field="event", o
     target_cost: NanoDollars | None = None
     #: What budgets count for a request whose cost is not known; None for all others.
     reserved: NanoDollars | None = None
+    #: The attempts before the last one, and that one where it failed: a JSON array of target, cause and milliseconds.
+    tries: str = ""
 
 
 class OwnershipRecord(msgspec.Struct, frozen=True, tag="owned", tag_field="event", omit_defaults=True, gc=False):

@@ -1,5 +1,8 @@
 """Rollups: sums and latency histograms by hour and day and by `DIMENSIONS`, from which most reports are made.
 
+They are there several times: once by all dimensions, and in `VIEWS` by some of them, so that a report reads as few as
+it needs. With thousands of keys, those by all dimensions are millions.
+
 Pure arithmetic and the SQL that stores it; no connection is used here. A histogram is one integer of 40-bit lanes, one
 count each, so that adding two integers adds all their counts; 2^40 counts in a lane are never reached. A lane is a
 quarter of an octave of units of 16 microseconds: its bounds are within 25 % of each other.
@@ -42,13 +45,30 @@ SUMS = (
 HISTOGRAMS = ("ttft_histogram", "total_histogram", "overhead_histogram")
 
 #: Fields of a row by which there is a sum of its own.
-DIMENSIONS = ("key", "alias", "team", "org", "endpoint", "upstream")
+DIMENSIONS = ("key", "alias", "team", "org", "endpoint", "upstream", "upstream_model")
+#: By what the sums of each view are, those with the fewest rows first. Their places are stored, and in migrations.
+VIEWS: tuple[tuple[str, ...], ...] = (
+    ("endpoint",),
+    ("alias",),
+    ("upstream", "upstream_model"),
+    ("team", "org"),
+    ("key",),
+    ("alias", "team", "org", "endpoint", "upstream", "upstream_model"),
+    DIMENSIONS,
+)
+# The view that each one is summed from: the one by all dimensions, or that without keys.
+_ALL, _WITHOUT_KEYS = len(VIEWS) - 1, len(VIEWS) - 2
+_SOURCES = tuple(
+    _ALL if "key" in view or number == _WITHOUT_KEYS else _WITHOUT_KEYS for number, view in enumerate(VIEWS)
+)
+# Which dimensions a view has, in their order.
+_HAS = tuple(tuple(name in view for name in DIMENSIONS) for view in VIEWS)
 
-_COLUMNS = ("grain", "start", *DIMENSIONS, *SUMS, *HISTOGRAMS)
+_COLUMNS = ("view", "grain", "start", *DIMENSIONS, *SUMS, *HISTOGRAMS)
 #: Adds one row of `summarise`; needs the SQL function merge_histograms(a, b).
 UPSERT = (
     f"INSERT INTO rollups ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "
-    f"ON CONFLICT (grain, start, {', '.join(DIMENSIONS)}) DO UPDATE SET "
+    f"ON CONFLICT (view, grain, start, {', '.join(DIMENSIONS)}) DO UPDATE SET "
     + ", ".join([f"{name} = {name} + excluded.{name}" for name in SUMS])
     + ", "
     + ", ".join([f"{name} = merge_histograms({name}, excluded.{name})" for name in HISTOGRAMS])
@@ -77,8 +97,9 @@ def _bounds(lane: int) -> tuple[int, int]:
 # Where each lane begins; the last one has no end.
 _LOWS = tuple(_bounds(lane)[0] for lane in range(_LANES))
 
-#: Grain, start, and the dimensions.
+# Start, and the dimensions.
 Group = tuple[int | str, ...]
+_Sums = dict[Group, list[int]]
 #: A row of the ledger: the fields of a `UsageRecord`, in their order.
 Row = tuple[Any, ...]
 # Rows whose columns are summed at a time.
@@ -94,29 +115,56 @@ _TARGET_COST = _FIELDS["target_cost"]
 _COUNTS = slice(_FIELDS["input_tokens"], _FIELDS["images"] + 1)
 
 
+def view_of(columns: Iterable[str]) -> int:
+    """The smallest view that is by all of these columns."""
+    wanted = set(columns)
+    return next(number for number, view in enumerate(VIEWS) if wanted.issubset(view))
+
+
 def summarise(rows: Iterable[Row], between: Callable[[], None] | None = None) -> list[tuple[int | str | bytes, ...]]:
-    """Rows for `UPSERT`: for each hour and day, and the dimensions. `between` is called after each slice."""
+    """Rows for `UPSERT`: for each view, and each hour and day. `between` is called after each slice."""
     members: defaultdict[tuple[int, tuple[str, ...]], list[Row]] = defaultdict(list)
     dimensions_of = itemgetter(*_DIMENSIONS)
     for row in rows:
         members[row[_STARTED] // (HOUR * _MICROSECONDS), dimensions_of(row)].append(row)
     if between is not None:
         between()
-    groups: dict[Group, list[int]] = {}
-    days: dict[Group, list[int]] = {}
-    for (hour, dimensions), hour_rows in members.items():
-        start = hour * HOUR
+    # Of each view, by start and dimensions.
+    hours: list[_Sums] = [{} for _ in VIEWS]
+    for (hour, group), hour_rows in members.items():
         for at in range(0, len(hour_rows), _SLICE_ROWS):
-            summary = _summary(hour_rows[at : at + _SLICE_ROWS])
-            _add(groups, (HOUR, start, *dimensions), summary)
-            _add(days, (DAY, start - start % DAY, *dimensions), summary)
+            _add(hours[_ALL], (hour * HOUR, *group), _summary(hour_rows[at : at + _SLICE_ROWS]))
             if between is not None:
                 between()
-    groups.update(days)
-    return [(*group, *summary[: len(SUMS)], *map(pack, summary[len(SUMS) :])) for group, summary in groups.items()]
+    found: list[tuple[int | str | bytes, ...]] = []
+    # From the last one, so that each one's source is complete.
+    for view in range(_ALL, -1, -1):
+        if view != _ALL:
+            _project(hours[_SOURCES[view]], _HAS[view], hours[view])
+        days: _Sums = {}
+        for (start, *dimensions), summary in hours[view].items():
+            assert isinstance(start, int)
+            _add(days, (start - start % DAY, *dimensions), summary)
+        found += _packed(view, HOUR, hours[view])
+        found += _packed(view, DAY, days)
+        if between is not None:
+            between()
+    return found
 
 
-def _add(groups: dict[Group, list[int]], group: Group, summary: list[int]) -> None:
+def _project(source: _Sums, has: tuple[bool, ...], view: _Sums) -> None:
+    """Sum up by some of the dimensions."""
+    for (start, *dimensions), summary in source.items():
+        kept = [name if is_kept else "" for name, is_kept in zip(dimensions, has, strict=True)]
+        _add(view, (start, *kept), summary)
+
+
+def _packed(view: int, grain: int, sums: _Sums) -> Iterator[tuple[int | str | bytes, ...]]:
+    for group, summary in sums.items():
+        yield (view, grain, *group, *summary[: len(SUMS)], *map(pack, summary[len(SUMS) :]))
+
+
+def _add(groups: _Sums, group: Group, summary: list[int]) -> None:
     known = groups.get(group)
     groups[group] = summary if known is None else [a + b for a, b in zip(known, summary, strict=True)]
 
@@ -188,26 +236,42 @@ def observation(*microseconds: int) -> int:
 
 def percentile(histogram: int, share: float) -> int | None:
     """The duration, in microseconds, under which `share` (0 to 1) of the observations lie; None when there are none."""
-    counts = list(_counts(histogram))
-    remaining = share * sum(count for _, count in counts)
+    return percentiles(histogram, share)[0]
+
+
+def percentiles(histogram: int, *shares: float) -> tuple[int | None, ...]:
+    """The same for several shares."""
+    counts = _counts(histogram)
+    whole = sum([count for _, count in counts])
+    return tuple([_percentile(counts, share * whole) for share in shares])
+
+
+def _percentile(counts: list[tuple[int, int]], remaining: float) -> int | None:
     result = None
     for lane, count in counts:
-        low, high = _bounds(lane)
-        result = int(low + (high - low) * min(remaining / count, 1.0))
-        remaining -= count
-        if remaining <= 0:
+        if remaining <= count or lane == counts[-1][0]:
+            low, high = _bounds(lane)
+            result = int(low + (high - low) * min(remaining / count, 1.0))
             break
+        remaining -= count
     return result
 
 
 def pack(histogram: int) -> bytes:
-    """A histogram as stored: little-endian, without the empty lanes at its end."""
-    return histogram.to_bytes((histogram.bit_length() + 7) // 8, "little")
+    """A histogram as stored: how many lanes at its begin are empty, then those up to the last that is not.
+
+    Of a few requests it has some bytes, where all lanes from the first one on would be hundreds.
+    """
+    if not histogram:
+        return b""
+    first = ((histogram & -histogram).bit_length() - 1) // _LANE_BITS
+    histogram >>= first * _LANE_BITS
+    return bytes((first,)) + histogram.to_bytes((histogram.bit_length() + 7) // 8, "little")
 
 
 def unpack(stored: bytes) -> int:
     """The reverse of `pack`."""
-    return int.from_bytes(stored, "little")
+    return int.from_bytes(stored[1:], "little") << stored[0] * _LANE_BITS if stored else 0
 
 
 def merge_packed(one: bytes, other: bytes) -> bytes:
@@ -215,11 +279,33 @@ def merge_packed(one: bytes, other: bytes) -> bytes:
     return pack(unpack(one) + unpack(other))
 
 
-def _counts(histogram: int) -> Iterator[tuple[int, int]]:
-    mask = (1 << _LANE_BITS) - 1
-    lane = 0
-    while histogram:
-        if count := histogram & mask:
-            yield lane, count
-        histogram >>= _LANE_BITS
-        lane += 1
+def repack(stored: bytes) -> bytes:
+    """A histogram as it was stored before, with its empty lanes: the SQL function repack_histogram, for a migration."""
+    return pack(int.from_bytes(stored, "little"))
+
+
+class SumHistograms:
+    """The SQL aggregate sum_histograms."""
+
+    def __init__(self) -> None:
+        self._sum = 0
+
+    def step(self, stored: bytes) -> None:
+        """Add a stored histogram."""
+        self._sum += unpack(stored)
+
+    def finalize(self) -> bytes:
+        """The sum, as stored."""
+        return pack(self._sum)
+
+
+def _counts(histogram: int) -> list[tuple[int, int]]:
+    """The lanes that are not empty, with their counts; none of a negative one, which only damaged sums have."""
+    if histogram <= 0:
+        return []
+    first = ((histogram & -histogram).bit_length() - 1) // _LANE_BITS
+    histogram >>= first * _LANE_BITS
+    width = _LANE_BITS // 8
+    lanes = histogram.to_bytes((histogram.bit_length() + _LANE_BITS - 1) // _LANE_BITS * width, "little")
+    found = [int.from_bytes(lanes[at : at + width], "little") for at in range(0, len(lanes), width)]
+    return [(lane, count) for lane, count in enumerate(found, first) if count]

@@ -42,6 +42,11 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a filter is on a column that the rollups do not have, so that rows must be read."""
         return bool(self.outcomes or self.statuses or self.sessions or self.users or self.metadata)
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns on which there are filters, of those that rollups have."""
+        return tuple(column for column, _ in self._lists() if column in rollups.DIMENSIONS)
+
     def condition(self) -> tuple[str, tuple[str, ...]]:
         """SQL to append to a WHERE clause, and its parameters."""
         texts: list[str] = []

@@ -16,7 +16,7 @@ import msgspec
 
 from proxy.errors import StoreFailed
 from proxy.ledger import segments, sqlite
-from proxy.ledger.rollups import DAY, HOUR
+from proxy.ledger.rollups import DAY, HOUR, view_of
 
 #: How often the segments may change while they are read.
 _MAX_ATTEMPTS = 20
@@ -217,8 +217,12 @@ def _stored(db: sqlite3.Connection, payers: Payers, start: int, end: int) -> int
         )
     else:
         spans = ((HOUR, first, last),)
+    view = view_of((*("key",) * bool(payers.keys), *("alias",) * bool(payers.models)))
     for span in spans:
-        query = f"SELECT coalesce(sum(cost), 0) FROM rollups WHERE grain = ? AND start >= ? AND start < ?{where}"
+        query = (
+            f"SELECT coalesce(sum(cost), 0) FROM rollups WHERE view = {view} AND grain = ? AND start >= ? "
+            f"AND start < ?{where}"
+        )
         spent += _one(db, query, (*span, *values))
     # The rollups have nothing of those whose cost is not known.
     query = (

@@ -13,12 +13,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import aiosqlite
 import msgspec
 
 from proxy.config.tree import Durability
 from proxy.errors import StoreFailed
+from proxy.ledger import rollups
 
 #: The first version with STRICT tables.
 MIN_SQLITE = (3, 37, 0)
@@ -58,10 +60,19 @@ def open_writer(path: Path, durability: Durability) -> sqlite3.Connection:
             connection.execute(f"PRAGMA wal_autocheckpoint = {_MAX_WAL_BYTES // _PAGE_BYTES}")
             # The WAL keeps its size after a checkpoint; this bounds it.
             connection.execute(f"PRAGMA journal_size_limit = {_MAX_WAL_BYTES}")
+            _add_functions(connection)
         except BaseException:
             connection.close()
             raise
     return connection
+
+
+def _add_functions(connection: sqlite3.Connection) -> None:
+    """Add the SQL functions of the rollups, which the writer and a migration need."""
+    connection.create_function("merge_histograms", 2, rollups.merge_packed, deterministic=True)
+    connection.create_function("repack_histogram", 1, rollups.repack, deterministic=True)
+    aggregate: Any = rollups.SumHistograms
+    connection.create_aggregate("sum_histograms", 1, aggregate)
 
 
 async def _connect_async(address: str) -> aiosqlite.Connection:

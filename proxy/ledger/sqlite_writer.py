@@ -69,7 +69,6 @@ class SQLiteWriter:
         try:
             sqlite.migrate(connection, path, sqlite.migrations())
             with sqlite.mapped(path):
-                connection.create_function("merge_histograms", 2, rollups.merge_packed, deterministic=True)
                 offsets = connection.execute("SELECT name, offset FROM segments").fetchall()
                 opens = connection.execute("SELECT id, owner FROM opens").fetchall()
                 self._identity = _identity(path)

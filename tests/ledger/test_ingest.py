@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import StoreFailed
-from proxy.ledger import segments
+from proxy.ledger import rollups, segments
 from proxy.ledger.journal import Journal
 from proxy.ledger.ledger import prepare
 from proxy.ledger.record import AttemptRecord, UsageRecord
@@ -49,7 +49,10 @@ def test_replaying_any_journal_changes_nothing(steps: list[tuple[int, str]], bat
     assert [(row[0], row[1] == "complete") for row in before[0]] == [
         (id_, id_ in {request_id(number) for number in settled}) for id_ in sorted(ids)
     ]
-    assert sum(row[8] for row in before[1] if row[0] == 3_600) == len(ids)
+    first_sum = 3 + len(rollups.DIMENSIONS)
+    for view in range(len(rollups.VIEWS)):
+        for grain in (rollups.HOUR, rollups.DAY):
+            assert sum(row[first_sum] for row in before[1] if row[:2] == (view, grain)) == len(ids)
 
 
 def test_a_long_request_outlives_its_segment(data_dir: Path) -> None:

@@ -143,13 +143,12 @@ def test_usage_searches_the_rollups_by_their_key_and_never_reads_rows(tmp_path: 
         writer = sqlite.open_writer(tmp_path / "ledger.db", "process")
         try:
             packed = rollups.pack(rollups.observation(200_000))
-            sums = (1,) * len(rollups.SUMS)
+            sums, view = (1,) * len(rollups.SUMS), rollups.view_of(("key",))
             writer.execute("BEGIN")
-            writer.create_function("merge_histograms", 2, rollups.merge_packed, deterministic=True)
             writer.executemany(
                 rollups.UPSERT,
                 [
-                    (86_400, day * 86_400, f"key_{key}", "core", "", "", "", "", *sums, packed, packed, packed)
+                    (view, 86_400, day * 86_400, f"key_{key}", *[""] * 6, *sums, packed, packed, packed)
                     for day in range(20_000, 20_100)
                     for key in range(40)
                 ],
@@ -169,7 +168,7 @@ def test_usage_searches_the_rollups_by_their_key_and_never_reads_rows(tmp_path: 
 
     plan = asyncio.run(run())
     reads = [step for step in plan if "rollups" in step or "requests" in step]
-    assert reads == ["SEARCH rollups USING PRIMARY KEY (grain=? AND start>? AND start<?)"] * 3
+    assert reads == ["SEARCH rollups USING PRIMARY KEY (view=? AND grain=? AND start>? AND start<?)"] * 3
 
 
 PAID = [
