@@ -1,6 +1,6 @@
 """`dashboard`: prints a link that signs an admin in to the dashboard, once, within ten minutes.
 
-Whoever may read the data directory is an admin; the link is as good as the admin token while it lasts.
+A user who may write to the data directory is an admin; the link is as good as the admin token while it lasts.
 """
 
 import asyncio
