@@ -111,7 +111,8 @@ class Gateway:
         self.admin.services.control = Control(self.refresh)
         files = StaticFiles()
         #: The pages for browsers and agents.
-        self.site = Site(PageServices(self.admin.services, Templates(files), Sessions()), files, PAGES)
+        pages = PageServices(self.admin.services, Templates(files), Sessions(self.admin.services))
+        self.site = Site(pages, files, PAGES)
         self.keys.follow_accounts(self._accounts_changed)
         self._reloading = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
@@ -251,7 +252,7 @@ class Gateway:
     @property
     def admin_app(self) -> MountRouter:
         """What is served at the admin API's own address."""
-        return MountRouter(self.access, (self.admin, self.site))
+        return MountRouter(self.access, (self.admin, self.site.for_admins()))
 
     @property
     def notice(self) -> float:
@@ -279,6 +280,7 @@ class Gateway:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
+        await self.site.services.sessions.close()
         await self.admin.services.stop()
         await self.keys.close()
         self.admission.state.metrics.sweep()

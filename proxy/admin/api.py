@@ -101,10 +101,15 @@ class AdminApi:
         return task
 
 
-def _check_network(address: str, networks: Sequence[str]) -> None:
+def is_allowed(address: str, networks: Sequence[str]) -> bool:
+    """Whether an address is in one of the networks from which admins may come; in any where there are none."""
     client = ipaddress.ip_address(address.partition("%")[0])
     mapped = getattr(client, "ipv4_mapped", None)
-    if not any((mapped or client) in ipaddress.ip_network(network) for network in networks):
+    return not networks or any((mapped or client) in ipaddress.ip_network(network) for network in networks)
+
+
+def _check_network(address: str, networks: Sequence[str]) -> None:
+    if not is_allowed(address, networks):
         message = "forbidden: the admin API may not be called from this address (admin.networks)."
         raise InvalidRequest(message, status=403, code="network_not_allowed")
 

@@ -134,7 +134,7 @@ class AdminToken:
         `RateLimited` for wrong ones when there were too many. The right token is taken in any case.
         """
         presented = credentials_of(headers)
-        actor = self._actor(presented, settings)
+        actor = self.actor_of(presented, settings)
         if actor is not None:
             return actor
         if not presented:
@@ -151,15 +151,28 @@ class AdminToken:
 
     def actor(self, headers: Iterable[Header], settings: Admin) -> str | None:
         """The same, or None for a request without the token: for pages that need none. It counts no guesses."""
-        return self._actor(credentials_of(headers), settings)
+        return self.actor_of(credentials_of(headers), settings)
 
-    def _actor(self, presented: Sequence[bytes], settings: Admin) -> str | None:
-        expected = settings.token or self._current()
-        if expected is not None:
-            wanted = hashlib.sha256(expected.encode()).digest()
-            if any(hmac.compare_digest(hashlib.sha256(one).digest(), wanted) for one in presented):
-                return f"admin:{wanted.hex()[:8]}"
+    def actor_of(self, presented: Sequence[bytes], settings: Admin) -> str | None:
+        """The actor of credentials of which one is the token, or None. It counts no guesses."""
+        wanted = self._digest(settings)
+        if wanted is not None and any(hmac.compare_digest(hashlib.sha256(one).digest(), wanted) for one in presented):
+            return _actor(wanted)
         return None
+
+    def mark(self, settings: Admin) -> bytes | None:
+        """A digest that changes with the token in force and does not reveal it; None where there is no token."""
+        wanted = self._digest(settings)
+        return None if wanted is None else hashlib.sha256(b"session " + wanted).digest()
+
+    def current_actor(self, settings: Admin) -> str | None:
+        """The actor that the holder of the token in force is; None where there is no token."""
+        wanted = self._digest(settings)
+        return None if wanted is None else _actor(wanted)
+
+    def _digest(self, settings: Admin) -> bytes | None:
+        expected = settings.token or self._current()
+        return None if expected is None else hashlib.sha256(expected.encode()).digest()
 
     def _current(self) -> str | None:
         """The file's token; it is read again when the file has changed. Without a file no token is right."""
@@ -198,6 +211,10 @@ class Failures:
             self._second, self._count = second, 0
         self._count += 1
         return self._count <= MAX_FAILURES_PER_SECOND
+
+
+def _actor(digest: bytes) -> str:
+    return f"admin:{digest.hex()[:8]}"
 
 
 def credentials_of(headers: Iterable[Header]) -> list[bytes]:

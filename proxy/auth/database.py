@@ -1,6 +1,7 @@
 """The connection to `keys.db` that the stores of keys, teams, organisations, credits and the audit table share.
 
-The database is in rollback-journal mode, which, unlike WAL, several processes may write safely with any SQLite version.
+`sessions.db` is used in the same way. Each is in rollback-journal mode, which, unlike WAL, several processes may write
+safely with any SQLite version.
 """
 
 import asyncio
@@ -21,10 +22,12 @@ Value = str | int | bytes | None
 
 
 class Database:
-    """One connection to `keys.db`. Methods raise StoreFailed when it cannot be used."""
+    """One connection to a database. Methods raise StoreFailed when it cannot be used."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, scripts: str = "keys_") -> None:
+        """`scripts` is what the names of its migrations begin with."""
         self.path = path
+        self._scripts = scripts
         self._connection: aiosqlite.Connection | None = None
         # One transaction at a time on the one connection, and the task that runs it.
         self._lock = asyncio.Lock()
@@ -32,7 +35,7 @@ class Database:
 
     async def open(self) -> None:
         """Open the database; create it when it does not exist, and migrate an older one."""
-        await asyncio.to_thread(sqlite.create_rollback, self.path, sqlite.migrations("keys_"))
+        await asyncio.to_thread(sqlite.create_rollback, self.path, sqlite.migrations(self._scripts))
         self._connection = await sqlite.open_rollback(self.path)
         with sqlite.mapped(self.path):
             await self._connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")

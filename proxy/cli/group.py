@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "budgets": Entry("proxy.cli.budgets", "List budgets and credits: spent, reserved, limit, reset."),
         "audit": Entry("proxy.cli.audit", "List who changed what, and when."),
         "admin": Entry("proxy.cli.admin", "Say where the token of the admin API is, and replace it."),
+        "dashboard": Entry("proxy.cli.dashboard", "Print a link that signs an admin in to the dashboard."),
         "usage": Entry("proxy.cli.usage", "Sum up requests, tokens, cost and margin."),
         "top": Entry("proxy.cli.top", "Show what goes through now."),
         "ledger": Entry("proxy.cli.ledger", "Export the ledger, one row a request."),

@@ -28,15 +28,17 @@ class ReadyBlock:
     """Prints the ready block once the sockets are served."""
 
     def __init__(
-        self, config: Config, url: str, *, demo_secret: str, keyless: bool, options: list[str], as_json: bool
+        self, config: Config, url: str, *, demo_secret: str, link: str, keyless: bool, options: list[str], as_json: bool
     ) -> None:
-        """`demo_secret` is "" without a demo; `keyless` says that no key could be used yet.
+        """`demo_secret` is "" without a demo, and `link`, which signs an admin in; `keyless` says that no key could be
+        used yet.
 
         `options` are those with which other commands find the same configuration and the same data.
         """
         self._config = config
         self._url = url
         self._demo_secret = demo_secret
+        self._link = link
         self._keyless = keyless
         self._options = options
         self._as_json = as_json
@@ -54,6 +56,7 @@ class ReadyBlock:
         line: dict[str, object] = {"event": "ready", "url": self._url, "aliases": list(self._config.models)}
         if self._demo_secret:
             line["key"] = self._demo_secret
+            line["dashboard"] = self._link
         return msgspec.json.encode(line).decode()
 
     def _lines(self) -> Iterator[str]:
@@ -64,6 +67,9 @@ class ReadyBlock:
             data_dir = self._config.server.data_dir
             yield f"Kept:    in {data_dir}: this key ({FILE_NAME}), keys that you create, and the usage."
             yield from self._call(self._demo_secret)
+            if self._link:
+                yield f"Dashboard: {self._link} (signs in once, within ten minutes)"
+            yield f"Docs:      {callable_url(self._url)}/"
             yield f"Another key: {self._command('keys create NAME')}"
             yield f"Your own providers: {self._command('init', [])}"
         elif not self._config.models:

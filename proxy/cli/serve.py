@@ -9,8 +9,9 @@ import click
 import uvloop
 
 from proxy.cli import demo_key
+from proxy.cli.dashboard import sign_in_link
 from proxy.cli.options import as_json, chosen_file, config_file, data_directory
-from proxy.cli.ready_block import ReadyBlock, has_keys
+from proxy.cli.ready_block import ReadyBlock, callable_url, has_keys
 from proxy.cli.usage_errors import Number
 from proxy.config.rules import listen_host
 from proxy.config.tree import Config
@@ -99,11 +100,14 @@ def command(
         config = demo_config(sock.getsockname()[1], settings, config.server)
         key = demo_key.load_or_create(directory, server.key_prefix)
         provider = BuiltInProvider(sock, functools.partial(demo_app, settings), key)
-    url = address(sockets[0])
+    url, link = address(sockets[0]), ""
+    if provider is not None:
+        link = asyncio.run(sign_in_link(directory, callable_url(url)))
     ready = ReadyBlock(
         config,
         url,
         demo_secret=provider.key if provider is not None else "",
+        link=link,
         keyless=provider is None and not asyncio.run(has_keys(directory)),
         options=_repeated(config_path, data_dir),
         as_json=as_json,

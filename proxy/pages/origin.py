@@ -26,6 +26,18 @@ def origin_of(scope: Scope, public_url: str) -> str:
     return f"{scope['scheme']}://{host}"
 
 
+def is_reached_by_https(scope: Scope, public_url: str) -> bool:
+    """Whether a browser came by https, which a proxy in front ends: the public URL says so.
+
+
+    One that came past the proxy, by another host name, did not.
+    """
+    if scope["scheme"] == "https":
+        return True
+    public = urlsplit(public_url)
+    return public.scheme == "https" and public.netloc.encode() == header_value(scope["headers"], b"host")
+
+
 def same_origin(scope: Scope) -> bool:
     """Whether a form was sent by a page of this site, by what browsers say and pages cannot change."""
     headers = scope["headers"]

@@ -38,10 +38,16 @@ class PageRequest:
     query: QueryParams
     form: FormData
     headers: list[Header]
-    #: None for a page that is open, where nobody has signed in.
+    #: None for a page that is open, where there is no session.
     viewer: Viewer | None
-    #: Scheme, host and port of the gateway, as a browser reaches it, without a slash at the end.
+    #: The token of the session, which must stand in no page; empty where there is none.
+    session: str
+    #: Whether an admin may sign in: not at an address that is not the admin API's, nor from another network.
+    takes_admins: bool
+    #: Scheme, host and port of the gateway, as clients reach it, without a slash at the end.
     origin: str
+    #: Whether the browser came by https.
+    is_secure: bool
     #: The address of the client.
     client: str
 

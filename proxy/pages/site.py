@@ -11,16 +11,17 @@ from typing import Final
 from urllib.parse import quote
 
 from starlette.datastructures import FormData, QueryParams
-from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from proxy.admin.api import is_allowed
 from proxy.dialects.openai_chat import CHAT
 from proxy.errors import AuthenticationFailed, GatewayError, InternalFault, InvalidRequest
 from proxy.exchange.context import RequestContext
 from proxy.exchange.response_head import timestamp
 from proxy.pages import static
-from proxy.pages.origin import origin_of, same_origin
+from proxy.pages.cookies import token_in
+from proxy.pages.origin import is_reached_by_https, origin_of, same_origin
 from proxy.pages.request import MAX_FORM_BYTES, Access, Page, PageRequest
 from proxy.pages.services import PageServices
 from proxy.pages.static import StaticFiles
@@ -29,7 +30,6 @@ from proxy.server.cycle import EXTENSION, RequestCycle
 from proxy.wire.headers import header_value
 
 SIGN_IN: Final = "/dashboard/sign-in"
-COOKIE: Final = "prometheus_session"
 #: All paths below it are the dashboard's, whether a row has them or not.
 _DASHBOARD: Final = "/dashboard"
 _ENDINGS_OF_DATA: Final = (".json", ".csv", ".sse")
@@ -52,12 +52,21 @@ _log = logging.getLogger(__name__)
 class Site:
     """An ASGI application for the paths that it `serves`."""
 
-    def __init__(self, services: PageServices, files: StaticFiles, pages: Sequence[Page]) -> None:
+    def __init__(
+        self, services: PageServices, files: StaticFiles, pages: Sequence[Page], *, is_admins_own: bool = False
+    ) -> None:
+        """`is_admins_own` is the site at the admin API's own address: it has no page for clients."""
         self.services = services
+        self._is_admins_own = is_admins_own
         self._files = files
+        self._rows = pages
         self._pages = [(page, page.pattern) for page in pages]
         #: Paths of pages that are not below a prefix, by the part that they belong to.
         self._parts = {page.path: page.part for page in pages if not page.path.startswith(_DASHBOARD)}
+
+    def for_admins(self) -> "Site":
+        """The same site at the admin API's own address."""
+        return Site(self.services, self._files, self._rows, is_admins_own=True)
 
     def serves(self, path: str) -> bool:
         """Whether a path is the site's, by the parts that are switched on."""
@@ -67,7 +76,9 @@ class Site:
         if path == _DASHBOARD or path.startswith(f"{_DASHBOARD}/"):
             return settings.dashboard
         part = self._parts.get(path)
-        return part is not None and (settings.docs if part == "docs" else settings.dashboard)
+        if part == "docs":
+            return settings.docs and not self._is_admins_own
+        return part is not None and settings.dashboard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context: RequestContext = scope["state"]["context"]
@@ -101,9 +112,13 @@ class Site:
         raise InvalidRequest("There is no such page.", status=404, code="unknown_url")
 
     async def _respond(self, page: Page, ids: Mapping[str, str], scope: Scope) -> Response:
-        request = Request(scope)
-        token = request.cookies.get(COOKIE)
+        public_url = "" if self._is_admins_own else self.services.config.server.public_url
+        is_secure = is_reached_by_https(scope, public_url)
+        takes_admins = self._takes_admins(scope)
+        token = token_in(scope["headers"], is_secure=is_secure)
         viewer = await self.services.sessions.viewer(token) if token else None
+        if viewer is not None and viewer.is_admin and not takes_admins:
+            viewer = None
         if page.access is not Access.OPEN and viewer is None:
             if page.method != "GET" or scope["path"].endswith(_ENDINGS_OF_DATA):
                 raise AuthenticationFailed(f"Sign in at {SIGN_IN} first.", code="session_required")
@@ -112,7 +127,6 @@ class Site:
         if page.access is Access.ADMIN and viewer is not None and not viewer.is_admin:
             raise InvalidRequest("This page is for admins.", status=403, code="admin_token_required")
         form = await _form(page, viewer, scope)
-        client = scope["client"]
         return await page.handler(
             self.services,
             PageRequest(
@@ -123,10 +137,19 @@ class Site:
                 form,
                 scope["headers"],
                 viewer,
-                origin_of(scope, self.services.config.server.public_url),
-                client[0] if client is not None else "a Unix socket",
+                token if viewer is not None else "",
+                takes_admins,
+                origin_of(scope, public_url),
+                is_secure,
+                scope["client"][0] if scope["client"] is not None else "a Unix socket",
             ),
         )
+
+    def _takes_admins(self, scope: Scope) -> bool:
+        admin = self.services.config.admin
+        if not admin.enabled or (admin.listen and not self._is_admins_own):
+            return False
+        return scope["client"] is None or is_allowed(scope["client"][0], admin.networks)
 
     def _error(self, error: GatewayError, scope: Scope, context: RequestContext) -> Response:
         """A page for a browser that wants one, and else the error envelope."""

@@ -24,6 +24,16 @@ def test_the_demo_s_ready_block_ends_with_the_address(tmp_path: Path) -> None:
         assert serve.stop()[0] == 0
 
 
+def test_the_demo_s_ready_block_has_a_link_to_the_dashboard(tmp_path: Path) -> None:
+    with running(tmp_path, "--port", "0") as serve:
+        (line,) = [line for line in serve.lines if line.startswith("Dashboard: ")]
+        link = line.split()[1]
+        with RawClient("127.0.0.1", serve.port) as client:
+            client.request("POST", urlsplit(link).path, body=b"")
+            answer, _ = client.read_answer()
+        assert (answer.status, answer.header("location")) == (303, "/dashboard")
+
+
 @pytest.mark.skipif(not shutil.which("curl") or not shutil.which("bash"), reason="needs curl and bash")
 def test_the_printed_curl_works_as_pasted(tmp_path: Path) -> None:
     with running(tmp_path, "--port", "0") as serve:

@@ -1284,9 +1284,38 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a client key for the admin API",
         "proxy/admin/token.py",
-        "    if any(hmac.compare_digest(hashlib.sha256(one).digest(), wanted) for one in presented):",
-        "    if any(True for one in presented):",
+        "any(hmac.compare_digest(hashlib.sha256(one).digest(), wanted) for one in presented)",
+        "any(True for one in presented)",
         ("tests/admin/test_token.py",),
+    ),
+    # What another site, or another session, may do with a browser.
+    Mutant(
+        "a form of another session",
+        "proxy/pages/site.py",
+        "not hmac.compare_digest(given, viewer.csrf.encode())",
+        "not given",
+        ("tests/pages/dashboard/test_sign_in.py",),
+    ),
+    Mutant(
+        "a form of another site",
+        "proxy/pages/site.py",
+        "    if not same_origin(scope):",
+        "    if False:",
+        ("tests/pages/dashboard/test_sign_in.py",),
+    ),
+    Mutant(
+        "a session that outlives its credential",
+        "proxy/pages/sessions.py",
+        " or not self._is_valid(found, now)",
+        "",
+        ("tests/pages/test_sessions.py",),
+    ),
+    Mutant(
+        "an admin at the address of clients",
+        "proxy/pages/site.py",
+        "or (admin.listen and not self._is_admins_own)",
+        "",
+        ("tests/pages/dashboard/test_sign_in.py",),
     ),
     Mutant(
         "an admin route without the token",

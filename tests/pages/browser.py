@@ -18,7 +18,7 @@ import pytest
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import BrowserContext, ConsoleMessage, Dialog, Page, Request, sync_playwright
 
-from proxy.pages.site import COOKIE
+from proxy.pages.cookies import COOKIE
 from tests.serving import RunningGateway
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

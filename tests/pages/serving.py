@@ -5,17 +5,19 @@ from contextlib import contextmanager
 
 import httpx
 
-from proxy.pages.site import COOKIE
+from proxy.pages.cookies import COOKIE
 from tests.serving import RunningGateway
 
 BROWSER = {"accept": "text/html,application/xhtml+xml", "sec-fetch-site": "same-origin"}
 
 
 def session_of(gateway: RunningGateway, key: str | None = None) -> str:
-    """The token of a new session: of the owner of a key, by its id, or of an admin."""
+    """The token of a new session: of the owner of a key, by its secret, or of an admin."""
 
     async def begin() -> str:
-        return await gateway.gateway.site.services.sessions.begin(key, "admin:test", 3600)
+        sessions = gateway.gateway.site.services.sessions
+        secret = key or gateway.gateway.admin.services.token.file.load_or_create()
+        return await sessions.begin(await sessions.identify(secret, "127.0.0.1", admins=True))
 
     return gateway.wait_for(begin())
 

@@ -108,7 +108,7 @@ def test_what_a_proxy_in_front_sends_is_no_key(gateway: RunningGateway) -> None:
 
 
 def test_an_owner_who_has_signed_in_sees_the_same_as_with_the_key(gateway: RunningGateway) -> None:
-    with reader(gateway, session_of(gateway, "key_1")) as client:
+    with reader(gateway, session_of(gateway, KEY)) as client:
         response = client.get("/")
         assert response.headers["cache-control"] == "private, no-store"
         assert "$5.25 left of $5.25 per month" in response.text
