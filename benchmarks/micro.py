@@ -40,30 +40,50 @@ ROUTING = Routing(strategy="fastest")
 
 
 async def measure(rounds: int, profile: str, policies: str) -> None:
-    """Print microseconds per request for each case: the tenth percentile, which other work disturbs least."""
-    with tempfile.TemporaryDirectory() as folder:
+    """Print microseconds per request for each case: the tenth percentile, which other work disturbs least.
+
+    With policies also what they add to those of a gateway without, which serves every other request.
+    """
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as bare_folder:
         models = [case[0] for case in CASES.values()]
         routing = ROUTING if "routing" in policies else None
         limits = LIMITS if "limits" in policies else None
         budgets = BUDGETS if "budgets" in policies else None
-        async with running_rig(Path(folder), models, routing, limits, budgets) as rig:
+        async with (
+            running_rig(Path(folder), models, routing, limits, budgets) as rig,
+            running_rig(Path(bare_folder), models) as bare,
+        ):
             for name, (model, stream, whole) in CASES.items():
                 if profile and profile not in name:
                     continue
                 sent, reads = request(model, stream), reads_of(model, stream, whole)
                 profiler = cProfile.Profile() if profile else None
                 times: list[tuple[float, float]] = []
+                bare_times: list[tuple[float, float]] = []
                 for _ in range(rounds):
                     await asyncio.sleep(0.3)
                     if profiler:
                         profiler.enable()
-                    times += [await timed(rig, sent, reads) for _ in range(500)]
+                    for _ in range(500):
+                        times.append(await timed(rig, sent, reads))
+                        if policies and not profiler:
+                            bare_times.append(await timed(bare, sent, reads))
                     if profiler:
                         profiler.disable()
-                up, down = (sorted(half)[len(half) // 10] * 1e6 for half in zip(*times, strict=True))
-                print(f"{name:34} up {up:6.1f}  down {down:6.1f}  both {up + down:6.1f} µs")
+                up, down = tenth_percentiles(times)
+                line = f"{name:34} up {up:6.1f}  down {down:6.1f}  both {up + down:6.1f} µs"
+                if bare_times:
+                    bare_up, bare_down = tenth_percentiles(bare_times)
+                    line += f", added {up - bare_up:+5.1f} {down - bare_down:+5.1f}"
+                print(line)
                 if profiler:
                     pstats.Stats(profiler).sort_stats("tottime").print_stats(45)
+
+
+def tenth_percentiles(times: list[tuple[float, float]]) -> tuple[float, float]:
+    """Of the ways up and the ways down, in microseconds."""
+    up, down = (sorted(half)[len(half) // 10] * 1e6 for half in zip(*times, strict=True))
+    return up, down
 
 
 async def timed(rig: Rig, sent: bytes, reads: tuple[bytes, ...]) -> tuple[float, float]:
