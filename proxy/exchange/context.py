@@ -5,6 +5,7 @@ It needs no HTTP head, so that a job or a WebSocket turn can have one too; it ho
 
 import math
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,6 +16,7 @@ from proxy.dialects.base import Dialect
 from proxy.exchange.interfaces import Origin, ResponseObserver
 from proxy.exchange.upload import Upload
 from proxy.ledger.estimator import Estimator
+from proxy.ledger.tries import Try
 from proxy.limits.limiter import Held
 from proxy.limits.worst_case import RequestSize, size_of
 from proxy.routing.models import Alias
@@ -102,6 +104,8 @@ class RequestContext:
     aliases: Mapping[str, Alias] = NO_ALIASES
     #: What its `x-prism-*` headers say.
     prism: PrismHeaders = NO_PRISM_HEADERS
+    #: Its attempts that failed.
+    tries: tuple[Try, ...] = ()
 
     def __init__(
         self,
@@ -139,6 +143,10 @@ class RequestContext:
         self.alias: Alias | None = None
         #: The body, where it is a form on its way; `body` then holds only what is known of it.
         self.upload: Upload | None = None
+
+    def add_failed(self, target: str, cause: str) -> None:
+        """Note that an attempt at a target, "upstream/model", has failed now."""
+        self.tries = (*self.tries, Try(target, cause, int((time.monotonic() - self.arrived) * 1_000)))
 
     def apply_prism_headers(self, prism: PrismHeaders) -> None:
         """Keep what the request's head says, with the client's trace id in place of one of the gateway's."""

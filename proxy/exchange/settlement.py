@@ -15,6 +15,7 @@ from proxy.exchange.payers import printable_text, with_payers
 from proxy.ledger.estimator import Estimator
 from proxy.ledger.pricing import CompiledPrice, cost_of, cost_of_parts
 from proxy.ledger.record import Outcome, UsageRecord, UsageSource
+from proxy.ledger.tries import encode
 from proxy.routing.models import Alias
 from proxy.upstream.target import Target
 from proxy.upstream.traffic import LATENCY_WEIGHT
@@ -276,6 +277,11 @@ def crashed_record(
     local = local_record(context, "interrupted", "internal_error", status, first_write, bytes_out)
     final = msgspec.structs.replace(local, upstream=upstream, upstream_model=model, cost=None)
     return with_reserved(context, final)
+
+
+def with_tries(context: RequestContext, final: UsageRecord) -> UsageRecord:
+    """A bill with the attempts that failed: for a request that has any."""
+    return msgspec.structs.replace(final, tries=encode(context.tries))
 
 
 def reserved_of(context: RequestContext) -> int | None:
