@@ -84,8 +84,6 @@ class RequestContext:
     #: its tokens say how many a byte has. Both are known once the request is on its way.
     text_in = 0
     plain = False
-    #: The service tier that was asked for; empty for the standard one.
-    tier = ""
     #: The answer is finished later, out of the client's sight.
     background = False
     #: Response header lines that policies add, each with its CRLF, best by `add_header`; every response has them,

@@ -98,6 +98,11 @@ def newest(query: Query, only: Selection, after: int | None, limit: int) -> tupl
     return [_row(row) for row in reversed(found)], int(last)
 
 
+def has_sample(query: Query) -> bool:
+    """Whether there are rows of sample data, whose keys' ids begin with "sample-"."""
+    return bool(query.rows("SELECT 1 FROM requests WHERE key >= 'sample-' AND key < 'sample.' LIMIT 1"))
+
+
 def cursor_of(started: int, id_: str) -> str:
     """The cursor behind a row."""
     return f"{started}.{id_}"

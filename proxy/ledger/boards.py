@@ -96,6 +96,10 @@ class Boards:
         _check_limit(limit)
         return await self._run(lambda query: board_rows.newest(query, only, after, limit))
 
+    async def has_sample(self) -> bool:
+        """Whether there are rows of `proxy.ledger.sample`, which every page is to say."""
+        return await self._run(board_rows.has_sample)
+
     async def _run(self, work: Callable[[Query], T]) -> T:
         return await self._readers.run(work)
 
