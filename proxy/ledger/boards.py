@@ -70,7 +70,7 @@ class Boards:
     async def groups(
         self, board: Board, by: By, *, order: Order = "cost", limit: int = 50, cursor: str | None = None
     ) -> GroupPage:
-        """A page of a table, the largest first. Raises InvalidRequest for a cursor of another table."""
+        """A page of a table, the largest first. Raises InvalidRequest for what is no cursor."""
         _check(by, order)
         _check_limit(limit)
         after = None if cursor is None else _after(cursor)
