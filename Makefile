@@ -7,7 +7,7 @@ COMPILED ?= .venv-compiled
 GATEWAY = $(if $(COMPILED),$(COMPILED)/.plain)
 GATEWAY_OPTION = $(if $(COMPILED),--gateway $(abspath $(COMPILED))/bin/prometheus-gateway)
 
-.PHONY: run help test check fmt docs release wheel test-compiled bench bench-peers bench-routing bench-guard \
+.PHONY: run help test check fmt docs release wheel test-compiled bench bench-peers bench-pages bench-routing bench-guard \
 	faults cuts kill power process overload fuzz mutants disconnects crosstalk slow soak clean
 
 # Another port: make run PORT=8090. Any options of `serve`: make run ARGS='--host 0.0.0.0 --workers 2'.
@@ -58,6 +58,9 @@ bench: $(VENV)/.plain $(GATEWAY) ## Measure the gateway beside nginx
 bench-peers: $(VENV)/.plain $(GATEWAY) ## Measure it beside HAProxy, Envoy, vllm-router and LiteLLM too
 	$(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks --systems all $(GATEWAY_OPTION) $(ARGS)
+
+bench-pages: $(VENV)/.plain ## Time the dashboard's queries over ten million rows; ROWS=N for another number
+	$(BIN)/python -m benchmarks.pages $(if $(ROWS),--rows $(ROWS)) $(ARGS)
 
 bench-routing: $(VENV)/.plain ## Show how soon the strategy "fastest" finds the faster target, and leaves it
 	$(BIN)/python -m benchmarks.fastest $(ARGS)

@@ -300,6 +300,7 @@ class Gateway:
 
     def _attempt_failed(self, config: Config, context: RequestContext, target: str, error: GatewayError) -> None:
         """An attempt has failed that was made by a configuration, which may be an earlier one."""
+        context.add_failed(target, error.code or "error")
         self.admission.attempt_failed(context, target, error)
         _failed(context.id, target, error)
         name = target.partition("/")[0]

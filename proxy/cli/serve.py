@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import os
+import time
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ from proxy.cli.usage_errors import Number
 from proxy.config.rules import listen_host
 from proxy.config.tree import Config
 from proxy.demo import DemoSettings, demo_app, demo_config
+from proxy.ledger.sample import add_sample
 from proxy.observability.messages import configure_logging
 from proxy.process.reload import ConfigSource, overridden
 from proxy.process.run import BuiltInProvider
@@ -56,6 +58,7 @@ def _checked_host(ctx: click.Context, param: click.Parameter, value: str | None)
     show_default=True,
     help="Colour access lines; auto: on a terminal, unless NO_COLOR is set.",
 )
+@click.option("--sample-data", is_flag=True, help="Fill the demo's ledger with a month of made-up requests, marked so.")
 @as_json
 def command(
     config_path: Path | None,
@@ -65,6 +68,7 @@ def command(
     workers: int | None,
     descriptors: tuple[int, ...],
     color: str,
+    sample_data: bool,
     as_json: bool,
 ) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; SIGHUP reads the configuration again.
@@ -82,6 +86,11 @@ def command(
     overrides = {name: value for name, value in given.items() if value is not None}
     source = ConfigSource(path, overrides) if path is not None else None
     config = overridden(Config(), overrides)
+    if source is not None and sample_data:
+        raise click.UsageError(
+            f"--sample-data is for the demo alone, and {path} configures a gateway: its ledger keeps only what was "
+            "requested. Start without a configuration, and with a --data-dir of its own"
+        )
     if source is not None:
         config = source.read().config
         source.applied(config)
@@ -99,6 +108,8 @@ def command(
         settings, sock = DemoSettings(), bind("127.0.0.1", 0)
         config = demo_config(sock.getsockname()[1], settings, config.server)
         key = demo_key.load_or_create(directory, server.key_prefix)
+        if sample_data:
+            add_sample(directory, config.models, int(time.time()))
         provider = BuiltInProvider(sock, functools.partial(demo_app, settings), key)
     url, link = address(sockets[0]), ""
     if provider is not None:

@@ -22,12 +22,23 @@ from proxy.ledger.grouping import By
 from proxy.ledger.ledger import open_reports
 from proxy.ledger.reports import PAGE, UsageLine, UsageReport
 
-_HEADINGS = ("requests", "errors", "input", "cached", "output", "cost USD", "unpriced", "estimated", "TTFT p50 ms")
+_HEADINGS = (
+    "requests",
+    "errors",
+    "input",
+    "cached",
+    "output",
+    "cost USD",
+    "unpriced",
+    "estimated",
+    "TTFT p50 ms",
+    "TTFT p95 ms",
+)
 #: Where the cost of targets is known.
 _MARGIN_HEADINGS = ("target USD", "margin USD")
 _TREND = "trend"
 #: Those that go first where there is no room for all.
-_OPTIONAL = ("cached", "TTFT p50 ms", "estimated", "unpriced", "target USD", "errors", _TREND)
+_OPTIONAL = ("cached", "TTFT p95 ms", "TTFT p50 ms", "estimated", "unpriced", "target USD", "errors", _TREND)
 #: Parts of a trend.
 _TREND_PARTS = 12
 _METADATA = "metadata:"
@@ -164,6 +175,7 @@ def _numbers(line: UsageLine) -> tuple[object, ...]:
         line.unpriced,
         line.estimated,
         None if line.ttft.p50 is None else f"{line.ttft.p50 / 1000:.1f}",
+        None if line.ttft.p95 is None else f"{line.ttft.p95 / 1000:.1f}",
     )
 
 

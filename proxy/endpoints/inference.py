@@ -41,7 +41,6 @@ from proxy.wire.request_body import (
     text_bytes,
 )
 from proxy.wire.schemas import Body
-from proxy.wire.usage import tier_in
 
 #: Bytes of a body that is searched for content other than text.
 MAX_SEARCHED_BYTES = 65_536
@@ -343,5 +342,3 @@ def count_text(context: RequestContext, data: bytes, estimator: Estimator) -> No
                 or b"imeType" in data
                 or b"mime_type" in data
             )
-    if "service_tier" in fields:
-        context.tier = tier_in(fields["service_tier"])

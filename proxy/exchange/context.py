@@ -5,6 +5,7 @@ It needs no HTTP head, so that a job or a WebSocket turn can have one too; it ho
 
 import math
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,6 +16,7 @@ from proxy.dialects.base import Dialect
 from proxy.exchange.interfaces import Origin, ResponseObserver
 from proxy.exchange.upload import Upload
 from proxy.ledger.estimator import Estimator
+from proxy.ledger.tries import Try
 from proxy.limits.limiter import Held
 from proxy.limits.worst_case import RequestSize, size_of
 from proxy.routing.models import Alias
@@ -82,8 +84,6 @@ class RequestContext:
     #: its tokens say how many a byte has. Both are known once the request is on its way.
     text_in = 0
     plain = False
-    #: The service tier that was asked for; empty for the standard one.
-    tier = ""
     #: The answer is finished later, out of the client's sight.
     background = False
     #: Response header lines that policies add, each with its CRLF, best by `add_header`; every response has them,
@@ -102,6 +102,8 @@ class RequestContext:
     aliases: Mapping[str, Alias] = NO_ALIASES
     #: What its `x-prism-*` headers say.
     prism: PrismHeaders = NO_PRISM_HEADERS
+    #: Its attempts that failed.
+    tries: tuple[Try, ...] = ()
 
     def __init__(
         self,
@@ -139,6 +141,10 @@ class RequestContext:
         self.alias: Alias | None = None
         #: The body, where it is a form on its way; `body` then holds only what is known of it.
         self.upload: Upload | None = None
+
+    def add_failed(self, target: str, cause: str) -> None:
+        """Note that an attempt at a target, "upstream/model", has failed now."""
+        self.tries = (*self.tries, Try(target, cause, int((time.monotonic() - self.arrived) * 1_000)))
 
     def apply_prism_headers(self, prism: PrismHeaders) -> None:
         """Keep what the request's head says, with the client's trace id in place of one of the gateway's."""

@@ -38,7 +38,7 @@ from proxy.exchange.response_head import (
     write_error,
 )
 from proxy.exchange.services import Services
-from proxy.exchange.settlement import crashed_record, with_reserved
+from proxy.exchange.settlement import crashed_record, with_reserved, with_tries
 from proxy.ledger.record import Outcome, UsageRecord
 from proxy.routing.retry import seconds_to_respond
 from proxy.wire.request_body import without_payload
@@ -295,6 +295,8 @@ class Exchange(ResponseWriter):
             self._origin = None
             if final.cost is None:
                 final = with_reserved(context, final)
+            if context.tries:
+                final = with_tries(context, final)
             if whole and lines is not None:
                 lines += cost_line(final, has_twins=context.prism.has_twins)
             if whole and context.prism.include_metadata and self._is_events and context.dialect.heartbeat:

@@ -15,11 +15,13 @@ from proxy.exchange.payers import printable_text, with_payers
 from proxy.ledger.estimator import Estimator
 from proxy.ledger.pricing import CompiledPrice, cost_of, cost_of_parts
 from proxy.ledger.record import Outcome, UsageRecord, UsageSource
+from proxy.ledger.tries import encode
 from proxy.routing.models import Alias
 from proxy.upstream.target import Target
 from proxy.upstream.traffic import LATENCY_WEIGHT
 from proxy.wire.prism_headers import NO_PRISM_HEADERS
 from proxy.wire.schemas import MAX_COUNT, MAX_NANO_DOLLARS, Parts, Usage
+from proxy.wire.usage import tier_in
 
 _NOTHING_USED: typing.Final = Usage()
 #: Outcomes of requests whose client left.
@@ -62,8 +64,9 @@ def relayed_record(
     # A response that had begun, or that the client no longer waited for, has cost something upstream.
     spent = sent != 0.0 and (meter is not None or left or outcome in CLIENT_LEFT)
     usage, source = _usage(context, alias, meter, text_out, estimator, outcome, spent)
-    if context.tier and source == "estimated":
-        usage = _of_tier(usage, context.tier)
+    if source == "estimated" and "service_tier" in context.body.fields:
+        tier = tier_in(context.body.fields["service_tier"])
+        usage = _of_tier(usage, tier) if tier else usage
     input_tokens, cached, written = usage.input_tokens, usage.cached_input_tokens, usage.cache_write_tokens
     output_tokens, audio, images = usage.output_tokens, usage.audio_milliseconds, usage.images
     price, parts, lacking = alias.price, usage.parts, ""
@@ -276,6 +279,11 @@ def crashed_record(
     local = local_record(context, "interrupted", "internal_error", status, first_write, bytes_out)
     final = msgspec.structs.replace(local, upstream=upstream, upstream_model=model, cost=None)
     return with_reserved(context, final)
+
+
+def with_tries(context: RequestContext, final: UsageRecord) -> UsageRecord:
+    """A bill with the attempts that failed: for a request that has any."""
+    return msgspec.structs.replace(final, tries=encode(context.tries))
 
 
 def reserved_of(context: RequestContext) -> int | None:

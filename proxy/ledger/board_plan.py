@@ -54,10 +54,14 @@ def plan_of(since: int, until: int, starts: tuple[int, ...] = (0,)) -> Plan:
     return Plan(tuple(piece for span in spans for piece in _pieces(*span)), spans)
 
 
-def hours_of(since: int, until: int) -> Plan:
-    """A time, hour by hour."""
+def cover_of(since: int, until: int) -> Plan:
+    """A time in whole days, and the hours before and behind them; nothing is taken away."""
     since, until = whole_hours(since, until)
-    return Plan(tuple((HOUR, start, 1, 0) for start in range(since, until, HOUR)), ((since, until, 0),))
+    first = min(since + -since % DAY, until)
+    last = max(until - until % DAY, first)
+    spans = ((HOUR, since, first), (DAY, first, last), (HOUR, last, until))
+    pieces = tuple((grain, start, 1, 0) for grain, begin, end in spans for start in range(begin, end, grain))
+    return Plan(pieces, ((since, until, 0),))
 
 
 def _pieces(first: int, last: int, number: int) -> list[Piece]:

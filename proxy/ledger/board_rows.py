@@ -6,13 +6,19 @@ Runs in the thread of a query.
 from typing import Any, Final
 
 from proxy.errors import InvalidRequest
+from proxy.ledger import rollups
 from proxy.ledger.board_values import RequestDetail, RequestPage, RequestRow
 from proxy.ledger.readers import Query
 from proxy.ledger.record import UsageRecord
 from proxy.ledger.selection import Selection
+from proxy.ledger.tries import decode
 
 _ROW: Final = ", ".join(UsageRecord.__struct_fields__)
 _STREAM: Final = UsageRecord.__struct_fields__.index("stream")
+#: How the id of the row of a hedge begins that lost, in place of "req_".
+_HEDGE: Final = "hdg_"
+#: Hours that are read for one page where no index has what is selected; then the page is short.
+MAX_HOURS: Final = 24
 _MICROSECONDS: Final = 1_000_000
 
 
@@ -20,25 +26,62 @@ def page(
     query: Query, only: Selection, since: int, until: int, before: tuple[int, str] | None, limit: int
 ) -> RequestPage:
     """A page of the requests that began in a time, the newest first, behind the one at `before`."""
-    condition, values = only.condition()
-    started, id_ = before or (until * _MICROSECONDS, "")
+    if before is None or before[0] > until * _MICROSECONDS:
+        before = until * _MICROSECONDS, ""
+    if not only.columns or only.keys or only.tagged or only.sessions or only.users:
+        found = _before(query, only, before, since * _MICROSECONDS, limit + 1)
+        return _page(found, limit, since, ended=True)
+    # There is no index for these: the sums say in which hours there are any.
+    hours = _hours(query, only, since, before[0] // _MICROSECONDS)
+    found = []
+    for hour in hours[:MAX_HOURS]:
+        found += _before(query, only, before, max(hour, since) * _MICROSECONDS, limit + 1 - len(found))
+        if len(found) > limit:
+            break
+        before = hour * _MICROSECONDS, ""
+    reached = max(hours[MAX_HOURS - 1], since) if len(hours) > MAX_HOURS else since
+    return _page(found, limit, reached, ended=len(hours) <= MAX_HOURS)
+
+
+def _hours(query: Query, only: Selection, since: int, until: int) -> list[int]:
+    """The hours in which a selection has rows, from the last one on: one more than are read."""
+    condition, values = only.of_rollups().condition()
     found = query.rows(
-        f"SELECT rowid, {_ROW} FROM requests WHERE (started, id) < (?, ?) AND started >= ?{condition} "
-        "ORDER BY started DESC, id DESC LIMIT ?",
-        (started, id_, since * _MICROSECONDS, *values, limit + 1),
+        f"SELECT start FROM rollups WHERE view = {rollups.view_of(only.columns)} AND grain = {rollups.HOUR} "
+        f"AND start >= ? AND start <= ?{condition} GROUP BY start ORDER BY start DESC LIMIT {MAX_HOURS + 1}",
+        (since - since % rollups.HOUR, until, *values),
     )
+    return [int(start) for (start,) in found]
+
+
+def _before(query: Query, only: Selection, before: tuple[int, str], since: int, limit: int) -> list[Any]:
+    """The last rows from `since`, in microseconds, to before a place."""
+    condition, values = only.condition()
+    # What the indexes of these columns are made for.
+    condition += " AND session <> ''" * bool(only.sessions) + " AND user <> ''" * bool(only.users)
+    return query.rows(
+        f"SELECT rowid, {_ROW} FROM requests WHERE started <= ? AND (started, id) < (?, ?) AND started >= ?{condition} "
+        "ORDER BY started DESC, id DESC LIMIT ?",
+        (before[0], *before, since, *values, limit),
+    )
+
+
+def _page(found: list[Any], limit: int, reached: int, *, ended: bool) -> RequestPage:
     rows = tuple(map(_row, found[:limit]))
-    more = len(found) > limit
-    last = rows[-1].record if rows else None
-    reached = last.started // _MICROSECONDS if more and last else since
-    return RequestPage(rows, cursor_of(last.started, last.id) if more and last else None, reached)
+    if len(found) > limit:
+        last = rows[-1].record
+        return RequestPage(rows, cursor_of(last.started, last.id), last.started // _MICROSECONDS)
+    return RequestPage(rows, None if ended else cursor_of(reached * _MICROSECONDS, ""), reached)
 
 
 def detail(query: Query, id_: str, only: Selection) -> RequestDetail | None:
     """One request."""
     condition, values = only.condition()
-    found = query.rows(f"SELECT rowid, {_ROW} FROM requests WHERE id = ?{condition}", (id_, *values))
-    return RequestDetail(_row(found[0]), ()) if found else None
+    ids = (id_, id_.replace("req_", _HEDGE, 1))
+    found = query.rows(f"SELECT rowid, {_ROW} FROM requests WHERE id IN (?, ?){condition}", (*ids, *values))
+    rows = {row.record.id: row for row in map(_row, found)}
+    own = rows.get(id_)
+    return RequestDetail(own, decode(own.record.tries), rows.get(ids[1]) if ids[1] != id_ else None) if own else None
 
 
 def newest(query: Query, only: Selection, after: int | None, limit: int) -> tuple[list[RequestRow], int]:
@@ -53,6 +96,11 @@ def newest(query: Query, only: Selection, after: int | None, limit: int) -> tupl
         (after, last, *values, limit),
     )
     return [_row(row) for row in reversed(found)], int(last)
+
+
+def has_sample(query: Query) -> bool:
+    """Whether there are rows of sample data, whose keys' ids begin with "sample-"."""
+    return bool(query.rows("SELECT 1 FROM requests WHERE key >= 'sample-' AND key < 'sample.' LIMIT 1"))
 
 
 def cursor_of(started: int, id_: str) -> str:

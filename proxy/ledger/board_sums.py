@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from proxy.ledger import rollups, sqlite
-from proxy.ledger.board_plan import Plan, hours_of
+from proxy.ledger.board_plan import Plan, cover_of, whole_hours
 from proxy.ledger.board_values import Board, By, Order, Quantiles, Totals
 from proxy.ledger.readers import Query
 from proxy.ledger.readers import Values as Parameters
@@ -99,16 +99,25 @@ class Source(msgspec.Struct, frozen=True):
         """When each line was last used in a time: the hour, and of keys the second."""
         if self.by in ("key", "tag") and not {*self.only.columns} - {"key"} and not self.reads_rows:
             return self._last_of_keys(query, names, since, until)
-        plan = hours_of(since, until)
-        hour = "p_start"
         if self.reads_rows:
-            first, end, _ = plan.spans[0]
-            plan = Plan((), tuple((start, start + rollups.HOUR, 0) for start in range(first, end, rollups.HOUR)))
-            hour = f"p_first / {_MICROSECONDS}"
-        text, values = self._table(plan, (), names, False, also=f", {hour} AS hour")
-        return {
-            str(line): last for line, last in query.rows(f"SELECT line, max(hour) FROM {text} GROUP BY line", values)
-        }
+            first, end = whole_hours(since, until)
+            spans = tuple((start, start + rollups.HOUR, 0) for start in range(first, end, rollups.HOUR))
+            return self._last(query, Plan((), spans), names, f"p_first / {_MICROSECONDS}")
+        # The last day of each line, marked by a second, and then the last hour on these days.
+        used = self._last(query, cover_of(since, until), names, f"p_start + (p_grain > {rollups.HOUR})")
+        marked = {name: last - 1 for name, last in used.items() if last % rollups.HOUR}
+        if not marked:
+            return used
+        days = sorted(set(marked.values()))
+        hours = [hour for day in days for hour in range(day, day + rollups.DAY, rollups.HOUR)]
+        plan = Plan(tuple((rollups.HOUR, hour, 1, 0) for hour in hours), ())
+        found = self._last(query, plan, tuple(marked), "p_start")
+        return used | {name: found[name] for name in marked if name in found}
+
+    def _last(self, query: Query, plan: Plan, names: tuple[str, ...], moment: str) -> dict[str, int]:
+        text, values = self._table(plan, (), names, False, also=f", {moment} AS moment")
+        found = query.rows(f"SELECT line, max(moment) FROM {text} GROUP BY line", values)
+        return {str(line): int(last) for line, last in found}
 
     def _last_of_keys(self, query: Query, names: tuple[str, ...], since: int, until: int) -> dict[str, int]:
         # The keys without a tag are not named: when they were last used is not searched for.

@@ -12,6 +12,7 @@ from proxy.errors import InvalidRequest
 from proxy.ledger import periods
 from proxy.ledger.record import UsageRecord
 from proxy.ledger.selection import Selection
+from proxy.ledger.tries import Try
 
 Step = Literal["hour", "day", "week"]
 #: What lines are of. A target is an upstream and its model, "upstream/model".
@@ -150,19 +151,11 @@ class RequestPage(msgspec.Struct, frozen=True):
     reached: int
 
 
-class Attempt(msgspec.Struct, frozen=True):
-    """One attempt at an upstream."""
-
-    #: "upstream/model".
-    target: str
-    #: An error code, "hedge_lost", or "" for the one that served the request.
-    cause: str
-    #: From its begin to its end; None where that is not known.
-    milliseconds: int | None
-
-
 class RequestDetail(msgspec.Struct, frozen=True):
     """All that is stored of a request."""
 
     row: RequestRow
-    attempts: tuple[Attempt, ...]
+    #: Its attempts that failed, in their order; the one that served it is the row's own.
+    failed: tuple[Try, ...]
+    #: The row of its hedge that lost the race, where there was one that is billed to the same key.
+    lost: RequestRow | None = None

@@ -70,7 +70,7 @@ class Boards:
     async def groups(
         self, board: Board, by: By, *, order: Order = "cost", limit: int = 50, cursor: str | None = None
     ) -> GroupPage:
-        """A page of a table, the largest first. Raises InvalidRequest for a cursor of another table."""
+        """A page of a table, the largest first. Raises InvalidRequest for what is no cursor."""
         _check(by, order)
         _check_limit(limit)
         after = None if cursor is None else _after(cursor)
@@ -95,6 +95,10 @@ class Boards:
         """
         _check_limit(limit)
         return await self._run(lambda query: board_rows.newest(query, only, after, limit))
+
+    async def has_sample(self) -> bool:
+        """Whether there are rows of `proxy.ledger.sample`, which every page is to say."""
+        return await self._run(board_rows.has_sample)
 
     async def _run(self, work: Callable[[Query], T]) -> T:
         return await self._readers.run(work)

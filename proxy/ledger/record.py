@@ -129,7 +129,7 @@ class UsageRecord(msgspec.Struct, frozen=True, tag="final", tag_field="event", o
     target_cost: NanoDollars | None = None
     #: What budgets count for a request whose cost is not known; None for all others.
     reserved: NanoDollars | None = None
-    #: The attempts before the last one, and that one where it failed: a JSON array of target, cause and milliseconds.
+    #: The attempts that failed by their upstream: see `proxy.ledger.tries`.
     tries: str = ""
 
 

@@ -44,6 +44,7 @@ class Latency(msgspec.Struct, frozen=True):
 
     mean: int | None
     p50: int | None
+    p95: int | None
     p99: int | None
 
 
@@ -332,11 +333,7 @@ def _line(group: str, row: tuple[Any, ...], histograms: tuple[int, int, int], tr
 
 
 def _latency(sum_: int, count: int, histogram: int) -> Latency:
-    return Latency(
-        mean=sum_ // count if count else None,
-        p50=rollups.percentile(histogram, 0.50),
-        p99=rollups.percentile(histogram, 0.99),
-    )
+    return Latency(sum_ // count if count else None, *rollups.percentiles(histogram, 0.50, 0.95, 0.99))
 
 
 def _check_limit(limit: int) -> None:

@@ -1,7 +1,7 @@
 """Filters of a report, as SQL conditions with parameters: no text of a filter becomes part of a statement."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 
@@ -47,13 +47,22 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         """The columns on which there are filters, of those that rollups have."""
         return tuple(column for column, _ in self._lists() if column in rollups.DIMENSIONS)
 
+    def of_rollups(self) -> "Selection":
+        """The filters on the columns that rollups have."""
+        return msgspec.structs.replace(self, outcomes=(), statuses=(), sessions=(), users=(), metadata=())
+
     def condition(self) -> tuple[str, tuple[str, ...]]:
         """SQL to append to a WHERE clause, and its parameters."""
         texts: list[str] = []
         values: list[str] = []
         for column, wanted in self._lists():
-            texts.append(f"{column} IN {sqlite.IN_LIST}")
-            values.append(sqlite.json_list(wanted))
+            if len(wanted) == 1:
+                # Then an index by this column has the rows in the order of time, too.
+                texts.append(f"{column} = ?")
+                values.append(wanted[0])
+            else:
+                texts.append(f"{column} IN {sqlite.IN_LIST}")
+                values.append(sqlite.json_list(wanted))
         if self.statuses:
             texts.append(f"(status || '' IN {sqlite.IN_LIST} OR (status / 100) || 'xx' IN {sqlite.IN_LIST})")
             values += [sqlite.json_list(self.statuses)] * 2
@@ -65,7 +74,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
             values += [name, sqlite.json_list(value for key, value in self.metadata if key == name)]
         return "".join(f" AND {text}" for text in texts), tuple(values)
 
-    def _lists(self) -> Iterator[tuple[str, Iterable[str]]]:
+    def _lists(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         if self.tagged is not None:
             yield "key", self.tagged
         for column, wanted in (

@@ -24,7 +24,7 @@ from proxy.exchange.response_head import (
     without_models,
 )
 from proxy.exchange.services import Services
-from proxy.exchange.settlement import resource_record
+from proxy.exchange.settlement import resource_record, with_tries
 from proxy.ledger.record import BATCH_INPUT, Outcome
 from proxy.resources.batch_files import BatchDownload
 from proxy.resources.capture import UNNAMED, ResourceResponseRewriter, RunMeter
@@ -214,6 +214,8 @@ class ResourceResponder:
             first_write=calls.first_write,
             bytes_out=request.client.bytes_out + pending,
         )
+        if request.context.tries:
+            request.final = with_tries(request.context, request.final)
         durable = asyncio.Event()
         try:
             self._services.journal.append(request.final, durable.set)

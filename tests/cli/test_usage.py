@@ -34,7 +34,7 @@ def test_a_wide_terminal_has_all_columns(run: Run, stored: Stored) -> None:
     stored([row(1)])
     result = run("usage", COLUMNS="140")
     assert " ".join(result.stdout.splitlines()[0].split()) == (
-        "MODEL REQUESTS ERRORS INPUT CACHED OUTPUT COST USD UNPRICED ESTIMATED TTFT P50 MS TREND"
+        "MODEL REQUESTS ERRORS INPUT CACHED OUTPUT COST USD UNPRICED ESTIMATED TTFT P50 MS TTFT P95 MS TREND"
     )
     assert result.stderr == ""
 

@@ -432,7 +432,7 @@ def test_the_providers_own_cost_stands_beside_ours() -> None:
 @pytest.mark.parametrize(("usage", "tier"), [(None, "priority"), ({"prompt_tokens": 9, "completion_tokens": 3}, "")])
 def test_an_answer_that_was_not_counted_is_of_the_tier_that_was_asked_for(usage: Any, tier: str) -> None:
     call = call_of(alias_of(PRICE))
-    call.tier = "priority"
+    call.body.fields["service_tier"] = msgspec.Raw(b'"priority"')
     final = bill(call, said("x", usage))
     assert (final.service_tier, final.cost is None) == (tier, bool(tier))
 

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from proxy.config.tree import Budget, Limits, Price, Routing
+from proxy.ledger import tries
 from tests.exchange.routed import LARGE, call, config_of, falling_back, upstreams
 from tests.exchange.samples import (
     HELLO,
@@ -81,6 +82,8 @@ def test_another_alias_serves_and_is_billed_and_the_client_sees_its_own(name: st
     assert head.header("x-prism-routing-strategy") == "order"
     assert (row.alias, row.upstream_model, row.attempts) == (LARGE, "large-model", 2)
     assert row.cost == LARGE_COST
+    if name == "rate limit":
+        assert [one.target for one in tries.decode(row.tries)] == ["vendor1/vendor-model-2026-08-07"]
     assert LARGE.encode() not in body.payload
 
 

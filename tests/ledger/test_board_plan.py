@@ -38,7 +38,9 @@ def test_a_month_of_days_in_another_zone_reads_few_sums() -> None:
     assert (len(starts), len(plan.pieces), plan.takes_away) == (30, 90, True)
 
 
-def test_hours_have_no_days() -> None:
-    plan = board_plan.hours_of(SINCE + 1, SINCE + 2 * HOUR + 1)
-    assert plan.pieces == tuple((HOUR, SINCE + number * HOUR, 1, 0) for number in range(3))
-    assert plan.spans == ((SINCE, SINCE + 3 * HOUR, 0),)
+@given(st.integers(SINCE, SINCE + 9 * DAY), st.integers(1, 5 * DAY))
+def test_a_cover_has_each_hour_once_and_takes_nothing_away(since: int, length: int) -> None:
+    plan = board_plan.cover_of(since, since + length)
+    first, last = board_plan.whole_hours(since, since + length)
+    hours = [hour for grain, start, _, _ in plan.pieces for hour in range(start, start + grain, HOUR)]
+    assert (hours, plan.takes_away) == (list(range(first, last, HOUR)), False)

@@ -8,10 +8,12 @@ from typing import Any, TypeVar
 import pytest
 
 from proxy.errors import InvalidRequest
+from proxy.ledger import tries
 from proxy.ledger.board_values import Board
 from proxy.ledger.boards import Boards
 from proxy.ledger.record import UsageRecord
 from proxy.ledger.selection import Selection
+from proxy.ledger.tries import Try
 from tests.ledger.ingesting import ingest
 from tests.ledger.samples import STARTED, final, lines, segment
 
@@ -82,6 +84,42 @@ def test_a_table_is_paged_to_its_end(data_dir: Path) -> None:
     assert ask(data_dir, pages) == ["key_4", "key_2", "key_3", "key_0", "key_1"]
 
 
+def test_each_line_of_a_table_has_the_hour_of_its_last_use(data_dir: Path) -> None:
+    day = 24 * HOUR * 1_000_000
+    stored(
+        data_dir,
+        *(final(number, started=STARTED - number * day, alias="early", key="key_e") for number in (2, 3)),
+        final(4),
+        final(5, started=STARTED - 2 * day + HOUR * 1_000_000, key="key_b"),
+    )
+    board = Board(since=SECOND - 90 * HOUR, until=SECOND + HOUR)
+    hour = SECOND - SECOND % HOUR
+    used = {
+        group.group: group.last_used for group in ask(data_dir, lambda boards: boards.groups(board, "alias")).groups
+    }
+    assert used == {"early": hour - 48 * HOUR, "prometheus-core": hour}
+    used = {group.group: group.last_used for group in ask(data_dir, lambda boards: boards.groups(board, "key")).groups}
+    assert used == {"key_e": SECOND - 48 * HOUR, "key_b": SECOND - 47 * HOUR, "key_aaaaaaaaaaaa": SECOND}
+
+
+def test_rare_requests_are_found_by_the_hours_that_have_any(data_dir: Path) -> None:
+    times = [STARTED - hours * HOUR * 1_000_000 for hours in (0, 1, 30, 31, 60)]
+    stored(data_dir, *(final(number, started=started, alias="rare") for number, started in enumerate(times)), final(9))
+
+    async def pages(boards: Boards) -> list[list[str]]:
+        found: list[list[str]] = []
+        cursor = None
+        while True:
+            only = Selection(aliases=("rare",), statuses=("2xx",))
+            page = await boards.requests(only, since=0, until=DAY.until, before=cursor, limit=2)
+            found.append([row.record.id[-1] for row in page.rows])
+            cursor = page.cursor
+            if cursor is None:
+                return found
+
+    assert ask(data_dir, pages) == [["0", "1"], ["2", "3"], ["4"]]
+
+
 def test_requests_are_paged_from_the_newest(data_dir: Path) -> None:
     stored(data_dir, *(final(number) for number in range(5)))
 
@@ -113,6 +151,20 @@ def test_the_newest_rows_are_those_stored_since(data_dir: Path) -> None:
         return [*found, [row.record.id[-1] for row in rows]]
 
     assert ask(data_dir, tail) == [[], ["3", "2"], ["2"], []]
+
+
+def test_a_request_has_its_failed_attempts_and_the_one_that_lost(data_dir: Path) -> None:
+    failed = (Try("openai/gpt-5", "rate_limited", 17),)
+    one = final(1, tries=tries.encode(failed), attempts=2)
+    lost = final(2, id=one.id.replace("req_", "hdg_"), outcome="hedge_lost")
+    stored(data_dir, one, lost)
+    detail = ask(data_dir, lambda boards: boards.request(one.id, Selection()))
+    assert detail is not None
+    assert (detail.row.record, detail.failed) == (one, failed)
+    assert detail.lost is not None
+    assert detail.lost.record == lost
+    assert ask(data_dir, lambda boards: boards.request(one.id, Selection(keys=("key_b",)))) is None
+    assert ask(data_dir, lambda boards: boards.request("req_none", Selection())) is None
 
 
 def test_a_query_that_takes_too_long_is_an_error(data_dir: Path) -> None:

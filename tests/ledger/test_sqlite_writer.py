@@ -121,3 +121,28 @@ def test_sums_from_before_a_migration_are_kept(data_dir: Path) -> None:
     totals = asyncio.run(run())
     assert (totals.cost, totals.unpriced, totals.requests) == (sums["cost"], sums["unpriced"], 0)
     assert (totals.target_cost, totals.uncosted, totals.margin) == (0, 0, 0)
+
+
+def test_a_migration_makes_every_view_of_the_sums_that_are_there(data_dir: Path) -> None:
+    prepare(data_dir)
+    path = data_dir / "ledger.db"
+    connection = sqlite.open_writer(path, "process")
+    sqlite.migrate(connection, path, sqlite.migrations()[:4])
+    histogram = rollups.observation(200_000).to_bytes(500, "little").rstrip(b"\0")
+    for number in range(6):
+        row = {
+            "grain": 3_600, "start": 0, "key": f"k{number}", "alias": f"a{number % 2}", "team": "t", "org": "",
+            "endpoint": "/e", "upstream": f"u{number % 3}", **dict.fromkeys(rollups.SUMS, 1),
+            **dict.fromkeys(rollups.HISTOGRAMS, histogram),
+        }  # fmt: skip
+        places = ", ".join("?" * len(row))
+        connection.execute(f"INSERT INTO rollups ({', '.join(row)}) VALUES ({places})", tuple(row.values()))
+    sqlite.migrate(connection, path, sqlite.migrations())
+    found = connection.execute(
+        "SELECT view, count(*), sum(requests), sum_histograms(ttft_histogram) FROM rollups GROUP BY 1"
+    )
+    whole = rollups.pack(rollups.observation(*[200_000] * 6))
+    views = {view: (count, requests, seen == whole) for view, count, requests, seen in found}
+    connection.close()
+    lines = {0: 1, 1: 2, 2: 3, 3: 1, 4: 6, 5: 6, 6: 6}
+    assert views == {view: (count, 6, True) for view, count in lines.items()}

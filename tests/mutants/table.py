@@ -26,6 +26,21 @@ class Mutant(NamedTuple):
 
 
 MUTANTS: tuple[Mutant, ...] = (
+    # What a dashboard reads.
+    Mutant(
+        "hours before a day of another zone counted twice",
+        "proxy/ledger/board_plan.py",
+        "((HOUR, start, -1, number) for start in range(last, last_day, HOUR))",
+        "((HOUR, start, 1, number) for start in range(last, last_day, HOUR))",
+        ("tests/ledger/test_board_plan.py",),
+    ),
+    Mutant(
+        "a request of another key found by its id",
+        "proxy/ledger/board_rows.py",
+        'WHERE id IN (?, ?){condition}", (*ids, *values)',
+        'WHERE id IN (?, ?)", ids',
+        ("tests/ledger/test_boards.py::test_a_request_has_its_failed_attempts_and_the_one_that_lost",),
+    ),
     # What is counted, and who may see it.
     Mutant(
         "bills of a killed worker uncounted",
