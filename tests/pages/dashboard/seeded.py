@@ -1,0 +1,104 @@
+"""A gateway whose ledger has requests of two keys, for tests of the dashboard. Not a test itself.
+
+Every figure of the second key has the digits 7777 in it, and its names the word "secret": the owner of the first one
+must see neither.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from proxy.auth.store import Store
+from proxy.auth.values import KeyFields, TeamFields
+from proxy.config.tree import Budget, Limits
+from proxy.ledger.record import UsageRecord
+from tests.ledger.ingesting import ingest
+from tests.ledger.samples import final, lines, request_id, segment
+from tests.pages.serving import session_of
+from tests.serving import RunningGateway, simple_config
+
+#: Names that a page must escape, and a spreadsheet must not calculate.
+HOSTILE = "=HYPERLINK(1)<img src=x onerror=alert(1)>"
+DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """A gateway, and the sessions of an admin and of the owner of the first key."""
+
+    gateway: RunningGateway
+    admin: str
+    owner: str
+    #: Ids of the owner's key and of the other one.
+    key: str
+    other: str
+
+    #: The first request of each key, the newest one.
+    request = request_id(1)
+    of_other = request_id(101)
+
+
+def records(key: str, other: str, now: float) -> list[UsageRecord]:
+    """Requests of the last three days."""
+    started = int(now * 1_000_000)
+    own = [
+        final(
+            number,
+            key=key,
+            started=started - 60_000_000 - number * 3_600_000_000,
+            alias=HOSTILE if number == 3 else "prometheus-core",
+            status=502 if number == 2 else 200,
+            outcome="upstream_error" if number == 2 else "complete",
+            error_code="upstream_error" if number == 2 else None,
+            cost=None if number == 4 else 1_000_000 * number,
+            target_cost=500_000,
+            upstream="hidden-upstream",
+            upstream_model="hidden-model",
+            session=HOSTILE if number == 1 else "",
+        )
+        for number in range(1, 61)
+    ]
+    others = [
+        final(
+            100 + number,
+            key=other,
+            started=started - 30_000_000 - number * 3_600_000_000,
+            alias="secret-alias",
+            input_tokens=77_770_000,
+            cost=7_777_000_000_000,
+        )
+        for number in range(1, 41)
+    ]
+    return own + others
+
+
+@contextmanager
+def seeded(data_dir: Path) -> Iterator[Dashboard]:
+    """The gateway, running."""
+    key, secret, other = asyncio.run(_keys(data_dir))
+    (data_dir / "journal").mkdir(parents=True, exist_ok=True)
+    segment(data_dir / "journal", lines(*records(key, other, time.time())), owner="dead00000001")
+    ingest(data_dir)
+    with RunningGateway(simple_config(data_dir, "http://127.0.0.1:9")) as gateway:
+        yield Dashboard(gateway, session_of(gateway), session_of(gateway, secret), key, other)
+
+
+async def _keys(data_dir: Path) -> tuple[str, str, str]:
+    async with Store(data_dir) as store:
+        await store.teams.create(TeamFields(name="research"), actor="test")
+        own, secret = await store.keys.add(
+            KeyFields(
+                name="web-app",
+                team="research",
+                tags=["prod"],
+                limits=Limits(requests="600/min"),
+                budgets=[Budget(limit=Decimal("5.00"))],
+            ),
+            actor="test",
+        )
+        other, _ = await store.keys.add(KeyFields(name="secret-key", tags=["secret-tag"]), actor="test")
+    return own.id, secret, other.id
