@@ -137,7 +137,7 @@ def test_a_database_that_is_too_large_to_be_searched_says_how_to(
 
 @pytest.mark.parametrize("state", ["missing", "link to nothing", "empty", "directory"])
 def test_keys_that_are_gone_beside_a_ledger_are_a_failure(state: str, tmp_path: Path) -> None:
-    sqlite.create_rollback(tmp_path / "ledger.db", sqlite.migrations())
+    sqlite.open_writer(tmp_path / "ledger.db", "process").close()
     file = tmp_path / "keys.db"
     if state == "link to nothing":
         file.symlink_to("nowhere")

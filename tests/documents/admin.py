@@ -222,7 +222,7 @@ _VOLATILE: Final = (
     (re.compile(r'"pid": \d+'), '"pid": 4242'),
     (re.compile(r'"(id|node_id)": "[^"]+-[0-9a-f]{8}"'), r'"\1": "gateway-1-8d51f2c0"'),
     (re.compile(r"http://127\.0\.0\.1:\d+"), "http://127.0.0.1:8080"),
-    (re.compile(r'"(mean|p50|p99)": \d+'), r'"\1": 1000'),
+    (re.compile(r'"(mean|p50|p95|p99)": \d+'), r'"\1": 1000'),
     (re.compile(r'"version": "[^"]+"'), '"version": "1.0.0"'),
     (re.compile(r"req_[0-9a-f]{32}"), "req_018e…"),
     (re.compile(r'"(avg_latency|latency_ewma_ms)": [0-9.]+'), r'"\1": 0.4'),

@@ -17,7 +17,6 @@ ALIASES = (
     ("prometheus-atlas", "embeddings", "0.02", "0"),
     ("prometheus-echo", "audio", "0.006", "0"),
 )
-PAGES = "the pages for people and agents are still to come"
 
 
 @HOSTED.claim("Base URL and key", "the first example of the page: a chat with temperature and max_tokens, by curl")
@@ -257,14 +256,14 @@ def envelope(demo: Demo) -> None:
         assert {"message", "type", "param", "code"} <= set(response.json()["error"])
 
 
-@HOSTED.claim("Pages", "the docs page for people", missing=PAGES)
+@HOSTED.claim("Pages", "the docs page for people")
 def docs_page(demo: Demo) -> None:
     response = demo.http.get("/", headers={"accept": "text/html"})
     assert response.headers["content-type"].startswith("text/html")
     assert "prometheus-core" in response.text
 
 
-@HOSTED.claim("Pages", "the agent spec as a text", missing=PAGES)
+@HOSTED.claim("Pages", "the agent spec as a text")
 def agent_spec(demo: Demo) -> None:
     response = demo.http.get("/agent-spec.md")
     assert response.status_code == 200
