@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
+# Processes that share the tests. With ARGS there is one, so that a single file starts at once and a debugger can be used.
+WORKERS ?= $(if $(ARGS),0,auto)
+PYTEST_WORKERS = -n $(WORKERS) --maxprocesses 8 --dist worksteal
 COMPILED ?= .venv-compiled
 GATEWAY = $(if $(COMPILED),$(COMPILED)/.plain)
 GATEWAY_OPTION = $(if $(COMPILED),--gateway $(abspath $(COMPILED))/bin/prometheus-gateway)
@@ -18,8 +21,10 @@ run: $(VENV)/.plain ## Run the gateway with its demo provider (the default targe
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# Hundreds of tests start Pythons, each of which would compile every module again where no bytecode is written.
+test test-compiled: export PYTHONDONTWRITEBYTECODE =
 test: check ## Check, then run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PYTEST_WORKERS) $(ARGS)
 
 check: $(VENV)/.dev ## Check format, lint and types; changes nothing
 	$(BIN)/ruff format --check .
@@ -49,7 +54,7 @@ wheel: $(VENV)/.dev ## Build the compiled wheel to install on servers
 
 # Run against the wheel and not against the files here; but for the loads, which start Pythons of their own.
 test-compiled: $(COMPILED)/.dev ## Run the tests against the compiled wheel
-	$(COMPILED)/bin/python -P -m pytest --import-mode=append --ignore=tests/load $(ARGS)
+	$(COMPILED)/bin/python -P -m pytest --import-mode=append --ignore=tests/load $(PYTEST_WORKERS) $(ARGS)
 
 # Measured is the compiled gateway; COMPILED= measures the files as they are.
 bench: $(VENV)/.plain $(GATEWAY) ## Measure the gateway beside nginx

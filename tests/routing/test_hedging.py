@@ -1,8 +1,6 @@
 """The delay before a second attempt, and how many there may be."""
 
 from decimal import Decimal
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,6 +8,8 @@ from hypothesis import strategies as st
 
 from proxy.config.tree import Hedge, Price
 from proxy.routing.hedging import MAX_BURST, MAX_TIMES, MIN_TIMES, AliasHedging, HedgeBudget, RecentTimes
+from proxy.upstream.target import Target
+from tests.routing.samples import alias_of, eject, occupy
 
 
 def times(*seconds: float) -> RecentTimes:
@@ -75,9 +75,14 @@ def test_at_no_time_have_more_requests_a_second_attempt_than_the_percentage(perc
         assert spent * 100 <= percent * requests
 
 
-def target(name: str = "a", *, busy: int = 0, ejected: bool = False, out: bool = False) -> Any:
-    pool = SimpleNamespace(name=name, busy=busy, max_requests=10, health=SimpleNamespace(ejected=ejected))
-    return SimpleNamespace(pool=pool, model="m", state=SimpleNamespace(condition=SimpleNamespace(out=out)))
+def target(name: str = "a", *, busy: int = 0, ejected: bool = False, out: bool = False) -> Target:
+    (made,) = alias_of(name, max_requests=10).targets
+    occupy(made, busy)
+    if ejected:
+        eject(made)
+    if out:
+        made.state.condition.cool("failures", 60.0, 0.0)
+    return made
 
 
 def test_a_target_that_is_ill_or_full_has_no_second_attempts() -> None:
@@ -91,8 +96,8 @@ def test_a_target_that_is_ill_or_full_has_no_second_attempts() -> None:
 @pytest.mark.parametrize(("across", "may"), [(False, False), (True, True)])
 def test_a_target_of_another_cost_has_second_attempts_only_if_it_may(across: bool, may: bool) -> None:
     hedging = AliasHedging(Hedge(across_prices=across), bool, print)
-    hedging.configure(hedging.settings, {"a/m": Price(input=Decimal(1)), "b/m": Price(input=Decimal(2))})
+    hedging.configure(hedging.settings, {"a/model": Price(input=Decimal(1)), "b/model": Price(input=Decimal(2))})
     assert hedging.may_use(target("a"), target("b")) is may
     assert hedging.may_use(target("a"), target("c")) is may
-    hedging.configure(hedging.settings, dict.fromkeys(("a/m", "b/m"), Price(input=Decimal(1))))
+    hedging.configure(hedging.settings, dict.fromkeys(("a/model", "b/model"), Price(input=Decimal(1))))
     assert hedging.may_use(target("a"), target("b"))

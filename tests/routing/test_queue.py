@@ -1,8 +1,6 @@
 """The queue of requests that wait for room, on a clock of its own."""
 
 from functools import partial
-from types import SimpleNamespace
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +17,8 @@ from proxy.routing.queue import (
     reset_of,
     with_room_first,
 )
+from proxy.upstream.target import Target
+from tests.routing.samples import alias_of, eject, occupy
 
 
 class Bay:
@@ -173,11 +173,16 @@ TestWaiting = Waiting.TestCase
 # room
 
 
-def target(*, busy: int = 0, most: int = 0, until: float = 0.0, out: bool = False, ejected: bool = False) -> Any:
-    condition = SimpleNamespace(limited_until=until, out=out or until > 0, may_try=lambda now: not out)
-    health = SimpleNamespace(may_try=lambda now: not ejected)
-    pool = SimpleNamespace(busy=busy, upstream=SimpleNamespace(max_requests=most), health=health, name="vendor")
-    return SimpleNamespace(pool=pool, state=SimpleNamespace(condition=condition))
+def target(*, busy: int = 0, most: int = 0, until: float = 0.0, out: bool = False, ejected: bool = False) -> Target:
+    (made,) = alias_of("vendor", max_requests=most).targets
+    occupy(made, busy)
+    if until:
+        made.state.condition.cool("rate_limit", until, 0.0)
+    if out:
+        made.state.condition.cool("failures", 1e9, 0.0)
+    if ejected:
+        eject(made)
+    return made
 
 
 def test_room_is_bounded_by_running_requests_and_by_a_providers_limit() -> None:
