@@ -10,7 +10,7 @@ COMPILED ?= .venv-compiled
 GATEWAY = $(if $(COMPILED),$(COMPILED)/.plain)
 GATEWAY_OPTION = $(if $(COMPILED),--gateway $(abspath $(COMPILED))/bin/prometheus-gateway)
 
-.PHONY: run help test check fmt docs release wheel test-compiled bench bench-peers bench-pages bench-routing bench-guard \
+.PHONY: run help test check fmt docs screenshots release wheel test-compiled bench bench-peers bench-pages bench-routing bench-guard \
 	faults cuts kill power process overload fuzz mutants disconnects crosstalk slow soak clean
 
 # Another port: make run PORT=8090. Any options of `serve`: make run ARGS='--host 0.0.0.0 --workers 2'.
@@ -43,6 +43,9 @@ docs: $(VENV)/.dev ## Write the generated pages of docs/ again
 	$(BIN)/python -m tests.documents.metrics
 	$(BIN)/python -m tests.spec.compatibility > docs/compatibility.md
 	$(BIN)/python -m tests.architecture.drawing
+
+screenshots: $(VENV)/.dev ## Take the pictures of the pages in docs/images/ again
+	$(BIN)/python -m tests.pages.screenshots $(ARGS)
 
 release: $(VENV)/.dev ## Check that this commit can be released: version, changelog, docs, tag
 	$(BIN)/python -m tests.release

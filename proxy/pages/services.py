@@ -14,6 +14,8 @@ class PageServices:
         self.admin = admin
         self.templates = templates
         self.sessions = sessions
+        #: Whether the ledger has made-up rows, which come before the start; None until it was read.
+        self.has_sample: bool | None = None
         #: What keys may still use.
         self.standing = KeyStanding(admin.state)
 

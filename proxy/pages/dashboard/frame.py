@@ -69,6 +69,8 @@ async def block(work: Awaitable[T]) -> Block[T]:
 
 async def scope_of(services: PageServices, request: PageRequest) -> tuple[Scope, Names]:
     """The scope of a request, and the names that its viewer may see. Raises InvalidRequest and StoreFailed."""
+    if services.has_sample is None:
+        services.has_sample = await boards_of(services).has_sample()
     names = await names_of(services, request)
     return read_scope(request, names), names
 
@@ -118,8 +120,8 @@ def page(
 
 
 def is_sample(services: PageServices) -> bool:
-    """Whether rows of the ledger are made up, for a demonstration."""
-    return bool(getattr(services.admin.state.ledger, "has_sample_data", False))
+    """Whether the ledger has made-up rows, which every page says."""
+    return bool(services.has_sample)
 
 
 def json_response(value: Any) -> Response:

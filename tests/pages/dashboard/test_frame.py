@@ -1,12 +1,17 @@
 """The frame of every page, and blocks whose errors do not take the page with them."""
 
 import asyncio
+import time
+from pathlib import Path
 from typing import NoReturn
 
 import httpx
 
 from proxy.errors import InvalidRequest
+from proxy.ledger.sample import add_sample
 from proxy.pages.dashboard.frame import block
+from tests.pages.serving import reader, session_of
+from tests.serving import RunningGateway, simple_config
 
 
 async def too_long() -> NoReturn:
@@ -37,3 +42,14 @@ def test_links_keep_the_scope(admin: httpx.Client) -> None:
     assert 'href="/dashboard/requests?period=7d&amp;alias=prometheus-core"' in (
         admin.get("/dashboard?period=7d&alias=prometheus-core").text
     )
+
+
+def test_sample_data_is_said_on_the_page(tmp_path: Path) -> None:
+    config = simple_config(tmp_path, "http://127.0.0.1:9")
+    add_sample(tmp_path, config.models, int(time.time()))
+    with RunningGateway(config) as gateway, reader(gateway, session_of(gateway)) as client:
+        assert "Sample data." in client.get("/dashboard").text
+
+
+def test_other_data_is_not_called_so(admin: httpx.Client) -> None:
+    assert "Sample data." not in admin.get("/dashboard").text
