@@ -72,6 +72,8 @@ class Scope:
     filters: Mapping[str, tuple[str, ...]]
     only: Selection
     tags: Mapping[str, tuple[str, ...]]
+    #: The zone, where the URL says it and not the cookie.
+    asked_zone: str = ""
 
     @property
     def board(self) -> Board:
@@ -108,7 +110,7 @@ class Scope:
         return [pair for pair in self._pairs() if pair[0] not in names]
 
     def _pairs(self) -> list[tuple[str, str]]:
-        pairs: list[tuple[str, str]] = []
+        pairs = [("zone", self.asked_zone)] if self.asked_zone else []
         if self.period != "24h":
             pairs.append(("period", self.period))
         if self.period == "custom":
@@ -144,7 +146,18 @@ def read_scope(request: PageRequest, names: Names, now: float | None = None) -> 
     only = viewer.only(selection_of(filters, names, viewer))
     tags = names.tags if viewer.is_admin else {}
     return Scope(
-        viewer, cast(Period, period), cast(Step, step), zone, first, last, range_, previous, filters, only, tags
+        viewer,
+        cast(Period, period),
+        cast(Step, step),
+        zone,
+        first,
+        last,
+        range_,
+        previous,
+        filters,
+        only,
+        tags,
+        query.get("zone", ""),
     )
 
 

@@ -1,7 +1,9 @@
 """The overview: its figures are those of the ledger, for admins of all keys and for an owner of one."""
 
 import csv
+import html
 import io
+import re
 
 import httpx
 import pytest
@@ -79,3 +81,13 @@ def test_the_page_is_whole_without_scripts(dashboard: Dashboard, browser: Browse
         "Requests"
     )
     assert "status=5xx" in page.url
+
+
+def test_every_link_keeps_what_was_chosen(admin: httpx.Client) -> None:
+    chosen = "zone=Asia%2FTokyo&by=key&metric=tokens&alias=prometheus-core"
+    text = admin.get(f"/dashboard?{chosen}").text
+    (bar,) = re.findall(r'<div class="periods".*?</div>', text, re.DOTALL)
+    links = re.findall(r'href="([^"]+)"', bar)
+    assert len(links) == 4
+    for link in links:
+        assert set(chosen.split("&")) <= set(html.unescape(link).partition("?")[2].split("&"))
