@@ -33,7 +33,7 @@ KINDS: dict[str, Literal["compatible", "anthropic", "gemini"]] = {
 }
 EMBEDDINGS = "prometheus-embeddings"
 #: What differs from one request to the next by its nature.
-_OWN = ("id", "started", "ttft", "total", "overhead", "bytes_out")
+_OWN = ("id", "started", "ttft", "total", "overhead", "bytes_out", "tries")
 
 
 class Replay:

@@ -43,7 +43,7 @@ SIZE = 32 * 1_048_576
 #: Seconds of CPU for all of a reader's work: several times what it needs, and a part of what a loop over bytes would.
 MAX_CPU = 0.9
 #: Seconds for which a body that is read in steps may hold the event loop.
-MAX_HOLD = 0.5
+MAX_HOLD = 1.0
 
 
 #: How often a cost beyond its limit is measured again, as a busy machine makes everything dearer for a while.

@@ -69,7 +69,7 @@ def test_fastest_goes_by_the_first_content_and_not_by_the_head(tmp_path: Path) -
         RunningGateway(config_of(tmp_path, [late, early], Routing(strategy="fastest"))) as gateway,
     ):
         assert {call(gateway, question())[0].status for _ in range(20)} == {200}
-        assert len(early.requests) >= 17
+        assert len(early.requests) > 2 * len(late.requests)
         times = gateway.call(lambda running: metric(running, "prometheus_gateway_target_ttft_seconds"))
         assert set(times) <= {(ALIAS, "vendor1", "1"), (ALIAS, "vendor2", "2")}
         assert gateway.call(lambda running: metric(running, "prometheus_gateway_target_in_flight")) == {

@@ -84,6 +84,12 @@ class Connection:
         """Make a function that statements can use."""
         self._connection.create_scalar_function(name, function, count, deterministic=deterministic)
 
+    def create_aggregate(self, name: str, count: int, aggregate: Any) -> None:
+        """Make a function over rows that statements can use, of a class with `step` and `finalize`."""
+        self._connection.create_aggregate_function(
+            name, lambda: (aggregate(), aggregate.step, aggregate.finalize), count
+        )
+
     def close(self) -> None:
         """Close it."""
         self._connection.close()
