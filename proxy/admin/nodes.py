@@ -38,6 +38,8 @@ class Nodes:
         self.id = f"{socket.gethostname()}-{secrets.token_hex(4)}"
         self._file: int | None = None
         self._node: Node | None = None
+        #: The shutdown of this worker has begun.
+        self.is_draining = False
 
     def register(self, address: str) -> None:
         """Enter this worker, which serves at an address. Raises `StoreFailed`."""
@@ -56,6 +58,7 @@ class Nodes:
 
     def drain(self) -> None:
         """The shutdown of this worker has begun."""
+        self.is_draining = True
         if self._node is not None:
             self._node = msgspec.structs.replace(self._node, status="draining")
             with contextlib.suppress(OSError):

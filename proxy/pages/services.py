@@ -1,5 +1,7 @@
 """PageServices: what the handlers of pages may use of their gateway."""
 
+from collections import Counter
+
 from proxy.admin.services import AdminServices
 from proxy.config.tree import Config
 from proxy.pages.sessions import Sessions
@@ -14,6 +16,8 @@ class PageServices:
         self.admin = admin
         self.templates = templates
         self.sessions = sessions
+        #: Live streams of each session that run in this process, by its token.
+        self.live: Counter[str] = Counter()
         #: Whether the ledger has made-up rows, which come before the start; None until it was read.
         self.has_sample: bool | None = None
         #: What keys may still use.

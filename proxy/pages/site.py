@@ -4,9 +4,10 @@ A page is refused unless its row allows it: for want of a session, then for want
 another site could have sent. It never sends headers of CORS.
 """
 
+import asyncio
 import hmac
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Final
 from urllib.parse import quote
 
@@ -16,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.admin.api import is_allowed
 from proxy.dialects.openai_chat import CHAT
-from proxy.errors import AuthenticationFailed, GatewayError, InternalFault, InvalidRequest
+from proxy.errors import AuthenticationFailed, ClientGone, GatewayError, InternalFault, InvalidRequest
 from proxy.exchange.context import RequestContext
 from proxy.exchange.response_head import timestamp
 from proxy.pages import static
@@ -81,6 +82,10 @@ class Site:
         return part is not None and settings.dashboard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Requests have no task of their own, and queries with a time limit need one.
+        await asyncio.ensure_future(self._serve(scope, receive, send))
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         context: RequestContext = scope["state"]["context"]
         page: Page | None = None
         try:
@@ -88,7 +93,7 @@ class Site:
                 response = self._files.response(scope["path"])
             else:
                 page, ids = self._find(scope)
-                response = await self._respond(page, ids, scope)
+                response = await self._respond(page, ids, scope, receive)
         except GatewayError as error:
             response = self._error(error, scope, context)
         except Exception as fault:  # noqa: BLE001 (the border of the site)
@@ -111,7 +116,7 @@ class Site:
             raise InvalidRequest(message, status=405, code="method_not_allowed", headers={"allow": allowed})
         raise InvalidRequest("There is no such page.", status=404, code="unknown_url")
 
-    async def _respond(self, page: Page, ids: Mapping[str, str], scope: Scope) -> Response:
+    async def _respond(self, page: Page, ids: Mapping[str, str], scope: Scope, receive: Receive) -> Response:
         public_url = "" if self._is_admins_own else self.services.config.server.public_url
         is_secure = is_reached_by_https(scope, public_url)
         takes_admins = self._takes_admins(scope)
@@ -127,7 +132,7 @@ class Site:
         if page.access is Access.ADMIN and viewer is not None and not viewer.is_admin:
             raise InvalidRequest("This page is for admins.", status=403, code="admin_token_required")
         form = await _form(page, viewer, scope)
-        return await page.handler(
+        work = page.handler(
             self.services,
             PageRequest(
                 page.method,
@@ -144,6 +149,8 @@ class Site:
                 scope["client"][0] if scope["client"] is not None else "a Unix socket",
             ),
         )
+        # A change is not stopped half way by a client that leaves.
+        return await (work if page.method == "POST" else _unless_gone(work, receive))
 
     def _takes_admins(self, scope: Scope) -> bool:
         admin = self.services.config.admin
@@ -160,6 +167,25 @@ class Site:
             return response
         body = CHAT.error_body(error, context.id, timestamp())
         return Response(body, error.status, headers=dict(error.headers), media_type="application/json")
+
+
+async def _unless_gone(work: Awaitable[Response], receive: Receive) -> Response:
+    """The response. Where the client leaves before it is there, its queries are cancelled. Raises `ClientGone`."""
+    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGone("The client has left.")
+        return task.result()
+    finally:
+        task.cancel()
+        gone.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    """Wait until the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _form(page: Page, viewer: Viewer | None, scope: Scope) -> FormData:

@@ -2,10 +2,12 @@
 
 from typing import Final
 
+from proxy.pages.dashboard.live import ROWS as LIVE_ROWS
 from proxy.pages.dashboard.overview import ROWS as OVERVIEW_ROWS
+from proxy.pages.dashboard.requests import ROWS as REQUESTS_ROWS
 from proxy.pages.dashboard.settings import ROWS as SETTINGS_ROWS
 from proxy.pages.dashboard.sign_in import ROWS as SIGN_IN_ROWS
 from proxy.pages.documentation.home import ROWS as HOME_ROWS
 from proxy.pages.request import Page
 
-PAGES: Final[tuple[Page, ...]] = (*HOME_ROWS, *SIGN_IN_ROWS, *OVERVIEW_ROWS, *SETTINGS_ROWS)
+PAGES: Final[tuple[Page, ...]] = (*HOME_ROWS, *SIGN_IN_ROWS, *OVERVIEW_ROWS, *REQUESTS_ROWS, *LIVE_ROWS, *SETTINGS_ROWS)

@@ -1,9 +1,14 @@
 """The site: what every page has, and what none serves."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
+from starlette.responses import Response
+from starlette.types import Message
 
+from proxy.errors import ClientGone
+from proxy.pages.site import _unless_gone
 from tests.fakes import ScriptedUpstream
 from tests.pages.browser import Browser, overflow, serious_faults
 from tests.pages.serving import reader
@@ -52,3 +57,24 @@ def test_open_pages_are_usable_in_a_browser(gateway: RunningGateway, browser: Br
     page = browser.open(gateway, path, dark=dark, phone=dark)
     assert serious_faults(page) == []
     assert overflow(page) == 0
+
+
+def test_a_client_that_leaves_has_its_queries_cancelled() -> None:
+    async def leave() -> None:
+        cancelled = asyncio.Event()
+
+        async def query() -> Response:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+            return Response()
+
+        async def receive() -> Message:
+            return {"type": "http.disconnect"}
+
+        with pytest.raises(ClientGone):
+            await _unless_gone(query(), receive)
+        await cancelled.wait()
+
+    asyncio.run(leave())

@@ -13,7 +13,7 @@ NOT_OF_CLIENTS = frozenset(
     | {"workers_failed", "not_running", "key_exists", "key_not_found", "key_revoked", "team_exists", "team_not_found"}
     | {"team_in_use", "org_exists", "org_not_found", "org_in_use", "version_mismatch", "owned_by_file"}
     | {"idempotency_key_reused", "session_required", "cross_site_request", "wrong_csrf_token"}
-    | {"invalid_credential", "invalid_sign_in_link", "no_admins_here", "no_admin_token"}
+    | {"invalid_credential", "invalid_sign_in_link", "no_admins_here", "no_admin_token", "request_not_found"}
 )
 
 
