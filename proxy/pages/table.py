@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from proxy.pages.dashboard.keys import ROWS as KEYS_ROWS
 from proxy.pages.dashboard.live import ROWS as LIVE_ROWS
 from proxy.pages.dashboard.overview import ROWS as OVERVIEW_ROWS
 from proxy.pages.dashboard.requests import ROWS as REQUESTS_ROWS
@@ -10,4 +11,12 @@ from proxy.pages.dashboard.sign_in import ROWS as SIGN_IN_ROWS
 from proxy.pages.documentation.home import ROWS as HOME_ROWS
 from proxy.pages.request import Page
 
-PAGES: Final[tuple[Page, ...]] = (*HOME_ROWS, *SIGN_IN_ROWS, *OVERVIEW_ROWS, *REQUESTS_ROWS, *LIVE_ROWS, *SETTINGS_ROWS)
+PAGES: Final[tuple[Page, ...]] = (
+    *HOME_ROWS,
+    *SIGN_IN_ROWS,
+    *OVERVIEW_ROWS,
+    *REQUESTS_ROWS,
+    *LIVE_ROWS,
+    *KEYS_ROWS,
+    *SETTINGS_ROWS,
+)

@@ -1326,6 +1326,20 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/pages/test_sessions.py",),
     ),
     Mutant(
+        "another key's page",
+        "proxy/pages/dashboard/keys.py",
+        "if not viewer.is_admin and id_ != viewer.key:",
+        "if False:",
+        ("tests/pages/dashboard/test_keys.py",),
+    ),
+    Mutant(
+        "another key's request",
+        "proxy/pages/dashboard/requests.py",
+        "request.signed_in.only(Selection())",
+        "Selection()",
+        ("tests/pages/dashboard/test_requests.py",),
+    ),
+    Mutant(
         "an admin at the address of clients",
         "proxy/pages/site.py",
         "or (admin.listen and not self._is_admins_own)",

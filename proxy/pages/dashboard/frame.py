@@ -27,6 +27,7 @@ V = TypeVar("V")
 NAVIGATION: Final = (
     ("/dashboard", "Overview", False),
     ("/dashboard/requests", "Requests", False),
+    ("/dashboard/keys", "Keys", False),
 )
 #: Time zones that the field proposes; any IANA name may be written.
 ZONES: Final = (
