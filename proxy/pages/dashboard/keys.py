@@ -216,7 +216,7 @@ async def _detail(services: PageServices, request: PageRequest, error: GatewayEr
         path=f"/dashboard/keys/{key.id}",
         key=key,
         team=stored.team_name if stored is not None else "",
-        version=stored.version if stored is not None and stored.revoked is None else None,
+        key_version=stored.version if stored is not None and stored.revoked is None else None,
         used=used,
         cost_of=cost_of,
         limits=services.standing.limits(live, aliases) if live is not None else [],
