@@ -4,6 +4,7 @@ from typing import Final
 
 from proxy.pages.dashboard.keys import ROWS as KEYS_ROWS
 from proxy.pages.dashboard.live import ROWS as LIVE_ROWS
+from proxy.pages.dashboard.models import ROWS as MODELS_ROWS
 from proxy.pages.dashboard.overview import ROWS as OVERVIEW_ROWS
 from proxy.pages.dashboard.requests import ROWS as REQUESTS_ROWS
 from proxy.pages.dashboard.settings import ROWS as SETTINGS_ROWS
@@ -18,5 +19,6 @@ PAGES: Final[tuple[Page, ...]] = (
     *REQUESTS_ROWS,
     *LIVE_ROWS,
     *KEYS_ROWS,
+    *MODELS_ROWS,
     *SETTINGS_ROWS,
 )

@@ -28,6 +28,7 @@ NAVIGATION: Final = (
     ("/dashboard", "Overview", False),
     ("/dashboard/requests", "Requests", False),
     ("/dashboard/keys", "Keys", False),
+    ("/dashboard/models", "Models", False),
 )
 #: Time zones that the field proposes; any IANA name may be written.
 ZONES: Final = (
