@@ -150,15 +150,15 @@ class RequestCycle(Downstream):
                 waiter.clear()
                 await waiter.wait()
         finally:
-            is_refused = body.is_refused
+            is_refused, is_too_large = body.is_refused, body.is_too_large
             # What still comes of it reserves nothing any more.
             body.release()
             holding.release()
         waiter.clear()
-        if body.is_too_large:
-            raise _too_large(limit)
         if is_refused:
-            raise no_room()
+            # The client may send on for as long as it does not read the refusal.
+            body.discard()
+            raise _too_large(limit) if is_too_large else no_room()
         if self.state == DISCONNECTED:
             raise ClientGone("The client left while it sent its request.")
         return body.take()

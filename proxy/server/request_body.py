@@ -99,6 +99,12 @@ class RequestBody:
         self._sink = sink
         return sink(data) if data else False
 
+    def discard(self) -> None:
+        """Drop what is kept, and what still comes: no handler takes it any more."""
+        self.first = b""
+        self._parts = None
+        self._sink = _ignore
+
     def release(self) -> None:
         """Let go of the handler."""
         self._sink = None
@@ -108,3 +114,8 @@ class RequestBody:
         """Whether it has taken longer than it may: `seconds` for each part of `TIMED_PART_BYTES`."""
         parts = 1 + self.received // TIMED_PART_BYTES
         return now - (self.timed_from or arrived) > seconds * parts
+
+
+def _ignore(data: bytes) -> bool:
+    """A part of a body that no handler takes."""
+    return False

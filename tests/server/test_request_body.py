@@ -78,3 +78,15 @@ def test_each_large_part_of_a_body_has_the_time_that_a_body_may_take() -> None:
     assert (body.is_late(119.0, 100.0, 10.0), body.is_late(121.0, 100.0, 10.0)) == (False, True)
     body.timed_from = 105.0
     assert not body.is_late(121.0, 100.0, 10.0)
+
+
+def test_what_comes_of_a_refused_body_is_not_kept() -> None:
+    body = RequestBody()
+    body.add(b"first")
+    body.collect(5, Holding(Bodies()))
+    assert body.add(b"more than its limit")
+    body.release()
+    body.discard()
+    for _ in range(3):
+        assert not body.add(b"what the client sends on")
+    assert body.take() == b""
