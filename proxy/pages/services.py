@@ -1,6 +1,7 @@
 """PageServices: what the handlers of pages may use of their gateway."""
 
 from collections import Counter
+from typing import Any
 
 from proxy.admin.services import AdminServices
 from proxy.config.tree import Config
@@ -16,6 +17,8 @@ class PageServices:
         self.admin = admin
         self.templates = templates
         self.sessions = sessions
+        #: The OpenAPI document of a configuration, without its address; None until it is read.
+        self.document: tuple[Config, dict[str, Any]] | None = None
         #: Live streams of each session that run in this process, by its token.
         self.live: Counter[str] = Counter()
         #: Whether the ledger has made-up rows, which come before the start; None until it was read.

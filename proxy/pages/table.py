@@ -10,10 +10,12 @@ from proxy.pages.dashboard.requests import ROWS as REQUESTS_ROWS
 from proxy.pages.dashboard.settings import ROWS as SETTINGS_ROWS
 from proxy.pages.dashboard.sign_in import ROWS as SIGN_IN_ROWS
 from proxy.pages.documentation.home import ROWS as HOME_ROWS
+from proxy.pages.documentation.openapi_page import ROWS as OPENAPI_ROWS
 from proxy.pages.request import Page
 
 PAGES: Final[tuple[Page, ...]] = (
     *HOME_ROWS,
+    *OPENAPI_ROWS,
     *SIGN_IN_ROWS,
     *OVERVIEW_ROWS,
     *REQUESTS_ROWS,
