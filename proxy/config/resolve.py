@@ -75,6 +75,7 @@ class Resolver:
             ("host", rules.listen_host),
             ("key_prefix", rules.key_prefix),
             ("data_dir", rules.file_name),
+            ("public_url", rules.public_url),
         ):
             if key in server:
                 self._report_all((*path, key), rule(server[key]))

@@ -175,6 +175,12 @@ def origin(text: str) -> Iterator[Violation]:
         yield "is no origin", 'write it as "https://app.example.com", without a path; "*" is any'
 
 
+def public_url(text: str) -> Iterator[Violation]:
+    """The address of the gateway as clients reach it: what pages put in front of a path. Empty is none."""
+    if text and not re.fullmatch(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?", text):
+        yield "is no address of a site", 'write it as "https://ai.example.com", without a path and without credentials'
+
+
 def listen_host(host: str) -> Iterator[Violation]:
     """A host name or address, without a port."""
     if not host or not host.isascii() or re.search(r"[\s/\x00-\x1f\x7f]", host):

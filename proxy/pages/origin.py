@@ -38,8 +38,11 @@ def is_reached_by_https(scope: Scope, public_url: str) -> bool:
     return public.scheme == "https" and public.netloc.encode() == header_value(scope["headers"], b"host")
 
 
-def same_origin(scope: Scope) -> bool:
-    """Whether a form was sent by a page of this site, by what browsers say and pages cannot change."""
+def same_origin(scope: Scope, public_url: str = "") -> bool:
+    """Whether a form was sent by a page of this site, by what browsers say and pages cannot change.
+
+    A proxy in front may write another Host: then the origin is that of the public URL.
+    """
     headers = scope["headers"]
     site = header_value(headers, b"sec-fetch-site")
     if site is not None:
@@ -47,5 +50,7 @@ def same_origin(scope: Scope) -> bool:
     origin = header_value(headers, b"origin")
     if origin is None:
         # No browser: they all send one of the two with a form.
+        return True
+    if public_url and origin == public_url.rstrip("/").encode():
         return True
     return urlsplit(origin.decode("latin-1")).netloc.encode("latin-1") == header_value(headers, b"host")

@@ -131,7 +131,7 @@ class Site:
             return RedirectResponse(f"{SIGN_IN}?next={quote(asked, safe='')}", 303)
         if page.access is Access.ADMIN and viewer is not None and not viewer.is_admin:
             raise InvalidRequest("This page is for admins.", status=403, code="admin_token_required")
-        form = await _form(page, viewer, scope)
+        form = await _form(page, viewer, scope, public_url)
         work = page.handler(
             self.services,
             PageRequest(
@@ -188,11 +188,11 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def _form(page: Page, viewer: Viewer | None, scope: Scope) -> FormData:
+async def _form(page: Page, viewer: Viewer | None, scope: Scope, public_url: str) -> FormData:
     """The fields of a form, which must come from a page of this site. Raises `BodyTooLarge`."""
     if page.method == "GET":
         return FormData()
-    if not same_origin(scope):
+    if not same_origin(scope, public_url):
         raise InvalidRequest("This form was sent from another site.", status=403, code="cross_site_request")
     cycle: RequestCycle = scope["extensions"][EXTENSION]
     try:

@@ -158,3 +158,15 @@ def test_networks_are_addresses(text: str, count: int) -> None:
 )
 def test_an_admin_token_is_long_and_fits_into_a_header(token: str, count: int) -> None:
     assert len(list(rules.admin_token(token))) == count
+
+
+@pytest.mark.parametrize("text", ["", "https://ai.example.com", "http://10.0.0.1:8080/", "http://[::1]:8080"])
+def test_addresses_of_a_site_pass(text: str) -> None:
+    assert list(rules.public_url(text)) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["ai.example.com", "ftp://a", "https://user:pw@a", "https://a/v1", "https://a?b", "https://a b", "https://"]
+)
+def test_what_is_no_address_of_a_site_does_not(text: str) -> None:
+    assert [wrong for wrong, _ in rules.public_url(text)] == ["is no address of a site"]

@@ -194,10 +194,17 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/endpoints/test_inference.py",),
     ),
     Mutant(
+        "a refused body that is kept",
+        "proxy/server/request_body.py",
+        "        self._sink = _ignore",
+        "        pass",
+        ("tests/server/test_request_body.py",),
+    ),
+    Mutant(
         "a chunked body beyond the limit",
         "proxy/server/cycle.py",
-        "if body.is_too_large:",
-        "if False:",
+        "_too_large(limit) if is_too_large else no_room()",
+        "no_room()",
         ("tests/endpoints/test_inference.py", "tests/server/test_cycle.py"),
     ),
     Mutant(
@@ -1314,7 +1321,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a form of another site",
         "proxy/pages/site.py",
-        "    if not same_origin(scope):",
+        "    if not same_origin(scope, public_url):",
         "    if False:",
         ("tests/pages/dashboard/test_sign_in.py",),
     ),

@@ -41,3 +41,10 @@ def test_the_setting_outranks_the_request() -> None:
 )
 def test_a_form_comes_from_the_same_site(headers: dict[str, str], same: bool) -> None:
     assert same_origin(scope(**headers)) is same
+
+
+def test_a_proxy_may_write_another_host() -> None:
+    there = scope(host="backend:8080", origin="https://ai.example.com")
+    assert same_origin(there, "https://ai.example.com/")
+    assert not same_origin(there, "https://other.example.com")
+    assert not same_origin(there)

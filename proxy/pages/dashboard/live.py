@@ -38,9 +38,9 @@ async def live(services: PageServices, request: PageRequest) -> Response:
     """The stream. Raises `Overloaded` where too many run."""
     scope, names = await scope_of(services, request)
     token = request.session
+    place = await _place(services, request, scope)
     if services.live.total() >= MAX_STREAMS or services.live[token] >= MAX_STREAMS_PER_SESSION:
         raise Overloaded("Too many live lists are open. Close one, and load the page again.")
-    place = await _place(services, request, scope)
     events = _events(services, scope, names, token, place)
     return StreamingResponse(events, headers=_HEADERS, media_type="text/event-stream")
 
