@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 import wave
 from collections.abc import Mapping
 from functools import cached_property
@@ -141,6 +142,12 @@ class Demo:
         path.write_bytes(content)
         return path
 
-    def rows(self) -> list[UsageRecord]:
-        """The rows that are stored by now."""
-        return read_rows(self.data_dir)
+    def row(self, request_id: str) -> UsageRecord:
+        """The stored row of a request, which is waited for."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            for row in read_rows(self.data_dir):
+                if row.id == request_id:
+                    return row
+            time.sleep(0.05)
+        raise AssertionError(f"no row of {request_id}")
