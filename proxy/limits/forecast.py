@@ -4,7 +4,6 @@ A forecast says that the coming hours cost what the recent ones have cost on ave
 refused for it.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -32,24 +31,23 @@ class Forecast(msgspec.Struct, frozen=True):
         return self.rate is not None
 
 
-def forecast(*, spent: int, limit: int, now: int, end: int | None, hours: Sequence[int]) -> Forecast:
+def forecast(*, spent: int, limit: int, now: int, end: int | None, past: int, hours: int) -> Forecast:
     """The forecast of a window that has spent so much of its limit and ends at `end`.
 
-    `hours` is what each whole hour has cost, oldest first, from the first one in which the payer could spend, before
-    the window's begin too. With fewer than `MIN_HOURS` there is none, but for a limit that is reached already.
+    `past` is what the last whole `hours` in which the payer could spend have cost together, before the window's begin
+    too; there should be no more than `MAX_HOURS`. With fewer than `MIN_HOURS` there is no forecast, but for a limit
+    that is reached already.
     """
-    recent = hours[-MAX_HOURS:]
-    if len(recent) < MIN_HOURS:
+    if hours < MIN_HOURS:
         return Forecast(used_up=now if spent >= limit else None)
-    total, count = sum(recent), len(recent)
     left = None if end is None else max(end - now, 0)
-    projected = None if left is None else spent + total * left // (count * _HOUR)
+    projected = None if left is None else spent + past * left // (hours * _HOUR)
     used_up = None
     if spent >= limit:
         used_up = now
-    elif total:
+    elif past:
         # Rounded up: at that second the limit is reached.
-        seconds = -(-(limit - spent) * count * _HOUR // total)
+        seconds = -(-(limit - spent) * hours * _HOUR // past)
         if left is None or seconds <= left:
             used_up = now + seconds
-    return Forecast(total // count, projected, used_up)
+    return Forecast(past // hours, projected, used_up)

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from proxy.pages.dashboard.audit import ROWS as AUDIT_ROWS
+from proxy.pages.dashboard.budgets import ROWS as BUDGETS_ROWS
 from proxy.pages.dashboard.keys import ROWS as KEYS_ROWS
 from proxy.pages.dashboard.live import ROWS as LIVE_ROWS
 from proxy.pages.dashboard.models import ROWS as MODELS_ROWS
@@ -9,6 +11,7 @@ from proxy.pages.dashboard.overview import ROWS as OVERVIEW_ROWS
 from proxy.pages.dashboard.requests import ROWS as REQUESTS_ROWS
 from proxy.pages.dashboard.settings import ROWS as SETTINGS_ROWS
 from proxy.pages.dashboard.sign_in import ROWS as SIGN_IN_ROWS
+from proxy.pages.dashboard.teams import ROWS as TEAMS_ROWS
 from proxy.pages.documentation.home import ROWS as HOME_ROWS
 from proxy.pages.documentation.openapi_page import ROWS as OPENAPI_ROWS
 from proxy.pages.request import Page
@@ -22,5 +25,8 @@ PAGES: Final[tuple[Page, ...]] = (
     *LIVE_ROWS,
     *KEYS_ROWS,
     *MODELS_ROWS,
+    *BUDGETS_ROWS,
+    *TEAMS_ROWS,
+    *AUDIT_ROWS,
     *SETTINGS_ROWS,
 )

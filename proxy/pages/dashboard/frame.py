@@ -29,6 +29,9 @@ NAVIGATION: Final = (
     ("/dashboard/requests", "Requests", False),
     ("/dashboard/keys", "Keys", False),
     ("/dashboard/models", "Models", False),
+    ("/dashboard/budgets", "Budgets", False),
+    ("/dashboard/teams", "Teams", True),
+    ("/dashboard/audit", "Audit", True),
 )
 #: Time zones that the field proposes; any IANA name may be written.
 ZONES: Final = (

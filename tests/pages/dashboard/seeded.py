@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from proxy.auth.store import Store
-from proxy.auth.values import KeyFields, TeamFields
+from proxy.auth.values import KeyFields, OrgFields, TeamFields
 from proxy.config.tree import Budget, Limits
 from proxy.ledger.record import UsageRecord
 from tests.ledger.ingesting import ingest
@@ -89,7 +89,9 @@ def seeded(data_dir: Path) -> Iterator[Dashboard]:
 
 async def _keys(data_dir: Path) -> tuple[str, str, str]:
     async with Store(data_dir) as store:
-        await store.teams.create(TeamFields(name="research"), actor="test")
+        await store.orgs.create(OrgFields(name="acme"), actor="test")
+        budget = Budget(limit=Decimal(100))
+        await store.teams.create(TeamFields(name="research", org="acme", budgets=[budget]), actor="test")
         own, secret = await store.keys.add(
             KeyFields(
                 name="web-app",
@@ -100,5 +102,9 @@ async def _keys(data_dir: Path) -> tuple[str, str, str]:
             ),
             actor="test",
         )
-        other, _ = await store.keys.add(KeyFields(name="secret-key", tags=["secret-tag"]), actor="test")
+        other, _ = await store.keys.add(
+            KeyFields(name="secret-key", tags=["secret-tag"], budgets=[Budget(limit=Decimal("77.77"))]), actor="test"
+        )
+        hostile, _ = await store.keys.add(KeyFields(name=HOSTILE), actor="test")
+        await store.keys.revoke(hostile.id, actor="test")
     return own.id, secret, other.id
