@@ -11,7 +11,7 @@ GATEWAY = $(if $(COMPILED),$(COMPILED)/.plain)
 GATEWAY_OPTION = $(if $(COMPILED),--gateway $(abspath $(COMPILED))/bin/prometheus-gateway)
 
 .PHONY: run help test check fmt docs screenshots release wheel test-compiled bench bench-peers bench-pages bench-routing bench-guard \
-	faults cuts kill power process overload fuzz mutants disconnects crosstalk slow soak clean
+	faults cuts kill power process overload fuzz api-fuzz mutants disconnects crosstalk slow soak clean
 
 # Another port: make run PORT=8090. Any options of `serve`: make run ARGS='--host 0.0.0.0 --workers 2'.
 run: export PROMETHEUS_GATEWAY_MADE = 1
@@ -99,6 +99,9 @@ overload: $(VENV)/.dev ## Long: twice the capacity: how many are served, how soo
 # ARGS="--seconds 1200 --seed 7" tells how long and which.
 fuzz: $(VENV)/.dev ## Long: odd requests and odd responses until the time is over
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+api-fuzz: $(VENV)/.dev ## Long: odd requests to every operation of the OpenAPI document
+	$(BIN)/python -m pytest -m slow tests/pages/documentation/openapi/test_schemathesis.py $(ARGS)
 
 # ARGS='"no bill"' tries one.
 mutants: $(VENV)/.dev ## Long: take each safety out of a copy, and demand that its tests fail

@@ -273,6 +273,16 @@ async def delete_item(exchange: DemoExchange) -> None:
     await exchange.send_json(exchange.store.get(CONVERSATION.object, exchange.path("parent")).value)
 
 
+async def create_message(exchange: DemoExchange) -> None:
+    """A message of a thread: a text of it is a list of one part, as OpenAI has it."""
+    values, thread = await exchange.read(Values), exchange.path("parent")
+    exchange.store.get(THREAD.object, thread)
+    content = values.get("content")
+    if isinstance(content, str):
+        values = {**values, "content": [{"type": "text", "text": {"value": content, "annotations": []}}]}
+    await exchange.send_json(MESSAGE.store(exchange, {**values, "thread_id": thread}, parent=thread).value)
+
+
 async def create_run(exchange: DemoExchange) -> None:
     """A run that has ended, with the one step that it took."""
     values, thread = await exchange.read(Values), exchange.path("parent")
@@ -290,6 +300,7 @@ _KINDS: Final = (
 ROUTES: Final[DemoRoutes] = (
     *tuple(route for kind in _KINDS for route in kind.routes),
     ("POST", "/v1/files", create_file),
+    ("POST", MESSAGE.path, create_message),
     ("GET", "/v1/files/{id}/content", FILE.send_content),
     ("POST", "/v1/uploads/{id}/complete", UPLOAD.set_status),
     ("POST", "/v1/uploads/{id}/cancel", UPLOAD.set_status),

@@ -108,6 +108,12 @@ _PLAIN: Final = "text/plain"
 _JSON: Final = "application/json"
 _EVENTS: Final = "text/event-stream"
 _FORM: Final = "multipart/form-data"
+#: A response of events has the schema of one of them.
+_EVENT: Final[Schema] = {
+    "type": "object",
+    "description": "One server-sent event.",
+    "properties": {"event": TEXT, "data": TEXT, "id": TEXT, "retry": INTEGER},
+}
 #: Schemas of bodies that are forms where the endpoint takes JSON too.
 _FORMS: Final[Mapping[str, str]] = {"ImageEditRequest": "ImageEditForm", "VideoRequest": "VideoRequest"}
 
@@ -209,7 +215,7 @@ def _own(row: OwnRow) -> Json:
             str(status): {
                 "description": _STATUSES.get(status, "What was asked for.") if status != 200 else "What was asked for.",
                 "headers": _headers(always=True),
-                "content": {_EVENTS if schema is TEXT else _JSON: {"schema": schema}},
+                "content": {_EVENTS: {"schema": _EVENT}} if schema is TEXT else {_JSON: {"schema": schema}},
             }
             for status, schema in row.responses.items()
         },
@@ -232,7 +238,7 @@ def _success(kinds: str, shape: Shape) -> Json:
     if "bytes" in kinds:
         content["*/*"] = {"schema": BINARY}
     if "events" in kinds:
-        content[_EVENTS] = {"schema": {**TEXT, "description": f"Server-sent events. {shape.events}"}}
+        content[_EVENTS] = {"schema": {**_EVENT, "description": f"One server-sent event. {shape.events}"}}
     return content
 
 
