@@ -14,11 +14,13 @@ from proxy.pages.dashboard.sign_in import ROWS as SIGN_IN_ROWS
 from proxy.pages.dashboard.teams import ROWS as TEAMS_ROWS
 from proxy.pages.documentation.home import ROWS as HOME_ROWS
 from proxy.pages.documentation.openapi_page import ROWS as OPENAPI_ROWS
+from proxy.pages.documentation.openapi_readers import ROWS as OPENAPI_READER_ROWS
 from proxy.pages.request import Page
 
 PAGES: Final[tuple[Page, ...]] = (
     *HOME_ROWS,
     *OPENAPI_ROWS,
+    *OPENAPI_READER_ROWS,
     *SIGN_IN_ROWS,
     *OVERVIEW_ROWS,
     *REQUESTS_ROWS,
