@@ -51,7 +51,7 @@ ROWS: Final[tuple[Row, ...]] = (
         "/-/keys/{key_id}",
         keys.put,
         "Make a key be as the body says, with defaults for the rest; a new name makes a key.",
-        keys.KeyDocument,
+        keys.WrittenKey,
         KeyFields,
         headers=_PUT,
         statuses=(200, 201),

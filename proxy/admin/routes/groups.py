@@ -1,7 +1,7 @@
 """Teams and organisations: who keys belong to, with limits and budgets of their own."""
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -9,6 +9,9 @@ from proxy.admin.request import AdminRequest, Result
 from proxy.admin.routes.pages import (
     Listed,
     Page,
+    SetBudget,
+    SetLimits,
+    Time,
     arguments,
     etag,
     expected_version,
@@ -26,12 +29,12 @@ from proxy.auth.teams import Team
 class OrgDocument(msgspec.Struct, frozen=True, kw_only=True):
     """One organisation."""
 
-    object: str = "org"
+    object: Literal["org"] = "org"
     id: str
     name: str
-    limits: dict[str, Any] | None
-    budgets: list[dict[str, Any]]
-    created: str | None
+    limits: SetLimits | None
+    budgets: list[SetBudget]
+    created: Time | None
     #: How many teams belong to it.
     teams: int
     version: int
@@ -40,14 +43,14 @@ class OrgDocument(msgspec.Struct, frozen=True, kw_only=True):
 class TeamDocument(msgspec.Struct, frozen=True, kw_only=True):
     """One team."""
 
-    object: str = "team"
+    object: Literal["team"] = "team"
     id: str
     name: str
     #: The name of its organisation.
     org: str | None
-    limits: dict[str, Any] | None
-    budgets: list[dict[str, Any]]
-    created: str | None
+    limits: SetLimits | None
+    budgets: list[SetBudget]
+    created: Time | None
     #: How many live keys belong to it.
     keys: int
     version: int

@@ -2,16 +2,20 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from proxy.admin.request import AdminRequest, Input, Result
 from proxy.admin.routes.pages import (
     Listed,
     Page,
     PageSize,
+    SetBudget,
+    SetLimits,
+    Time,
+    Usd,
     arguments,
     etag,
     expected_version,
@@ -44,24 +48,24 @@ class KeyQuery(Page, frozen=True):
 class KeyDocument(msgspec.Struct, frozen=True, kw_only=True):
     """One key, without its secret."""
 
-    object: str = "key"
+    object: Literal["key"] = "key"
     id: str
     name: str
     #: The last characters of its secret.
     hint: str
     #: Aliases that it may use; null is all of them.
     models: list[str] | None
-    created: str | None
-    expires: str | None
-    revoked: str | None
+    created: Time | None
+    expires: Time | None
+    revoked: Time | None
     #: The name of its team.
     team: str | None
     tags: list[str]
-    limits: dict[str, Any] | None
-    budgets: list[dict[str, Any]]
+    limits: SetLimits | None
+    budgets: list[SetBudget]
     metadata: dict[str, Any] | None
     #: USD of all credits that were added; null for a key that needs none.
-    credits_usd: str | None
+    credits_usd: Usd | None
     version: int
 
 
@@ -69,6 +73,13 @@ class CreatedKey(KeyDocument, frozen=True, kw_only=True):
     """A key with its secret, which cannot be read again."""
 
     key: str
+
+
+class WrittenKey(KeyDocument, frozen=True, kw_only=True):
+    """A key that is as it was asked for."""
+
+    #: Its secret, where the request has made the key.
+    key: str | UnsetType = UNSET
 
 
 class KeyList(Listed, frozen=True, kw_only=True):
@@ -86,7 +97,7 @@ class Rotate(Input, frozen=True):
 class CreatedSecret(msgspec.Struct, frozen=True, kw_only=True):
     """The new secret of a key, which cannot be read again."""
 
-    object: str = "key.secret"
+    object: Literal["key.secret"] = "key.secret"
     id: str
     key: str
 
@@ -103,19 +114,19 @@ class AddCredits(Input, frozen=True):
 class CreditDocument(msgspec.Struct, frozen=True, kw_only=True):
     """One addition of credits."""
 
-    object: str = "credit"
+    object: Literal["credit"] = "credit"
     id: str
     key_id: str
-    amount_usd: str
+    amount_usd: Usd
     note: str
-    created: str | None
-    expires: str | None
+    created: Time | None
+    expires: Time | None
 
 
 class AddedCredits(CreditDocument, frozen=True, kw_only=True):
     """An addition, with all credits that the key has been given."""
 
-    total_usd: str
+    total_usd: Usd
 
 
 class CreditQuery(Input, frozen=True):
@@ -130,7 +141,7 @@ class CreditList(Listed, frozen=True, kw_only=True):
     """The additions of a key, the newest first."""
 
     data: list[CreditDocument]
-    total_usd: str | None
+    total_usd: Usd | None
 
 
 def document(key: StoredKey) -> dict[str, Any]:
@@ -169,9 +180,9 @@ async def put(services: AdminServices, request: AdminRequest) -> Result:
         # The id of a key that is not there, and no name for a new one.
         await services.store.keys.get(name)
     written = await services.store.keys.put(name, fields, actor=request.actor, expected=expected_version(request))
-    if written.secret is not None:
-        return Result(CreatedKey(**document(written.key), key=written.secret), 201, etag(written.key.version))
-    return Result(_document(written.key), 200, etag(written.key.version))
+    secret = UNSET if written.secret is None else written.secret
+    result = WrittenKey(**document(written.key), key=secret)
+    return Result(result, 200 if written.secret is None else 201, etag(written.key.version))
 
 
 async def patch(services: AdminServices, request: AdminRequest) -> Result:

@@ -9,7 +9,7 @@ from proxy.admin.nodes import Node
 from proxy.admin.request import AdminRequest, Input, Result
 from proxy.admin.services import AdminServices
 from proxy.config.show import masked
-from proxy.config.tree import Budget, Format, Limits, Model
+from proxy.config.tree import Budget, Format, Limits, Model, Server
 from proxy.errors import ConfigFault
 from proxy.exchange.response_head import timestamp
 
@@ -42,7 +42,7 @@ class ConfigSummary(msgspec.Struct, frozen=True):
     version: str
     #: When this worker's gateway came up, in seconds since 1970.
     started: int
-    server: dict[str, Any]
+    server: Server
     upstreams: dict[str, UpstreamSummary]
     models: dict[str, Model]
     limits: dict[str, Limits]
@@ -139,7 +139,7 @@ async def get_config(services: AdminServices, request: AdminRequest) -> Result:
         ConfigSummary(
             __version__,
             services.state.created,
-            msgspec.to_builtins(config.server),
+            config.server,
             upstreams,
             config.models,
             limits,

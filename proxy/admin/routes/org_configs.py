@@ -1,6 +1,6 @@
 """The configuration documents of organisations. A response has their secrets masked, never whole."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta
@@ -31,12 +31,16 @@ class OrgConfigDeleted(msgspec.Struct, frozen=True):
     deleted: bool
 
 
+#: A document as it was given, with its secrets masked.
+Stored = Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": "#/components/schemas/OrgConfig"})]
+
+
 class OrgConfigs(msgspec.Struct, frozen=True, kw_only=True):
     """All documents, by the names of their organisations."""
 
-    object: str = "list"
+    object: Literal["list"] = "list"
     count: int
-    data: dict[str, dict[str, Any]]
+    data: dict[str, Stored]
 
 
 class OrgConfigsLoaded(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -16,6 +16,13 @@ from proxy.observability.access_format import dollars
 MAX_PAGE = 500
 _ID = re.compile(r"(?:key|team|org)_[0-9a-f]{12}")
 PageSize = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
+#: ISO 8601, in UTC.
+Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+#: An exact decimal number of dollars.
+Usd = Annotated[str, Meta(extra_json_schema={"format": "decimal"})]
+#: Limits and budgets with what is set of them alone.
+SetLimits = Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": "#/components/schemas/Limits"})]
+SetBudget = Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": "#/components/schemas/Budget"})]
 
 
 class Page(Input, frozen=True):
@@ -31,7 +38,7 @@ class Page(Input, frozen=True):
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
     """The head of a page of a list."""
 
-    object: str = "list"
+    object: Literal["list"] = "list"
     has_more: bool = False
     #: For `after` of the next page.
     last_id: str | None = None

@@ -2,19 +2,19 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, cast, get_args
+from typing import Annotated, Any, Final, Literal, cast, get_args
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from proxy.admin.request import AdminRequest, Input, Result
-from proxy.admin.routes.pages import Listed, PageSize, is_id, listed, usd, utc
+from proxy.admin.routes.pages import Listed, PageSize, Time, Usd, is_id, listed, usd, utc
 from proxy.admin.services import AdminServices
 from proxy.auth.audit import AuditRow
 from proxy.auth.names import Names, read_names
 from proxy.errors import InvalidRequest
 from proxy.ledger.grouping import By
-from proxy.ledger.reports import MAX_TREND_PARTS, PAGE, UsageLine
+from proxy.ledger.reports import MAX_TREND_PARTS, PAGE, Latency, UsageLine
 from proxy.ledger.selection import Selection
 
 #: Longest time that a report may take, in seconds.
@@ -62,16 +62,52 @@ class UsageQuery(Input, frozen=True):
     cursor: str | None = None
 
 
+class LineDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a report, or its totals. Durations are microseconds; dollars are null where they are not known."""
+
+    #: What `by` says: an id, an alias, a period in ISO 8601. Empty in the totals, and for what has none.
+    group: str
+    requests: int
+    errors: int
+    input_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    audio_milliseconds: int
+    images: int
+    #: Requests whose cost is not known.
+    unpriced: int
+    #: Requests for which it is not known what the targets cost the operator.
+    uncosted: int
+    #: Requests whose tokens are estimated.
+    estimated: int
+    ttft: Latency
+    total: Latency
+    overhead: Latency
+    #: Requests in each part of the time; empty where no trend was asked for.
+    trend: tuple[int, ...]
+    cost_nano_usd: int
+    cost_usd: Usd | None
+    #: What the targets cost the operator.
+    target_cost_nano_usd: int
+    target_cost_usd: Usd | None
+    margin_nano_usd: int
+    margin_usd: Usd | None
+    #: Of a key, a team or an organisation that is still stored.
+    name: str | UnsetType = UNSET
+
+
 class UsageDocument(msgspec.Struct, frozen=True, kw_only=True):
     """A usage report, as `prometheus-gateway usage --json` prints it."""
 
-    object: str = "usage"
+    object: Literal["usage"] = "usage"
     by: str
     #: The time zone of its periods.
     zone: str
-    lines: list[dict[str, Any]]
+    lines: list[LineDocument]
     #: Of the whole time and selection, and not of the page.
-    totals: dict[str, Any]
+    totals: LineDocument
     #: Of the next page.
     cursor: str | None
 
@@ -95,7 +131,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One change, with the object before and after it; secrets are in neither."""
 
     id: int
-    time: str | None
+    time: Time | None
     actor: str
     action: str
     #: The id of what was changed, and its name at that time.
@@ -227,19 +263,11 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _line(line: UsageLine, names: Mapping[str, str]) -> dict[str, Any]:
+def _line(line: UsageLine, names: Mapping[str, str]) -> LineDocument:
     """A line with its money as nano-dollars and as exact decimals; null where it is known of no request."""
-    plain: dict[str, Any] = msgspec.to_builtins(line)
+    fields = msgspec.structs.asdict(line)
     has_cost = not line.unpriced or line.unpriced < line.requests
-    has_margin = line.has_margin
-    for name, value, is_known in (
-        ("cost", line.cost, has_cost),
-        ("target_cost", line.target_cost, has_margin),
-        ("margin", line.margin, has_margin),
-    ):
-        plain.pop(name)
-        plain[f"{name}_nano_usd"] = value
-        plain[f"{name}_usd"] = usd(value) if is_known else None
-    if line.group in names:
-        plain["name"] = names[line.group]
-    return plain
+    for name, is_known in (("cost", has_cost), ("target_cost", line.has_margin), ("margin", line.has_margin)):
+        nano = fields.pop(name)
+        fields |= {f"{name}_nano_usd": nano, f"{name}_usd": usd(nano) if is_known else None}
+    return LineDocument(**fields, name=names.get(line.group, UNSET))
