@@ -68,6 +68,8 @@ class AdminServices:
         self.providers = providers
         self.token = AdminToken(state.ledger.data_dir, keys)
         self.control = Control(_nothing)
+        #: The OpenAPI document of the admin API, encoded; None until it is read.
+        self.document: bytes | None = None
 
     async def start(self) -> None:
         """Open the store, and make the token where there is none. Raises `StoreFailed`."""

@@ -5,10 +5,14 @@ A row needs the admin token unless it says otherwise. A new route is its handler
 
 from typing import Any, Final
 
+import msgspec
+
+from proxy.admin.openapi import AdminDocument, admin_document
 from proxy.admin.org_config import OrgConfig
-from proxy.admin.request import MAX_BULK_BYTES, Input, Row
+from proxy.admin.request import MAX_BULK_BYTES, AdminRequest, Input, Result, Row
 from proxy.admin.routes import groups, keys, metrics, operations, org_configs, reports, rotation, traffic
 from proxy.admin.routes.pages import Page
+from proxy.admin.services import AdminServices
 from proxy.auth.values import KeyFields, OrgFields, TeamFields
 
 _IF_MATCH: Final = {"If-Match": "The version that the change is for; 412 where it is another one by now."}
@@ -32,6 +36,17 @@ def _of_groups(
         Row("PATCH", of_one, routes.patch, patch, document, fields, headers=_IF_MATCH),
         Row("DELETE", of_one, routes.delete, f"Delete {one} that {is_free}.", groups.Deleted, headers=_IF_MATCH),
     )
+
+
+async def _document(services: AdminServices, request: AdminRequest) -> Result:
+    """The OpenAPI document of the rows below; they do not change while the process runs."""
+    if services.document is None:
+        services.document = await services.in_thread(_encoded_document)
+    return Result(services.document)
+
+
+def _encoded_document() -> bytes:
+    return msgspec.json.encode(admin_document(ROWS))
 
 
 ROWS: Final[tuple[Row, ...]] = (
@@ -148,6 +163,7 @@ ROWS: Final[tuple[Row, ...]] = (
     ),
     Row("GET", "/-/metrics", metrics.page, "The metrics, for Prometheus.", None, access="open_metrics"),
     Row("GET", "/metrics", metrics.page, "The same as `GET /-/metrics`.", None, access="open_metrics"),
+    Row("GET", "/-/openapi.json", _document, "The OpenAPI document of these routes.", AdminDocument),
     Row("GET", "/-/config", operations.get_config, "The configuration in force.", operations.ConfigSummary),
     Row(
         "POST",

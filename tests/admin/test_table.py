@@ -75,6 +75,7 @@ DECISIONS: dict[tuple[str, str], Decision] = {
     ("GET", "/-/health/providers/{org_id}"): Decision((200,), ids=FIXED),
     ("GET", "/-/metrics"): Decision((200,), may_be_open=True),
     ("GET", "/metrics"): Decision((200,), may_be_open=True),
+    ("GET", "/-/openapi.json"): Decision((200,)),
     ("GET", "/-/config"): Decision((200,)),
     # The gateway of this test has no configuration file.
     ("POST", "/-/reload"): Decision((409,)),

@@ -17,6 +17,7 @@ import httpx
 import msgspec
 from msgspec import inspect
 
+from proxy.admin.openapi import TITLES
 from proxy.admin.request import MAX_BODY_BYTES, Row
 from proxy.admin.table import ROWS
 from proxy.config.descriptions import describe
@@ -31,7 +32,8 @@ _OPENING: Final = """\
 
 Everything that an operator does by commands, over HTTP: keys and credits, teams, organisations, usage, the audit table,
 reloads, the rotation of providers' keys. This page is made from the table of routes (`proxy/admin/table.py`); its
-requests are sent to a running gateway by a test, and what stands below each is the response.
+requests are sent to a running gateway by a test, and what stands below each is the response. `GET /-/openapi.json` has
+the same table as an OpenAPI 3.1 document, with the schemas of requests and responses, for generators of clients.
 
 ## The token
 
@@ -120,6 +122,10 @@ _PROMISES: Final = (
         ("tests/admin/routes/test_org_configs.py",),
     ),
     (
+        "Every response that the examples below get, and every refusal, is what `/-/openapi.json` says",
+        ("tests/admin/test_openapi.py",),
+    ),
+    (
         "An address of its own serves the admin API and nothing else",
         ("tests/admin/test_api.py",),
     ),
@@ -199,6 +205,7 @@ EXAMPLES: Final = (
     Example("GET", "/-/admin/providers/vendor1/rotation"),
     Example("POST", "/-/admin/providers/vendor1/rotate/promote"),
     Example("POST", "/-/admin/providers/vendor1/rotate/rollback"),
+    Example("GET", "/-/openapi.json"),
     Example("GET", "/-/config"),
     Example("POST", "/-/reload"),
     Example("POST", "/admin/reload-config"),
@@ -241,6 +248,13 @@ class Recorded(NamedTuple):
 def recorded() -> dict[tuple[str, str], Recorded]:
     """Send all examples, and keep the first of each row."""
     found: dict[tuple[str, str], Recorded] = {}
+    for example, row, response in responses():
+        found.setdefault((row.method, row.path), Recorded(example, response.status_code, _body_of(response)))
+    return found
+
+
+def responses() -> Iterator[tuple[Example, Row, httpx.Response]]:
+    """Send all examples to a gateway, with what happens between them; their rows, and the responses as they are."""
 
     def respond(request: RecordedRequest) -> list[Step]:
         return json_answer({"data": []} if request.method == "GET" else JSON_ANSWER)
@@ -259,8 +273,7 @@ def recorded() -> dict[tuple[str, str], Recorded]:
                 body = None if example.body is None else json.dumps(example.body).encode()
                 response = client.request(example.method, example.path, content=body, headers=example.headers)
                 assert response.status_code in row.statuses, f"{example}: {response.text}"
-                found.setdefault((row.method, row.path), Recorded(example, response.status_code, _body_of(response)))
-    return found
+                yield example, row, response
 
 
 def _reload_of(gateway: RunningGateway) -> Callable[[Any], None]:
@@ -299,6 +312,9 @@ def _body_of(response: httpx.Response) -> str:
     if "server" in value:
         # Every setting, which is in another document.
         value["server"] = {"port": 8080, "…": "…"}
+    if "openapi" in value:
+        value["paths"] = {"/-/keys": {"…": "…"}, "…": "…"}
+        value["components"] = {"…": "…"}
     text = _json(value)
     for pattern, stands in _VOLATILE:
         text = pattern.sub(stands, text)
@@ -324,17 +340,6 @@ def row_of(example: Example) -> Row:
     return min(rows, key=lambda row: row.path.count("{"))
 
 
-_TITLES: Final = (
-    ("Keys and credits", ("/-/keys",)),
-    ("Teams", ("/-/teams",)),
-    ("Organisations", ("/-/orgs",)),
-    ("Usage and audit", ("/-/usage", "/-/audit", "/stats")),
-    ("Health of providers", ("/-/health",)),
-    ("Providers' keys", ("/-/admin/",)),
-    ("Operations", ("",)),
-)
-
-
 def document() -> str:
     """The whole page."""
     examples = recorded()
@@ -342,7 +347,7 @@ def document() -> str:
     lines = [opening, "", "## All routes", "", "| route | what it does |", "|---|---|"]
     lines += [f"| `{row.method} {row.path}` | {row.help} |" for row in ROWS]
     left = list(ROWS)
-    for title, prefixes in _TITLES:
+    for title, prefixes in TITLES:
         rows = [row for row in left if row.path.startswith(prefixes)]
         left = [row for row in left if row not in rows]
         lines += ["", f"## {title}", ""]

@@ -12,38 +12,7 @@ from proxy.config.tree import Config
 from proxy.endpoints.table import ROWS
 from proxy.pages.documentation.openapi.document import SHAPES, client_document, schemas, statuses_of
 from proxy.resources.table import RESOURCE_ROWS
-from tests.pages.documentation.openapi.validation import ORIGIN, document
-
-
-def schemas_in(value: Any) -> Iterator[dict[str, Any]]:
-    """Every schema of a document, at any depth."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            if name == "schema" and isinstance(inner, dict):
-                yield from parts_of(inner)
-            elif name == "schemas":
-                for one in inner.values():
-                    yield from parts_of(one)
-            elif name != "example":
-                yield from schemas_in(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from schemas_in(inner)
-
-
-def parts_of(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield schema
-    inner = [*schema.get("properties", {}).values(), schema.get("items"), schema.get("additionalProperties")]
-    for one in (*inner, *schema.get("anyOf", ()), *schema.get("allOf", ())):
-        if isinstance(one, dict):
-            yield from parts_of(one)
-
-
-def is_empty(schema: dict[str, Any]) -> bool:
-    """Whether a schema says nothing of its values, or of the fields of an object."""
-    if schema.get("type") == "object":
-        return not (schema.get("properties") or isinstance(schema.get("additionalProperties"), dict))
-    return not schema.keys() & {"$ref", "type", "enum", "anyOf", "allOf"}
+from tests.pages.documentation.openapi.validation import ORIGIN, document, is_empty, schemas_in
 
 
 def operations() -> Iterator[dict[str, Any]]:
