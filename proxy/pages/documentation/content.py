@@ -201,6 +201,10 @@ def _endpoints(facts: Facts) -> Section:
             "Optional are `language`, `temperature`, and `response_format` as json, text, verbose_json, srt or vtt. "
             f"An audio file may have {size:.4g} MB."
         )
+    texts.append(
+        f"All endpoints with all their fields are in [/docs]({facts.origin}/docs), which sends requests, in "
+        f"[/redoc]({facts.origin}/redoc), and as an OpenAPI document at [/openapi.json]({facts.origin}/openapi.json)."
+    )
     rows = tuple((f"`{one.method} {one.path}`", one.help, one.response, one.format) for one in facts.endpoints)
     return Section(
         "endpoints",

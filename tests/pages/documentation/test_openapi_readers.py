@@ -125,6 +125,7 @@ def test_the_docs_page_leads_to_both(browser: Browser, gateway: RunningGateway) 
     page = browser.open(gateway)
     for path, name in zip(READERS, ("Swagger UI", "ReDoc"), strict=True):
         expect(page.locator("header").get_by_role("link", name=name)).to_have_attribute("href", path)
+        expect(page.locator("#endpoints").get_by_role("link", name=path)).to_be_visible()
 
 
 def test_no_other_page_is_allowed_what_they_need(gateway: RunningGateway) -> None:
