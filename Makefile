@@ -38,6 +38,7 @@ fmt: $(VENV)/.dev ## Format, and mend what the linter can mend
 docs: $(VENV)/.dev ## Write the generated pages of docs/ again
 	$(BIN)/python -m tests.documents.configuration > docs/configuration.md
 	$(BIN)/python -m tests.documents.upstreams > docs/upstreams.md
+	$(BIN)/python -m tests.documents.translation > docs/translation.md
 	$(BIN)/python -m tests.documents.endpoints > docs/endpoints.md
 	$(BIN)/python -m tests.documents.admin > docs/admin.md
 	$(BIN)/python -m tests.documents.metrics

@@ -96,7 +96,11 @@ LASTING_CALLS = frozenset(
     | {"timedelta", "object", "bytes.maketrans", "frozenset", "tuple", "bytes", "str", "int", "float", "bool"}
     | {"len", "max", "min", "sum", "range", "slice", "click.option", "click.argument", "click.Choice", "click.Path"}
     | {"Conversation", "Origin", "_of_groups"}
+    # The verdicts of translations.
+    | {"mapped", "placed", "lossy", "dropped", "ignored", "refused", "refused_unless", "dropped_unless"}
 )
+#: Translations, which hold nothing of a request until they begin one.
+_PAIR = re.compile(r"[A-Z][a-z]+To[A-Z][a-z]+")
 #: Methods whose result cannot be changed, whatever they are called on.
 LASTING_METHODS = frozenset(
     {"encode", "decode", "join", "strip", "replace", "format", "lower", "upper", "removeprefix"}
@@ -267,7 +271,12 @@ def lasting(value: ast.expr, frozen: frozenset[str], *, table: bool = False) -> 
     if isinstance(value, ast.Call):
         name = dotted(value.func)
         method = value.func.attr if isinstance(value.func, ast.Attribute) else ""
-        return name in LASTING_CALLS or name.split(".")[-1] in frozen or method in LASTING_METHODS
+        return (
+            name in LASTING_CALLS
+            or _PAIR.fullmatch(name) is not None
+            or name.split(".")[-1] in frozen
+            or method in LASTING_METHODS
+        )
     return True
 
 

@@ -23,9 +23,9 @@ api_key = "${OPENAI_API_KEY}"      # or "file:PATH", relative to this file
 # base_url = "http://127.0.0.1:8000/v1"
 # first_byte_timeout = 60
 
-# An alias is what clients ask for. Its targets are "upstream/model", tried in this order. Nothing is translated yet:
-# these aliases answer OpenAI's endpoints; /v1/messages (Claude Code) and Gemini's want a target that speaks their
-# format, such as one on an upstream of kind anthropic or gemini, in the same list.
+# An alias is what clients ask for. Its targets are "upstream/model", tried in this order. These aliases
+# answer OpenAI's endpoints, and /v1/messages (Claude Code) by translation; Gemini's want a target that speaks their
+# format, such as one on an upstream of kind gemini, in the same list.
 #
 # Prices are USD per million tokens, in quotes, so that they stay exact. These are OpenAI's list prices of 2026: put
 # YOUR PRICES here. An alias without a price is billed as unpriced.

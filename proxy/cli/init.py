@@ -34,4 +34,4 @@ def command(file: Path, force: bool, as_json: bool) -> None:
     print_note("  export OPENAI_API_KEY=…")
     for words in ("config check", "doctor", "keys create NAME", "serve"):
         print_note("  " + shlex.join(["prometheus-gateway", *words.split(), *option]))
-    print_note("Nothing is translated yet: an alias is called in the format of its provider (docs/upstreams.md).")
+    print_note("Chats and Messages are translated into each other; other formats need a provider of theirs.")

@@ -9,8 +9,8 @@ import msgspec
 
 from proxy.cli.options import as_json, config_file, configured
 from proxy.cli.output import print_json, print_note, print_table
-from proxy.config.presets import formats_of
-from proxy.config.tree import Model, Price, Upstream, split_target
+from proxy.config.translated import TEXT, TEXT_ENDPOINTS, formats, service
+from proxy.config.tree import Model, Price, Upstream
 
 #: The formats, the most usual first.
 _ORDER = ("openai", "anthropic", "gemini")
@@ -35,17 +35,29 @@ def command(config_path: Path | None, as_json: bool) -> None:
     print_table(
         ("alias", "capability", "formats", "targets", "USD per 1M"),
         [
-            (alias, model.capability, ", ".join(formats(model, config.upstreams)), _targets(model), _price(model.price))
+            (
+                alias,
+                model.capability,
+                ", ".join(_formats(model, config.upstreams)),
+                _targets(model),
+                _price(model.price),
+            )
             for alias, model in config.models.items()
         ],
     )
-    print_note("Formats are those in which an alias can be called; nothing is translated (docs/upstreams.md).")
+    print_note("Formats are those of its targets; --json shows what is translated into them (docs/translation.md).")
 
 
-def formats(model: Model, upstreams: Mapping[str, Upstream]) -> list[str]:
-    """The families of formats that an alias's targets speak: the endpoints of the others refuse it."""
-    served = [upstreams[split_target(target)[0]] for target in model.targets]
-    return sorted({dialect for upstream in served for dialect in formats_of(upstream)}, key=_ORDER.index)
+def _formats(model: Model, upstreams: Mapping[str, Upstream]) -> list[str]:
+    """The formats that an alias's targets speak."""
+    return sorted(formats(model, upstreams), key=_ORDER.index)
+
+
+def _translated(model: Model, upstreams: Mapping[str, Upstream]) -> list[str]:
+    """The endpoints that an alias serves by translation."""
+    if model.capability not in TEXT:
+        return []
+    return [endpoint for endpoint in TEXT_ENDPOINTS if service(model, upstreams, endpoint) == "translated"]
 
 
 def _targets(model: Model) -> str:
@@ -57,7 +69,8 @@ def _described(alias: str, model: Model, upstreams: Mapping[str, Upstream]) -> d
     return {
         "alias": alias,
         "capability": model.capability,
-        "formats": formats(model, upstreams),
+        "formats": _formats(model, upstreams),
+        "translated": _translated(model, upstreams),
         "targets": model.targets,
         "price": price,
     }

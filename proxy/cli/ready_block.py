@@ -15,8 +15,8 @@ import msgspec
 
 from proxy.auth.keys import KeyStore
 from proxy.cli.demo_key import FILE_NAME
-from proxy.config.presets import formats_of
-from proxy.config.tree import Config, split_target
+from proxy.config.translated import service
+from proxy.config.tree import Config
 
 _log = logging.getLogger(__name__)
 _QUESTION = '{"model": "%s", "stream": true, "messages": [{"role": "user", "content": "What is a gateway?"}]}'
@@ -87,7 +87,7 @@ class ReadyBlock:
             alias
             for alias, model in models.items()
             if model.capability in ("chat", "vision", "realtime")
-            and any("openai" in formats_of(upstreams[split_target(target)[0]]) for target in model.targets)
+            and service(model, upstreams, "/v1/chat/completions") != "refused"
         ]
         return "prometheus-core" if "prometheus-core" in found else next(iter(found), "")
 

@@ -24,6 +24,7 @@ Capability = Literal[
     "ocr",
 ]
 OnDisconnect = Literal["cancel", "drain"]
+Translate = Literal["lenient", "strict", "off"]
 Durability = Literal["process", "power"]
 LogFormat = Literal["auto", "text", "json"]
 Kind = Literal[
@@ -435,6 +436,13 @@ class Model(Section, frozen=True):
     limits: Limits | None = None
     #: How a target is chosen; without it they are tried in their order.
     routing: Routing | None = None
+    #: Whether requests in a format that its targets do not have are translated: "lenient" leaves out, and tells, what
+    #: cannot be said in full in theirs, "strict" refuses it, "off" translates nothing (docs/translation.md).
+    translate: Translate = "lenient"
+    #: Translated requests: whether the model thinks, and takes how much it is to think.
+    reasoning: bool = False
+    #: Translated requests: output tokens where the client sets no bound and the target needs one; 0 is 4,096.
+    max_output_tokens: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
     #: What the docs page calls it, such as "Deep reasoning"; by its capability when left out (docs/pages.md).
     title: Words = ""
     #: When to use it, for the docs page, such as "Planning, code, analysis, hard decisions."

@@ -19,6 +19,7 @@ from proxy.config.presets.schemas import Preset
 from proxy.config.problems import ConfigWarning as ConfigWarning
 from proxy.config.routing_warnings import queue_warnings, routing_warnings
 from proxy.config.toml_positions import Path
+from proxy.config.translated import TEXT, TEXT_ENDPOINTS, formats, service
 from proxy.config.tree import Capability, Config, Kind, Model, Price, Upstream, split_target
 
 _OPENAI_PATHS: Final[Mapping[Capability, str]] = {
@@ -152,6 +153,8 @@ def _dialects(model: Model, upstreams: Mapping[str, Upstream], path: Path) -> It
     served = _served(model, upstreams)
     if endpoint is None or any("openai" in formats_of(upstream) for upstream in served):
         return
+    if endpoint in TEXT_ENDPOINTS and service(model, upstreams, endpoint) != "refused":
+        return
     spoken = sorted({dialect for upstream in served for dialect in formats_of(upstream)})
     address = next(PRESETS[upstream.kind].compatible_url or upstream.base_url for upstream in served)
     yield (
@@ -167,10 +170,11 @@ def _served(model: Model, upstreams: Mapping[str, Upstream]) -> list[Upstream]:
 
 def _without_messages(config: Config) -> Iterator[ConfigWarning]:
     """Aliases that Anthropic's endpoints refuse, though OpenAI's do not: one warning for all, at the first one."""
-    found: dict[str, set[str]] = {}
+    found: dict[str, frozenset[str]] = {}
     for alias, model in config.models.items():
-        spoken = {dialect for one in _served(model, config.upstreams) for dialect in formats_of(one)}
-        if model.capability in _TEXT and "openai" in spoken and "anthropic" not in spoken:
+        spoken = formats(model, config.upstreams)
+        is_refused = model.capability in TEXT and service(model, config.upstreams, "/v1/messages") == "refused"
+        if is_refused and "openai" in spoken:
             found[alias] = spoken
     if not found:
         return

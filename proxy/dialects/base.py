@@ -15,6 +15,36 @@ DialectName = Literal["openai", "anthropic", "gemini"]
 MeterFactory = Callable[[str, str, bool], ResponseMeter]
 
 
+class TargetTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a translation needs to know of the target that it stands before."""
+
+    #: The alias, and the upstream's own model.
+    alias: str
+    model: str
+    #: What cannot be said in full in the target's dialect is refused, and not said in part.
+    strict: bool = False
+    #: Whether `stream_options` may be added to streaming requests.
+    takes_stream_options: bool = True
+    #: The field of a chat that bounds its output.
+    max_tokens_field: str = "max_tokens"
+    #: Output tokens where the request sets no bound and the target's dialect needs one; 0 for the default.
+    max_output_tokens: int = 0
+    #: The model thinks, and takes how much it is to think.
+    reasoning: bool = False
+
+
+class RequestTerms(msgspec.Struct, frozen=True):
+    """What a translation needs to know of a request beside its body."""
+
+    id: str
+    #: UTC, in microseconds since 1970.
+    started: int
+    #: What its input is estimated at.
+    input_tokens: int
+    #: Gives the time for an error's body.
+    timestamp: Callable[[], str]
+
+
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """One wire format, for one kind of response."""
 

@@ -8,7 +8,7 @@ there. Pure: no sockets, no client, no state of a request.
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
-from proxy.dialects.base import Dialect
+from proxy.dialects.base import Dialect, RequestTerms, TargetTerms
 from proxy.dialects.meters import choices_in
 from proxy.dialects.readers import (
     ArrayReader,
@@ -46,6 +46,23 @@ class Conversation:
     caller: ClassVar[str] = ""
     target: ClassVar[str] = ""
     endpoints: ClassVar[tuple[str, ...]] = ()
+
+    def bind(self, terms: TargetTerms) -> "Conversation":
+        """The conversation with a target; called once for each target that it translates for."""
+        return self
+
+    def begin(self, body: Body, terms: RequestTerms) -> "Conversation":
+        """The conversation of one attempt. Raises `InvalidRequest` for what cannot be said in the target's dialect."""
+        return self
+
+    @property
+    def note(self) -> str:
+        """What the client learns of the translation: a value of `X-Prism-Translated`; empty for nothing."""
+        return ""
+
+    def lines(self, forwarded: bytes) -> bytes:
+        """Those of the client's header lines that go to the target. Called for translations alone."""
+        return forwarded
 
     def path(self, path: bytes, stream: bool) -> bytes:
         """The path below the upstream's base URL; `{model}` stands for the model. Called for translations alone."""

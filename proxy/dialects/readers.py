@@ -5,6 +5,7 @@ response has ended by its own mark, and whether it was whole.
 """
 
 import re
+from typing import Final
 
 import msgspec
 
@@ -21,6 +22,8 @@ MAX_HELD_BYTES = 262_144
 MAX_MESSAGE = 1_000
 _MESSAGE = re.compile(rb'"(?:message|error)"\s*:\s*("(?:[^"\\]|\\.)*+")', re.DOTALL)
 _string = msgspec.json.Decoder(str)
+#: How the first bytes of nearly all streams of events begin.
+USUAL_EVENTS: Final = (b"data:", b"event:", b":", b"id:", b"retry:")
 # How an object begins, and no transcript.
 _OBJECT = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*["}]')
 
@@ -66,13 +69,17 @@ class ResponseReader:
         """All but its end has been made: what is still to come is its usage, or bytes on their way."""
         return self.meter.finished or self.meter.closing
 
+    def close(self) -> bytes:
+        """The client's bytes that end a response which is whole, and whose own end mark has not come."""
+        return b""
+
 
 class EventReader(ResponseReader):
     """A stream of server-sent events."""
 
     events = True
     by_parts = True
-    usual: tuple[bytes, ...] = (b"data:", b"event:", b":", b"id:", b"retry:")
+    usual: tuple[bytes, ...] = USUAL_EVENTS
 
     def __init__(self, meter: ResponseMeter, alias: str, max_event_bytes: int) -> None:
         super().__init__(meter)

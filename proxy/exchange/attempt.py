@@ -10,7 +10,8 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from proxy.dialects.conversation import IDENTITY
+from proxy.dialects.base import RequestTerms
+from proxy.dialects.conversation import IDENTITY, Conversation
 from proxy.dialects.readers import ResponseReader, reported_error
 from proxy.errors import (
     GatewayError,
@@ -21,6 +22,7 @@ from proxy.errors import (
 )
 from proxy.exchange.context import RequestContext
 from proxy.exchange.interfaces import COMMITTED, WAITING, Origin, ResponseWriter
+from proxy.exchange.response_head import timestamp
 from proxy.exchange.services import Services
 from proxy.routing.models import conversation_with
 from proxy.routing.retry import COUNTED, RetryPlan
@@ -66,6 +68,8 @@ class AttemptOwner(Origin):
     context: RequestContext
     plan: RetryPlan
     exchange: ResponseWriter
+    #: Between the client and the target of the attempt.
+    conversation: Conversation = IDENTITY
     #: Monotonic time at which a request was last sent; 0 before.
     sent: float
     #: For the sweeper, of which it is a member between two attempts and takes itself out.
@@ -128,9 +132,16 @@ class Attempt(ResponseSink):
     # the request
 
     def start(self, fresh: bool) -> None:
-        """Ask for a connection, one that has not been used if `fresh`. Raises what the pool raises."""
+        """Ask for a connection, one that has not been used if `fresh`.
+
+        Raises what the pool raises, and `InvalidRequest` for what cannot be said in the target's dialect.
+        """
         owner = self._owner
         plan, upload = owner.plan, owner.context.upload
+        alias = plan.alias
+        assert alias is not None
+        if plan.target.translates or owner.conversation is not IDENTITY:
+            owner.conversation = self._begin(conversation_with(plan.target, alias))
         pool = plan.target.pool
         self._upstream_deadline = plan.began + pool.connect_timeout
         self._deadline = min(self._upstream_deadline, plan.first_byte_deadline)
@@ -145,8 +156,6 @@ class Attempt(ResponseSink):
         owner = self._owner
         context, plan = owner.context, owner.plan
         target = plan.target
-        alias = plan.alias
-        assert alias is not None
         self.connection = connection
         forwarded = context.forwarded if context.prism.trace is None else context.upstream_lines()
         upload, model, body = context.upload, target.model, b""
@@ -154,11 +163,12 @@ class Attempt(ResponseSink):
         if upload is not None:
             head = target.head(context.path, forwarded, content=upload.lines(model))
         else:
-            conversation = IDENTITY if not alias.conversations else conversation_with(target, alias)
+            conversation = owner.conversation
             may_ask_usage = context.spec.may_ask_usage and target.takes_stream_options
             path = context.path
             if conversation is not IDENTITY:
                 path = conversation.path(path, context.body.stream)
+                forwarded = conversation.lines(forwarded)
             if not context.large:
                 body = conversation.body(context.body, model, may_ask_usage)
                 length = len(body)
@@ -178,6 +188,15 @@ class Attempt(ResponseSink):
         if owner.exchange.paused:
             # By responses before this one, which the client has not read yet.
             connection.pause()
+
+    def _begin(self, conversation: Conversation) -> Conversation:
+        """The conversation of this attempt. Raises `InvalidRequest`."""
+        if conversation is IDENTITY:
+            return conversation
+        context, services = self._owner.context, self._owner.services
+        assert context.alias is not None
+        size, _ = services.estimator.estimate(context.key.id, context.alias.name, len(context.body.data), 0)
+        return conversation.begin(context.body, RequestTerms(context.id, context.started, size, timestamp))
 
     def not_connected(self, error: UpstreamFailed) -> None:
         """The pool could not give one."""
@@ -206,12 +225,10 @@ class Attempt(ResponseSink):
         Raises `UpstreamProtocolError` for a response that cannot be read.
         """
         owner = self._owner
-        context, target, alias = owner.context, owner.plan.target, owner.plan.alias
+        context, target = owner.context, owner.plan.target
         assert context.alias is not None
-        assert alias is not None
         upload = context.upload
-        conversation = IDENTITY if not alias.conversations else conversation_with(target, alias)
-        self.reader = conversation.reader(
+        self.reader = owner.conversation.reader(
             self.headers,
             context.dialect,
             context.body,
@@ -421,7 +438,7 @@ class Attempt(ResponseSink):
             owner.exchange.settle_disconnected()
         elif reader is not None and reader.whole:
             # It gave its reason to finish, and neither the last mark nor an end.
-            owner.finished(self, reader, self._buffer)
+            owner.finished(self, reader, self._buffer + reader.close())
         else:
             owner.failed(error)
 

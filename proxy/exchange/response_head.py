@@ -8,7 +8,7 @@ import math
 import re
 import time
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from proxy.dialects.scrub import rename
@@ -19,6 +19,7 @@ from proxy.ledger.record import Outcome, UsageRecord
 from proxy.limits.lines import limit_lines
 from proxy.server.envelope import JSON_LINE as JSON_LINE
 from proxy.server.envelope import timestamp as timestamp
+from proxy.wire.headers import Header, response_lines
 from proxy.wire.prism_headers import NO_PRISM_HEADERS
 
 #: The provider's name while upstreams are not shown.
@@ -142,6 +143,12 @@ def without_models(lines: bytes, names: Mapping[str, str]) -> bytes:
                     line = rename(line, name.encode(), alias.encode())
             parts[at] = line
     return b"\r\n".join(parts)
+
+
+def translated_lines(headers: Sequence[Header], note: str) -> bytes:
+    """The header lines of a response that was translated: of the upstream's own only the type of its content."""
+    said = response_lines([one for one in headers if one[0] == b"content-type"])
+    return said + header_line("X-Prism-Translated", note)
 
 
 def outcome_of(error: GatewayError) -> Outcome:

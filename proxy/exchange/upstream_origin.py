@@ -13,6 +13,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from proxy.dialects.causes import Cause, cause_of, stopped_by_policy
+from proxy.dialects.conversation import IDENTITY
 from proxy.dialects.readers import ResponseReader
 from proxy.dialects.upstream_errors import ErrorResponse
 from proxy.errors import (
@@ -28,7 +29,7 @@ from proxy.exchange.attempt import LAST_EVENTS_SECONDS, Attempt, AttemptOwner
 from proxy.exchange.context import RequestContext
 from proxy.exchange.fallback import fallback_targets, fallbacks_of, session_of
 from proxy.exchange.interfaces import COMMITTED, SETTLED, ResponseWriter
-from proxy.exchange.response_head import DISPOSITION, may_show_limits, timestamp, without_models
+from proxy.exchange.response_head import DISPOSITION, may_show_limits, timestamp, translated_lines, without_models
 from proxy.exchange.services import Services
 from proxy.exchange.settlement import CLIENT_LEFT, relayed_record, reserved_of
 from proxy.ledger.record import AttemptRecord, Outcome, UsageRecord
@@ -244,6 +245,9 @@ class UpstreamOrigin(AttemptOwner):
 
     def _lines(self, attempt: Attempt) -> bytes:
         """The header lines of the upstream's that go to the client, without names of its models."""
+        conversation = self.conversation
+        if conversation is not IDENTITY:
+            return translated_lines(attempt.headers, conversation.note)
         lines = response_lines(attempt.headers)
         if DISPOSITION in lines and self.context.alias is not None:
             lines = without_models(lines, {self.model: self.context.alias.name})

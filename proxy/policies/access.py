@@ -44,7 +44,7 @@ class AccessPolicy(Policy):
         if not context.targets:
             raise InvalidRequest(
                 f"The model `{alias.name}` cannot be used with {context.endpoint}: none of its providers speaks "
-                f"{_FORMATS[context.dialect.name]} format, and nothing is translated. {self._instead(alias)}",
+                f"{_FORMATS[context.dialect.name]} format, nor is it translated. {self._instead(alias)}",
                 param="model",
                 code="model_not_supported",
             )

@@ -6,8 +6,10 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from proxy.config.presets import PRESETS
 from proxy.config.tree import Model, OnDisconnect, Server, split_target
 from proxy.dialects import translate
+from proxy.dialects.base import TargetTerms
 from proxy.dialects.conversation import IDENTITY, Conversation
 from proxy.ledger.pricing import CompiledPrice, compile_price
 from proxy.routing.affinity import Affinity
@@ -44,6 +46,8 @@ class Alias:
     #: that serve a (dialect, endpoint) with such among them, in the order of fallback.
     conversations: dict[Target, Conversation] = field(default_factory=dict)
     by_endpoint: dict[tuple[str, str], tuple[Target, ...]] = field(default_factory=dict)
+    #: The callers' dialects in these.
+    translated: set[str] = field(default_factory=set)
     #: Request fields that choose further models at any of the targets.
     choosing: frozenset[str] = field(default=frozenset(), init=False)
     choosing_in: frozenset[str] = field(default=frozenset(), init=False)
@@ -59,23 +63,39 @@ class Alias:
 
     def speaking(self, dialect: str, endpoint: str = "") -> tuple[Target, ...]:
         """The targets that serve an endpoint in the caller's dialect, in the order of fallback."""
-        found = self.by_endpoint.get((dialect, endpoint)) if self.by_endpoint else None
+        found = self.by_endpoint.get((dialect, endpoint)) if dialect in self.translated else None
         return self.by_dialect.get(dialect, ()) if found is None else found
 
-    def translate(self, conversation: Conversation) -> None:
-        """Let targets that do not speak the caller's dialect serve it by this conversation."""
+    def translate(self, conversation: Conversation, model: Model) -> None:
+        """Let targets that do not speak the caller's dialect serve it by this conversation, after those that do.
+
+        `model` is the alias's configuration.
+        """
         caller = conversation.caller
+        native = tuple(one for one in self.targets if caller in one.dialects)
         translated = {
-            target: dataclasses.replace(target)
-            for target in self.targets
-            if caller not in target.dialects and conversation.target in target.dialects
+            dataclasses.replace(one, translates=True): conversation.bind(_terms(self.name, one, model))
+            for one in self.targets
+            if caller not in one.dialects and conversation.target in one.dialects
         }
         if translated:
-            self.conversations.update(dict.fromkeys(translated.values(), conversation))
-            serving = tuple(
-                translated.get(one, one) for one in self.targets if one in translated or caller in one.dialects
-            )
+            self.conversations.update(translated)
+            serving = native + tuple(translated)
+            self.translated.add(caller)
             self.by_endpoint.update({(caller, endpoint): serving for endpoint in conversation.endpoints})
+
+
+def _terms(alias: str, target: Target, model: Model) -> TargetTerms:
+    """What a translation needs to know of a target."""
+    return TargetTerms(
+        alias=alias,
+        model=target.model,
+        strict=model.translate == "strict",
+        takes_stream_options=target.takes_stream_options,
+        max_tokens_field=PRESETS[target.upstream.kind].max_tokens_field,
+        max_output_tokens=model.max_output_tokens,
+        reasoning=model.reasoning,
+    )
 
 
 def conversation_with(target: Target, alias: Alias) -> Conversation:
@@ -109,8 +129,9 @@ def compile_alias(
         routing=compile_routing(model, pools, targets, draw),
         costs={target: compile_price(cost, model.capability) for target, cost in model.costs.items()},
     )
-    for conversation in translate.CONVERSATIONS:
-        alias.translate(conversation)
+    if model.translate != "off":
+        for conversation in translate.CONVERSATIONS:
+            alias.translate(conversation, model)
     return alias
 
 

@@ -66,6 +66,8 @@ class Target:
     #: Which of its upstream's keys it has: 0 is the first one, or the only one.
     place: int = 0
     state: TargetState = field(default_factory=TargetState)
+    #: It does not speak the dialect of the requests that it is for: they are translated.
+    translates: bool = False
 
     def __repr__(self) -> str:
         """Name no secret: the ready-made head holds the credential, and a repr ends in logs and tracebacks."""

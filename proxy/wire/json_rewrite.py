@@ -403,6 +403,15 @@ def _single_data_start(block: bytes) -> int:
     return start if len(block) - 3 <= block.find(b"\n", start) <= len(block) - 2 else 0
 
 
+def event_payload(block: bytes) -> bytes:
+    """The data of an event block; empty where it has none.
+
+    Raises `UpstreamProtocolError` for one of so many lines that they would block the event loop.
+    """
+    start = _single_data_start(block)
+    return block[start:-2] if start else _data_lines(block).strip()
+
+
 def _certain_span(data: bytes, name: str, raw: bytes) -> list[tuple[int, int]]:
     """The span of a top-level string known to be there, where the text leaves no doubt, without a scan.
 

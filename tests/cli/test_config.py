@@ -103,8 +103,10 @@ def test_a_file_without_anything_to_serve_is_warned_of(text: str, run: Run, fold
     assert "has no upstreams and no aliases" in warning["message"]
 
 
-def test_an_alias_that_anthropic_s_endpoints_refuse_is_warned_of(run: Run) -> None:
+def test_an_alias_that_anthropic_s_endpoints_refuse_is_warned_of(run: Run, folder: Path) -> None:
     run("init")
+    with (folder / "prometheus.toml").open("a") as file:
+        file.write('[models.off]\ncapability = "chat"\ntargets = ["openai/x"]\ntranslate = "off"\n')
     result = run("config", "check", OPENAI_API_KEY="sk")
     assert result.exit_code == 0
     assert result.stderr.count("/v1/messages") == 1

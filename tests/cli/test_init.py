@@ -43,8 +43,8 @@ def test_the_next_steps_include_a_key_and_the_limits_of_an_alias(run: Run) -> No
     assert (
         steps.index("OPENAI_API_KEY") < steps.index("config check") < steps.index("keys create") < steps.index("serve")
     )
-    assert "Nothing is translated" in steps
-    assert "Nothing is translated" in EXAMPLE
+    assert "are translated" in steps
+    assert "by translation" in EXAMPLE
 
 
 def test_the_next_steps_name_another_file(run: Run) -> None:

@@ -34,7 +34,7 @@ def test_the_formats_of_an_alias_are_those_of_its_targets(run: Run, folder: Path
     found = {model["alias"]: model["formats"] for model in json.loads(run("models", "--json").stdout)}
     assert found == {"one": ["anthropic"], "all": ["openai", "anthropic", "gemini"], "own": ["openai", "anthropic"]}
     assert " ".join(run("models").stdout.splitlines()[1].split()) == "one chat anthropic a/x unpriced"
-    assert "nothing is translated" in run("models").stderr
+    assert "docs/translation.md" in run("models").stderr
 
 
 def test_as_json_prices_are_exact_strings(run: Run) -> None:
@@ -43,6 +43,7 @@ def test_as_json_prices_are_exact_strings(run: Run) -> None:
         "alias": "prometheus-core",
         "capability": "chat",
         "formats": ["openai"],
+        "translated": ["/v1/messages"],
         "targets": ["openai/o4-mini"],
         "price": {"input": "1.10", "output": "4.40"},
     }

@@ -92,7 +92,7 @@ def test_as_json_it_says_so_on_stderr(tmp_path: Path) -> None:
         assert "there are no keys yet: prometheus-gateway keys create NAME" in serve.stop()[2]
 
 
-@pytest.mark.parametrize(("capability", "format"), [("embeddings", "openai"), ("chat", "anthropic")])
+@pytest.mark.parametrize(("capability", "format"), [("embeddings", "openai"), ("chat", "gemini")])
 def test_without_an_alias_for_it_there_is_no_call_to_show(capability: str, format: str, tmp_path: Path) -> None:
     text = MODEL.format("atlas", capability).replace("warm", f'formats = ["{format}"]\nwarm')
     (tmp_path / "prometheus.toml").write_text(text)

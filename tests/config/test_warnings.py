@@ -119,8 +119,8 @@ def test_addresses_that_fit_their_kind_are_not_suspicious(url: str, kind: str) -
 @pytest.mark.parametrize(
     ("kind", "capability", "endpoint", "address"),
     [
-        ("anthropic", "chat", "/v1/chat/completions", "https://api.anthropic.com/v1"),
-        ("anthropic", "vision", "/v1/chat/completions", "https://api.anthropic.com/v1"),
+        ("gemini", "chat", "/v1/chat/completions", f"{GEMINI}/openai"),
+        ("gemini", "vision", "/v1/chat/completions", f"{GEMINI}/openai"),
         ("gemini", "embeddings", "/v1/embeddings", f"{GEMINI}/openai"),
     ],
 )
@@ -142,6 +142,9 @@ def test_one_target_that_speaks_openais_format_is_enough(other: str) -> None:
 
 # Anthropic's endpoints
 
+#: Behind a model: nothing is translated for it.
+OFF = 'translate = "off"\n'
+
 
 def of_kinds(*kinds: str, capability: str = "chat") -> str:
     upstreams = "".join(f'[upstreams.{kind}]\nkind = "{kind}"\napi_key = "k"\n' for kind in kinds)
@@ -150,7 +153,7 @@ def of_kinds(*kinds: str, capability: str = "chat") -> str:
 
 @pytest.mark.parametrize("capability", ["chat", "vision", "realtime"])
 def test_an_alias_that_anthropic_s_endpoints_cannot_use_is_reported_with_a_correction(capability: str) -> None:
-    (warning,) = warned(of_kinds("openai", capability=capability))
+    (warning,) = warned(of_kinds("openai", capability=capability) + OFF)
     assert (warning.line, warning.key) == (6, "models.m.targets")
     assert warning.message == (
         "all speak only the format of openai: /v1/messages and /v1beta/models/… refuse this alias"
@@ -158,8 +161,13 @@ def test_an_alias_that_anthropic_s_endpoints_cannot_use_is_reported_with_a_corre
     assert 'kind = "anthropic"' in warning.hint
 
 
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+def test_an_alias_whose_requests_are_translated_has_no_warning(kind: str) -> None:
+    assert warned(of_kinds(kind)) == []
+
+
 def test_other_formats_of_an_alias_have_no_warning() -> None:
-    (warning,) = warned(of_kinds("openai", "gemini"))
+    (warning,) = warned(of_kinds("openai", "gemini") + OFF)
     assert warning.message == "all speak only the format of gemini or openai: /v1/messages refuses this alias"
 
 
@@ -169,9 +177,8 @@ def test_what_anthropic_s_endpoints_never_take_is_not_suspicious(capability: str
 
 
 def test_many_such_aliases_are_reported_at_once() -> None:
-    (warning,) = warned(
-        of_kinds("openai") + "".join(model("openai/x").replace("models.m", f"models.n{n}") for n in range(6))
-    )
+    others = "".join(model("openai/x").replace("models.m", f"models.n{n}") + OFF for n in range(6))
+    (warning,) = warned(of_kinds("openai") + OFF + others)
     assert warning.message.endswith("this alias (and 6 more: n0, n1, n2, n3, …)")
 
 
@@ -262,9 +269,10 @@ def test_a_deployment_s_address_needs_its_version_in_the_query() -> None:
 
 def test_warnings_come_in_the_order_of_the_file_with_the_configuration(tmp_path: Path) -> None:
     file = tmp_path / "p.toml"
-    file.write_text(model("u/x") + upstream("https://api.anthropic.com", 'kind = "anthropic"', 'api_key = "k"'))
+    text = model("u/x") + OFF + upstream("https://api.anthropic.com", 'kind = "anthropic"', 'api_key = "k"')
+    file.write_text(text)
     loaded = examine(file, {})
-    assert [warning.line for warning in loaded.warnings] == [3, 5]
+    assert [warning.line for warning in loaded.warnings] == [3, 6]
     assert loaded.config.models["m"].targets == ["u/x"]
 
 

@@ -29,8 +29,8 @@ beside one that it knows; two keys of the gateway in one request are a `400`.
 - *Capabilities* are those of the aliases that an endpoint takes. An alias of another one is refused with a `400` that
   names the endpoint it belongs to. `realtime` is chat over HTTP, by a model that responds at once: it is taken where
   `chat` is. The Realtime API over WebSocket (`/v1/realtime`) is not served.
-- Nothing is translated: an endpoint takes an alias that has a target of its format. `prometheus-gateway models` shows
-  the formats of each alias.
+- An endpoint takes an alias that has a target of its format, or of one into which it is
+  [translated](translation.md). `prometheus-gateway models` shows both for each alias.
 """
 
 _TITLES: Final[dict[DialectName, str]] = {

@@ -21,9 +21,10 @@ api_key = "${OPENAI_API_KEY}"
 base_url = "http://127.0.0.1:8000/v1"
 ```
 
-- Nothing is translated. An endpoint uses the targets of the alias that have its format: `/v1/messages` those with
-  `anthropic`, `/v1beta/models/…` those with `gemini`, everything else those with `openai`. An alias may mix them, and
-  then works on all endpoints; without a target for an endpoint the response is a 400.
+- An endpoint uses the targets of the alias that have its format: `/v1/messages` those with `anthropic`,
+  `/v1beta/models/…` those with `gemini`, everything else those with `openai`. An alias may mix them, and then works on
+  all endpoints. Behind these it uses those into whose format it is [translated](translation.md); without a target for
+  an endpoint the response is a 400.
 - `formats` sets the formats of an upstream where its kind does not know them: `formats = ["openai", "anthropic"]` for a
   LiteLLM of kind `compatible`. Requests in a format that the kind does not have are sent below the same `base_url`,
   with the credential in the header that is usual for the format.

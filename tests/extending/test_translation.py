@@ -28,7 +28,7 @@ def events(*values: Any) -> list[Step]:
 
 
 def test_without_the_line_the_request_is_refused(tmp_path: Path) -> None:
-    with serving(tmp_path, upstream={"kind": "anthropic"}) as (gateway, _):
+    with serving(tmp_path, upstream={"kind": "gemini"}, model={"translate": "off"}) as (gateway, _):
         answer, body = ask(gateway, question(stream=False))
         assert (answer.status, json.loads(body.payload)["error"]["code"]) == (400, "model_not_supported")
 

@@ -125,8 +125,8 @@ def test_an_alias_whose_provider_speaks_another_format_is_refused(spoken: list[s
         Gate(one).admit(call("core", key()))
     assert error.value.code == "model_not_supported"
     assert error.value.message == (
-        "The model `core` cannot be used with /v1/chat/completions: none of its providers speaks OpenAI's format, and "
-        f"nothing is translated. {advice}"
+        "The model `core` cannot be used with /v1/chat/completions: none of its providers speaks OpenAI's format, nor "
+        f"is it translated. {advice}"
     )
 
 

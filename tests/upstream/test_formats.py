@@ -98,7 +98,9 @@ def test_an_alias_serves_the_endpoints_of_the_formats_that_its_upstream_is_said_
 ) -> None:
     with ScriptedUpstream() as upstream:
         upstream.handler = lambda request: json_answer(COMPLETION if "chat" in request.target else MESSAGE)
-        with gateway_over(tmp_path, upstream.base_url, upstream={"formats": formats}) as gateway:
+        with gateway_over(
+            tmp_path, upstream.base_url, upstream={"formats": formats}, model={"translate": "off"}
+        ) as gateway:
             assert ask_both(gateway) == statuses
             for request in upstream.requests:
                 names = {name.lower() for name, _ in request.headers}

@@ -10,11 +10,13 @@ from proxy.wire.field_names import CHOOSING_NAMES
 PRESETS: Mapping[Kind, Preset] = MappingProxyType(
     {
         "openai": Preset(
+            max_tokens_field="max_completion_tokens",
             title="OpenAI",
             base_url="https://api.openai.com/v1",
             choosing_in=frozenset({"method", "tools"}),
         ),
         "azure": Preset(
+            max_tokens_field="max_completion_tokens",
             title="Azure OpenAI",
             example_url="https://RESOURCE.openai.azure.com/openai/v1",
             auth_header="api-key",

@@ -25,6 +25,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     paths: dict[str, str] = msgspec.field(default_factory=dict)
     #: Whether `stream_options` may be added to streaming requests.
     stream_options: bool = True
+    #: The field of a chat completion that bounds its output, for requests that are translated.
+    max_tokens_field: str = "max_tokens"
     #: Request fields by which a client chooses the id of what is created. They are not forwarded: all keys share the
     #: account, and an upstream might return, or overwrite, what already has the id.
     client_ids: frozenset[str] = frozenset()

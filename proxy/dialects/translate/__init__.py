@@ -5,5 +5,7 @@ the two.
 """
 
 from proxy.dialects.conversation import Conversation
+from proxy.dialects.translate.chat_to_messages import ChatToMessages
+from proxy.dialects.translate.messages_to_chat import MessagesToChat
 
-CONVERSATIONS: tuple[Conversation, ...] = ()
+CONVERSATIONS: tuple[Conversation, ...] = (ChatToMessages(), MessagesToChat())
