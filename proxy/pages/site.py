@@ -22,6 +22,7 @@ from proxy.exchange.context import RequestContext
 from proxy.exchange.response_head import timestamp
 from proxy.pages import static
 from proxy.pages.cookies import token_in
+from proxy.pages.delivery import deliver_page
 from proxy.pages.origin import is_reached_by_https, origin_of, same_origin
 from proxy.pages.request import MAX_FORM_BYTES, Access, Page, PageRequest
 from proxy.pages.services import PageServices
@@ -90,10 +91,13 @@ class Site:
         page: Page | None = None
         try:
             if scope["path"].startswith(static.PREFIX):
-                response = self._files.response(scope["path"])
+                response = await self._files.response(scope["path"], scope["headers"])
             else:
                 page, ids = self._find(scope)
                 response = await self._respond(page, ids, scope, receive)
+                if page.method == "GET":
+                    is_secure = is_reached_by_https(scope, self._public_url)
+                    await deliver_page(response, scope["headers"], is_secure=is_secure)
         except GatewayError as error:
             response = self._error(error, scope, context)
         except Exception as fault:  # noqa: BLE001 (the border of the site)
@@ -117,7 +121,7 @@ class Site:
         raise InvalidRequest("There is no such page.", status=404, code="unknown_url")
 
     async def _respond(self, page: Page, ids: Mapping[str, str], scope: Scope, receive: Receive) -> Response:
-        public_url = "" if self._is_admins_own else self.services.config.server.public_url
+        public_url = self._public_url
         is_secure = is_reached_by_https(scope, public_url)
         takes_admins = self._takes_admins(scope)
         token = token_in(scope["headers"], is_secure=is_secure)
@@ -151,6 +155,10 @@ class Site:
         )
         # A change is not stopped half way by a client that leaves.
         return await (work if page.method == "POST" else _unless_gone(work, receive))
+
+    @property
+    def _public_url(self) -> str:
+        return "" if self._is_admins_own else self.services.config.server.public_url
 
     def _takes_admins(self, scope: Scope) -> bool:
         admin = self.services.config.admin

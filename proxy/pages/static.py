@@ -3,7 +3,7 @@
 So a browser may keep them for good. They are read once, at the start: no request names a file.
 """
 
-import hashlib
+from collections.abc import Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 from starlette.responses import Response
 
 from proxy.errors import InvalidRequest
+from proxy.pages.delivery import Content, deliver, mark_of
+from proxy.wire.headers import Header
 
 PREFIX: Final = "/static/"
 _TYPES: Final = MappingProxyType(
@@ -27,7 +29,7 @@ _FOR_GOOD: Final = "public, max-age=31536000, immutable"
 
 
 class _File(NamedTuple):
-    content: bytes
+    content: Content
     media_type: str
 
 
@@ -47,19 +49,21 @@ class StaticFiles:
             stem, dot, ending = entry.name.rpartition(".")
             media_type = _TYPES.get(dot + ending)
             if media_type is not None:
-                content = entry.read_bytes()
-                mark = hashlib.sha256(content).hexdigest()[:12]
+                body = entry.read_bytes()
+                mark = mark_of(body)
                 url = f"{PREFIX}{prefix}{stem}.{mark}.{ending}"
                 self._urls[prefix + entry.name] = url
-                self._files[url] = _File(content, media_type)
+                self._files[url] = _File(Content(body, mark), media_type)
 
     def url(self, name: str) -> str:
         """The path of a file by its name below the folder, such as `site.css`."""
         return self._urls[name]
 
-    def response(self, path: str) -> Response:
-        """The file at a path. Raises `InvalidRequest` where there is none."""
+    async def response(self, path: str, headers: Sequence[Header]) -> Response:
+        """The file at a path, for a request with these headers. Raises `InvalidRequest` where there is none."""
         found = self._files.get(path)
         if found is None:
             raise InvalidRequest("There is no such file.", status=404, code="unknown_url")
-        return Response(found.content, headers={"cache-control": _FOR_GOOD}, media_type=found.media_type)
+        response = Response(found.content.body, headers={"cache-control": _FOR_GOOD}, media_type=found.media_type)
+        await deliver(response, found.content, headers)
+        return response

@@ -1326,6 +1326,13 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/pages/dashboard/test_sign_in.py",),
     ),
     Mutant(
+        "a secret that is compressed for another site",
+        "proxy/pages/delivery.py",
+        "if is_public or _is_own(headers, is_secure):",
+        "if True:",
+        ("tests/pages/test_delivery.py",),
+    ),
+    Mutant(
         "a session that outlives its credential",
         "proxy/pages/sessions.py",
         " or not self._is_valid(found, now)",
