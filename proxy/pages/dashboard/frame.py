@@ -88,6 +88,16 @@ async def names_of(services: PageServices, request: PageRequest) -> Names:
     return Names(keys={key.id: key.name}, live=frozenset({key.id}), tags={key.id: key.tags})
 
 
+def aliases_of(services: PageServices, request: PageRequest) -> list[str]:
+    """The aliases that a viewer may use."""
+    viewer = request.signed_in
+    if viewer.key is None:
+        return list(services.config.models)
+    key = services.admin.keys.by_id(viewer.key, time.time())
+    allowed = key.models if key is not None else frozenset()
+    return [alias for alias in services.config.models if allowed is None or alias in allowed]
+
+
 def boards_of(services: PageServices) -> Boards:
     """The queries of the ledger."""
     return services.admin.state.ledger.boards
@@ -114,7 +124,7 @@ def page(
             ],
             "periods": PERIODS,
             "zones": ZONES,
-            "choices": _choices(services),
+            "choices": _choices(services, request),
             "filter_names": [name for name in FILTERS if viewer.is_admin or name not in ADMIN_FILTERS],
             "is_sample": is_sample(services),
             "here": request.path + scope.query(),
@@ -154,6 +164,6 @@ def _is_current(path: str, of: str) -> bool:
     return path == of if of == "/dashboard" else path == of or path.startswith(f"{of}/")
 
 
-def _choices(services: PageServices) -> Mapping[str, tuple[str, ...]]:
+def _choices(services: PageServices, request: PageRequest) -> Mapping[str, tuple[str, ...]]:
     """What a filter can be, where that is a short list."""
-    return {"alias": tuple(services.config.models), "status": STATUSES, "outcome": OUTCOMES}
+    return {"alias": tuple(aliases_of(services, request)), "status": STATUSES, "outcome": OUTCOMES}

@@ -4,7 +4,6 @@ The owner of a key sees the aliases of that key, and no upstream.
 """
 
 import asyncio
-import time
 from typing import Final, NamedTuple
 
 import msgspec
@@ -15,7 +14,7 @@ from proxy.observability.providers import ProviderReport
 from proxy.pages.dashboard.csv_file import csv_response
 from proxy.pages.dashboard.documents import LineDocument, ScopeDocument, flat, line_document, scope_document
 from proxy.pages.dashboard.figures import cost_of, margin_of, target_cost_of
-from proxy.pages.dashboard.frame import Block, block, boards_of, json_response, page, scope_of
+from proxy.pages.dashboard.frame import Block, aliases_of, block, boards_of, json_response, page, scope_of
 from proxy.pages.dashboard.overview import line_columns
 from proxy.pages.dashboard.scope import Scope
 from proxy.pages.request import Access, Page, PageRequest
@@ -79,16 +78,6 @@ async def show_csv(services: PageServices, request: PageRequest) -> Response:
     """The aliases as CSV."""
     scope, _ = await scope_of(services, request)
     return csv_response("models", map(flat, await _groups(services, scope, "alias")), line_columns())
-
-
-def aliases_of(services: PageServices, request: PageRequest) -> list[str]:
-    """The aliases that a viewer may use."""
-    viewer = request.signed_in
-    if viewer.key is None:
-        return list(services.config.models)
-    key = services.admin.keys.by_id(viewer.key, time.time())
-    allowed = key.models if key is not None else frozenset()
-    return [alias for alias in services.config.models if allowed is None or alias in allowed]
 
 
 def with_unused(groups: tuple[Group, ...], aliases: list[str]) -> list[Group]:

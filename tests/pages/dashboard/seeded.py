@@ -1,7 +1,7 @@
 """A gateway whose ledger has requests of two keys, for tests of the dashboard. Not a test itself.
 
-Every figure of the second key has the digits 7777 in it, and its names the word "secret": the owner of the first one
-must see neither.
+Every figure of the second key has the digits 7777 in it, and all of its names the word "secret": the owner of the first
+one must see neither.
 """
 
 import asyncio
@@ -11,19 +11,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
 
 from proxy.auth.store import Store
 from proxy.auth.values import KeyFields, OrgFields, TeamFields
-from proxy.config.tree import Budget, Limits
+from proxy.config.tree import Budget, Config, Limits
 from proxy.ledger.record import UsageRecord
 from tests.ledger.ingesting import ingest
 from tests.ledger.samples import final, lines, request_id, segment
 from tests.pages.serving import session_of
-from tests.serving import RunningGateway, simple_config
+from tests.serving import ALIAS, RunningGateway, simple_config
 
 #: Names that a page must escape, and a spreadsheet must not calculate.
 HOSTILE = "=HYPERLINK(1)<img src=x onerror=alert(1)>"
 DAY = 86_400
+#: The alias that the second key alone may use.
+OTHER_ALIAS = "secret-alias"
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,15 @@ class Dashboard:
     of_other = request_id(101)
 
 
-def records(key: str, other: str, now: float) -> list[UsageRecord]:
-    """Requests of the last three days."""
+class _Keys(NamedTuple):
+    key: str
+    secret: str
+    other: str
+    team: str
+
+
+def records(key: str, other: str, now: float, team: str = "") -> list[UsageRecord]:
+    """Requests of the last three days; none of the other key where that is empty."""
     started = int(now * 1_000_000)
     own = [
         final(
@@ -67,27 +79,45 @@ def records(key: str, other: str, now: float) -> list[UsageRecord]:
             100 + number,
             key=other,
             started=started - 30_000_000 - number * 3_600_000_000,
-            alias="secret-alias",
+            alias=OTHER_ALIAS,
+            requested_model="secret-requested",
+            endpoint="/v1/secret",
+            upstream="secret-upstream",
+            upstream_model="secret-model",
+            status=418 if number == 2 else 200,
+            outcome="upstream_error" if number == 2 else "complete",
+            error_code="secret-code" if number == 2 else None,
+            team=team,
+            session="secret-session",
+            user="secret-user",
+            metadata='{"project":"secret-project"}',
             input_tokens=77_770_000,
             cost=7_777_000_000_000,
         )
-        for number in range(1, 41)
+        for number in range(1, 41 if other else 1)
     ]
     return own + others
 
 
 @contextmanager
-def seeded(data_dir: Path) -> Iterator[Dashboard]:
-    """The gateway, running."""
-    key, secret, other = asyncio.run(_keys(data_dir))
+def seeded(data_dir: Path, *, has_other: bool = True, now: float | None = None) -> Iterator[Dashboard]:
+    """The gateway, running; without the other key and its requests, where it is not to have them."""
+    keys = asyncio.run(_keys(data_dir, has_other=has_other))
     (data_dir / "journal").mkdir(parents=True, exist_ok=True)
-    segment(data_dir / "journal", lines(*records(key, other, time.time())), owner="dead00000001")
+    rows = records(keys.key, keys.other, now or time.time(), keys.team)
+    segment(data_dir / "journal", lines(*rows), owner="dead00000001")
     ingest(data_dir)
-    with RunningGateway(simple_config(data_dir, "http://127.0.0.1:9")) as gateway:
-        yield Dashboard(gateway, session_of(gateway), session_of(gateway, secret), key, other)
+    with RunningGateway(config_of(data_dir)) as gateway:
+        yield Dashboard(gateway, session_of(gateway), session_of(gateway, keys.secret), keys.key, keys.other)
 
 
-async def _keys(data_dir: Path) -> tuple[str, str, str]:
+def config_of(data_dir: Path) -> Config:
+    """Two aliases: of all, and of the other key."""
+    config = simple_config(data_dir, "http://127.0.0.1:9")
+    return msgspec.structs.replace(config, models={**config.models, OTHER_ALIAS: config.models[ALIAS]})
+
+
+async def _keys(data_dir: Path, *, has_other: bool) -> _Keys:
     async with Store(data_dir) as store:
         await store.orgs.create(OrgFields(name="acme"), actor="test")
         budget = Budget(limit=Decimal(100))
@@ -95,6 +125,7 @@ async def _keys(data_dir: Path) -> tuple[str, str, str]:
         own, secret = await store.keys.add(
             KeyFields(
                 name="web-app",
+                models=[ALIAS],
                 team="research",
                 tags=["prod"],
                 limits=Limits(requests="600/min"),
@@ -102,9 +133,20 @@ async def _keys(data_dir: Path) -> tuple[str, str, str]:
             ),
             actor="test",
         )
+        if not has_other:
+            return _Keys(own.id, secret, "", "")
+        await store.orgs.create(OrgFields(name="secret-org"), actor="test")
+        team = await store.teams.create(TeamFields(name="secret-team", org="secret-org"), actor="test")
         other, _ = await store.keys.add(
-            KeyFields(name="secret-key", tags=["secret-tag"], budgets=[Budget(limit=Decimal("77.77"))]), actor="test"
+            KeyFields(
+                name="secret-key",
+                models=[OTHER_ALIAS],
+                team="secret-team",
+                tags=["secret-tag"],
+                budgets=[Budget(limit=Decimal("7777.00"))],
+            ),
+            actor="test",
         )
         hostile, _ = await store.keys.add(KeyFields(name=HOSTILE), actor="test")
         await store.keys.revoke(hostile.id, actor="test")
-    return own.id, secret, other.id
+    return _Keys(own.id, secret, other.id, team.id)

@@ -15,7 +15,7 @@ from tests.pages.dashboard.seeded import Dashboard
 def test_an_admin_sees_all_keys(admin: httpx.Client) -> None:
     found = admin.get("/dashboard/overview.json?period=7d").json()
     assert found["totals"]["requests"] == 100
-    assert found["totals"]["errors"] == 1
+    assert found["totals"]["errors"] == 2
     assert found["totals"]["unpriced"] == 1
     assert found["totals"]["cost_usd"] == "311081.826"
     assert found["errors"] == {}
