@@ -22,6 +22,13 @@ def session_of(gateway: RunningGateway, key: str | None = None) -> str:
     return gateway.wait_for(begin())
 
 
+def csrf_of(gateway: RunningGateway, session: str) -> str:
+    """What the forms of a session must send."""
+    viewer = gateway.wait_for(gateway.gateway.site.services.sessions.viewer(session))
+    assert viewer is not None
+    return viewer.csrf
+
+
 @contextmanager
 def reader(gateway: RunningGateway, session: str | None = None) -> Iterator[httpx.Client]:
     """A client that asks as a browser does."""

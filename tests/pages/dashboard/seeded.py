@@ -47,11 +47,12 @@ class Dashboard:
     of_other = request_id(101)
 
 
-class _Keys(NamedTuple):
+class Seed(NamedTuple):
+    """The owner's key, as it is stored, and when its newest request was."""
+
     key: str
     secret: str
-    other: str
-    team: str
+    now: float
 
 
 def records(key: str, other: str, now: float, team: str = "") -> list[UsageRecord]:
@@ -96,19 +97,25 @@ def records(key: str, other: str, now: float, team: str = "") -> list[UsageRecor
         )
         for number in range(1, 41 if other else 1)
     ]
-    return own + others
+    # Those of the owner have some of the other key in front of them, and some behind.
+    return others[:20] + own + others[20:]
+
+
+def seed(data_dir: Path) -> Seed:
+    """Store the owner's key."""
+    return Seed(*asyncio.run(_owner(data_dir)), time.time())
 
 
 @contextmanager
-def seeded(data_dir: Path, *, has_other: bool = True, now: float | None = None) -> Iterator[Dashboard]:
+def seeded(data_dir: Path, own: Seed | None = None, *, has_other: bool = True) -> Iterator[Dashboard]:
     """The gateway, running; without the other key and its requests, where it is not to have them."""
-    keys = asyncio.run(_keys(data_dir, has_other=has_other))
+    own = own or seed(data_dir)
+    other, team = asyncio.run(_other(data_dir)) if has_other else ("", "")
     (data_dir / "journal").mkdir(parents=True, exist_ok=True)
-    rows = records(keys.key, keys.other, now or time.time(), keys.team)
-    segment(data_dir / "journal", lines(*rows), owner="dead00000001")
+    segment(data_dir / "journal", lines(*records(own.key, other, own.now, team)), owner="dead00000001")
     ingest(data_dir)
     with RunningGateway(config_of(data_dir)) as gateway:
-        yield Dashboard(gateway, session_of(gateway), session_of(gateway, keys.secret), keys.key, keys.other)
+        yield Dashboard(gateway, session_of(gateway), session_of(gateway, own.secret), own.key, other)
 
 
 def config_of(data_dir: Path) -> Config:
@@ -117,12 +124,12 @@ def config_of(data_dir: Path) -> Config:
     return msgspec.structs.replace(config, models={**config.models, OTHER_ALIAS: config.models[ALIAS]})
 
 
-async def _keys(data_dir: Path, *, has_other: bool) -> _Keys:
+async def _owner(data_dir: Path) -> tuple[str, str]:
     async with Store(data_dir) as store:
         await store.orgs.create(OrgFields(name="acme"), actor="test")
         budget = Budget(limit=Decimal(100))
         await store.teams.create(TeamFields(name="research", org="acme", budgets=[budget]), actor="test")
-        own, secret = await store.keys.add(
+        key, secret = await store.keys.add(
             KeyFields(
                 name="web-app",
                 models=[ALIAS],
@@ -133,11 +140,14 @@ async def _keys(data_dir: Path, *, has_other: bool) -> _Keys:
             ),
             actor="test",
         )
-        if not has_other:
-            return _Keys(own.id, secret, "", "")
+    return key.id, secret
+
+
+async def _other(data_dir: Path) -> tuple[str, str]:
+    async with Store(data_dir) as store:
         await store.orgs.create(OrgFields(name="secret-org"), actor="test")
         team = await store.teams.create(TeamFields(name="secret-team", org="secret-org"), actor="test")
-        other, _ = await store.keys.add(
+        key, _ = await store.keys.add(
             KeyFields(
                 name="secret-key",
                 models=[OTHER_ALIAS],
@@ -149,4 +159,4 @@ async def _keys(data_dir: Path, *, has_other: bool) -> _Keys:
         )
         hostile, _ = await store.keys.add(KeyFields(name=HOSTILE), actor="test")
         await store.keys.revoke(hostile.id, actor="test")
-    return _Keys(own.id, secret, other.id, team.id)
+    return key.id, team.id

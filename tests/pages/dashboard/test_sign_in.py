@@ -15,7 +15,7 @@ from proxy.pages.session_store import MAX_ATTEMPTS_PER_CLIENT
 from proxy.server.listener import bind_text
 from tests.fakes import ScriptedUpstream
 from tests.pages.browser import Browser
-from tests.pages.serving import reader, session_of
+from tests.pages.serving import csrf_of, reader, session_of
 from tests.serving import KEY, RunningGateway, simple_config
 
 SIGN_IN = "/dashboard/sign-in"
@@ -160,9 +160,3 @@ def test_a_browser_is_told_that_a_secret_is_wrong(gateway: RunningGateway, brows
     page.get_by_label("Key or admin token").fill("wrong")
     page.get_by_role("button", name="Sign in").click()
     assert page.get_by_role("alert").inner_text() == "This is not a valid key or admin token."
-
-
-def csrf_of(gateway: RunningGateway, session: str) -> str:
-    viewer = gateway.wait_for(gateway.gateway.site.services.sessions.viewer(session))
-    assert viewer is not None
-    return viewer.csrf
