@@ -17,8 +17,9 @@ import msgspec
 from proxy.cli import time_options
 from proxy.cli.filters import ReportFilter, filter_options
 from proxy.cli.options import Place, store_options
-from proxy.cli.output import print_note, spreadsheet_safe, usd, utc
+from proxy.cli.output import print_note, usd, utc
 from proxy.cli.usage_errors import Group
+from proxy.ledger.csv_cell import inert
 from proxy.ledger.ledger import open_reports
 from proxy.ledger.record import UsageRecord
 
@@ -99,7 +100,7 @@ def _writer(format_name: str, stream: IO[str]) -> Write:
         return lambda row: print(json.dumps(row, ensure_ascii=False), file=stream)
     rows = csv.writer(stream)
     rows.writerow(UsageRecord.__struct_fields__)
-    return lambda row: rows.writerow([spreadsheet_safe(row[name]) for name in UsageRecord.__struct_fields__])
+    return lambda row: rows.writerow([inert(row[name]) for name in UsageRecord.__struct_fields__])
 
 
 @contextmanager

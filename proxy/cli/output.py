@@ -157,11 +157,6 @@ def can_write(text: str) -> bool:
     return True
 
 
-def spreadsheet_safe(value: object) -> object:
-    """A cell of CSV: a text that a spreadsheet would run as a formula is escaped."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
-
-
 def usd(nano: int | None) -> str:
     """Write nano-dollars as USD, exactly, with 2 to 9 decimals; None is "unpriced"."""
     return "unpriced" if nano is None else dollars(nano)

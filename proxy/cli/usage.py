@@ -15,9 +15,10 @@ from proxy.auth.names import Names, read_names
 from proxy.cli import demo_key, time_options
 from proxy.cli.filters import ReportFilter, filter_options
 from proxy.cli.options import Place, store_options
-from proxy.cli.output import print_json, print_note, print_table, sparkline, spreadsheet_safe, usd
+from proxy.cli.output import print_json, print_note, print_table, sparkline, usd
 from proxy.cli.usage_errors import Number
 from proxy.errors import InvalidRequest
+from proxy.ledger.csv_cell import inert
 from proxy.ledger.grouping import By
 from proxy.ledger.ledger import open_reports
 from proxy.ledger.reports import PAGE, UsageLine, UsageReport
@@ -211,7 +212,7 @@ def _print_csv(document: Mapping[str, Any]) -> None:
     headings = list(lines[-1])
     rows = csv.writer(sys.stdout)
     rows.writerow(headings)
-    rows.writerows([[spreadsheet_safe(line.get(name)) for name in headings] for line in lines])
+    rows.writerows([[inert(line.get(name)) for name in headings] for line in lines])
 
 
 def _flat(line: Mapping[str, Any]) -> dict[str, object]:

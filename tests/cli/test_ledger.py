@@ -36,7 +36,7 @@ def test_csv_has_a_heading_and_the_same_cells(run: Run, stored: Stored) -> None:
     assert (found["alias"], found["cost"], found["stream"]) == ("prometheus-core", "", "True")
 
 
-@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t"])
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", " =", "\u200b="])
 def test_a_cell_is_no_formula(first: str, run: Run, stored: Stored) -> None:
     stored([row(1, alias=f"{first}1+1")])
     (found,) = csv.DictReader(io.StringIO(run("ledger", "export", "--format", "csv").stdout))

@@ -1,7 +1,4 @@
-"""CSV files of what the pages have: streamed, bounded, and inert in a spreadsheet.
-
-A text that a spreadsheet would take for a formula has an apostrophe in front of it.
-"""
+"""CSV files of what the pages have: streamed, bounded, and inert in a spreadsheet."""
 
 import csv
 import io
@@ -10,22 +7,10 @@ from typing import Any, Final
 
 from starlette.responses import Response, StreamingResponse
 
+from proxy.ledger.csv_cell import inert
+
 #: Most rows of a file. One that ends there has a last line that says so.
 MAX_ROWS: Final = 100_000
-#: With any of these in front, spreadsheets take a text for a formula, some after skipping the spaces before it.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-
-
-def inert(value: object) -> object:
-    """A value as a cell: a text that begins as a formula does is marked as text."""
-    if not isinstance(value, str):
-        return "" if value is None else value
-    return f"'{value}" if value.lstrip(" ").startswith(_FORMULA) and not _is_number(value) else value
-
-
-def _is_number(text: str) -> bool:
-    digits = text.removeprefix("-").replace(".", "", 1)
-    return digits.isascii() and digits.isdecimal()
 
 
 def csv_response(name: str, rows: Iterable[Mapping[str, Any]], header: Iterable[str]) -> Response:

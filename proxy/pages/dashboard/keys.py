@@ -83,7 +83,8 @@ async def show_csv(services: PageServices, request: PageRequest) -> Response:
     scope, _ = await scope_of(services, request)
     lines, _ = await _lines(services, request, scope)
     rows = [flat(one) for one in _documents(lines, for_admin=scope.viewer.is_admin)]
-    return csv_response("keys", rows, list(rows[0]) if rows else [])
+    # Keys differ in what they have of limits and metadata.
+    return csv_response("keys", rows, dict.fromkeys(name for row in rows for name in row))
 
 
 async def create(services: PageServices, request: PageRequest) -> Response:

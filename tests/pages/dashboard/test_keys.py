@@ -1,5 +1,7 @@
 """Keys on the dashboard: seen by their owners, changed by admins."""
 
+import csv
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,6 +62,13 @@ def test_the_secret_works_and_is_on_no_other_page(gateway: RunningGateway, edito
         assert secret not in editor.get(path).text
     models = httpx.get(f"{gateway.url}/v1/models", headers={"authorization": f"Bearer {secret}"})
     assert models.status_code == 200
+
+
+def test_the_file_has_the_columns_of_all_keys(editor: httpx.Client) -> None:
+    create(editor, name="plain")
+    create(editor, name="limited", requests="600/min")
+    rows = list(csv.DictReader(io.StringIO(editor.get("/dashboard/keys.csv").text)))
+    assert [(row["key.name"], row["key.limits.requests"]) for row in rows] == [("plain", ""), ("limited", "600/min")]
 
 
 def test_a_form_that_is_sent_again_makes_no_second_key(editor: httpx.Client) -> None:
