@@ -1,4 +1,4 @@
-"""Where a page is: the origin of the gateway as a browser sees it, and whether a form comes from there."""
+"""Where a page is: the origin of the gateway as a browser sees it, and what comes from there and leads there."""
 
 import re
 from typing import Final
@@ -10,6 +10,12 @@ from proxy.wire.headers import header_value
 
 #: A host and its port, as they may stand in a page. What is written otherwise is not repeated there.
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+
+DASHBOARD: Final = "/dashboard"
+#: A page of the dashboard and its query: without a slash too many, a segment of dots, an escape or a backslash, each of
+#: which leads a browser elsewhere.
+_PAGE: Final = re.compile(rf"{DASHBOARD}(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*(?:\?[!-\[\]-~]*)?")
+_MAX_PAGE_CHARACTERS: Final = 4_096
 
 
 def origin_of(scope: Scope, public_url: str) -> str:
@@ -28,7 +34,6 @@ def origin_of(scope: Scope, public_url: str) -> str:
 
 def is_reached_by_https(scope: Scope, public_url: str) -> bool:
     """Whether a browser came by https, which a proxy in front ends: the public URL says so.
-
 
     One that came past the proxy, by another host name, did not.
     """
@@ -54,3 +59,9 @@ def same_origin(scope: Scope, public_url: str = "") -> bool:
     if public_url and origin == public_url.rstrip("/").encode():
         return True
     return urlsplit(origin.decode("latin-1")).netloc.encode("latin-1") == header_value(headers, b"host")
+
+
+def own_page(text: str) -> str:
+    """The page of the dashboard that a form or a URL names as the next one, or the dashboard itself: nothing else."""
+    is_own = len(text) <= _MAX_PAGE_CHARACTERS and _PAGE.fullmatch(text) is not None
+    return text if is_own else DASHBOARD

@@ -23,7 +23,7 @@ from proxy.exchange.response_head import timestamp
 from proxy.pages import static
 from proxy.pages.cookies import token_in
 from proxy.pages.delivery import deliver_page
-from proxy.pages.origin import is_reached_by_https, origin_of, same_origin
+from proxy.pages.origin import DASHBOARD, is_reached_by_https, origin_of, same_origin
 from proxy.pages.request import MAX_FORM_BYTES, Access, Page, PageRequest
 from proxy.pages.services import PageServices
 from proxy.pages.static import StaticFiles
@@ -32,8 +32,6 @@ from proxy.server.cycle import EXTENSION, RequestCycle
 from proxy.wire.headers import header_value
 
 SIGN_IN: Final = "/dashboard/sign-in"
-#: All paths below it are the dashboard's, whether a row has them or not.
-_DASHBOARD: Final = "/dashboard"
 _ENDINGS_OF_DATA: Final = (".json", ".csv", ".sse")
 #: Nothing is loaded from another host, and no script or style stands in a page.
 _SOURCES: Final[Mapping[str, str]] = {
@@ -64,18 +62,21 @@ class Site:
         self._rows = pages
         self._pages = [(page, page.pattern) for page in pages]
         #: Paths of pages that are not below a prefix, by the part that they belong to.
-        self._parts = {page.path: page.part for page in pages if not page.path.startswith(_DASHBOARD)}
+        self._parts = {page.path: page.part for page in pages if not page.path.startswith(DASHBOARD)}
 
     def for_admins(self) -> "Site":
         """The same site at the admin API's own address."""
         return Site(self.services, self._files, self._rows, is_admins_own=True)
 
     def serves(self, path: str) -> bool:
-        """Whether a path is the site's, by the parts that are switched on."""
+        """Whether a path is the site's, by the parts that are switched on.
+
+        All paths below the dashboard are, whether a row has them or not.
+        """
         settings = self.services.config.pages
         if path.startswith(static.PREFIX):
             return settings.docs or settings.dashboard
-        if path == _DASHBOARD or path.startswith(f"{_DASHBOARD}/"):
+        if path == DASHBOARD or path.startswith(f"{DASHBOARD}/"):
             return settings.dashboard
         part = self._parts.get(path)
         if part == "docs":

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proxy.pages.origin import origin_of, same_origin
+from proxy.pages.origin import origin_of, own_page, same_origin
 
 
 def scope(**headers: str) -> dict[str, Any]:
@@ -48,3 +48,68 @@ def test_a_proxy_may_write_another_host() -> None:
     assert same_origin(there, "https://ai.example.com/")
     assert not same_origin(there, "https://other.example.com")
     assert not same_origin(there)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        *(
+            "/dashboard",
+            "/dashboard/keys/key_0a1b",
+            "/dashboard/requests/live.sse",
+            "/dashboard?period=7d&session=a%2Fb",
+        ),
+        *("/dashboard/keys?since=7d&x=//evil.example", "/dashboard/sign-in/x_-Y", "/dashboard/requests/req_1.json"),
+    ],
+)
+def test_a_page_of_the_dashboard_may_be_next(page: str) -> None:
+    assert own_page(page) == page
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        *("", "https://evil.example", "//evil.example", "/\\evil.example", "\\\\evil.example", "https:evil.example"),
+        *(
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "/v1/models",
+            "/dashboardx",
+            "/dashboard.evil.example",
+            "dashboard",
+        ),
+        *(
+            " /dashboard",
+            "/dashboard ",
+            "/dashboard\n",
+            "/dashboard/\r\nset-cookie: a=b",
+            "/dashboard?\r\nset-cookie: a=b",
+        ),
+        *("/dashboard/../v1/models", "/dashboard/..", "/dashboard/%2e%2e/x", "/dashboard/.%2E/x", "/dashboard/./x"),
+        *(
+            "/dashboard//evil.example",
+            "/dashboard/\\evil",
+            "/dashboard\\evil",
+            "/dashboard?a=\\",
+            "/dashboard@evil.example",
+        ),
+        *(
+            "/%2fevil.example",
+            "%2f%2fevil.example",
+            "/\t/evil.example",
+            "/dashboard/\t/x",
+            "/dashboard/é",
+            "/dashboard\0",
+        ),
+        *(
+            "/DASHBOARD",
+            "/dashboard/" + "a" * 5_000,
+            "/dashboard#//evil",
+            "http:/dashboard",
+            "///dashboard",
+            "/dashboard;/x",
+        ),
+    ],
+)
+def test_nothing_else_may_be_next(page: str) -> None:
+    assert own_page(page) == "/dashboard"

@@ -8,11 +8,11 @@ from starlette.responses import RedirectResponse, Response
 from proxy.errors import InvalidRequest
 from proxy.ledger import periods
 from proxy.pages.dashboard.scope import MAX_FILTER_CHARACTERS, THEME_COOKIE, THEMES, ZONE_COOKIE
+from proxy.pages.origin import own_page
 from proxy.pages.request import Access, Page, PageRequest
 from proxy.pages.services import PageServices
 
 _YEAR_SECONDS: Final = 365 * 86_400
-_MAX_PATH_CHARACTERS: Final = 4_096
 
 
 async def save(services: PageServices, request: PageRequest) -> Response:
@@ -23,21 +23,13 @@ async def save(services: PageServices, request: PageRequest) -> Response:
     periods.zone_of(zone)
     if theme not in THEMES:
         raise InvalidRequest(f"'theme' is one of {', '.join(THEMES)}.", param="theme")
-    response = RedirectResponse(own_path(str(request.form.get("next", ""))), 303)
+    response = RedirectResponse(own_page(str(request.form.get("next", ""))), 303)
     is_https = request.origin.startswith("https:")
     for name, value in ((ZONE_COOKIE, quote(zone, safe="+-_")), (THEME_COOKIE, theme)):
         response.set_cookie(
             name, value, max_age=_YEAR_SECONDS, path="/dashboard", secure=is_https, httponly=True, samesite="lax"
         )
     return response
-
-
-def own_path(text: str) -> str:
-    """A path of the dashboard that a form has sent, or the dashboard itself: never another site."""
-    is_own = text == "/dashboard" or text.startswith(("/dashboard/", "/dashboard?"))
-    if is_own and len(text) <= _MAX_PATH_CHARACTERS and text.isprintable() and text.isascii() and "\\" not in text:
-        return text
-    return "/dashboard"
 
 
 ROWS: Final = (

@@ -10,12 +10,10 @@ from starlette.responses import RedirectResponse, Response
 
 from proxy.errors import AuthenticationFailed, GatewayError, RateLimited
 from proxy.pages.cookies import cookie_of
+from proxy.pages.origin import own_page
 from proxy.pages.request import Access, Page, PageRequest
 from proxy.pages.services import PageServices
 from proxy.pages.sessions import Credential
-
-_HOME: Final = "/dashboard"
-_MAX_NEXT: Final = 2_048
 
 
 async def show(services: PageServices, request: PageRequest) -> Response:
@@ -61,7 +59,7 @@ async def sign_out(services: PageServices, request: PageRequest) -> Response:
 
 def _form(services: PageServices, request: PageRequest, error: GatewayError | None = None) -> Response:
     status = HTTPStatus.OK if error is None else error.status
-    chosen = local_path(request.form.get("next") or request.query.get("next"))
+    chosen = own_page(str(request.form.get("next") or request.query.get("next", "")))
     return services.templates.page(
         "sign_in.html", status, error=error, next=chosen, viewer=request.viewer, takes_admins=request.takes_admins
     )
@@ -72,19 +70,10 @@ async def _begin(services: PageServices, request: PageRequest, credential: Crede
     if request.session:
         await services.sessions.end(request.session)
     token = await services.sessions.begin(credential)
-    response = RedirectResponse(local_path(request.form.get("next")), HTTPStatus.SEE_OTHER)
+    response = RedirectResponse(own_page(str(request.form.get("next", ""))), HTTPStatus.SEE_OTHER)
     seconds = services.config.pages.session_max
     response.headers["set-cookie"] = cookie_of(token, seconds, is_secure=request.is_secure)
     return response
-
-
-def local_path(text: object) -> str:
-    """Where to go after signing in: a page of the dashboard, and nowhere else."""
-    path = str(text or "")
-    is_dashboard = path == _HOME or path.startswith((f"{_HOME}/", f"{_HOME}?"))
-    if not is_dashboard or len(path) > _MAX_NEXT or "\\" in path or not path.isprintable():
-        return _HOME
-    return path
 
 
 ROWS: Final = (
