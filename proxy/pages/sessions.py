@@ -9,6 +9,7 @@ import secrets
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Final, NamedTuple
 
 from proxy.admin.services import AdminServices
@@ -59,7 +60,7 @@ class Sessions:
 
         Raises `RateLimited` where too many attempts have failed, `AuthenticationFailed` where it is no valid secret.
         """
-        attempt = await self._store.begin_attempt(client, int(self._clock()))
+        attempt = await self._store.begin_attempt(_place_of(client), int(self._clock()))
         if attempt is None:
             raise RateLimited(
                 "Too many attempts to sign in have failed. Try again in a minute; an admin can sign in with a link of "
@@ -167,6 +168,18 @@ async def make_link(store: SessionStore, now: float) -> str:
 def csrf_of(token: str) -> str:
     """What each form of a session must send; the token does not follow from it."""
     return urlsafe_b64encode(hashlib.sha256(b"csrf " + token.encode()).digest()).decode().rstrip("=")
+
+
+def _place_of(client: str) -> str:
+    """What attempts are counted by: the address; of IPv6 its first 64 bits, for one client has all of the others."""
+    try:
+        address = ip_address(client)
+    except ValueError:
+        # A Unix socket.
+        return client
+    if isinstance(address, IPv4Address):
+        return client
+    return str(address.ipv4_mapped or IPv6Network((int(address), 64), strict=False))
 
 
 def _digest(token: str) -> bytes:

@@ -175,3 +175,35 @@ async def new_link(data_dir: Path, now: float) -> str:
         return await make_link(store, now)
     finally:
         await store.close()
+
+
+def attempt(gateway: RunningGateway, sessions: Sessions, client: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        gateway.wait_for(sessions.identify("wrong", client, admins=True))
+
+
+@pytest.mark.parametrize(
+    ("addresses", "other"),
+    [
+        ("2001:db8:1:2::{}", "2001:db8:1:3::1"),
+        ("fe80::{}%eth0", "fe80:0:0:1::1"),
+        ("::ffff:10.0.0.1", "::ffff:10.0.0.2"),
+        ("a Unix socket", "10.0.0.1"),
+    ],
+)
+def test_a_client_of_many_addresses_has_no_more_attempts(
+    gateway: RunningGateway, sessions: Sessions, addresses: str, other: str
+) -> None:
+    for number in range(MAX_ATTEMPTS_PER_CLIENT):
+        attempt(gateway, sessions, addresses.format(number + 1), AuthenticationFailed)
+    attempt(gateway, sessions, addresses.format(99), RateLimited)
+    attempt(gateway, sessions, other, AuthenticationFailed)
+
+
+def test_guesses_at_the_same_time_are_counted_one_by_one(gateway: RunningGateway, sessions: Sessions) -> None:
+    async def guess() -> list[type]:
+        tries = [sessions.identify(f"wrong {number}", HERE, admins=True) for number in range(30)]
+        return [type(found) for found in await asyncio.gather(*tries, return_exceptions=True)]
+
+    kinds = gateway.wait_for(guess())
+    assert (kinds.count(AuthenticationFailed), kinds.count(RateLimited)) == (MAX_ATTEMPTS_PER_CLIENT, 20)
