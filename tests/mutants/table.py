@@ -1326,6 +1326,20 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/pages/dashboard/test_sign_in.py",),
     ),
     Mutant(
+        "a next page that is another site's",
+        "proxy/pages/origin.py",
+        "return text if is_own else DASHBOARD",
+        "return text",
+        ("tests/pages/test_origin.py",),
+    ),
+    Mutant(
+        "a cell that a spreadsheet calculates",
+        "proxy/ledger/csv_cell.py",
+        "if is_formula and not _is_number(value)",
+        "if False",
+        ("tests/ledger/test_csv_cell.py",),
+    ),
+    Mutant(
         "a secret that is compressed for another site",
         "proxy/pages/delivery.py",
         "if is_public or _is_own(headers, is_secure):",
