@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from proxy.auth.names import Names
 from proxy.errors import InvalidRequest
+from proxy.exchange.payers import printable_text
 from proxy.ledger.board_values import RequestDetail, RequestPage, RequestRow
 from proxy.ledger.record import UsageRecord
 from proxy.ledger.selection import Selection
@@ -249,7 +250,8 @@ def _facts(record: UsageRecord, names: Names, figures: Figures, *, for_admin: bo
             ("Target", f"{record.upstream}/{record.upstream_model}" if record.upstream else ""),
             ("Cost of the target", figures.money(record.target_cost).exact if record.target_cost is not None else ""),
         ]
-    return [(name.strip(), value) for name, value in found if value]
+    # A mark of direction in a client's label would have the rest of it read backwards.
+    return [(name.strip(), printable_text(value, len(value))) for name, value in found if value]
 
 
 async def _page(services: PageServices, scope: Scope, before: str | None, limit: int) -> RequestPage:
