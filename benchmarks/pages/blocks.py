@@ -1,24 +1,13 @@
-"""Measures the dashboard's queries over ten million rows and 2,000 keys: `make bench-pages`.
+"""The dashboard's queries: the time of each block with a warm cache, by the clock and as the process's own time."""
 
-    python -m benchmarks.pages [--rows N]
-
-It prints the time of each block, with a warm cache: as the clock has it, and as the process's own time. The ledger is
-made once for each number of rows, which takes minutes, and is kept in `benchmarks/.cache/`.
-"""
-
-import argparse
 import asyncio
-import shutil
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from benchmarks import ledger_rows
-from benchmarks.ledger_rows import DAYS, END, KEYS
-from benchmarks.store import CACHE
+from benchmarks.pages.ledger import DAYS, END, KEYS, key_id, tags_of
 from proxy.ledger.board_values import Board, By
 from proxy.ledger.boards import Boards
 from proxy.ledger.periods import DAY
@@ -31,10 +20,10 @@ _LINES: Final[tuple[By, ...]] = ("alias", "key", "tag", "target", "team", "upstr
 Block = Callable[[Boards], Awaitable[object]]
 
 _EVERYTHING: Final = Selection()
-_KEY: Final = Selection(keys=("key_000000000007",))
+_KEY: Final = Selection(keys=(key_id(7),))
 _ALIAS: Final = Selection(aliases=("alias-3",))
 _TEAM: Final = Selection(teams=("team_3",))
-_TAGS: Final = {f"key_{number:012d}": (f"tag-{number % 12}", f"group-{number % 7}") for number in range(KEYS)}
+_TAGS: Final = {key_id(number): tags_of(number) for number in range(KEYS)}
 
 
 def _board(only: Selection = _EVERYTHING, *, days: int = DAYS, zone: str = "UTC") -> Board:
@@ -80,7 +69,7 @@ def _blocks() -> dict[str, Block]:
         ("one key", _KEY),
         ("one alias", _ALIAS),
         ("one team", _TEAM),
-        ("a rare key", Selection(keys=("key_000000001999",))),
+        ("a rare key", Selection(keys=(key_id(KEYS - 1),))),
         ("errors", Selection(statuses=("5xx",))),
         ("a session", Selection(sessions=("session-11",))),
         ("what there is none of", Selection(aliases=("alias-none",))),
@@ -89,6 +78,16 @@ def _blocks() -> dict[str, Block]:
     found["one request"] = lambda boards: boards.request("req_" + "0" * 27 + "00abc", Selection())
     found["live tail"] = lambda boards: boards.newest(Selection(), 1)
     return found
+
+
+def run(data_dir: Path, only: str = "") -> bool:
+    """Print the times of the blocks whose names contain `only`; whether each took no longer than it may."""
+    times = asyncio.run(_measure(data_dir, only))
+    slow = [name for name, _, own in times if own > MAX_MILLISECONDS]
+    print(f"{len(times) - len(slow)} of {len(times)} blocks within {MAX_MILLISECONDS} ms of the process's own time")
+    for name in slow:
+        print(f"  slower: {name}")
+    return not slow
 
 
 async def _measure(data_dir: Path, only: str) -> list[tuple[str, float, float]]:
@@ -110,35 +109,3 @@ async def _measure(data_dir: Path, only: str) -> list[tuple[str, float, float]]:
     finally:
         await boards.close()
     return found
-
-
-def _ledger(rows: int) -> Path:
-    folder = CACHE / f"pages-{rows}-rows"
-    if not folder.exists():
-        draft = CACHE / f"{folder.name}.draft"
-        shutil.rmtree(draft, ignore_errors=True)
-        begin = time.monotonic()
-        print(f"making a ledger with {rows:,} rows and {KEYS:,} keys, once", file=sys.stderr)
-        ledger_rows.make(draft, rows)
-        draft.rename(folder)
-        print(f"that took {time.monotonic() - begin:.0f} s", file=sys.stderr)
-    return folder
-
-
-def main() -> int:
-    """Print the times; the exit status is 1 where a block took longer than it may."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=10_000_000)
-    parser.add_argument("--only", default="", help="only blocks whose name contains this")
-    parser.add_argument("--ledger", type=Path, help="a data directory that is there")
-    options = parser.parse_args()
-    times = asyncio.run(_measure(options.ledger or _ledger(options.rows), options.only))
-    slow = [name for name, _, own in times if own > MAX_MILLISECONDS]
-    print(f"{len(times) - len(slow)} of {len(times)} blocks within {MAX_MILLISECONDS} ms of the process's own time")
-    for name in slow:
-        print(f"  slower: {name}")
-    return 1 if slow else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,13 +1,20 @@
-"""A ledger of millions of rows for the benchmark of pages, made by SQL in a minute or two. Not a real month.
+"""A ledger of millions of rows for the benchmark of pages, made by SQL in some minutes, and its keys. Not a real month.
 
 Rows are spread evenly over the days; keys are drawn with a preference for the first ones, as it is in life. There are
 as many sums as such rows have, two aliases to each key, but they are not summed from them: their figures mean nothing.
 """
 
+import json
+import shutil
 import sqlite3
+import sys
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from benchmarks.store import CACHE
+from proxy.auth.keys import digest_of
 from proxy.ledger import rollups, sqlite
 from proxy.ledger.ledger import prepare
 
@@ -65,6 +72,60 @@ aliases(m) AS (SELECT 0 UNION ALL SELECT m + 1 FROM aliases WHERE m + 1 < 10),
 pairs AS (SELECT k, m FROM kinds CROSS JOIN aliases),
 two AS (SELECT k, (k * 7 + n) % 10 AS m FROM kinds CROSS JOIN (SELECT 0 AS n UNION ALL SELECT 1))
 """
+
+
+# A key as `make_keys` writes it: id, name, created, revision, team and tags.
+_KEY_ROW: Final = "INSERT INTO keys (id, name, created, revision, team, tags) VALUES (?, ?, ?, ?, ?, ?)"
+
+
+def key_id(number: int) -> str:
+    """The id of a key."""
+    return f"key_{number:012d}"
+
+
+def secret_of(number: int) -> str:
+    """The secret of a key."""
+    return f"prom_sk_bench_{number:08d}"
+
+
+def tags_of(number: int) -> tuple[str, ...]:
+    """The tags of a key: each has two."""
+    return f"group-{number % 7}", f"tag-{number % 12}"
+
+
+def kept(rows: int) -> Path:
+    """The data directory with so many rows, which is made once."""
+    folder = CACHE / f"pages-{rows}-rows"
+    if not folder.exists():
+        draft = CACHE / f"{folder.name}.draft"
+        shutil.rmtree(draft, ignore_errors=True)
+        begin = time.monotonic()
+        print(f"making a ledger with {rows:,} rows and {KEYS:,} keys, once", file=sys.stderr)
+        make(draft, rows)
+        draft.rename(folder)
+        print(f"that took {time.monotonic() - begin:.0f} s", file=sys.stderr)
+    return folder
+
+
+def make_keys(data_dir: Path) -> None:
+    """Make the keys of a ledger, where there are none."""
+    path = data_dir / "keys.db"
+    if path.exists():
+        return
+    sqlite.create_rollback(path, sqlite.migrations("keys_"))
+    began = END - DAYS * rollups.DAY
+    numbers = range(KEYS)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection, sqlite.transaction(connection):
+        teams = [(f"team_{number}", f"team {number}", began) for number in range(TEAMS)]
+        connection.executemany("INSERT INTO teams (id, name, created) VALUES (?, ?, ?)", teams)
+        connection.executemany(
+            _KEY_ROW,
+            [(key_id(n), f"key {n}", began, n + 1, f"team_{n % TEAMS}", json.dumps(tags_of(n))) for n in numbers],
+        )
+        connection.executemany(
+            "INSERT INTO secrets (digest, key, hint, created) VALUES (?, ?, 'none', ?)",
+            [(digest_of(secret_of(n).encode()), key_id(n), began) for n in numbers],
+        )
 
 
 def make(data_dir: Path, count: int) -> None:

@@ -1,0 +1,1 @@
+"""Measures the dashboard over a large ledger: `make bench-pages`."""
