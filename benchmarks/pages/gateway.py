@@ -1,4 +1,4 @@
-"""A gateway that runs on a large ledger, in a process of its own, with the sessions of an admin and of a key's owner."""
+"""A gateway that runs on a large ledger, in a process of its own, with sessions of an admin and of the owner of a key."""
 
 import asyncio
 import sys
@@ -88,7 +88,8 @@ def _config(upstream_port: int) -> str:
         for n in range(ALIASES)
     ]
     streams = [
-        f'[models.{name}]\ncapability = "chat"\ntargets = ["upstream-0/{name}"]\nprice = {{ input = "1", output = "2" }}'
+        f'[models.{name}]\ncapability = "chat"\ntargets = ["upstream-0/{name}"]\n'
+        'price = { input = "1", output = "2" }'
         for name in (AT_ONCE, PACED)
     ]
     return "\n".join([*upstreams, *models, *streams]) + "\n"

@@ -2,14 +2,14 @@
 selected; and adds up what comes of it. Runs in the thread of a query.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from proxy.ledger import rollups, sqlite
 from proxy.ledger.board_plan import Plan, cover_of, whole_hours
-from proxy.ledger.board_values import Board, By, Order, Quantiles, Totals
+from proxy.ledger.board_values import By, Order, Quantiles, Totals
 from proxy.ledger.readers import Query
 from proxy.ledger.readers import Values as Parameters
 from proxy.ledger.selection import ROW_VALUES, Selection
@@ -32,17 +32,14 @@ _SPANS: Final = (
     f"json_extract(value, '$[1]') * {_MICROSECONDS} AS p_end, 1 AS sign, json_extract(value, '$[2]') AS slot "
     "FROM json_each(?)"
 )
-# DISTINCT has it made a table, and the type of its column an index of that, rather than read again for each row.
-_TAGS: Final = (
-    "SELECT DISTINCT CAST(json_extract(value, '$[0]') AS TEXT) AS tagged, json_extract(value, '$[1]') AS tag "
-    "FROM json_each(?)"
-)
+# The type of its column has it an index, rather than be searched for each row.
+_PARTS: Final = "SELECT CAST(key AS TEXT) AS part_of, value AS part FROM json_each(?)"
 _LINES: Final[Mapping[By, str]] = {
     "": "''",
     "alias": "alias",
     "key": "key",
     "team": "team",
-    "tag": "coalesce(tag, '')",
+    "tag": "coalesce(part, '')",
     "upstream": "upstream",
     "endpoint": "endpoint",
     "target": "CASE WHEN upstream = '' THEN '' ELSE upstream || '/' || upstream_model END",
@@ -55,26 +52,27 @@ _ANY: Final = ("requests", "cost", "unpriced", "uncosted", "target_cost", "outpu
 
 
 class Source(msgspec.Struct, frozen=True):
-    """Where the lines of a block come from."""
+    """Where the lines of a block come from. By "tag" they are those of parts, as in `board_tags`."""
 
     by: By
     only: Selection
-    tags: Mapping[str, tuple[str, ...]]
+    #: By "tag": the part of each key that has any.
+    parts: Mapping[str, str] = {}
 
     @property
     def reads_rows(self) -> bool:
         """Whether the rollups do not have what is selected."""
         return self.only.needs_rows
 
-    def read(self, query: Query, plan: Plan, names: tuple[str, ...] | None = None, *, as_one: bool = False) -> Values:
-        """The sums of each period and line; of the lines of these names only, or of them `as_one` line, ""."""
-        text, values = self._table(plan, rollups.SUMS, names, as_one)
+    def read(self, query: Query, plan: Plan, names: tuple[str, ...] | None = None) -> Values:
+        """The sums of each period and line; of the lines of these names only."""
+        text, values = self._table(plan, rollups.SUMS, names)
         found: Values = {
             (slot, line): (list(sums), [0, 0, 0])
             for slot, line, *sums in query.rows(f"SELECT slot, line, {_SIGNED} FROM {text} GROUP BY slot, line", values)
         }
         add = self._add_durations if self.reads_rows else self._add_histograms
-        add(query, plan, names, as_one, found)
+        add(query, plan, names, found)
         return {place: one for place, one in found.items() if any(one[0])}
 
     def ranked(
@@ -83,7 +81,7 @@ class Source(msgspec.Struct, frozen=True):
         """The names and sizes of the largest lines, behind the line `after` of that size and name."""
         size = _ORDERS.get(order, order)
         columns = tuple(dict.fromkeys(("requests", *_ANY, "input_tokens", size if size in rollups.SUMS else "cost")))
-        text, values = self._table(plan, columns, None, False)
+        text, values = self._table(plan, columns, None)
         having = "true" if not plan.takes_away else " OR ".join(f"sum(sign * {name}) <> 0" for name in _ANY)
         query_text = (
             f"SELECT line, size FROM (SELECT line, sum(sign * ({size})) AS size FROM {text} GROUP BY line "
@@ -97,7 +95,7 @@ class Source(msgspec.Struct, frozen=True):
 
     def last_used(self, query: Query, names: tuple[str, ...], since: int, until: int) -> dict[str, int]:
         """When each line was last used in a time: the hour, and of keys the second."""
-        if self.by in ("key", "tag") and not {*self.only.columns} - {"key"} and not self.reads_rows:
+        if self.by == "key" and not {*self.only.columns} - {"key"} and not self.reads_rows:
             return self._last_of_keys(query, names, since, until)
         if self.reads_rows:
             first, end = whole_hours(since, until)
@@ -115,29 +113,20 @@ class Source(msgspec.Struct, frozen=True):
         return used | {name: found[name] for name in marked if name in found}
 
     def _last(self, query: Query, plan: Plan, names: tuple[str, ...], moment: str) -> dict[str, int]:
-        text, values = self._table(plan, (), names, False, also=f", {moment} AS moment")
+        text, values = self._table(plan, (), names, also=f", {moment} AS moment")
         found = query.rows(f"SELECT line, max(moment) FROM {text} GROUP BY line", values)
         return {str(line): int(last) for line, last in found}
 
-    def _last_of_keys(self, query: Query, names: tuple[str, ...], since: int, until: int) -> dict[str, int]:
-        # The keys without a tag are not named: when they were last used is not searched for.
-        keys = names if self.by == "key" else tuple(self.tags)
+    def _last_of_keys(self, query: Query, keys: tuple[str, ...], since: int, until: int) -> dict[str, int]:
         found = query.rows(
             "SELECT value, (SELECT max(started) FROM requests WHERE key = value AND started >= ? AND started < ?) "
             "FROM json_each(?)",
             (since * _MICROSECONDS, until * _MICROSECONDS, sqlite.json_list(keys)),
         )
-        used: dict[str, int] = {}
-        for key, last in found:
-            for name in (key,) if self.by == "key" else self.tags[key]:
-                if last is not None:
-                    used[name] = max(used.get(name, 0), int(last) // _MICROSECONDS)
-        return used
+        return {key: int(last) // _MICROSECONDS for key, last in found if last is not None}
 
-    def _add_histograms(
-        self, query: Query, plan: Plan, names: tuple[str, ...] | None, as_one: bool, found: Values
-    ) -> None:
-        text, values = self._table(plan, rollups.HISTOGRAMS, names, as_one)
+    def _add_histograms(self, query: Query, plan: Plan, names: tuple[str, ...] | None, found: Values) -> None:
+        text, values = self._table(plan, rollups.HISTOGRAMS, names)
         columns = ", ".join(rollups.HISTOGRAMS)
         for slot, line, sign, *stored in query.each(f"SELECT slot, line, sign, {columns} FROM {text}", values, _CHUNK):
             one = found.get((slot, line))
@@ -146,10 +135,8 @@ class Source(msgspec.Struct, frozen=True):
                 for place, histogram in enumerate(stored):
                     sums[place] += sign * rollups.unpack(histogram)
 
-    def _add_durations(
-        self, query: Query, plan: Plan, names: tuple[str, ...] | None, as_one: bool, found: Values
-    ) -> None:
-        text, values = self._table(plan, _DURATIONS, names, as_one)
+    def _add_durations(self, query: Query, plan: Plan, names: tuple[str, ...] | None, found: Values) -> None:
+        text, values = self._table(plan, _DURATIONS, names)
         columns = ", ".join(_DURATIONS)
         seen: dict[tuple[int, str], tuple[list[int], ...]] = {}
         for slot, line, *durations in query.each(f"SELECT slot, line, {columns} FROM {text}", values, _CHUNK):
@@ -163,54 +150,32 @@ class Source(msgspec.Struct, frozen=True):
                 found[place][1][:] = [rollups.observation(*one) for one in lists]
 
     def _table(
-        self, plan: Plan, columns: tuple[str, ...], names: tuple[str, ...] | None, as_one: bool, also: str = ""
+        self, plan: Plan, columns: tuple[str, ...], names: tuple[str, ...] | None, also: str = ""
     ) -> tuple[str, Parameters]:
         """SQL of slot, sign, line and the columns, as a table, with its parameters."""
         condition, chosen = self.only.condition()
         if self.reads_rows:
-            pieces: str = sqlite.json_value(plan.spans)
+            pieces, tables = sqlite.json_value(plan.spans), f"plan AS MATERIALIZED ({_SPANS})"
             columns = tuple(f"{ROW_VALUES.get(name, name)} AS {name}" for name in columns)
-            text = f"({_SPANS}) CROSS JOIN requests ON started >= p_first AND started < p_end"
+            text = "plan CROSS JOIN requests ON started >= p_first AND started < p_end"
         else:
-            pieces = sqlite.json_value(plan.pieces)
+            pieces, tables = sqlite.json_value(plan.pieces), f"plan AS MATERIALIZED ({_PLAN})"
             view = rollups.view_of((*_OF_LINES.get(self.by, (self.by,)), *self.only.columns))
-            text = f"({_PLAN}) CROSS JOIN rollups ON view = {view} AND grain = p_grain AND start = p_start"
-        line = _LINES[self.by]
-        joined: Parameters = ()
-        if self.by == "tag" and as_one:
-            condition += f" AND ({' OR '.join(self._tagged(names or ()))})"
-            chosen = (*chosen, *self._keys_of(names or ()))
-        else:
-            if self.by == "tag":
-                pairs = [[key, tag] for key, tags in self.tags.items() for tag in tags]
-                text += f" LEFT JOIN ({_TAGS}) ON tagged = key"
-                joined = (sqlite.json_value(pairs),)
-            if names is not None:
-                condition += f" AND {line} IN {sqlite.IN_LIST}"
-                chosen = (*chosen, sqlite.json_list(names))
+            text = f"plan CROSS JOIN rollups ON view = {view} AND grain = p_grain AND start = p_start"
+        values: Parameters = (pieces,)
+        if self.by == "tag":
+            tables += f", parts AS MATERIALIZED ({_PARTS})"
+            text += " LEFT JOIN parts ON part_of = key"
+            values = (*values, sqlite.json_value(self.parts))
+        if names is not None:
+            condition += f" AND {_LINES[self.by]} IN {sqlite.IN_LIST}"
+            chosen = (*chosen, sqlite.json_list(names))
         selected = "".join(f", {name}" for name in columns) + also
-        line = "''" if as_one else line
-        return f"(SELECT slot, sign, {line} AS line{selected} FROM {text} WHERE true{condition})", (
-            pieces,
-            *joined,
-            *chosen,
+        return (
+            # Made tables: what stands in the JSON would be read again for each column of each row.
+            f"(WITH {tables} SELECT slot, sign, {_LINES[self.by]} AS line{selected} FROM {text} WHERE true{condition})",
+            (*values, *chosen),
         )
-
-    def _tagged(self, names: tuple[str, ...]) -> Iterator[str]:
-        yield f"key IN {sqlite.IN_LIST}"
-        if "" in names:
-            yield f"key NOT IN {sqlite.IN_LIST}"
-
-    def _keys_of(self, names: tuple[str, ...]) -> Iterator[str]:
-        wanted = set(names)
-        yield sqlite.json_list(key for key, tags in self.tags.items() if wanted.intersection(tags))
-        if "" in names:
-            yield sqlite.json_list(key for key, tags in self.tags.items() if tags)
-
-
-def source_of(by: By, board: Board) -> Source:
-    """Where the lines of a board come from."""
-    return Source(by, board.only, board.tags)
 
 
 def as_one(values: Values) -> Values:

@@ -5,12 +5,14 @@ read the rows of the time, within the time limit. Reads only, on connections of 
 of keys: totals are never the sum of tags.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
 from proxy.errors import InvalidRequest
 from proxy.ledger import board_plan, board_rows, board_sums
+from proxy.ledger.board_sums import Source
+from proxy.ledger.board_tags import KeptParts, Tags, ranked
 from proxy.ledger.board_values import (
     MAX_PERIODS,
     OTHER,
@@ -43,6 +45,7 @@ class Boards:
     def __init__(self, path: Path, *, size: int = MAX_READERS, seconds: float = MAX_QUERY_SECONDS) -> None:
         """`size` is the maximum of connections, which are opened when needed; `seconds` the time limit of a query."""
         self._readers = Readers(path, size=size, seconds=seconds)
+        self._parts = KeptParts()
 
     async def close(self) -> None:
         """Stop the queries that run, and close the connections."""
@@ -65,7 +68,7 @@ class Boards:
             )
         _check(by, order)
         starts = board_plan.begins(board.since, board.until, board.step, board.zone)
-        return await self._run(lambda query: _series(query, board, by, top, order, starts))
+        return await self._run(lambda query: _series(query, board, by, top, order, starts, self._parts))
 
     async def groups(
         self, board: Board, by: By, *, order: Order = "cost", limit: int = 50, cursor: str | None = None
@@ -74,7 +77,12 @@ class Boards:
         _check(by, order)
         _check_limit(limit)
         after = None if cursor is None else _after(cursor)
-        return await self._run(lambda query: _groups(query, board, by, order, limit, after))
+        return await self._run(lambda query: _groups(query, board, by, order, limit, after, self._parts))
+
+    async def lines(self, board: Board, by: By, names: tuple[str, ...]) -> dict[str, Group]:
+        """Lines of a table by their names, at most `MAX_LINES`; not by "tag"."""
+        _check_limit(max(len(names), 1))
+        return await self._run(lambda query: _of_names(query, board, by, names))
 
     async def requests(
         self, only: Selection, *, since: int, until: int, before: str | None = None, limit: int = 50
@@ -105,24 +113,31 @@ class Boards:
 
 
 def _totals(query: Query, board: Board) -> Totals:
-    source = board_sums.source_of("", board)
-    values = source.read(query, board_plan.plan_of(board.since, board.until))
+    values = Source("", board.only).read(query, board_plan.plan_of(board.since, board.until))
     return board_sums.totals_of(values.get((0, "")))
 
 
-def _series(query: Query, board: Board, by: By, top: int, order: Order, starts: tuple[int, ...]) -> Series:
+def _series(
+    query: Query, board: Board, by: By, top: int, order: Order, starts: tuple[int, ...], parts: KeptParts
+) -> Series:
     periods = board_plan.plan_of(board.since, board.until, starts)
-    everything = board_sums.source_of("", board).read(query, periods)
+    everything = Source("", board.only).read(query, periods)
     if not everything or not by:
         return Series(starts, (_line("", everything, len(starts)),) if everything else ())
-    source = board_sums.source_of(by, board)
-    ranked = source.ranked(query, board_plan.plan_of(board.since, board.until), order, top + 1)
-    names = tuple(name for name, _ in ranked[:top])
-    values = source.read(query, periods, names)
-    lines = [_line(name, values, len(starts)) for name in names]
-    if len(ranked) > top:
-        # A request of a key with two tags is in two lines: it is taken away once.
-        covered = source.read(query, periods, names, as_one=True) if by == "tag" else board_sums.as_one(values)
+    if by == "tag":
+        tags = Tags(board.tags)
+        found = parts.read(query, board.only, tags, periods)
+        values = tags.lines(found)
+        names = tuple(name for name, _ in ranked(values, order))
+        covered = board_sums.as_one(tags.having(found, names[:top]))
+    else:
+        source = Source(by, board.only)
+        plan = board_plan.plan_of(board.since, board.until)
+        names = tuple(name for name, _ in source.ranked(query, plan, order, top + 1))
+        values = source.read(query, periods, names[:top])
+        covered = board_sums.as_one(values)
+    lines = [_line(name, values, len(starts)) for name in names[:top]]
+    if len(names) > top:
         lines.append(_line(OTHER, board_sums.less(everything, covered), len(starts)))
     return Series(starts, tuple(lines))
 
@@ -131,17 +146,32 @@ def _line(name: str | None, values: board_sums.Values, count: int) -> Line:
     return Line(name, tuple(board_sums.totals_of(values.get((number, name or ""))) for number in range(count)))
 
 
-def _groups(query: Query, board: Board, by: By, order: Order, limit: int, after: tuple[int, str] | None) -> GroupPage:
-    source = board_sums.source_of(by, board)
+def _groups(
+    query: Query, board: Board, by: By, order: Order, limit: int, after: tuple[int, str] | None, parts: KeptParts
+) -> GroupPage:
     plan = board_plan.plan_of(board.since, board.until)
-    ranked = source.ranked(query, plan, order, limit + 1, after)
-    names = tuple(name for name, _ in ranked[:limit])
-    if not names:
-        return GroupPage((), None)
-    values = source.read(query, plan, names)
-    used = source.last_used(query, names, board.since, board.until)
-    groups = tuple(Group(name, board_sums.totals_of(values.get((0, name))), used.get(name)) for name in names)
-    return GroupPage(groups, f"{ranked[limit - 1][1]}:{names[-1]}" if len(ranked) > limit else None)
+    if by == "tag":
+        tags = Tags(board.tags)
+        values = tags.lines(parts.read(query, board.only, tags, plan))
+        found = ranked(values, order, after)
+        names = tuple(name for name, _ in found[:limit])
+        groups = _table(values, names, tags.last_used(query, board.only, names, board.since, board.until))
+    else:
+        found = Source(by, board.only).ranked(query, plan, order, limit + 1, after)
+        names = tuple(name for name, _ in found[:limit])
+        groups = _of_names(query, board, by, names) if names else {}
+    cursor = f"{found[limit - 1][1]}:{names[-1]}" if len(found) > limit else None
+    return GroupPage(tuple(groups[name] for name in names), cursor)
+
+
+def _of_names(query: Query, board: Board, by: By, names: tuple[str, ...]) -> dict[str, Group]:
+    source = Source(by, board.only)
+    values = source.read(query, board_plan.plan_of(board.since, board.until), names)
+    return _table(values, names, source.last_used(query, names, board.since, board.until))
+
+
+def _table(values: board_sums.Values, names: tuple[str, ...], used: Mapping[str, int]) -> dict[str, Group]:
+    return {name: Group(name, board_sums.totals_of(values.get((0, name))), used.get(name)) for name in names}
 
 
 def _after(cursor: str) -> tuple[int, str]:

@@ -102,6 +102,15 @@ def test_each_line_of_a_table_has_the_hour_of_its_last_use(data_dir: Path) -> No
     assert used == {"key_e": SECOND - 48 * HOUR, "key_b": SECOND - 47 * HOUR, "key_aaaaaaaaaaaa": SECOND}
 
 
+def test_lines_are_read_by_their_names(data_dir: Path) -> None:
+    stored(data_dir, final(1), final(2, key="key_b", started=STARTED + 2_000_000), final(3, key="key_c"))
+    found = ask(data_dir, lambda boards: boards.lines(DAY, "key", ("key_b", "key_none")))
+    assert {name: (one.totals.requests, one.last_used) for name, one in found.items()} == {
+        "key_b": (1, SECOND + 2),
+        "key_none": (0, None),
+    }
+
+
 def test_rare_requests_are_found_by_the_hours_that_have_any(data_dir: Path) -> None:
     times = [STARTED - hours * HOUR * 1_000_000 for hours in (0, 1, 30, 31, 60)]
     stored(data_dir, *(final(number, started=started, alias="rare") for number, started in enumerate(times)), final(9))

@@ -35,6 +35,13 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/ledger/test_board_plan.py",),
     ),
     Mutant(
+        "sums of tags older than the ledger",
+        "proxy/ledger/board_tags.py",
+        "if kept is not None and kept[0] == mark:",
+        "if kept is not None:",
+        ("tests/ledger/test_board_tags.py::test_what_is_stored_later_is_counted",),
+    ),
+    Mutant(
         "a request of another key found by its id",
         "proxy/ledger/board_rows.py",
         'WHERE id IN (?, ?){condition}", (*ids, *values)',

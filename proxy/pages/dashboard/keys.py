@@ -21,7 +21,7 @@ from proxy.auth.values import KeyFields
 from proxy.config.tree import Budget, Limits
 from proxy.errors import GatewayError, InvalidRequest
 from proxy.ledger import periods
-from proxy.ledger.board_values import Group, Totals
+from proxy.ledger.board_values import Group
 from proxy.pages.dashboard.csv_file import csv_response
 from proxy.pages.dashboard.documents import ScopeDocument, TotalsDocument, flat, scope_document, totals_document
 from proxy.pages.dashboard.figures import cost_of
@@ -32,7 +32,6 @@ from proxy.pages.services import PageServices
 
 #: Keys of one page, and of a document or a file.
 PAGE: Final = 100
-_MAX_GROUPS: Final = 1_000
 #: Fields of the form, as they are kept where something in them is wrong.
 _FIELDS: Final = ("name", "models", "team", "tags", "requests", "tokens", "concurrent", "budget", "window", "expires")
 WINDOWS: Final = ("day", "week", "month", "year", "total")
@@ -59,7 +58,7 @@ class Line(NamedTuple):
     """A row of the table."""
 
     key: StoredKey
-    used: Group | None
+    used: Group
 
 
 async def show(services: PageServices, request: PageRequest) -> Response:
@@ -176,10 +175,9 @@ async def _lines(services: PageServices, request: PageRequest, scope: Scope) -> 
         found = [] if own is None else [own]
     else:
         found = await keys.list(limit=PAGE + 1, after=request.query.get("after"), revoked=True)
-    used = await boards_of(services).groups(scope.board, "key", limit=_MAX_GROUPS)
-    by_key = {group.group: group for group in used.groups}
     cursor = found[PAGE - 1].id if len(found) > PAGE else None
-    return [Line(key, by_key.get(key.id)) for key in found[:PAGE]], cursor
+    used = await boards_of(services).lines(scope.board, "key", tuple(key.id for key in found[:PAGE]))
+    return [Line(key, used[key.id]) for key in found[:PAGE]], cursor
 
 
 def _documents(lines: list[Line], *, for_admin: bool) -> list[KeyLine]:
@@ -188,8 +186,8 @@ def _documents(lines: list[Line], *, for_admin: bool) -> list[KeyLine]:
     return [
         KeyLine(
             key=KeyDocument(**{**document(line.key), **hidden}),
-            last_used=_utc(line.used.last_used if line.used is not None else None),
-            totals=totals_document(line.used.totals if line.used is not None else Totals(), for_admin=for_admin),
+            last_used=_utc(line.used.last_used),
+            totals=totals_document(line.used.totals, for_admin=for_admin),
         )
         for line in lines
     ]
