@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,6 +44,14 @@ class Browser:
     async def post(self, path: str, form: str) -> Page:
         """What comes of a form."""
         return await self._ask("POST", path, form.encode(), whole=True)
+
+    async def follow(self, path: str) -> AsyncIterator[bytes]:
+        """What is sent of a stream, as it comes."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=_PIECE_BYTES)
+        self._connection = reader, writer
+        writer.write(self._head("GET", path, 0))
+        while piece := await reader.read(_PIECE_BYTES):
+            yield piece
 
     async def close(self) -> None:
         """Close the connection."""

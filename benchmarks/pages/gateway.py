@@ -1,4 +1,4 @@
-"""A gateway that runs on a large ledger, in a process of its own, with sessions of an admin and of the owner of a key."""
+"""A gateway that runs on a large ledger, in a process of its own, and the sessions of an admin and of a key's owner."""
 
 import asyncio
 import sys
@@ -32,8 +32,10 @@ class RunningGateway:
     upstream_port: int
     #: Where the rig runs: the gateway has the other core.
     core: int
-    #: The secret of the owner's key.
+    #: The secret of the owner's key, and the admin token.
     key: str
+    token: str
+    #: Their sessions.
     admin: str
     owner: str
 
@@ -53,7 +55,12 @@ def running(data_dir: Path, folder: Path) -> Iterator[RunningGateway]:
         key = secret_of(OWNER)
         token = TokenFile(data_dir).load_or_create()
         admin, owner = asyncio.run(_sign_in(port, token)), asyncio.run(_sign_in(port, key))
-        yield RunningGateway(port, child, upstream_port, rig_core, key, admin, owner)
+        yield RunningGateway(port, child, upstream_port, rig_core, key, token, admin, owner)
+
+
+def begin_sessions(gateway: RunningGateway, count: int) -> list[str]:
+    """Further sessions of admins."""
+    return [asyncio.run(_sign_in(gateway.port, gateway.token)) for _ in range(count)]
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from proxy.pages.table import PAGES
 
 #: What the HTML of a page, its styles, scripts and pictures may be in bytes.
 MAX_FIRST_PAINT_BYTES: Final = 150_000
-_RUNS: Final = 3
+_RUNS: Final = 5
 _STREAMS_PER_SECOND: Final = 20
 _MONTH: Final = "period=custom&from=2026-11-01&to=2026-11-30"
 _STATIC: Final = re.compile(rb'(?:src|href)="(/static/[^"]+)"')
