@@ -9,12 +9,14 @@ import struct
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
 from proxy.config.tree import Capability
-from proxy.demo.exchange import DemoExchange
+from proxy.demo.engine import plain_text
+from proxy.demo.exchange import DemoExchange, convert
 from proxy.demo.settings import DEMO_MODELS, TEXT, find_model
 from proxy.demo.store import DemoResource
 from proxy.errors import InvalidRequest
@@ -37,6 +39,43 @@ _STATUSES: Final = {
 }
 #: Any model may be named for a video: there is no capability of that name.
 _ANY: Final = tuple(model.capability for model in DEMO_MODELS)
+
+
+Count = Annotated[int, Meta(ge=0)]
+
+
+class FieldTypes(msgspec.Struct, frozen=True):
+    """The types of the fields that a request may set, of any kind."""
+
+    metadata: dict[str, str] | None = None
+    attributes: Values | None = None
+    name: str | None = None
+    description: str | None = None
+    instructions: str | None = None
+    expires_after: Values | None = None
+    status: str | None = None
+    bytes: Count | None = None
+    usage_bytes: Count | None = None
+    file_counts: Values | None = None
+    filename: str | None = None
+    purpose: str | None = None
+    mime_type: str | None = None
+    input_file_id: str | None = None
+    output_file_id: str | None = None
+    training_file: str | None = None
+    result_files: list[str] | None = None
+    endpoint: str | None = None
+    model: str | None = None
+    prompt: str | None = None
+    seconds: str | None = None
+    tools: list[Values] | None = None
+    role: str | None = None
+    assistant_id: str | None = None
+    error: Values | None = None
+    usage: Values | None = None
+    required_action: Values | None = None
+    file: Values | None = None
+    expires_at: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -73,12 +112,19 @@ class DemoKind:
 
     def store(self, exchange: DemoExchange, values: Values, content: bytes = b"", parent: str = "") -> DemoResource:
         """Store a new resource with the fields that `values` has for it. Raises InvalidRequest, ModelNotFound."""
-        known = {name: default if values.get(name) is None else values[name] for name, default in self.fields.items()}
+        known = {**self.fields, **self._known(values)}
         if self.capabilities:
             known["model"] = find_model(str(known["model"]), self.capabilities, self.path[1:]).name
-        resource_id = str(values.get(self.id_field) or self.id_prefix + secrets.token_hex(12))
+        named = values.get(self.id_field) if self.id_field else None
+        resource_id = str(named or self.id_prefix + secrets.token_hex(12))
         head = {"id": resource_id, "object": self.object, "created_at": int(time.time())}
         return exchange.store.put(self.object, {**head, **known}, content, parent)
+
+    def _known(self, values: Values) -> Values:
+        """The values of its fields. Raises InvalidRequest for one of another type."""
+        known = {name: values[name] for name in self.fields if values.get(name) is not None}
+        convert(known, FieldTypes)
+        return known
 
     def find(self, exchange: DemoExchange) -> DemoResource:
         """The resource that the path names. Raises a 404."""
@@ -105,6 +151,7 @@ class DemoKind:
         """`POST` to one."""
         body = await exchange.read(Values)
         resource = self.find(exchange)
+        self._known(body)
         changes = {name: body[name] for name in _UPDATABLE & self.fields.keys() & body.keys()}
         await exchange.send_json(exchange.store.update(resource, changes).value)
 
@@ -193,7 +240,14 @@ CONVERSATION: Final = DemoKind("/v1/conversations", "conversation", "conv_", _ME
 ITEM: Final = DemoKind("/v1/conversations/{parent}/items", "conversation.item", "msg_", {}, "conversation", "list show")
 ASSISTANT: Final = DemoKind("/v1/assistants", "assistant", "asst_", {**_ASSISTANT, **_META}, capabilities=TEXT)
 THREAD: Final = DemoKind("/v1/threads", "thread", "thread_", _META, "", "create show update delete")
-MESSAGE: Final = DemoKind(_IN_THREAD + "messages", "thread.message", "msg_", {**_MESSAGE, **_DONE}, "thread")
+MESSAGE: Final = DemoKind(
+    _IN_THREAD + "messages",
+    "thread.message",
+    "msg_",
+    {**_MESSAGE, **_DONE},
+    "thread",
+    "list show update delete",
+)
 RUN: Final = DemoKind(_IN_THREAD + "runs", "thread.run", "run_", {**_RUN, **_DONE}, "thread", "list show update", TEXT)
 STEP: Final = DemoKind(
     "/v1/threads/{thread}/runs/{parent}/steps",
@@ -232,6 +286,24 @@ async def remix_video(exchange: DemoExchange) -> None:
     await exchange.send_json(VIDEO.store(exchange, values).value)
 
 
+class ItemPart(msgspec.Struct, frozen=True):
+    """The types of a part of an item's content."""
+
+    type: str
+    text: str = ""
+    image_url: str | None = None
+
+
+class ItemTypes(msgspec.Struct, frozen=True):
+    """The types of the fields of an item of a conversation or of a response's input."""
+
+    type: str = "message"
+    role: str = "user"
+    content: str | list[ItemPart] = ""
+    id: str = ""
+    status: str | None = None
+
+
 class ItemsRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A new conversation, or new items of one."""
 
@@ -246,9 +318,10 @@ def items_of(exchange: DemoExchange, conversation_id: str) -> list[Values]:
 
 
 def add_items(exchange: DemoExchange, conversation_id: str, items: list[Values]) -> list[Values]:
-    """Add items, each under an id of its own. Raises InvalidRequest for too many."""
+    """Add items, each under an id of its own. Raises InvalidRequest for too many, and for fields of other types."""
     if len(items) > _MAX_AT_ONCE:
         raise _invalid("items", f"At most {_MAX_AT_ONCE} items at a time.")
+    convert(items, list[ItemTypes])
     named = [{"type": "message", "status": "completed", **one, "id": f"msg_{secrets.token_hex(12)}"} for one in items]
     return [exchange.store.put(ITEM.object, one, parent=conversation_id).value for one in named]
 
@@ -273,14 +346,25 @@ async def delete_item(exchange: DemoExchange) -> None:
     await exchange.send_json(exchange.store.get(CONVERSATION.object, exchange.path("parent")).value)
 
 
+class MessageRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A new message of a thread."""
+
+    role: Literal["user", "assistant"]
+    content: str | list[Values]
+    metadata: dict[str, str] = {}
+
+
+def add_message(exchange: DemoExchange, thread_id: str, message: MessageRequest, run_id: str | None = None) -> Values:
+    """Add a message to a thread; all its texts are one part."""
+    content = [{"type": "text", "text": {"value": plain_text(message.content), "annotations": []}}]
+    values = {"thread_id": thread_id, "role": message.role, "content": content, "run_id": run_id}
+    return MESSAGE.store(exchange, {**values, "metadata": message.metadata}, parent=thread_id).value
+
+
 async def create_message(exchange: DemoExchange) -> None:
-    """A message of a thread: a text of it is a list of one part, as OpenAI has it."""
-    values, thread = await exchange.read(Values), exchange.path("parent")
-    exchange.store.get(THREAD.object, thread)
-    content = values.get("content")
-    if isinstance(content, str):
-        values = {**values, "content": [{"type": "text", "text": {"value": content, "annotations": []}}]}
-    await exchange.send_json(MESSAGE.store(exchange, {**values, "thread_id": thread}, parent=thread).value)
+    thread = exchange.store.get(THREAD.object, exchange.path("parent"))
+    request = await exchange.read(MessageRequest)
+    await exchange.send_json(add_message(exchange, thread.id, request))
 
 
 async def create_run(exchange: DemoExchange) -> None:
@@ -300,7 +384,6 @@ _KINDS: Final = (
 ROUTES: Final[DemoRoutes] = (
     *tuple(route for kind in _KINDS for route in kind.routes),
     ("POST", "/v1/files", create_file),
-    ("POST", MESSAGE.path, create_message),
     ("GET", "/v1/files/{id}/content", FILE.send_content),
     ("POST", "/v1/uploads/{id}/complete", UPLOAD.set_status),
     ("POST", "/v1/uploads/{id}/cancel", UPLOAD.set_status),
@@ -319,6 +402,7 @@ ROUTES: Final[DemoRoutes] = (
     ("POST", "/v1/conversations", create_conversation),
     ("POST", "/v1/conversations/{parent}/items", create_items),
     ("DELETE", "/v1/conversations/{parent}/items/{id}", delete_item),
+    ("POST", MESSAGE.path, create_message),
     ("POST", "/v1/threads/runs", create_run),
     ("POST", _IN_THREAD + "runs", create_run),
     ("POST", _IN_THREAD + "runs/{id}/cancel", RUN.set_status),

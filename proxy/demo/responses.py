@@ -8,9 +8,9 @@ from typing import Any, Final
 import msgspec
 
 from proxy.demo import engine
-from proxy.demo.exchange import DemoEvent, DemoExchange, typed_event
+from proxy.demo.exchange import DemoEvent, DemoExchange, convert, typed_event
 from proxy.demo.faults import DemoFaults
-from proxy.demo.resources import add_items, items_of, send_page
+from proxy.demo.resources import ItemTypes, add_items, items_of, send_page
 from proxy.demo.words import split_arguments, split_words
 from proxy.errors import InvalidRequest
 
@@ -84,6 +84,7 @@ def _as_chat_message(item: dict[str, Any]) -> dict[str, Any]:
 
 async def create_response(exchange: DemoExchange) -> None:
     request = await exchange.read(ResponsesRequest)
+    convert(request.items, list[ItemTypes])
     history = _history(exchange, request)
     generation = await engine.generate(exchange, request.as_chat(history), "v1/responses", stream=bool(request.stream))
     body = _body(generation, request)
@@ -206,8 +207,10 @@ async def show_response(exchange: DemoExchange) -> None:
         await exchange.send_json(stored.value)
         return
     after = exchange.query("starting_after")
-    events = _events(stored.value, after=int(after) if after.isdecimal() else -1)
-    await exchange.send_events(events, DemoFaults(), str(stored.value["model"]))
+    events = list(_events(stored.value, after=int(after) if after.isdecimal() else -1))
+    if not events:
+        raise InvalidRequest("There is no event behind 'starting_after'.", param="starting_after")
+    await exchange.send_events(iter(events), DemoFaults(), str(stored.value["model"]))
 
 
 async def delete_response(exchange: DemoExchange) -> None:

@@ -5,19 +5,21 @@ from typing import Final
 
 import msgspec
 
-from proxy.demo.engine import Generation, chat_message, chat_request, generate, plain_text
+from proxy.demo.engine import Generation, chat_message, chat_request, generate
 from proxy.demo.exchange import DONE, DemoEvent, DemoExchange, named_event
-from proxy.demo.resources import ASSISTANT, MESSAGE, RUN, STEP, THREAD, DemoRoutes, Values
+from proxy.demo.resources import (
+    ASSISTANT,
+    MESSAGE,
+    RUN,
+    STEP,
+    THREAD,
+    DemoRoutes,
+    MessageRequest,
+    Values,
+    add_message,
+)
 from proxy.demo.store import DemoResource
 from proxy.demo.words import split_words
-
-
-class MessageRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """`POST /v1/threads/{parent}/messages`."""
-
-    role: str
-    content: str | list[Values]
-    metadata: Values = {}
 
 
 class ThreadRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,20 +46,8 @@ async def create_thread(exchange: DemoExchange) -> None:
 def _add_thread(exchange: DemoExchange, request: ThreadRequest) -> DemoResource:
     thread = THREAD.store(exchange, {"metadata": request.metadata})
     for message in request.messages:
-        _add_message(exchange, thread.id, message)
+        add_message(exchange, thread.id, message)
     return thread
-
-
-def _add_message(exchange: DemoExchange, thread_id: str, message: MessageRequest, run_id: str | None = None) -> Values:
-    content = [{"type": "text", "text": {"value": plain_text(message.content), "annotations": []}}]
-    values = {"thread_id": thread_id, "role": message.role, "content": content, "run_id": run_id}
-    return MESSAGE.store(exchange, {**values, "metadata": message.metadata}, parent=thread_id).value
-
-
-async def create_message(exchange: DemoExchange) -> None:
-    request = await exchange.read(MessageRequest)
-    thread = exchange.store.get(THREAD.object, exchange.path("parent"))
-    await exchange.send_json(_add_message(exchange, thread.id, request))
 
 
 async def create_run(exchange: DemoExchange) -> None:
@@ -85,7 +75,7 @@ async def create_run(exchange: DemoExchange) -> None:
     }
     run = RUN.store(exchange, values, parent=thread.id).value
     written = MessageRequest(role="assistant", content=generation.outputs[0].text)
-    message = _add_message(exchange, thread.id, written, run["id"])
+    message = add_message(exchange, thread.id, written, run["id"])
     details = {"type": "message_creation", "message_creation": {"message_id": message["id"]}}
     STEP.store(exchange, {"thread_id": thread.id, "run_id": run["id"], "step_details": details}, parent=run["id"])
     if stream:
@@ -110,6 +100,5 @@ def _run_events(run: Values, message: Values, generation: Generation) -> Iterato
 ROUTES: Final[DemoRoutes] = (
     ("POST", THREAD.path, create_thread),
     ("POST", "/v1/threads/runs", create_run),
-    ("POST", MESSAGE.path, create_message),
     ("POST", RUN.path, create_run),
 )
