@@ -19,6 +19,7 @@ from proxy.pages.documentation.openapi.notation import (
     Schema,
     Shape,
     either,
+    event,
     many,
     maybe,
     noted,
@@ -293,14 +294,14 @@ SHAPES: Final[Mapping[str, Shape]] = {
         "ChatRequest",
         "ChatCompletion",
         {"messages": _MESSAGES},
-        "The data of each is a ChatCompletionChunk, and that of the last `[DONE]`.",
+        event("ChatCompletionChunk", "Error", end="[DONE]"),
     ),
     "POST /v1/completions": Shape(
         "createCompletion",
         "CompletionRequest",
         "Completion",
         {"prompt": _QUESTION},
-        "The data of each is a Completion, and that of the last `[DONE]`.",
+        event("Completion", "Error", end="[DONE]"),
     ),
     "POST /v1/embeddings": Shape(
         "createEmbedding", "EmbeddingRequest", "Embeddings", {"input": ["billing retry policy"], "dimensions": 8}

@@ -14,7 +14,7 @@ from proxy.dialects.base import DialectName
 from proxy.endpoints.table import ROWS, Row
 from proxy.pages.documentation.openapi import chat, media, native, objects, own, responses
 from proxy.pages.documentation.openapi.notation import BINARY, FLAG, INTEGER, TEXT, Schema, Shape, many, ref, words
-from proxy.pages.documentation.openapi.own import OwnRow, own_parameters, own_rows
+from proxy.pages.documentation.openapi.own import TICK, OwnRow, own_parameters, own_rows
 from proxy.resources.spec import ResourceRow
 from proxy.resources.table import RESOURCE_ROWS
 
@@ -108,12 +108,6 @@ _PLAIN: Final = "text/plain"
 _JSON: Final = "application/json"
 _EVENTS: Final = "text/event-stream"
 _FORM: Final = "multipart/form-data"
-#: A response of events has the schema of one of them.
-_EVENT: Final[Schema] = {
-    "type": "object",
-    "description": "One server-sent event.",
-    "properties": {"event": TEXT, "data": TEXT, "id": TEXT, "retry": INTEGER},
-}
 #: Schemas of bodies that are forms where the endpoint takes JSON too.
 _FORMS: Final[Mapping[str, str]] = {"ImageEditRequest": "ImageEditForm", "VideoRequest": "VideoRequest"}
 
@@ -215,7 +209,7 @@ def _own(row: OwnRow) -> Json:
             str(status): {
                 "description": _STATUSES.get(status, "What was asked for.") if status != 200 else "What was asked for.",
                 "headers": _headers(always=True),
-                "content": {_EVENTS: {"schema": _EVENT}} if schema is TEXT else {_JSON: {"schema": schema}},
+                "content": {_EVENTS if schema is TICK else _JSON: {"schema": schema}},
             }
             for status, schema in row.responses.items()
         },
@@ -238,7 +232,8 @@ def _success(kinds: str, shape: Shape) -> Json:
     if "bytes" in kinds:
         content["*/*"] = {"schema": BINARY}
     if "events" in kinds:
-        content[_EVENTS] = {"schema": {**_EVENT, "description": f"One server-sent event. {shape.events}"}}
+        assert shape.event is not None, f"{shape.name} has no schema of its events"
+        content[_EVENTS] = {"schema": shape.event}
     return content
 
 

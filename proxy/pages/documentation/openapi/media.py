@@ -18,6 +18,7 @@ from proxy.pages.documentation.openapi.notation import (
     Schema,
     Shape,
     either,
+    event,
     many,
     maybe,
     noted,
@@ -66,6 +67,14 @@ def schemas() -> dict[str, Schema]:
                 "words?": many(OBJECT),
             }
         ),
+        "TranscriptEvent": struct(
+            {
+                "type": words("transcript.text.delta", "transcript.text.segment", "transcript.text.done"),
+                "delta?": TEXT,
+                "text?": TEXT,
+                "usage?": OBJECT,
+            }
+        ),
         "SpeechRequest": struct(
             {
                 "model": ref("Alias"),
@@ -97,9 +106,9 @@ def schemas() -> dict[str, Schema]:
     }
 
 
-_SPOKEN: Final = "The data of each is a SpeechEvent, with a piece of the audio in base64."
-_EVENTS: Final = "The data of each is an ImageEvent."
-_TRANSCRIBED: Final = "The data of each has a piece of the transcript."
+_SPOKEN: Final = event("SpeechEvent", "Error", about="Its audio is in base64.")
+_DRAWN: Final = event("ImageEvent", "Error")
+_TRANSCRIBED: Final = event("TranscriptEvent", "Error")
 _RECORDING: Final = {"file": "recording.wav"}
 
 SHAPES: Final[Mapping[str, Shape]] = {
@@ -113,13 +122,13 @@ SHAPES: Final[Mapping[str, Shape]] = {
     "POST /v1/audio/speech/stream": Shape(
         "streamSpeech", "SpeechRequest", "", {"input": "Hello.", "voice": "alloy"}, _SPOKEN
     ),
-    "POST /v1/images/generations": Shape("createImage", "ImageRequest", "Images", {"prompt": "A red square."}, _EVENTS),
+    "POST /v1/images/generations": Shape("createImage", "ImageRequest", "Images", {"prompt": "A red square."}, _DRAWN),
     "POST /v1/images/edits": Shape(
         "createImageEdit",
         "ImageEditRequest",
         "Images",
         {"prompt": "Make it blue.", "images": [{"image_url": "data:image/png;base64,iVBORw0KGgo="}]},
-        _EVENTS,
+        _DRAWN,
     ),
     "POST /v1/images/variations": Shape("createImageVariation", "ImageVariationForm", "Images", {"image": "image.png"}),
 }

@@ -17,6 +17,7 @@ from proxy.pages.documentation.openapi.notation import (
     Schema,
     Shape,
     either,
+    event,
     many,
     maybe,
     noted,
@@ -200,7 +201,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
         "MessagesRequest",
         "Message",
         {"messages": _MESSAGES, "max_tokens": 64},
-        "Each has a name; its data is a MessageEvent.",
+        event("MessageEvent"),
     ),
     "POST /v1/messages/count_tokens": Shape(
         "countMessageTokens", "CountMessageTokensRequest", "TokenCount", {"messages": _MESSAGES}
@@ -211,7 +212,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
         "GenerateRequest",
         "GenerateStream",
         {"contents": _ASKED},
-        "The data of each is a GenerateResponse. Without alt=sse the same come as a JSON array that grows.",
+        event("GenerateResponse", "GeminiError", about="Without alt=sse the same come as a JSON array that grows."),
     ),
     f"{_GEMINI}:countTokens": Shape("countGeminiTokens", "GeminiTokensRequest", "GeminiTokens", {"contents": _ASKED}),
     f"{_GEMINI}:embedContent": Shape("embedContent", "EmbedRequest", "Embedding", _PART),

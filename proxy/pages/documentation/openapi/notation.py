@@ -36,8 +36,8 @@ class Shape(NamedTuple):
     response: str = ""
     #: A request that works: the body without its model, which is an alias of the gateway.
     example: Mapping[str, Any] | None = None
-    #: What the data of the events of a stream is.
-    events: str = ""
+    #: One event of its response where that is a stream.
+    event: Schema | None = None
 
 
 def struct(fields: Mapping[str, Schema], about: str = "", **more: Any) -> Schema:
@@ -88,6 +88,23 @@ def within(schema: Schema, low: float, high: float | None = None) -> Schema:
 def sized(least: int = 1, most: int | None = None) -> Schema:
     """A text of so many characters."""
     return {"type": "string", "minLength": least, **({} if most is None else {"maxLength": most})}
+
+
+def event(*data: str, about: str = "", end: str = "") -> Schema:
+    """A server-sent event whose data is JSON by one of these schemas; that of the last event is the text `end`.
+
+    OpenAPI 3.1 has no word for the parts of a stream: its schema is that of one event.
+    """
+    names = [ref(name) for name in data]
+    json: Schema = {
+        **TEXT,
+        "contentMediaType": "application/json",
+        "contentSchema": names[0] if len(names) == 1 else either(*names),
+    }
+    return struct(
+        {"event?": noted(TEXT, "Its name."), "data": either(json, words(end)) if end else json},
+        f"One of the stream's server-sent events. {about}".rstrip(),
+    )
 
 
 def noted(schema: Schema, about: str) -> Schema:

@@ -19,6 +19,7 @@ from proxy.pages.documentation.openapi.notation import (
     Schema,
     Shape,
     either,
+    event,
     many,
     maybe,
     noted,
@@ -168,6 +169,9 @@ def schemas() -> dict[str, Schema]:
             }
         ),
         "RunList": _list_of("Run"),
+        "ThreadDelta": struct(
+            {"id": TEXT, "object": TEXT, "delta": OBJECT}, "A part of a message or of a step, as it is written."
+        ),
         "ToolOutputs": struct(
             {"tool_outputs": many(struct({"tool_call_id?": TEXT, "output?": TEXT})), "stream?": maybe(FLAG)}
         ),
@@ -207,7 +211,7 @@ def schemas() -> dict[str, Schema]:
     }
 
 
-_EVENTS: Final = "Each has a name; its data is a Run, a RunStep, a ThreadMessage or a part of one, in the end `[DONE]`."
+_EVENT: Final = event("Run", "RunStep", "ThreadMessage", "ThreadDelta", "Error", end="[DONE]")
 _STORE: Final = "/v1/vector_stores/{vector_store_id}"
 _THREAD: Final = "/v1/threads/{thread_id}"
 _JOB: Final = "/v1/fine_tuning/jobs/{job_id}"
@@ -273,7 +277,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
         "ThreadRunRequest",
         "Run",
         {"assistant_id": "{assistant_id}", "thread": {"messages": [_ASKED]}},
-        _EVENTS,
+        _EVENT,
     ),
     f"GET {_THREAD}": Shape("getThread", "", "Thread"),
     f"POST {_THREAD}": Shape("updateThread", "MetadataUpdate", "Thread", _METADATA),
@@ -285,13 +289,13 @@ SHAPES: Final[Mapping[str, Shape]] = {
         "updateThreadMessage", "MetadataUpdate", "ThreadMessage", _METADATA
     ),
     f"DELETE {_THREAD}/messages/{{message_id}}": Shape("deleteThreadMessage", "", "Deleted"),
-    f"POST {_THREAD}/runs": Shape("createRun", "RunRequest", "Run", {"assistant_id": "{assistant_id}"}, _EVENTS),
+    f"POST {_THREAD}/runs": Shape("createRun", "RunRequest", "Run", {"assistant_id": "{assistant_id}"}, _EVENT),
     f"GET {_THREAD}/runs": Shape("listRuns", "", "RunList"),
     f"GET {_THREAD}/runs/{{run_id}}": Shape("getRun", "", "Run"),
     f"POST {_THREAD}/runs/{{run_id}}": Shape("updateRun", "MetadataUpdate", "Run", _METADATA),
     f"POST {_THREAD}/runs/{{run_id}}/cancel": Shape("cancelRun", "", "Run"),
     f"POST {_THREAD}/runs/{{run_id}}/submit_tool_outputs": Shape(
-        "submitToolOutputs", "ToolOutputs", "Run", {"tool_outputs": []}, _EVENTS
+        "submitToolOutputs", "ToolOutputs", "Run", {"tool_outputs": []}, _EVENT
     ),
     f"GET {_THREAD}/runs/{{run_id}}/steps": Shape("listRunSteps", "", "RunStepList"),
     f"GET {_THREAD}/runs/{{run_id}}/steps/{{step_id}}": Shape("getRunStep", "", "RunStep"),

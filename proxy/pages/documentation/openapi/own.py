@@ -1,7 +1,7 @@
 """Schemas of the gateway's own endpoints: models and health."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from proxy.endpoints.health import HEALTH_PATH, LIVE_PATHS, READY_PATHS, STREAM_PATH
 from proxy.endpoints.models import GOOGLE_PATH, MAX_PAGE
@@ -13,6 +13,7 @@ from proxy.pages.documentation.openapi.notation import (
     either,
     many,
     maybe,
+    noted,
     ref,
     struct,
     within,
@@ -76,13 +77,17 @@ def schemas() -> dict[str, Schema]:
     }
 
 
+#: One event of a stream that shows whether a proxy buffers.
+TICK: Final[Schema] = struct({"data": noted(TEXT, "Its number, from 0.")}, "One of the stream's server-sent events.")
+
+
 class OwnRow(NamedTuple):
     """One endpoint that the gateway serves by itself; all are GET."""
 
     path: str
     name: str
     help: str
-    #: Schema of the response's body by status; "" is that of an error, TEXT is a stream of events.
+    #: Schema of the response's body by status; TICK is that of a stream of events.
     responses: Mapping[int, Schema]
     tag: str = "Health"
     has_key: bool = False
@@ -103,7 +108,7 @@ def _health() -> tuple[OwnRow, ...]:
             STREAM_PATH,
             "healthStream",
             "A second of events at even distances, which shows whether a proxy buffers.",
-            {200: TEXT, 503: ref("Error")},
+            {200: TICK, 503: ref("Error")},
         ),
     )
 

@@ -18,6 +18,7 @@ from proxy.pages.documentation.openapi.notation import (
     Schema,
     Shape,
     either,
+    event,
     many,
     maybe,
     noted,
@@ -122,12 +123,12 @@ def schemas() -> dict[str, Schema]:
     }
 
 
-_EVENTS: Final = "The data of each is a ResponseEvent."
+_EVENT: Final = event("ResponseEvent")
 _MESSAGE: Final = {"type": "message", "role": "user", "content": "Say hello. demo:tokens=3"}
 
 SHAPES: Final[Mapping[str, Shape]] = {
     "POST /v1/responses": Shape(
-        "createResponse", "ResponsesRequest", "Response", {"input": "Say hello. demo:tokens=3"}, _EVENTS
+        "createResponse", "ResponsesRequest", "Response", {"input": "Say hello. demo:tokens=3"}, _EVENT
     ),
     "POST /v1/responses/input_tokens": Shape(
         "countResponseTokens", "ResponsesRequest", "ResponseTokens", {"input": "Say hello."}
@@ -135,7 +136,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
     "POST /v1/responses/compact": Shape(
         "compactResponse", "ResponsesRequest", "CompactedResponse", {"input": [_MESSAGE]}
     ),
-    "GET /v1/responses/{response_id}": Shape("getResponse", "", "Response", events=_EVENTS),
+    "GET /v1/responses/{response_id}": Shape("getResponse", "", "Response", event=_EVENT),
     "DELETE /v1/responses/{response_id}": Shape("deleteResponse", "", "Deleted"),
     "POST /v1/responses/{response_id}/cancel": Shape("cancelResponse", "", "Response"),
     "GET /v1/responses/{response_id}/input_items": Shape("listInputItems", "", "ItemList"),
