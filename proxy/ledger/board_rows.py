@@ -3,7 +3,7 @@
 Runs in the thread of a query.
 """
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from proxy.errors import InvalidRequest
 from proxy.ledger import rollups
@@ -84,18 +84,29 @@ def detail(query: Query, id_: str, only: Selection) -> RequestDetail | None:
     return RequestDetail(own, decode(own.record.tries), rows.get(ids[1]) if ids[1] != id_ else None) if own else None
 
 
-def newest(query: Query, only: Selection, after: int | None, limit: int) -> tuple[list[RequestRow], int]:
-    """The last rows that were stored behind a place, and the place of the last one of all."""
+class NewestRows(NamedTuple):
+    """Rows as they were stored, oldest first."""
+
+    rows: list[RequestRow]
+    #: Where the next look begins.
+    place: int
+    #: Rows that were stored before these, and are left out.
+    missed: int
+
+
+def newest(query: Query, only: Selection, after: int | None, limit: int) -> NewestRows:
+    """The last rows that were stored behind a place, the place of the last one of all, and how many more there were."""
     ((last,),) = query.rows("SELECT coalesce(max(rowid), 0) FROM requests")
     if after is None or last <= after:
-        return [], int(last)
+        return NewestRows([], int(last), 0)
     condition, values = only.condition()
-    found = query.rows(
-        f"SELECT rowid, {_ROW} FROM requests NOT INDEXED WHERE rowid > ? AND rowid <= ?{condition} "
-        "ORDER BY rowid DESC LIMIT ?",
-        (after, last, *values, limit),
-    )
-    return [_row(row) for row in reversed(found)], int(last)
+    stored = f"FROM requests NOT INDEXED WHERE rowid > ? AND rowid <= ?{condition}"
+    found = query.rows(f"SELECT rowid, {_ROW} {stored} ORDER BY rowid DESC LIMIT ?", (after, last, *values, limit))
+    missed = 0
+    if len(found) == limit:
+        ((count,),) = query.rows(f"SELECT count(*) {stored}", (after, last, *values))
+        missed = count - limit
+    return NewestRows([_row(row) for row in reversed(found)], int(last), missed)
 
 
 def has_sample(query: Query) -> bool:

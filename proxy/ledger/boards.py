@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar, get_args
 
 from proxy.errors import InvalidRequest
 from proxy.ledger import board_plan, board_rows, board_sums
+from proxy.ledger.board_rows import NewestRows
 from proxy.ledger.board_sums import Source
 from proxy.ledger.board_tags import KeptParts, Tags, ranked
 from proxy.ledger.board_values import (
@@ -24,7 +25,6 @@ from proxy.ledger.board_values import (
     Order,
     RequestDetail,
     RequestPage,
-    RequestRow,
     Series,
     Totals,
 )
@@ -96,10 +96,10 @@ class Boards:
         """All that is stored of one request; None where the selection has none of that id."""
         return await self._run(lambda query: board_rows.detail(query, id_, only))
 
-    async def newest(self, only: Selection, after: int | None, limit: int = 50) -> tuple[list[RequestRow], int]:
+    async def newest(self, only: Selection, after: int | None, limit: int = 50) -> NewestRows:
         """The rows that were stored after a place, oldest first, and the place to go on from; None begins at the end.
 
-        Of more than `limit` rows the newest: a reader that is slow misses some, and never falls behind.
+        Of more than `limit` rows the newest, and how many more: a reader that is slow never falls behind.
         """
         _check_limit(limit)
         return await self._run(lambda query: board_rows.newest(query, only, after, limit))

@@ -149,17 +149,27 @@ def test_the_newest_rows_are_those_stored_since(data_dir: Path) -> None:
     stored(data_dir, final(1))
 
     async def tail(boards: Boards) -> list[list[str]]:
-        rows, place = await boards.newest(Selection(), None)
+        rows, place, _ = await boards.newest(Selection(), None)
         found = [[row.record.id[-1] for row in rows]]
         await asyncio.to_thread(stored, data_dir, final(3, started=STARTED - 1), final(2, key="key_b"))
-        rows, after = await boards.newest(Selection(), place)
+        rows, after, _ = await boards.newest(Selection(), place)
         found.append([row.record.id[-1] for row in rows])
-        rows, _ = await boards.newest(Selection(keys=("key_b",)), place)
+        rows, *_ = await boards.newest(Selection(keys=("key_b",)), place)
         found.append([row.record.id[-1] for row in rows])
-        rows, _ = await boards.newest(Selection(), after)
+        rows, *_ = await boards.newest(Selection(), after)
         return [*found, [row.record.id[-1] for row in rows]]
 
     assert ask(data_dir, tail) == [[], ["3", "2"], ["2"], []]
+
+
+def test_rows_that_are_left_out_of_the_newest_are_counted(data_dir: Path) -> None:
+    stored(data_dir, *(final(number) for number in range(1, 8)), final(8, key="key_b"))
+
+    async def tail(boards: Boards) -> tuple[list[str], int]:
+        found = await boards.newest(Selection(keys=(final(1).key,)), 0, 3)
+        return [row.record.id[-1] for row in found.rows], found.missed
+
+    assert ask(data_dir, tail) == (["5", "6", "7"], 4)
 
 
 def test_a_request_has_its_failed_attempts_and_the_one_that_lost(data_dir: Path) -> None:

@@ -26,9 +26,8 @@ _INTERVAL: Final = 0.5
 #: Looks between two comments that keep the connection, and after which the reader connects anew.
 _BEATS_OF_COMMENT: Final = 30
 _BEATS: Final = 7_200
-#: Rows of one look that are sent, and that are read: those between are counted.
+#: Rows of one look that are sent; those before them are counted.
 _MAX_SENT: Final = 100
-_MAX_READ: Final = 500
 MAX_STREAMS: Final = 50
 MAX_STREAMS_PER_SESSION: Final = 5
 _HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -36,13 +35,19 @@ _HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 async def live(services: PageServices, request: PageRequest) -> Response:
     """The stream. Raises `Overloaded` where too many run."""
-    scope, names = await scope_of(services, request)
     token = request.session
+    _check_count(services, token)
+    scope, names = await scope_of(services, request)
     place = await _place(services, request, scope)
-    if services.live.total() >= MAX_STREAMS or services.live[token] >= MAX_STREAMS_PER_SESSION:
-        raise Overloaded("Too many live lists are open. Close one, and load the page again.")
+    # Others may have begun meanwhile.
+    _check_count(services, token)
     events = _events(services, scope, names, token, place)
     return StreamingResponse(events, headers=_HEADERS, media_type="text/event-stream")
+
+
+def _check_count(services: PageServices, token: str) -> None:
+    if services.live.total() >= MAX_STREAMS or services.live[token] >= MAX_STREAMS_PER_SESSION:
+        raise Overloaded("Too many live lists are open. Close one, and load the page again.")
 
 
 async def _place(services: PageServices, request: PageRequest, scope: Scope) -> int:
@@ -50,7 +55,7 @@ async def _place(services: PageServices, request: PageRequest, scope: Scope) -> 
     boards = boards_of(services)
     last = request.header(b"last-event-id") or request.query.get("last", "")
     found = await boards.request(last, scope.only) if last else None
-    return found.row.place if found is not None else (await boards.newest(scope.only, None, 1))[1]
+    return found.row.place if found is not None else (await boards.newest(scope.only, None, 1)).place
 
 
 async def _events(services: PageServices, scope: Scope, names: Names, token: str, place: int) -> AsyncIterator[bytes]:
@@ -76,13 +81,13 @@ async def _rows(services: PageServices, scope: Scope, names: Names, token: str, 
             yield _end("The session has ended. Sign in again.", again=False)
             return
         try:
-            rows, after = await boards.newest(scope.only, after, _MAX_READ)
+            rows, after, missed = await boards.newest(scope.only, after, _MAX_SENT)
         except GatewayError as error:
             yield _end(error.message, again=False)
             return
-        if len(rows) > _MAX_SENT:
-            yield _event("dropped", {"count": len(rows) - _MAX_SENT})
-        for row in rows[-_MAX_SENT:]:
+        if missed:
+            yield _event("dropped", {"count": missed})
+        for row in rows:
             yield _row(row, names, figures, for_admin=scope.viewer.is_admin)
         if beat % _BEATS_OF_COMMENT == _BEATS_OF_COMMENT - 1:
             yield b": still here\n\n"

@@ -3,6 +3,7 @@
 What an owner may not see (upstreams, their causes of failure, what they cost) is not in the values that templates get.
 """
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -10,7 +11,7 @@ import msgspec
 from starlette.responses import Response
 
 from proxy.auth.names import Names
-from proxy.errors import InvalidRequest
+from proxy.errors import AuthenticationFailed, InvalidRequest
 from proxy.exchange.payers import printable_text
 from proxy.ledger.board_values import RequestDetail, RequestPage, RequestRow
 from proxy.ledger.record import UsageRecord
@@ -100,6 +101,8 @@ async def show(services: PageServices, request: PageRequest) -> Response:
         ],
         older=scope.query(before=cursor) if cursor is not None else "",
         is_first=before is None,
+        # A period that has ended gets no new ones.
+        is_live=before is None and scope.range.until > time.time(),
         twin="/dashboard/requests",
     )
 
@@ -117,7 +120,7 @@ async def show_csv(services: PageServices, request: PageRequest) -> Response:
     scope, names = await scope_of(services, request)
     # A fault of the first query is a response of its own, and not the end of a file.
     first = await _page(services, scope, None, _QUERY)
-    return csv_stream("requests", _pages(services, scope, names, first), _FILE_COLUMNS)
+    return csv_stream("requests", _pages(services, request.session, scope, names, first), _FILE_COLUMNS)
 
 
 async def detail(services: PageServices, request: PageRequest) -> Response:
@@ -272,14 +275,17 @@ def _documents(found: RequestPage, names: Names, scope: Scope) -> list[RequestDo
 
 
 async def _pages(
-    services: PageServices, scope: Scope, names: Names, first: RequestPage
+    services: PageServices, session: str, scope: Scope, names: Names, first: RequestPage
 ) -> AsyncIterator[list[dict[str, Any]]]:
-    """The rows of a file, a query at a time."""
+    """The rows of a file, a query at a time. Raises `AuthenticationFailed` once the session has ended: a file that
+    breaks off then is not taken for a whole one."""
     found = first
     for _ in range(_MAX_QUERIES):
         yield [msgspec.structs.asdict(one) for one in _documents(found, names, scope)]
         if found.cursor is None:
             return
+        if await services.sessions.viewer(session, used=False) is None:
+            raise AuthenticationFailed("The session has ended.", code="session_required")
         found = await _page(services, scope, found.cursor, _QUERY)
 
 

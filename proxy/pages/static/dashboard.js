@@ -125,7 +125,7 @@ function followRequests(box) {
   const words = $("[role=status]", box);
   const missed = $(".missed", box);
   let source = null;
-  let last = "";
+  let last = box.dataset.last || "";
   let seen = 0;
   let dropped = 0;
   const say = (state, text) => {
@@ -201,18 +201,25 @@ function openDrawers() {
   drawer.append(bar, inside);
   document.body.append(drawer);
   let opener = null;
-  let back = "";
+  let loading = false;
   const shut = () => drawer.open && drawer.close();
   close.addEventListener("click", shut);
   drawer.addEventListener("click", event => event.target === drawer && shut());
   drawer.addEventListener("close", () => {
-    if (back && location.href !== back) history.replaceState(null, "", back);
+    // It was opened as a step of the history; Back has closed it already.
+    if (history.state && history.state.drawer) history.back();
     if (opener && opener.isConnected) opener.focus();
+  });
+  addEventListener("popstate", event => {
+    if (event.state && event.state.drawer) location.reload();
+    else shut();
   });
   document.addEventListener("click", async event => {
     const link = event.target.closest ? event.target.closest("a[data-drawer]") : null;
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     event.preventDefault();
+    if (loading || drawer.open) return;
+    loading = true;
     opener = link;
     try {
       const response = await fetch(link.href, { headers: { accept: "text/html" }, credentials: "same-origin" });
@@ -224,11 +231,12 @@ function openDrawers() {
     } catch {
       location.assign(link.href);
       return;
+    } finally {
+      loading = false;
     }
-    back = location.href;
     whole.href = link.href;
     drawer.showModal();
-    history.replaceState(null, "", link.href);
+    history.pushState({ drawer: true }, "", link.href);
     close.focus();
   });
 }

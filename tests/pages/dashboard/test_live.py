@@ -91,6 +91,32 @@ def test_another_key_s_id_is_no_place_to_go_on_from(gateway: RunningGateway) -> 
         assert next_request(lines)["id"] == last
 
 
+def test_what_ends_between_the_page_and_its_stream_is_not_missed(gateway: RunningGateway) -> None:
+    first = chat(gateway)
+    with reader(gateway, session_of(gateway)) as client:
+        assert f'data-last="{first}"' in client.get("/dashboard/requests").text
+        second = chat(gateway)
+        with client.stream("GET", SSE, params={"last": first}, timeout=30) as response:
+            assert next_request(response.iter_lines())["id"] == second
+
+
+def test_more_than_one_look_sends_are_counted(gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.pages.dashboard.live._MAX_SENT", 1)
+    first = chat(gateway)
+    chat(gateway)
+    last = chat(gateway)
+    with reader(gateway, session_of(gateway)) as client, following(client, **{"last-event-id": first}) as lines:
+        assert next_request(lines) == {"count": 1}
+        assert next_request(lines)["id"] == last
+
+
+def test_a_period_that_has_ended_is_not_followed(gateway: RunningGateway) -> None:
+    chat(gateway)
+    with reader(gateway, session_of(gateway)) as client:
+        assert "live.sse" in client.get("/dashboard/requests?period=7d").text
+        assert "live.sse" not in client.get("/dashboard/requests?period=custom&from=2026-01-01&to=2026-01-02").text
+
+
 def test_it_ends_with_its_session(gateway: RunningGateway) -> None:
     session = session_of(gateway)
     with reader(gateway, session) as client, following(client) as lines:

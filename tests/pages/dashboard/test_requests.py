@@ -84,6 +84,16 @@ def test_a_cost_that_is_not_known_is_not_zero(dashboard: Dashboard, admin: httpx
     assert not {"0", "0.00"} & {one["cost_usd"] for one in found}
 
 
+def test_back_closes_the_drawer_and_stays_on_the_list(dashboard: Dashboard, browser: Browser) -> None:
+    page = browser.open(dashboard.gateway, ALL, session=dashboard.admin)
+    page.locator("#rows a").first.dblclick()
+    drawer = page.get_by_role("dialog")
+    drawer.get_by_text("Gateway overhead").wait_for()
+    page.go_back()
+    drawer.wait_for(state="hidden")
+    assert "/dashboard/requests?period=30d" in page.url
+
+
 def test_a_request_opens_in_a_drawer_and_is_closed_by_the_keyboard(dashboard: Dashboard, browser: Browser) -> None:
     page = browser.open(dashboard.gateway, ALL, session=dashboard.admin)
     page.locator("#rows a").first.click()
