@@ -6,7 +6,8 @@ It holds no assertion and no test data.
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -136,10 +137,11 @@ def sdk(provider: "Provider") -> Iterator[openai.OpenAI]:
         yield client
 
 
-@pytest.fixture(scope="session")
-def provider() -> Iterator[Provider]:
+@contextmanager
+def serve(make: Callable[[DemoSettings], ASGIApp]) -> Iterator[Provider]:
+    """A provider that does not wait before it responds."""
     settings = DemoSettings(first_token_delay=0, token_interval=0)
-    app = Watched(worked_demo_app(settings))
+    app = Watched(make(settings))
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
@@ -152,3 +154,9 @@ def provider() -> Iterator[Provider]:
         running.http.close()
         server.should_exit = True
         thread.join(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def provider() -> Iterator[Provider]:
+    with serve(worked_demo_app) as running:
+        yield running

@@ -7,6 +7,7 @@ import msgspec
 
 from proxy.demo.engine import Generation, chat_message, chat_request, generate
 from proxy.demo.exchange import DONE, DemoEvent, DemoExchange, named_event
+from proxy.demo.faults import DemoFaults
 from proxy.demo.resources import (
     ASSISTANT,
     MESSAGE,
@@ -36,6 +37,12 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     thread: ThreadRequest = ThreadRequest()
     metadata: Values = {}
+    stream: bool | None = None
+
+
+class RunChange(msgspec.Struct, frozen=True, kw_only=True):
+    """`POST /v1/threads/{parent}/runs/{id}/submit_tool_outputs`."""
+
     stream: bool | None = None
 
 
@@ -85,6 +92,17 @@ async def create_run(exchange: DemoExchange) -> None:
         await exchange.send_json(run, generation.faults)
 
 
+async def submit_tool_outputs(exchange: DemoExchange) -> None:
+    """`POST /v1/threads/{parent}/runs/{id}/submit_tool_outputs`: the run is done, as a stream or not."""
+    stream = (await exchange.read(RunChange)).stream
+    run = exchange.store.update(RUN.find(exchange), {"status": "completed"}).value
+    if stream:
+        events = iter([named_event("thread.run.completed", run)])
+        await exchange.send_events(events, DemoFaults(), run["model"], end_mark=b"event: done\n" + DONE)
+    else:
+        await exchange.send_json(run)
+
+
 def _run_events(run: Values, message: Values, generation: Generation) -> Iterator[DemoEvent]:
     for status in ("created", "queued", "in_progress"):
         yield named_event(f"thread.run.{status}", {**run, "status": status, "usage": None})
@@ -101,4 +119,5 @@ ROUTES: Final[DemoRoutes] = (
     ("POST", THREAD.path, create_thread),
     ("POST", "/v1/threads/runs", create_run),
     ("POST", RUN.path, create_run),
+    ("POST", RUN.path + "/{id}/submit_tool_outputs", submit_tool_outputs),
 )

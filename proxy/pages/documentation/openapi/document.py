@@ -6,6 +6,7 @@ beside this one.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from http import HTTPStatus
 from typing import Any, Final
 
 from proxy import __version__
@@ -13,7 +14,18 @@ from proxy.config.tree import Capability, Config
 from proxy.dialects.base import DialectName
 from proxy.endpoints.table import ROWS, Row
 from proxy.pages.documentation.openapi import chat, media, native, objects, own, responses
-from proxy.pages.documentation.openapi.notation import BINARY, FLAG, INTEGER, TEXT, Schema, Shape, many, ref, words
+from proxy.pages.documentation.openapi.notation import (
+    BINARY,
+    FLAG,
+    INTEGER,
+    TEXT,
+    Schema,
+    Shape,
+    either,
+    many,
+    ref,
+    words,
+)
 from proxy.pages.documentation.openapi.own import TICK, OwnRow, own_parameters, own_rows
 from proxy.resources.spec import ResourceRow
 from proxy.resources.table import RESOURCE_ROWS
@@ -52,8 +64,6 @@ _STATUSES: Final[Mapping[int, str]] = {
     504: "The provider did not respond in time.",
     529: "The provider is overloaded.",
 }
-#: Of requests that have a body.
-_OF_BODIES: Final = frozenset({408, 413, 415})
 #: What only Anthropic's API says.
 _OF_ANTHROPIC: Final = frozenset({529})
 _SECURITY: Final = ({"bearer": ()}, {"xApiKey": ()}, {"apiKey": ()}, {"googApiKey": ()})
@@ -153,13 +163,9 @@ def schemas() -> dict[str, Schema]:
     return {name: schema for module in (*_MODULES, own) for name, schema in module.schemas().items()}
 
 
-def statuses_of(dialect: DialectName, *, has_body: bool) -> list[int]:
-    """The statuses of errors that a request which is forwarded may end with."""
-    return [
-        status
-        for status in _STATUSES
-        if (has_body or status not in _OF_BODIES) and (dialect == "anthropic" or status not in _OF_ANTHROPIC)
-    ]
+def statuses_of(dialect: DialectName) -> list[int]:
+    """The statuses of errors that a forwarded request may end with. Each may have a body, though few need one."""
+    return [status for status in _STATUSES if dialect == "anthropic" or status not in _OF_ANTHROPIC]
 
 
 def _forwarded(row: Row, config: Config) -> Json:
@@ -176,7 +182,7 @@ def _forwarded(row: Row, config: Config) -> Json:
         "tags": [_DIALECT_TAGS.get(dialect) or _tag(row.path)],
         "parameters": [*parameters, *_query(row.query)],
         "requestBody": _body(shape, row.body, usable if row.model == "body" else None, _capability_ref(row)),
-        "responses": _responses(_success(row.reply, shape), dialect, has_body=True),
+        "responses": _responses(_success(row.reply, shape), dialect),
     }
     return operation
 
@@ -190,7 +196,7 @@ def _resource(row: ResourceRow, config: Config) -> Json:
         "summary": row.help,
         "tags": [_tag(row.path)],
         "parameters": [*(_parameter("path", name, TEXT) for name in row.ids), *_query(row.query, row.max_page)],
-        "responses": _responses(_success(row.response, shape), "openai", has_body=row.body != "none"),
+        "responses": _responses(_success(row.response, shape), "openai"),
     }
     if shape.request:
         operation["requestBody"] = _body(shape, row.body, usable, None)
@@ -237,11 +243,8 @@ def _success(kinds: str, shape: Shape) -> Json:
     return content
 
 
-def _responses(success: Json, dialect: DialectName, *, has_body: bool) -> Json:
-    errors = {
-        str(status): {"$ref": f"#/components/responses/{dialect}{status}"}
-        for status in statuses_of(dialect, has_body=has_body)
-    }
+def _responses(success: Json, dialect: DialectName) -> Json:
+    errors = {str(status): {"$ref": f"#/components/responses/{dialect}{status}"} for status in statuses_of(dialect)}
     done = {"description": "What was asked for.", "headers": _headers(always=False), "content": success}
     return {"200": done, **errors}
 
@@ -250,7 +253,10 @@ def _error_response(dialect: DialectName, status: int) -> Json:
     schema: Schema = ref(_ERRORS[dialect])
     if dialect == "gemini":
         # Where the response would be an array of objects, Google's errors are one too.
-        schema = {"anyOf": [schema, many(schema)]}
+        schema = either(schema, many(schema))
+    if status == HTTPStatus.REQUEST_TIMEOUT and dialect != "openai":
+        # The gateway says it before it knows whose API is spoken.
+        schema = either(schema, ref("Error"))
     return {
         "description": _STATUSES[status],
         "headers": _headers(always=False),

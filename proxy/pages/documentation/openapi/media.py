@@ -106,9 +106,9 @@ def schemas() -> dict[str, Schema]:
     }
 
 
-_SPOKEN: Final = event("SpeechEvent", "Error", about="Its audio is in base64.")
+_SPOKEN: Final = event("SpeechEvent", "Error", about="Its audio is in base64.", end="[DONE]")
 _DRAWN: Final = event("ImageEvent", "Error")
-_TRANSCRIBED: Final = event("TranscriptEvent", "Error")
+_TRANSCRIBED: Final = event("TranscriptEvent", "Error", end="[DONE]")
 _RECORDING: Final = {"file": "recording.wav"}
 
 SHAPES: Final[Mapping[str, Shape]] = {

@@ -123,7 +123,7 @@ def schemas() -> dict[str, Schema]:
     }
 
 
-_EVENT: Final = event("ResponseEvent")
+_EVENT: Final = event("ResponseEvent", "Error")
 _MESSAGE: Final = {"type": "message", "role": "user", "content": "Say hello. demo:tokens=3"}
 
 SHAPES: Final[Mapping[str, Shape]] = {
