@@ -4,13 +4,21 @@ Revoked keys are among them, since their rows are: of two keys of one name the l
 """
 
 import asyncio
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from proxy.auth.keys import KeyStore
 from proxy.ledger import sqlite
+
+#: Where a database in rollback-journal mode counts the transactions that have changed it.
+_CHANGES: Final = slice(24, 28)
+
+#: What is another one after each change of a file: its inode, time and size, and the count of changes.
+_Mark = tuple[int, int, int, bytes]
 
 
 class Names(msgspec.Struct, frozen=True):
@@ -34,6 +42,34 @@ class Names(msgspec.Struct, frozen=True):
     def tagged(self, tag: str) -> tuple[str, ...]:
         """Ids of the keys that have a tag."""
         return tuple(id_ for id_, tags in self.tags.items() if tag in tags)
+
+
+class CurrentNames:
+    """The names of a data directory, which are read again when `keys.db` has changed: with thousands of keys, a reading
+    takes as long as a page."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._found: tuple[_Mark | None, Names] = (None, Names())
+
+    async def read(self) -> Names:
+        """The names as they are now. Raises StoreFailed."""
+        # Before the names: what changes meanwhile is read once more.
+        mark = await asyncio.to_thread(_mark, self._data_dir / "keys.db")
+        known, names = self._found
+        if mark != known:
+            names = await read_names(self._data_dir)
+            self._found = mark, names
+        return names
+
+
+def _mark(path: Path) -> _Mark | None:
+    """None where there is no file. Raises StoreFailed."""
+    if not path.exists():
+        return None
+    with sqlite.mapped(path), path.open("rb", buffering=0) as file:
+        state = os.fstat(file.fileno())
+        return state.st_ino, state.st_mtime_ns, state.st_size, file.read(_CHANGES.stop)[_CHANGES]
 
 
 async def read_names(data_dir: Path) -> Names:

@@ -64,15 +64,16 @@ class Source(msgspec.Struct, frozen=True):
         """Whether the rollups do not have what is selected."""
         return self.only.needs_rows
 
-    def read(self, query: Query, plan: Plan, names: tuple[str, ...] | None = None) -> Values:
-        """The sums of each period and line; of the lines of these names only."""
+    def read(self, query: Query, plan: Plan, names: tuple[str, ...] | None = None, *, durations: bool = True) -> Values:
+        """The sums of each period and line, of the lines of these names only; without `durations` no histograms."""
         text, values = self._table(plan, rollups.SUMS, names)
         found: Values = {
             (slot, line): (list(sums), [0, 0, 0])
             for slot, line, *sums in query.rows(f"SELECT slot, line, {_SIGNED} FROM {text} GROUP BY slot, line", values)
         }
-        add = self._add_durations if self.reads_rows else self._add_histograms
-        add(query, plan, names, found)
+        if durations:
+            add = self._add_durations if self.reads_rows else self._add_histograms
+            add(query, plan, names, found)
         return {place: one for place, one in found.items() if any(one[0])}
 
     def ranked(
@@ -202,12 +203,14 @@ def less(everything: Values, some: Values) -> Values:
     return left
 
 
-def totals_of(found: Sums | None) -> Totals:
-    """Sums as a page gets them."""
+def totals_of(found: Sums | None, *, durations: bool = True) -> Totals:
+    """Sums as a page gets them; of durations nothing is said where they were not read."""
     if found is None:
         return Totals()
     sums: dict[str, Any] = dict(zip(rollups.SUMS, found[0], strict=True))
     answered, ttft, total, overhead = (sums.pop(name) for name in ("answered", "ttft", "total", "overhead"))
+    if not durations:
+        return Totals(**sums)
     return Totals(
         **sums,
         ttft=_quantiles(ttft, answered, found[1][0]),

@@ -41,8 +41,7 @@ class Tags:
         found: Values = {}
         for (slot, part), sums in parts.items():
             for tag in self._tags_of[part]:
-                before = found.get((slot, tag))
-                found[slot, tag] = sums if before is None else _added(before, sums, 1)
+                found[slot, tag] = _added(found.get((slot, tag)), sums, 1)
         return found
 
     def having(self, parts: Values, names: Iterable[str]) -> Values:
@@ -106,8 +105,7 @@ class KeptParts:
         sums: Values = {}
         for grain, start, sign, slot in plan.pieces:
             for part, one in found.get((grain, start), {}).items():
-                before = sums.get((slot, part))
-                sums[slot, part] = one if before is None and sign > 0 else _added(before or _NOTHING, one, sign)
+                sums[slot, part] = _added(sums.get((slot, part)), one, sign)
         return {place: one for place, one in sums.items() if any(one[0])}
 
     def _of_places(self, query: Query, source: Source, places: list[_Place]) -> dict[_Place, _Parts]:
@@ -151,10 +149,10 @@ class KeptParts:
                 self._count -= 1 + len(parts)
 
 
-_NOTHING: Final[Sums] = ([0] * len(rollups.SUMS), [0, 0, 0])
-
-
-def _added(one: Sums, other: Sums, sign: int) -> Sums:
+def _added(one: Sums | None, other: Sums, sign: int) -> Sums:
+    """Neither of them is changed."""
+    if one is None:
+        return other if sign > 0 else ([-a for a in other[0]], [-a for a in other[1]])
     return (
         [a + sign * b for a, b in zip(one[0], other[0], strict=True)],
         [a + sign * b for a, b in zip(one[1], other[1], strict=True)],

@@ -6,6 +6,7 @@ of keys: totals are never the sum of tags.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
@@ -55,10 +56,13 @@ class Boards:
         """The sums of a time and selection."""
         return await self._run(lambda query: _totals(query, board))
 
-    async def series(self, board: Board, by: By, top: int = 8, *, order: Order = "cost") -> Series:
+    async def series(
+        self, board: Board, by: By, top: int = 8, *, order: Order = "cost", durations: bool = True
+    ) -> Series:
         """A chart by the periods of the board: the `top` largest lines, and the line of all others.
 
-        Raises InvalidRequest when the time has more than `MAX_PERIODS` periods.
+        Without `durations` it takes half of the time. Raises InvalidRequest when the time has more than `MAX_PERIODS`
+        periods.
         """
         if not 1 <= top <= MAX_TOP:
             raise InvalidRequest(f"top {top} is not from 1 to {MAX_TOP}", param="top")
@@ -67,8 +71,7 @@ class Boards:
                 f"a chart has at most {MAX_PERIODS} periods; choose a shorter time, or a longer step", param="step"
             )
         _check(by, order)
-        starts = board_plan.begins(board.since, board.until, board.step, board.zone)
-        return await self._run(lambda query: _series(query, board, by, top, order, starts, self._parts))
+        return await self._run(lambda query: self._series(query, board, by, top, order, durations))
 
     async def groups(
         self, board: Board, by: By, *, order: Order = "cost", limit: int = 50, cursor: str | None = None
@@ -77,7 +80,7 @@ class Boards:
         _check(by, order)
         _check_limit(limit)
         after = None if cursor is None else _after(cursor)
-        return await self._run(lambda query: _groups(query, board, by, order, limit, after, self._parts))
+        return await self._run(lambda query: self._groups(query, board, by, order, limit, after))
 
     async def lines(self, board: Board, by: By, names: tuple[str, ...]) -> dict[str, Group]:
         """Lines of a table by their names, at most `MAX_LINES`; not by "tag"."""
@@ -111,57 +114,56 @@ class Boards:
     async def _run(self, work: Callable[[Query], T]) -> T:
         return await self._readers.run(work)
 
+    def _series(self, query: Query, board: Board, by: By, top: int, order: Order, durations: bool) -> Series:
+        starts = board_plan.begins(board.since, board.until, board.step, board.zone)
+        periods = board_plan.plan_of(board.since, board.until, starts)
+        everything = Source("", board.only).read(query, periods, durations=durations)
+        line = partial(_line, count=len(starts), durations=durations)
+        if not everything or not by:
+            return Series(starts, (line("", everything),) if everything else ())
+        if by == "tag":
+            tags = Tags(board.tags)
+            found = self._parts.read(query, board.only, tags, periods)
+            values = tags.lines(found)
+            names = tuple(name for name, _ in ranked(values, order))
+            covered = board_sums.as_one(tags.having(found, names[:top]))
+        else:
+            source = Source(by, board.only)
+            plan = board_plan.plan_of(board.since, board.until)
+            names = tuple(name for name, _ in source.ranked(query, plan, order, top + 1))
+            values = source.read(query, periods, names[:top], durations=durations)
+            covered = board_sums.as_one(values)
+        lines = [line(name, values) for name in names[:top]]
+        if len(names) > top:
+            lines.append(line(OTHER, board_sums.less(everything, covered)))
+        return Series(starts, tuple(lines))
+
+    def _groups(
+        self, query: Query, board: Board, by: By, order: Order, limit: int, after: tuple[int, str] | None
+    ) -> GroupPage:
+        plan = board_plan.plan_of(board.since, board.until)
+        if by == "tag":
+            tags = Tags(board.tags)
+            values = tags.lines(self._parts.read(query, board.only, tags, plan))
+            found = ranked(values, order, after)
+            names = tuple(name for name, _ in found[:limit])
+            groups = _table(values, names, tags.last_used(query, board.only, names, board.since, board.until))
+        else:
+            found = Source(by, board.only).ranked(query, plan, order, limit + 1, after)
+            names = tuple(name for name, _ in found[:limit])
+            groups = _of_names(query, board, by, names) if names else {}
+        cursor = f"{found[limit - 1][1]}:{names[-1]}" if len(found) > limit else None
+        return GroupPage(tuple(groups[name] for name in names), cursor)
+
 
 def _totals(query: Query, board: Board) -> Totals:
     values = Source("", board.only).read(query, board_plan.plan_of(board.since, board.until))
     return board_sums.totals_of(values.get((0, "")))
 
 
-def _series(
-    query: Query, board: Board, by: By, top: int, order: Order, starts: tuple[int, ...], parts: KeptParts
-) -> Series:
-    periods = board_plan.plan_of(board.since, board.until, starts)
-    everything = Source("", board.only).read(query, periods)
-    if not everything or not by:
-        return Series(starts, (_line("", everything, len(starts)),) if everything else ())
-    if by == "tag":
-        tags = Tags(board.tags)
-        found = parts.read(query, board.only, tags, periods)
-        values = tags.lines(found)
-        names = tuple(name for name, _ in ranked(values, order))
-        covered = board_sums.as_one(tags.having(found, names[:top]))
-    else:
-        source = Source(by, board.only)
-        plan = board_plan.plan_of(board.since, board.until)
-        names = tuple(name for name, _ in source.ranked(query, plan, order, top + 1))
-        values = source.read(query, periods, names[:top])
-        covered = board_sums.as_one(values)
-    lines = [_line(name, values, len(starts)) for name in names[:top]]
-    if len(names) > top:
-        lines.append(_line(OTHER, board_sums.less(everything, covered), len(starts)))
-    return Series(starts, tuple(lines))
-
-
-def _line(name: str | None, values: board_sums.Values, count: int) -> Line:
-    return Line(name, tuple(board_sums.totals_of(values.get((number, name or ""))) for number in range(count)))
-
-
-def _groups(
-    query: Query, board: Board, by: By, order: Order, limit: int, after: tuple[int, str] | None, parts: KeptParts
-) -> GroupPage:
-    plan = board_plan.plan_of(board.since, board.until)
-    if by == "tag":
-        tags = Tags(board.tags)
-        values = tags.lines(parts.read(query, board.only, tags, plan))
-        found = ranked(values, order, after)
-        names = tuple(name for name, _ in found[:limit])
-        groups = _table(values, names, tags.last_used(query, board.only, names, board.since, board.until))
-    else:
-        found = Source(by, board.only).ranked(query, plan, order, limit + 1, after)
-        names = tuple(name for name, _ in found[:limit])
-        groups = _of_names(query, board, by, names) if names else {}
-    cursor = f"{found[limit - 1][1]}:{names[-1]}" if len(found) > limit else None
-    return GroupPage(tuple(groups[name] for name in names), cursor)
+def _line(name: str | None, values: board_sums.Values, *, count: int, durations: bool) -> Line:
+    found = [values.get((number, name or "")) for number in range(count)]
+    return Line(name, tuple(board_sums.totals_of(one, durations=durations) for one in found))
 
 
 def _of_names(query: Query, board: Board, by: By, names: tuple[str, ...]) -> dict[str, Group]:

@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 from proxy.admin.services import AdminServices
+from proxy.auth.names import CurrentNames
 from proxy.config.tree import Config
 from proxy.pages.sessions import Sessions
 from proxy.pages.templates import Templates
@@ -23,6 +24,8 @@ class PageServices:
         self.live: Counter[str] = Counter()
         #: Whether the ledger has made-up rows, which come before the start; None until it was read.
         self.has_sample: bool | None = None
+        #: What `keys.db` calls keys and teams.
+        self.names = CurrentNames(admin.state.ledger.data_dir)
         #: What keys may still use.
         self.standing = KeyStanding(admin.state)
 

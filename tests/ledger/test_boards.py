@@ -5,11 +5,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 
 from proxy.errors import InvalidRequest
 from proxy.ledger import tries
-from proxy.ledger.board_values import Board
+from proxy.ledger.board_values import Board, By, Quantiles
 from proxy.ledger.boards import Boards
 from proxy.ledger.record import UsageRecord
 from proxy.ledger.selection import Selection
@@ -66,6 +67,21 @@ def test_a_chart_has_its_largest_lines_and_one_of_all_others(data_dir: Path) -> 
     assert [line.group for line in series.lines] == ["alias-4", "alias-3", None]
     assert [[totals.requests for totals in line.values] for line in series.lines] == [[0, 1, 1], [0, 0, 1], [0, 0, 2]]
     assert series.lines[2].values[2].cost == 3
+
+
+@pytest.mark.parametrize("by", ["alias", "tag"])
+def test_a_chart_without_durations_has_all_else(data_dir: Path, by: By) -> None:
+    stored(data_dir, final(1, alias="core"), final(2, alias="lite"), final(3, alias="core", status=502))
+    whole = ask(data_dir, lambda boards: boards.series(DAY, by, 1))
+    found = ask(data_dir, lambda boards: boards.series(DAY, by, 1, durations=False))
+    cells = [one for line in found.lines for one in line.values]
+    assert any(one.requests for one in cells)
+    assert {one.ttft for one in cells} == {Quantiles()}
+    assert cells == [
+        msgspec.structs.replace(one, ttft=Quantiles(), total=Quantiles(), overhead=Quantiles())
+        for line in whole.lines
+        for one in line.values
+    ]
 
 
 def test_a_table_is_paged_to_its_end(data_dir: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 import msgspec
 from starlette.responses import Response
 
-from proxy.auth.names import Names, read_names
+from proxy.auth.names import Names
 from proxy.errors import GatewayError
 from proxy.ledger.boards import Boards
 from proxy.pages.dashboard.figures import Figures
@@ -80,7 +80,7 @@ async def names_of(services: PageServices, request: PageRequest) -> Names:
     """The names of keys and teams: for the owner of a key, of that alone."""
     viewer = request.signed_in
     if viewer.key is None:
-        return await read_names(services.admin.state.ledger.data_dir)
+        return await services.names.read()
     # The index has keys of this process alone too, such as the demo's.
     key = services.admin.keys.by_id(viewer.key, time.time())
     if key is None:

@@ -106,7 +106,7 @@ async def show(services: PageServices, request: PageRequest) -> Response:
     """The page."""
     scope, names = await scope_of(services, request)
     by, metric = _by(request), _metric(request)
-    found = await _read(services, scope, by, TOP)
+    found = await _read(services, scope, by, TOP, durations=False)
     figures = Figures(scope.zone)
     totals, previous = found.totals.value, found.previous.value
     named = named_by(by, names)
@@ -141,7 +141,7 @@ async def show_json(services: PageServices, request: PageRequest) -> Response:
     """The same as JSON."""
     scope, names = await scope_of(services, request)
     by = _by(request)
-    found = await _read(services, scope, by, MAX_LINES)
+    found = await _read(services, scope, by, MAX_LINES, durations=True)
     for_admin, named = scope.viewer.is_admin, named_by(by, names)
     table = found.table
     return json_response(
@@ -256,13 +256,14 @@ def _quantiles(now: Totals, before: Totals, figures: Figures) -> list[Quantile]:
     ]
 
 
-async def _read(services: PageServices, scope: Scope, by: By, limit: int) -> _Blocks:
+async def _read(services: PageServices, scope: Scope, by: By, limit: int, *, durations: bool) -> _Blocks:
+    """The blocks; of charts with `durations` or without."""
     boards = boards_of(services)
     totals, previous, series, before, table = await asyncio.gather(
         block(boards.totals(scope.board)),
         block(boards.totals(scope.before)),
-        block(boards.series(scope.board, by)),
-        block(boards.series(scope.before, "")),
+        block(boards.series(scope.board, by, durations=durations)),
+        block(boards.series(scope.before, "", durations=durations)),
         block(boards.groups(scope.board, by, limit=limit)),
     )
     return _Blocks(totals, previous, series, before, table)
