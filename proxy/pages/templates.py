@@ -1,13 +1,18 @@
 """Templates: renders the HTML of pages with Jinja2. Every value is escaped, unless it is markup by its type."""
 
-from typing import Any
+import time
+from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from proxy import __version__
+from proxy.clock.gil import pause
 from proxy.observability.access_format import dollars
 from proxy.pages.static import StaticFiles
+
+#: Seconds of work on a page after which requests get their turn.
+_TURN_SECONDS: Final = 0.0005
 
 
 class Templates:
@@ -31,3 +36,14 @@ class Templates:
     def page(self, name: str, status: int = 200, **values: Any) -> HTMLResponse:
         """A response with a page."""
         return HTMLResponse(self.render(name, **values), status)
+
+    async def page_in_turns(self, name: str, status: int = 200, **values: Any) -> HTMLResponse:
+        """The same of a large page, which takes milliseconds: requests go on between its pieces."""
+        pieces: list[str] = []
+        began = time.perf_counter()
+        for piece in self._environment.get_template(name).generate(**values):
+            pieces.append(piece)
+            if time.perf_counter() - began > _TURN_SECONDS:
+                await pause()
+                began = time.perf_counter()
+        return HTMLResponse("".join(pieces), status)

@@ -1,5 +1,7 @@
 """Templates: every value is escaped."""
 
+import asyncio
+
 import pytest
 from jinja2 import UndefinedError
 
@@ -16,3 +18,30 @@ def test_a_value_is_escaped() -> None:
 def test_a_value_that_is_missing_is_a_fault() -> None:
     with pytest.raises(UndefinedError):
         Templates(StaticFiles()).render("error.html")
+
+
+def test_others_have_their_turn_while_a_large_page_is_made() -> None:
+    templates = Templates(StaticFiles())
+    values = {"error": InvalidRequest("<script>"), "id": "x" * 100}
+    whole = templates.page("error.html", 404, **values)
+
+    async def run() -> tuple[bytes, int, int]:
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.ensure_future(count())
+        await asyncio.sleep(0)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("proxy.pages.templates._TURN_SECONDS", 0)
+            page = await templates.page_in_turns("error.html", 404, **values)
+        counting.cancel()
+        return page.body, page.status_code, turns
+
+    body, status, turns = asyncio.run(run())
+    assert (body, status) == (whole.body, 404)
+    assert turns > 5

@@ -103,12 +103,12 @@ def boards_of(services: PageServices) -> Boards:
     return services.admin.state.ledger.boards
 
 
-def page(
+async def page(
     services: PageServices, request: PageRequest, template: str, scope: Scope, *, status: int = 200, **values: Any
 ) -> Response:
     """A page of the dashboard in its frame."""
     viewer = request.signed_in
-    return services.templates.page(
+    return await services.templates.page_in_turns(
         f"dashboard/{template}",
         status,
         **{

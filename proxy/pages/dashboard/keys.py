@@ -147,7 +147,7 @@ def fields_of(form: Mapping[str, Any], zone: str) -> KeyFields:
 async def _list(services: PageServices, request: PageRequest, error: GatewayError | None = None) -> Response:
     scope, _ = await scope_of(services, request)
     lines, cursor = await _lines(services, request, scope)
-    return page(
+    return await page(
         services,
         request,
         "keys.html",
@@ -205,7 +205,7 @@ async def _detail(services: PageServices, request: PageRequest, error: GatewayEr
     scope, _ = await scope_of(services, request)
     aliases = [alias for alias in services.config.models if key.models is None or alias in key.models]
     used = await block(boards_of(services).totals(msgspec.structs.replace(scope.board, only=_only(scope, key))))
-    return page(
+    return await page(
         services,
         request,
         "key.html",
@@ -234,7 +234,7 @@ async def _secret(
 ) -> Response:
     scope, _ = await scope_of(services, request)
     at = f"/dashboard/keys/{id_}"
-    return page(services, request, "secret.html", scope, status=status, title=name, path=at, at=at, secret=secret)
+    return await page(services, request, "secret.html", scope, status=status, title=name, path=at, at=at, secret=secret)
 
 
 def _version(request: PageRequest) -> int | None:

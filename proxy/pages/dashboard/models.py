@@ -44,7 +44,7 @@ async def show(services: PageServices, request: PageRequest) -> Response:
     scope, _ = await scope_of(services, request)
     found = await _read(services, scope)
     groups = found.models.value.groups if found.models.value is not None else ()
-    return page(
+    return await page(
         services,
         request,
         "models.html",

@@ -113,7 +113,7 @@ async def show(services: PageServices, request: PageRequest) -> Response:
     chart = None
     if found.series.value is not None:
         chart = charts.stacked(found.series.value, metric, scope.step, figures, named, found.before.value)
-    return page(
+    return await page(
         services,
         request,
         "overview.html",

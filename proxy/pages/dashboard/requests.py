@@ -87,7 +87,7 @@ async def show(services: PageServices, request: PageRequest) -> Response:
     figures, for_admin = Figures(scope.zone), scope.viewer.is_admin
     rows = found.value.rows if found.value is not None else ()
     cursor = found.value.cursor if found.value is not None else None
-    return page(
+    return await page(
         services,
         request,
         "requests.html",
@@ -129,7 +129,7 @@ async def detail(services: PageServices, request: PageRequest) -> Response:
     found = await _detail(services, request)
     record, figures = found.row.record, Figures(scope.zone)
     attempts = attempts_of(found, for_admin=scope.viewer.is_admin)
-    return page(
+    return await page(
         services,
         request,
         "request.html",
