@@ -170,6 +170,8 @@ def schemas() -> dict[str, Schema]:
                 "usage?": maybe(ref("Usage")),
             }
         ),
+        "SentChatChunk": event("ChatCompletionChunk", "Error", end="[DONE]"),
+        "SentCompletion": event("Completion", "Error", end="[DONE]"),
         "CompletionRequest": struct(
             {
                 "model": model,
@@ -294,14 +296,14 @@ SHAPES: Final[Mapping[str, Shape]] = {
         "ChatRequest",
         "ChatCompletion",
         {"messages": _MESSAGES},
-        event("ChatCompletionChunk", "Error", end="[DONE]"),
+        "SentChatChunk",
     ),
     "POST /v1/completions": Shape(
         "createCompletion",
         "CompletionRequest",
         "Completion",
         {"prompt": _QUESTION},
-        event("Completion", "Error", end="[DONE]"),
+        "SentCompletion",
     ),
     "POST /v1/embeddings": Shape(
         "createEmbedding", "EmbeddingRequest", "Embeddings", {"input": ["billing retry policy"], "dimensions": 8}

@@ -238,8 +238,7 @@ def _success(kinds: str, shape: Shape) -> Json:
     if "bytes" in kinds:
         content["*/*"] = {"schema": BINARY}
     if "events" in kinds:
-        assert shape.event is not None, f"{shape.name} has no schema of its events"
-        content[_EVENTS] = {"schema": shape.event}
+        content[_EVENTS] = {"schema": ref(shape.event)}
     return content
 
 

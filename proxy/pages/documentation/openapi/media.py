@@ -102,33 +102,37 @@ def schemas() -> dict[str, Schema]:
                 "usage?": maybe(OBJECT),
             }
         ),
+        "SentTranscript": event("TranscriptEvent", "Error", end="[DONE]"),
+        "SentSpeech": event("SpeechEvent", "Error", about="Its audio is in base64.", end="[DONE]"),
+        "SentImage": event("ImageEvent", "Error"),
         "ImageEvent": struct({"type": TEXT, "b64_json": TEXT, "partial_image_index?": COUNT, "usage?": OBJECT}),
     }
 
 
-_SPOKEN: Final = event("SpeechEvent", "Error", about="Its audio is in base64.", end="[DONE]")
-_DRAWN: Final = event("ImageEvent", "Error")
-_TRANSCRIBED: Final = event("TranscriptEvent", "Error", end="[DONE]")
 _RECORDING: Final = {"file": "recording.wav"}
 
 SHAPES: Final[Mapping[str, Shape]] = {
     "POST /v1/audio/transcriptions": Shape(
-        "createTranscription", "TranscriptionForm", "Transcript", _RECORDING, _TRANSCRIBED
+        "createTranscription", "TranscriptionForm", "Transcript", _RECORDING, "SentTranscript"
     ),
     "POST /v1/audio/translations": Shape(
-        "createTranslation", "TranslationForm", "Transcript", _RECORDING, _TRANSCRIBED
+        "createTranslation", "TranslationForm", "Transcript", _RECORDING, "SentTranscript"
     ),
-    "POST /v1/audio/speech": Shape("createSpeech", "SpeechRequest", "", {"input": "Hello.", "voice": "alloy"}, _SPOKEN),
+    "POST /v1/audio/speech": Shape(
+        "createSpeech", "SpeechRequest", "", {"input": "Hello.", "voice": "alloy"}, "SentSpeech"
+    ),
     "POST /v1/audio/speech/stream": Shape(
-        "streamSpeech", "SpeechRequest", "", {"input": "Hello.", "voice": "alloy"}, _SPOKEN
+        "streamSpeech", "SpeechRequest", "", {"input": "Hello.", "voice": "alloy"}, "SentSpeech"
     ),
-    "POST /v1/images/generations": Shape("createImage", "ImageRequest", "Images", {"prompt": "A red square."}, _DRAWN),
+    "POST /v1/images/generations": Shape(
+        "createImage", "ImageRequest", "Images", {"prompt": "A red square."}, "SentImage"
+    ),
     "POST /v1/images/edits": Shape(
         "createImageEdit",
         "ImageEditRequest",
         "Images",
         {"prompt": "Make it blue.", "images": [{"image_url": "data:image/png;base64,iVBORw0KGgo="}]},
-        _DRAWN,
+        "SentImage",
     ),
     "POST /v1/images/variations": Shape("createImageVariation", "ImageVariationForm", "Images", {"image": "image.png"}),
 }

@@ -99,6 +99,7 @@ def schemas() -> dict[str, Schema]:
                 "usage?": OBJECT,
             }
         ),
+        "SentMessageEvent": event("MessageEvent"),
         "CountMessageTokensRequest": struct(counted),
         "GeminiPart": struct(
             {
@@ -145,6 +146,9 @@ def schemas() -> dict[str, Schema]:
                     {"promptTokenCount?": COUNT, "candidatesTokenCount?": COUNT, "totalTokenCount?": COUNT}
                 ),
             }
+        ),
+        "SentGenerateResponse": event(
+            "GenerateResponse", "GeminiError", about="Without alt=sse the same come as a JSON array that grows."
         ),
         "GenerateStream": many(ref("GenerateResponse")),
         "GeminiTokensRequest": struct({"contents": many(ref("GeminiContent"), 1), "generateContentRequest?": OBJECT}),
@@ -201,7 +205,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
         "MessagesRequest",
         "Message",
         {"messages": _MESSAGES, "max_tokens": 64},
-        event("MessageEvent"),
+        "SentMessageEvent",
     ),
     "POST /v1/messages/count_tokens": Shape(
         "countMessageTokens", "CountMessageTokensRequest", "TokenCount", {"messages": _MESSAGES}
@@ -212,7 +216,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
         "GenerateRequest",
         "GenerateStream",
         {"contents": _ASKED},
-        event("GenerateResponse", "GeminiError", about="Without alt=sse the same come as a JSON array that grows."),
+        "SentGenerateResponse",
     ),
     f"{_GEMINI}:countTokens": Shape("countGeminiTokens", "GeminiTokensRequest", "GeminiTokens", {"contents": _ASKED}),
     f"{_GEMINI}:embedContent": Shape("embedContent", "EmbedRequest", "Embedding", _PART),

@@ -36,8 +36,8 @@ class Shape(NamedTuple):
     response: str = ""
     #: A request that works: the body without its model, which is an alias of the gateway.
     example: Mapping[str, Any] | None = None
-    #: One event of its response where that is a stream.
-    event: Schema | None = None
+    #: The name of the schema of one event of its response; "" for one that is never a stream.
+    event: str = ""
 
 
 def struct(fields: Mapping[str, Schema], about: str = "", **more: Any) -> Schema:

@@ -168,6 +168,7 @@ def schemas() -> dict[str, Schema]:
                 "usage?": maybe(OBJECT),
             }
         ),
+        "SentRunEvent": event("Run", "RunStep", "ThreadMessage", "ThreadDelta", "Error", end="[DONE]"),
         "RunList": _list_of("Run"),
         "ThreadDelta": struct(
             {"id": TEXT, "object": TEXT, "delta": OBJECT}, "A part of a message or of a step, as it is written."
@@ -211,7 +212,6 @@ def schemas() -> dict[str, Schema]:
     }
 
 
-_EVENT: Final = event("Run", "RunStep", "ThreadMessage", "ThreadDelta", "Error", end="[DONE]")
 _STORE: Final = "/v1/vector_stores/{vector_store_id}"
 _THREAD: Final = "/v1/threads/{thread_id}"
 _JOB: Final = "/v1/fine_tuning/jobs/{job_id}"
@@ -277,7 +277,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
         "ThreadRunRequest",
         "Run",
         {"assistant_id": "{assistant_id}", "thread": {"messages": [_ASKED]}},
-        _EVENT,
+        "SentRunEvent",
     ),
     f"GET {_THREAD}": Shape("getThread", "", "Thread"),
     f"POST {_THREAD}": Shape("updateThread", "MetadataUpdate", "Thread", _METADATA),
@@ -289,13 +289,13 @@ SHAPES: Final[Mapping[str, Shape]] = {
         "updateThreadMessage", "MetadataUpdate", "ThreadMessage", _METADATA
     ),
     f"DELETE {_THREAD}/messages/{{message_id}}": Shape("deleteThreadMessage", "", "Deleted"),
-    f"POST {_THREAD}/runs": Shape("createRun", "RunRequest", "Run", {"assistant_id": "{assistant_id}"}, _EVENT),
+    f"POST {_THREAD}/runs": Shape("createRun", "RunRequest", "Run", {"assistant_id": "{assistant_id}"}, "SentRunEvent"),
     f"GET {_THREAD}/runs": Shape("listRuns", "", "RunList"),
     f"GET {_THREAD}/runs/{{run_id}}": Shape("getRun", "", "Run"),
     f"POST {_THREAD}/runs/{{run_id}}": Shape("updateRun", "MetadataUpdate", "Run", _METADATA),
     f"POST {_THREAD}/runs/{{run_id}}/cancel": Shape("cancelRun", "", "Run"),
     f"POST {_THREAD}/runs/{{run_id}}/submit_tool_outputs": Shape(
-        "submitToolOutputs", "ToolOutputs", "Run", {"tool_outputs": []}, _EVENT
+        "submitToolOutputs", "ToolOutputs", "Run", {"tool_outputs": []}, "SentRunEvent"
     ),
     f"GET {_THREAD}/runs/{{run_id}}/steps": Shape("listRunSteps", "", "RunStepList"),
     f"GET {_THREAD}/runs/{{run_id}}/steps/{{step_id}}": Shape("getRunStep", "", "RunStep"),

@@ -51,6 +51,7 @@ def schemas() -> dict[str, Schema]:
             },
             "An error. `request_id` and `timestamp` are there where the gateway wrote it.",
         ),
+        "SentTick": struct({"data": noted(TEXT, "Its number, from 0.")}, "One of the stream's server-sent events."),
         "Alive": struct({"status": words("ok")}),
         "Readiness": struct(
             {
@@ -78,7 +79,7 @@ def schemas() -> dict[str, Schema]:
 
 
 #: One event of a stream that shows whether a proxy buffers.
-TICK: Final[Schema] = struct({"data": noted(TEXT, "Its number, from 0.")}, "One of the stream's server-sent events.")
+TICK: Final[Schema] = {"$ref": "#/components/schemas/SentTick"}
 
 
 class OwnRow(NamedTuple):

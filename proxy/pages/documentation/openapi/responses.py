@@ -95,6 +95,7 @@ def schemas() -> dict[str, Schema]:
             {"type": noted(TEXT, "Such as response.output_text.delta."), "sequence_number?": COUNT, "delta?": TEXT},
             "The data of an event.",
         ),
+        "SentResponseEvent": event("ResponseEvent", "Error"),
         "ResponseTokens": struct({"object": TEXT, "input_tokens": COUNT}),
         "CompactedResponse": struct(
             {
@@ -123,12 +124,11 @@ def schemas() -> dict[str, Schema]:
     }
 
 
-_EVENT: Final = event("ResponseEvent", "Error")
 _MESSAGE: Final = {"type": "message", "role": "user", "content": "Say hello. demo:tokens=3"}
 
 SHAPES: Final[Mapping[str, Shape]] = {
     "POST /v1/responses": Shape(
-        "createResponse", "ResponsesRequest", "Response", {"input": "Say hello. demo:tokens=3"}, _EVENT
+        "createResponse", "ResponsesRequest", "Response", {"input": "Say hello. demo:tokens=3"}, "SentResponseEvent"
     ),
     "POST /v1/responses/input_tokens": Shape(
         "countResponseTokens", "ResponsesRequest", "ResponseTokens", {"input": "Say hello."}
@@ -136,7 +136,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
     "POST /v1/responses/compact": Shape(
         "compactResponse", "ResponsesRequest", "CompactedResponse", {"input": [_MESSAGE]}
     ),
-    "GET /v1/responses/{response_id}": Shape("getResponse", "", "Response", event=_EVENT),
+    "GET /v1/responses/{response_id}": Shape("getResponse", "", "Response", event="SentResponseEvent"),
     "DELETE /v1/responses/{response_id}": Shape("deleteResponse", "", "Deleted"),
     "POST /v1/responses/{response_id}/cancel": Shape("cancelResponse", "", "Response"),
     "GET /v1/responses/{response_id}/input_items": Shape("listInputItems", "", "ItemList"),

@@ -48,9 +48,10 @@ class Conformance:
             read = list(events(response.text))
             if not read:
                 yield "a stream without an event"
+            described = self._resolved(schema)["properties"]["data"]
             for event in read:
                 yield from self.errors(schema, event)
-                yield from self._faults_of_data(schema["properties"]["data"], event["data"])
+                yield from self._faults_of_data(described, event["data"])
         elif media == "application/json":
             yield from self.errors(schema, response.json())
 

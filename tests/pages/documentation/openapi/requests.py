@@ -5,13 +5,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 import httpx
 
 from tests.spec.demo import wav
 
 Json = dict[str, Any]
+#: No further fields.
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 #: Names of ids, and of the model, in a path or an example.
 _PLACE: Final = re.compile(r"\{(\w+)\}")
 _JSON: Final = "application/json"
@@ -70,13 +73,13 @@ class Operation:
         """Its documented statuses."""
         return [int(status) for status in self.described["responses"]]
 
-    def fill(self, find: Callable[[str], str], more: Json | None = None) -> Json:
+    def fill(self, find: Callable[[str], str], more: Mapping[str, Any] = NOTHING) -> Json:
         """The arguments of a request by httpx: the path and the example with what `find` has for each name, and
         the fields `more` of the body."""
         request: Json = {"method": self.method, "url": _PLACE.sub(lambda match: find(match[1]), self.path)}
         if self.bodies:
             text = _PLACE.sub(lambda match: find(match[1]), json.dumps(self.example))
-            body = {**json.loads(text), **(more or {})}
+            body = {**json.loads(text), **more}
             request |= {"json": body} if _JSON in self.bodies else form_of(body)
         return request
 
@@ -96,25 +99,33 @@ def operations(document: Json) -> Iterator[Operation]:
             yield Operation(method.upper(), path, described)
 
 
-#: How an object comes to be: the operation that makes it, fields of its body, and where the id is.
-_MADE: Final[Mapping[str, tuple[str, Json, str]]] = {
-    "file_id": ("createFile", {}, "id"),
-    "batch_file_id": ("createFile", {"file": "batch.jsonl", "purpose": "batch"}, "id"),
-    "upload_id": ("createUpload", {}, "id"),
-    "part_id": ("createUploadPart", {}, "id"),
-    "batch_id": ("createBatch", {}, "id"),
-    "vector_store_id": ("createVectorStore", {}, "id"),
-    "file_batch_id": ("createFileBatch", {}, "id"),
-    "assistant_id": ("createAssistant", {}, "id"),
-    "thread_id": ("createThread", {}, "id"),
-    "message_id": ("createThreadMessage", {}, "id"),
-    "run_id": ("createRun", {}, "id"),
-    "step_id": ("listRunSteps", {}, "data.0.id"),
-    "video_id": ("createVideo", {}, "id"),
-    "job_id": ("createFineTuningJob", {}, "id"),
-    "response_id": ("createResponse", {"background": True}, "id"),
-    "conversation_id": ("createConversation", {}, "id"),
-    "item_id": ("createConversationItems", {}, "data.0.id"),
+class Made(NamedTuple):
+    """How an object comes to be: the operation that makes it, further fields of its body, and where the id is."""
+
+    by: str
+    more: Mapping[str, Any] = NOTHING
+    place: str = "id"
+
+
+_MADE: Final[Mapping[str, Made]] = {
+    "file_id": Made("createFile"),
+    "batch_file_id": Made("createFile", {"file": "batch.jsonl", "purpose": "batch"}),
+    "upload_id": Made("createUpload"),
+    "part_id": Made("createUploadPart"),
+    "batch_id": Made("createBatch"),
+    "vector_store_id": Made("createVectorStore"),
+    "store_file_id": Made("createVectorStoreFile"),
+    "file_batch_id": Made("createFileBatch"),
+    "assistant_id": Made("createAssistant"),
+    "thread_id": Made("createThread"),
+    "message_id": Made("createThreadMessage"),
+    "run_id": Made("createRun"),
+    "step_id": Made("listRunSteps", place="data.0.id"),
+    "video_id": Made("createVideo"),
+    "job_id": Made("createFineTuningJob"),
+    "response_id": Made("createResponse", {"background": True}),
+    "conversation_id": Made("createConversation"),
+    "item_id": Made("createConversationItems", place="data.0.id"),
 }
 
 
@@ -126,30 +137,26 @@ class Objects:
         self._operations = {one.name: one for one in all_operations}
         self._ids: dict[str, str] = {}
 
-    def ask(self, operation: Operation, more: Json | None = None) -> httpx.Response:
+    def ask(self, operation: Operation, more: Mapping[str, Any] = NOTHING) -> httpx.Response:
         """The response to the example of an operation, with `more` fields of its body."""
         return self._client.request(**self.request(operation, more))
 
-    def request(self, operation: Operation, more: Json | None = None) -> Json:
+    def request(self, operation: Operation, more: Mapping[str, Any] = NOTHING) -> Json:
         """The arguments of that request by httpx."""
-        if "vector_store_id" in operation.places and "file_id" in operation.places:
-            self._put_into_store()
         return operation.fill(partial(self.find, operation), more)
 
     def find(self, operation: Operation, name: str) -> str:
         """What a name in the requests to an operation stands for."""
         if name == "model":
             return operation.model
+        if name == "file_id" and {name, "vector_store_id"} <= set(operation.places):
+            name = "store_file_id"
         if name not in self._ids:
-            maker, more, place = _MADE[name]
-            response = self.ask(self._operations[maker], more)
-            assert response.status_code == 200, (maker, response.text)
+            made = _MADE[name]
+            response = self.ask(self._operations[made.by], made.more)
+            assert response.status_code == 200, (made.by, response.text)
             value = response.json()
-            for step in place.split("."):
+            for step in made.place.split("."):
                 value = value[int(step) if step.isdigit() else step]
             self._ids[name] = value
         return self._ids[name]
-
-    def _put_into_store(self) -> None:
-        if "in store" not in self._ids:
-            self._ids["in store"] = self.ask(self._operations["createVectorStoreFile"]).json()["id"]

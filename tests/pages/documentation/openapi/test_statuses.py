@@ -3,11 +3,14 @@
 The pairs come from the document: one that nobody can provoke fails here, and is to be taken out of the document.
 """
 
+import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import msgspec
@@ -20,7 +23,7 @@ from proxy.endpoints.health import MAX_STREAMS
 from proxy.ledger.record import BATCH_INPUT
 from tests.fakes import Body, Close, Hang, Head, RecordedRequest, ScriptedUpstream, Step, json_answer
 from tests.pages.documentation.openapi.conformance import Conformance
-from tests.pages.documentation.openapi.requests import Json, Objects, Operation, operations
+from tests.pages.documentation.openapi.requests import NOTHING, Json, Objects, Operation, operations
 from tests.pages.documentation.openapi.validation import document
 from tests.policies.limit_samples import give_account
 from tests.resources.samples import record_owner
@@ -61,26 +64,31 @@ class Stage:
         return self.steps
 
     def ask(
-        self, operation: Operation, more: Json | None = None, headers: Mapping[str, str] = BEARER, id: str = ""
+        self, operation: Operation, more: Mapping[str, Any] = NOTHING, headers: Mapping[str, str] = BEARER, id: str = ""
     ) -> httpx.Response:
         """The response to the example of an operation, with more fields; `id` is in the place of all names."""
-
-        def find(name: str) -> str:
-            if name == "model" and not id:
-                return operation.model
-            return id or name.replace("_", "-")
-
-        return self._client.request(**operation.fill(find, more), headers=headers)
+        request = operation.fill(lambda name: id or name_of(operation, name), more)
+        return self._client.request(**request, headers=headers)
 
     def ask_without_body(self, operation: Operation, length: int, headers: Mapping[str, str]) -> httpx.Response:
         """The response to the head of a request that announces a body of that length, and does not send it."""
-        url = operation.fill(lambda name: operation.model if name == "model" else name.replace("_", "-"))["url"]
+        url = operation.fill(partial(name_of, operation))["url"]
         media = next(iter(operation.bodies), "application/json")
         kind = f"{media}; boundary=b" if media.startswith("multipart") else media
         fields = {**BEARER, "content-type": kind, "content-length": str(length), **headers}
         with self.gateway.client(30.0) as client:
             client.request(operation.method, url, b"", fields)
             return response_of(*client.read_answer())
+
+
+def id_of(name: str) -> str:
+    """The id that the key owns of that name."""
+    return name.replace("_", "-")
+
+
+def name_of(operation: Operation, name: str) -> str:
+    """What stands for a name in the requests to an operation: an alias, or an id."""
+    return operation.model if name == "model" else id_of(name)
 
 
 def response_of(head: Head, body: Body) -> httpx.Response:
@@ -90,7 +98,7 @@ def response_of(head: Head, body: Body) -> httpx.Response:
 
 def stage_config(port: int, data_dir: Path) -> Config:
     """The demo's, over a provider that may fail as often as it likes."""
-    server = Server(data_dir=str(data_dir), port=0, log_format="json", body_idle_timeout=0.3)
+    server = Server(data_dir=str(data_dir), port=0, log_format="json", body_idle_timeout=0.3, max_loop_lag=3_600.0)
     config = demo_config(port, DemoSettings(), server)
     upstreams = {
         name: msgspec.structs.replace(
@@ -116,7 +124,7 @@ def stage(demo: RunningGateway, tmp_path_factory: pytest.TempPathFactory) -> Ite
             running, LIMITED, Account("key", "key_limited", "limited", Limits(requests="1/day")), name="limited"
         )
         for name in {name for operation in OPERATIONS for name in operation.named if name != "model"}:
-            record_owner(running, name.replace("_", "-"), KINDS.get(name, "thread"), upstream="demo")
+            record_owner(running, id_of(name), KINDS.get(name, "thread"), upstream="demo")
         yield made
 
 
@@ -261,6 +269,33 @@ def test_each_operation_responds_with_each_of_its_statuses(stage: Stage, status:
         return conformance.faults(operation, response)
 
     # Many wait for a timeout.
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(32) as pool:
         found = dict(zip([one.name for one in having], pool.map(wrong, having), strict=True))
     assert {name: faults for name, faults in found.items() if faults} == {}
+
+
+#: Of heads that are refused before an operation is known, by what the document's text says.
+HEADS: Final = {
+    400: "GET /v1/models HTTP/1.1\r\nhost: a\r\nhost: b",
+    405: "DELETE /v1/chat/completions HTTP/1.1\r\nhost: a",
+    408: "POST /v1/files HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-type: multipart/form-data; boundary=b",
+    414: f"GET /{'a' * 70_000} HTTP/1.1\r\nhost: a",
+    417: "GET /v1/models HTTP/1.1\r\nhost: a\r\nexpect: wonders",
+    431: f"GET /v1/models HTTP/1.1\r\nhost: a\r\nx: {'a' * 70_000}",
+    501: "POST /v1/files HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked",
+}
+
+
+def test_each_status_of_the_text_is_known() -> None:
+    text = document()["info"]["description"]
+    assert {int(status) for status in re.findall(r"\b[45]\d\d\b", text)} == HEADS.keys()
+
+
+@pytest.mark.parametrize("status", HEADS)
+def test_what_is_refused_before_it_is_a_request_has_openais_envelope(stage: Stage, status: int) -> None:
+    with stage.gateway.client(30.0) as client:
+        client.send(f"{HEADS[status]}\r\nauthorization: Bearer {KEY}\r\n\r\n".encode())
+        head, body = client.read_answer()
+    assert head.status == status
+    error = {"$ref": "#/components/schemas/Error"}
+    assert list(Conformance(document()).errors(error, json.loads(body.payload))) == []
