@@ -44,6 +44,12 @@ _ANY: Final = tuple(model.capability for model in DEMO_MODELS)
 Count = Annotated[int, Meta(ge=0)]
 
 
+class TypedPart(msgspec.Struct, frozen=True):
+    """What says of itself what it is: a tool, a part of a content."""
+
+    type: str
+
+
 class FieldTypes(msgspec.Struct, frozen=True):
     """The types of the fields that a request may set, of any kind."""
 
@@ -68,7 +74,7 @@ class FieldTypes(msgspec.Struct, frozen=True):
     model: str | None = None
     prompt: str | None = None
     seconds: str | None = None
-    tools: list[Values] | None = None
+    tools: list[TypedPart] | None = None
     role: str | None = None
     assistant_id: str | None = None
     error: Values | None = None
@@ -286,10 +292,9 @@ async def remix_video(exchange: DemoExchange) -> None:
     await exchange.send_json(VIDEO.store(exchange, values).value)
 
 
-class ItemPart(msgspec.Struct, frozen=True):
+class ItemPart(TypedPart, frozen=True):
     """The types of a part of an item's content."""
 
-    type: str
     text: str = ""
     image_url: str | None = None
 

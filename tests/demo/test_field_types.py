@@ -13,6 +13,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("/threads", {"metadata": 5}, "metadata"),
     ("/vector_stores", {"metadata": {"year": 2026}}, "metadata"),
     ("/assistants", {"model": "demo-core", "name": ["a"]}, "name"),
+    ("/assistants", {"model": "demo-core", "tools": [{"type": 0}]}, "tools"),
     ("/fine_tuning/jobs", {"model": "demo-core", "training_file": 1}, "training_file"),
     ("/videos", {"prompt": {}}, "prompt"),
 ]
