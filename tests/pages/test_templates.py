@@ -40,7 +40,7 @@ def test_others_have_their_turn_while_a_large_page_is_made() -> None:
             patch.setattr("proxy.pages.templates._TURN_SECONDS", 0)
             page = await templates.page_in_turns("error.html", 404, **values)
         counting.cancel()
-        return page.body, page.status_code, turns
+        return bytes(page.body), page.status_code, turns
 
     body, status, turns = asyncio.run(run())
     assert (body, status) == (whole.body, 404)

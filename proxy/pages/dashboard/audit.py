@@ -54,7 +54,7 @@ async def show(services: PageServices, request: PageRequest) -> Response:
     scope, _ = await scope_of(services, request)
     rows, cursor = await _rows(services, request)
     filters = _filters(request)
-    return page(
+    return await page(
         services,
         request,
         "audit.html",

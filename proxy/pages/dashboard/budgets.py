@@ -67,7 +67,7 @@ async def show(services: PageServices, request: PageRequest) -> Response:
     """The page."""
     scope, _ = await scope_of(services, request)
     lines, cursor = await _lines(services, request)
-    return page(
+    return await page(
         services,
         request,
         "budgets.html",

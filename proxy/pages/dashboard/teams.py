@@ -63,7 +63,7 @@ async def show(services: PageServices, request: PageRequest) -> Response:
     """The page."""
     scope, _ = await scope_of(services, request)
     found = await _read(services, request, scope)
-    return page(
+    return await page(
         services,
         request,
         "teams.html",
