@@ -104,7 +104,7 @@ def replay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replay]:
                 for name, kind in KINDS.items()
             },
             models={
-                ALIAS: Model(capability="chat", targets=targets, price=PRICE),
+                ALIAS: Model(capability="chat", targets=targets, price=PRICE, translate="off"),
                 EMBEDDINGS: Model(capability="embeddings", targets=targets[:1], price=PRICE),
             },
         )

@@ -145,7 +145,12 @@ def replay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replay]:
                 for name, kind in kinds.items()
             },
             models={
-                ALIAS: Model(capability="chat", targets=[f"{name}/{UPSTREAM_MODEL}" for name in kinds], price=PRICE)
+                ALIAS: Model(
+                    capability="chat",
+                    targets=[f"{name}/{UPSTREAM_MODEL}" for name in kinds],
+                    price=PRICE,
+                    translate="off",
+                )
             },
         )
         with RunningGateway(config) as gateway, gateway.client() as client:

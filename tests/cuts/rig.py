@@ -63,7 +63,15 @@ def config_of(folder: Path, base_url: str) -> Config:
             name: Upstream(kind=kind, base_url=base_url, api_key="sk-upstream-secret", warm_connections=0)  # type: ignore[arg-type]
             for name, kind in _KINDS.items()
         },
-        models={ALIAS: Model(capability="chat", targets=[f"{name}/{UPSTREAM_MODEL}" for name in _KINDS], price=PRICE)},
+        # Translated, a response that is cut would be asked for again at a target of another format.
+        models={
+            ALIAS: Model(
+                capability="chat",
+                targets=[f"{name}/{UPSTREAM_MODEL}" for name in _KINDS],
+                price=PRICE,
+                translate="off",
+            )
+        },
     )
 
 

@@ -73,6 +73,12 @@ ERROR_CODES: Final = (
         "The alias cannot be used with this endpoint. The message names one that fits.",
     ),
     ErrorCode(
+        "not_translatable",
+        _CLIENT,
+        "400",
+        "A field of the request cannot be said in the format of the alias's provider. `param` names it: leave it out.",
+    ),
+    ErrorCode(
         "model_not_priced",
         _CLIENT,
         "400",

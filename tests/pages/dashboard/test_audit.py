@@ -36,7 +36,8 @@ def test_changes_come_the_newest_first(admin: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "names"), [("object=web-app", {"web-app"}), ("action=team", {"research"}), ("actor=nobody", set())]
+    ("query", "names"),
+    [("object=web-app", {"web-app"}), ("action=team", {"research", "secret-team"}), ("actor=nobody", set())],
 )
 def test_a_filter_of_the_url_chooses(admin: httpx.Client, query: str, names: set[str]) -> None:
     assert {one["name"] for one in admin.get(f"{AUDIT}.json?{query}").json()["changes"]} == names

@@ -16,7 +16,7 @@ def test_a_team_has_its_keys_limits_and_organisation(admin: httpx.Client) -> Non
     found = admin.get(f"{TEAMS}.json?period=30d").json()
     (team,) = [one for one in found["teams"] if one["name"] == "research"]
     assert (team["keys"], team["org"], team["budgets"]) == (1, "acme", 1)
-    assert [(org["name"], org["teams"]) for org in found["orgs"]] == [("acme", 1)]
+    assert ("acme", 1) in [(org["name"], org["teams"]) for org in found["orgs"]]
 
 
 def test_the_page_links_to_what_a_team_has_used(admin: httpx.Client) -> None:
@@ -25,7 +25,7 @@ def test_the_page_links_to_what_a_team_has_used(admin: httpx.Client) -> None:
 
 def test_the_file_has_the_teams(admin: httpx.Client) -> None:
     rows = list(csv.DictReader(io.StringIO(admin.get(f"{TEAMS}.csv").text)))
-    assert [row["name"] for row in rows] == ["research"]
+    assert "research" in [row["name"] for row in rows]
 
 
 @pytest.mark.parametrize("path", [TEAMS, f"{TEAMS}.json", f"{TEAMS}.csv"])

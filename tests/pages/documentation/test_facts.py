@@ -41,11 +41,17 @@ def test_audio_and_images_have_their_units() -> None:
 
 
 def test_an_alias_has_the_endpoints_of_its_formats_alone() -> None:
-    found = facts({"a": model()}, kinds=("anthropic",))
+    found = facts({"a": model(translate="off")}, kinds=("anthropic",))
     assert found.aliases[0].paths == ("/v1/messages", "/v1/messages/count_tokens")
     assert [one.path for one in found.endpoints] == ["/v1/messages", "/v1/messages/count_tokens"]
     assert found.endpoints[0].is_usual
     assert found.default_chat is None
+
+
+def test_an_alias_has_the_endpoints_that_are_translated_too() -> None:
+    found = facts({"a": model()}, kinds=("anthropic",))
+    assert found.aliases[0].paths == ("/v1/chat/completions", "/v1/messages", "/v1/messages/count_tokens")
+    assert found.default_chat is not None
 
 
 def test_the_default_for_chat_is_the_core_or_else_the_first() -> None:
