@@ -70,12 +70,14 @@ async def show(services: PageServices, request: PageRequest) -> Response:
 
 async def show_json(services: PageServices, request: PageRequest) -> Response:
     """The same as JSON."""
+    await scope_of(services, request)
     rows, cursor = await _rows(services, request)
     return json_response(AuditDocument(changes=[_line(row) for row in rows], cursor=cursor))
 
 
 async def show_csv(services: PageServices, request: PageRequest) -> Response:
     """The same as CSV."""
+    await scope_of(services, request)
     rows, _ = await _rows(services, request)
     lines = [
         {**msgspec.to_builtins(_line(row)), "before": _text(row.before), "after": _text(row.after)} for row in rows

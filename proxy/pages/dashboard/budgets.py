@@ -82,12 +82,14 @@ async def show(services: PageServices, request: PageRequest) -> Response:
 
 async def show_json(services: PageServices, request: PageRequest) -> Response:
     """The same as JSON."""
+    await scope_of(services, request)
     lines, cursor = await _lines(services, request)
     return json_response(BudgetsDocument(budgets=[_document(line) for line in lines], cursor=cursor))
 
 
 async def show_csv(services: PageServices, request: PageRequest) -> Response:
     """The same as CSV."""
+    await scope_of(services, request)
     lines, _ = await _lines(services, request)
     rows = [{**flat(_document(line)), "models": " ".join(line.models)} for line in lines]
     return csv_response("budgets", rows, list(rows[0]) if rows else [])
