@@ -3,7 +3,10 @@
 `make api-fuzz` sends many more of them.
 """
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -25,6 +28,7 @@ from tests.pages.documentation.openapi.conformance import Conformance
 from tests.pages.documentation.openapi.requests import Objects, operations
 from tests.pages.documentation.openapi.validation import document
 from tests.serving import KEY, RunningGateway
+from tests.spec.demo import Demo
 
 OPERATIONS: Final = {one.name: one for one in operations(document())}
 BEARER: Final = {"authorization": f"Bearer {KEY}"}
@@ -66,7 +70,7 @@ class Fuzzing:
         def send(case: Any, known: bool) -> None:
             if known:
                 case.path_parameters.update({place: objects.find(operation, place) for place in operation.places})
-            response = case.call(base_url=self._url, headers=BEARER, session=self._session)
+            response = case.call(base_url=self._url, headers=BEARER, session=self._session, timeout=60)
             case.validate_response(response, checks=CHECKS)
             headers = [(name, value) for name, values in response.headers.items() for value in values]
             again = httpx.Response(response.status_code, headers=headers, content=response.content)
@@ -105,3 +109,21 @@ def test_invalid_requests_get_documented_responses(fuzzing: Fuzzing, name: str) 
 @pytest.mark.parametrize("name", WITH_INPUT)
 def test_many_requests_get_documented_responses(fuzzing: Fuzzing, name: str, mode: GenerationMode) -> None:
     fuzzing.run(name, mode, 200, repeatable=False)
+
+
+@pytest.mark.slow
+def test_requests_at_the_bounds_of_the_schemas_get_documented_responses(tmp_path: Path) -> None:
+    with Demo(tmp_path) as demo:
+        command = [sys.executable, "-m", "schemathesis.cli", "run", f"{demo.url}/openapi.json", "--seed", "7"]
+        command += ["-H", f"Authorization: Bearer {demo.key}", "--checks", ",".join(one.__name__ for one in CHECKS)]
+        command += [
+            "--phases",
+            "examples,coverage",
+            "--suppress-health-check",
+            "all",
+            "--warnings",
+            "off",
+            "--no-color",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=1_200, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-2_000:]

@@ -98,7 +98,7 @@ def response_of(head: Head, body: Body) -> httpx.Response:
 
 def stage_config(port: int, data_dir: Path) -> Config:
     """The demo's, over a provider that may fail as often as it likes."""
-    server = Server(data_dir=str(data_dir), port=0, log_format="json", body_idle_timeout=0.3, max_loop_lag=3_600.0)
+    server = Server(data_dir=str(data_dir), port=0, log_format="json", body_idle_timeout=2.0, max_loop_lag=3_600.0)
     config = demo_config(port, DemoSettings(), server)
     upstreams = {
         name: msgspec.structs.replace(
@@ -201,10 +201,12 @@ def going_down(stage: Stage, operation: Operation) -> httpx.Response:
 
 def beside_many_streams(stage: Stage, operation: Operation) -> httpx.Response:
     with ExitStack() as stack:
-        for _ in range(MAX_STREAMS):
-            client = stack.enter_context(stage.gateway.client())
+        # Each lasts for a second: on a machine that is very busy more of them are needed.
+        for _ in range(20 * MAX_STREAMS):
+            client = stack.enter_context(stage.gateway.client(30.0))
             client.request("GET", operation.path)
-            assert client.read_head().status == 200
+            if client.read_head().status == 503:
+                break
         return stage.ask(operation)
 
 
@@ -268,8 +270,8 @@ def test_each_operation_responds_with_each_of_its_statuses(stage: Stage, status:
             return [f"the status is {response.status_code}: {response.text[:200]}"]
         return conformance.faults(operation, response)
 
-    # Many wait for a timeout.
-    with ThreadPoolExecutor(32) as pool:
+    # All at once: each may wait for a timeout.
+    with ThreadPoolExecutor(len(having)) as pool:
         found = dict(zip([one.name for one in having], pool.map(wrong, having), strict=True))
     assert {name: faults for name, faults in found.items() if faults} == {}
 
